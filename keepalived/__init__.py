@@ -1,0 +1,1 @@
+"""Keeps VMware vSphere Content Library sessions alive while their uploads take their time."""

@@ -1,0 +1,124 @@
+"""What the engine tells the world, and what can be read from it at any moment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from keepalived.lease.answers import FileInfo, Outcome
+from keepalived.lease.model import SessionKey, State
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEnd:
+    """How a session ended. Times are durations in seconds.
+
+    `content_moved` is whether the library item's content version moved beyond the one the session
+    started from: the only proof of arrival that outlives the session. None where nobody knows.
+    """
+
+    key: SessionKey
+    state: State
+    reason: str
+    error_message: str | None
+    held_seconds: float
+    keep_alives: int
+    progress: int | None
+    library: str | None
+    item: str | None
+    content_moved: bool | None
+
+
+class Observer(Protocol):
+    """Receives everything that the engine wants counted or said. Must not block or raise."""
+
+    def hold_taken(self, key: SessionKey, source: str) -> None:
+        """A hold was taken; `source` says by what kind of owner."""
+
+    def hold_released(self, key: SessionKey, source: str) -> None:
+        """A hold was let go."""
+
+    def keep_alive_answered(self, key: SessionKey, outcome: Outcome, seconds: float) -> None:
+        """A keep-alive came back, well or not, after `seconds` on the wire."""
+
+    def renewed(
+        self, key: SessionKey, *, first: bool, slack: float | None, progress: int | None
+    ) -> None:
+        """A session was renewed with `slack` seconds left (None at the first renewal)."""
+
+    def renewal_failed(
+        self,
+        key: SessionKey,
+        outcome: Outcome,
+        detail: str,
+        *,
+        retry_in: float,
+        slack: float | None,
+    ) -> None:
+        """An attempt failed; the next one follows in `retry_in` seconds."""
+
+    def attempt_started(self, vcenter: str, lag: float) -> None:
+        """A worker took up a session `lag` seconds after it fell due."""
+
+    def lifetime_learned(self, key: SessionKey, before: float, after: float) -> None:
+        """The server's answers say that the session lives for `after` seconds."""
+
+    def file_failed(self, key: SessionKey, file: FileInfo) -> None:
+        """A file of the session went into ERROR; said once per file."""
+
+    def session_ended(self, end: SessionEnd) -> None:
+        """A session reached a final state; said once per end."""
+
+    def vcenter_down(self, vcenter: str, outcome: Outcome, detail: str) -> None:
+        """Three requests in a row found the vCenter unreachable."""
+
+    def vcenter_up(self, vcenter: str, down_seconds: float) -> None:
+        """The vCenter answers again after `down_seconds`."""
+
+    def login(self, vcenter: str, outcome: str) -> None:
+        """A login was tried; `outcome` is ok, refused or failed."""
+
+    def source_failed(self, source: str, problems: tuple[str, ...]) -> None:
+        """A source could not be read, in whole or in part; said once per change."""
+
+    def source_recovered(self, source: str) -> None:
+        """A source that had failed reads well again."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionView:
+    """One session as it stands now. `deadline` and `due` are seconds on the boot-time clock."""
+
+    key: SessionKey
+    state: State
+    lifetime: float
+    deadline: float | None
+    due: float | None
+    progress: int | None
+    transferred_bytes: int | None
+    library: str | None
+    item: str | None
+    sources: tuple[str, ...]
+    keep_alives: int
+    failures: int
+    last_error: str
+
+
+@dataclass(frozen=True, slots=True)
+class VCenterView:
+    """One vCenter as it stands now. `utilization` is the share of its request slots in use, 0 to 1,
+    over about the last minute."""
+
+    name: str
+    up: bool
+    in_flight: int
+    utilization: float
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The whole engine at one moment of the boot-time clock."""
+
+    now: float
+    sessions: tuple[SessionView, ...]
+    vcenters: tuple[VCenterView, ...]

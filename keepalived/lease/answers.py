@@ -1,0 +1,104 @@
+"""What a vCenter can answer, as far as decisions depend on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Outcome(StrEnum):
+    """The class of an answer; also the `outcome` label of the keep-alive counter."""
+
+    OK = "ok"
+    NOT_ALLOWED = "not_allowed"
+    """400 not_allowed_in_current_state."""
+    INVALID_ARGUMENT = "invalid_argument"
+    """400 invalid_argument."""
+    NOT_FOUND = "not_found"
+    """404 on a route that is proven to exist."""
+    UNAUTHENTICATED = "unauthenticated"
+    """401 again, on a token newer than the request's first failure."""
+    FORBIDDEN = "forbidden"
+    """403."""
+    REDIRECTED = "redirected"
+    """3xx: a configuration error."""
+    FAILED = "failed"
+    """409, 500 and other surprises: says something about this request alone."""
+    UNAVAILABLE = "unavailable"
+    """429, 502, 503 or 504."""
+    TIMED_OUT = "timed_out"
+    UNREACHABLE = "unreachable"
+    """No connection: DNS, refused, reset, TLS."""
+    LOGIN_REFUSED = "login_refused"
+    """The credentials were refused, now or within the last minute."""
+
+    @property
+    def speaks_of_the_vcenter(self) -> bool:
+        """Whether this answer counts against the reachability of the whole vCenter."""
+        return self in _VCENTER_WIDE
+
+
+_VCENTER_WIDE = frozenset(
+    {Outcome.UNAVAILABLE, Outcome.TIMED_OUT, Outcome.UNREACHABLE, Outcome.LOGIN_REFUSED}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Generic[T]):
+    """One answered, or unanswered, request.
+
+    `sent_at` and `received_at` are seconds on the boot-time clock and belong to the last try of
+    the request (the one whose outcome this is). `value` is there exactly when `outcome` is OK.
+    `detail` is for people: it never holds a secret. `retry_after` is in seconds.
+    """
+
+    outcome: Outcome
+    sent_at: float
+    received_at: float
+    value: T | None = None
+    detail: str = ""
+    status: int | None = None
+    retry_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionInfo:
+    """What `get` says of a session.
+
+    `state` is the server's word: ACTIVE, DONE, ERROR or CANCELED. `lifetime_left` is
+    `expiration_time` minus the `Date` of the response that carried it, in seconds; None where
+    either is missing.
+    """
+
+    id: str
+    state: str
+    item_id: str | None = None
+    content_version: str | None = None
+    client_progress: int | None = None
+    lifetime_left: float | None = None
+    error_message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FileInfo:
+    """One file of a session. Sizes are in bytes; `size` is None until the file is READY."""
+
+    name: str
+    source_type: str
+    status: str
+    bytes_transferred: int = 0
+    size: int | None = None
+    error_message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ItemInfo:
+    """A library item. `library` is the library's name where it could be read."""
+
+    id: str
+    name: str
+    content_version: str
+    library: str | None = None

@@ -1,0 +1,71 @@
+"""The words of the core: session keys, kinds and states."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import NamedTuple
+
+_SESSION_ID = re.compile(r"[A-Za-z0-9._:-]+")
+_DOT_SEGMENTS = frozenset({".", ".."})
+SESSION_ID_MAX_LENGTH = 255
+
+
+class Kind(StrEnum):
+    """Which of the two session resources of the Content Library an id belongs to."""
+
+    UPDATE = "update"
+    DOWNLOAD = "download"
+
+
+class SessionKey(NamedTuple):
+    """What makes a session unique: the vCenter's configured name, the kind, and the server's id."""
+
+    vcenter: str
+    kind: Kind
+    id: str
+
+
+class State(StrEnum):
+    """Where a session stands, from the daemon's point of view."""
+
+    PENDING = "PENDING"
+    ACTIVE = "ACTIVE"
+    DONE = "DONE"
+    ERROR = "ERROR"
+    CANCELED = "CANCELED"
+    EXPIRED = "EXPIRED"
+    REMOVED = "REMOVED"
+    NOT_FOUND = "NOT_FOUND"
+    RELEASED = "RELEASED"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing more is sent for a session in this state."""
+        return self not in (State.PENDING, State.ACTIVE)
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether this end means that the work inside the session was lost."""
+        return self in (State.ERROR, State.EXPIRED, State.NOT_FOUND)
+
+
+FINAL_STATES = tuple(state for state in State if state.is_final)
+
+
+def check_session_id(text: str) -> str:
+    """Return `text` if it can be a session id, and raise ValueError with a reason if it cannot.
+
+    The rule keeps ids from steering a request to another endpoint: an id stands in the path of a
+    URL, and both dot segments and slashes would be resolved there.
+    """
+    if not text:
+        raise ValueError("a session id must not be empty")
+    if len(text) > SESSION_ID_MAX_LENGTH:
+        raise ValueError(f"a session id has at most {SESSION_ID_MAX_LENGTH} characters")
+    if text in _DOT_SEGMENTS or not _SESSION_ID.fullmatch(text):
+        raise ValueError(
+            f"{text!r} is not a session id: ids consist of letters, digits and . _ : - "
+            "and are neither '.' nor '..'"
+        )
+    return text
