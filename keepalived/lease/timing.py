@@ -1,0 +1,108 @@
+"""The arithmetic of leases: when to renew, when to try again, how long to wait for an answer.
+
+All times and durations are seconds. `lifetime` is how long a session lives without activity,
+`slack` how long it has left (deadline - now; None before the first success, negative when
+overdue), and `u` a random number from [0, 1) that the caller draws.
+"""
+
+from __future__ import annotations
+
+DUE_TOLERANCE = 0.001
+"""Within a millisecond counts as due: clocks that differ by less are not worth a wake-up."""
+
+LONGEST_SLEEP = 5.0
+"""No timer sleeps longer without looking at the clock, so that a resumed machine renews at once."""
+
+AT_RISK_SHARE = 0.4
+PARTING_SHARE = 0.75
+
+_SPREAD = (0.2, 0.5)
+_STEADY = (0.45, 0.55)
+_BACKOFF_FIRST = 1.0
+_BACKOFF_MOST = 15.0
+_JITTER = 0.2
+_TIMEOUT_MOST = 10.0
+_LEARNED_LEAST_SHARE = 0.1
+
+
+def renewal_delay(lifetime: float, u: float, *, first: bool) -> float:
+    """Return how long after the last renewal was sent the next one is due.
+
+    The renewal after the first one is spread wide, so that a crowd that arrived together does not
+    stay together.
+    """
+    low, high = _SPREAD if first else _STEADY
+    return lifetime * (low + (high - low) * u)
+
+
+def floor(lifetime: float) -> float:
+    """Return the shortest delay between two attempts, and the shortest request timeout."""
+    return min(1.0, lifetime / 20)
+
+
+def back_off(tries: int) -> float:
+    """Return the plain back-off after `tries` failed attempts in a row: 1 s doubling to 15 s."""
+    return min(_BACKOFF_MOST, _BACKOFF_FIRST * 2.0 ** min(tries - 1, 10))
+
+
+def retry_delay(tries: int, slack: float | None, lifetime: float, u: float) -> float:
+    """Return the wait before the next attempt, after `tries` (at least 1) failed ones in a row.
+
+    The back-off is bounded by a quarter of what remains, so that several attempts fit before the
+    deadline, and has a floor, without which it would become a hot loop as the remainder shrinks.
+    Overdue, or before the first success, there is nothing to bound it by.
+    """
+    delay = back_off(tries)
+    if slack is not None and slack > 0:
+        delay = min(delay, slack / 4)
+    return max(floor(lifetime), delay * (1 - _JITTER + 2 * _JITTER * u))
+
+
+def asked_delay(
+    delay: float, retry_after: float | None, slack: float | None, lifetime: float
+) -> float:
+    """Stretch `delay` to what the server asked for (Retry-After), up to half of what remains."""
+    if retry_after is None:
+        return delay
+    remaining = slack if slack is not None and slack > 0 else lifetime
+    return max(delay, min(retry_after, remaining / 2))
+
+
+def request_timeout(tries: int, slack: float | None, lifetime: float) -> float:
+    """Return how long to wait for an answer after `tries` failed attempts (0 for the first).
+
+    Starts far below what remains and doubles with each retry, up to a third of what remains, for
+    the server that is slow rather than dead.
+    """
+    remaining = slack if slack is not None and slack > 0 else lifetime
+    wanted = min(_TIMEOUT_MOST, lifetime / 10) * 2.0 ** min(tries, 10)
+    return max(floor(lifetime), min(wanted, remaining / 3))
+
+
+def attempts_that_fit(lifetime: float, configured_timeout: float | None = None) -> int:
+    """Count the attempts between a renewal falling due and its deadline, if every one times out.
+
+    Assumes the worst of every draw; counts up to ten. `configured_timeout` is the fixed request
+    timeout, if there is one.
+    """
+    slack = lifetime * (1 - _STEADY[1])
+    for tries in range(10):
+        slack -= configured_timeout or request_timeout(tries, slack, lifetime)
+        if slack < 0:
+            return tries
+        slack -= retry_delay(tries + 1, slack, lifetime, 1.0)
+    return 10
+
+
+def learned_lifetime(lifetime_left: float, configured: float) -> float:
+    """Return the lifetime that a reading of the server teaches.
+
+    Never longer than what is configured, since `expiration_time` is a promise that other things
+    may bring forward; never absurdly short, since clocks and servers err.
+    """
+    return min(configured, max(configured * _LEARNED_LEAST_SHARE, lifetime_left))
+
+
+def is_at_risk(slack: float | None, lifetime: float) -> bool:
+    """Whether renewals have been failing for a while; true of the overdue as well."""
+    return slack is not None and slack < AT_RISK_SHARE * lifetime
