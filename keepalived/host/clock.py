@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from pathlib import Path
 from typing import Protocol
+
+LONGEST_SLEEP = 5.0
+"""No timer sleeps longer, in seconds, without looking at the clock: a resumed machine's timers
+have stood still, while the boot-time clock has not."""
+
+_TICK = 0.001
 
 
 class Clock(Protocol):
@@ -34,3 +41,10 @@ class SystemClock:
 def boot_id() -> str:
     """Return the kernel's id of this boot: boot-time clocks of different boots do not compare."""
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+
+
+async def sleep_until(clock: Clock, when: float) -> None:
+    """Sleep until `when`, in seconds on the boot-time clock, to within a millisecond."""
+    # There is no event to wait for: it is the clock itself that is watched.
+    while (left := when - clock.boot()) > _TICK:  # noqa: ASYNC110
+        await asyncio.sleep(min(left, LONGEST_SLEEP))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Generic, TypeVar
 
-T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
 class Outcome(StrEnum):
@@ -47,7 +47,7 @@ _VCENTER_WIDE = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Answer(Generic[T]):
+class Answer(Generic[T_co]):
     """One answered, or unanswered, request.
 
     `sent_at` and `received_at` are seconds on the boot-time clock and belong to the last try of
@@ -58,7 +58,7 @@ class Answer(Generic[T]):
     outcome: Outcome
     sent_at: float
     received_at: float
-    value: T | None = None
+    value: T_co | None = None
     detail: str = ""
     status: int | None = None
     retry_after: float | None = None

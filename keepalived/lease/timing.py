@@ -10,9 +10,6 @@ from __future__ import annotations
 DUE_TOLERANCE = 0.001
 """Within a millisecond counts as due: clocks that differ by less are not worth a wake-up."""
 
-LONGEST_SLEEP = 5.0
-"""No timer sleeps longer without looking at the clock, so that a resumed machine renews at once."""
-
 AT_RISK_SHARE = 0.4
 PARTING_SHARE = 0.75
 

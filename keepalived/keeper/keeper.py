@@ -1,0 +1,305 @@
+"""One keeper per vCenter: a schedule, a few workers, and a prober for when nothing answers.
+
+The timekeeper moves sessions that fall due to the ready heap and wakes workers. A worker takes the
+session with the earliest deadline and carries one round out: it sends what the core says, hands
+the answer to the core, and commits what follows, until the session is not due any more. While the
+vCenter is down the workers rest, and the prober asks a question that belongs to no session.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from keepalived.host.clock import LONGEST_SLEEP, Clock, sleep_until
+from keepalived.keeper.observer import Observer, VCenterView
+from keepalived.keeper.reachability import Reachability
+from keepalived.keeper.schedule import Schedule
+from keepalived.keeper.utilization import Utilization
+from keepalived.lease import session as core
+from keepalived.lease import timing
+from keepalived.lease.answers import Answer, FileInfo, ItemInfo, Outcome, SessionInfo
+from keepalived.lease.model import Kind, SessionKey
+from keepalived.lease.session import Ask, Effect, Request, Session
+
+PARTING_SECONDS = 10.0
+_BACKLOG_PER_WORKER = 4
+
+
+class VCenter(Protocol):
+    """What a keeper needs of a vCenter. Nothing here raises for what a network or server does."""
+
+    async def keep_alive(
+        self, kind: Kind, session_id: str, progress: int | None, *, timeout: float
+    ) -> Answer[None]: ...
+
+    async def get(self, kind: Kind, session_id: str, *, timeout: float) -> Answer[SessionInfo]: ...
+
+    async def files(
+        self, kind: Kind, session_id: str, *, timeout: float
+    ) -> Answer[tuple[FileInfo, ...]]: ...
+
+    async def item(self, item_id: str, *, timeout: float) -> Answer[ItemInfo]: ...
+
+    async def who_am_i(self, *, timeout: float) -> Answer[None]: ...
+
+    async def close(self, *, timeout: float) -> None: ...
+
+
+class Sessions(Protocol):
+    """Where a keeper finds its sessions, and where it puts what became of them."""
+
+    def find(self, key: SessionKey) -> Session | None:
+        """Return the session as it stands now."""
+
+    def commit(self, session: Session, effects: tuple[Effect, ...]) -> None:
+        """Take in the new state of a session and carry out its effects."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How a keeper goes about it. Durations in seconds; `request_timeout` None means by rule."""
+
+    session_timeout: float = 300.0
+    request_timeout: float | None = None
+    max_in_flight: int = 8
+    looks: tuple[Ask, ...] = (Ask.GET, Ask.FILES)
+
+
+class Keeper:
+    """Keeps the sessions of one vCenter alive while `run` runs."""
+
+    def __init__(
+        self,
+        name: str,
+        vcenter: VCenter,
+        manner: Manner,
+        sessions: Sessions,
+        observer: Observer,
+        clock: Clock,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        self.name = name
+        self.manner = manner
+        self.ticked_at = clock.boot()
+        self._vcenter = vcenter
+        self._sessions = sessions
+        self._observer = observer
+        self._clock = clock
+        self._draw = draw
+        self._schedule = Schedule()
+        self._in_flight: set[SessionKey] = set()
+        self._idle: deque[asyncio.Future[None]] = deque()
+        self._reachability = Reachability()
+        self._utilization = Utilization(manner.max_in_flight, self.ticked_at)
+        self._retry_after: float | None = None
+        self._wake = asyncio.Event()
+        self._went_down = asyncio.Event()
+        self._quiet = asyncio.Event()
+        self._parting = False
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._keep_time(), name=f"timekeeper {self.name}")
+            tasks.create_task(self._probe_while_down(), name=f"prober {self.name}")
+            for number in range(self.manner.max_in_flight):
+                tasks.create_task(self._work(), name=f"worker {self.name} {number}")
+
+    def schedule(self, session: Session) -> None:
+        """Put a session where its `due` says, or take it out if it has ended."""
+        if session.state.is_final:
+            self._schedule.remove(session.key)
+        elif session.key not in self._in_flight:
+            # What is in flight is scheduled when its round is over: never two requests at once.
+            self._schedule.put(session.key, session.due, session.deadline)
+        self._wake.set()
+
+    def view(self) -> VCenterView:
+        """Return how things stand with the vCenter."""
+        return VCenterView(
+            name=self.name,
+            up=self._reachability.is_up,
+            in_flight=len(self._in_flight),
+            utilization=self._utilization.at(self._clock.boot()),
+        )
+
+    async def part(self) -> None:
+        """Give what has less than three quarters of its lifetime left one more renewal.
+
+        Leaves whoever takes over the longest time. Bounded by ten seconds; a vCenter that is down
+        is not waited for.
+        """
+        self._parting = True
+        now = self._clock.boot()
+        for key in tuple(self._schedule):
+            session = self._sessions.find(key)
+            if session is None:
+                continue
+            slack = session.slack(now)
+            if slack is None or slack < timing.PARTING_SHARE * session.lifetime:
+                self._sessions.commit(core.hasten(session, now), ())
+        try:
+            async with asyncio.timeout(PARTING_SECONDS):
+                while self._reachability.is_up and self._is_busy():
+                    self._quiet.clear()
+                    await self._quiet.wait()
+        except TimeoutError:
+            pass
+
+    async def close(self) -> None:
+        """Log out and close the connections."""
+        await self._vcenter.close(timeout=self._probe_timeout())
+
+    def _is_busy(self) -> bool:
+        return bool(self._in_flight) or self._schedule.advance(self._clock.boot()) > 0
+
+    async def _keep_time(self) -> None:
+        while True:
+            self._wake.clear()
+            now = self.ticked_at = self._clock.boot()
+            self._schedule.advance(now)
+            self._dispatch()
+            next_due = self._schedule.next_due()
+            wait = LONGEST_SLEEP if next_due is None else next_due - now
+            # Sleeping less than the tolerance would spin on a clock that is coarser than that.
+            wait = min(LONGEST_SLEEP, max(timing.DUE_TOLERANCE, wait))
+            try:
+                async with asyncio.timeout(wait):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+    def _dispatch(self) -> None:
+        if not self._reachability.is_up:
+            return
+        wanted = min(self._schedule.backlog(), len(self._idle))
+        for _ in range(wanted):
+            worker = self._idle.popleft()
+            if not worker.done():
+                worker.set_result(None)
+
+    async def _work(self) -> None:
+        while True:
+            taken = self._schedule.pop() if self._reachability.is_up else None
+            if taken is None:
+                self._quiet.set()
+                called = asyncio.get_running_loop().create_future()
+                self._idle.append(called)
+                await called
+                continue
+            key, due = taken
+            self._observer.attempt_started(self.name, max(0.0, self._clock.boot() - due))
+            await self._carry_out_round(key)
+
+    async def _carry_out_round(self, key: SessionKey) -> None:
+        self._in_flight.add(key)
+        self._note_utilization()
+        try:
+            while self._reachability.is_up:
+                now = self._clock.boot()
+                session = self._sessions.find(key)
+                if session is None or not session.is_due(now):
+                    break
+                request = core.next_request(session, now, self.manner.request_timeout)
+                await self._carry_out(key, request)
+        finally:
+            self._in_flight.discard(key)
+            self._note_utilization()
+            self._quiet.set()
+            session = self._sessions.find(key)
+            if session is not None:
+                self.schedule(session)
+
+    async def _carry_out(self, key: SessionKey, request: Request) -> None:
+        answer = await self._send(key, request)
+        now = self._clock.boot()
+        if request.ask is Ask.KEEP_ALIVE:
+            seconds = answer.received_at - answer.sent_at
+            self._observer.keep_alive_answered(key, answer.outcome, seconds)
+            if answer.outcome is Outcome.OK:
+                self._reachability.proven()
+        self._note(answer)
+        # Holds may have come and gone while the request was on its way.
+        session = self._sessions.find(key)
+        if session is not None:
+            self._sessions.commit(
+                *core.step(session, request, answer, now, self._draw(), self._looks())
+            )
+
+    async def _send(self, key: SessionKey, request: Request) -> Answer[object]:
+        _, kind, session_id = key
+        vcenter, timeout = self._vcenter, request.timeout
+        if request.ask is Ask.KEEP_ALIVE:
+            return await vcenter.keep_alive(kind, session_id, request.progress, timeout=timeout)
+        if request.ask is Ask.GET:
+            return await vcenter.get(kind, session_id, timeout=timeout)
+        if request.ask is Ask.FILES:
+            return await vcenter.files(kind, session_id, timeout=timeout)
+        return await vcenter.item(request.item_id or "", timeout=timeout)
+
+    def _looks(self) -> tuple[Ask, ...]:
+        # Renewals come first: under a backlog, and on the way out, nothing else is asked.
+        if self._parting or (
+            self._schedule.backlog() > _BACKLOG_PER_WORKER * self.manner.max_in_flight
+        ):
+            return ()
+        return self.manner.looks
+
+    def _note(self, answer: Answer[object]) -> None:
+        reachability = self._reachability
+        self._retry_after = answer.retry_after
+        down_since = reachability.down_since
+        if not reachability.note(answer):
+            return
+        if down_since is None:
+            self._observer.vcenter_down(self.name, answer.outcome, answer.detail)
+            self._went_down.set()
+            self._quiet.set()
+        else:
+            self._observer.vcenter_up(self.name, self._clock.boot() - down_since)
+            self._retry_now()
+
+    def _retry_now(self) -> None:
+        """After an outage whoever has failed is due, earliest deadline first."""
+        now = self._clock.boot()
+        for key in tuple(self._schedule):
+            session = self._sessions.find(key)
+            if session is not None and session.tries:
+                self._sessions.commit(core.hasten(session, now), ())
+        self._wake.set()
+
+    async def _probe_while_down(self) -> None:
+        while True:
+            self._went_down.clear()
+            if self._reachability.is_up:
+                await self._went_down.wait()
+                continue
+            delay = self._reachability.probe_delay(
+                self._smallest_slack(),
+                self.manner.session_timeout,
+                self._retry_after,
+                self._draw(),
+            )
+            await sleep_until(self._clock, self._clock.boot() + delay)
+            if not self._reachability.is_up:
+                self._note(await self._vcenter.who_am_i(timeout=self._probe_timeout()))
+
+    def _probe_timeout(self) -> float:
+        return self.manner.request_timeout or timing.request_timeout(
+            0, None, self.manner.session_timeout
+        )
+
+    def _smallest_slack(self) -> float | None:
+        """The least time that any session has left, of those that have any."""
+        now = self._clock.boot()
+        sessions = (self._sessions.find(key) for key in self._schedule)
+        slacks = (session.slack(now) for session in sessions if session is not None)
+        return min((slack for slack in slacks if slack is not None and slack > 0), default=None)
+
+    def _note_utilization(self) -> None:
+        self._utilization.change(len(self._in_flight), self._clock.boot())

@@ -1,0 +1,56 @@
+"""Whether a vCenter can be reached, judged by the answers of everybody's requests."""
+
+from __future__ import annotations
+
+from keepalived.lease import timing
+from keepalived.lease.answers import Answer, Outcome
+
+FAILURES_UNTIL_DOWN = 3
+_REFUSED_LOOK = 2.0
+
+
+class Reachability:
+    """Counts failures in a row, and says when to probe while the vCenter is down.
+
+    The back-off between probes starts anew only once a session's own request has succeeded, so
+    that a vCenter that answers probes and nothing else is not asked ever faster.
+    """
+
+    def __init__(self) -> None:
+        self.down_since: float | None = None
+        self.last_outcome = Outcome.OK
+        self._failures = 0
+        self._probes = 0
+
+    @property
+    def is_up(self) -> bool:
+        """Whether requests for sessions may be sent; True until the contrary is proven."""
+        return self.down_since is None
+
+    def note(self, answer: Answer[object]) -> bool:
+        """Take in any answer; return True if the vCenter went down or came up by it."""
+        self.last_outcome = answer.outcome
+        if not answer.outcome.speaks_of_the_vcenter:
+            self._failures = 0
+            was_down, self.down_since = self.down_since is not None, None
+            return was_down
+        self._failures += 1
+        if self._failures < FAILURES_UNTIL_DOWN or self.down_since is not None:
+            return False
+        self.down_since = answer.sent_at
+        return True
+
+    def proven(self) -> None:
+        """A session's own request succeeded: the next outage is probed eagerly again."""
+        self._probes = 0
+
+    def probe_delay(
+        self, slack: float | None, lifetime: float, retry_after: float | None, u: float
+    ) -> float:
+        """Return the wait before the next probe, given the smallest positive slack there is."""
+        self._probes += 1
+        delay = timing.retry_delay(self._probes, slack, lifetime, u)
+        if self.last_outcome is Outcome.LOGIN_REFUSED:
+            # Refused credentials cost no request until they change on disk or a minute is over.
+            return min(delay, _REFUSED_LOOK)
+        return timing.asked_delay(delay, retry_after, slack, lifetime)

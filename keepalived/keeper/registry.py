@@ -1,0 +1,219 @@
+"""The registry: every session that somebody wants, or wanted until lately, and its holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from keepalived.host.clock import Clock
+from keepalived.keeper.keeper import Keeper
+from keepalived.keeper.observer import Observer, SessionEnd, SessionView, Snapshot
+from keepalived.keeper.schedule import Schedule
+from keepalived.lease import session as core
+from keepalived.lease.holds import Hold, Owner
+from keepalived.lease.model import SessionKey, State
+from keepalived.lease.session import (
+    Effect,
+    Ended,
+    Failed,
+    FileFailed,
+    LifetimeLearned,
+    Renewed,
+    Session,
+)
+
+
+class UnknownVCenterError(LookupError):
+    """A session key names a vCenter that is not configured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long an ended session stays visible, in seconds."""
+
+    ended: float = 3600.0
+    failed: float = 7 * 86400.0
+
+    def of(self, state: State) -> float:
+        """Return how long a session that ended so stays visible."""
+        return self.failed if state.is_failure else self.ended
+
+
+class Registry:
+    """Knows the sessions, hands them to their vCenters' keepers, and says what becomes of them."""
+
+    def __init__(self, observer: Observer, clock: Clock, retention: Retention) -> None:
+        self.retention = retention
+        self._observer = observer
+        self._clock = clock
+        self._keepers: dict[str, Keeper] = {}
+        self._sessions: dict[SessionKey, Session] = {}
+        self._expiries = Schedule()
+        self._ended = Schedule()
+
+    # -- vCenters
+
+    @property
+    def keepers(self) -> tuple[Keeper, ...]:
+        """The keepers at work."""
+        return tuple(self._keepers.values())
+
+    def attach(self, keeper: Keeper) -> None:
+        """Let `keeper` look after the sessions of its vCenter, in place of an earlier keeper."""
+        self._keepers[keeper.name] = keeper
+        for session in self._of(keeper.name):
+            self.commit(core.reconfigure(session, keeper.manner.session_timeout), ())
+
+    def detach(self, name: str) -> None:
+        """Forget a vCenter that is no longer configured, and release its sessions."""
+        for session in self._of(name):
+            for hold in session.holds:
+                self.release(session.key, hold.uid, hold.owner)
+        self._keepers.pop(name, None)
+
+    # -- holds
+
+    def hold(self, key: SessionKey, hold: Hold) -> bool:
+        """Take a hold, or update the one of the same party; return whether it is a new one.
+
+        A hold on a session that has ended starts it anew. Raises UnknownVCenterError.
+        """
+        keeper = self._keepers.get(key.vcenter)
+        if keeper is None:
+            raise UnknownVCenterError(key.vcenter)
+        session = self._sessions.get(key)
+        if session is None or session.state.is_final:
+            self._ended.remove(key)
+            held = core.begin(key, keeper.manner.session_timeout, hold, self._clock.boot())
+            is_new = True
+        else:
+            held = core.take_hold(session, hold)
+            is_new = len(held.holds) > len(session.holds)
+        self.commit(held, ())
+        self._watch_expiry(held)
+        if is_new:
+            self._observer.hold_taken(key, hold.owner.kind)
+        return is_new
+
+    def release(self, key: SessionKey, uid: int, owner: Owner) -> bool:
+        """Let a party's hold go; return whether there was one."""
+        session = self._sessions.get(key)
+        if session is None or not any(hold.is_by(uid, owner) for hold in session.holds):
+            return False
+        self._observer.hold_released(key, owner.kind)
+        self.commit(*core.release_hold(session, uid, owner))
+        return True
+
+    def sweep(self) -> None:
+        """Let go the holds whose time is over, and forget what ended long ago."""
+        now = self._clock.boot()
+        self._expiries.advance(now)
+        while (expired := self._expiries.pop()) is not None:
+            session = self._sessions[expired[0]]
+            left, effects = core.expire_holds(session, now)
+            for hold in session.holds:
+                if hold not in left.holds:
+                    self._observer.hold_released(session.key, hold.owner.kind)
+            self.commit(left, effects)
+            self._watch_expiry(left)
+        self._ended.advance(now)
+        while (forgotten := self._ended.pop()) is not None:
+            self._expiries.remove(forgotten[0])
+            del self._sessions[forgotten[0]]
+
+    def _watch_expiry(self, session: Session) -> None:
+        limits = [hold.until for hold in session.holds if hold.until is not None]
+        if limits:
+            self._expiries.put(session.key, min(limits), None)
+
+    # -- what keepers need
+
+    def find(self, key: SessionKey) -> Session | None:
+        """Return the session as it stands now."""
+        return self._sessions.get(key)
+
+    def commit(self, session: Session, effects: tuple[Effect, ...]) -> None:
+        """Take in the new state of a session, and carry out the effects."""
+        self._sessions[session.key] = session
+        keeper = self._keepers.get(session.key.vcenter)
+        if keeper is not None:
+            keeper.schedule(session)
+        for effect in effects:
+            self._carry_out(session, effect)
+
+    def _carry_out(self, session: Session, effect: Effect) -> None:
+        key, observer = session.key, self._observer
+        match effect:
+            case Renewed(first, slack, progress):
+                observer.renewed(key, first=first, slack=slack, progress=progress)
+            case Failed(outcome, detail, retry_in, slack):
+                observer.renewal_failed(key, outcome, detail, retry_in=retry_in, slack=slack)
+            case LifetimeLearned(before, after):
+                observer.lifetime_learned(key, before, after)
+            case FileFailed(file):
+                observer.file_failed(key, file)
+            case Ended():
+                kept = self.retention.of(session.state)
+                self._ended.put(key, self._clock.boot() + kept, None)
+                observer.session_ended(self._end_of(session, effect))
+
+    def _end_of(self, session: Session, ended: Ended) -> SessionEnd:
+        ending = ended.ending
+        return SessionEnd(
+            key=session.key,
+            state=ending.state,
+            reason=ending.reason,
+            error_message=ending.error_message,
+            held_seconds=self._clock.boot() - session.since,
+            keep_alives=session.renewals,
+            progress=session.acknowledged,
+            library=session.item.library if session.item else None,
+            item=session.item.name if session.item else None,
+            content_moved=ending.content_moved,
+        )
+
+    # -- what the world may see
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def __iter__(self) -> Iterator[Session]:
+        return iter(self._sessions.values())
+
+    def held(self) -> int:
+        """How many sessions are held at present."""
+        return len(self._sessions) - len(self._ended)
+
+    def snapshot(self) -> Snapshot:
+        """Return the whole engine as it stands now."""
+        return Snapshot(
+            now=self._clock.boot(),
+            sessions=tuple(_view(session) for session in self._sessions.values()),
+            vcenters=tuple(keeper.view() for keeper in self._keepers.values()),
+        )
+
+    def _of(self, vcenter: str) -> tuple[Session, ...]:
+        return tuple(
+            session
+            for key, session in self._sessions.items()
+            if key.vcenter == vcenter and not session.state.is_final
+        )
+
+
+def _view(session: Session) -> SessionView:
+    transferred = sum(file.bytes_transferred for file in session.files)
+    return SessionView(
+        key=session.key,
+        state=session.state,
+        lifetime=session.lifetime,
+        deadline=session.deadline,
+        due=None if session.state.is_final else session.due,
+        progress=session.acknowledged,
+        transferred_bytes=transferred if session.files else None,
+        library=session.item.library if session.item else None,
+        item=session.item.name if session.item else None,
+        sources=tuple(sorted({hold.owner.kind.value for hold in session.holds})),
+        keep_alives=session.renewals,
+        failures=session.tries,
+        last_error=session.last_error,
+    )
