@@ -1,0 +1,1 @@
+"""The command line: thin commands that build a daemon, or talk to one."""

@@ -1,0 +1,109 @@
+"""The schedule: who is due when, and who of those goes first."""
+
+from __future__ import annotations
+
+import random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keepalived.keeper.schedule import Schedule
+from keepalived.lease.model import Kind, SessionKey
+
+
+def key(number: int) -> SessionKey:
+    return SessionKey("lab", Kind.UPDATE, f"session-{number}")
+
+
+def popped(schedule: Schedule) -> list[SessionKey]:
+    keys = []
+    while (taken := schedule.pop()) is not None:
+        keys.append(taken[0])
+    return keys
+
+
+def test_nothing_is_ready_before_it_is_due() -> None:
+    schedule = Schedule()
+    schedule.put(key(1), due=10.0, deadline=20.0)
+    assert schedule.advance(9.99) == 0
+    assert schedule.pop() is None
+    assert schedule.next_due() == 10.0
+
+
+def test_within_a_millisecond_counts_as_due() -> None:
+    schedule = Schedule()
+    schedule.put(key(1), due=10.0, deadline=None)
+    assert schedule.advance(9.9995) == 1
+
+
+def test_among_the_due_the_earliest_deadline_goes_first_and_none_goes_last() -> None:
+    schedule = Schedule()
+    schedule.put(key(1), due=1.0, deadline=None)
+    schedule.put(key(2), due=2.0, deadline=50.0)
+    schedule.put(key(3), due=3.0, deadline=40.0)
+    schedule.advance(5.0)
+    assert popped(schedule) == [key(3), key(2), key(1)]
+
+
+def test_moving_a_session_leaves_one_entry() -> None:
+    schedule = Schedule()
+    schedule.put(key(1), due=1.0, deadline=5.0)
+    schedule.put(key(1), due=8.0, deadline=9.0)
+    schedule.advance(2.0)
+    assert schedule.pop() is None
+    schedule.advance(8.0)
+    assert schedule.pop() == (key(1), 8.0)
+    assert schedule.pop() is None
+
+
+def test_a_ready_session_that_is_moved_waits_again() -> None:
+    schedule = Schedule()
+    schedule.put(key(1), due=1.0, deadline=5.0)
+    schedule.advance(1.0)
+    schedule.put(key(1), due=3.0, deadline=5.0)
+    assert schedule.pop() is None
+    assert schedule.next_due() == 3.0
+
+
+def test_a_removed_session_never_comes_up() -> None:
+    schedule = Schedule()
+    schedule.put(key(1), due=1.0, deadline=5.0)
+    schedule.advance(1.0)
+    schedule.remove(key(1))
+    schedule.remove(key(2))
+    assert popped(schedule) == []
+    assert len(schedule) == 0
+
+
+@given(st.integers(0, 2**32), st.integers(1, 400))
+def test_whatever_is_done_each_session_comes_up_exactly_when_it_was_last_put(
+    seed: int, moves: int
+) -> None:
+    draw = random.Random(seed)
+    schedule, expected = Schedule(), {}
+    for _ in range(moves):
+        chosen = key(draw.randrange(10))
+        if draw.random() < 0.2:
+            schedule.remove(chosen)
+            expected.pop(chosen, None)
+        else:
+            due = draw.uniform(0, 100)
+            schedule.put(chosen, due, due + draw.uniform(0, 100))
+            expected[chosen] = due
+        if draw.random() < 0.1:
+            now = draw.uniform(0, 50)
+            schedule.advance(now)
+    seen = {}
+    for now in range(101):
+        schedule.advance(float(now))
+        while (taken := schedule.pop()) is not None:
+            assert taken[1] <= now + 0.001 or taken[1] <= 50
+            seen[taken[0]] = taken[1]
+    assert seen == expected
+
+
+def test_moving_without_end_does_not_grow_the_heap_without_end() -> None:
+    schedule = Schedule()
+    for move in range(10_000):
+        schedule.put(key(move % 10), due=float(move), deadline=None)
+    assert len(schedule._waiting) <= 64 + 2 * 10 + 1
