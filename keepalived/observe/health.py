@@ -1,0 +1,39 @@
+"""Whether the daemon is alive, and whether it is ready."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+LONGEST_SILENCE = 15.0
+"""Seconds without a tick after which a scheduler counts as stuck; it means to tick every five."""
+
+
+class Health:
+    """What the health pages report.
+
+    `silences` tells how many seconds ago each scheduler last ticked; `requirements` name, in words
+    that go after "waiting for", what has to be done once before the daemon is ready.
+    """
+
+    def __init__(
+        self, silences: Callable[[], Mapping[str, float]], requirements: Iterable[str]
+    ) -> None:
+        self._silences = silences
+        self._missing = dict.fromkeys(requirements)
+
+    def done(self, requirement: str) -> None:
+        """Tick off one requirement; further calls change nothing."""
+        self._missing.pop(requirement, None)
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The requirements still open; empty once the daemon is ready."""
+        return tuple(self._missing)
+
+    def complaints(self) -> tuple[str, ...]:
+        """Return a sentence for each scheduler that is stuck."""
+        return tuple(
+            f"the scheduler of {name} has not ticked for {silence:.0f} s"
+            for name, silence in self._silences().items()
+            if silence > LONGEST_SILENCE
+        )

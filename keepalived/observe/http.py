@@ -1,0 +1,143 @@
+"""The HTTP listener for Prometheus and for whoever asks about health."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from collections.abc import Callable, Iterable
+
+from aiohttp import hdrs, web
+
+from keepalived.keeper.observer import Snapshot
+from keepalived.observe.health import Health
+from keepalived.observe.metrics import Metrics
+
+_SHUTDOWN_SECONDS = 2.0
+_BACKLOG = 128
+# An address family that this machine lacks; no reason to give up while another one serves.
+_ABSENT = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
+
+
+class ListenError(Exception):
+    """The configured address cannot be listened on; the message names it and says why."""
+
+
+class HttpListener:
+    """Serves `/metrics`, `/healthz` and `/readyz` on `listen`, a HOST:PORT as configured.
+
+    `snapshot` is called in the event loop, once a scrape.
+    """
+
+    def __init__(
+        self, listen: str, *, metrics: Metrics, snapshot: Callable[[], Snapshot], health: Health
+    ) -> None:
+        self._listen = listen
+        self._metrics = metrics
+        self._snapshot = snapshot
+        self._health = health
+        self._scraping = asyncio.Lock()
+        self._runner: web.AppRunner | None = None
+
+    async def start(self) -> tuple[str, int]:
+        """Bind and serve; return the address bound, which tells the port where 0 was asked for.
+
+        Raises ListenError when the address cannot be had.
+        """
+        sockets = await _bind(self._listen)
+        app = web.Application()
+        app.router.add_get("/metrics", self._get_metrics)
+        app.router.add_get("/healthz", self._get_healthz)
+        app.router.add_get("/readyz", self._get_readyz)
+        app.on_response_prepare.append(_hide_server)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
+        await self._runner.setup()
+        for each in sockets:
+            await web.SockSite(self._runner, each, backlog=_BACKLOG).start()
+        host, port = sockets[0].getsockname()[:2]
+        return host, port
+
+    async def stop(self) -> None:
+        """Close the sockets and let answers under way finish, for a moment. Idempotent."""
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            await runner.cleanup()
+
+    async def _get_metrics(self, request: web.Request) -> web.Response:
+        async with self._scraping:
+            body, headers = await asyncio.to_thread(
+                self._metrics.scrape,
+                self._snapshot(),
+                ",".join(request.headers.getall(hdrs.ACCEPT, ())),
+                ",".join(request.headers.getall(hdrs.ACCEPT_ENCODING, ())),
+            )
+        return web.Response(body=body, headers=headers)
+
+    async def _get_healthz(self, _request: web.Request) -> web.Response:
+        return _verdict("ok", self._health.complaints())
+
+    async def _get_readyz(self, _request: web.Request) -> web.Response:
+        return _verdict("ready", [f"waiting for {each}" for each in self._health.missing])
+
+
+def _verdict(good: str, problems: Iterable[str]) -> web.Response:
+    lines = list(problems)
+    return web.Response(
+        status=503 if lines else 200, text="".join(f"{line}\n" for line in lines or [good])
+    )
+
+
+async def _hide_server(_request: web.Request, response: web.StreamResponse) -> None:
+    response.headers.popall(hdrs.SERVER, None)
+
+
+async def _bind(listen: str) -> list[socket.socket]:
+    """Return a bound socket for each address that the host of `listen` has."""
+    host, _, port_text = listen.rpartition(":")
+    port = int(port_text)
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(
+            host.strip("[]") or None,
+            port,
+            type=socket.SOCK_STREAM,
+            flags=socket.AI_PASSIVE,
+        )
+    except OSError as error:
+        raise _cannot(listen, error) from error
+    sockets: list[socket.socket] = []
+    absent: OSError | None = None
+    for family, kind, protocol, _, address in dict.fromkeys(found):
+        try:
+            bound = _bind_one(family, kind, protocol, (address[0], port, *address[2:]))
+        except OSError as error:
+            if error.errno in _ABSENT:
+                absent = error
+                continue
+            for each in sockets:
+                each.close()
+            raise _cannot(listen, error) from error
+        sockets.append(bound)
+        port = bound.getsockname()[1]
+    if not sockets and absent is not None:
+        raise _cannot(listen, absent) from absent
+    return sockets
+
+
+def _bind_one(
+    family: int, kind: int, protocol: int, address: tuple[str | int, ...]
+) -> socket.socket:
+    bound = socket.socket(family, kind, protocol)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        bound.bind(address)
+    except OSError:
+        bound.close()
+        raise
+    return bound
+
+
+def _cannot(listen: str, error: OSError) -> ListenError:
+    hint = "; choose another http.listen" if error.errno == errno.EADDRINUSE else ""
+    return ListenError(f"cannot listen on {listen}: {error.strerror or error}{hint}")

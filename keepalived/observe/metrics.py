@@ -1,0 +1,210 @@
+"""What is counted as it happens, and how counters and state become one scrape."""
+
+from __future__ import annotations
+
+import gzip
+import platform
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    Info,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+)
+from prometheus_client.exposition import choose_encoder, gzip_accepted
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from keepalived.host.clock import Clock
+from keepalived.keeper.observer import SessionEnd, Snapshot
+from keepalived.lease.answers import Outcome
+from keepalived.lease.model import FINAL_STATES, SessionKey, State
+from keepalived.observe.state import StateExporter
+
+_DURATIONS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_SLACKS = (0, 5, 15, 30, 60, 90, 120, 150, 180, 240, 300, 600, 1800, 7200)
+_LAGS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60)
+_LOGIN_OUTCOMES = ("ok", "refused", "failed")
+
+
+@dataclass(frozen=True, slots=True)
+class _VCenterCounters:
+    """The increments of one vCenter's counters, found without building labels each time."""
+
+    keep_alives: dict[Outcome, Callable[[], None]]
+    ends: dict[State, Callable[[], None]]
+    logins: dict[str, Callable[[], None]]
+
+
+class _Collected(Collector):
+    """What a counting registry and a snapshot have to say, as one thing to encode."""
+
+    def __init__(self, registry: CollectorRegistry, state: Iterable[Metric]) -> None:
+        self._registry = registry
+        self._state = state
+
+    def collect(self) -> Iterable[Metric]:
+        """Yield the counted, then the state."""
+        yield from self._registry.collect()
+        yield from self._state
+
+
+class Metrics:
+    """The metrics of one daemon, in a registry of its own.
+
+    Counts only for vCenters that were declared: an answer that comes in late for one that is gone
+    does not bring its series back.
+    """
+
+    def __init__(self, *, version: str, max_sessions: int, clock: Clock) -> None:
+        self._clock = clock
+        self._vcenters: dict[str, _VCenterCounters] = {}
+        self.state = StateExporter(clock, max_sessions)
+        self.registry = registry = CollectorRegistry(auto_describe=True)
+        # The time at which a counter was made adds a series to each, and tells nothing here: all
+        # of them are made, at zero, when their vCenter is.
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # the library left it bare
+        Info("clkeepalived_build", "The program and its Python.", registry=registry).info(
+            {"version": version, "python": platform.python_version()}
+        )
+        self._keep_alives = Counter(
+            "clkeepalived_keep_alives",
+            "Keep-alives answered or given up, by outcome.",
+            ("vcenter", "outcome"),
+            registry=registry,
+        )
+        self._ends = Counter(
+            "clkeepalived_sessions_ended",
+            "Sessions that reached a final state.",
+            ("vcenter", "state"),
+            registry=registry,
+        )
+        self._logins = Counter(
+            "clkeepalived_logins",
+            "Logins tried, by outcome.",
+            ("vcenter", "outcome"),
+            registry=registry,
+        )
+        self._source_errors = Counter(
+            "clkeepalived_source_errors",
+            "Times a source of sessions was found unreadable, in whole or in part.",
+            ("source",),
+            registry=registry,
+        )
+        self._durations = Histogram(
+            "clkeepalived_keep_alive_duration_seconds",
+            "Time a keep-alive took on the wire.",
+            buckets=_DURATIONS,
+            registry=registry,
+        )
+        self._slacks = Histogram(
+            "clkeepalived_renewal_slack_seconds",
+            "Time that was left when a renewal succeeded; 0 for a session that was overdue.",
+            buckets=_SLACKS,
+            registry=registry,
+        )
+        self._lags = Histogram(
+            "clkeepalived_schedule_lag_seconds",
+            "Time between a session falling due and its attempt.",
+            buckets=_LAGS,
+            registry=registry,
+        )
+        self._reload_successful = Gauge(
+            "clkeepalived_config_last_reload_successful",
+            "Whether the configuration was good when it was last read.",
+            registry=registry,
+        )
+        self._reload_success_time = Gauge(
+            "clkeepalived_config_last_reload_success_timestamp_seconds",
+            "When a good configuration was last read.",
+            registry=registry,
+        )
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        GCCollector(registry=registry)
+
+    def declare_vcenter(self, vcenter: str) -> None:
+        """Put all counters of `vcenter` at 0, so that its first loss is an increase."""
+        if vcenter in self._vcenters:
+            return
+        self._vcenters[vcenter] = _VCenterCounters(
+            {outcome: self._keep_alives.labels(vcenter, outcome.value).inc for outcome in Outcome},
+            {state: self._ends.labels(vcenter, state.value).inc for state in FINAL_STATES},
+            {outcome: self._logins.labels(vcenter, outcome).inc for outcome in _LOGIN_OUTCOMES},
+        )
+
+    def forget_vcenter(self, vcenter: str) -> None:
+        """Remove the series of a vCenter that is no longer configured."""
+        counters = self._vcenters.pop(vcenter, None)
+        if counters is None:
+            return
+        for outcome in counters.keep_alives:
+            self._keep_alives.remove(vcenter, outcome.value)
+        for state in counters.ends:
+            self._ends.remove(vcenter, state.value)
+        for login in counters.logins:
+            self._logins.remove(vcenter, login)
+
+    def declare_source(self, source: str) -> None:
+        """Put the error counter of `source` at 0."""
+        self._source_errors.labels(source)
+
+    def configuration_read(self, *, successful: bool) -> None:
+        """Note that the configuration was read, at the start or at a reload."""
+        self._reload_successful.set(successful)
+        if successful:
+            self._reload_success_time.set(self._clock.wall())
+
+    def attempt_started(self, lag: float) -> None:
+        """Observe by how many seconds an attempt was late."""
+        self._lags.observe(max(lag, 0.0))
+
+    def keep_alive_answered(self, key: SessionKey, outcome: Outcome, seconds: float) -> None:
+        """Count a keep-alive and observe its duration."""
+        counters = self._vcenters.get(key.vcenter)
+        if counters is not None:
+            counters.keep_alives[outcome]()
+            self._durations.observe(seconds)
+
+    def renewed(self, slack: float | None) -> None:
+        """Observe the slack of a renewal; the first one of a session has none."""
+        if slack is not None:
+            self._slacks.observe(max(slack, 0.0))
+
+    def session_ended(self, end: SessionEnd) -> None:
+        """Count an end."""
+        counters = self._vcenters.get(end.key.vcenter)
+        if counters is not None and end.state in counters.ends:
+            counters.ends[end.state]()
+
+    def login(self, vcenter: str, outcome: str) -> None:
+        """Count a login."""
+        counters = self._vcenters.get(vcenter)
+        if counters is not None and outcome in counters.logins:
+            counters.logins[outcome]()
+
+    def source_failed(self, source: str) -> None:
+        """Count a source error."""
+        self._source_errors.labels(source).inc()
+
+    def scrape(
+        self, snapshot: Snapshot, accept: str = "", accept_encoding: str = ""
+    ) -> tuple[bytes, dict[str, str]]:
+        """Return the body and headers that answer a scrape with these request headers.
+
+        May run in a thread, since a snapshot does not change, but not twice at once.
+        """
+        encode, content_type = choose_encoder(accept)
+        body = encode(_Collected(self.registry, self.state.families(snapshot)))
+        headers = {"Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}
+        if gzip_accepted(accept_encoding):
+            body = gzip.compress(body, compresslevel=6)
+            headers["Content-Encoding"] = "gzip"
+        return body, headers
