@@ -96,7 +96,8 @@ class Keeper:
         self._idle: deque[asyncio.Future[None]] = deque()
         self._reachability = Reachability()
         self._utilization = Utilization(manner.max_in_flight, self.ticked_at)
-        self._retry_after: float | None = None
+        self._last_failure: Answer[object] | None = None
+        self._callers: dict[SessionKey, list[asyncio.Future[Answer[object] | None]]] = {}
         self._wake = asyncio.Event()
         self._went_down = asyncio.Event()
         self._quiet = asyncio.Event()
@@ -114,10 +115,27 @@ class Keeper:
         """Put a session where its `due` says, or take it out if it has ended."""
         if session.state.is_final:
             self._schedule.remove(session.key)
+            self._answer_callers(session.key, None)
         elif session.key not in self._in_flight:
             # What is in flight is scheduled when its round is over: never two requests at once.
             self._schedule.put(session.key, session.due, session.deadline)
         self._wake.set()
+
+    async def renew_now(self, key: SessionKey) -> Answer[object] | None:
+        """Send a keep-alive as soon as a worker is free, and return its answer.
+
+        Returns None for a session that has ended or ends meanwhile. While the vCenter is down
+        nothing is sent, and the answer is the failure that was seen last.
+        """
+        session = self._sessions.find(key)
+        if session is None or session.state.is_final or session.ending is not None:
+            return None
+        if not self._reachability.is_up:
+            return self._last_failure
+        called: asyncio.Future[Answer[object] | None] = asyncio.get_running_loop().create_future()
+        self._callers.setdefault(key, []).append(called)
+        self._sessions.commit(core.hasten(session, self._clock.boot()), ())
+        return await called
 
     def view(self) -> VCenterView:
         """Return how things stand with the vCenter."""
@@ -213,7 +231,10 @@ class Keeper:
             self._quiet.set()
             session = self._sessions.find(key)
             if session is not None:
-                self.schedule(session)
+                if key in self._callers and session.ending is None:
+                    # Called for while the round was past its keep-alive: another one follows.
+                    session = core.hasten(session, self._clock.boot())
+                self._sessions.commit(session, ())
 
     async def _carry_out(self, key: SessionKey, request: Request) -> None:
         answer = await self._send(key, request)
@@ -223,6 +244,7 @@ class Keeper:
             self._observer.keep_alive_answered(key, answer.outcome, seconds)
             if answer.outcome is Outcome.OK:
                 self._reachability.proven()
+            self._answer_callers(key, answer)
         self._note(answer)
         # Holds may have come and gone while the request was on its way.
         session = self._sessions.find(key)
@@ -230,6 +252,11 @@ class Keeper:
             self._sessions.commit(
                 *core.step(session, request, answer, now, self._draw(), self._looks())
             )
+
+    def _answer_callers(self, key: SessionKey, answer: Answer[object] | None) -> None:
+        for called in self._callers.pop(key, ()):
+            if not called.done():
+                called.set_result(answer)
 
     async def _send(self, key: SessionKey, request: Request) -> Answer[object]:
         _, kind, session_id = key
@@ -252,7 +279,8 @@ class Keeper:
 
     def _note(self, answer: Answer[object]) -> None:
         reachability = self._reachability
-        self._retry_after = answer.retry_after
+        if answer.outcome.speaks_of_the_vcenter:
+            self._last_failure = answer
         down_since = reachability.down_since
         if not reachability.note(answer):
             return
@@ -260,6 +288,8 @@ class Keeper:
             self._observer.vcenter_down(self.name, answer.outcome, answer.detail)
             self._went_down.set()
             self._quiet.set()
+            for key in tuple(self._callers):
+                self._answer_callers(key, answer)
         else:
             self._observer.vcenter_up(self.name, self._clock.boot() - down_since)
             self._retry_now()
@@ -279,11 +309,9 @@ class Keeper:
             if self._reachability.is_up:
                 await self._went_down.wait()
                 continue
+            retry_after = self._last_failure.retry_after if self._last_failure else None
             delay = self._reachability.probe_delay(
-                self._smallest_slack(),
-                self.manner.session_timeout,
-                self._retry_after,
-                self._draw(),
+                self._smallest_slack(), self.manner.session_timeout, retry_after, self._draw()
             )
             await sleep_until(self._clock, self._clock.boot() + delay)
             if not self._reachability.is_up:

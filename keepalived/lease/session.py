@@ -19,6 +19,7 @@ from keepalived.lease.model import Kind, SessionKey, State
 from keepalived.lease.progress import highest, value_to_send
 
 _SETTLE_TRIES = 3
+_OUTCOMES_KEPT = 3
 _FIRST_LOOKS = 3
 
 
@@ -65,7 +66,8 @@ class Session:
 
     Times are seconds on the boot-time clock. `doubted` means that a keep-alive was answered in a
     way that only `get` can explain. `ending` is set from the moment the end is known: before the
-    state is final, it waits for one look at the library item.
+    state is final, it waits for one look at the library item. `outcomes` are the last keep-alives'
+    outcomes with the time of the answer, newest last.
     """
 
     key: SessionKey
@@ -86,6 +88,7 @@ class Session:
     files: tuple[FileInfo, ...] = ()
     ending: Ending | None = None
     last_error: str = ""
+    outcomes: tuple[tuple[float, Outcome], ...] = ()
 
     @property
     def deadline(self) -> float | None:
@@ -257,6 +260,8 @@ def _keep_alive_answered(
     if session.ending is not None:
         return session, ()
     outcome = answer.outcome
+    kept = session.outcomes[1 - _OUTCOMES_KEPT :]
+    session = replace(session, outcomes=(*kept, (answer.received_at, outcome)))
     if outcome is Outcome.OK:
         slack = session.slack(answer.received_at)
         renewed = replace(
