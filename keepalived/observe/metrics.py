@@ -67,7 +67,7 @@ class Metrics:
         self._clock = clock
         self._vcenters: dict[str, _VCenterCounters] = {}
         self.state = StateExporter(clock, max_sessions)
-        self.registry = registry = CollectorRegistry(auto_describe=True)
+        self.registry = registry = CollectorRegistry()
         # The time at which a counter was made adds a series to each, and tells nothing here: all
         # of them are made, at zero, when their vCenter is.
         disable_created_metrics()  # type: ignore[no-untyped-call]  # the library left it bare

@@ -1,0 +1,292 @@
+"""What is counted: zeros from the start, removed vCenters, and the words of a scrape."""
+
+from __future__ import annotations
+
+import gzip
+from dataclasses import dataclass
+
+import pytest
+from prometheus_client.openmetrics.parser import (
+    text_string_to_metric_families as openmetrics_families,
+)
+from prometheus_client.parser import text_string_to_metric_families
+
+from keepalived.keeper.observer import Observer, SessionEnd, SessionView, Snapshot, VCenterView
+from keepalived.lease.answers import FileInfo, Outcome
+from keepalived.lease.model import FINAL_STATES, Kind, SessionKey, State
+from keepalived.observe.eventlog import EventLog
+from keepalived.observe.health import LONGEST_SILENCE, Health
+from keepalived.observe.metrics import Metrics
+from keepalived.observe.reporter import Reporter
+
+KEY = SessionKey("lab", Kind.UPDATE, "a:b")
+NOTHING = Snapshot(0.0, (), (VCenterView("lab", up=True, in_flight=0, utilization=0.0),))
+Series = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+
+@dataclass
+class HandClock:
+    """A clock whose hands are turned by the test."""
+
+    boot_time: float = 0.0
+    wall_time: float = 1_700_000_000.0
+
+    def boot(self) -> float:
+        return self.boot_time
+
+    def wall(self) -> float:
+        return self.wall_time
+
+
+@pytest.fixture
+def clock() -> HandClock:
+    return HandClock()
+
+
+@pytest.fixture
+def metrics(clock: HandClock) -> Metrics:
+    metrics = Metrics(version="1.2.3", max_sessions=1000, clock=clock)
+    metrics.declare_vcenter("lab")
+    return metrics
+
+
+def series(metrics: Metrics, snapshot: Snapshot = NOTHING) -> Series:
+    body, _ = metrics.scrape(snapshot)
+    return {
+        (sample.name.removeprefix("clkeepalived_"), tuple(sorted(sample.labels.items()))): (
+            sample.value
+        )
+        for family in text_string_to_metric_families(body.decode())
+        for sample in family.samples
+    }
+
+
+def by_label(exported: Series, name: str, label: str, vcenter: str = "lab") -> dict[str, float]:
+    return {
+        dict(labels)[label]: value
+        for (sample, labels), value in exported.items()
+        if sample == name and dict(labels).get("vcenter") == vcenter
+    }
+
+
+def end(state: State, vcenter: str = "lab") -> SessionEnd:
+    key = KEY._replace(vcenter=vcenter)
+    return SessionEnd(key, state, "", None, 1.0, 1, None, None, None, None)
+
+
+def test_counters_stand_at_zero_for_every_outcome_and_state(metrics: Metrics) -> None:
+    exported = series(metrics)
+
+    assert by_label(exported, "keep_alives_total", "outcome") == {o.value: 0 for o in Outcome}
+    assert by_label(exported, "sessions_ended_total", "state") == {s.value: 0 for s in FINAL_STATES}
+    assert by_label(exported, "logins_total", "outcome") == {"ok": 0, "refused": 0, "failed": 0}
+
+
+def test_a_vcenter_added_at_a_reload_starts_at_zero_and_the_others_keep_counting(
+    metrics: Metrics,
+) -> None:
+    metrics.session_ended(end(State.EXPIRED))
+    metrics.declare_vcenter("prod")
+    metrics.declare_vcenter("lab")
+
+    exported = series(metrics)
+    assert by_label(exported, "sessions_ended_total", "state")["EXPIRED"] == 1
+    assert by_label(exported, "sessions_ended_total", "state", "prod") == {
+        s.value: 0 for s in FINAL_STATES
+    }
+
+
+def test_a_removed_vcenters_series_go_and_late_answers_do_not_bring_them_back(
+    metrics: Metrics,
+) -> None:
+    metrics.declare_vcenter("prod")
+    metrics.forget_vcenter("lab")
+    metrics.keep_alive_answered(KEY, Outcome.OK, 0.1)
+    metrics.session_ended(end(State.DONE))
+    metrics.login("lab", "ok")
+    metrics.forget_vcenter("lab")
+
+    exported = series(metrics, Snapshot(0.0, (), ()))
+    assert [labels for _, labels in exported if ("vcenter", "lab") in labels] == []
+    assert [labels for _, labels in exported if ("vcenter", "prod") in labels] != []
+
+
+def test_events_move_their_own_counter_alone(metrics: Metrics) -> None:
+    metrics.keep_alive_answered(KEY, Outcome.TIMED_OUT, 0.1)
+    metrics.session_ended(end(State.REMOVED))
+    metrics.login("lab", "refused")
+    metrics.source_failed("a.yaml")
+
+    exported = series(metrics)
+    keep_alives = by_label(exported, "keep_alives_total", "outcome")
+    assert {name for name, value in keep_alives.items() if value} == {"timed_out"}
+    ends = by_label(exported, "sessions_ended_total", "state")
+    assert {name for name, value in ends.items() if value} == {"REMOVED"}
+    logins = by_label(exported, "logins_total", "outcome")
+    assert {name for name, value in logins.items() if value} == {"refused"}
+    assert exported["source_errors_total", (("source", "a.yaml"),)] == 1
+
+
+def test_what_is_not_a_known_outcome_or_end_is_not_counted(metrics: Metrics) -> None:
+    metrics.login("lab", "perhaps")
+    metrics.session_ended(end(State.ACTIVE))
+
+    exported = series(metrics)
+    assert sum(by_label(exported, "logins_total", "outcome").values()) == 0
+    assert sum(by_label(exported, "sessions_ended_total", "state").values()) == 0
+
+
+def test_a_declared_source_stands_at_zero(metrics: Metrics) -> None:
+    metrics.declare_source("b.yaml")
+
+    assert series(metrics)["source_errors_total", (("source", "b.yaml"),)] == 0
+
+
+def test_histograms_put_observations_where_they_belong(metrics: Metrics) -> None:
+    metrics.keep_alive_answered(KEY, Outcome.OK, 0.02)
+    metrics.renewed(None)
+    metrics.renewed(149.0)
+    metrics.renewed(-3.0)
+    metrics.attempt_started(0.003)
+    metrics.attempt_started(-0.0001)
+
+    exported = series(metrics)
+    durations = buckets(exported, "keep_alive_duration_seconds")
+    assert (durations["0.01"], durations["0.025"], durations["30.0"]) == (0, 1, 1)
+    slacks = buckets(exported, "renewal_slack_seconds")
+    # Overdue counts as 0: a negative sum would look like a restart.
+    assert (slacks["0.0"], slacks["120.0"], slacks["150.0"]) == (1, 1, 2)
+    assert exported["renewal_slack_seconds_sum", ()] == 149.0
+    lags = buckets(exported, "schedule_lag_seconds")
+    assert (lags["0.001"], lags["0.005"], lags["60.0"]) == (1, 2, 2)
+
+
+def buckets(exported: Series, name: str) -> dict[str, float]:
+    return {
+        dict(labels)["le"]: value
+        for (sample, labels), value in exported.items()
+        if sample == f"{name}_bucket"
+    }
+
+
+def test_a_failed_reload_keeps_the_time_of_the_last_good_one(
+    metrics: Metrics, clock: HandClock
+) -> None:
+    metrics.configuration_read(successful=True)
+    clock.wall_time += 60
+    metrics.configuration_read(successful=False)
+
+    exported = series(metrics)
+    assert exported["config_last_reload_successful", ()] == 0
+    assert exported["config_last_reload_success_timestamp_seconds", ()] == 1_700_000_000.0
+
+
+def test_a_metric_has_no_second_series_for_when_it_was_made(metrics: Metrics) -> None:
+    assert [name for name, _ in series(metrics) if name.endswith("_created")] == []
+
+
+def test_any_label_survives_the_way_to_prometheus(metrics: Metrics) -> None:
+    library, item = 'Vorlagen "süß"\\{}', "zwei\nZeilen"
+    view = SessionView(
+        key=SessionKey("lab", Kind.UPDATE, "815994e5:9c7e.16e9_-"),
+        state=State.ACTIVE,
+        lifetime=300.0,
+        deadline=150.0,
+        due=1.0,
+        progress=None,
+        transferred_bytes=None,
+        library=library,
+        item=item,
+        sources=("file",),
+        keep_alives=1,
+        failures=0,
+        last_error="",
+    )
+    body, _ = metrics.scrape(Snapshot(0.0, (view,), NOTHING.vcenters))
+
+    info = next(
+        family
+        for family in text_string_to_metric_families(body.decode())
+        if family.name == "clkeepalived_session_info"
+    )
+    assert info.samples[0].labels == {
+        "vcenter": "lab",
+        "session_id": "815994e5:9c7e.16e9_-",
+        "kind": "update",
+        "library": library,
+        "item": item,
+        "source": "file",
+    }
+
+
+def test_a_scrape_speaks_what_it_was_asked_for(metrics: Metrics) -> None:
+    plain, headers = metrics.scrape(NOTHING)
+    assert headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    assert "Content-Encoding" not in headers
+
+    body, headers = metrics.scrape(NOTHING, "application/openmetrics-text; version=1.0.0")
+    assert headers["Content-Type"].startswith("application/openmetrics-text; version=1.0.0")
+    parsed = openmetrics_families(body.decode())  # type: ignore[no-untyped-call]  # left bare
+    names = {family.name for family in parsed}
+    assert "clkeepalived_keep_alives" in names
+    assert "clkeepalived_sessions" in names
+
+    body, headers = metrics.scrape(NOTHING, "text/plain", "deflate, gzip;q=0.9")
+    assert headers["Content-Encoding"] == "gzip"
+    assert len(gzip.decompress(body)) == pytest.approx(len(plain), rel=0.05)
+
+
+def test_two_daemons_in_one_process_share_nothing(metrics: Metrics, clock: HandClock) -> None:
+    other = Metrics(version="1.2.3", max_sessions=1, clock=clock)
+    other.declare_vcenter("lab")
+    metrics.login("lab", "ok")
+
+    assert by_label(series(other), "logins_total", "outcome")["ok"] == 0
+
+
+def test_the_reporter_is_an_observer_and_counts_what_it_tells(metrics: Metrics) -> None:
+    reporter = Reporter(EventLog(), metrics)
+    observer: Observer = reporter
+    reporter.declare_vcenter("prod", session_timeout=300.0)
+    key = KEY._replace(vcenter="prod")
+
+    observer.hold_taken(key, "file")
+    observer.attempt_started("prod", 0.001)
+    observer.keep_alive_answered(key, Outcome.OK, 0.02)
+    observer.renewed(key, first=True, slack=None, progress=None)
+    observer.lifetime_learned(key, 300.0, 120.0)
+    observer.renewal_failed(key, Outcome.FAILED, "500", retry_in=1.0, slack=20.0)
+    observer.renewed(key, first=False, slack=20.0, progress=3)
+    observer.file_failed(key, FileInfo("a.vmdk", "PUSH", "ERROR"))
+    observer.vcenter_down("prod", Outcome.UNREACHABLE, "refused")
+    observer.vcenter_up("prod", 3.0)
+    observer.login("prod", "ok")
+    observer.source_failed("a.yaml", ("a.yaml:1: broken",))
+    observer.source_recovered("a.yaml")
+    observer.hold_released(key, "file")
+    observer.session_ended(end(State.RELEASED, "prod"))
+
+    exported = series(metrics)
+    assert by_label(exported, "keep_alives_total", "outcome", "prod")["ok"] == 1
+    assert by_label(exported, "sessions_ended_total", "state", "prod")["RELEASED"] == 1
+    assert by_label(exported, "logins_total", "outcome", "prod")["ok"] == 1
+    assert exported["source_errors_total", (("source", "a.yaml"),)] == 1
+    assert exported["schedule_lag_seconds_count", ()] == 1
+    assert exported["renewal_slack_seconds_sum", ()] == 20.0
+
+    reporter.forget_vcenter("prod")
+    assert by_label(series(metrics), "logins_total", "outcome", "prod") == {}
+
+
+def test_health_names_the_stuck_and_the_missing() -> None:
+    silences = {"lab": 0.1, "prod": LONGEST_SILENCE + 0.1}
+    health = Health(lambda: silences, ["the session files", "the control socket"])
+
+    assert health.complaints() == ("the scheduler of prod has not ticked for 15 s",)
+    silences["prod"] = LONGEST_SILENCE
+    assert not health.complaints()
+    health.done("the control socket")
+    health.done("the control socket")
+    assert health.missing == ("the session files",)
+    health.done("the session files")
+    assert not health.missing
