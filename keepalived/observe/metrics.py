@@ -66,7 +66,7 @@ class Metrics:
     def __init__(self, *, version: str, max_sessions: int, clock: Clock) -> None:
         self._clock = clock
         self._vcenters: dict[str, _VCenterCounters] = {}
-        self.state = StateExporter(clock, max_sessions)
+        self._state = StateExporter(clock, max_sessions)
         self.registry = registry = CollectorRegistry()
         # The time at which a counter was made adds a series to each, and tells nothing here: all
         # of them are made, at zero, when their vCenter is.
@@ -129,6 +129,15 @@ class Metrics:
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         GCCollector(registry=registry)
+
+    @property
+    def max_sessions(self) -> int:
+        """How many sessions have series of their own; may be changed at any time."""
+        return self._state.cap.size
+
+    @max_sessions.setter
+    def max_sessions(self, count: int) -> None:
+        self._state.cap.size = count
 
     def declare_vcenter(self, vcenter: str) -> None:
         """Put all counters of `vcenter` at 0, so that its first loss is an increase."""
@@ -202,7 +211,7 @@ class Metrics:
         May run in a thread, since a snapshot does not change, but not twice at once.
         """
         encode, content_type = choose_encoder(accept)
-        body = encode(_Collected(self.registry, self.state.families(snapshot)))
+        body = encode(_Collected(self.registry, self._state.families(snapshot)))
         headers = {"Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}
         if gzip_accepted(accept_encoding):
             body = gzip.compress(body, compresslevel=6)

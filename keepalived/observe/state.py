@@ -39,16 +39,7 @@ class StateExporter:
 
     def __init__(self, clock: Clock, max_sessions: int) -> None:
         self._clock = clock
-        self._cap = StableCap(max_sessions)
-
-    @property
-    def max_sessions(self) -> int:
-        """How many sessions have series of their own; may be changed at any time."""
-        return self._cap.size
-
-    @max_sessions.setter
-    def max_sessions(self, count: int) -> None:
-        self._cap.size = count
+        self.cap = StableCap(max_sessions)
 
     def families(self, snapshot: Snapshot) -> list[Metric]:
         """Return all families for one scrape. Not to be run twice at once."""
@@ -76,7 +67,7 @@ class StateExporter:
                 tally.at_risk += 1
                 tally.overdue += slack < 0
                 at_risk.append(view)
-        shown = self._cap.choose(live, ended, at_risk)
+        shown = self.cap.choose(live, ended, at_risk)
         to_wall = self._clock.wall() - self._clock.boot()
         return [
             *_aggregates(tallies),

@@ -115,6 +115,9 @@ def test_at_info_the_renewals_and_holds_of_a_quiet_day_are_silent(
     log.hold_released(KEY, "file")
 
     assert lines() == []
+    fail(log)
+    fail(log)
+    assert said(lines()) == [("warning", "renewal_failed")]
 
 
 def test_holds_are_told_with_their_source(log: EventLog, lines: Lines) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from prometheus_client.openmetrics.parser import (
@@ -219,6 +219,16 @@ def test_any_label_survives_the_way_to_prometheus(metrics: Metrics) -> None:
     }
 
 
+def test_the_cap_can_be_changed_while_running(metrics: Metrics) -> None:
+    view = SessionView(KEY, State.PENDING, 300.0, None, 0.0, None, None, None, None, (), 0, 0, "")
+    crowd = tuple(replace(view, key=KEY._replace(id=str(number))) for number in range(30))
+    snapshot = Snapshot(0.0, crowd, NOTHING.vcenters)
+    for size in (20, 5):
+        metrics.max_sessions = size
+        assert metrics.max_sessions == size
+        assert len(by_label(series(metrics, snapshot), "session_state", "session_id")) == size
+
+
 def test_a_scrape_speaks_what_it_was_asked_for(metrics: Metrics) -> None:
     plain, headers = metrics.scrape(NOTHING)
     assert headers["Content-Type"].startswith("text/plain; version=0.0.4")
@@ -248,6 +258,7 @@ def test_the_reporter_is_an_observer_and_counts_what_it_tells(metrics: Metrics) 
     reporter = Reporter(EventLog(), metrics)
     observer: Observer = reporter
     reporter.declare_vcenter("prod", session_timeout=300.0)
+    reporter.declare_source("b.yaml")
     key = KEY._replace(vcenter="prod")
 
     observer.hold_taken(key, "file")
@@ -271,6 +282,7 @@ def test_the_reporter_is_an_observer_and_counts_what_it_tells(metrics: Metrics) 
     assert by_label(exported, "sessions_ended_total", "state", "prod")["RELEASED"] == 1
     assert by_label(exported, "logins_total", "outcome", "prod")["ok"] == 1
     assert exported["source_errors_total", (("source", "a.yaml"),)] == 1
+    assert exported["source_errors_total", (("source", "b.yaml"),)] == 0
     assert exported["schedule_lag_seconds_count", ()] == 1
     assert exported["renewal_slack_seconds_sum", ()] == 20.0
 
