@@ -7,6 +7,7 @@ from typing import Protocol
 
 from keepalived.lease.answers import FileInfo, Outcome
 from keepalived.lease.model import SessionKey, State
+from keepalived.lease.session import Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,25 +87,6 @@ class Observer(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class SessionView:
-    """One session as it stands now. `deadline` and `due` are seconds on the boot-time clock."""
-
-    key: SessionKey
-    state: State
-    lifetime: float
-    deadline: float | None
-    due: float | None
-    progress: int | None
-    transferred_bytes: int | None
-    library: str | None
-    item: str | None
-    sources: tuple[str, ...]
-    keep_alives: int
-    failures: int
-    last_error: str
-
-
-@dataclass(frozen=True, slots=True)
 class VCenterView:
     """One vCenter as it stands now. `utilization` is the share of its request slots in use, 0 to 1,
     over about the last minute."""
@@ -117,8 +99,11 @@ class VCenterView:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The whole engine at one moment of the boot-time clock."""
+    """The whole engine at one moment of the boot-time clock.
+
+    Sessions are immutable, so a snapshot costs little, and may be read in another thread.
+    """
 
     now: float
-    sessions: tuple[SessionView, ...]
+    sessions: tuple[Session, ...]
     vcenters: tuple[VCenterView, ...]

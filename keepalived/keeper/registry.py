@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from keepalived.host.clock import Clock
 from keepalived.keeper.keeper import Keeper
-from keepalived.keeper.observer import Observer, SessionEnd, SessionView, Snapshot
+from keepalived.keeper.observer import Observer, SessionEnd, Snapshot
 from keepalived.keeper.schedule import Schedule
 from keepalived.lease import session as core
 from keepalived.lease.holds import Hold, Owner
@@ -188,7 +188,7 @@ class Registry:
         """Return the whole engine as it stands now."""
         return Snapshot(
             now=self._clock.boot(),
-            sessions=tuple(_view(session) for session in self._sessions.values()),
+            sessions=tuple(self._sessions.values()),
             vcenters=tuple(keeper.view() for keeper in self._keepers.values()),
         )
 
@@ -198,22 +198,3 @@ class Registry:
             for key, session in self._sessions.items()
             if key.vcenter == vcenter and not session.state.is_final
         )
-
-
-def _view(session: Session) -> SessionView:
-    transferred = sum(file.bytes_transferred for file in session.files)
-    return SessionView(
-        key=session.key,
-        state=session.state,
-        lifetime=session.lifetime,
-        deadline=session.deadline,
-        due=None if session.state.is_final else session.due,
-        progress=session.acknowledged,
-        transferred_bytes=transferred if session.files else None,
-        library=session.item.library if session.item else None,
-        item=session.item.name if session.item else None,
-        sources=tuple(sorted({hold.owner.kind.value for hold in session.holds})),
-        keep_alives=session.renewals,
-        failures=session.tries,
-        last_error=session.last_error,
-    )

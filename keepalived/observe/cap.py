@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import islice
 
-from keepalived.keeper.observer import SessionView
 from keepalived.lease.model import SessionKey
+from keepalived.lease.session import Session
 
 
 class StableCap:
@@ -22,19 +22,19 @@ class StableCap:
 
     def choose(
         self,
-        live: Sequence[SessionView],
-        ended: Sequence[SessionView],
-        at_risk: Iterable[SessionView],
-    ) -> list[SessionView]:
+        live: Sequence[Session],
+        ended: Sequence[Session],
+        at_risk: Iterable[Session],
+    ) -> list[Session]:
         """Return who is shown, the live before the ended; `at_risk` is part of `live`."""
-        chosen: list[SessionView] = []
+        chosen: list[Session] = []
         for candidates in (live, ended):
             for standing in (True, False):
                 room = self.size - len(chosen)
                 if room > 0:
                     chosen += islice(
-                        (v for v in candidates if (v.key in self._members) is standing), room
+                        (s for s in candidates if (s.key in self._members) is standing), room
                     )
-        self._members = frozenset(view.key for view in chosen)
-        extra = [view for view in at_risk if view.key not in self._members]
+        self._members = frozenset(session.key for session in chosen)
+        extra = [session for session in at_risk if session.key not in self._members]
         return extra + chosen

@@ -10,8 +10,10 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
 from keepalived.host.clock import Clock
-from keepalived.keeper.observer import SessionView, Snapshot, VCenterView
+from keepalived.keeper.observer import Snapshot, VCenterView
+from keepalived.lease.holds import Holds
 from keepalived.lease.model import FINAL_STATES, State
+from keepalived.lease.session import Session
 from keepalived.lease.timing import is_at_risk
 from keepalived.observe.cap import StableCap
 
@@ -44,29 +46,30 @@ class StateExporter:
     def families(self, snapshot: Snapshot) -> list[Metric]:
         """Return all families for one scrape. Not to be run twice at once."""
         tallies = {vcenter.name: _Tally() for vcenter in snapshot.vcenters}
-        live: list[SessionView] = []
-        ended: list[SessionView] = []
-        at_risk: list[SessionView] = []
+        live: list[Session] = []
+        ended: list[Session] = []
+        at_risk: list[Session] = []
         now = snapshot.now
-        for view in snapshot.sessions:  # may be a hundred thousand: one pass, nothing twice
-            tally = tallies.get(view.key.vcenter)
+        for session in snapshot.sessions:  # may be a hundred thousand: one pass, nothing twice
+            tally = tallies.get(session.key.vcenter)
             if tally is None:
                 continue
-            state = view.state
+            state = session.state
             tally.states[state] += 1
             if state in _FINAL:
-                ended.append(view)
+                ended.append(session)
                 continue
-            live.append(view)
-            if view.deadline is None:
+            live.append(session)
+            deadline = session.deadline
+            if deadline is None:
                 continue
-            slack = view.deadline - now
+            slack = deadline - now
             if slack < tally.min_slack:
                 tally.min_slack = slack
-            if is_at_risk(slack, view.lifetime):
+            if is_at_risk(slack, session.lifetime):
                 tally.at_risk += 1
                 tally.overdue += slack < 0
-                at_risk.append(view)
+                at_risk.append(session)
         shown = self.cap.choose(live, ended, at_risk)
         to_wall = self._clock.wall() - self._clock.boot()
         return [
@@ -114,7 +117,7 @@ def _vcenters(vcenters: Iterable[VCenterView]) -> Iterable[Metric]:
     return up, in_flight, utilization
 
 
-def _sessions(shown: Iterable[SessionView], to_wall: float) -> Iterable[Metric]:
+def _sessions(shown: Iterable[Session], to_wall: float) -> Iterable[Metric]:
     state = _gauge("session_state", "The state a session is in (always 1).", (*_KEY, "state"))
     info = _gauge(
         "session_info",
@@ -136,29 +139,31 @@ def _sessions(shown: Iterable[SessionView], to_wall: float) -> Iterable[Metric]:
         "session_transferred_bytes", "Bytes that arrived in the session's files.", _SESSION
     )
     seen: set[tuple[str, str]] = set()
-    for view in shown:
-        vcenter, kind, session_id = view.key
+    for session in shown:
+        vcenter, kind, session_id = session.key
         key = (vcenter, session_id, kind.value)
-        state.add_metric((*key, view.state.value), 1)
-        info.add_metric(
-            (*key, view.library or "", view.item or "", ",".join(view.sources)),
-            1,
-        )
+        library, item = (session.item.library, session.item.name) if session.item else (None, None)
+        state.add_metric((*key, session.state.value), 1)
+        info.add_metric((*key, library or "", item or "", _sources(session.holds)), 1)
         # These have no label for the kind. Should an id be held as both kinds, of which one is a
         # mistake, then the first one, alive if any is, speaks for both.
-        session = (vcenter, session_id)
-        if session in seen:
+        labels = (vcenter, session_id)
+        if labels in seen:
             continue
-        seen.add(session)
-        if view.state not in _FINAL:
-            lifetime.add_metric(session, view.lifetime)
-            if view.deadline is not None:
-                deadline.add_metric(session, round(view.deadline + to_wall, 3))
-        if view.progress is not None:
-            progress.add_metric(session, view.progress / 100)
-        if view.transferred_bytes is not None:
-            transferred.add_metric(session, view.transferred_bytes)
+        seen.add(labels)
+        if session.state not in _FINAL:
+            lifetime.add_metric(labels, session.lifetime)
+            if session.deadline is not None:
+                deadline.add_metric(labels, round(session.deadline + to_wall, 3))
+        if session.acknowledged is not None:
+            progress.add_metric(labels, session.acknowledged / 100)
+        if session.files:
+            transferred.add_metric(labels, sum(file.bytes_transferred for file in session.files))
     return state, info, deadline, lifetime, progress, transferred
+
+
+def _sources(holds: Holds) -> str:
+    return ",".join(sorted({hold.owner.kind.value for hold in holds}))
 
 
 def _gauge(name: str, documentation: str, labels: tuple[str, ...]) -> GaugeMetricFamily:

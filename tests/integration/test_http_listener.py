@@ -17,14 +17,16 @@ from prometheus_client.openmetrics.parser import (
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
-from keepalived.keeper.observer import SessionEnd, SessionView, Snapshot, VCenterView
+from keepalived.keeper.observer import SessionEnd, Snapshot, VCenterView
 from keepalived.lease.answers import Outcome
 from keepalived.lease.model import FINAL_STATES, Kind, SessionKey, State
+from keepalived.lease.session import Session
 from keepalived.observe.eventlog import EventLog
 from keepalived.observe.health import Health
 from keepalived.observe.http import HttpListener, ListenError
 from keepalived.observe.metrics import Metrics
 from keepalived.observe.reporter import Reporter
+from tests.support.sessions import a_session
 
 UPLOAD = SessionKey("lab", Kind.UPDATE, "815994e5:9c7e16e9")
 BOOT, WALL = 5000.0, 1_700_000_000.0
@@ -44,21 +46,15 @@ class HandClock:
         return self.wall_time
 
 
-def view(key: SessionKey, state: State, deadline: float | None) -> SessionView:
-    return SessionView(
-        key=key,
-        state=state,
-        lifetime=300.0,
+def view(key: SessionKey, state: State, deadline: float | None) -> Session:
+    return a_session(
+        key,
+        state,
         deadline=deadline,
-        due=BOOT + 10,
         progress=40,
         transferred_bytes=123_456_789,
         library="Templates",
         item="debian-12",
-        sources=("file",),
-        keep_alives=3,
-        failures=0,
-        last_error="",
     )
 
 

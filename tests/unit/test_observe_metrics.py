@@ -11,13 +11,14 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families
 
-from keepalived.keeper.observer import Observer, SessionEnd, SessionView, Snapshot, VCenterView
+from keepalived.keeper.observer import Observer, SessionEnd, Snapshot, VCenterView
 from keepalived.lease.answers import FileInfo, Outcome
 from keepalived.lease.model import FINAL_STATES, Kind, SessionKey, State
 from keepalived.observe.eventlog import EventLog
 from keepalived.observe.health import LONGEST_SILENCE, Health
 from keepalived.observe.metrics import Metrics
 from keepalived.observe.reporter import Reporter
+from tests.support.sessions import a_session
 
 KEY = SessionKey("lab", Kind.UPDATE, "a:b")
 NOTHING = Snapshot(0.0, (), (VCenterView("lab", up=True, in_flight=0, utilization=0.0),))
@@ -187,20 +188,8 @@ def test_a_metric_has_no_second_series_for_when_it_was_made(metrics: Metrics) ->
 
 def test_any_label_survives_the_way_to_prometheus(metrics: Metrics) -> None:
     library, item = 'Vorlagen "süß"\\{}', "zwei\nZeilen"
-    view = SessionView(
-        key=SessionKey("lab", Kind.UPDATE, "815994e5:9c7e.16e9_-"),
-        state=State.ACTIVE,
-        lifetime=300.0,
-        deadline=150.0,
-        due=1.0,
-        progress=None,
-        transferred_bytes=None,
-        library=library,
-        item=item,
-        sources=("file",),
-        keep_alives=1,
-        failures=0,
-        last_error="",
+    view = a_session(
+        SessionKey("lab", Kind.UPDATE, "815994e5:9c7e.16e9_-"), library=library, item=item
     )
     body, _ = metrics.scrape(Snapshot(0.0, (view,), NOTHING.vcenters))
 
@@ -220,7 +209,7 @@ def test_any_label_survives_the_way_to_prometheus(metrics: Metrics) -> None:
 
 
 def test_the_cap_can_be_changed_while_running(metrics: Metrics) -> None:
-    view = SessionView(KEY, State.PENDING, 300.0, None, 0.0, None, None, None, None, (), 0, 0, "")
+    view = a_session(KEY, State.PENDING)
     crowd = tuple(replace(view, key=KEY._replace(id=str(number))) for number in range(30))
     snapshot = Snapshot(0.0, crowd, NOTHING.vcenters)
     for size in (20, 5):

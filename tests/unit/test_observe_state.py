@@ -7,10 +7,15 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from keepalived.keeper.observer import SessionView, Snapshot, VCenterView
+from keepalived.keeper.observer import Snapshot, VCenterView
+from keepalived.lease.holds import Owner, OwnerKind
 from keepalived.lease.model import Kind, SessionKey, State
+from keepalived.lease.session import Session
 from keepalived.observe.cap import StableCap
 from keepalived.observe.state import StateExporter
+from tests.support.sessions import FILE_HOLD, a_session
+
+BY_COMMAND = replace(FILE_HOLD, owner=Owner(OwnerKind.COMMAND))
 
 NOW = 1000.0
 LAB = VCenterView("lab", up=True, in_flight=3, utilization=0.25)
@@ -38,26 +43,20 @@ def session(
     slack: float | None = 150.0,
     vcenter: str = "lab",
     kind: Kind = Kind.UPDATE,
-) -> SessionView:
-    return SessionView(
-        key=SessionKey(vcenter, kind, name),
-        state=state,
-        lifetime=300.0,
+) -> Session:
+    return a_session(
+        SessionKey(vcenter, kind, name),
+        state,
         deadline=None if slack is None or state.is_final else NOW + slack,
-        due=NOW + 1,
         progress=40,
         transferred_bytes=1024,
         library="Templates",
         item="debian-12",
-        sources=("file",),
-        keep_alives=3,
-        failures=0,
-        last_error="",
     )
 
 
 def export(
-    sessions: Iterable[SessionView],
+    sessions: Iterable[Session],
     vcenters: tuple[VCenterView, ...] = (LAB, PROD),
     exporter: StateExporter | None = None,
 ) -> dict[str, dict[tuple[str, ...], float]]:
@@ -119,18 +118,16 @@ def test_deadlines_are_wall_time_and_only_of_the_living() -> None:
 
 
 def test_what_is_unknown_has_no_series() -> None:
-    unknown = replace(
-        session("a"), progress=None, transferred_bytes=None, library=None, item=None, sources=()
-    )
+    unknown = a_session(SessionKey("lab", Kind.UPDATE, "a"), State.PENDING)
     exported = export([unknown])
 
     assert exported["session_client_progress_ratio"] == {}
     assert exported["session_transferred_bytes"] == {}
-    assert exported["session_info"] == {("lab", "a", "update", "", "", ""): 1}
+    assert exported["session_info"] == {("lab", "a", "update", "", "", "file"): 1}
 
 
 def test_several_sources_are_one_label() -> None:
-    exported = export([replace(session("a"), sources=("command", "file"))])
+    exported = export([replace(session("a"), holds=(FILE_HOLD, BY_COMMAND))])
 
     assert list(exported["session_info"]) == [
         ("lab", "a", "update", "Templates", "debian-12", "command,file")
@@ -138,7 +135,7 @@ def test_several_sources_are_one_label() -> None:
 
 
 def test_an_id_held_as_both_kinds_yields_no_series_twice() -> None:
-    ended = replace(session("a", State.NOT_FOUND, kind=Kind.DOWNLOAD), progress=None)
+    ended = replace(session("a", State.NOT_FOUND, kind=Kind.DOWNLOAD), acknowledged=None)
     families = StateExporter(FrozenClock(), 10).families(
         Snapshot(NOW, (ended, session("a")), (LAB,))
     )
@@ -167,7 +164,7 @@ def test_the_cap_bounds_series_but_not_aggregates() -> None:
     assert len(exported["session_state"]) == 10
 
 
-def shown(cap: StableCap, sessions: Iterable[SessionView]) -> list[str]:
+def shown(cap: StableCap, sessions: Iterable[Session]) -> list[str]:
     """Return who is chosen, in order."""
     sessions = list(sessions)
     live = [view for view in sessions if not view.state.is_final]

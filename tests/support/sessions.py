@@ -1,0 +1,39 @@
+"""Sessions in a given state, for tests of what reads them."""
+
+from __future__ import annotations
+
+from keepalived.lease.answers import FileInfo, ItemInfo
+from keepalived.lease.holds import Hold, Owner, OwnerKind
+from keepalived.lease.model import SessionKey, State
+from keepalived.lease.session import Session
+
+LIFETIME = 300.0
+FILE_HOLD = Hold(0, Owner(OwnerKind.FILE, "/etc/clkeepalived/config.yaml"), 0.0, None)
+
+
+def a_session(
+    key: SessionKey,
+    state: State = State.ACTIVE,
+    *,
+    deadline: float | None = None,
+    due: float = 0.0,
+    progress: int | None = None,
+    transferred_bytes: int | None = None,
+    library: str | None = None,
+    item: str | None = None,
+) -> Session:
+    """Return a session of 300 s lifetime as the engine would keep it in that state."""
+    arrived = transferred_bytes
+    return Session(
+        key=key,
+        configured_lifetime=LIFETIME,
+        lifetime=LIFETIME,
+        since=0.0,
+        due=due,
+        holds=() if state.is_final else (FILE_HOLD,),
+        state=state,
+        renewed_at=None if deadline is None else deadline - LIFETIME,
+        acknowledged=progress,
+        item=None if item is None else ItemInfo("item-id", item, "1", library),
+        files=() if arrived is None else (FileInfo("disk", "PUSH", "TRANSFERRING", arrived),),
+    )
