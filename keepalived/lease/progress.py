@@ -20,7 +20,7 @@ class Progress:
     def __post_init__(self) -> None:
         if self.percent is not None and not 0 <= self.percent <= 100:
             raise ValueError(f"progress is a percentage from 0 to 100, not {self.percent}")
-        if self.percent is not None and self.done is not None:
+        if self.percent is not None and (self.done is not None or self.total is not None):
             raise ValueError("give progress in percent or in bytes, not both")
         if self.done is not None and self.done < 0:
             raise ValueError(f"bytes done cannot be negative, as {self.done} is")
