@@ -77,8 +77,6 @@ def let_go(holds: Holds, uid: int, owner: Owner) -> Holds:
 
 def unexpired(holds: Holds, now: float) -> Holds:
     """Return the holds whose time is not over."""
-    if all(hold.until is None or hold.until > now for hold in holds):
-        return holds
     return tuple(hold for hold in holds if hold.until is None or hold.until > now)
 
 

@@ -10,10 +10,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import NamedTuple
 
 from keepalived.lease import holds as hold_rules
 from keepalived.lease import timing
 from keepalived.lease.answers import Answer, FileInfo, ItemInfo, Outcome, SessionInfo
+from keepalived.lease.effects import Effect as Effect
+from keepalived.lease.effects import Ended as Ended
+from keepalived.lease.effects import Failed as Failed
+from keepalived.lease.effects import FileFailed as FileFailed
+from keepalived.lease.effects import LifetimeLearned as LifetimeLearned
+from keepalived.lease.effects import Renewed as Renewed
+from keepalived.lease.endings import Ending, Target, settled, told, vanished
 from keepalived.lease.holds import Hold, Holds, Owner
 from keepalived.lease.model import Kind, SessionKey, State
 from keepalived.lease.progress import highest, value_to_send
@@ -43,31 +51,15 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """The library item that a session fills, and its content version when the session began."""
-
-    item_id: str
-    content_version: str
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """How a session ended, or, while it is being settled, what its end looks like so far."""
-
-    state: State
-    reason: str
-    error_message: str | None = None
-    content_moved: bool | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Session:
     """One session and everything that decisions about it depend on.
 
     Times are seconds on the boot-time clock. `doubted` means that a keep-alive was answered in a
-    way that only `get` can explain. `ending` is set from the moment the end is known: before the
-    state is final, it waits for one look at the library item. `outcomes` are the last keep-alives'
-    outcomes with the time of the answer, newest last.
+    way that only `get` can explain, `mute` that the next keep-alive says nothing about progress,
+    because the server refused what the last one said. `ending` is set from the moment the end is
+    known: before the state is final, it waits for one look at the library item; `unsettled` counts
+    the answers that told nothing about the item. `outcomes` are the last keep-alives' outcomes
+    with the time of the answer, newest last.
     """
 
     key: SessionKey
@@ -79,6 +71,7 @@ class Session:
     state: State = State.PENDING
     ask: Ask = Ask.KEEP_ALIVE
     doubted: bool = False
+    mute: bool = False
     renewed_at: float | None = None
     renewals: int = 0
     tries: int = 0
@@ -87,6 +80,7 @@ class Session:
     item: ItemInfo | None = None
     files: tuple[FileInfo, ...] = ()
     ending: Ending | None = None
+    unsettled: int = 0
     last_error: str = ""
     outcomes: tuple[tuple[float, Outcome], ...] = ()
 
@@ -107,48 +101,6 @@ class Session:
         return not self.state.is_final and self.due - now <= timing.DUE_TOLERANCE
 
 
-@dataclass(frozen=True, slots=True)
-class Renewed:
-    """A keep-alive succeeded with `slack` seconds left."""
-
-    first: bool
-    slack: float | None
-    progress: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """An attempt failed; the next one follows in `retry_in` seconds."""
-
-    outcome: Outcome
-    detail: str
-    retry_in: float
-    slack: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class LifetimeLearned:
-    """The server's answers say that the session lives for `after` seconds."""
-
-    before: float
-    after: float
-
-
-@dataclass(frozen=True, slots=True)
-class FileFailed:
-    """A file of the session went into ERROR."""
-
-    file: FileInfo
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """The session reached a final state."""
-
-    ending: Ending
-
-
-Effect = Renewed | Failed | LifetimeLearned | FileFailed | Ended
 Step = tuple[Session, tuple[Effect, ...]]
 
 
@@ -165,7 +117,12 @@ def begin(key: SessionKey, configured_lifetime: float, hold: Hold, now: float) -
 
 
 def take_hold(session: Session, hold: Hold) -> Session:
-    """Add a hold, or update the one its party has already."""
+    """Add a hold, or update the one its party has already.
+
+    Raises ValueError once the session has ended: whoever wants it again begins anew.
+    """
+    if session.state.is_final:
+        raise ValueError(f"{session.key} has ended: it cannot be held")
     return replace(session, holds=hold_rules.taken(session.holds, hold))
 
 
@@ -182,7 +139,7 @@ def expire_holds(session: Session, now: float) -> Step:
 
 
 def _held_by(session: Session, left: Holds, reason: str) -> Step:
-    session = session if left is session.holds else replace(session, holds=left)
+    session = replace(session, holds=left)
     # An end that is known already is reported as what it is, whoever still wants the session.
     if left or session.state.is_final or session.ending is not None:
         return session, ()
@@ -195,18 +152,23 @@ def hasten(session: Session, now: float) -> Session:
 
 
 def reconfigure(session: Session, configured_lifetime: float) -> Session:
-    """Apply another configured lifetime; what was learned is learned again at the next reading."""
+    """Apply another configured lifetime, in the bounds of which stands what was learned.
+
+    What the server taught is not forgotten for a new configuration: where it is read rarely, only
+    that keeps a session alive whose configured lifetime is too long.
+    """
     if configured_lifetime == session.configured_lifetime:
         return session
-    due = session.due
-    if session.renewed_at is not None and session.tries == 0:
-        due = min(due, session.renewed_at + configured_lifetime / 2)
-    return replace(
+    has_learned = session.lifetime < session.configured_lifetime
+    reading = session.lifetime if has_learned else configured_lifetime
+    changed = replace(
         session,
         configured_lifetime=configured_lifetime,
-        lifetime=configured_lifetime,
-        due=due,
+        lifetime=timing.learned_lifetime(reading, configured_lifetime),
     )
+    if changed.deadline is None:
+        return changed
+    return hasten(changed, changed.deadline - changed.lifetime / 2)
 
 
 def next_request(session: Session, now: float, configured_timeout: float | None = None) -> Request:
@@ -216,12 +178,27 @@ def next_request(session: Session, now: float, configured_timeout: float | None 
     timeout = configured_timeout or timing.request_timeout(
         session.tries, session.slack(now), session.lifetime
     )
-    if session.ask is Ask.KEEP_ALIVE:
+    ask = session.ask
+    if session.ending is None and now - session.due > timing.floor(session.lifetime):
+        # A round that was broken off (its vCenter went down) begins anew: renewals come first.
+        ask = Ask.KEEP_ALIVE
+    progress = item_id = None
+    if ask is Ask.KEEP_ALIVE and not session.mute:
         wanted = hold_rules.client_progress(session.holds)
-        return Request(Ask.KEEP_ALIVE, timeout, value_to_send(wanted, session.acknowledged))
-    if session.ask is Ask.ITEM and session.target is not None:
-        return Request(Ask.ITEM, timeout, item_id=session.target.item_id)
-    return Request(session.ask, timeout)
+        progress = value_to_send(wanted, session.acknowledged)
+    if ask is Ask.ITEM and session.target is not None:
+        item_id = session.target.item_id
+    return Request(ask, timeout, progress, item_id)
+
+
+class _Event(NamedTuple):
+    """An answer to a request, looked at at the time `now`."""
+
+    request: Request
+    answer: Answer[object]
+    now: float
+    u: float
+    looks: tuple[Ask, ...]
 
 
 def step(
@@ -236,29 +213,24 @@ def step(
 
     `now` is when the answer is looked at, `u` a random number from [0, 1), and `looks` what is to
     be asked beyond the keep-alive in every round: GET, FILES, both or nothing. An answer that
-    arrives after the end changes nothing.
+    arrives after the end changes nothing, nor does one to a question that the session, begun anew
+    meanwhile, does not ask.
     """
-    if session.state.is_final:
+    is_renewal = request.ask is Ask.KEEP_ALIVE and session.ending is None
+    if session.state.is_final or not (is_renewal or request.ask is session.ask):
         return session, ()
+    event = _Event(request, answer, now, u, looks)
     if request.ask is Ask.KEEP_ALIVE:
-        return _keep_alive_answered(session, request, answer, now, u, looks)
+        return _keep_alive_answered(session, event)
     if request.ask is Ask.GET:
-        return _get_answered(session, answer, now, u, looks)
+        return _get_answered(session, event)
     if request.ask is Ask.FILES:
-        return _files_answered(session, answer, now, u, looks)
-    return _item_answered(session, answer, now, u, looks)
+        return _files_answered(session, event)
+    return _item_answered(session, event)
 
 
-def _keep_alive_answered(
-    session: Session,
-    request: Request,
-    answer: Answer[object],
-    now: float,
-    u: float,
-    looks: tuple[Ask, ...],
-) -> Step:
-    if session.ending is not None:
-        return session, ()
+def _keep_alive_answered(session: Session, event: _Event) -> Step:
+    request, answer, now, _, _ = event
     outcome = answer.outcome
     kept = session.outcomes[1 - _OUTCOMES_KEPT :]
     session = replace(session, outcomes=(*kept, (answer.received_at, outcome)))
@@ -270,146 +242,123 @@ def _keep_alive_answered(
             renewed_at=answer.sent_at,
             renewals=session.renewals + 1,
             tries=0,
+            mute=False,
             acknowledged=highest(session.acknowledged, request.progress),
             last_error="",
         )
-        after, effects = _look_on(renewed, Ask.KEEP_ALIVE, now, u, looks)
+        after, effects = _look_on(renewed, event)
         effect = Renewed(session.renewals == 0, slack, request.progress)
         return after, (effect, *effects)
     if outcome is Outcome.INVALID_ARGUMENT and request.progress is not None:
-        # The refused value is remembered like an acknowledged one: it would be refused again.
-        refused = highest(session.acknowledged, request.progress)
-        return replace(session, acknowledged=refused, due=now), ()
+        # Refused means that the server knows of at least as much, so the value counts as known.
+        known = highest(session.acknowledged, request.progress)
+        again = replace(session, acknowledged=known, mute=True, due=now)
+        return replace(again, ask=Ask.KEEP_ALIVE, doubted=False), ()
     if outcome in (Outcome.NOT_ALLOWED, Outcome.NOT_FOUND):
         return replace(session, ask=Ask.GET, doubted=True, due=now), ()
-    return _fail(session, answer, now, u)
+    return _fail(session, event)
 
 
-def _get_answered(
-    session: Session, answer: Answer[object], now: float, u: float, looks: tuple[Ask, ...]
-) -> Step:
-    info = answer.value
+def _get_answered(session: Session, event: _Event) -> Step:
+    answer, info = event.answer, event.answer.value
     if answer.outcome is Outcome.OK and isinstance(info, SessionInfo):
         seen, effects = _learn(session, info)
-        if info.state in _SERVER_ENDS:
-            end, reason = _SERVER_ENDS[info.state]
-            return _after(_settle(seen, Ending(end, reason, info.error_message), now), effects)
+        ending = told(info)
+        if ending is not None:
+            return _after(_settle(seen, ending, event.now), effects)
         if not session.doubted:
-            return _after(_look_on(seen, Ask.GET, now, u, looks), effects)
-        return _after(_fail(seen, answer, now, u, _CONTRADICTION), effects)
+            return _after(_look_on(seen, event), effects)
+        words = f"keep-alive was refused, though the server says that the session is {info.state}"
+        contradiction = replace(answer, outcome=Outcome.FAILED, detail=words)
+        return _after(_fail(seen, event._replace(answer=contradiction)), effects)
     if not session.doubted:
         # Only a keep-alive that finds the session gone ends it: looking is secondary.
-        return _look_on(session, Ask.GET, now, u, () if _unreachable(answer) else looks)
+        return _looked_in_vain(session, event)
     if answer.outcome is Outcome.NOT_FOUND:
-        return _settle(session, _vanished(session, now), now)
-    return _fail(session, answer, now, u)
+        return _settle(session, vanished(session.deadline, answer.received_at), event.now)
+    return _fail(session, event)
 
 
-def _files_answered(
-    session: Session, answer: Answer[object], now: float, u: float, looks: tuple[Ask, ...]
-) -> Step:
-    files = answer.value
-    effects: tuple[Effect, ...] = ()
-    if answer.outcome is Outcome.OK and isinstance(files, tuple):
-        failed_before = {file.name for file in session.files if file.status == "ERROR"}
-        effects = tuple(
-            FileFailed(file)
-            for file in files
-            if file.status == "ERROR" and file.name not in failed_before
-        )
-        session = replace(session, files=files)
-    return _after(
-        _look_on(session, Ask.FILES, now, u, () if _unreachable(answer) else looks), effects
+def _files_answered(session: Session, event: _Event) -> Step:
+    files = event.answer.value
+    if event.answer.outcome is not Outcome.OK or not isinstance(files, tuple):
+        return _looked_in_vain(session, event)
+    failed_before = {file.name for file in session.files if file.status == "ERROR"}
+    effects = tuple(
+        FileFailed(file)
+        for file in files
+        if file.status == "ERROR" and file.name not in failed_before
     )
+    return _after(_look_on(replace(session, files=files), event), effects)
 
 
-def _item_answered(
-    session: Session, answer: Answer[object], now: float, u: float, looks: tuple[Ask, ...]
-) -> Step:
-    item = answer.value if isinstance(answer.value, ItemInfo) else None
-    if item is not None:
+def _item_answered(session: Session, event: _Event) -> Step:
+    outcome, item = event.answer.outcome, event.answer.value
+    ending, target = session.ending, session.target
+    if isinstance(item, ItemInfo):
         session = replace(session, item=item)
-    ending = session.ending
     if ending is None:
-        return _look_on(session, Ask.ITEM, now, u, looks)
-    if item is not None and session.target is not None:
-        moved = _has_moved(session.target.content_version, item.content_version)
-        if moved and ending.state in _VANISHED:
-            return _finish(session, Ending(State.DONE, "completed and deleted", None, True))
-        return _finish(session, replace(ending, content_moved=moved))
-    if answer.outcome is Outcome.NOT_FOUND:
+        return _rest(session, event), ()
+    if isinstance(item, ItemInfo) and target is not None:
+        return _finish(session, settled(ending, target, item))
+    if outcome is Outcome.NOT_FOUND:
         return _finish(session, replace(ending, reason=f"{ending.reason}; its item is gone, too"))
-    if not answer.outcome.speaks_of_the_vcenter and session.tries + 1 >= _SETTLE_TRIES:
+    # A vCenter that cannot be reached is waited for: whether the content arrived is worth it.
+    unsettled = session.unsettled + (not outcome.speaks_of_the_vcenter)
+    if unsettled >= _SETTLE_TRIES:
         return _finish(session, ending)
-    after, _ = _fail(session, answer, now, u)
-    return replace(after, ask=Ask.ITEM), ()
-
-
-_SERVER_ENDS = {
-    "DONE": (State.DONE, "completed"),
-    "ERROR": (State.ERROR, "the server reports an error"),
-    "CANCELED": (State.CANCELED, "canceled on the server"),
-}
-_CONTRADICTION = "keep-alive was refused, though the server says that the session is ACTIVE"
-_VANISHED = (State.REMOVED, State.EXPIRED, State.NOT_FOUND)
-
-
-def _vanished(session: Session, now: float) -> Ending:
-    """Say what it means that the server no longer knows a session.
-
-    Uploaders delete their sessions after completing them, and the server does not delete one
-    before its lifetime is over: gone before the deadline is somebody's doing.
-    """
-    deadline = session.deadline
-    if deadline is None:
-        return Ending(State.NOT_FOUND, "the server does not know this session")
-    if now < deadline:
-        return Ending(State.REMOVED, "somebody ended and deleted it before its lifetime was over")
-    return Ending(State.EXPIRED, "it was gone after its lifetime had passed without a renewal")
-
-
-def _has_moved(before: str, after: str) -> bool:
-    """Whether a content version lies beyond another; versions are decimal numbers in practice."""
-    if before.isdecimal() and after.isdecimal():
-        return int(after) > int(before)
-    return before != after
+    after, _ = _fail(session, event)
+    return replace(after, ask=Ask.ITEM, unsettled=unsettled), ()
 
 
 def _learn(session: Session, info: SessionInfo) -> Step:
     """Take from `get` what it teaches: the lifetime, the item, the progress others reported."""
     effects: tuple[Effect, ...] = ()
     lifetime, target = session.lifetime, session.target
-    if info.lifetime_left is not None and info.state == "ACTIVE":
+    # In doubt, no renewal has just gone before: what is left then is not the whole lifetime.
+    if info.lifetime_left is not None and info.state == "ACTIVE" and not session.doubted:
         lifetime = timing.learned_lifetime(info.lifetime_left, session.configured_lifetime)
         # Readings differ by the seconds between renewal and reading: only a real change is news.
         if abs(lifetime - session.lifetime) > 0.1 * session.lifetime:
             effects = (LifetimeLearned(session.lifetime, lifetime),)
     # The version counts as the start only while the session is ACTIVE.
-    readable = info.item_id is not None and info.content_version is not None
-    if target is None and info.state == "ACTIVE" and readable:
-        target = Target(info.item_id or "", info.content_version or "")
+    item_id, version = info.item_id, info.content_version
+    if target is None and info.state == "ACTIVE" and item_id is not None and version is not None:
+        target = Target(item_id, version)
     acknowledged = highest(session.acknowledged, info.client_progress)
     return replace(session, lifetime=lifetime, target=target, acknowledged=acknowledged), effects
 
 
-def _look_on(session: Session, done: Ask, now: float, u: float, looks: tuple[Ask, ...]) -> Step:
-    """Ask the next thing of this round, or end the round and schedule the next renewal."""
-    looks_left = _LOOK_ORDER[_LOOK_ORDER.index(done) + 1 :]
+def _look_on(session: Session, event: _Event) -> Step:
+    """Ask the next thing of this round, or end the round."""
     early = session.renewals <= _FIRST_LOOKS
-    for ask in looks_left:
-        if (
-            (ask is Ask.ITEM and session.target is not None and session.item is None and early)
-            or (ask is Ask.GET and (ask in looks or (session.target is None and early)))
-            or (ask is Ask.FILES and ask in looks)
-        ):
-            return replace(session, ask=ask, doubted=False, due=now), ()
-    sent = now if session.renewed_at is None else session.renewed_at
-    delay = timing.renewal_delay(session.lifetime, u, first=session.renewals <= 1)
-    due = max(sent + delay, now + timing.floor(session.lifetime))
-    return replace(session, ask=Ask.KEEP_ALIVE, doubted=False, due=due), ()
+    wanted = {
+        Ask.GET: Ask.GET in event.looks or (early and session.target is None),
+        Ask.FILES: Ask.FILES in event.looks,
+        Ask.ITEM: early and session.target is not None and session.item is None,
+    }
+    for ask in _ORDER[_ORDER.index(event.request.ask) + 1 :]:
+        if wanted[ask]:
+            return replace(session, ask=ask, doubted=False, due=event.now), ()
+    return _rest(session, event), ()
 
 
-_LOOK_ORDER = (Ask.KEEP_ALIVE, Ask.GET, Ask.FILES, Ask.ITEM)
+_ORDER = (Ask.KEEP_ALIVE, Ask.GET, Ask.FILES, Ask.ITEM)
+
+
+def _looked_in_vain(session: Session, event: _Event) -> Step:
+    """Go on with the round, or end it where the vCenter does not answer anyway."""
+    if event.answer.outcome.speaks_of_the_vcenter:
+        return _rest(session, event), ()
+    return _look_on(session, event)
+
+
+def _rest(session: Session, event: _Event) -> Session:
+    """End the round: schedule the next renewal."""
+    sent = event.now if session.renewed_at is None else session.renewed_at
+    delay = timing.renewal_delay(session.lifetime, event.u, first=session.renewals <= 1)
+    due = max(sent + delay, event.now + timing.floor(session.lifetime))
+    return replace(session, ask=Ask.KEEP_ALIVE, doubted=False, due=due)
 
 
 def _settle(session: Session, ending: Ending, now: float) -> Step:
@@ -424,32 +373,17 @@ def _finish(session: Session, ending: Ending) -> Step:
     return ended, (Ended(ending),)
 
 
-def _fail(
-    session: Session,
-    answer: Answer[object],
-    now: float,
-    u: float,
-    contradiction: str = "",
-) -> Step:
+def _fail(session: Session, event: _Event) -> Step:
+    """End the round: schedule another attempt."""
+    answer, now = event.answer, event.now
     slack = session.slack(now)
     tries = session.tries + 1
-    delay = timing.retry_delay(tries, slack, session.lifetime, u)
+    delay = timing.retry_delay(tries, slack, session.lifetime, event.u)
     delay = timing.asked_delay(delay, answer.retry_after, slack, session.lifetime)
-    outcome = Outcome.FAILED if contradiction else answer.outcome
-    words = contradiction or answer.detail or outcome.value
-    failed = replace(
-        session,
-        tries=tries,
-        ask=Ask.KEEP_ALIVE,
-        doubted=False,
-        due=now + delay,
-        last_error=words,
-    )
-    return failed, (Failed(outcome, words, delay, slack),)
-
-
-def _unreachable(answer: Answer[object]) -> bool:
-    return answer.outcome.speaks_of_the_vcenter
+    words = answer.detail or answer.outcome.value
+    failed = replace(session, tries=tries, due=now + delay, last_error=words)
+    effect = Failed(answer.outcome, words, delay, slack)
+    return replace(failed, ask=Ask.KEEP_ALIVE, doubted=False), (effect,)
 
 
 def _after(result: Step, effects: tuple[Effect, ...]) -> Step:

@@ -1,0 +1,52 @@
+"""What follows from an answer beyond the new state: for somebody to carry out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from keepalived.lease.answers import FileInfo, Outcome
+from keepalived.lease.endings import Ending
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """A keep-alive succeeded with `slack` seconds left (None if it was the first one)."""
+
+    first: bool
+    slack: float | None
+    progress: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """An attempt failed; the next one follows in `retry_in` seconds."""
+
+    outcome: Outcome
+    detail: str
+    retry_in: float
+    slack: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class LifetimeLearned:
+    """The server's answers say that the session lives for `after` seconds."""
+
+    before: float
+    after: float
+
+
+@dataclass(frozen=True, slots=True)
+class FileFailed:
+    """A file of the session went into ERROR."""
+
+    file: FileInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The session reached a final state."""
+
+    ending: Ending
+
+
+Effect = Renewed | Failed | LifetimeLearned | FileFailed | Ended

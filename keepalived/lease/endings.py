@@ -1,0 +1,78 @@
+"""How sessions end: what the server's words and its silence mean, and what the item adds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from keepalived.lease.answers import ItemInfo, SessionInfo
+from keepalived.lease.model import State
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The library item that a session fills, and its content version when the session began."""
+
+    item_id: str
+    content_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a session ended, or, while it is being settled, what its end looks like so far.
+
+    `content_moved` says whether the item's content version moved; None if nobody could tell.
+    """
+
+    state: State
+    reason: str
+    error_message: str | None = None
+    content_moved: bool | None = None
+
+
+_TOLD = {
+    "DONE": (State.DONE, "completed"),
+    "ERROR": (State.ERROR, "the server reports an error"),
+    "CANCELED": (State.CANCELED, "canceled on the server"),
+}
+_VANISHED = frozenset({State.REMOVED, State.EXPIRED, State.NOT_FOUND})
+
+
+def told(info: SessionInfo) -> Ending | None:
+    """Return the end that the server tells of, or None for a session that has not ended."""
+    if info.state not in _TOLD:
+        return None
+    state, reason = _TOLD[info.state]
+    return Ending(state, reason, info.error_message)
+
+
+def vanished(deadline: float | None, at: float) -> Ending:
+    """Say what it means that the server did not know a session at the time `at`.
+
+    `deadline` is None for a session that was never renewed. Uploaders delete their sessions after
+    completing them, and the server does not delete one before its lifetime is over: gone before
+    the deadline is somebody's doing.
+    """
+    if deadline is None:
+        return Ending(State.NOT_FOUND, "the server does not know this session")
+    if at < deadline:
+        return Ending(State.REMOVED, "somebody ended and deleted it before its lifetime was over")
+    return Ending(State.EXPIRED, "it was gone after its lifetime had passed without a renewal")
+
+
+def settled(ending: Ending, target: Target, item: ItemInfo) -> Ending:
+    """Complete an ending with what a look at the item tells.
+
+    New content is proof that a session which is gone had been completed first. What the server
+    itself said of a session stands.
+    """
+    moved = _has_moved(target.content_version, item.content_version)
+    if moved and ending.state in _VANISHED:
+        return Ending(State.DONE, "completed and deleted", content_moved=True)
+    return replace(ending, content_moved=moved)
+
+
+def _has_moved(before: str, after: str) -> bool:
+    """Whether a content version lies beyond another; versions are decimal numbers in practice."""
+    if before.isdecimal() and after.isdecimal():
+        return int(after) > int(before)
+    return before != after
