@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request. `target` is path and query as they stood on the wire; header names are lower case."""
+    """One request. `target` is path and query as on the wire; header names are lower case."""
 
     method: str
     target: str

@@ -1,0 +1,119 @@
+"""How bodies are read and written in the `api` and the `rest` dialect."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qsl
+from xml.etree import ElementTree
+
+from keepalived.simulator.errors import ApiError, ErrorType, invalid
+from keepalived.simulator.operations import Gives, Operation
+from keepalived.simulator.routes import Dialect, Route
+from keepalived.simulator.views import error_view
+
+_XML_NAMESPACE = "http://vmware.com/content/library/item/"
+_NUMBERS = frozenset({"client_progress", "progress"})
+
+
+def read_arguments(
+    route: Route, parameters: Mapping[str, str], content_type: str, body: bytes
+) -> Mapping[str, Any]:
+    """Return all parameters of a request by name.
+
+    Raises ApiError for a body that cannot be read, or that names another session than the path.
+    """
+    if not body:
+        return parameters
+    operation = route.operation
+    sent = _read_body(route, content_type, body)
+    if route.dialect is Dialect.REST and operation.wrapper is not None:
+        wrapped = sent.get(operation.wrapper)
+        if not isinstance(wrapped, dict):
+            raise invalid(f"The body lacks the parameter {operation.wrapper}.")
+        sent = wrapped
+    if operation.kind is not None:
+        name = operation.session_parameter
+        if sent.get(name, parameters.get(name)) != parameters.get(name, sent.get(name)):
+            raise invalid(f"{name} is one thing in the path and another in the body.")
+    return {**sent, **parameters}
+
+
+def _read_body(route: Route, content_type: str, body: bytes) -> dict[str, Any]:
+    media_type = content_type.partition(";")[0].strip().lower() or "application/json"
+    if media_type == "application/json":
+        return _read_json(body)
+    # The older representations are documented for keep_alive, under /rest.
+    if route.dialect is Dialect.REST and route.operation.name.endswith(".keep_alive"):
+        if media_type in ("application/xml", "text/xml"):
+            return _read_xml(route.operation, body)
+        if media_type == "application/x-www-form-urlencoded":
+            return _numbers(dict(parse_qsl(body.decode(errors="replace"))))
+    raise ApiError(
+        ErrorType.INVALID_REQUEST, f"The media type {media_type} is not supported.", status=415
+    )
+
+
+def _read_json(body: bytes) -> dict[str, Any]:
+    try:
+        sent = json.loads(body)
+    except ValueError:
+        raise invalid("The body is not valid JSON.") from None
+    if not isinstance(sent, dict):
+        raise invalid("The body is not a JSON object.")
+    return sent
+
+
+def _read_xml(operation: Operation, body: bytes) -> dict[str, Any]:
+    namespace = f"{_XML_NAMESPACE}{operation.kind}_session"
+    try:
+        root = ElementTree.fromstring(body)  # noqa: S314 - sent by the simulator's own user
+    except ElementTree.ParseError:
+        raise invalid("The body is not well-formed XML.") from None
+    if root.tag != f"{{{namespace}}}KeepAlive-Input":
+        raise invalid(f"The root element is not KeepAlive-Input of {namespace}.")
+    return _numbers({child.tag.rpartition("}")[2]: child.text or "" for child in root})
+
+
+def _numbers(fields: dict[str, str]) -> dict[str, Any]:
+    """Turn those texts into numbers that stand for numbers."""
+    try:
+        return {name: int(text) if name in _NUMBERS else text for name, text in fields.items()}
+    except ValueError:
+        raise invalid("The progress is not an integer.") from None
+
+
+def write(route: Route, value: Any) -> tuple[int, bytes]:
+    """Return status and body of a success."""
+    gives = route.operation.gives
+    if route.dialect is Dialect.REST:
+        return 200, b"" if gives is Gives.NOTHING else _json({"value": _without_zeros(value)})
+    if gives is Gives.NOTHING:
+        return 204, b""
+    return 201 if gives is Gives.NEW else 200, _json(value)
+
+
+def write_error(dialect: Dialect, error: ApiError) -> tuple[int, bytes]:
+    """Return status and body of a refusal."""
+    view: dict[str, Any] = error_view(error)
+    if dialect is Dialect.REST:
+        view = {"type": error.type.canonical_name, "value": view}
+    return error.status, _json(view)
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+def _without_zeros(value: Any) -> Any:
+    """Leave out what the `rest` dialect leaves out: numbers that are zero, and absent fields."""
+    if isinstance(value, dict):
+        return {name: _without_zeros(each) for name, each in value.items() if not _is_zero(each)}
+    if isinstance(value, list):
+        return [_without_zeros(each) for each in value]
+    return value
+
+
+def _is_zero(value: Any) -> bool:
+    return value is None or (type(value) is int and value == 0)

@@ -1,0 +1,77 @@
+"""Libraries and their items."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+
+from keepalived.simulator.errors import invalid, not_found
+from keepalived.simulator.resources import Item, Library
+
+
+class Catalog:
+    """The libraries and items of one simulated vCenter. `clock` gives monotonic seconds."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._libraries: dict[str, Library] = {}
+        self._items: dict[str, Item] = {}
+
+    def create_library(self, name: str, description: str = "") -> Library:
+        """Add a local library. Raises ApiError for an empty name."""
+        if not name:
+            raise invalid("A library needs a name.")
+        library = Library(str(uuid.uuid4()), name, self._clock(), description)
+        self._libraries[library.id] = library
+        return library
+
+    def library(self, library_id: str) -> Library:
+        """Return a library. Raises ApiError if there is none of this id."""
+        try:
+            return self._libraries[library_id]
+        except KeyError:
+            raise not_found("library", library_id) from None
+
+    def libraries(self, name: str | None = None) -> list[Library]:
+        """Return all libraries, or those of a name; as in the real service case does not count."""
+        return [each for each in self._libraries.values() if _matches(each.name, name)]
+
+    def delete_library(self, library_id: str) -> None:
+        """Remove a library and its items."""
+        del self._libraries[self.library(library_id).id]
+        for item in self.items(library_id):
+            del self._items[item.id]
+
+    def create_item(
+        self, library_id: str, name: str, item_type: str = "", description: str = ""
+    ) -> Item:
+        """Add an empty item. Raises ApiError for an empty name or an unknown library."""
+        if not name:
+            raise invalid("A library item needs a name.")
+        library = self.library(library_id)
+        item = Item(str(uuid.uuid4()), library.id, name, self._clock(), item_type, description)
+        self._items[item.id] = item
+        return item
+
+    def item(self, item_id: str) -> Item:
+        """Return an item. Raises ApiError if there is none of this id."""
+        try:
+            return self._items[item_id]
+        except KeyError:
+            raise not_found("library item", item_id) from None
+
+    def items(self, library_id: str | None = None, name: str | None = None) -> list[Item]:
+        """Return the items, narrowed to a library or to a name where given."""
+        return [
+            each
+            for each in self._items.values()
+            if library_id in (None, each.library_id) and _matches(each.name, name)
+        ]
+
+    def delete_item(self, item_id: str) -> None:
+        """Remove an item."""
+        del self._items[self.item(item_id).id]
+
+
+def _matches(actual: str, wanted: str | None) -> bool:
+    return wanted is None or actual.lower() == wanted.lower()

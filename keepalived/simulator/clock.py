@@ -1,0 +1,35 @@
+"""The simulated server's idea of the time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import formatdate
+
+
+class ServerClock:
+    """Monotonic seconds as the caller's `clock` gives them, and the wall time that goes with them.
+
+    `epoch` is the wall time (seconds) at which `clock` was zero; by default the two agree with the
+    machine's own clock at construction.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic, epoch: float | None = None):
+        self.now = clock
+        self.epoch = time.time() - clock() if epoch is None else epoch
+        self._date_second = -1
+        self._date = ""
+
+    def date_header(self, skew: float = 0.0) -> str:
+        """Return the value of a `Date` header, `skew` seconds off."""
+        second = int(self.epoch + self.now() + skew)
+        if second != self._date_second:
+            self._date_second = second
+            self._date = formatdate(second, usegmt=True)
+        return self._date
+
+    def timestamp(self, at: float, skew: float = 0.0) -> str:
+        """Return a monotonic time as RFC 3339, rounded down to milliseconds."""
+        wall = datetime.fromtimestamp(self.epoch + at + skew, UTC)
+        return wall.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"

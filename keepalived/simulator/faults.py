@@ -1,0 +1,218 @@
+"""Faults on demand: what goes wrong, for which requests, how often and how long."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from keepalived.simulator.ledger import Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Waits; with `act_first` after the operation was carried out, otherwise before."""
+
+    seconds: float
+    act_first: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Hang:
+    """Never answers."""
+
+    act_first: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """Resets the connection instead of answering."""
+
+    act_first: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """Accepts no connection. Concerns everybody, so it can be limited by time only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """Answers with a status of 400 or more, and `Retry-After` in seconds if given."""
+
+    status: int
+    retry_after: float | None = None
+    act_first: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownRoute:
+    """Answers as if the path did not exist."""
+
+
+@dataclass(frozen=True, slots=True)
+class Truncate:
+    """Breaks off in the middle of the body. Answers without a body are left alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Skew:
+    """Puts the wall clock `seconds` off, in the `Date` header, in `expiration_time`, or in both."""
+
+    seconds: float
+    date: bool = True
+    expiration_time: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Lifetime:
+    """Gives `seconds` of life to the session that the request keeps alive, or creates.
+
+    Unless `announced`, `expiration_time` still tells the usual lifetime.
+    """
+
+    seconds: float
+    announced: bool = True
+
+
+Effect = Latency | Hang | Reset | Refuse | Fail | UnknownRoute | Truncate | Skew | Lifetime
+
+EFFECTS: dict[str, type[Effect]] = {
+    "latency": Latency,
+    "hang": Hang,
+    "reset": Reset,
+    "refuse": Refuse,
+    "fail": Fail,
+    "unknown_route": UnknownRoute,
+    "truncate": Truncate,
+    "skew": Skew,
+    "lifetime": Lifetime,
+}
+"""The effects by the names that the admin endpoint and the ledger use."""
+
+_NAMES = {effect: name for name, effect in EFFECTS.items()}
+
+
+def effect_name(effect: Effect) -> str:
+    """Return the name of an effect."""
+    return _NAMES[type(effect)]
+
+
+@dataclass(slots=True)
+class Fault:
+    """An effect and the requests it concerns: those that fit all conditions given.
+
+    `route` is an operation's name or a pattern such as `update_session.*`. `remaining` is how many
+    more requests it hits. It is in force from `start` until `until`, in clock seconds.
+    """
+
+    id: int
+    effect: Effect
+    method: str | None = None
+    route: str | None = None
+    session_id: str | None = None
+    predicate: Callable[[Entry], bool] | None = None
+    remaining: int | None = None
+    start: float = -math.inf
+    until: float = math.inf
+
+    def concerns(self, entry: Entry) -> bool:
+        """Whether a request fits the conditions, time and number apart."""
+        return (
+            self.method in (None, entry.method)
+            and (self.route is None or fnmatchcase(entry.route, self.route))
+            and self.session_id in (None, entry.session_id)
+            and (self.predicate is None or self.predicate(entry))
+        )
+
+
+class Faults:
+    """The faults of one simulator. They compose: all that fit a request hit it, oldest first."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._faults: list[Fault] = []
+        self._count = 0
+        self.on_change: list[Callable[[], None]] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._faults)
+
+    def __iter__(self) -> Iterator[Fault]:
+        return iter(self._faults)
+
+    def add(
+        self,
+        effect: Effect,
+        *,
+        method: str | None = None,
+        route: str | None = None,
+        session_id: str | None = None,
+        predicate: Callable[[Entry], bool] | None = None,
+        count: int | None = None,
+        start: float | None = None,
+        seconds: float = math.inf,
+    ) -> Fault:
+        """Put a fault in force, from `start` (clock seconds; now by default) for `seconds`.
+
+        Raises ValueError for a Refuse with any other condition than time.
+        """
+        conditions = (method, route, session_id, predicate, count)
+        if isinstance(effect, Refuse) and any(each is not None for each in conditions):
+            raise ValueError("connections are refused to everybody: only time can limit that")
+        begin = self._clock() if start is None else start
+        self._count += 1
+        fault = Fault(
+            self._count,
+            effect,
+            method,
+            route,
+            session_id,
+            predicate,
+            remaining=count,
+            start=begin,
+            until=begin + seconds,
+        )
+        self._faults.append(fault)
+        self._changed()
+        return fault
+
+    def remove(self, fault: Fault) -> None:
+        """Lift a fault; does nothing if it is over already."""
+        if fault in self._faults:
+            self._faults.remove(fault)
+            self._changed()
+
+    def clear(self) -> None:
+        """Lift all faults."""
+        self._faults.clear()
+        self._changed()
+
+    def hitting(self, entry: Entry) -> list[Effect]:
+        """Return what hits a request, and count it against those faults."""
+        now = self._clock()
+        self._faults = [each for each in self._faults if now < each.until]
+        hits = [each for each in self._faults if each.start <= now and each.concerns(entry)]
+        for fault in hits:
+            if fault.remaining is not None:
+                fault.remaining -= 1
+                if fault.remaining <= 0:
+                    self._faults.remove(fault)
+        return [fault.effect for fault in hits]
+
+    def refusal(self) -> tuple[bool, float]:
+        """Return whether connections are refused now, and when that may change (clock seconds)."""
+        now = self._clock()
+        spans = [
+            (fault.start, fault.until)
+            for fault in self._faults
+            if isinstance(fault.effect, Refuse) and now < fault.until
+        ]
+        is_refusing = any(start <= now for start, _ in spans)
+        changes = [until if start <= now else start for start, until in spans]
+        return is_refusing, min(changes, default=math.inf)
+
+    def _changed(self) -> None:
+        for callback in self.on_change:
+            callback()

@@ -1,0 +1,191 @@
+"""The ledger: every request with its time, and what became of every session.
+
+Times are seconds on the simulator's monotonic clock.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import NamedTuple
+
+from keepalived.lease.model import Kind
+from keepalived.simulator.resources import Session, SessionEvent
+
+
+@dataclass(slots=True)
+class Entry:
+    """One request.
+
+    `route` is the operation's name, such as `update_session.keep_alive`, and empty for an unknown
+    route. `login` names the caller's token without telling it. `concurrent` counts the requests
+    (other than uploads) that were in flight on the same session when this one came, this one
+    included. `status` is None until it is answered, and stays so when it never is; `fault` then
+    says why.
+    """
+
+    time: float
+    method: str
+    route: str
+    dialect: str
+    session_id: str | None
+    client_progress: int | None
+    login: str
+    concurrent: int = 0
+    status: int | None = None
+    finished: float | None = None
+    fault: str = ""
+
+
+class Event(NamedTuple):
+    """Something that happened to a session."""
+
+    time: float
+    event: SessionEvent
+    kind: Kind
+    session_id: str
+
+
+@dataclass(slots=True)
+class SessionRecord:
+    """What is known of one session, however short the list of entries is kept."""
+
+    attempts: int = 0
+    activities: int = 0
+    last_activity: float | None = None
+    longest_gap: float = 0.0
+    in_flight: int = 0
+    most_concurrent: int = 0
+    ended: SessionEvent | None = None
+
+
+class Ledger:
+    """Keeps the last `limit` requests (None: all; 0: none), and every event and counter."""
+
+    def __init__(self, limit: int | None = None) -> None:
+        self.entries: deque[Entry] = deque(maxlen=limit)
+        self.events: list[Event] = []
+        self.total = 0
+        self.first_time: float | None = None
+        self.last_time: float | None = None
+        self._answers: Counter[tuple[str, int | None]] = Counter()
+        self._records: dict[str, SessionRecord] = {}
+
+    # Written by the simulator
+
+    def begin(self, entry: Entry, *, is_upload: bool) -> None:
+        """Take down a request as it comes."""
+        self.total += 1
+        if self.first_time is None:
+            self.first_time = entry.time
+        self.last_time = entry.time
+        if entry.session_id is not None and not is_upload:
+            record = self._record(entry.session_id)
+            record.attempts += 1
+            record.in_flight += 1
+            entry.concurrent = record.in_flight
+            record.most_concurrent = max(record.most_concurrent, record.in_flight)
+        self.entries.append(entry)
+
+    def finish(self, entry: Entry, at: float) -> None:
+        """Take down that a request was answered, or never will be."""
+        entry.finished = at
+        self._answers[entry.route, entry.status] += 1
+        if entry.concurrent and entry.session_id is not None:
+            self._records[entry.session_id].in_flight -= 1
+
+    def happened(self, event: SessionEvent, session: Session, at: float) -> None:
+        """Take down an event in the life of a session."""
+        self.events.append(Event(at, event, session.kind, session.id))
+        if event is not SessionEvent.CREATED:
+            record = self._record(session.id)
+            if record.ended is None:
+                record.ended = event
+                self._extend(record, at)
+
+    def active(self, session: Session, at: float) -> None:
+        """Take down that a session's lifetime was extended."""
+        record = self._record(session.id)
+        record.activities += 1
+        self._extend(record, at)
+        record.last_activity = at
+
+    # Asked by tests, the demonstration and the admin endpoint
+
+    def requests(
+        self,
+        route: str = "*",
+        *,
+        session_id: str | None = None,
+        login: str | None = None,
+        status: int | None = None,
+    ) -> list[Entry]:
+        """Return the kept entries of a route (a name, or a pattern with `*`), narrowed further."""
+        return [
+            entry
+            for entry in self.entries
+            if fnmatchcase(entry.route, route)
+            and session_id in (None, entry.session_id)
+            and login in (None, entry.login)
+            and status in (None, entry.status)
+        ]
+
+    def count(self, route: str = "*", *, status: int | None = None) -> int:
+        """Return how many answered requests there were, kept or not."""
+        return sum(
+            number
+            for (name, answer), number in self._answers.items()
+            if fnmatchcase(name, route) and status in (None, answer)
+        )
+
+    def attempts(self, session_id: str) -> int:
+        """Return how many requests (uploads apart) were made on a session."""
+        return self.session(session_id).attempts
+
+    def longest_gap(self, session_id: str) -> float:
+        """Return the longest time in seconds that a session went without activity until its end."""
+        return self.session(session_id).longest_gap
+
+    def most_concurrent(self, session_id: str | None = None) -> int:
+        """Return how many requests were in flight on one session, or on any, at once."""
+        if session_id is not None:
+            return self.session(session_id).most_concurrent
+        return max((each.most_concurrent for each in self._records.values()), default=0)
+
+    def session(self, session_id: str) -> SessionRecord:
+        """Return what is known of a session, which may be nothing."""
+        return self._records.get(session_id, SessionRecord())
+
+    def sessions(self) -> Iterator[tuple[str, SessionRecord]]:
+        """Return what is known of each session that was ever spoken of."""
+        yield from self._records.items()
+
+    def events_of(self, session_id: str) -> list[Event]:
+        """Return what happened to a session."""
+        return [event for event in self.events if event.session_id == session_id]
+
+    def requests_per_second(self, since: float | None = None, until: float | None = None) -> float:
+        """Return the mean rate, of everything or, from the kept entries, of a span of time."""
+        if self.first_time is None or self.last_time is None:
+            return 0.0
+        start = self.first_time if since is None else since
+        end = self.last_time if until is None else until
+        number = (
+            self.total
+            if since is None and until is None
+            else sum(1 for entry in self.entries if start <= entry.time < end)
+        )
+        return number / (end - start) if end > start else 0.0
+
+    def _record(self, session_id: str) -> SessionRecord:
+        record = self._records.get(session_id)
+        if record is None:
+            record = self._records[session_id] = SessionRecord()
+        return record
+
+    @staticmethod
+    def _extend(record: SessionRecord, at: float) -> None:
+        if record.last_activity is not None:
+            record.longest_gap = max(record.longest_gap, at - record.last_activity)

@@ -1,0 +1,85 @@
+"""A Content Library: its state and its rules, without HTTP and without asyncio."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from keepalived.lease.model import Kind
+from keepalived.simulator.catalog import Catalog
+from keepalived.simulator.resources import Item, Session, SessionEvent
+from keepalived.simulator.sessions import Chronicle, Sessions
+from keepalived.simulator.transfers import Transfers
+
+DEFAULT_SESSION_TIMEOUT = 300.0
+"""Seconds: the default of the Content Library Service."""
+DEFAULT_PULL_DURATION = 10.0
+
+
+class ContentLibrary:
+    """The libraries, items, sessions and transfers of one simulated vCenter.
+
+    `clock` gives monotonic seconds; nothing here looks at any other clock. `session_timeout` and
+    `pull_duration` are seconds.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        *,
+        session_timeout: float = DEFAULT_SESSION_TIMEOUT,
+        pull_duration: float = DEFAULT_PULL_DURATION,
+        put_counts_as_activity: bool = True,
+        chronicle: Chronicle | None = None,
+    ) -> None:
+        self.catalog = Catalog(clock)
+        self.sessions = Sessions(
+            self.catalog,
+            clock,
+            chronicle or _Unwritten(),
+            timeout=session_timeout,
+            pull_duration=pull_duration,
+        )
+        self.transfers = Transfers(
+            self.sessions, clock, put_counts_as_activity=put_counts_as_activity
+        )
+
+    def open_session(
+        self,
+        creator: str,
+        *,
+        kind: Kind = Kind.UPDATE,
+        session_id: str | None = None,
+        item: Item | None = None,
+        item_name: str = "image.ova",
+    ) -> Session:
+        """Open a session, on a new item of a library of its own unless an item is given."""
+        if item is None:
+            library = self.catalog.create_library("library")
+            item = self.catalog.create_item(library.id, item_name)
+        return self.sessions.create(kind, item.id, creator, session_id=session_id)
+
+    def delete_library(self, library_id: str) -> None:
+        """Remove a library, its items and their sessions. Raises ApiError if there is none."""
+        for item in self.catalog.items(library_id):
+            self.sessions.forget_item(item)
+        self.catalog.delete_library(library_id)
+
+    def delete_item(self, item_id: str) -> None:
+        """Remove an item and its sessions. Raises ApiError if there is none."""
+        self.sessions.forget_item(self.catalog.item(item_id))
+        self.catalog.delete_item(item_id)
+
+    def settle(self) -> None:
+        """Carry out every expiry and completion that has fallen due by now."""
+        for kind in Kind:
+            self.sessions.all(kind)
+
+
+class _Unwritten:
+    """A chronicle that nobody reads."""
+
+    def happened(self, event: SessionEvent, session: Session, at: float) -> None:
+        """Forget the event."""
+
+    def active(self, session: Session, at: float) -> None:
+        """Forget the activity."""

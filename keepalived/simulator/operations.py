@@ -1,0 +1,331 @@
+"""The operations of the API, whatever the dialect they are asked for in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any
+
+from keepalived.lease.model import Kind
+from keepalived.simulator.clock import ServerClock
+from keepalived.simulator.errors import ApiError, ErrorType, invalid
+from keepalived.simulator.library import ContentLibrary
+from keepalived.simulator.logins import Login, Logins, basic_credentials
+from keepalived.simulator.resources import SourceType
+from keepalived.simulator.views import (
+    downloadable_view,
+    file_view,
+    item_view,
+    library_view,
+    login_view,
+    session_view,
+    validation_view,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """What operations work on."""
+
+    library: ContentLibrary
+    logins: Logins
+    clock: ServerClock
+
+
+@dataclass(slots=True)
+class Call:
+    """One operation asked for.
+
+    `args` are the parameters of path, query and body by their names in the API. `token` and
+    `login` are the caller's; `login` is None only where an operation needs none.
+    """
+
+    args: Mapping[str, Any]
+    token: str = ""
+    authorization: str = ""
+    login: Login | None = None
+    base_url: str = ""
+    expiry_skew: float = 0.0
+
+    @property
+    def caller(self) -> Login:
+        """Who calls. Raises ApiError (UNAUTHENTICATED) if nobody is logged in."""
+        if self.login is None:
+            raise ApiError(ErrorType.UNAUTHENTICATED, "Authentication required.")
+        return self.login
+
+    def text(self, name: str) -> str:
+        """Return a parameter that has to be a string and there. Raises ApiError otherwise."""
+        value = self.args.get(name)
+        if not isinstance(value, str):
+            raise invalid(f"{name} is missing, or not a string.")
+        return value
+
+    def text_or_none(self, name: str) -> str | None:
+        """Return a parameter that has to be a string if it is there."""
+        return None if self.args.get(name) is None else self.text(name)
+
+    def number_or_none(self, name: str) -> int | None:
+        """Return a parameter that has to be an integer if it is there."""
+        value = self.args.get(name)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise invalid(f"{name} is not an integer.")
+        return value
+
+
+class Gives(Enum):
+    """What a successful operation answers with."""
+
+    NOTHING = auto()
+    VALUE = auto()
+    NEW = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation.
+
+    `wrapper` is the parameter that the `api` dialect sends as the whole body. `privilege` is what a
+    read-only user lacks. `is_upload` marks the PUT of a file's content, which takes its body as a
+    stream and has no function.
+    """
+
+    name: str
+    run: Callable[[Server, Call], Any]
+    gives: Gives = Gives.VALUE
+    kind: Kind | None = None
+    wrapper: str | None = None
+    privilege: str | None = None
+    needs_login: bool = True
+    is_upload: bool = False
+
+    @property
+    def session_parameter(self) -> str:
+        """The name of the parameter that holds the session's id."""
+        return f"{self.kind}_session_id"
+
+
+def _log_in(server: Server, call: Call) -> str:
+    return server.logins.log_in(*basic_credentials(call.authorization))
+
+
+def _who_am_i(server: Server, call: Call) -> Any:
+    return login_view(call.caller, server.clock)
+
+
+def _log_out(server: Server, call: Call) -> None:
+    server.logins.log_out(call.token)
+
+
+def _create_library(server: Server, call: Call) -> str:
+    description = call.text_or_none("description") or ""
+    return server.library.catalog.create_library(call.text("name"), description).id
+
+
+def _list_libraries(server: Server, call: Call) -> list[str]:
+    return [library.id for library in server.library.catalog.libraries()]
+
+
+def _find_libraries(server: Server, call: Call) -> list[str]:
+    name, wanted_type = call.text_or_none("name"), call.text_or_none("type")
+    if name is None and wanted_type is None:
+        raise invalid("The specification names no property to look for.")
+    if wanted_type not in (None, "LOCAL"):
+        return []
+    return [library.id for library in server.library.catalog.libraries(name)]
+
+
+def _get_library(server: Server, call: Call) -> Any:
+    return library_view(server.library.catalog.library(call.text("library_id")), server.clock)
+
+
+def _delete_library(server: Server, call: Call) -> None:
+    server.library.delete_library(call.text("library_id"))
+
+
+def _create_item(server: Server, call: Call) -> str:
+    item = server.library.catalog.create_item(
+        call.text("library_id"),
+        call.text("name"),
+        call.text_or_none("type") or "",
+        call.text_or_none("description") or "",
+    )
+    return item.id
+
+
+def _list_items(server: Server, call: Call) -> list[str]:
+    library = server.library.catalog.library(call.text("library_id"))
+    return [item.id for item in server.library.catalog.items(library.id)]
+
+
+def _find_items(server: Server, call: Call) -> list[str]:
+    name, library_id = call.text_or_none("name"), call.text_or_none("library_id")
+    if name is None and library_id is None:
+        raise invalid("The specification names no property to look for.")
+    return [item.id for item in server.library.catalog.items(library_id, name)]
+
+
+def _get_item(server: Server, call: Call) -> Any:
+    return item_view(server.library.catalog.item(call.text("library_item_id")), server.clock)
+
+
+def _delete_item(server: Server, call: Call) -> None:
+    server.library.delete_item(call.text("library_item_id"))
+
+
+def _add_file(server: Server, call: Call) -> Any:
+    try:
+        source_type = SourceType(call.text("source_type"))
+    except ValueError:
+        raise invalid("source_type is none of NONE, PUSH and PULL.") from None
+    endpoint = call.args.get("source_endpoint")
+    file = server.library.transfers.add(
+        call.text("update_session_id"),
+        call.text("name"),
+        source_type,
+        size=call.number_or_none("size"),
+        source_uri=endpoint.get("uri") if isinstance(endpoint, Mapping) else None,
+    )
+    return file_view(file, server.library.transfers, call.base_url)
+
+
+def _list_files(server: Server, call: Call) -> list[Any]:
+    transfers = server.library.transfers
+    files = transfers.files(call.text("update_session_id"))
+    return [file_view(file, transfers, call.base_url) for file in files]
+
+
+def _get_file(server: Server, call: Call) -> Any:
+    transfers = server.library.transfers
+    file = transfers.file(call.text("update_session_id"), call.text("file_name"))
+    return file_view(file, transfers, call.base_url)
+
+
+def _remove_file(server: Server, call: Call) -> None:
+    server.library.transfers.remove(call.text("update_session_id"), call.text("file_name"))
+
+
+def _validate_files(server: Server, call: Call) -> Any:
+    return validation_view(server.library.transfers.validate(call.text("update_session_id")))
+
+
+def _list_downloadable(server: Server, call: Call) -> list[Any]:
+    session = server.library.sessions.get(Kind.DOWNLOAD, call.text("download_session_id"))
+    item = server.library.catalog.item(session.item_id)
+    return [downloadable_view(name, size) for name, size in item.files.items()]
+
+
+def _session_operations(kind: Kind) -> list[Operation]:
+    """Return the operations that both kinds of session have, for one of them."""
+    id_parameter = f"{kind}_session_id"
+    noun = f"{kind}_session"
+    # The SDK's bindings name this parameter differently for the two kinds.
+    progress_parameters = ("client_progress", "progress")[: 1 if kind is Kind.UPDATE else 2]
+
+    def create(server: Server, call: Call) -> str:
+        item_id = call.text("library_item_id")
+        return server.library.sessions.create(kind, item_id, call.caller.user.name).id
+
+    def get(server: Server, call: Call) -> Any:
+        session = server.library.sessions.get(kind, call.text(id_parameter))
+        return session_view(session, server.clock, call.expiry_skew)
+
+    def list_own(server: Server, call: Call) -> list[str]:
+        item_id = call.text_or_none("library_item_id")
+        sessions = server.library.sessions.created_by(kind, call.caller.user.name, item_id)
+        return [session.id for session in sessions]
+
+    def keep_alive(server: Server, call: Call) -> None:
+        progress = None
+        for parameter in progress_parameters:
+            if parameter in call.args:
+                progress = call.number_or_none(parameter)
+        server.library.sessions.keep_alive(kind, call.text(id_parameter), progress)
+
+    def cancel(server: Server, call: Call) -> None:
+        server.library.sessions.cancel(kind, call.text(id_parameter))
+
+    def fail(server: Server, call: Call) -> None:
+        message = call.text("client_error_message")
+        server.library.sessions.fail(kind, call.text(id_parameter), message)
+
+    def delete(server: Server, call: Call) -> None:
+        server.library.sessions.delete(kind, call.text(id_parameter))
+
+    privilege = f"ContentLibrary.{kind.capitalize()}Session"
+    return [
+        Operation(f"{noun}.create", create, Gives.NEW, kind, "create_spec", privilege),
+        Operation(f"{noun}.get", get, Gives.VALUE, kind),
+        Operation(f"{noun}.list", list_own, Gives.VALUE, kind),
+        Operation(f"{noun}.keep_alive", keep_alive, Gives.NOTHING, kind),
+        Operation(f"{noun}.cancel", cancel, Gives.NOTHING, kind),
+        Operation(f"{noun}.fail", fail, Gives.NOTHING, kind),
+        Operation(f"{noun}.delete", delete, Gives.NOTHING, kind),
+    ]
+
+
+def _complete(server: Server, call: Call) -> None:
+    server.library.sessions.complete(Kind.UPDATE, call.text("update_session_id"))
+
+
+def _upload(server: Server, call: Call) -> None:
+    raise AssertionError("an upload's body is received as a stream")
+
+
+UPLOAD = Operation("upload", _upload, Gives.NOTHING, Kind.UPDATE, needs_login=False, is_upload=True)
+
+_UPDATE, _DOWNLOAD = Kind.UPDATE, Kind.DOWNLOAD
+OPERATIONS: dict[str, Operation] = {
+    operation.name: operation
+    for operation in (
+        Operation("session.create", _log_in, Gives.NEW, needs_login=False),
+        Operation("session.get", _who_am_i),
+        Operation("session.delete", _log_out, Gives.NOTHING),
+        Operation(
+            "local_library.create",
+            _create_library,
+            Gives.NEW,
+            wrapper="create_spec",
+            privilege="ContentLibrary.CreateLocalLibrary",
+        ),
+        Operation("local_library.list", _list_libraries),
+        Operation("local_library.get", _get_library),
+        Operation(
+            "local_library.delete",
+            _delete_library,
+            Gives.NOTHING,
+            privilege="ContentLibrary.DeleteLocalLibrary",
+        ),
+        Operation("library.list", _list_libraries),
+        Operation("library.find", _find_libraries, wrapper="spec"),
+        Operation("library.get", _get_library),
+        Operation(
+            "item.create",
+            _create_item,
+            Gives.NEW,
+            wrapper="create_spec",
+            privilege="ContentLibrary.AddLibraryItem",
+        ),
+        Operation("item.list", _list_items),
+        Operation("item.find", _find_items, wrapper="spec"),
+        Operation("item.get", _get_item),
+        Operation(
+            "item.delete",
+            _delete_item,
+            Gives.NOTHING,
+            privilege="ContentLibrary.DeleteLibraryItem",
+        ),
+        *_session_operations(_UPDATE),
+        Operation("update_session.complete", _complete, Gives.NOTHING, _UPDATE),
+        Operation("update_session_file.add", _add_file, Gives.NEW, _UPDATE, "file_spec"),
+        Operation("update_session_file.list", _list_files, Gives.VALUE, _UPDATE),
+        Operation("update_session_file.get", _get_file, Gives.VALUE, _UPDATE),
+        Operation("update_session_file.remove", _remove_file, Gives.NOTHING, _UPDATE),
+        Operation("update_session_file.validate", _validate_files, Gives.VALUE, _UPDATE),
+        *_session_operations(_DOWNLOAD),
+        Operation("download_session_file.list", _list_downloadable, Gives.VALUE, _DOWNLOAD),
+    )
+}

@@ -1,0 +1,115 @@
+"""What a Content Library holds: libraries, items, sessions and the files inside them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from keepalived.lease.model import Kind
+
+
+class SessionState(StrEnum):
+    """The states of a session on the server. A download session is never DONE."""
+
+    ACTIVE = "ACTIVE"
+    DONE = "DONE"
+    ERROR = "ERROR"
+    CANCELED = "CANCELED"
+
+
+class SourceType(StrEnum):
+    """Where the content of a session's file comes from."""
+
+    NONE = "NONE"
+    PUSH = "PUSH"
+    PULL = "PULL"
+
+
+class TransferStatus(StrEnum):
+    """How far a session's file has come."""
+
+    WAITING_FOR_TRANSFER = "WAITING_FOR_TRANSFER"
+    TRANSFERRING = "TRANSFERRING"
+    VALIDATING = "VALIDATING"
+    READY = "READY"
+    ERROR = "ERROR"
+
+
+class SessionEvent(StrEnum):
+    """What can become of a session."""
+
+    CREATED = "created"
+    EXPIRED = "expired"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    DELETED = "deleted"
+
+
+@dataclass(slots=True)
+class Library:
+    """A local library. Times are seconds on the server's monotonic clock."""
+
+    id: str
+    name: str
+    created_at: float
+    description: str = ""
+
+
+@dataclass(slots=True)
+class Item:
+    """A library item. `files` maps the name of each file that arrived to its size in bytes."""
+
+    id: str
+    library_id: str
+    name: str
+    created_at: float
+    type: str = ""
+    description: str = ""
+    content_version: int = 1
+    files: dict[str, int] = field(default_factory=dict)
+    active_update_session: str | None = None
+
+
+@dataclass(slots=True)
+class File:
+    """One file of an update session. Sizes are in bytes.
+
+    `ticket` is the secret part of the upload address of a PUSH file. `pull_started_at` is when the
+    server began to fetch a PULL file. `receiving` says that a PUT is in progress.
+    """
+
+    name: str
+    source_type: SourceType
+    declared_size: int | None = None
+    source_uri: str | None = None
+    ticket: str = ""
+    status: TransferStatus = TransferStatus.WAITING_FOR_TRANSFER
+    bytes_transferred: int = 0
+    pull_started_at: float | None = None
+    receiving: bool = False
+    error: str | None = None
+
+
+@dataclass(slots=True)
+class Session:
+    """An update or download session.
+
+    `expires_at` is when the session ends unless there is activity, `announced_expiry` what `get`
+    says of it: they differ only under a fault. `completes_at` is when the last pull of a completed
+    session is done.
+    """
+
+    id: str
+    kind: Kind
+    item_id: str
+    content_version: int
+    creator: str
+    created_at: float
+    expires_at: float
+    announced_expiry: float
+    state: SessionState = SessionState.ACTIVE
+    client_progress: int | None = None
+    completes_at: float | None = None
+    error: str | None = None
+    files: dict[str, File] = field(default_factory=dict)

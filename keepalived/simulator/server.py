@@ -1,0 +1,173 @@
+"""The HTTP skin of the simulator, on aiohttp."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import socket
+import ssl
+import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from aiohttp import web
+
+from keepalived.simulator import admin
+from keepalived.simulator.app import Simulator
+from keepalived.simulator.routes import UPLOAD_PREFIX
+from keepalived.simulator.wire import Dropped, Refused, Request, Response
+
+_SHORTEST_WAIT = 0.001
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+
+@asynccontextmanager
+async def serve(
+    simulator: Simulator,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    ssl_context: ssl.SSLContext | None = None,
+) -> AsyncIterator[str]:
+    """Serve a simulator by HTTP while the context is open; yield its URL. Port 0 means any.
+
+    Raises OSError when the address cannot be had.
+    """
+    skin = _Skin(simulator, host, port, ssl_context)
+    await skin.start()
+    try:
+        yield simulator.base_url
+    finally:
+        await skin.stop()
+
+
+class _Skin:
+    def __init__(
+        self, simulator: Simulator, host: str, port: int, ssl_context: ssl.SSLContext | None
+    ) -> None:
+        self._simulator = simulator
+        self._host = host
+        self._port = port
+        self._ssl = ssl_context
+        self._server = web.Server(self._handle, access_log=None, handler_cancellation=True)
+        self._runner = web.ServerRunner(self._server)
+        self._site: web.TCPSite | None = None
+        self._faults_changed = asyncio.Event()
+        self._door: asyncio.Task[None] | None = None
+        self._spared: set[asyncio.Transport] = set()
+
+    async def start(self) -> None:
+        await self._runner.setup()
+        try:
+            await self._open()
+        except OSError:
+            await self._runner.cleanup()
+            raise
+        scheme = "https" if self._ssl is not None else "http"
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        self._simulator.base_url = f"{scheme}://{host}:{self._port}"
+        self._simulator.faults.on_change.append(self._faults_changed.set)
+        self._simulator.on_restart.append(self._drop_connections)
+        self._door = asyncio.create_task(self._mind_the_door(), name="simulator-door")
+
+    async def stop(self) -> None:
+        self._simulator.faults.on_change.remove(self._faults_changed.set)
+        self._simulator.on_restart.remove(self._drop_connections)
+        if self._door is not None:
+            self._door.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._door
+        self._drop_connections()
+        await self._runner.cleanup()
+
+    async def _mind_the_door(self) -> None:
+        """Close the listening socket while connections are refused, and open it again."""
+        while True:
+            self._faults_changed.clear()
+            is_refusing, changes_at = self._simulator.faults.refusal()
+            if is_refusing:
+                await self._close()
+            else:
+                await self._open()
+            wait = None
+            if math.isfinite(changes_at):
+                wait = max(_SHORTEST_WAIT, changes_at - self._simulator.clock.now())
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self._faults_changed.wait()
+
+    async def _open(self) -> None:
+        if self._site is not None:
+            return
+        site = web.TCPSite(
+            self._runner, self._host, self._port, ssl_context=self._ssl, reuse_address=True
+        )
+        await site.start()
+        self._site = site
+        # The same port again after every outage.
+        self._port = self._runner.addresses[0][1]
+
+    async def _close(self) -> None:
+        if self._site is not None:
+            await self._site.stop()
+            self._site = None
+            self._drop_connections()
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        transport = request.transport
+        if transport is None:
+            return web.Response()
+        if request.raw_path.startswith(admin.PREFIX):
+            self._spared.add(transport)
+        try:
+            response = await self._answer(request)
+        except (Dropped, Refused):
+            _reset(transport)
+            return web.Response()
+        finally:
+            self._spared.discard(transport)
+        return await _send(request, response)
+
+    async def _answer(self, request: web.BaseRequest) -> Response:
+        is_upload = request.method == "PUT" and request.raw_path.startswith(UPLOAD_PREFIX)
+        wanted = Request(
+            request.method,
+            request.raw_path,
+            {name.lower(): value for name, value in request.headers.items()},
+            b"" if is_upload else await request.read(),
+        )
+        chunks = request.content.iter_any() if is_upload else None
+        return await self._simulator.handle(wanted, chunks)
+
+    def _drop_connections(self) -> None:
+        """Reset every connection but those that speak to the admin endpoint at this moment."""
+        for connection in self._server.connections:
+            transport = connection.transport
+            if isinstance(transport, asyncio.Transport) and transport not in self._spared:
+                _reset(transport)
+
+
+async def _send(request: web.BaseRequest, response: Response) -> web.StreamResponse:
+    announced = int(response.headers.get("content-length", len(response.body)))
+    if announced == len(response.body):
+        answer = web.Response(
+            status=response.status, headers=response.headers, body=response.body or None
+        )
+        if not request.content.at_eof():
+            # An upload was refused before its end: nobody will read the rest.
+            answer.force_close()
+        return answer
+    truncated = web.StreamResponse(status=response.status, headers=response.headers)
+    truncated.force_close()
+    await truncated.prepare(request)
+    await truncated.write(response.body)
+    if request.transport is not None:
+        request.transport.close()
+    return truncated
+
+
+def _reset(transport: asyncio.Transport) -> None:
+    """Close a connection the hard way: the peer sees a reset, not an end."""
+    sock = transport.get_extra_info("socket")
+    if sock is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+    transport.abort()

@@ -1,0 +1,173 @@
+"""The files of update sessions, and the uploads that fill them."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from keepalived.lease.model import Kind
+from keepalived.simulator.errors import ApiError, ErrorType, invalid, not_found
+from keepalived.simulator.resources import File, Session, SourceType, TransferStatus
+from keepalived.simulator.sessions import Sessions
+
+
+@dataclass(frozen=True, slots=True)
+class PullProgress:
+    """How far the server has come with a file that it fetches."""
+
+    status: TransferStatus
+    bytes_transferred: int
+
+
+class Transfers:
+    """Files pushed by clients or pulled by the server.
+
+    With `put_counts_as_activity` every chunk of a PUT extends the session's lifetime. Whether it
+    does on a real server is not documented.
+    """
+
+    def __init__(
+        self, sessions: Sessions, clock: Callable[[], float], *, put_counts_as_activity: bool
+    ) -> None:
+        self.put_counts_as_activity = put_counts_as_activity
+        self._sessions = sessions
+        self._clock = clock
+        self._tickets: dict[str, tuple[str, File]] = {}
+
+    def add(
+        self,
+        session_id: str,
+        name: str,
+        source_type: SourceType,
+        *,
+        size: int | None = None,
+        source_uri: str | None = None,
+    ) -> File:
+        """Announce a file, or announce it anew, which starts its transfer over.
+
+        Raises ApiError for an empty name, a negative size, or a PULL without a source.
+        """
+        session = self._sessions.active(Kind.UPDATE, session_id)
+        if not name or "/" in name:
+            raise invalid("A file needs a name without slashes.")
+        if size is not None and size < 0:
+            raise invalid(f"The size of a file cannot be {size}.")
+        file = File(name, source_type, size)
+        if source_type is SourceType.PUSH:
+            file.ticket = secrets.token_hex(16)
+            self._tickets[file.ticket] = (session_id, file)
+        elif source_type is SourceType.PULL:
+            if not source_uri:
+                raise invalid("A file that the server shall pull needs a source endpoint.")
+            file.source_uri = source_uri
+            file.pull_started_at = self._clock()
+        self._forget_ticket(session.files.get(name))
+        session.files[name] = file
+        self._sessions.touch(session)
+        return file
+
+    def files(self, session_id: str) -> list[File]:
+        """Return the files of an update session, in the order they were added."""
+        return list(self._sessions.get(Kind.UPDATE, session_id).files.values())
+
+    def file(self, session_id: str, name: str) -> File:
+        """Return one file. Raises ApiError (INVALID_ARGUMENT, as documented) if it is not there."""
+        return _file_of(self._sessions.get(Kind.UPDATE, session_id), name)
+
+    def remove(self, session_id: str, name: str) -> None:
+        """Take a file out of a session."""
+        session = self._sessions.active(Kind.UPDATE, session_id)
+        self._forget_ticket(_file_of(session, name))
+        del session.files[name]
+        self._sessions.touch(session)
+
+    def validate(self, session_id: str) -> list[File]:
+        """Return the files whose transfer failed."""
+        session = self._sessions.active(Kind.UPDATE, session_id)
+        self._sessions.touch(session)
+        return [file for file in session.files.values() if file.status is TransferStatus.ERROR]
+
+    def pull_progress(self, file: File) -> PullProgress:
+        """Return how far the server's own fetching of a file has come."""
+        started_at = file.pull_started_at
+        if started_at is None:
+            return PullProgress(file.status, file.bytes_transferred)
+        duration = self._sessions.pull_duration
+        share = 1.0 if duration <= 0 else min(1.0, (self._clock() - started_at) / duration)
+        status = TransferStatus.READY if share >= 1 else TransferStatus.TRANSFERRING
+        return PullProgress(status, int(share * (file.declared_size or 0)))
+
+    def session_of(self, ticket: str) -> str | None:
+        """Return the id of the session that an upload address belongs to, if it is a known one."""
+        known = self._tickets.get(ticket)
+        return known[0] if known else None
+
+    def begin_upload(self, ticket: str) -> Upload:
+        """Start to receive a PUT.
+
+        Raises ApiError if the address is unknown, the session is gone or not ACTIVE, or another
+        PUT of the same file is under way.
+        """
+        known = self._tickets.get(ticket)
+        if known is None:
+            raise not_found("upload", "of this address")
+        session_id, file = known
+        self._sessions.active(Kind.UPDATE, session_id)
+        if file.receiving:
+            raise ApiError(ErrorType.RESOURCE_BUSY, f"File {file.name} is being uploaded already.")
+        return Upload(self, session_id, file)
+
+    def receive(self, session_id: str, size: int) -> None:
+        """Account for a chunk of a PUT. Raises ApiError if the session cannot take it any more."""
+        session = self._sessions.active(Kind.UPDATE, session_id)
+        if self.put_counts_as_activity and size:
+            self._sessions.touch(session)
+
+    def _forget_ticket(self, file: File | None) -> None:
+        if file is not None and file.ticket:
+            self._tickets.pop(file.ticket, None)
+
+
+class Upload:
+    """One PUT in progress. Ends with `finish`, or else with `interrupt`."""
+
+    def __init__(self, transfers: Transfers, session_id: str, file: File) -> None:
+        self._transfers = transfers
+        self._session_id = session_id
+        self._file = file
+        file.receiving = True
+        file.status = TransferStatus.TRANSFERRING
+        file.bytes_transferred = 0
+        file.error = None
+
+    def write(self, chunk: bytes) -> None:
+        """Take in a chunk. Raises ApiError if the session cannot take it any more."""
+        self._transfers.receive(self._session_id, len(chunk))
+        self._file.bytes_transferred += len(chunk)
+
+    def finish(self) -> None:
+        """End with the whole body received. Raises ApiError if it is not of the announced size."""
+        file = self._file
+        self._transfers.receive(self._session_id, 0)
+        if file.declared_size not in (None, file.bytes_transferred):
+            message = f"{file.bytes_transferred} bytes arrived of {file.declared_size}."
+            self.interrupt(message)
+            raise invalid(f"File {file.name} is not of the size announced: {message}")
+        file.receiving = False
+        file.status = TransferStatus.READY
+
+    def interrupt(self, reason: str = "The transfer was interrupted.") -> None:
+        """End before the body was complete; another PUT may start over. Idempotent."""
+        if not self._file.receiving:
+            return
+        self._file.receiving = False
+        self._file.status = TransferStatus.ERROR
+        self._file.error = reason
+
+
+def _file_of(session: Session, name: str) -> File:
+    try:
+        return session.files[name]
+    except KeyError:
+        raise invalid(f"The session has no file {name}.") from None

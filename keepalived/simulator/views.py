@@ -1,0 +1,165 @@
+"""How resources look on the wire, before a dialect has its say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import quote
+
+from keepalived.simulator.clock import ServerClock
+from keepalived.simulator.errors import ApiError
+from keepalived.simulator.logins import Login
+from keepalived.simulator.resources import File, Item, Library, Session
+from keepalived.simulator.transfers import Transfers
+
+
+class Struct(dict[str, Any]):
+    """A vAPI structure without its absent fields.
+
+    `name` is the canonical name and `required` the fields that are not optional in the API's
+    definition. JSON-RPC spells out both.
+    """
+
+    def __init__(self, name: str, fields: Mapping[str, Any], required: Iterable[str] = ()) -> None:
+        super().__init__((key, value) for key, value in fields.items() if value is not None)
+        self.name = name
+        self.required = frozenset(required)
+
+
+def library_view(library: Library, clock: ServerClock) -> Struct:
+    """Return a library as `get` shows it."""
+    return Struct(
+        "com.vmware.content.library_model",
+        {
+            "id": library.id,
+            "name": library.name,
+            "description": library.description,
+            "type": "LOCAL",
+            "creation_time": clock.timestamp(library.created_at),
+        },
+    )
+
+
+def item_view(item: Item, clock: ServerClock) -> Struct:
+    """Return a library item as `get` shows it."""
+    return Struct(
+        "com.vmware.content.library.item_model",
+        {
+            "id": item.id,
+            "library_id": item.library_id,
+            "name": item.name,
+            "description": item.description,
+            "type": item.type,
+            "content_version": str(item.content_version),
+            "cached": bool(item.files),
+            "size": sum(item.files.values()),
+            "creation_time": clock.timestamp(item.created_at),
+        },
+    )
+
+
+def session_view(session: Session, clock: ServerClock, skew: float) -> Struct:
+    """Return a session as `get` shows it, its expiration `skew` seconds off."""
+    return Struct(
+        f"com.vmware.content.library.item.{session.kind}_session_model",
+        {
+            "id": session.id,
+            "library_item_id": session.item_id,
+            "library_item_content_version": str(session.content_version),
+            "state": session.state.value,
+            "client_progress": session.client_progress or 0,
+            "expiration_time": clock.timestamp(session.announced_expiry, skew),
+            "error_message": _message("client_error", session.error),
+        },
+    )
+
+
+def file_view(file: File, transfers: Transfers, base_url: str) -> Struct:
+    """Return a file of an update session; its upload address is below `base_url`."""
+    progress = transfers.pull_progress(file)
+    is_ready = progress.status == "READY"
+    return Struct(
+        "com.vmware.content.library.item.updatesession.file.info",
+        {
+            "name": file.name,
+            "source_type": file.source_type.value,
+            "status": progress.status.value,
+            "bytes_transferred": progress.bytes_transferred,
+            "size": progress.bytes_transferred if is_ready else None,
+            "upload_endpoint": _endpoint(upload_url(file, base_url)),
+            "source_endpoint": _endpoint(file.source_uri),
+            "error_message": _message("transfer_error", file.error),
+        },
+        required=("name", "source_type", "bytes_transferred", "status"),
+    )
+
+
+def upload_url(file: File, base_url: str) -> str | None:
+    """Return the address that takes a PUSH file's content."""
+    return f"{base_url}/cls/data/{file.ticket}/{quote(file.name)}" if file.ticket else None
+
+
+def downloadable_view(name: str, size: int) -> Struct:
+    """Return a file of a download session, which is never prepared for transfer here."""
+    return Struct(
+        "com.vmware.content.library.item.downloadsession.file.info",
+        {"name": name, "size": size, "bytes_transferred": 0, "status": "UNPREPARED"},
+        required=("name", "bytes_transferred", "status"),
+    )
+
+
+def validation_view(broken: Iterable[File]) -> Struct:
+    """Return what asking for validation reports."""
+    invalid_files = [
+        Struct(
+            "com.vmware.content.library.item.updatesession.file.validation_error",
+            {"name": file.name, "error_message": _message("transfer_error", file.error)},
+            required=("name", "error_message"),
+        )
+        for file in broken
+    ]
+    return Struct(
+        "com.vmware.content.library.item.updatesession.file.validation_result",
+        {"has_errors": bool(invalid_files), "missing_files": [], "invalid_files": invalid_files},
+        required=("has_errors", "missing_files", "invalid_files"),
+    )
+
+
+def login_view(login: Login, clock: ServerClock) -> Struct:
+    """Return who the caller is."""
+    return Struct(
+        "com.vmware.cis.session.info",
+        {
+            "user": login.user.name,
+            "created_time": clock.timestamp(login.created_at),
+            "last_accessed_time": clock.timestamp(login.last_used_at),
+        },
+        required=("user", "created_time", "last_accessed_time"),
+    )
+
+
+def error_view(error: ApiError) -> Struct:
+    """Return an error with its discriminator."""
+    return Struct(
+        error.type.canonical_name,
+        {"error_type": error.type.value, "messages": [_message(error.message_id, error.message)]},
+        required=("messages",),
+    )
+
+
+def _message(message_id: str, text: str | None) -> Struct | None:
+    if text is None:
+        return None
+    return Struct(
+        "com.vmware.vapi.std.localizable_message",
+        {"id": message_id, "default_message": text, "args": []},
+        required=("id", "default_message", "args"),
+    )
+
+
+def _endpoint(uri: str | None) -> Struct | None:
+    if uri is None:
+        return None
+    return Struct(
+        "com.vmware.content.library.item.transfer_endpoint", {"uri": uri}, required=("uri",)
+    )
