@@ -18,6 +18,8 @@ from keepalived.simulator.routes import UPLOAD_PREFIX
 from keepalived.simulator.wire import Dropped, Refused, Request, Response
 
 _SHORTEST_WAIT = 0.001
+# Where to reach, from this machine, a server that listens on every address.
+_REACHABLE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - a lookup, nothing is bound
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
@@ -63,7 +65,8 @@ class _Skin:
             await self._runner.cleanup()
             raise
         scheme = "https" if self._ssl is not None else "http"
-        host = f"[{self._host}]" if ":" in self._host else self._host
+        host = _REACHABLE.get(self._host, self._host)
+        host = f"[{host}]" if ":" in host else host
         self._simulator.base_url = f"{scheme}://{host}:{self._port}"
         self._simulator.faults.on_change.append(self._faults_changed.set)
         self._simulator.on_restart.append(self._drop_connections)

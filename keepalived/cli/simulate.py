@@ -1,0 +1,153 @@
+"""`clkeepalived simulate`: a content library to try uploads, or this program, against."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import signal
+import ssl
+from pathlib import Path
+
+import click
+
+_LEDGER_LIMIT = 100_000
+_LAST_PORT = 65535
+_EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+def _seconds(_ctx: click.Context, _param: click.Parameter, value: str) -> float:
+    from keepalived.settings.durations import parse_duration
+
+    try:
+        seconds = parse_duration(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    if seconds <= 0:
+        raise click.BadParameter("has to be longer than nothing")
+    return seconds
+
+
+def _address(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[str, int]:
+    host, separator, port = value.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not separator or not host or not port.isascii() or not port.isdigit():
+        raise click.BadParameter(f"{value!r} is not HOST:PORT, such as 127.0.0.1:8989")
+    if int(port) > _LAST_PORT:
+        raise click.BadParameter(f"{port} is not a port")
+    return host, int(port)
+
+
+@click.command()
+@click.option(
+    "--listen",
+    callback=_address,
+    metavar="HOST:PORT",
+    default="127.0.0.1:0",
+    show_default=True,
+    help="Where to listen; port 0 means any that is free.",
+)
+@click.option(
+    "--session-timeout",
+    callback=_seconds,
+    metavar="DURATION",
+    default="5m",
+    show_default=True,
+    help="How long a session lives without activity.",
+)
+@click.option("--username", default="administrator@vsphere.local", show_default=True)
+@click.option("--password", help="Made up for each run unless given.")
+@click.option(
+    "--token-idle-timeout",
+    callback=_seconds,
+    metavar="DURATION",
+    default="30m",
+    show_default=True,
+    help="How long an API token is good for without a call.",
+)
+@click.option(
+    "--token-max-age",
+    callback=_seconds,
+    metavar="DURATION",
+    default="24h",
+    show_default=True,
+    help="How long an API token is good for at most.",
+)
+@click.option(
+    "--pull-duration",
+    callback=_seconds,
+    metavar="DURATION",
+    default="10s",
+    show_default=True,
+    help="How long the server takes to pull a file.",
+)
+@click.option("--tls-cert", type=_EXISTING_FILE, help="Serve https with this certificate (PEM).")
+@click.option("--tls-key", type=_EXISTING_FILE, help="Its key, unless it is in the same file.")
+@click.option(
+    "--put-counts-as-activity/--no-put-counts-as-activity",
+    default=True,
+    show_default=True,
+    help="Whether bytes arriving by PUT extend a session's lifetime. "
+    "What a real vCenter does is not documented.",
+)
+def simulate(
+    listen: tuple[str, int],
+    session_timeout: float,
+    username: str,
+    password: str | None,
+    token_idle_timeout: float,
+    token_max_age: float,
+    pull_duration: float,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    put_counts_as_activity: bool,
+) -> None:
+    """Serve a simulated Content Library until SIGINT or SIGTERM.
+
+    Prints one line of JSON with url, username and password once it listens. Faults, ledger and
+    restarts are had below /simulator/ of that URL.
+    """
+    from keepalived.simulator.app import Simulator
+
+    tls = _tls_context(tls_cert, tls_key)
+    simulator = Simulator(
+        username=username,
+        password=password or secrets.token_urlsafe(12),
+        session_timeout=session_timeout,
+        token_idle_timeout=token_idle_timeout,
+        token_max_age=token_max_age,
+        put_counts_as_activity=put_counts_as_activity,
+        pull_duration=pull_duration,
+        ledger_limit=_LEDGER_LIMIT,
+        with_admin=True,
+    )
+
+    async def run() -> None:
+        from keepalived.simulator.server import serve
+
+        stopped = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stopped.set)
+        async with serve(simulator, *listen, ssl_context=tls) as url:
+            line = {"url": url, "username": simulator.username, "password": simulator.password}
+            click.echo(json.dumps(line))
+            await stopped.wait()
+
+    try:
+        asyncio.run(run())
+    except OSError as error:
+        raise click.ClickException(f"cannot listen on {listen[0]}:{listen[1]}: {error}") from error
+
+
+def _tls_context(cert: Path | None, key: Path | None) -> ssl.SSLContext | None:
+    if cert is None:
+        if key is not None:
+            raise click.UsageError("--tls-key needs --tls-cert")
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(cert, key)
+    except (OSError, ssl.SSLError) as error:
+        raise click.ClickException(f"cannot use {cert}: {error}") from error
+    return context
