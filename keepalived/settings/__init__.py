@@ -1,0 +1,38 @@
+"""Configuration: YAML, or govc's environment, to validated and frozen settings."""
+
+from keepalived.settings.loader import DEFAULT_PATH, Loaded, load_settings
+from keepalived.settings.models import (
+    HttpSettings,
+    LogFormat,
+    LogLevel,
+    LogSettings,
+    MetricsSettings,
+    RetentionSettings,
+    Settings,
+)
+from keepalived.settings.problems import ConfigError, Problem
+from keepalived.settings.sessions import SessionEntry, SessionFile, read_sessions, session_key
+from keepalived.settings.vcenters import Dialect, Observe, Representation, VCenterSettings
+
+__all__ = [
+    "DEFAULT_PATH",
+    "ConfigError",
+    "Dialect",
+    "HttpSettings",
+    "Loaded",
+    "LogFormat",
+    "LogLevel",
+    "LogSettings",
+    "MetricsSettings",
+    "Observe",
+    "Problem",
+    "Representation",
+    "RetentionSettings",
+    "SessionEntry",
+    "SessionFile",
+    "Settings",
+    "VCenterSettings",
+    "load_settings",
+    "read_sessions",
+    "session_key",
+]

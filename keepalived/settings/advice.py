@@ -1,0 +1,97 @@
+"""What is worth saying of valid settings: files that cannot be used, and risks taken."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from keepalived.lease.timing import attempts_that_fit
+from keepalived.settings.durations import format_duration
+from keepalived.settings.files import why_unreadable
+from keepalived.settings.models import Settings
+from keepalived.settings.problems import Path as Place
+from keepalived.settings.values import is_loopback, split_vcenter_url
+from keepalived.settings.vcenters import VCenterSettings
+
+CREDENTIALS_DIRECTORY = "CREDENTIALS_DIRECTORY"
+"""The variable by which systemd tells a service where its credentials are."""
+
+_FEWEST_ATTEMPTS = 3
+Remark = tuple[Place, str]
+
+
+def unusable(settings: Settings, environ: Mapping[str, str]) -> Iterator[Remark]:
+    """Say which files and variables that the settings name are not there, or cannot be read."""
+    for name, vcenter in settings.vcenters.items():
+        for key, path in _files(vcenter):
+            trouble = _why_unusable(path)
+            if trouble:
+                yield ("vcenters", name, key), f"{path}: {trouble}"
+        variable = vcenter.password_env
+        if variable is not None and not environ.get(variable):
+            words = f"the environment variable {variable} is not set, or empty"
+            yield ("vcenters", name, "password_env"), words
+        folder = environ.get(CREDENTIALS_DIRECTORY)
+        if vcenter.credential is not None and folder is not None:
+            trouble = _why_unusable(Path(folder, vcenter.credential))
+            if trouble:
+                words = f"no such systemd credential ({trouble}); see LoadCredential="
+                yield ("vcenters", name, "credential"), words
+
+
+def risky(settings: Settings, environ: Mapping[str, str]) -> Iterator[Remark]:
+    """Say what works, and may not be meant."""
+    for name, vcenter in settings.vcenters.items():
+        place = ("vcenters", name)
+        for key, words in _risks(vcenter, environ):
+            yield (*place, key), words
+
+
+def _risks(vcenter: VCenterSettings, environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    address = split_vcenter_url(vcenter.url)
+    if address.scheme == "http" and not is_loopback(address.host):
+        yield "url", "http:// sends the password and the token in clear; use https://"
+    if vcenter.insecure:
+        yield "insecure", "whoever answers is trusted with the password; prefer `fingerprints`"
+    if vcenter.username is None:
+        yield "username", "is missing; nothing logs in, and vCenter refuses what nobody asks"
+    if vcenter.password_file is not None and _is_open_to_all(vcenter.password_file):
+        words = f"{vcenter.password_file} can be read by every user; chmod 600 (or 640) it"
+        yield "password_file", words
+    if vcenter.credential is not None and CREDENTIALS_DIRECTORY not in environ:
+        yield "credential", "cannot be looked at here: only a service of systemd has credentials"
+    timeout = vcenter.request_timeout
+    if timeout is not None:
+        fit = attempts_that_fit(vcenter.session_timeout, timeout)
+        if fit < _FEWEST_ATTEMPTS:
+            yield (
+                "request_timeout",
+                f"with {format_duration(timeout)}, only {fit} attempts that time out fit before a "
+                f"session expires after {format_duration(vcenter.session_timeout)}; use `auto`",
+            )
+
+
+def _files(vcenter: VCenterSettings) -> Iterator[tuple[str, Path]]:
+    if vcenter.password_file is not None:
+        yield "password_file", vcenter.password_file
+    for path in vcenter.ca_files:
+        yield "ca_file", path
+
+
+def _why_unusable(path: Path) -> str:
+    try:
+        with open(path, "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                return ""  # A pipe or a device: reading it may wait, or use it up.
+            return "" if file.read(1) else "the file is empty"
+    except OSError as error:
+        return why_unreadable(error)
+
+
+def _is_open_to_all(path: Path) -> bool:
+    try:
+        return bool(path.stat().st_mode & stat.S_IROTH)
+    except OSError:
+        return False

@@ -1,0 +1,44 @@
+"""Durations as people write them: `90s`, `5m`, `1h30m`, `7d`, or plain seconds."""
+
+from __future__ import annotations
+
+import math
+import re
+
+PATTERN = r"^(\d+(\.\d+)?d)?(\d+(\.\d+)?h)?(\d+(\.\d+)?m)?(\d+(\.\d+)?s?)?$"
+"""A regular expression, in the common subset of Python and JSON schema, of the texts allowed."""
+
+_UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "": 1.0}
+_PART = re.compile(r"(\d+(?:\.\d+)?)([dhms]?)")
+_WHOLE = re.compile(PATTERN)
+
+
+def parse_duration(value: object) -> float:
+    """Return a duration in seconds. Raises ValueError, with words for whoever wrote the value."""
+    if isinstance(value, str):
+        text = value.strip()
+        if not text or not _WHOLE.fullmatch(text):
+            raise ValueError(_refusal(value))
+        return sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(_refusal(value))
+    if not math.isfinite(value) or value < 0:
+        raise ValueError(_refusal(value))
+    return float(value)
+
+
+def format_duration(seconds: float) -> str:
+    """Return a duration in words that `parse_duration` reads, such as `1h30m`."""
+    parts = []
+    left = round(seconds, 3)
+    for unit in "dhm":
+        count, left = divmod(left, _UNITS[unit])
+        if count:
+            parts.append(f"{count:.0f}{unit}")
+    if left or not parts:
+        parts.append(f"{round(left, 3):g}s")
+    return "".join(parts)
+
+
+def _refusal(value: object) -> str:
+    return f"{value!r} is not a duration; write for example 90s, 5m, 1h30m, 7d, or plain seconds"

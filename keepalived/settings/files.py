@@ -1,0 +1,52 @@
+"""Files on disk: what they hold, and by what to see that they have changed."""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+from keepalived.settings.problems import ConfigError, Problem
+
+
+class Signature(NamedTuple):
+    """What stat says of a file: two that differ mean that the file may have changed.
+
+    Of the file that a symbolic link leads to, so that a link that is swapped, as Kubernetes does
+    with its ConfigMaps, is seen.
+    """
+
+    device: int
+    inode: int
+    size: int
+    modified_ns: int
+
+
+def signature_of(status: os.stat_result) -> Signature:
+    """Return the signature in what stat said."""
+    return Signature(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+def read(path: str) -> tuple[bytes, Signature]:
+    """Return a file's content and the signature that it had. Raises ConfigError.
+
+    The signature is taken first: whatever is written later shows as a change.
+    """
+    try:
+        with open(path, "rb") as file:
+            signature = signature_of(os.fstat(file.fileno()))
+            return file.read(), signature
+    except OSError as error:
+        raise ConfigError([Problem(path, None, "", why_unreadable(error))]) from None
+
+
+def why_unreadable(error: OSError) -> str:
+    """Return in a person's words why a file could not be opened or read."""
+    match error:
+        case FileNotFoundError():
+            return "there is no such file"
+        case PermissionError():
+            return "this user may not read it; see its owner and mode, and those of its folders"
+        case IsADirectoryError():
+            return "this is a folder, not a file"
+        case _:
+            return f"it cannot be read: {error.strerror or error}"

@@ -1,0 +1,102 @@
+"""From a file, or govc's environment, to settings: everything that is wrong is said at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from keepalived.settings import advice, environment, files
+from keepalived.settings.base import FOLDER
+from keepalived.settings.document import Document, garbage_collection_paused, parse
+from keepalived.settings.models import Settings
+from keepalived.settings.problems import ConfigError, Problem
+from keepalived.settings.sessions import SessionFile, check_sessions
+from keepalived.settings.wording import kind_of, problems_of
+
+DEFAULT_PATH = Path("/etc/clkeepalived/config.yaml")
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Settings that can be used, what is worth a warning, and the file that they came from."""
+
+    settings: Settings
+    warnings: tuple[str, ...] = ()
+    path: Path | None = None
+
+
+def load_settings(path: Path | None, environ: Mapping[str, str]) -> Loaded:
+    """Read the configuration at `path`. Raises ConfigError with everything that is wrong.
+
+    Without a path the default one is read; where nothing is there, GOVC_URL and its like in
+    `environ` describe the one vCenter.
+    """
+    if path is None and not DEFAULT_PATH.exists():
+        if not environ.get("GOVC_URL"):
+            words = "there is no such file; write it, name another one by --config, or set GOVC_URL"
+            raise ConfigError([Problem(str(DEFAULT_PATH), None, "", words)])
+        return _checked(environment.settings_from_environment(environ), environ, None, None)
+    path = path or DEFAULT_PATH
+    content, _ = files.read(str(path))
+    with garbage_collection_paused():
+        document = parse(str(path), content)
+        settings = _validated(document, path)
+    return _checked(settings, environ, path, document)
+
+
+def _validated(document: Document, path: Path) -> Settings:
+    data = document.data
+    if data is None:
+        words = "the file is empty; it needs at least `vcenters:` with one vCenter"
+        raise ConfigError([Problem(document.file, None, "", words)])
+    if not isinstance(data, dict):
+        words = f"holds {kind_of(data)}; a configuration is a mapping that begins with `vcenters:`"
+        raise ConfigError([document.problem((), words)])
+    problems = [
+        problem for problem in document.duplicate_problems() if not _is_in_an_entry(problem)
+    ]
+    rest = {key: value for key, value in data.items() if key != "sessions"}
+    settings = None
+    try:
+        settings = Settings.model_validate(rest, context={FOLDER: path.absolute().parent})
+    except ValidationError as error:
+        problems += problems_of(error, Settings, document)
+    sessions = SessionFile()
+    try:
+        sessions = check_sessions(document, data.get("sessions"), _names(data.get("vcenters")))
+        problems += sessions.problems
+    except ConfigError as error:
+        problems += error.problems
+    if problems or settings is None:
+        raise ConfigError(sorted(problems, key=lambda problem: problem.line or 0))
+    return settings.model_copy(update={"sessions": tuple(entry for _, entry in sessions.entries)})
+
+
+def _is_in_an_entry(problem: Problem) -> bool:
+    """Whether checking the sessions finds this problem as well."""
+    return problem.path.startswith("sessions[")
+
+
+def _names(vcenters: object) -> tuple[str, ...]:
+    return tuple(map(str, vcenters)) if isinstance(vcenters, dict) else ()
+
+
+def _checked(
+    settings: Settings,
+    environ: Mapping[str, str],
+    path: Path | None,
+    document: Document | None,
+) -> Loaded:
+    def located(remarks: Iterable[advice.Remark]) -> list[Problem]:
+        if document is None:
+            return [environment.problem_of(at, words) for at, words in remarks]
+        return [document.problem(at, words) for at, words in remarks]
+
+    unusable = located(advice.unusable(settings, environ))
+    if unusable:
+        raise ConfigError(unusable)
+    warnings = tuple(str(problem) for problem in located(advice.risky(settings, environ)))
+    return Loaded(settings, warnings, path)

@@ -1,0 +1,105 @@
+"""The whole configuration: validated and frozen, defaults filled in, every duration in seconds."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    StrictInt,
+    ValidationInfo,
+    field_validator,
+)
+
+from keepalived.settings import values
+from keepalived.settings.base import Duration, Strict, in_folder, tuple_of_one
+from keepalived.settings.sessions import SessionEntry
+from keepalived.settings.vcenters import VCenterSettings
+
+
+class LogFormat(StrEnum):
+    """How log events are written."""
+
+    AUTO = "auto"
+    JSON = "json"
+    CONSOLE = "console"
+
+
+class LogLevel(StrEnum):
+    """The least important log events that are written."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class HttpSettings(Strict):
+    """Where metrics and health are served."""
+
+    listen: Annotated[str, AfterValidator(values.listen)] = "127.0.0.1:9878"
+    """HOST:PORT; an IPv6 address stands in brackets, port 0 means any that is free."""
+
+
+class MetricsSettings(Strict):
+    """What is exported."""
+
+    max_sessions: Annotated[StrictInt, Field(ge=0)] = 1000
+    """The most sessions with series of their own."""
+
+
+class LogSettings(Strict):
+    """What is logged, and how."""
+
+    format: LogFormat = LogFormat.AUTO
+    """`json`, `console`, or `auto`: colours on a terminal, JSON elsewhere."""
+
+    level: LogLevel = LogLevel.INFO
+    """The least important events that are logged."""
+
+
+class RetentionSettings(Strict):
+    """How long an ended session stays visible."""
+
+    ended: Duration = 3600.0
+    """Those that ended well, or were let go."""
+
+    failed: Duration = 604800.0
+    """Those that were lost."""
+
+
+class Settings(Strict):
+    """The whole configuration of clkeepalived."""
+
+    vcenters: Annotated[
+        dict[Annotated[str, AfterValidator(values.vcenter_name)], VCenterSettings],
+        Field(min_length=1),
+    ]
+    """The vCenters, each under the name that it has in logs and metrics."""
+
+    sessions: tuple[SessionEntry, ...] = ()
+    """The sessions to keep alive."""
+
+    session_files: Annotated[tuple[str, ...], BeforeValidator(tuple_of_one)] = ()
+    """Further files with `sessions:`; patterns with * and ** may match any number of them."""
+
+    http: HttpSettings = HttpSettings()
+    """Where metrics and health are served."""
+
+    metrics: MetricsSettings = MetricsSettings()
+    """What is exported."""
+
+    log: LogSettings = LogSettings()
+    """What is logged, and how."""
+
+    retention: RetentionSettings = RetentionSettings()
+    """How long an ended session stays visible."""
+
+    @field_validator("session_files")
+    @classmethod
+    def _patternsin_folder(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        return tuple(str(in_folder(Path(pattern), info)) for pattern in value)

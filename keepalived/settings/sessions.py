@@ -1,0 +1,201 @@
+"""The sessions that a file names, each checked by itself: a bad one never stops the others."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path as FilePath
+from typing import Annotated
+
+from pydantic import (
+    AfterValidator,
+    Field,
+    StrictInt,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+
+from keepalived.lease.holds import OwnerKind, latest_until
+from keepalived.lease.model import Kind, SessionKey, check_session_id
+from keepalived.lease.progress import Progress
+from keepalived.settings import files
+from keepalived.settings.base import PositiveDuration, Strict
+from keepalived.settings.document import Document, garbage_collection_paused, parse
+from keepalived.settings.problems import ConfigError, Path, Problem
+from keepalived.settings.wording import kind_of, problems_of
+
+_SESSIONS = "sessions"
+
+
+class SessionEntry(Strict):
+    """One session to keep alive."""
+
+    id: Annotated[str, AfterValidator(check_session_id)]
+    """Id of the session, as the server gave it."""
+
+    vcenter: str | None = None
+    """Name of the vCenter that has it; needed only where there are several."""
+
+    kind: Kind = Kind.UPDATE
+    """Whether it is an update or a download session."""
+
+    progress: Annotated[StrictInt, Field(ge=0, le=100)] | None = None
+    """Progress in percent, or else bytes_done and bytes_total."""
+
+    bytes_done: Annotated[StrictInt, Field(ge=0)] | None = None
+    """Bytes transferred so far."""
+
+    bytes_total: Annotated[StrictInt, Field(ge=0)] | None = None
+    """Bytes there are to transfer."""
+
+    max_lifetime: PositiveDuration | None = None
+    """How long this line holds the session at most (7d)."""
+
+    note: str = ""
+    """Whatever helps people to know what this is."""
+
+    @field_validator("bytes_done", "bytes_total")
+    @classmethod
+    def _percent_or_bytes(cls, value: int | None, info: ValidationInfo) -> int | None:
+        if value is not None and info.data.get("progress") is not None:
+            raise ValueError("progress is given as well; give progress in percent or in bytes")
+        done = info.data.get("bytes_done")
+        if value is not None and done is not None and done > value:
+            raise ValueError(f"{value} is less than the {done} of bytes_done")
+        return value
+
+    @property
+    def known_progress(self) -> Progress:
+        """How far the transfer has come, as far as this line says."""
+        return Progress(self.progress, self.bytes_done, self.bytes_total)
+
+    def latest_until(self, since: float) -> float:
+        """Return when a hold ends at the latest that this line took at `since`."""
+        return latest_until(OwnerKind.FILE, since, self.max_lifetime)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionFile:
+    """What a file says about sessions: the good entries, and what is wrong with the others.
+
+    `doubtful_ids` are the session ids that stand in bad entries: what is wanted of them is not
+    known.
+    """
+
+    entries: tuple[tuple[SessionKey, SessionEntry], ...] = ()
+    problems: tuple[Problem, ...] = ()
+    doubtful_ids: frozenset[str] = frozenset()
+
+
+def read_sessions(path: FilePath, vcenters: Sequence[str], *, alone: bool = True) -> SessionFile:
+    """Return the sessions that a file names. Raises ConfigError if the file as a whole is bad.
+
+    `vcenters` are the names of the vCenters there are. `alone` says that the file may hold nothing
+    but sessions; a configuration holds more, which is not looked at.
+    """
+    content, _ = files.read(str(path))
+    with garbage_collection_paused():
+        return _parse_sessions(str(path), content, vcenters, alone=alone)
+
+
+def _parse_sessions(
+    file: str, content: bytes, vcenters: Sequence[str], *, alone: bool
+) -> SessionFile:
+    document = parse(file, content)
+    data = document.data
+    if data is None:
+        words = "the file is empty; one without sessions says `sessions: []`"
+        raise ConfigError([Problem(file, None, "", words)])
+    if not isinstance(data, dict):
+        words = (
+            f"holds {kind_of(data)}; begin it with `sessions:` and list them below, each with '- '"
+        )
+        raise ConfigError([document.problem((), words)])
+    if alone and _SESSIONS not in data:
+        words = "no `sessions:` in here; a file without sessions says `sessions: []`"
+        raise ConfigError([Problem(file, None, "", words)])
+    twice = [problem for problem in document.duplicate_problems() if problem.path == _SESSIONS]
+    if twice:
+        raise ConfigError(twice)
+    checked = check_sessions(document, data.get(_SESSIONS), vcenters)
+    strangers = tuple(
+        document.problem((key,), "is not known here; a session file holds `sessions:` alone")
+        for key in data
+        if alone and key != _SESSIONS
+    )
+    return SessionFile(checked.entries, strangers + checked.problems, checked.doubtful_ids)
+
+
+def check_sessions(document: Document, listed: object, vcenters: Sequence[str]) -> SessionFile:
+    """Check each entry of a `sessions:` list. Raises ConfigError if it is none."""
+    if listed is None:
+        return SessionFile()
+    if not isinstance(listed, list):
+        words = f"must be a list, one '- ' a session, not {kind_of(listed)}"
+        raise ConfigError([document.problem((_SESSIONS,), words)])
+    entries: dict[SessionKey, tuple[SessionEntry, int]] = {}
+    problems: list[Problem] = []
+    doubtful: set[str] = set()
+    twice = _duplicates_by_place(document)
+    for place, raw in enumerate(listed):
+        path: Path = (_SESSIONS, place)
+        found = twice.get(place, [])
+        try:
+            entry = SessionEntry.model_validate(raw)
+            if not found:
+                key = session_key(entry, vcenters)
+                first = entries.setdefault(key, (entry, place))[1]
+                if first != place:
+                    line = document.line_of((_SESSIONS, first))
+                    found = [document.problem(path, f"the same session as on line {line}")]
+        except ValidationError as error:
+            found = found + problems_of(error, SessionEntry, document, path)
+        except _VCenterUnclear as error:
+            found = [document.problem((*path, "vcenter"), str(error))]
+        if found:
+            problems += found
+            doubtful |= _id_in(raw)
+    return SessionFile(
+        tuple((key, entry) for key, (entry, _) in entries.items()),
+        tuple(problems),
+        frozenset(doubtful),
+    )
+
+
+class _VCenterUnclear(ValueError):
+    pass
+
+
+def session_key(entry: SessionEntry, vcenters: Sequence[str]) -> SessionKey:
+    """Return which session an entry means. Raises ValueError if it does not say in which vCenter.
+
+    `vcenters` are the names of those there are; where there is but one, it need not be named.
+    """
+    name = entry.vcenter
+    if name is None and len(vcenters) == 1:
+        name = vcenters[0]
+    if name is None:
+        raise _VCenterUnclear(f"is missing; say which has the session: {', '.join(vcenters)}")
+    if name not in vcenters:
+        near = difflib.get_close_matches(name, vcenters, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(vcenters)}"
+        raise _VCenterUnclear(f"there is no vCenter {name!r}; {hint}")
+    return SessionKey(name, entry.kind, entry.id)
+
+
+def _duplicates_by_place(document: Document) -> dict[int, list[Problem]]:
+    """Return the problem of each key that stands twice within an entry, by the entry's place."""
+    found: dict[int, list[Problem]] = {}
+    for (path, _, _), problem in zip(
+        document.duplicates, document.duplicate_problems(), strict=True
+    ):
+        if len(path) > 2 and path[0] == _SESSIONS and isinstance(path[1], int):
+            found.setdefault(path[1], []).append(problem)
+    return found
+
+
+def _id_in(raw: object) -> set[str]:
+    named = raw.get("id") if isinstance(raw, dict) else raw
+    return {named} if isinstance(named, str) else set()

@@ -1,0 +1,205 @@
+"""The settings of one vCenter."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    StrictBool,
+    StrictInt,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
+from pydantic.json_schema import SkipJsonSchema
+
+from keepalived.settings import durations, values
+from keepalived.settings.base import (
+    DURATION_SCHEMA,
+    Duration,
+    FilePath,
+    Name,
+    Strict,
+    positive,
+    tuple_of_one,
+)
+from keepalived.settings.wording import KEEP_SECRETS_OUT
+
+_PASSWORD_SOURCES = ("password_file", "password_env", "credential", "password")
+
+
+class Dialect(StrEnum):
+    """Which of the two REST interfaces of vCenter is spoken; `auto` finds out at login."""
+
+    AUTO = "auto"
+    API = "api"
+    REST = "rest"
+
+
+class Representation(StrEnum):
+    """How a keep-alive's parameters are written."""
+
+    JSON = "json"
+    XML = "xml"
+    FORM = "form"
+
+
+class Observe(StrEnum):
+    """How closely sessions are looked at, beside being renewed."""
+
+    FILES = "files"
+    STATE = "state"
+    MINIMAL = "minimal"
+
+
+def _at_least_a_second(seconds: float) -> float:
+    if seconds < 1:
+        raise ValueError("must be at least 1s")
+    return seconds
+
+
+def _unless_auto(value: object) -> float | None:
+    return None if value in ("auto", None) else positive(durations.parse_duration(value))
+
+
+def _variable(name: str) -> str:
+    # What stands here may be the password itself, put in the wrong place: it is not repeated.
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        raise ValueError("must be the name of an environment variable: letters, digits and _")
+    return name
+
+
+def _credential(name: str) -> str:
+    if not re.fullmatch(r"[^/\s]+", name) or name in (".", ".."):
+        raise ValueError("must be the name of a systemd credential, not a path")
+    return name
+
+
+def _refuse_text(value: object) -> object:
+    if value is not None and not isinstance(value, SecretStr):
+        raise ValueError(KEEP_SECRETS_OUT)
+    return value
+
+
+class VCenterSettings(Strict):
+    """One vCenter: where it is, who asks, and how it is asked."""
+
+    url: Annotated[str, AfterValidator(values.vcenter_url)]
+    """Address, `https://HOST[:PORT]`. A trailing /sdk, as in GOVC_URL, is fine."""
+
+    password_file: FilePath | None = None
+    """File that holds the password. It is read again when it changes."""
+
+    password_env: Annotated[str, AfterValidator(_variable)] | None = None
+    """Name of the environment variable that holds the password."""
+
+    credential: Annotated[str, AfterValidator(_credential)] | None = None
+    """Name of the systemd credential (LoadCredential=) that holds the password."""
+
+    password: Annotated[
+        SkipJsonSchema[SecretStr | None], BeforeValidator(_refuse_text), Field(repr=False)
+    ] = None
+    """The password that stood in GOVC_URL. Nothing that comes from a file can set it."""
+
+    username: Annotated[Name | None, Field(validate_default=True)] = None
+    """User that logs in, such as uploader@vsphere.local. Needs one source of the password."""
+
+    dialect: Dialect = Dialect.AUTO
+    """`api` (7.0U2 and later), `rest` (6.0 to 8.x), or `auto`, which finds out at login."""
+
+    representation: Representation = Representation.JSON
+    """How keep-alives are written; xml and form, documented in 2014, go with `dialect: rest`."""
+
+    session_timeout: Annotated[Duration, AfterValidator(_at_least_a_second)] = 300.0
+    """What the Content Library Service is set to: how long a session lives without activity."""
+
+    request_timeout: Annotated[
+        float | None,
+        BeforeValidator(_unless_auto),
+        WithJsonSchema({"anyOf": [{"const": "auto"}, *DURATION_SCHEMA["anyOf"]]}),
+    ] = None
+    """How long to wait for an answer; `auto` goes by what remains of a session's lifetime."""
+
+    max_in_flight: Annotated[StrictInt, Field(ge=1)] = 8
+    """The most requests at once."""
+
+    ca_file: FilePath | None = None
+    """PEM file of the authorities to trust instead of the system's."""
+
+    more_ca_files: SkipJsonSchema[tuple[Path, ...]] = ()
+    """Further files like `ca_file`, which only GOVC_TLS_CA_CERTS can name."""
+
+    fingerprints: Annotated[
+        tuple[Annotated[str, AfterValidator(values.fingerprint)], ...],
+        BeforeValidator(tuple_of_one),
+    ] = ()
+    """SHA-256 of the certificates to trust, with or without colons, instead of any authority."""
+
+    insecure: StrictBool = False
+    """Trust whoever answers. Warned of at every start."""
+
+    proxy: Annotated[str, AfterValidator(values.proxy_url)] | None = None
+    """URL of a proxy, `http://HOST:PORT`. HTTPS_PROXY and its like count where this is left out."""
+
+    observe: Observe = Observe.FILES
+    """Asked for after a renewal: `files` (and the state), `state` alone, or `minimal`: nothing."""
+
+    @field_validator("password_env", "credential")
+    @classmethod
+    def _one_source_of_the_password(cls, value: str | None, info: ValidationInfo) -> str | None:
+        others = [name for name in ("password_file", "password_env") if info.data.get(name)]
+        if value is not None and others:
+            raise ValueError(f"{others[0]} is given as well; give one of the two")
+        return value
+
+    @field_validator("more_ca_files", mode="before")
+    @classmethod
+    def _never_from_a_file(cls, value: object) -> object:
+        if not isinstance(value, tuple):
+            raise ValueError("give one file, with all the certificates, as `ca_file`")
+        return value
+
+    @field_validator("username")
+    @classmethod
+    def _goes_with_a_password(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if any(name not in info.data for name in _PASSWORD_SOURCES):
+            return value  # What is wrong with that source is said there.
+        given = [name for name in _PASSWORD_SOURCES if info.data[name] is not None]
+        if value is None and given:
+            raise ValueError(f"is missing; {given[0]} needs to know whose password it is")
+        if value is not None and not given:
+            raise ValueError("needs a password: give password_file, password_env or credential")
+        if value is not None and ":" in value:
+            raise ValueError("a user name cannot contain ':', which ends it where it is sent")
+        return value
+
+    @field_validator("representation")
+    @classmethod
+    def _suits_the_dialect(cls, value: Representation, info: ValidationInfo) -> Representation:
+        if value is not Representation.JSON and info.data.get("dialect") is Dialect.API:
+            raise ValueError(f"{value} goes with `dialect: rest`, not with api")
+        return value
+
+    @field_validator("fingerprints", "insecure")
+    @classmethod
+    def _one_way_to_trust(
+        cls, value: tuple[str, ...] | bool, info: ValidationInfo
+    ) -> tuple[str, ...] | bool:
+        others = [name for name in ("ca_file", "fingerprints") if info.data.get(name)]
+        if value and others:
+            raise ValueError(
+                f"{others[0]} is given as well; give only one of ca_file, fingerprints, insecure"
+            )
+        return value
+
+    @property
+    def ca_files(self) -> tuple[Path, ...]:
+        """All the files of authorities to trust; none means the system's store."""
+        return (() if self.ca_file is None else (self.ca_file,)) + self.more_ca_files
