@@ -7,6 +7,10 @@ from typing import NamedTuple
 
 from keepalived.settings.problems import ConfigError, Problem
 
+LARGEST = 256 << 20
+"""The most bytes that are read: what strays into a folder must not use up the memory. A session
+takes some hundred bytes."""
+
 
 class Signature(NamedTuple):
     """What stat says of a file: two that differ mean that the file may have changed.
@@ -34,6 +38,11 @@ def read(path: str) -> tuple[bytes, Signature]:
     try:
         with open(path, "rb") as file:
             signature = signature_of(os.fstat(file.fileno()))
+            if signature.size > LARGEST:
+                words = (
+                    f"the file has {signature.size >> 20} MiB; no file of settings is that large"
+                )
+                raise ConfigError([Problem(path, None, "", words)])
             return file.read(), signature
     except OSError as error:
         raise ConfigError([Problem(path, None, "", why_unreadable(error))]) from None

@@ -21,7 +21,10 @@ DEFAULT_PATH = Path("/etc/clkeepalived/config.yaml")
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """Settings that can be used, what is worth a warning, and the file that they came from."""
+    """Settings that can be used, what is worth a warning, and the file that they came from.
+
+    `path` is None where it was no file that can be read again: the environment, or a pipe.
+    """
 
     settings: Settings
     warnings: tuple[str, ...] = ()
@@ -99,4 +102,4 @@ def _checked(
     if unusable:
         raise ConfigError(unusable)
     warnings = tuple(str(problem) for problem in located(advice.risky(settings, environ)))
-    return Loaded(settings, warnings, path)
+    return Loaded(settings, warnings, path if path is not None and path.is_file() else None)

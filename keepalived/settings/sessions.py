@@ -96,13 +96,18 @@ def read_sessions(path: FilePath, vcenters: Sequence[str], *, alone: bool = True
     but sessions; a configuration holds more, which is not looked at.
     """
     content, _ = files.read(str(path))
-    with garbage_collection_paused():
-        return _parse_sessions(str(path), content, vcenters, alone=alone)
+    return parse_sessions(str(path), content, vcenters, alone=alone)
 
 
-def _parse_sessions(
-    file: str, content: bytes, vcenters: Sequence[str], *, alone: bool
+def parse_sessions(
+    file: str, content: bytes, vcenters: Sequence[str], *, alone: bool = True
 ) -> SessionFile:
+    """Return the sessions in the content of a file. Raises ConfigError as `read_sessions` does."""
+    with garbage_collection_paused():
+        return _parse(file, content, vcenters, alone)
+
+
+def _parse(file: str, content: bytes, vcenters: Sequence[str], alone: bool) -> SessionFile:
     document = parse(file, content)
     data = document.data
     if data is None:

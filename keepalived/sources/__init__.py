@@ -1,0 +1,1 @@
+"""Who wants which sessions kept alive."""

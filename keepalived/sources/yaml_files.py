@@ -1,0 +1,128 @@
+"""Sessions named in YAML: in the configuration, and in any number of session files.
+
+Every two seconds a thread looks at the files (see `survey`), and the loop makes holds of what it
+found. A hold belongs to the file that names the session: two files that name the same one are two
+holds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from keepalived.host.clock import Clock, sleep_until
+from keepalived.keeper.observer import Observer
+from keepalived.keeper.registry import Registry
+from keepalived.lease.holds import Hold, Owner, OwnerKind
+from keepalived.lease.model import SessionKey
+from keepalived.settings import SessionEntry, Settings
+from keepalived.sources.survey import Known, News, Survey
+
+LOOK_SECONDS = 2.0
+
+_SLICE = 100
+"""How many holds are made before the loop may do something else: some milliseconds."""
+
+
+class YamlFiles:
+    """Keeps the holds in `registry` as the files say, while `run` runs.
+
+    `config` is the file that `settings` came from. Its sessions are watched like those of the
+    other files; the rest of it waits for a reload. Without it the sessions in `settings` stand.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        registry: Registry,
+        observer: Observer,
+        clock: Clock,
+        *,
+        config: Path | None = None,
+    ) -> None:
+        self.read_once = asyncio.Event()
+        """Set once everything was looked at for the first time."""
+        self._settings = settings
+        self._registry = registry
+        self._observer = observer
+        self._clock = clock
+        self._config = config
+        self._uid = os.getuid()
+        self._known: dict[str, Known] = {}
+        self._looking = asyncio.Lock()
+
+    async def run(self) -> None:
+        """Look at the files again and again, until cancelled."""
+        async with self._looking:
+            await self._look(afresh=True)
+        self.read_once.set()
+        while True:
+            await sleep_until(self._clock, self._clock.boot() + LOOK_SECONDS)
+            async with self._looking:
+                await self._look(afresh=False)
+
+    async def apply(self, settings: Settings) -> None:
+        """Go by new settings from now on; return when the holds are as they say.
+
+        What they leave as it was is not touched. The keepers of new vCenters must be attached.
+        """
+        async with self._looking:
+            self._settings = settings
+            await self._look(afresh=True)
+
+    async def _look(self, *, afresh: bool) -> None:
+        survey = Survey(self._settings, self._config, afresh)
+        for news in await asyncio.to_thread(survey.news, self._known):
+            await self._take_in(news)
+
+    async def _take_in(self, news: News) -> None:
+        known, path = news.known, news.path
+        before = self._known.get(path, Known())
+        problems = known.problems if known else ()
+        if problems != before.problems:
+            if problems:
+                self._observer.source_failed(path, problems)
+            else:
+                self._observer.source_recovered(path)
+        await self._carry_out(news)
+        if known is None:
+            self._known.pop(path, None)
+        else:
+            self._known[path] = known
+
+    async def _carry_out(self, news: News) -> None:
+        changes = news.changes
+        if changes is None:
+            return
+        owner = Owner(OwnerKind.FILE, news.path)
+        async for key in _in_slices(changes.taken):
+            self._take(key, owner, changes.applied[key])
+        async for key in _in_slices(changes.progressed):
+            self._update_progress(key, owner, changes.applied[key])
+        async for key in _in_slices(changes.let_go):
+            self._registry.release(key, self._uid, owner)
+
+    def _take(self, key: SessionKey, owner: Owner, entry: SessionEntry) -> None:
+        now = self._clock.boot()
+        hold = Hold(
+            self._uid, owner, now, entry.latest_until(now), entry.known_progress, entry.note
+        )
+        self._registry.hold(key, hold)
+
+    def _update_progress(self, key: SessionKey, owner: Owner, entry: SessionEntry) -> None:
+        """Update the hold if it is still there: progress does not start an ended session anew."""
+        session = self._registry.find(key)
+        for held in session.holds if session else ():
+            if held.is_by(self._uid, owner):
+                self._registry.hold(key, replace(held, progress=entry.known_progress))
+
+
+async def _in_slices(keys: Sequence[SessionKey]) -> AsyncIterator[SessionKey]:
+    """Yield the keys, and let the loop do something else every now and then."""
+    for place, key in enumerate(keys, start=1):
+        yield key
+        if place % _SLICE == 0:
+            await asyncio.sleep(0)
