@@ -24,9 +24,9 @@ def read_arguments(
 
     Raises ApiError for a body that cannot be read, or that names another session than the path.
     """
-    if not body:
-        return parameters
     operation = route.operation
+    if not body or operation.is_upload:
+        return parameters
     sent = _read_body(route, content_type, body)
     if route.dialect is Dialect.REST and operation.wrapper is not None:
         wrapped = sent.get(operation.wrapper)

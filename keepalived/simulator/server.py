@@ -145,7 +145,7 @@ class _Skin:
         """Reset every connection but those that speak to the admin endpoint at this moment."""
         for connection in self._server.connections:
             transport = connection.transport
-            if isinstance(transport, asyncio.Transport) and transport not in self._spared:
+            if transport is not None and transport not in self._spared:
                 _reset(transport)
 
 

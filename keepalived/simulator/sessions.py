@@ -4,8 +4,8 @@ Nothing runs in the background. A session that fell due is brought up to date wh
 at it, with the time at which it really happened.
 
 What counts as activity: creating a session, keeping it alive, adding or removing a file, asking for
-validation, and, if so configured, every chunk of a PUT. Looking at a session does not extend it,
-and neither does the server's own work (pulling a file).
+validation or completion, and, if so configured, every chunk of a PUT. Looking at a session does not
+extend it, and neither does the server's own work (pulling a file).
 """
 
 from __future__ import annotations
@@ -160,6 +160,7 @@ class Sessions:
             if file.pull_started_at is not None
         ]
         session.completes_at = max(pulls, default=now)
+        self.touch(session)
         self._settle(session, now)
 
     def cancel(self, kind: Kind, session_id: str) -> None:

@@ -65,11 +65,15 @@ class Visit:
 def understand(request: Request, spoken: AbstractSet[Dialect], base_url: str) -> Visit:
     """Find out what a request asks for, of a server that speaks these dialects."""
     headers = request.headers
-    if request.target in JSON_RPC_TARGETS and Dialect.JSON_RPC in spoken:
-        return _understand_rpc(request, _address(headers, base_url))
+    address = _address(headers, base_url)
+    is_rpc = request.method == "POST" and request.target in JSON_RPC_TARGETS
+    if is_rpc and Dialect.JSON_RPC in spoken:
+        return _understand_rpc(request, address)
+    token = headers.get(TOKEN_HEADER) or _token_in_cookie(headers.get("cookie", ""))
     match = resolve(request.method, request.target)
     if match is None or match.route.dialect not in spoken:
-        return Visit(request, dialect_of(request.target), Call({}), problem=unknown_route())
+        call = Call({}, token)
+        return Visit(request, dialect_of(request.target), call, problem=unknown_route())
     route = match.route
     args: Mapping[str, Any] = match.parameters
     problem = None
@@ -78,12 +82,7 @@ def understand(request: Request, spoken: AbstractSet[Dialect], base_url: str) ->
         args = read_arguments(route, match.parameters, content_type, request.body)
     except ApiError as error:
         problem = error
-    call = Call(
-        args,
-        token=headers.get(TOKEN_HEADER) or _token_in_cookie(headers.get("cookie", "")),
-        authorization=headers.get("authorization", ""),
-        base_url=_address(headers, base_url),
-    )
+    call = Call(args, token, headers.get("authorization", ""), base_url=address)
     return Visit(request, route.dialect, call, route, problem)
 
 

@@ -1,0 +1,263 @@
+"""Faults on demand, on the fake clock."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from collections.abc import AsyncIterator
+from email.utils import parsedate_to_datetime
+
+import pytest
+
+from keepalived.simulator.app import Simulator
+from keepalived.simulator.faults import (
+    Fail,
+    Fault,
+    Hang,
+    Latency,
+    Lifetime,
+    Refuse,
+    Reset,
+    Skew,
+    Truncate,
+    UnknownRoute,
+)
+from keepalived.simulator.wire import Dropped, Refused, Request
+from tests.support.simulator import EPOCH, ITEM, Caller, api_caller
+
+pytestmark = pytest.mark.looptime
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+@pytest.fixture
+async def simulator() -> Simulator:
+    return Simulator(clock=asyncio.get_running_loop().time, epoch=EPOCH)
+
+
+@pytest.fixture
+async def api(simulator: Simulator) -> Caller:
+    return await api_caller(simulator)
+
+
+def path_of(session_id: str) -> str:
+    return f"{ITEM}/update-session/{session_id}?action=keep-alive"
+
+
+@pytest.mark.parametrize(("act_first", "expires_at"), [(False, 305.0), (True, 300.0)])
+async def test_latency_lies_before_or_after_the_act(
+    simulator: Simulator, api: Caller, act_first: bool, expires_at: float
+) -> None:
+    session = simulator.library.open_session("uploader")
+    simulator.faults.add(Latency(5, act_first=act_first), route="update_session.*", count=1)
+    start = now()
+    assert await api.call("POST", path_of(session.id), {}) == (204, None)
+    assert now() - start == 5
+    assert session.expires_at - start == expires_at
+
+
+async def test_latencies_add_up_and_a_failure_ends_it(simulator: Simulator, api: Caller) -> None:
+    session = simulator.library.open_session("uploader")
+    for effect in (Latency(1), Latency(2), Fail(504, act_first=True), Latency(4)):
+        simulator.faults.add(effect, session_id=session.id)
+    start = now()
+    status, _ = await api.call("POST", path_of(session.id), {"client_progress": 3})
+    assert (status, now() - start) == (504, 3)
+    assert session.client_progress == 3
+
+
+async def test_a_hang_is_noted_while_it_lasts(simulator: Simulator, api: Caller) -> None:
+    session_id = simulator.open_session()
+    simulator.faults.add(Hang(), method="POST")
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(10_000):
+            await api.call("POST", path_of(session_id), {})
+    (entry,) = simulator.ledger.requests("update_session.keep_alive")
+    assert (entry.status, entry.finished, entry.fault) == (None, now(), "hang")
+
+
+async def test_a_restart_drops_what_waits(simulator: Simulator, api: Caller) -> None:
+    simulator.faults.add(Hang(act_first=True), count=1)
+    waiting = asyncio.create_task(api.call("GET", "/session"))
+    await asyncio.sleep(10)
+    simulator.restart(lose_tokens=True, down_seconds=30)
+    with pytest.raises(Dropped):
+        await waiting
+    with pytest.raises(Refused):
+        await api.call("GET", "/session")
+    await asyncio.sleep(30)
+    assert (await api.call("GET", "/session"))[0] == 401
+
+
+async def test_a_restart_breaks_off_an_upload(simulator: Simulator, api: Caller) -> None:
+    session_id = simulator.open_session()
+    spec = {"name": "disk", "source_type": "PUSH"}
+    _, added = await api.call("POST", f"{ITEM}/update-session/{session_id}/file", spec)
+    target = added["upload_endpoint"]["uri"].removeprefix(simulator.base_url)
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b"x"
+        simulator.restart()
+        yield b"x"
+
+    with pytest.raises(Dropped):
+        await simulator.handle(Request("PUT", target), chunks())
+    (file,) = simulator.library.transfers.files(session_id)
+    assert (file.status, file.bytes_transferred) == ("ERROR", 1)
+    assert (await simulator.handle(Request("PUT", target, {}, b"xyz"))).status == 200
+    (entry, again) = simulator.ledger.requests("upload", session_id=session_id)
+    assert (entry.status, again.status) == (None, 200)
+
+
+@pytest.mark.parametrize("act_first", [False, True])
+async def test_a_reset_may_come_after_the_act(
+    simulator: Simulator, api: Caller, act_first: bool
+) -> None:
+    session = simulator.library.open_session("uploader")
+    simulator.faults.add(Reset(act_first=act_first), count=1)
+    with pytest.raises(Dropped):
+        await api.call("POST", path_of(session.id), {"client_progress": 9})
+    assert session.client_progress == (9 if act_first else None)
+
+
+async def test_an_outage_by_the_clock(simulator: Simulator, api: Caller) -> None:
+    simulator.faults.add(Refuse(), start=now() + 10, seconds=20)
+    start = now()
+    assert simulator.faults.refusal() == (False, start + 10)
+    assert (await api.call("GET", "/session"))[0] == 200
+    await asyncio.sleep(10)
+    assert simulator.faults.refusal() == (True, start + 30)
+    with pytest.raises(Refused):
+        await api.call("GET", "/session")
+    await asyncio.sleep(20)
+    assert simulator.faults.refusal() == (False, math.inf)
+    assert (await api.call("GET", "/session"))[0] == 200
+    assert [entry.fault for entry in simulator.ledger.requests("session.get")] == ["", "refuse", ""]
+    assert not simulator.faults
+
+
+async def test_a_refusal_concerns_everybody(simulator: Simulator) -> None:
+    with pytest.raises(ValueError, match="only time"):
+        simulator.faults.add(Refuse(), count=3)
+
+
+@pytest.mark.parametrize(
+    ("status", "error_type"),
+    [
+        (401, "UNAUTHENTICATED"),
+        (403, "UNAUTHORIZED"),
+        (409, "CONCURRENT_CHANGE"),
+        (429, "SERVICE_UNAVAILABLE"),
+        (500, "INTERNAL_SERVER_ERROR"),
+        (502, "ERROR"),
+        (503, "SERVICE_UNAVAILABLE"),
+        (504, "TIMED_OUT"),
+    ],
+)
+async def test_a_failure_has_its_vapi_error(
+    simulator: Simulator, api: Caller, status: int, error_type: str
+) -> None:
+    simulator.faults.add(Fail(status, retry_after=1.5), count=1)
+    answer = await api.send("GET", "/session")
+    assert (answer.status, answer.headers["retry-after"]) == (status, "1.5")
+    assert json.loads(answer.body)["error_type"] == error_type
+    simulator.faults.add(Fail(status), count=1)
+    assert "retry-after" not in (await api.send("GET", "/session")).headers
+
+
+async def test_an_unknown_route(simulator: Simulator, api: Caller) -> None:
+    session_id = simulator.open_session()
+    simulator.faults.add(UnknownRoute(), route="update_session.keep_alive", seconds=10)
+    status, error = await api.call("POST", path_of(session_id), {})
+    assert (status, error["messages"][0]["id"]) == (404, "com.vmware.vapi.rest.httpNotFound")
+    await asyncio.sleep(10)
+    assert (await api.call("POST", path_of(session_id), {}))[0] == 204
+
+
+async def test_a_body_broken_off(simulator: Simulator, api: Caller) -> None:
+    session_id = simulator.open_session()
+    simulator.faults.add(Truncate())
+    answer = await api.send("GET", "/session")
+    assert int(answer.headers["content-length"]) > len(answer.body) > 0
+    with pytest.raises(ValueError, match=r"Unterminated|Expecting"):
+        json.loads(answer.body)
+    assert (await api.send("POST", path_of(session_id), b"{}")).status == 204
+
+
+@pytest.mark.parametrize(
+    ("skew", "date", "expiration"),
+    [
+        (Skew(-3600), -3600, "21:18:20"),
+        (Skew(3600, expiration_time=False), 3600, "22:18:20"),
+        (Skew(3600, date=False), 0, "23:18:20"),
+    ],
+)
+async def test_a_skewed_wall_clock(
+    simulator: Simulator, api: Caller, skew: Skew, date: float, expiration: str
+) -> None:
+    session = simulator.library.open_session("uploader")
+    await asyncio.sleep(round(session.created_at) - now())
+    simulator.faults.add(skew)
+    answer = await api.send("GET", f"{ITEM}/update-session/{session.id}")
+    stamped = parsedate_to_datetime(answer.headers["date"]).timestamp()
+    assert stamped == EPOCH + date
+    assert json.loads(answer.body)["expiration_time"] == f"2023-11-14T{expiration}.000Z"
+
+
+@pytest.mark.parametrize(("announced", "told"), [(True, 20), (False, 300)])
+async def test_a_shortened_lifetime(
+    simulator: Simulator, api: Caller, announced: bool, told: float
+) -> None:
+    session = simulator.library.open_session("uploader")
+    other = simulator.library.open_session("uploader")
+    simulator.faults.add(Lifetime(20, announced=announced), session_id=session.id)
+    for each in (session, other):
+        assert (await api.call("POST", path_of(each.id), {}))[0] == 204
+    assert session.expires_at - now() == 20
+    assert session.announced_expiry - now() == told
+    assert other.expires_at - now() == 300
+    await asyncio.sleep(20)
+    assert (await api.call("POST", path_of(session.id), {}))[0] == 404
+
+
+async def test_a_created_session_can_be_short_lived(simulator: Simulator, api: Caller) -> None:
+    item = simulator.library.catalog.create_item(
+        simulator.library.catalog.create_library("l").id, "i"
+    )
+    simulator.faults.add(Lifetime(20), route="*.create", count=1)
+    _, session_id = await api.call("POST", f"{ITEM}/update-session", {"library_item_id": item.id})
+    await asyncio.sleep(20)
+    assert (await api.call("GET", f"{ITEM}/update-session/{session_id}"))[0] == 404
+
+
+async def test_faults_hit_what_they_concern_and_as_often_as_they_should(
+    simulator: Simulator, api: Caller
+) -> None:
+    session_id = simulator.open_session()
+    simulator.faults.add(Fail(500), route="update_session.keep_alive", count=2)
+    by_progress = simulator.faults.add(
+        Fail(503), predicate=lambda entry: entry.client_progress == 50
+    )
+    path = path_of(session_id)
+    statuses = [(await api.call("POST", path, {}))[0] for _ in range(3)]
+    assert statuses == [500, 500, 204]
+    assert (await api.call("GET", f"{ITEM}/update-session/{session_id}"))[0] == 200
+    assert (await api.call("POST", path, {"client_progress": 50}))[0] == 503
+    simulator.faults.remove(by_progress)
+    simulator.faults.remove(by_progress)
+    assert (await api.call("POST", path, {"client_progress": 50}))[0] == 204
+    simulator.faults.add(Fail(500))
+    simulator.faults.clear()
+    assert not simulator.faults
+
+
+async def test_who_watches_is_told_of_every_change(simulator: Simulator) -> None:
+    seen: list[list[Fault]] = []
+    simulator.faults.on_change.append(lambda: seen.append(list(simulator.faults)))
+    fault = simulator.faults.add(Refuse())
+    simulator.faults.remove(fault)
+    simulator.faults.clear()
+    assert seen == [[fault], [], []]
