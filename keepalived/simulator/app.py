@@ -185,9 +185,7 @@ class Simulator:
         response = self._response(visit, *bodies.write(route, value))
         if operation.name == "session.create" and _wants_cookie(visit):
             cookie = f"{TOKEN_HEADER}={value}; Path=/rest; HttpOnly"
-            return Response(
-                response.status, {**response.headers, "set-cookie": cookie}, response.body
-            )
+            return _with_headers(response, {"set-cookie": cookie})
         return response
 
     async def _receive(self, visit: Visit, chunks: AsyncIterator[bytes] | None) -> Response:
