@@ -169,7 +169,7 @@ def _child(node: yaml.Node | None, part: str | int) -> tuple[int, yaml.Node] | N
 
 
 _WORDS = (
-    ("another document", "a second document begins here ('---'); put everything into one"),
+    ("another document", "a second document begins here ('---'); put all into one"),
     ("undefined alias", "a value that begins with '*' must stand in quotes"),
     ("constructor for the tag", "a value that begins with '!' must stand in quotes"),
     ("mapping values are not allowed", "a ':' too many; put a value that has ': ' in it in quotes"),
