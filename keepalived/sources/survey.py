@@ -106,7 +106,7 @@ class Survey:
         try:
             content, signature = read(path)
         except ConfigError as error:
-            return self._failed(path, replace(known, signature=None), error.problems)
+            return self._failed(path, _unread(known), error.problems)
         settled = abs(time.time_ns() - signature.modified_ns) > _SETTLED_NS
         seen = replace(known, signature=signature if settled else None)
         digest = hashlib.blake2b(content, digest_size=16).digest()
@@ -153,14 +153,19 @@ class Survey:
 
     def _unreadable(self, path: str, known: Known, why: str) -> News:
         problem = Problem(path, None, "", why)
-        return self._failed(path, replace(known, signature=None), (problem,))
+        return self._failed(path, _unread(known), (problem,))
 
     def _gone(self, path: str, known: Known) -> News:
         if path == str(self.config):
             return self._unreadable(path, known, "the file is gone; its sessions are kept")
         changes = self._compared(known, {})
-        after = _after(replace(known, signature=None, digest=b""), changes, ())
+        after = _after(_unread(known), changes, ())
         return News(path, after if after.missed else None, changes)
+
+
+def _unread(known: Known) -> Known:
+    """Return what is known such that the file will be read again, whatever it says then."""
+    return replace(known, signature=None, digest=b"")
 
 
 def _after(seen: Known, changes: Changes, problems: tuple[Problem, ...]) -> Known:

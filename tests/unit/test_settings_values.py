@@ -61,7 +61,7 @@ def test_other_urls_are_refused(written: str, words: str) -> None:
     ],
 )
 def test_a_password_that_was_not_escaped_is_not_repeated(written: str) -> None:
-    with pytest.raises(ValueError, match="URL|server alone") as caught:
+    with pytest.raises(ValueError, match=r"URL|server alone") as caught:
         values.vcenter_url(written)
     assert "ter2" not in str(caught.value)
 

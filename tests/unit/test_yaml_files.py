@@ -1,0 +1,551 @@
+"""Files that name sessions, and the holds that the daemon makes of them, on the fake clock."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from keepalived.keeper.keeper import Keeper, Manner
+from keepalived.keeper.registry import Registry, Retention
+from keepalived.lease.holds import Hold, Owner, OwnerKind
+from keepalived.lease.model import Kind, SessionKey, State
+from keepalived.lease.progress import Progress
+from keepalived.observe.eventlog import EventLog
+from keepalived.observe.metrics import Metrics
+from keepalived.observe.reporter import Reporter
+from keepalived.settings import Settings, load_settings
+from keepalived.sources.yaml_files import YamlFiles
+
+pytestmark = pytest.mark.looptime
+
+LOOK = 2.0
+WEEK = 7 * 86400.0
+
+
+class LoopClock:
+    """The event loop's own time, which looptime fakes."""
+
+    def boot(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    def wall(self) -> float:
+        return self.boot()
+
+
+class Ear(Reporter):
+    """Reports as ever, and remembers what was said of sources and holds."""
+
+    def __init__(self, clock: LoopClock) -> None:
+        super().__init__(EventLog(), Metrics(version="test", max_sessions=10, clock=clock))
+        self.heard: list[tuple[str, ...]] = []
+        self.taken: list[SessionKey] = []
+
+    def hold_taken(self, key: SessionKey, source: str) -> None:
+        super().hold_taken(key, source)
+        self.taken.append(key)
+
+    def source_failed(self, source: str, problems: tuple[str, ...]) -> None:
+        super().source_failed(source, problems)
+        self.heard.append(
+            ("failed", Path(source).name, *(each.partition(": ")[2] for each in problems))
+        )
+
+    def source_recovered(self, source: str) -> None:
+        super().source_recovered(source)
+        self.heard.append(("recovered", Path(source).name))
+
+
+@dataclass
+class House:
+    """A folder of session files, the source that watches it, and the registry of the holds."""
+
+    folder: Path
+    clock: LoopClock
+    registry: Registry
+    ear: Ear
+    source: YamlFiles
+    started: float = field(default=0.0)
+
+    def holds(self) -> dict[str, int | None]:
+        """The ids that are held, and the progress that each hold says."""
+        return {
+            session.key.id: hold.progress.client_progress
+            for session in self.registry
+            for hold in session.holds
+        }
+
+    def hold(self, name: str, vcenter: str = "lab") -> Hold:
+        session = self.registry.find(SessionKey(vcenter, Kind.UPDATE, name))
+        assert session is not None
+        (hold,) = session.holds
+        return hold
+
+    def end(self, name: str) -> None:
+        """Let a session end, as the server's answers would."""
+        session = self.registry.find(SessionKey("lab", Kind.UPDATE, name))
+        assert session is not None
+        self.registry.commit(replace(session, state=State.DONE, holds=()), ())
+
+    def write(self, name: str, text: str) -> Path:
+        """Write a file as people do who care: whole, and renamed into place."""
+        path = self.folder / name
+        draft = self.folder / f".{name}.draft"
+        draft.write_text(text, encoding="utf-8")
+        return draft.replace(path)
+
+
+def settings(folder: Path, *vcenters: str, **more: Any) -> Settings:
+    return Settings.model_validate(
+        {
+            "vcenters": {name: {"url": f"https://{name}"} for name in vcenters or ("lab",)},
+            "session_files": [f"{folder}/*.yaml"],
+            **more,
+        }
+    )
+
+
+@asynccontextmanager
+async def house(
+    folder: Path, *vcenters: str, config: Path | None = None, **more: Any
+) -> AsyncIterator[House]:
+    """Run the source, with what is in the folder read once."""
+    clock = LoopClock()
+    ear = Ear(clock)
+    registry = Registry(ear, clock, Retention())
+    for name in ("lab", "prod"):
+        # The keepers are there to be asked for, and do not work: nothing is sent.
+        registry.attach(Keeper(name, None, Manner(), registry, ear, clock))  # type: ignore[arg-type]
+    watched = settings(folder, *vcenters, **more)
+    source = YamlFiles(watched, registry, ear, clock, config=config)
+    running = asyncio.create_task(source.run())
+    try:
+        await source.read_once.wait()
+        yield House(folder, clock, registry, ear, source)
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+        assert running.cancelled(), running.exception()
+
+
+def sessions(**progress: int | None) -> str:
+    """A session file with these ids, each with its progress."""
+    lines = [
+        f"- {{id: {name}}}" if done is None else f"- {{id: {name}, progress: {done}}}"
+        for name, done in progress.items()
+    ]
+    return "sessions:\n" + "\n".join(lines) + "\n" if lines else "sessions: []\n"
+
+
+# -- what becomes of lines
+
+
+async def test_everything_that_is_there_is_held_once_it_was_read(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(sessions(a=10, b=None))
+    (tmp_path / "b.yaml").write_text(
+        "sessions: [{id: c, bytes_done: 1, bytes_total: 4, max_lifetime: 1h, note: nightly}]"
+    )
+    async with house(tmp_path) as it:
+        assert it.holds() == {"a": 10, "b": None, "c": 25}
+        now = it.clock.boot()
+        owner = Owner(OwnerKind.FILE, f"{tmp_path}/b.yaml")
+        expected = Hold(os.getuid(), owner, now, now + 3600, Progress(None, 1, 4), "nightly")
+        assert it.hold("c") == expected
+        assert it.hold("a").until == now + WEEK
+
+
+async def test_a_new_line_is_held_at_the_next_look(tmp_path: Path) -> None:
+    async with house(tmp_path) as it:
+        it.write("a.yaml", sessions(a=None))
+        await asyncio.sleep(LOOK + 0.1)
+        assert it.holds() == {"a": None}
+        it.write("a.yaml", sessions(a=None, b=None))
+        await asyncio.sleep(LOOK)
+        assert it.holds() == {"a": None, "b": None}
+        assert [key.id for key in it.ear.taken] == ["a", "b"]
+
+
+async def test_changed_progress_updates_the_hold(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(sessions(a=10))
+    async with house(tmp_path) as it:
+        before = it.hold("a")
+        await asyncio.sleep(100)
+        # In place, of the same size, and perhaps within one tick of the file system's clock.
+        path.write_text(sessions(a=20))
+        await asyncio.sleep(LOOK)
+        assert it.hold("a") == replace(before, progress=Progress(20))
+        path.write_text(sessions(a=30))
+        await asyncio.sleep(LOOK)
+        assert it.hold("a") == replace(before, progress=Progress(30))
+        assert len(it.ear.taken) == 1
+
+
+async def test_a_vanished_line_is_let_go_at_the_second_look(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(sessions(a=1, b=2))
+    async with house(tmp_path) as it:
+        it.write("a.yaml", sessions(b=2))
+        await asyncio.sleep(LOOK + 0.1)
+        assert it.holds() == {"a": 1, "b": 2}
+        await asyncio.sleep(LOOK)
+        assert it.holds() == {"b": 2}
+
+
+async def test_a_file_caught_while_it_is_written_in_place_lets_nothing_go(tmp_path: Path) -> None:
+    whole = sessions(a=1, b=2, c=3)
+    path = tmp_path / "a.yaml"
+    path.write_text(whole)
+    async with house(tmp_path) as it:
+        for half in (whole[:25], "", whole[:38]):
+            path.write_text(half)
+            await asyncio.sleep(LOOK)
+            assert it.holds() == {"a": 1, "b": 2, "c": 3}
+            path.write_text(whole)
+            await asyncio.sleep(LOOK)
+        await asyncio.sleep(10 * LOOK)
+        assert it.holds() == {"a": 1, "b": 2, "c": 3}
+        assert len(it.ear.taken) == 3
+
+
+async def test_a_deleted_file_lets_its_holds_go(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(sessions(a=None))
+    (tmp_path / "b.yaml").write_text(sessions(b=None))
+    async with house(tmp_path) as it:
+        (tmp_path / "a.yaml").unlink()
+        await asyncio.sleep(2 * LOOK + 0.1)
+        assert it.holds() == {"b": None}
+        it.write("a.yaml", sessions(a=None))
+        await asyncio.sleep(LOOK)
+        assert it.holds() == {"a": None, "b": None}
+
+
+async def test_a_file_that_is_gone_for_a_moment_changes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(sessions(a=None))
+    async with house(tmp_path) as it:
+        (tmp_path / "a.yaml").unlink()
+        await asyncio.sleep(LOOK + 0.1)
+        it.write("a.yaml", sessions(a=None))
+        await asyncio.sleep(5 * LOOK)
+        assert it.holds() == {"a": None}
+        assert len(it.ear.taken) == 1
+
+
+async def test_two_files_that_name_one_session_are_two_holds(tmp_path: Path) -> None:
+    for name in ("a.yaml", "b.yaml"):
+        (tmp_path / name).write_text(sessions(a=None))
+    async with house(tmp_path) as it:
+        session = it.registry.find(SessionKey("lab", Kind.UPDATE, "a"))
+        assert session is not None
+        assert {Path(hold.owner.id).name for hold in session.holds} == {"a.yaml", "b.yaml"}
+        (tmp_path / "a.yaml").unlink()
+        await asyncio.sleep(2 * LOOK + 0.1)
+        assert it.hold("a").owner.id == f"{tmp_path}/b.yaml"
+
+
+async def test_a_line_that_stands_as_it_stood_does_not_start_an_ended_session_anew(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(sessions(a=10))
+    async with house(tmp_path) as it:
+        it.end("a")
+        await asyncio.sleep(5 * LOOK)
+        os.utime(path)
+        await asyncio.sleep(LOOK)
+        path.write_text(sessions(a=10, b=None))
+        await asyncio.sleep(LOOK)
+        path.write_text(sessions(a=100, b=None))
+        await asyncio.sleep(LOOK)
+        await it.source.apply(settings(tmp_path))
+        assert it.holds() == {"b": None}
+        assert [key.id for key in it.ear.taken] == ["a", "b"]
+
+
+@pytest.mark.parametrize("line", ["{id: a, note: again}", "{id: a, max_lifetime: 1h}"])
+async def test_a_line_that_changed_starts_an_ended_session_anew(tmp_path: Path, line: str) -> None:
+    (tmp_path / "a.yaml").write_text(sessions(a=None))
+    async with house(tmp_path) as it:
+        it.end("a")
+        it.write("a.yaml", f"sessions: [{line}]")
+        await asyncio.sleep(LOOK + 0.1)
+        assert it.holds() == {"a": None}
+
+
+async def test_a_line_that_comes_back_starts_an_ended_session_anew(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(sessions(a=None))
+    async with house(tmp_path) as it:
+        it.end("a")
+        it.write("a.yaml", sessions())
+        await asyncio.sleep(2 * LOOK + 0.1)
+        it.write("a.yaml", sessions(a=None))
+        await asyncio.sleep(LOOK)
+        assert it.holds() == {"a": None}
+
+
+async def test_a_hold_that_reached_its_time_limit_is_not_taken_again(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text("sessions: [{id: a, max_lifetime: 10s, progress: 1}]")
+    async with house(tmp_path) as it:
+        await asyncio.sleep(11)
+        it.registry.sweep()
+        assert it.holds() == {}
+        path.write_text("sessions: [{id: a, max_lifetime: 10s, progress: 2}]")
+        await asyncio.sleep(LOOK)
+        assert it.holds() == {}
+
+
+# -- where files are found
+
+
+async def test_the_symlink_swap_of_kubernetes_is_seen(tmp_path: Path) -> None:
+    mounted = tmp_path / "mounted"
+    for number in (1, 2):
+        (mounted / f"..{number}").mkdir(parents=True)
+        (mounted / f"..{number}" / "s.yaml").write_text(sessions(a=number))
+    (mounted / "..data").symlink_to("..1")
+    (mounted / "s.yaml").symlink_to("..data/s.yaml")
+    # Old enough to be told apart by nothing but the inode.
+    for number in (1, 2):
+        os.utime(mounted / f"..{number}" / "s.yaml", (1e9, 1e9))
+    async with house(mounted) as it:
+        assert it.holds() == {"a": 1}
+        (mounted / "..new").symlink_to("..2")
+        (mounted / "..new").replace(mounted / "..data")
+        await asyncio.sleep(LOOK + 0.1)
+        assert it.holds() == {"a": 2}
+
+
+async def test_folders_and_pipes_that_match_are_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "folder.yaml").mkdir()
+    os.mkfifo(tmp_path / "pipe.yaml")
+    (tmp_path / "a.yaml").write_text(sessions(a=None))
+    async with house(tmp_path) as it:
+        await asyncio.sleep(3 * LOOK)
+        assert it.holds() == {"a": None}
+        assert it.ear.heard == []
+
+
+async def test_patterns_may_reach_into_folders(tmp_path: Path) -> None:
+    deep = tmp_path / "x" / "y"
+    deep.mkdir(parents=True)
+    (deep / "a.yaml").write_text(sessions(a=None))
+    async with house(tmp_path, session_files=[f"{tmp_path}/**/*.yaml"]) as it:
+        assert it.holds() == {"a": None}
+
+
+async def test_a_folder_that_cannot_be_listed_for_a_moment_lets_nothing_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.yaml").write_text(sessions(a=None))
+    async with house(tmp_path) as it:
+        monkeypatch.setattr("glob.glob", lambda *args, **kwargs: [])
+        await asyncio.sleep(5 * LOOK)
+        assert it.holds() == {"a": None}
+
+
+async def test_a_file_system_that_errs_lets_nothing_go(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(sessions(a=None))
+    async with house(tmp_path) as it:
+        # A link that leads to itself fails as a stale network file does: neither there nor gone.
+        (tmp_path / "a.yaml").unlink()
+        (tmp_path / "a.yaml").symlink_to("a.yaml")
+        await asyncio.sleep(5 * LOOK)
+        assert it.holds() == {"a": None}
+        assert it.ear.heard == [
+            ("failed", "a.yaml", "it cannot be read: Too many levels of symbolic links")
+        ]
+        it.write("a.yaml", sessions(a=None))
+        await asyncio.sleep(LOOK + 0.1)
+        assert it.ear.heard[1:] == [("recovered", "a.yaml")]
+
+
+# -- what is wrong with files
+
+
+async def test_a_broken_file_keeps_its_last_good_content_and_is_told_once(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(sessions(a=1))
+    async with house(tmp_path) as it:
+        path.write_text("sessions: [{id: a, progress: 2}, {id")
+        await asyncio.sleep(10 * LOOK)
+        assert it.holds() == {"a": 1}
+        broken = (
+            "failed",
+            "a.yaml",
+            "not valid YAML: a '{' is opened, and neither ',' nor '}' follows where it must",
+        )
+        assert it.ear.heard == [broken]
+        path.write_text("\t")
+        await asyncio.sleep(LOOK)
+        assert it.ear.heard == [
+            broken,
+            ("failed", "a.yaml", "not valid YAML: a tab; YAML is indented by spaces only"),
+        ]
+        path.write_text(sessions(a=3))
+        await asyncio.sleep(LOOK)
+        assert it.holds() == {"a": 3}
+        assert it.ear.heard[2:] == [("recovered", "a.yaml")]
+
+
+async def test_a_file_broken_from_the_start_stops_nobody_else(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("")
+    (tmp_path / "b.yaml").write_text(sessions(b=None))
+    async with house(tmp_path) as it:
+        assert it.holds() == {"b": None}
+        assert it.ear.heard == [
+            ("failed", "a.yaml", "the file is empty; one without sessions says `sessions: []`")
+        ]
+        (tmp_path / "a.yaml").unlink()
+        await asyncio.sleep(LOOK + 0.1)
+        assert it.ear.heard[1:] == [("recovered", "a.yaml")]
+
+
+async def test_a_bad_line_keeps_its_last_good_form_beside_the_good_ones(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(sessions(a=1, b=2))
+    async with house(tmp_path) as it:
+        path.write_text("sessions:\n- {id: a, progress: 101}\n- {id: b, progress: 3}\n- {id: c}\n")
+        await asyncio.sleep(5 * LOOK)
+        assert it.holds() == {"a": 1, "b": 3, "c": None}
+        assert it.ear.heard == [
+            ("failed", "a.yaml", "sessions[0].progress: must be at most 100, not 101")
+        ]
+        path.write_text(sessions(a=4, b=3))
+        await asyncio.sleep(2 * LOOK)
+        assert it.holds() == {"a": 4, "b": 3}
+        assert it.ear.heard[1:] == [("recovered", "a.yaml")]
+
+
+async def test_what_vanished_from_a_file_that_then_broke_is_let_go_when_it_is_good_again(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(sessions(a=1, b=2))
+    async with house(tmp_path) as it:
+        path.write_text(sessions(b=2))
+        await asyncio.sleep(LOOK + 0.1)
+        path.write_text("broken")
+        await asyncio.sleep(3 * LOOK)
+        assert it.holds() == {"a": 1, "b": 2}
+        path.write_text(sessions(b=2))
+        await asyncio.sleep(LOOK)
+        assert it.holds() == {"b": 2}
+
+
+# -- the configuration, and its reload
+
+
+async def test_sessions_of_settings_that_came_from_no_file(tmp_path: Path) -> None:
+    async with house(tmp_path, sessions=[{"id": "a", "progress": 5}]) as it:
+        assert it.hold("a").owner == Owner(OwnerKind.FILE, "configuration")
+        await asyncio.sleep(5 * LOOK)
+        assert it.holds() == {"a": 5}
+        await it.source.apply(settings(tmp_path, sessions=[{"id": "b"}]))
+        assert it.holds() == {"b": None}
+
+
+async def test_the_sessions_of_the_configuration_are_watched(tmp_path: Path) -> None:
+    config = tmp_path / "config"
+    head = "vcenters: {lab: {url: 'https://lab'}}\n"
+    config.write_text(head + sessions(a=1))
+    async with house(tmp_path, config=config, sessions=[{"id": "a", "progress": 1}]) as it:
+        assert it.hold("a").owner == Owner(OwnerKind.FILE, str(config))
+        config.write_text("vcenters: nonsense that waits for a reload\n" + sessions(a=2, b=3))
+        await asyncio.sleep(LOOK + 0.1)
+        assert it.holds() == {"a": 2, "b": 3}
+        config.unlink()
+        await asyncio.sleep(5 * LOOK)
+        assert it.holds() == {"a": 2, "b": 3}
+        assert it.ear.heard == [("failed", "config", "the file is gone; its sessions are kept")]
+        config.write_text(head)
+        await asyncio.sleep(2 * LOOK)
+        assert it.holds() == {}
+
+
+async def test_a_reload_touches_nothing_that_stayed_as_it_was(tmp_path: Path) -> None:
+    config = tmp_path / "config"
+    config.write_text("vcenters: {lab: {url: 'https://lab'}}\n" + sessions(a=1, b=2))
+    (tmp_path / "s.yaml").write_text(sessions(c=3))
+    async with house(tmp_path, config=config) as it:
+        before = it.hold("a"), it.hold("c")
+        await asyncio.sleep(100)
+        config.write_text("vcenters: {lab: {url: 'https://lab'}}\n" + sessions(a=1))
+        loaded = load_settings(config, {}).settings
+        await it.source.apply(loaded.model_copy(update={"session_files": (f"{tmp_path}/*.yaml",)}))
+        assert it.holds() == {"a": 1, "c": 3}
+        assert (it.hold("a"), it.hold("c")) == before
+        assert len(it.ear.taken) == 3
+
+
+async def test_files_that_match_no_pattern_any_more_let_their_holds_go(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(sessions(a=None))
+    (tmp_path / "b.yaml").write_text(sessions(b=None))
+    async with house(tmp_path) as it:
+        await it.source.apply(settings(tmp_path, session_files=[f"{tmp_path}/b.yaml"]))
+        assert it.holds() == {"b": None}
+        await asyncio.sleep(3 * LOOK)
+        assert it.holds() == {"b": None}
+
+
+async def test_a_second_vcenter_leaves_what_is_held_and_says_what_is_unclear_now(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(sessions(a=None))
+    async with house(tmp_path) as it:
+        await it.source.apply(settings(tmp_path, "lab", "prod"))
+        assert it.holds() == {"a": None}
+        assert it.ear.heard == [
+            (
+                "failed",
+                "a.yaml",
+                "sessions[0].vcenter: is missing; say which has the session: lab, prod",
+            )
+        ]
+        path.write_text("sessions: [{id: a, vcenter: lab}, {id: a, vcenter: prod}]")
+        await asyncio.sleep(LOOK + 0.1)
+        assert it.hold("a", "prod").owner == it.hold("a", "lab").owner
+        assert it.ear.heard[1:] == [("recovered", "a.yaml")]
+
+
+async def test_sessions_of_a_vcenter_that_is_gone_are_let_go_even_from_a_broken_file(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text("sessions: [{id: a, vcenter: lab}, {id: b, vcenter: prod}]")
+    async with house(tmp_path, "lab", "prod") as it:
+        path.write_text("broken")
+        await asyncio.sleep(LOOK + 0.1)
+        await it.source.apply(settings(tmp_path, "lab"))
+        assert it.holds() == {"a": None}
+
+
+# -- size
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.looptime(False)
+async def test_a_hundred_thousand_sessions_never_hold_up_the_loop(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(sessions(**{f"s{number}": 5 for number in range(100_000)}))
+    longest = 0.0
+
+    async def watch() -> None:
+        nonlocal longest
+        while True:
+            before = time.perf_counter()
+            await asyncio.sleep(0.01)
+            longest = max(longest, time.perf_counter() - before)
+
+    watching = asyncio.create_task(watch())
+    async with house(tmp_path) as it:
+        watching.cancel()
+        assert len(it.registry) == 100_000
+        # A renewal is due to within seconds; the machine is shared with whatever else runs.
+        assert longest < 1.0
