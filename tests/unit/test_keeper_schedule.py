@@ -80,7 +80,8 @@ def test_whatever_is_done_each_session_comes_up_exactly_when_it_was_last_put(
     seed: int, moves: int
 ) -> None:
     draw = random.Random(seed)
-    schedule, expected = Schedule(), {}
+    schedule = Schedule()
+    expected: dict[SessionKey, float] = {}
     for _ in range(moves):
         chosen = key(draw.randrange(10))
         if draw.random() < 0.2:

@@ -1,0 +1,71 @@
+"""`clkeepalived serve`: run the daemon in the foreground."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from keepalived.cli.options import config_option
+
+if TYPE_CHECKING:
+    from keepalived.settings import Loaded
+
+EXIT_BAD_CONFIGURATION = 78
+
+
+@click.command()
+@config_option
+def serve(config: Path | None) -> None:
+    """Run the daemon until SIGTERM or SIGINT.
+
+    SIGHUP reloads the configuration. The first SIGTERM renews what needs it and logs out before
+    the end; a second one ends at once.
+    """
+    from keepalived.observe.logs import configure_logging
+    from keepalived.settings import ConfigError, load_settings
+
+    def load() -> Loaded:
+        return load_settings(config, os.environ)
+
+    try:
+        loaded = load()
+    except ConfigError as error:
+        for problem in error.problems:
+            click.echo(str(problem), err=True)
+        sys.exit(EXIT_BAD_CONFIGURATION)
+    configure_logging(format=loaded.settings.log.format, level=loaded.settings.log.level)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        sys.exit(runner.run(_serve(loaded, load)))
+
+
+async def _serve(loaded: Loaded, load: Callable[[], Loaded]) -> int:
+    from keepalived.daemon import Daemon
+    from keepalived.observe.http import ListenError
+
+    daemon = Daemon(loaded, load)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, daemon.stop)
+    loop.add_signal_handler(signal.SIGHUP, daemon.reload)
+    try:
+        await daemon.run()
+    except ListenError as error:
+        click.echo(str(error), err=True)
+        return 1
+    return 0
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return uvloop's event loop where the `speed` extra is installed."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop

@@ -1,0 +1,218 @@
+"""One vCenter, as the keeper sees it: operations in, answers out, nothing raised."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeVar
+
+from keepalived.host.clock import Clock
+from keepalived.lease.answers import Answer, FileInfo, ItemInfo, Outcome, SessionInfo
+from keepalived.lease.model import Kind
+from keepalived.settings import VCenterSettings
+from keepalived.vcenter import results
+from keepalived.vcenter.dialects import Call, Dialect
+from keepalived.vcenter.exchange import Exchange
+from keepalived.vcenter.login import Login, LoginOutcome, Token
+from keepalived.vcenter.transport import Reply, Transport
+
+T = TypeVar("T")
+Make = Callable[[Dialect], Call]
+
+_SERVERS_ID = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._:~@-]+")
+
+
+class Client:
+    """Speaks to one vCenter in whichever dialect it understands, with one token.
+
+    Every operation returns an Answer and raises nothing for what a network or a server does.
+    `timeout`, in seconds, bounds one request on the wire; a login on the way has the same bound.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        settings: VCenterSettings,
+        transport: Transport,
+        clock: Clock,
+        on_login: Callable[[LoginOutcome], None] = lambda _outcome: None,
+    ) -> None:
+        self.name = name
+        self._exchange = Exchange(transport, clock)
+        self._login = Login(settings, self._exchange, clock, on_login)
+        self._proven: set[Dialect] = set()
+        self._libraries: dict[str, str | None] = {}
+
+    async def keep_alive(
+        self, kind: Kind, session_id: str, progress: int | None, *, timeout: float
+    ) -> Answer[None]:
+        """Extend a session's lifetime; `progress` is in percent."""
+        answer, _ = await self._operate(
+            kind, lambda dialect: dialect.keep_alive(kind, session_id, progress), timeout
+        )
+        return answer
+
+    async def get(self, kind: Kind, session_id: str, *, timeout: float) -> Answer[SessionInfo]:
+        """Read a session."""
+        return await self._read(
+            kind,
+            lambda dialect: dialect.get(kind, session_id),
+            lambda dialect, reply: results.session_info(dialect.value(reply.body), reply.headers),
+            timeout,
+        )
+
+    async def list(self, kind: Kind, *, timeout: float) -> Answer[tuple[str, ...]]:
+        """List the ids of the calling user's sessions."""
+        return await self._read(
+            kind,
+            lambda dialect: dialect.list(kind),
+            lambda dialect, reply: results.ids(dialect.value(reply.body)),
+            timeout,
+        )
+
+    async def files(
+        self, kind: Kind, session_id: str, *, timeout: float
+    ) -> Answer[tuple[FileInfo, ...]]:
+        """List the files of a session."""
+        return await self._read(
+            kind,
+            lambda dialect: dialect.files(kind, session_id),
+            lambda dialect, reply: results.file_infos(dialect.value(reply.body)),
+            timeout,
+        )
+
+    async def cancel(self, kind: Kind, session_id: str, *, timeout: float) -> Answer[None]:
+        """Cancel a session on the server."""
+        answer, _ = await self._operate(
+            kind, lambda dialect: dialect.cancel(kind, session_id), timeout
+        )
+        return answer
+
+    async def item(self, item_id: str, *, timeout: float) -> Answer[ItemInfo]:
+        """Read a library item, and the name of its library where that can be read."""
+        if not _SERVERS_ID.fullmatch(item_id):
+            return self._unusable(f"{item_id!r} is not an item's id")
+        library_ids: list[str | None] = []
+
+        def parse(dialect: Dialect, reply: Reply) -> ItemInfo:
+            item, library_id = results.item_info(dialect.value(reply.body))
+            library_ids.append(library_id)
+            return replace(item, id=item.id or item_id)
+
+        answer = await self._read(
+            Kind.UPDATE, lambda dialect: dialect.item(item_id), parse, timeout
+        )
+        if answer.value is None or not library_ids or library_ids[-1] is None:
+            return answer
+        name = await self._library_name(library_ids[-1], timeout)
+        return replace(answer, value=replace(answer.value, library=name))
+
+    async def who_am_i(self, *, timeout: float) -> Answer[None]:
+        """Ask something that belongs to no session; logs in first where there is no token."""
+        answer, _, _ = await self._send(lambda dialect: dialect.who_am_i, timeout)
+        return answer
+
+    def secret_changed(self) -> bool:
+        """Whether credentials that were refused have changed since."""
+        return self._login.secret_changed()
+
+    async def close(self, *, timeout: float) -> None:
+        """Log out and close the connections."""
+        await self._login.log_out(timeout)
+        await self._exchange.close()
+
+    async def _library_name(self, library_id: str, timeout: float) -> str | None:
+        if not _SERVERS_ID.fullmatch(library_id):
+            return None
+        if library_id not in self._libraries:
+            answer = await self._read(
+                Kind.UPDATE,
+                lambda dialect: dialect.library(library_id),
+                lambda dialect, reply: results.name_of(dialect.value(reply.body)),
+                timeout,
+            )
+            if answer.value is None:
+                return None
+            self._libraries[library_id] = answer.value
+        return self._libraries[library_id]
+
+    async def _read(
+        self, kind: Kind, make: Make, parse: Callable[[Dialect, Reply], T], timeout: float
+    ) -> Answer[T]:
+        answer, got = await self._operate(kind, make, timeout)
+        outcome, value, detail = answer.outcome, None, answer.detail
+        if got is not None:
+            try:
+                value = parse(*got)
+            except ValueError as error:
+                outcome, detail = Outcome.FAILED, f"the answer cannot be read: {error}"
+        return Answer(
+            outcome,
+            answer.sent_at,
+            answer.received_at,
+            value,
+            detail,
+            answer.status,
+            answer.retry_after,
+        )
+
+    async def _operate(
+        self, kind: Kind, make: Make, timeout: float
+    ) -> tuple[Answer[None], tuple[Dialect, Reply] | None]:
+        """Send an operation, and find out first whether a 404 is about the route or the session."""
+        answer, token, reply = await self._send(make, timeout)
+        if answer.outcome is Outcome.NOT_FOUND and token and token.dialect not in self._proven:
+            answer, token, reply = await self._find_route(kind, make, answer, token, timeout)
+        if answer.outcome is not Outcome.OK or token is None or reply is None:
+            return answer, None
+        self._proven.add(token.dialect)
+        return answer, (token.dialect, reply)
+
+    async def _find_route(
+        self, kind: Kind, make: Make, not_found: Answer[None], token: Token, timeout: float
+    ) -> tuple[Answer[None], Token | None, Reply | None]:
+        """A 404 on a route that never answered: does a list of sessions prove the dialect?"""
+        listed, _, _ = await self._send(lambda dialect: dialect.list(kind), timeout, token)
+        if listed.outcome is Outcome.OK:
+            self._proven.add(token.dialect)
+            return not_found, token, None
+        if listed.outcome is not Outcome.NOT_FOUND:
+            return listed, token, None
+        other = await self._login.change_dialect(token, timeout)
+        if isinstance(other, Answer):
+            return other, None, None
+        if other is None or other.dialect is token.dialect:
+            words = f"there is no Content Library under /{token.dialect.name} at this url"
+            return replace(not_found, outcome=Outcome.FAILED, detail=words), token, None
+        answer, used, reply = await self._send(make, timeout, other)
+        if answer.outcome is Outcome.NOT_FOUND:
+            listed, _, _ = await self._send(lambda dialect: dialect.list(kind), timeout, other)
+            if listed.outcome is Outcome.OK:
+                self._proven.add(other.dialect)
+            else:
+                words = "there is no Content Library at this url, in either dialect"
+                answer = replace(answer, outcome=Outcome.FAILED, detail=words)
+        return answer, used, reply
+
+    async def _send(
+        self, make: Make, timeout: float, token: Token | None = None
+    ) -> tuple[Answer[None], Token | None, Reply | None]:
+        """Send with a token; a 401 is answered by one login and the same request once more."""
+        got = token or await self._login.token(timeout)
+        if isinstance(got, Answer):
+            return got, None, None
+        answer, reply = await self._exchange.send(make(got.dialect), timeout, token=got.value)
+        if answer.outcome is Outcome.UNAUTHENTICATED and self._login.may_replace(got):
+            newer = await self._login.token(timeout, instead_of=got)
+            if isinstance(newer, Answer):
+                return newer, None, None
+            got = newer
+            answer, reply = await self._exchange.send(make(got.dialect), timeout, token=got.value)
+        if answer.outcome is Outcome.OK:
+            self._login.accepted(got)
+        return answer, got, reply
+
+    def _unusable(self, words: str) -> Answer[ItemInfo]:
+        now = self._exchange.now()
+        return Answer(Outcome.FAILED, now, now, detail=words)

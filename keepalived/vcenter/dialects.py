@@ -1,0 +1,158 @@
+"""The two shapes of the same API: `/api` (7.0U2 and later) and `/rest` (6.0 to 8.x).
+
+A dialect says which request an operation is; reading the answers is `results.py`'s business. Ids
+come checked (`check_session_id`): nothing in a path needs escaping.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from keepalived.lease.model import Kind
+from keepalived.settings import Representation
+from keepalived.vcenter.representations import JSON_TYPE, as_form, as_json, keep_alive_as_xml
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request of a dialect, without its token."""
+
+    method: str
+    path: str
+    content_type: str | None = None
+    body: bytes = b""
+
+
+class Dialect(Protocol):
+    """The requests of one dialect, and how it wraps what it answers."""
+
+    name: str
+    login: Call
+    logout: Call
+    who_am_i: Call
+
+    def keep_alive(self, kind: Kind, session_id: str, progress: int | None) -> Call: ...
+    def get(self, kind: Kind, session_id: str) -> Call: ...
+    def list(self, kind: Kind) -> Call: ...
+    def cancel(self, kind: Kind, session_id: str) -> Call: ...
+    def files(self, kind: Kind, session_id: str) -> Call: ...
+    def item(self, item_id: str) -> Call: ...
+    def library(self, library_id: str) -> Call: ...
+    def value(self, body: bytes) -> Any:
+        """Return what a body says. Raises ValueError where it is not this dialect's."""
+        ...
+
+
+class Api:
+    """The dialect of 7.0U2 and later. It wants a body with every POST, an empty object at least."""
+
+    name = "api"
+    login = Call("POST", "/api/session")
+    logout = Call("DELETE", "/api/session")
+    who_am_i = Call("GET", "/api/session")
+
+    def keep_alive(self, kind: Kind, session_id: str, progress: int | None) -> Call:
+        """Extend the lifetime of a session."""
+        parameters = {} if progress is None else {_PROGRESS[kind]: progress}
+        path = f"{_API_SESSION[kind]}/{session_id}?action=keep-alive"
+        return Call("POST", path, *as_json(parameters))
+
+    def get(self, kind: Kind, session_id: str) -> Call:
+        """Read a session."""
+        return Call("GET", f"{_API_SESSION[kind]}/{session_id}")
+
+    def list(self, kind: Kind) -> Call:
+        """List the ids of the calling user's sessions."""
+        return Call("GET", _API_SESSION[kind])
+
+    def cancel(self, kind: Kind, session_id: str) -> Call:
+        """Cancel a session."""
+        return Call("POST", f"{_API_SESSION[kind]}/{session_id}?action=cancel", JSON_TYPE, b"{}")
+
+    def files(self, kind: Kind, session_id: str) -> Call:
+        """List the files of a session."""
+        return Call("GET", f"{_API_SESSION[kind]}/{session_id}/file")
+
+    def item(self, item_id: str) -> Call:
+        """Read a library item."""
+        return Call("GET", f"/api/content/library/item/{item_id}")
+
+    def library(self, library_id: str) -> Call:
+        """Read a library."""
+        return Call("GET", f"/api/content/library/{library_id}")
+
+    def value(self, body: bytes) -> Any:
+        """Return what a body says: values stand bare."""
+        return json.loads(body)
+
+
+class Rest:
+    """The dialect of 6.0 to 8.x.
+
+    JSON names the session in the path, as today's clients do; XML and form parameters name it in
+    the body, as they were documented in 2014.
+    """
+
+    name = "rest"
+    login = Call("POST", "/rest/com/vmware/cis/session")
+    logout = Call("DELETE", "/rest/com/vmware/cis/session")
+    who_am_i = Call("POST", "/rest/com/vmware/cis/session?~action=get", JSON_TYPE, b"{}")
+
+    def __init__(self, representation: Representation = Representation.JSON) -> None:
+        self._representation = representation
+
+    def keep_alive(self, kind: Kind, session_id: str, progress: int | None) -> Call:
+        """Extend the lifetime of a session."""
+        parameters: dict[str, str | int] = {}
+        if progress is not None:
+            parameters[_PROGRESS[kind]] = progress
+        if self._representation is Representation.JSON:
+            path = f"{_REST_SESSION[kind]}/id:{session_id}?~action=keep-alive"
+            return Call("POST", path, *as_json(parameters))
+        parameters[f"{kind}_session_id"] = session_id
+        path = f"{_REST_SESSION[kind]}?~action=keep-alive"
+        if self._representation is Representation.XML:
+            return Call("POST", path, *keep_alive_as_xml(kind, parameters))
+        return Call("POST", path, *as_form(parameters))
+
+    def get(self, kind: Kind, session_id: str) -> Call:
+        """Read a session."""
+        return Call("GET", f"{_REST_SESSION[kind]}/id:{session_id}")
+
+    def list(self, kind: Kind) -> Call:
+        """List the ids of the calling user's sessions."""
+        return Call("GET", _REST_SESSION[kind])
+
+    def cancel(self, kind: Kind, session_id: str) -> Call:
+        """Cancel a session."""
+        path = f"{_REST_SESSION[kind]}/id:{session_id}?~action=cancel"
+        return Call("POST", path, JSON_TYPE, b"{}")
+
+    def files(self, kind: Kind, session_id: str) -> Call:
+        """List the files of a session."""
+        noun = f"{kind}session"
+        query = f"{kind}_session_id={session_id}"
+        return Call("GET", f"/rest/com/vmware/content/library/item/{noun}/file?{query}")
+
+    def item(self, item_id: str) -> Call:
+        """Read a library item."""
+        return Call("GET", f"/rest/com/vmware/content/library/item/id:{item_id}")
+
+    def library(self, library_id: str) -> Call:
+        """Read a library."""
+        return Call("GET", f"/rest/com/vmware/content/library/id:{library_id}")
+
+    def value(self, body: bytes) -> Any:
+        """Return what a body says: values stand in an object named `value`."""
+        wrapped = json.loads(body)
+        if not isinstance(wrapped, dict) or "value" not in wrapped:
+            raise ValueError("the answer has no value")
+        return wrapped["value"]
+
+
+# VMware's own bindings name the parameter differently for the two kinds.
+_PROGRESS = {Kind.UPDATE: "client_progress", Kind.DOWNLOAD: "progress"}
+_API_SESSION = {kind: f"/api/content/library/item/{kind}-session" for kind in Kind}
+_REST_SESSION = {kind: f"/rest/com/vmware/content/library/item/{kind}-session" for kind in Kind}

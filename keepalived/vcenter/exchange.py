@@ -1,0 +1,72 @@
+"""One request and its answer: sent, timed and classified, whatever happens on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from keepalived.host.clock import Clock
+from keepalived.lease.answers import Answer, Outcome
+from keepalived.vcenter import results
+from keepalived.vcenter.classify import outcome_of, words_for
+from keepalived.vcenter.dialects import Call
+from keepalived.vcenter.transport import Reply, StaleConnection, TimedOut, Transport, TransportError
+
+TOKEN_HEADER = "vmware-api-session-id"  # noqa: S105 - the header's name
+
+
+class Exchange:
+    """Sends calls over a transport, and never raises for what a network or a server does."""
+
+    def __init__(self, transport: Transport, clock: Clock) -> None:
+        self._transport = transport
+        self._clock = clock
+
+    async def send(
+        self,
+        call: Call,
+        timeout: float,
+        *,
+        token: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> tuple[Answer[None], Reply | None]:
+        """Send a call; return its classified answer, and the reply where there was one."""
+        sending = dict(headers or ())
+        if token is not None:
+            sending[TOKEN_HEADER] = token
+        if call.content_type is not None:
+            sending["content-type"] = call.content_type
+        sent_at = self._clock.boot()
+        try:
+            try:
+                reply = await self._send(call, sending, timeout)
+            except StaleConnection:
+                # The server had closed the pooled connection before: no failure of this request.
+                sent_at = self._clock.boot()
+                reply = await self._send(call, sending, timeout)
+        except TransportError as error:
+            outcome = Outcome.TIMED_OUT if isinstance(error, TimedOut) else Outcome.UNREACHABLE
+            return Answer(outcome, sent_at, self._clock.boot(), detail=str(error)), None
+        received_at = self._clock.boot()
+        outcome = outcome_of(reply)
+        if outcome is Outcome.OK:
+            return Answer(outcome, sent_at, received_at, status=reply.status), reply
+        answer: Answer[None] = Answer(
+            outcome,
+            sent_at,
+            received_at,
+            detail=words_for(reply),
+            status=reply.status,
+            retry_after=results.retry_after(reply.headers),
+        )
+        return answer, reply
+
+    def now(self) -> float:
+        """Seconds on the boot-time clock that answers are timed by."""
+        return self._clock.boot()
+
+    async def close(self) -> None:
+        """Close the transport."""
+        await self._transport.close()
+
+    async def _send(self, call: Call, headers: Mapping[str, str], timeout: float) -> Reply:
+        return await self._transport.send(call.method, call.path, headers, call.body, timeout)

@@ -1,0 +1,187 @@
+"""API sessions: one token per vCenter, one login for all who wait, no login too many."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from base64 import b64encode
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from keepalived.host.clock import Clock
+from keepalived.lease.answers import Answer, Outcome
+from keepalived.settings import Dialect as DialectName
+from keepalived.settings import VCenterSettings
+from keepalived.vcenter import results
+from keepalived.vcenter.dialects import Api, Dialect, Rest
+from keepalived.vcenter.exchange import Exchange
+from keepalived.vcenter.secrets import SecretError, read_password
+
+REFUSED_SECONDS = 60.0
+"""Refused credentials are not tried again for this long: the default policy of vSphere's single
+sign-on locks an account after five failed logins within 180 seconds."""
+
+_USE_HEADER = {"vmware-use-header-authn": "true"}
+
+
+class LoginOutcome(StrEnum):
+    """How a login went; also the `outcome` label of the login counter."""
+
+    OK = "ok"
+    REFUSED = "refused"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Token:
+    """An API token and the dialect it was got in. Two tokens are the same only if one object."""
+
+    value: str
+    dialect: Dialect
+    issued_at: float
+
+
+class Login:
+    """Gets and keeps the token of one vCenter."""
+
+    def __init__(
+        self,
+        settings: VCenterSettings,
+        exchange: Exchange,
+        clock: Clock,
+        on_login: Callable[[LoginOutcome], None],
+    ) -> None:
+        self._settings = settings
+        self._exchange = exchange
+        self._clock = clock
+        self._on_login = on_login
+        rest = Rest(settings.representation)
+        dialects: dict[DialectName, tuple[Dialect, ...]] = {
+            DialectName.AUTO: (Api(), rest),
+            DialectName.API: (Api(),),
+            DialectName.REST: (rest,),
+        }
+        self._dialects = dialects[settings.dialect]
+        self._token: Token | None = None
+        self._accepted: Token | None = None
+        self._under_way: asyncio.Task[Token | Answer[None]] | None = None
+        self._refused: tuple[float, bytes, str] | None = None
+
+    async def token(
+        self, timeout: float, *, instead_of: Token | None = None
+    ) -> Token | Answer[None]:
+        """Return a token other than `instead_of`, or the answer that says why there is none.
+
+        Everybody who waits shares one login; whoever stops waiting does not stop it for others.
+        """
+        if self._token is not None and self._token is not instead_of:
+            return self._token
+        if self._under_way is None:
+            self._under_way = asyncio.create_task(self._log_in(timeout), name="login")
+            self._under_way.add_done_callback(self._done)
+        return await asyncio.shield(self._under_way)
+
+    def accepted(self, token: Token) -> None:
+        """Note that the server took a token for what it is."""
+        self._accepted = token
+
+    def may_replace(self, token: Token) -> bool:
+        """Whether a 401 on `token` is worth a login.
+
+        A token that was refused from the start will be followed by another one that is: such a
+        server gets one login a minute, not one with every request.
+        """
+        age = self._clock.boot() - token.issued_at
+        return token is self._accepted or token is not self._token or age >= REFUSED_SECONDS
+
+    async def change_dialect(self, wrong: Token, timeout: float) -> Token | Answer[None] | None:
+        """Log in in another dialect than that of `wrong`; None if there is no other."""
+        others = tuple(each for each in self._dialects if each is not wrong.dialect)
+        if not others:
+            return None
+        if self._token is wrong:
+            self._dialects = (*others, wrong.dialect)
+        return await self.token(timeout, instead_of=wrong)
+
+    def secret_changed(self) -> bool:
+        """Whether credentials that were refused have changed since."""
+        if self._refused is None:
+            return False
+        try:
+            return self._digest(read_password(self._settings)) != self._refused[1]
+        except SecretError:
+            return False
+
+    async def log_out(self, timeout: float) -> None:
+        """End the API session, if there is one; whether the server hears of it or not."""
+        if self._under_way is not None:
+            self._under_way.cancel()
+        token, self._token = self._token, None
+        if token is not None:
+            await self._exchange.send(token.dialect.logout, timeout, token=token.value)
+
+    def _done(self, task: asyncio.Task[Token | Answer[None]]) -> None:
+        self._under_way = None
+        if not task.cancelled() and task.exception() is None:
+            result = task.result()
+            self._token = result if isinstance(result, Token) else None
+
+    async def _log_in(self, timeout: float) -> Token | Answer[None]:
+        now = self._clock.boot()
+        try:
+            password = read_password(self._settings)
+        except SecretError as error:
+            return self._say(LoginOutcome.FAILED, _refusal(now, str(error)))
+        digest = self._digest(password)
+        if self._refused is not None:
+            since, refused, words = self._refused
+            if refused == digest and now - since < REFUSED_SECONDS:
+                return _refusal(now, f"{words}, and not tried again for a minute")
+        result = await self._try_dialects(password, timeout)
+        if isinstance(result, Token):
+            self._refused = None
+            self._on_login(LoginOutcome.OK)
+            return result
+        if result.outcome is Outcome.LOGIN_REFUSED:
+            self._refused = (now, digest, result.detail)
+            return self._say(LoginOutcome.REFUSED, result)
+        return self._say(LoginOutcome.FAILED, result)
+
+    async def _try_dialects(self, password: str, timeout: float) -> Token | Answer[None]:
+        user = self._settings.username or ""
+        headers = {"authorization": _basic(user, password), **_USE_HEADER}
+        for dialect in self._dialects:
+            answer, reply = await self._exchange.send(dialect.login, timeout, headers=headers)
+            if answer.outcome is Outcome.NOT_FOUND:
+                continue
+            if answer.outcome is Outcome.UNAUTHENTICATED:
+                words = f"the credentials of {user} were refused"
+                return Answer(
+                    Outcome.LOGIN_REFUSED, answer.sent_at, answer.received_at, detail=words
+                )
+            if reply is None or answer.outcome is not Outcome.OK:
+                return answer
+            try:
+                return Token(results.token(dialect.value(reply.body)), dialect, answer.sent_at)
+            except ValueError:
+                words = "the login was answered, but not as a vCenter does; check the url"
+                return Answer(Outcome.FAILED, answer.sent_at, answer.received_at, detail=words)
+        names = " nor ".join(f"/{dialect.name}" for dialect in self._dialects)
+        words = f"no login at {names}: not a vCenter, or the wrong dialect"
+        return Answer(Outcome.FAILED, answer.sent_at, answer.received_at, detail=words)
+
+    def _say(self, outcome: LoginOutcome, answer: Answer[None]) -> Answer[None]:
+        self._on_login(outcome)
+        return answer
+
+    def _digest(self, password: str) -> bytes:
+        return hashlib.sha256(f"{self._settings.username}\0{password}".encode()).digest()
+
+
+def _refusal(now: float, words: str) -> Answer[None]:
+    return Answer(Outcome.LOGIN_REFUSED, now, now, detail=words)
+
+
+def _basic(user: str, password: str) -> str:
+    return "Basic " + b64encode(f"{user}:{password}".encode()).decode("ascii")

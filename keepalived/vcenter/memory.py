@@ -1,0 +1,40 @@
+"""A transport without a network: the simulated library in the same event loop.
+
+Timings are the loop's, so on a faked clock days pass in seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+
+from keepalived.simulator.wire import Dropped, Refused, Request, Response
+from keepalived.vcenter.transport import ConnectFailed, Reply, TimedOut
+
+
+class MemoryTransport:
+    """Hands requests to a function, such as the simulator's `handle`."""
+
+    def __init__(self, handle: Callable[[Request], Awaitable[Response]]) -> None:
+        self._handle = handle
+
+    async def send(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes, timeout: float
+    ) -> Reply:
+        """Send one request; see Transport."""
+        try:
+            async with asyncio.timeout(timeout):
+                response = await self._handle(Request(method, path, headers, body))
+        except TimeoutError:
+            raise TimedOut(f"no answer within {timeout:.3g} s") from None
+        except Dropped:
+            raise ConnectFailed("the connection was closed instead of an answer") from None
+        except Refused:
+            raise ConnectFailed("the connection was refused") from None
+        announced = response.headers.get("content-length")
+        if announced is not None and int(announced) != len(response.body):
+            raise ConnectFailed("the connection was closed in the middle of the answer")
+        return Reply(response.status, response.headers, response.body)
+
+    async def close(self) -> None:
+        """Nothing to close."""

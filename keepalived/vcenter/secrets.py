@@ -1,0 +1,45 @@
+"""Where the password comes from. It is read anew whenever it is needed, and kept nowhere."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from keepalived.settings import VCenterSettings
+
+
+class SecretError(Exception):
+    """The password cannot be had. The message names the place, never the content."""
+
+
+def read_password(settings: VCenterSettings, environ: Mapping[str, str] = os.environ) -> str:
+    """Return the password of a vCenter's user, as it is now. Raises SecretError."""
+    if settings.password is not None:
+        return settings.password.get_secret_value()
+    if settings.password_file is not None:
+        return _read(settings.password_file, "password_file")
+    if settings.credential is not None:
+        folder = environ.get("CREDENTIALS_DIRECTORY")
+        if folder is None:
+            raise SecretError(
+                f"credential {settings.credential}: $CREDENTIALS_DIRECTORY is not set, as systemd "
+                "does for a service with LoadCredential="
+            )
+        return _read(Path(folder) / settings.credential, "credential")
+    if settings.password_env is not None:
+        password = environ.get(settings.password_env)
+        if password is None:
+            raise SecretError(f"the environment variable {settings.password_env} is not set")
+        return password
+    raise SecretError("no credentials are configured: set username and password_file")
+
+
+def _read(path: Path, field: str) -> str:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise SecretError(f"{field} {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise SecretError(f"{field} {path}: it is not UTF-8 text") from None
+    return text.rstrip("\r\n")

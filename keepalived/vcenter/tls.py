@@ -1,0 +1,49 @@
+"""Whom to trust: the system's store, files of authorities, pinned certificates, or anybody."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import ssl
+
+from aiohttp import Fingerprint, ServerFingerprintMismatch
+
+from keepalived.settings import VCenterSettings
+
+
+class Pinned(Fingerprint):
+    """Accepts any of several certificates, by the SHA-256 of the server's own.
+
+    The chain behind it is not verified: the pin takes its place.
+    """
+
+    def __init__(self, fingerprints: tuple[str, ...]) -> None:
+        self._accepted = frozenset(bytes.fromhex(each) for each in fingerprints)
+        super().__init__(next(iter(self._accepted)))
+
+    def check(self, transport: asyncio.Transport) -> None:
+        """Raise ServerFingerprintMismatch unless the peer's certificate is one of those pinned."""
+        connection = transport.get_extra_info("ssl_object")
+        if connection is None:
+            return
+        digest = hashlib.sha256(connection.getpeercert(binary_form=True)).digest()
+        if digest not in self._accepted:
+            host, port, *_ = transport.get_extra_info("peername")
+            raise ServerFingerprintMismatch(self.fingerprint, digest, host, port)
+
+
+def trust(settings: VCenterSettings) -> ssl.SSLContext | Fingerprint | bool:
+    """Return what aiohttp is to verify servers by. Reads the files anew at each call.
+
+    Raises OSError, of which ssl.SSLError is one, for a file that cannot be read or is no PEM.
+    """
+    if settings.fingerprints:
+        return Pinned(settings.fingerprints)
+    if settings.insecure:
+        return False
+    if not settings.ca_files:
+        return True
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    for path in settings.ca_files:
+        context.load_verify_locations(cafile=path)
+    return context

@@ -1,0 +1,53 @@
+"""How requests reach a vCenter: the interface, and how it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back. Header names are looked up in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class TransportError(Exception):
+    """No whole answer came back. The message is for people and holds no secret."""
+
+
+class TimedOut(TransportError):
+    """The answer did not come in time."""
+
+
+class ConnectFailed(TransportError):
+    """There is no connection, or it broke: name resolution, refusal, reset, TLS."""
+
+
+class StaleConnection(ConnectFailed):
+    """A pooled connection turned out to have been closed by the server in the meantime.
+
+    Says nothing about the server's health: the request may be sent once more at once.
+    """
+
+
+class Transport(Protocol):
+    """Sends requests to one vCenter."""
+
+    async def send(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes, timeout: float
+    ) -> Reply:
+        """Send one request and return the whole answer, whatever its status.
+
+        `path` is an absolute path with query, sent as it stands; redirects are not followed.
+        `timeout` bounds everything, in seconds. Raises TransportError.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Close all connections."""
+        ...

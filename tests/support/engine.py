@@ -1,0 +1,130 @@
+"""The engine against the simulator, in one event loop on the fake clock, without HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import SecretStr
+
+from keepalived.keeper.keeper import Keeper, Manner
+from keepalived.keeper.registry import Registry, Retention
+from keepalived.lease.holds import Hold, Owner, OwnerKind
+from keepalived.lease.model import Kind, SessionKey, State
+from keepalived.lease.progress import UNKNOWN, Progress
+from keepalived.observe.eventlog import EventLog
+from keepalived.observe.metrics import Metrics
+from keepalived.observe.reporter import Reporter
+from keepalived.settings import VCenterSettings
+from keepalived.simulator.app import Simulator
+from keepalived.vcenter.client import Client
+from keepalived.vcenter.memory import MemoryTransport
+
+NAME = "lab"
+EPOCH = 1_800_000_000.0
+OWNER = Owner(OwnerKind.FILE, "sessions.yaml")
+
+
+class LoopClock:
+    """The event loop's own time, which looptime fakes, as boot time and as wall time."""
+
+    def __init__(self) -> None:
+        self._jumped = 0.0
+
+    def boot(self) -> float:
+        return asyncio.get_running_loop().time() + self._jumped
+
+    def wall(self) -> float:
+        return EPOCH + self.boot()
+
+    def jump(self, seconds: float) -> None:
+        """What a suspend does: the boot-time clock moves on, the loop's timers do not."""
+        self._jumped += seconds
+
+
+@dataclass
+class Engine:
+    """A keeper at work on the simulator."""
+
+    simulator: Simulator
+    clock: LoopClock
+    registry: Registry
+    keeper: Keeper
+    metrics: Metrics
+
+    def open(self, progress: Progress = UNKNOWN, *, kind: Kind = Kind.UPDATE) -> SessionKey:
+        """Open a session on the server and hold it."""
+        key = SessionKey(NAME, kind, self.simulator.open_session(kind=kind))
+        self.hold(key, progress)
+        return key
+
+    def hold(self, key: SessionKey, progress: Progress = UNKNOWN) -> None:
+        self.registry.hold(key, Hold(0, OWNER, self.clock.boot(), None, progress))
+
+    def release(self, key: SessionKey) -> None:
+        self.registry.release(key, 0, OWNER)
+
+    def state(self, key: SessionKey) -> State:
+        session = self.registry.find(key)
+        assert session is not None
+        return session.state
+
+    def attempts(self, key: SessionKey | None = None, route: str = "*.keep_alive") -> list[float]:
+        """When requests were sent, in seconds since the engine was started."""
+        entries = self.simulator.ledger.requests(route, session_id=key.id if key else None)
+        return [round(entry.time, 3) for entry in entries]
+
+
+def settings_of(simulator: Simulator, **changes: object) -> VCenterSettings:
+    """Return the settings of a vCenter that is the simulator."""
+    return VCenterSettings.model_validate(
+        {
+            "url": "http://vcenter.test",
+            "username": simulator.username,
+            # In memory, as a password from GOVC_URL is.
+            "password": SecretStr(simulator.password),
+            **changes,
+        }
+    )
+
+
+def simulator_in_loop(**options: Any) -> Simulator:
+    """Return a simulator whose clock is the running loop's."""
+    loop = asyncio.get_running_loop()
+    return Simulator(clock=loop.time, epoch=EPOCH, **options)
+
+
+@asynccontextmanager
+async def running_engine(
+    simulator: Simulator,
+    *,
+    clock: LoopClock | None = None,
+    manner: Manner | None = None,
+    draw: Callable[[], float] = lambda: 0.5,
+    **changes: object,
+) -> AsyncIterator[Engine]:
+    """Run a keeper on the simulator until the block is left; every draw is the middle."""
+    clock = clock or LoopClock()
+    metrics = Metrics(version="test", max_sessions=100, clock=clock)
+    reporter = Reporter(EventLog(), metrics)
+    registry = Registry(reporter, clock, Retention())
+    client = Client(
+        NAME,
+        settings_of(simulator, **changes),
+        MemoryTransport(simulator.handle),
+        clock,
+        on_login=lambda outcome: reporter.login(NAME, outcome),
+    )
+    keeper = Keeper(NAME, client, manner or Manner(), registry, reporter, clock, draw)
+    reporter.declare_vcenter(NAME, session_timeout=keeper.manner.session_timeout)
+    registry.attach(keeper)
+    work = asyncio.create_task(keeper.run())
+    try:
+        yield Engine(simulator, clock, registry, keeper, metrics)
+    finally:
+        work.cancel()
+        await asyncio.wait([work])
+        await keeper.close()
