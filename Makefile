@@ -1,0 +1,77 @@
+# The two commands for a first look, `make demo` and `make test`, need git, make and python3-venv.
+# Everything is installed into .venv, from hashes, by whichever target needs it first.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
+CACHE  := .cache
+SEEDS  ?= 30
+FIRST  ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check system coverage storm lock clean
+.DELETE_ON_ERROR:
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.base ## See update sessions outlive their lifetime, half a minute, no vCenter needed
+	@$(BIN)/clkeepalived demo
+
+test: $(VENV)/.dev ## Run the unit and integration tests
+	@$(BIN)/python -m pytest -m 'not system'
+
+check: $(VENV)/.dev ## Lint, format, types, layers
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet . || { echo "these files want 'ruff format':"; \
+		$(BIN)/ruff format --check . | sed -n 's/^Would reformat: /  /p'; exit 1; }
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+
+system: $(VENV)/.dev ## Run the tests against real peers (Debian: golang-go, golang-github-vmware-govmomi-dev)
+	@$(BIN)/python -m pytest -m system tests/system
+
+coverage: $(VENV)/.dev ## Run `make test` under coverage and hold it to its limits
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest -m 'not system'
+	@$(BIN)/coverage combine --quiet
+	@echo "the pure core, every branch:"
+	@$(BIN)/coverage report --skip-covered --include='keepalived/lease/*' --fail-under=100
+	@echo "everything else:"
+	@$(BIN)/coverage report --skip-covered --omit='keepalived/lease/*' --fail-under=90
+
+storm: $(VENV)/.dev ## Weather SEEDS (30) storms of faults instead of the three of `make test`, from FIRST (1)
+	@STORM_SEEDS=$(SEEDS) STORM_FIRST_SEED=$(FIRST) $(BIN)/python -m pytest -k storm tests
+
+# Versions are chosen anew for requirements/*.in; the tool that does it has a place of its own.
+LOCK = CUSTOM_COMPILE_COMMAND='make lock' $(CACHE)/lock/bin/pip-compile --upgrade \
+	--generate-hashes --strip-extras --allow-unsafe --quiet \
+	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+
+lock: ## Pin the newest versions of everything in requirements/*.in
+	@test -x $(CACHE)/lock/bin/pip-compile || { $(PYTHON) -m venv $(CACHE)/lock && \
+		$(CACHE)/lock/bin/python -m pip --quiet install pip-tools; }
+	@for name in base speed build dev; do echo "requirements/$$name.txt"; \
+		$(LOCK) --output-file requirements/$$name.txt requirements/$$name.in || exit 1; done
+
+clean: ## Remove everything that was made here
+	rm -rf $(VENV) $(CACHE) .coverage .coverage.* htmlcov build dist .hypothesis
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	find keepalived tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/pyvenv.cfg:
+	@echo "creating $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+
+# The checkout itself is installed in place, by a build tool that is pinned, too.
+$(VENV)/.base: requirements/base.txt requirements/build.txt pyproject.toml | $(VENV)/pyvenv.cfg
+	@echo "installing what the program needs"
+	@$(PIP) install --require-hashes -r requirements/base.txt -r requirements/build.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.base
+	@echo "installing what the tests need"
+	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@touch $@
