@@ -1,0 +1,228 @@
+"""The real daemon as a process, against the simulator over HTTP, in real time."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from keepalived.simulator.app import Simulator
+from keepalived.simulator.faults import Hang
+from keepalived.simulator.server import serve as serve_simulator
+from tests.support.daemon import PASSWORD_VARIABLE, serving
+
+pytestmark = pytest.mark.timeout(40)
+
+LIFETIME = 3.0
+
+
+class Site:
+    """A simulator, and the files of a daemon that works on it."""
+
+    def __init__(self, simulator: Simulator, url: str, folder: Path) -> None:
+        self.simulator = simulator
+        self.config = folder / "config.yaml"
+        self.sessions = folder / "sessions.yaml"
+        self._url = url
+        self.write_config()
+        self.write_sessions()
+
+    def write_config(
+        self, *, listen: str = "127.0.0.1:0", more: str = "", name: str = "lab"
+    ) -> None:
+        self.config.write_text(
+            f"vcenters:\n"
+            f"  {name}:\n"
+            f"    url: {self._url}\n"
+            f"    username: {self.simulator.username}\n"
+            f"    password_env: {PASSWORD_VARIABLE}\n"
+            f"    session_timeout: {LIFETIME}\n"
+            f"{more}"
+            f"session_files: [{self.sessions}]\n"
+            f"http: {{listen: '{listen}'}}\n"
+            f"log: {{level: debug}}\n"
+        )
+
+    def write_sessions(self, *ids: str) -> None:
+        lines = [f"- {{id: '{each}'}}\n" for each in ids]
+        self.sessions.write_text("sessions:\n" + "".join(lines) if ids else "sessions: []\n")
+
+    def keep_alives(self, session_id: str) -> list[float]:
+        requests = self.simulator.ledger.requests("*.keep_alive", session_id=session_id)
+        return [entry.time for entry in requests]
+
+
+@pytest.fixture
+async def site(tmp_path: Path) -> AsyncIterator[Site]:
+    simulator = Simulator(session_timeout=LIFETIME)
+    async with serve_simulator(simulator) as url:
+        yield Site(simulator, url, tmp_path)
+
+
+async def test_a_session_outlives_its_lifetime_and_progress_and_names_are_told(site: Site) -> None:
+    held = site.simulator.open_session()
+    site.write_sessions(held)
+    async with serving(site.config, site.simulator.password) as daemon:
+        await daemon.until(lambda: len(site.keep_alives(held)) >= 5, seconds=15)
+        record = site.simulator.ledger.session(held)
+        assert record.ended is None
+        assert record.longest_gap < LIFETIME
+        metrics = await daemon.metrics()
+        assert metrics["clkeepalived_sessions", "ACTIVE", "lab"] == 1
+        assert metrics["clkeepalived_vcenter_up", "lab"] == 1
+        assert metrics["clkeepalived_keep_alives_total", "ok", "lab"] >= 5
+
+
+async def test_a_new_line_starts_at_once_and_a_vanished_one_lets_go(site: Site) -> None:
+    first, second = site.simulator.open_session(), site.simulator.open_session()
+    site.write_sessions(first)
+    async with serving(site.config, site.simulator.password) as daemon:
+        await daemon.event("first_renewal", session_id=first)
+        site.write_sessions(second)
+        await daemon.event("first_renewal", session_id=second)
+        ended = await daemon.event("session_ended", session_id=first)
+        assert ended["state"] == "RELEASED"
+        assert ended["level"] == "info"
+        assert site.simulator.ledger.requests("*.cancel") == []
+
+
+async def test_sigterm_renews_once_more_and_logs_out(site: Site) -> None:
+    held = site.simulator.open_session()
+    site.write_sessions(held)
+    async with serving(site.config, site.simulator.password) as daemon:
+        await daemon.event("first_renewal", session_id=held)
+        await daemon.until(lambda: len(site.keep_alives(held)) >= 2)
+        await asyncio.sleep(0.3 * LIFETIME)  # Less than three quarters are left from here on.
+        before = len(site.keep_alives(held))
+        daemon.send(signal.SIGTERM)
+        assert await daemon.end() == 0
+        assert len(site.keep_alives(held)) == before + 1
+        assert len(site.simulator.ledger.requests("session.delete")) == 1
+        assert daemon.events[-1]["event"] == "stopped"
+
+
+async def test_a_restart_renews_at_once_and_loses_nothing(site: Site) -> None:
+    held = [site.simulator.open_session() for _ in range(3)]
+    site.write_sessions(*held)
+    for _ in range(3):
+        async with serving(site.config, site.simulator.password) as daemon:
+            for session_id in held:
+                await daemon.event("first_renewal", session_id=session_id)
+            daemon.send(signal.SIGTERM)
+            assert await daemon.end() == 0
+    for session_id in held:
+        assert site.simulator.ledger.session(session_id).ended is None
+        assert site.simulator.ledger.longest_gap(session_id) < LIFETIME
+
+
+async def test_a_second_sigterm_ends_at_once(site: Site) -> None:
+    held = site.simulator.open_session()
+    site.write_sessions(held)
+    async with serving(site.config, site.simulator.password) as daemon:
+        await daemon.event("first_renewal", session_id=held)
+        site.simulator.faults.add(Hang())
+        await asyncio.sleep(0.3 * LIFETIME)
+        daemon.send(signal.SIGTERM)
+        await daemon.event("stopping")
+        daemon.send(signal.SIGTERM)
+        assert await daemon.end(seconds=3) == 0
+
+
+async def test_sighup_swaps_a_good_configuration_in_and_touches_nothing_else(site: Site) -> None:
+    held = site.simulator.open_session()
+    site.write_sessions(held)
+    async with serving(site.config, site.simulator.password) as daemon:
+        await daemon.event("first_renewal", session_id=held)
+        site.write_config(more="    max_in_flight: 3\n    observe: minimal\n")
+        daemon.send(signal.SIGHUP)
+        await daemon.event("reloaded")
+        count = len(site.keep_alives(held))
+        await daemon.until(lambda: len(site.keep_alives(held)) >= count + 2)
+        metrics = await daemon.metrics()
+        assert metrics["clkeepalived_config_last_reload_successful",] == 1
+        assert metrics["clkeepalived_sessions", "ACTIVE", "lab"] == 1
+        assert site.simulator.ledger.longest_gap(held) < LIFETIME
+        assert not [each for each in daemon.events if each["event"] == "session_ended"]
+
+
+async def test_sighup_refuses_a_broken_configuration_and_keeps_the_old(site: Site) -> None:
+    held = site.simulator.open_session()
+    site.write_sessions(held)
+    async with serving(site.config, site.simulator.password) as daemon:
+        await daemon.event("first_renewal", session_id=held)
+        site.write_config(more="    sesion_timeout: 5\n")
+        daemon.send(signal.SIGHUP)
+        failed = await daemon.event("reload_failed")
+        assert "session_timeout" in str(failed["problems"])
+        metrics = await daemon.metrics()
+        assert metrics["clkeepalived_config_last_reload_successful",] == 0
+        count = len(site.keep_alives(held))
+        await daemon.until(lambda: len(site.keep_alives(held)) >= count + 2)
+
+
+async def test_sighup_names_what_needs_a_restart_and_applies_the_rest(site: Site) -> None:
+    held, later = site.simulator.open_session(), site.simulator.open_session()
+    site.write_sessions(held)
+    async with serving(site.config, site.simulator.password) as daemon:
+        await daemon.event("first_renewal", session_id=held)
+        site.write_config(listen="127.0.0.1:1", more="    observe: state\n")
+        site.write_sessions(held, later)
+        daemon.send(signal.SIGHUP)
+        refused = await daemon.event("restart_needed")
+        assert "http" in str(refused["settings"])
+        await daemon.event("reloaded")
+        await daemon.event("first_renewal", session_id=later)
+        assert (await daemon.metrics())["clkeepalived_vcenter_up", "lab"] == 1
+
+
+async def test_sighup_takes_a_vcenter_away_and_another_in(site: Site) -> None:
+    held = site.simulator.open_session()
+    site.write_sessions(held)
+    async with serving(site.config, site.simulator.password) as daemon:
+        await daemon.event("first_renewal", session_id=held, vcenter="lab")
+        site.write_config(name="other")
+        daemon.send(signal.SIGHUP)
+        await daemon.event("first_renewal", session_id=held, vcenter="other")
+        await daemon.event("reloaded")
+        ended = await daemon.event("session_ended", session_id=held, vcenter="lab")
+        assert ended["state"] == "RELEASED"
+        metrics = await daemon.metrics()
+        assert ("clkeepalived_vcenter_up", "lab") not in metrics
+        assert metrics["clkeepalived_sessions", "ACTIVE", "other"] == 1
+
+
+async def test_a_bad_configuration_ends_with_78_and_every_problem(site: Site) -> None:
+    site.write_config(more="    max_in_flight: none\n    dialekt: api\n")
+    async with serving(site.config) as daemon:
+        assert await daemon.end() == 78
+        text = "".join(daemon.other_lines)
+        assert "config.yaml:7: vcenters.lab.max_in_flight" in text
+        assert "dialect" in text
+
+
+async def test_an_address_in_use_is_named(site: Site) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = "{}:{}".format(*taken.getsockname())
+        site.write_config(listen=address)
+        async with serving(site.config, site.simulator.password) as daemon:
+            assert await daemon.end() == 1
+            assert address in "".join(daemon.other_lines)
+
+
+async def test_no_secret_is_ever_written(site: Site) -> None:
+    held = site.simulator.open_session()
+    site.write_sessions(held)
+    async with serving(site.config, site.simulator.password) as daemon:
+        await daemon.event("first_renewal", session_id=held)
+        site.simulator.restart(lose_tokens=True)
+        count = len(site.keep_alives(held))
+        await daemon.until(lambda: len(site.keep_alives(held)) >= count + 2)
+        tokens = [token for token in site.simulator.logins._tokens]
+        written = str(daemon.events) + "".join(daemon.other_lines) + str(await daemon.metrics())
+        assert tokens
+        for secret in (site.simulator.password, *tokens):
+            assert secret not in written
