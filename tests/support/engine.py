@@ -21,6 +21,7 @@ from keepalived.observe.reporter import Reporter
 from keepalived.settings import VCenterSettings
 from keepalived.simulator.app import Simulator
 from keepalived.vcenter.client import Client
+from keepalived.vcenter.http import HttpTransport
 from keepalived.vcenter.memory import MemoryTransport
 
 NAME = "lab"
@@ -45,6 +46,24 @@ class LoopClock:
         self._jumped += seconds
 
 
+def settings_of(simulator: Simulator, url: str) -> VCenterSettings:
+    """Return the settings of a vCenter that is the simulator."""
+    return VCenterSettings.model_validate(
+        {
+            "url": url,
+            "username": simulator.username,
+            # In memory, as a password from GOVC_URL is.
+            "password": SecretStr(simulator.password),
+        }
+    )
+
+
+def simulator_in_loop(**options: Any) -> Simulator:
+    """Return a simulator whose clock is the running loop's."""
+    loop = asyncio.get_running_loop()
+    return Simulator(clock=loop.time, epoch=EPOCH, **options)
+
+
 @dataclass
 class Engine:
     """A keeper at work on the simulator."""
@@ -54,6 +73,8 @@ class Engine:
     registry: Registry
     keeper: Keeper
     metrics: Metrics
+    work: asyncio.Task[None]
+    build: Callable[[Registry, Manner], Keeper]
 
     def open(self, progress: Progress = UNKNOWN, *, kind: Kind = Kind.UPDATE) -> SessionKey:
         """Open a session on the server and hold it."""
@@ -77,24 +98,21 @@ class Engine:
         entries = self.simulator.ledger.requests(route, session_id=key.id if key else None)
         return [round(entry.time, 3) for entry in entries]
 
-
-def settings_of(simulator: Simulator, **changes: object) -> VCenterSettings:
-    """Return the settings of a vCenter that is the simulator."""
-    return VCenterSettings.model_validate(
-        {
-            "url": "http://vcenter.test",
-            "username": simulator.username,
-            # In memory, as a password from GOVC_URL is.
-            "password": SecretStr(simulator.password),
-            **changes,
-        }
-    )
+    @asynccontextmanager
+    async def replaced_keeper(self, manner: Manner) -> AsyncIterator[None]:
+        """Put another keeper in the place of this one, as a reload does."""
+        await stop(self.work)
+        await self.keeper.close()
+        self.keeper = self.build(self.registry, manner)
+        self.registry.attach(self.keeper)
+        self.work = asyncio.create_task(self.keeper.run())
+        yield
 
 
-def simulator_in_loop(**options: Any) -> Simulator:
-    """Return a simulator whose clock is the running loop's."""
-    loop = asyncio.get_running_loop()
-    return Simulator(clock=loop.time, epoch=EPOCH, **options)
+async def stop(work: asyncio.Task[None]) -> None:
+    """Cancel a task and wait for its end."""
+    work.cancel()
+    await asyncio.wait([work])
 
 
 @asynccontextmanager
@@ -104,27 +122,35 @@ async def running_engine(
     clock: LoopClock | None = None,
     manner: Manner | None = None,
     draw: Callable[[], float] = lambda: 0.5,
-    **changes: object,
+    url: str | None = None,
 ) -> AsyncIterator[Engine]:
-    """Run a keeper on the simulator until the block is left; every draw is the middle."""
+    """Run a keeper on the simulator until the block is left; every draw is the middle.
+
+    In memory, or over HTTP where the simulator's `url` is given.
+    """
     clock = clock or LoopClock()
     metrics = Metrics(version="test", max_sessions=100, clock=clock)
     reporter = Reporter(EventLog(), metrics)
     registry = Registry(reporter, clock, Retention())
-    client = Client(
-        NAME,
-        settings_of(simulator, **changes),
-        MemoryTransport(simulator.handle),
-        clock,
-        on_login=lambda outcome: reporter.login(NAME, outcome),
-    )
-    keeper = Keeper(NAME, client, manner or Manner(), registry, reporter, clock, draw)
+    settings = settings_of(simulator, url or "http://vcenter.test")
+
+    def build(registry: Registry, manner: Manner) -> Keeper:
+        client = Client(
+            NAME,
+            settings,
+            HttpTransport(settings) if url else MemoryTransport(simulator.handle),
+            clock,
+            on_login=lambda outcome: reporter.login(NAME, outcome),
+        )
+        return Keeper(NAME, client, manner, registry, reporter, clock, draw)
+
+    keeper = build(registry, manner or Manner())
     reporter.declare_vcenter(NAME, session_timeout=keeper.manner.session_timeout)
     registry.attach(keeper)
     work = asyncio.create_task(keeper.run())
+    engine = Engine(simulator, clock, registry, keeper, metrics, work, build)
     try:
-        yield Engine(simulator, clock, registry, keeper, metrics)
+        yield engine
     finally:
-        work.cancel()
-        await asyncio.wait([work])
-        await keeper.close()
+        await stop(engine.work)
+        await engine.keeper.close()

@@ -288,3 +288,34 @@ async def test_renewing_now_answers_with_the_outcome() -> None:
         assert engine.attempts(key) == [0.0, 10.0]
         engine.release(key)
         assert await engine.keeper.renew_now(key) is None
+
+
+async def test_a_reload_puts_another_keeper_in_place_and_keeps_the_schedule() -> None:
+    async with running_engine(simulator_in_loop(), manner=MINIMAL) as engine:
+        key = engine.open()
+        await asyncio.sleep(50)
+        async with engine.replaced_keeper(Manner(looks=(), max_in_flight=2)):
+            await asyncio.sleep(250)
+            assert engine.attempts(key) == [0.0, 105.0, 255.0]
+
+
+async def test_a_reload_with_a_shorter_lifetime_brings_the_next_renewal_forward() -> None:
+    async with running_engine(simulator_in_loop(), manner=MINIMAL) as engine:
+        key = engine.open()
+        await asyncio.sleep(50)
+        async with engine.replaced_keeper(Manner(looks=(), session_timeout=120.0)):
+            await asyncio.sleep(131)
+            assert engine.attempts(key) == [0.0, 60.0, 120.0, 180.0]
+
+
+async def test_a_restart_renews_at_once() -> None:
+    simulator = simulator_in_loop()
+    async with running_engine(simulator, manner=MINIMAL) as engine:
+        key = engine.open()
+        await asyncio.sleep(100)
+        await engine.keeper.part()
+    await asyncio.sleep(20)
+    async with running_engine(simulator, manner=MINIMAL) as engine:
+        engine.hold(key)
+        await asyncio.sleep(120)
+        assert engine.attempts(key) == [0.0, 100.0, 120.0, 225.0]

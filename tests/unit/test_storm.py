@@ -9,69 +9,22 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-from collections.abc import Iterator
-from dataclasses import dataclass
 
 import pytest
 
 from keepalived.keeper.keeper import Manner
 from keepalived.lease.model import Kind, SessionKey, State
 from keepalived.lease.session import Ask
-from keepalived.simulator.app import Simulator
-from keepalived.simulator.faults import Effect, Fail, Latency, Refuse, Reset, Skew
+from keepalived.simulator.faults import Fail, Refuse
+from keepalived.simulator.server import serve
 from tests.support.engine import NAME, Engine, running_engine, simulator_in_loop
+from tests.support.weather import weather
 
 FIRST = int(os.environ.get("STORM_FIRST_SEED", "1"))
 SEEDS = range(FIRST, FIRST + int(os.environ.get("STORM_SEEDS", "3")))
 LIFETIME = 300.0
 LONG_OUTAGE = 7200.0
 FAILING = "always-500"
-
-
-@dataclass(frozen=True)
-class Gust:
-    """One disturbance: what happens to everybody, for how long, and the calm after it."""
-
-    effect: Effect | None
-    seconds: float
-    calm: float
-
-
-def gusts(seed: int) -> Iterator[Gust]:
-    """Disturbances without end. Each of them alone leaves every session savable."""
-    draw = random.Random(seed)
-    while True:
-        calm = draw.uniform(200, 1200)
-        kind = draw.randrange(7)
-        if kind == 0:
-            yield Gust(Refuse(), draw.uniform(5, 120), calm)
-        elif kind == 1:
-            busy = Fail(503, retry_after=draw.choice([None, 5.0, 30.0]))
-            yield Gust(busy, draw.uniform(5, 120), calm)
-        elif kind == 2:
-            yield Gust(Latency(draw.uniform(0.5, 8.0)), draw.uniform(30, 300), calm)
-        elif kind == 3:
-            yield Gust(Reset(act_first=draw.random() < 0.5), draw.uniform(1, 60), calm)
-        elif kind == 4:
-            yield Gust(Skew(draw.uniform(-3600, 3600)), draw.uniform(60, 600), calm)
-        elif kind == 5:
-            yield Gust(Fail(draw.choice([429, 502, 504])), draw.uniform(5, 90), calm)
-        else:
-            yield Gust(None, 0.0, calm)
-
-
-async def weather(simulator: Simulator, seed: int, hours: float) -> None:
-    """Let gusts pass over the simulator; a gust without effect makes it lose all tokens."""
-    now = asyncio.get_running_loop().time
-    end = now() + hours * 3600
-    for gust in gusts(seed):
-        if now() >= end:
-            return
-        if gust.effect is None:
-            simulator.restart(lose_tokens=True, down_seconds=1.0)
-        else:
-            simulator.faults.add(gust.effect, seconds=gust.seconds)
-        await asyncio.sleep(gust.seconds + gust.calm)
 
 
 def ordinary_requests(sessions: int, hours: float, looks: int) -> float:
@@ -138,3 +91,24 @@ async def test_five_hundred_sessions_outlive_two_hours_of_storm(seed: int) -> No
         assert_all_alive(engine)
         assert simulator.ledger.most_concurrent() == 1
         assert simulator.ledger.total < 2 * ordinary_requests(500, 2.0, looks=2)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+@pytest.mark.looptime(end=2 * 3600)
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_fifty_sessions_outlive_an_hour_of_storm_over_http(seed: int) -> None:
+    simulator = simulator_in_loop()
+    draw = random.Random(seed).random
+    async with (
+        serve(simulator) as url,
+        running_engine(simulator, draw=draw, url=url) as engine,
+    ):
+        for _ in range(49):
+            engine.open()
+        open_failing_session(engine)
+        await asyncio.sleep(1)
+        await weather(simulator, seed, 1.0)
+        assert_all_alive(engine)
+        assert simulator.ledger.most_concurrent() == 1
+        assert simulator.ledger.total < 2 * ordinary_requests(50, 1.0, looks=2)

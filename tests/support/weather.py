@@ -1,0 +1,57 @@
+"""Storms of faults, each told by its seed."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from keepalived.simulator.app import Simulator
+from keepalived.simulator.faults import Effect, Fail, Latency, Refuse, Reset, Skew
+
+
+@dataclass(frozen=True)
+class Gust:
+    """One disturbance: what happens to everybody, for how long, and the calm after it."""
+
+    effect: Effect | None
+    seconds: float
+    calm: float
+
+
+def gusts(seed: int) -> Iterator[Gust]:
+    """Disturbances without end. Each of them alone leaves every session savable."""
+    draw = random.Random(seed)
+    while True:
+        calm = draw.uniform(200, 1200)
+        kind = draw.randrange(7)
+        if kind == 0:
+            yield Gust(Refuse(), draw.uniform(5, 120), calm)
+        elif kind == 1:
+            busy = Fail(503, retry_after=draw.choice([None, 5.0, 30.0]))
+            yield Gust(busy, draw.uniform(5, 120), calm)
+        elif kind == 2:
+            yield Gust(Latency(draw.uniform(0.5, 8.0)), draw.uniform(30, 300), calm)
+        elif kind == 3:
+            yield Gust(Reset(act_first=draw.random() < 0.5), draw.uniform(1, 60), calm)
+        elif kind == 4:
+            yield Gust(Skew(draw.uniform(-3600, 3600)), draw.uniform(60, 600), calm)
+        elif kind == 5:
+            yield Gust(Fail(draw.choice([429, 502, 504])), draw.uniform(5, 90), calm)
+        else:
+            yield Gust(None, 0.0, calm)
+
+
+async def weather(simulator: Simulator, seed: int, hours: float) -> None:
+    """Let gusts pass over the simulator; a gust without effect makes it lose all tokens."""
+    now = asyncio.get_running_loop().time
+    end = now() + hours * 3600
+    for gust in gusts(seed):
+        if now() >= end:
+            return
+        if gust.effect is None:
+            simulator.restart(lose_tokens=True, down_seconds=1.0)
+        else:
+            simulator.faults.add(gust.effect, seconds=gust.seconds)
+        await asyncio.sleep(gust.seconds + gust.calm)
