@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -25,8 +24,8 @@ Remark = tuple[Place, str]
 def unusable(settings: Settings, environ: Mapping[str, str]) -> Iterator[Remark]:
     """Say which files and variables that the settings name are not there, or cannot be read."""
     for name, vcenter in settings.vcenters.items():
-        for key, path in _files(vcenter):
-            trouble = _why_unusable(path)
+        for key, path, mark in _files(vcenter):
+            trouble = _why_unusable(path, mark)
             if trouble:
                 yield ("vcenters", name, key), f"{path}: {trouble}"
         variable = vcenter.password_env
@@ -73,21 +72,25 @@ def _risks(vcenter: VCenterSettings, environ: Mapping[str, str]) -> Iterator[tup
             )
 
 
-def _files(vcenter: VCenterSettings) -> Iterator[tuple[str, Path]]:
+def _files(vcenter: VCenterSettings) -> Iterator[tuple[str, Path, bytes]]:
+    """Return the files that are named: key, path, and what must occur in them."""
     if vcenter.password_file is not None:
-        yield "password_file", vcenter.password_file
+        yield "password_file", vcenter.password_file, b""
     for path in vcenter.ca_files:
-        yield "ca_file", path
+        yield "ca_file", path, b"-----BEGIN "
 
 
-def _why_unusable(path: Path) -> str:
+def _why_unusable(path: Path, mark: bytes = b"") -> str:
     try:
-        with open(path, "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                return ""  # A pipe or a device: reading it may wait, or use it up.
-            return "" if file.read(1) else "the file is empty"
+        # A pipe or a device is not read here: that may wait for ever, or use it up.
+        if not path.is_file() and path.exists() and not path.is_dir():
+            return ""
+        content = path.read_bytes()
     except OSError as error:
         return why_unreadable(error)
+    if not content.strip():
+        return "the file is empty"
+    return "" if mark in content else "there is no certificate in PEM form in it"
 
 
 def _is_open_to_all(path: Path) -> bool:

@@ -52,6 +52,8 @@ log: {{format: json, level: debug}}
 retention: {{ended: 1m, failed: 1d}}
 """.format(fingerprint=("AB:" * 32)[:-1])
 
+PEM = "-----BEGIN CERTIFICATE-----\n"
+
 
 def write(folder: Path, text: str) -> Path:
     path = folder / "config.yaml"
@@ -105,7 +107,7 @@ def test_relative_paths_count_from_the_folder_of_the_configuration(
     monkeypatch.chdir(tmp_path)
     Path("etc").mkdir()
     for name in ("ca.pem", "password"):
-        Path("etc", name).write_text("x")
+        Path("etc", name).write_text(PEM)
     lines = "url: 'https://x', username: u, password_file: password, ca_file: ca.pem"
     path = write(Path("etc"), f"vcenters: {{lab: {{{lines}}}}}\nsession_files: s/*.yaml")
     settings = load_settings(path, {}).settings
@@ -182,6 +184,14 @@ def test_the_garbage_collector_works_again_after_reading(tmp_path: Path) -> None
         gc.enable()
 
 
+@pytest.mark.timeout(2)
+def test_a_password_in_a_pipe_is_not_used_up_by_looking(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "password", mode=0o600)
+    lines = "url: 'https://x', username: u, password_file: password"
+    loaded = load_settings(write(tmp_path, f"vcenters: {{lab: {{{lines}}}}}"), {})
+    assert loaded.warnings == ()
+
+
 # -- govc's environment
 
 
@@ -242,7 +252,7 @@ def test_govc_insecure(value: str, insecure: bool) -> None:
 def test_govc_ca_certs_are_a_list_of_files(tmp_path: Path) -> None:
     first, second = tmp_path / "a.pem", tmp_path / "b.pem"
     for path in (first, second):
-        path.write_text("x")
+        path.write_text(PEM)
     _, vcenter = govc(
         GOVC_URL="https://x",
         GOVC_TLS_CA_CERTS=f"{first}:{second}",

@@ -1,0 +1,87 @@
+"""Looking at the certificate that a server shows, with the standard library alone."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import ssl
+from dataclasses import dataclass
+from typing import Any
+
+_SECONDS = 10.0
+
+# OpenSSL's X509_V_FLAG_NO_CHECK_TIME, for which the ssl module has no name: an expired
+# certificate is looked at as well.
+_NO_CHECK_TIME = 0x200000
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """What a certificate says. All but the fingerprint is empty where it cannot be read."""
+
+    sha256: str
+    subject: str = ""
+    issuer: str = ""
+    not_before: str = ""
+    not_after: str = ""
+
+
+async def shown_by(host: str, port: int) -> Certificate:
+    """Return the certificate that a server shows. Raises OSError, of which ssl.SSLError is one."""
+    der, _ = await _shake_hands(host, port, _trusting_anybody())
+    sha256 = hashlib.sha256(der).hexdigest()
+    # The ssl module takes apart those certificates alone that it has verified. So it is told to
+    # trust this very one, and shown it once more.
+    try:
+        _, fields = await _shake_hands(host, port, _trusting_only(der))
+    except OSError:
+        return Certificate(sha256)
+    return Certificate(
+        sha256,
+        _name(fields.get("subject", ())),
+        _name(fields.get("issuer", ())),
+        str(fields.get("notBefore", "")),
+        str(fields.get("notAfter", "")),
+    )
+
+
+async def why_untrusted(host: str, port: int, context: ssl.SSLContext) -> str | None:
+    """Return why `context` does not trust a server, None if it does. Raises OSError."""
+    try:
+        await _shake_hands(host, port, context)
+    except ssl.SSLCertVerificationError as error:
+        return error.verify_message
+    return None
+
+
+async def _shake_hands(
+    host: str, port: int, context: ssl.SSLContext
+) -> tuple[bytes, dict[str, Any]]:
+    """Connect, and return the server's certificate as it is and, if it was verified, in parts."""
+    async with asyncio.timeout(_SECONDS):
+        _, writer = await asyncio.open_connection(host, port, ssl=context, server_hostname=host)
+    tls: ssl.SSLObject = writer.get_extra_info("ssl_object")
+    der = tls.getpeercert(binary_form=True) or b""
+    fields = tls.getpeercert() or {}
+    writer.transport.abort()
+    return der, fields
+
+
+def _trusting_anybody() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _trusting_only(der: bytes) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.load_verify_locations(cadata=der)
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | _NO_CHECK_TIME
+    return context
+
+
+def _name(parts: tuple[tuple[tuple[str, str], ...], ...]) -> str:
+    """Return a distinguished name on one line."""
+    return ", ".join(f"{key}={value}" for group in parts for key, value in group)

@@ -1,0 +1,100 @@
+"""Trying a vCenter as the daemon will use it, and saying in a person's words what is in the way."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from keepalived.cli.certificates import Certificate, shown_by, why_untrusted
+from keepalived.host.clock import SystemClock
+from keepalived.lease.answers import Answer, Outcome
+from keepalived.settings import Dialect, VCenterSettings
+from keepalived.settings.values import colons, split_vcenter_url
+from keepalived.vcenter.client import Client
+from keepalived.vcenter.http import build_transport
+from keepalived.vcenter.proxies import proxy_for
+from keepalived.vcenter.tls import trust
+
+_SECONDS = 10.0
+_HTTPS = 443
+
+_ADVICE = {
+    Outcome.TIMED_OUT: "a firewall that drops what it does not let through looks like this",
+    Outcome.LOGIN_REFUSED: "check `username` and the password; nothing was tried a second time, "
+    "since some failed logins lock the account",
+    Outcome.UNAVAILABLE: "vCenter is there, and not ready: it may be starting, or have too many "
+    "API sessions open",
+    Outcome.FORBIDDEN: "the credentials are good, and the user has no rights there",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """How it went with one vCenter, in words."""
+
+    good: bool
+    lines: tuple[str, ...]
+
+
+async def check(name: str, settings: VCenterSettings) -> Finding:
+    """Resolve, connect to and log in to a vCenter, and log out again."""
+    client = Client(name, settings, build_transport(settings), SystemClock())
+    try:
+        answer = await client.who_am_i(timeout=_SECONDS)
+    finally:
+        await client.close(timeout=_SECONDS)
+    if answer.outcome is Outcome.OK:
+        user = f" as {settings.username}" if settings.username else ""
+        return Finding(True, (f"{name}: reached {settings.url}, and logged in{user}",))
+    untrusted = await _untrusted(settings) if answer.outcome is Outcome.UNREACHABLE else None
+    lines = untrusted or tuple(_words(settings, answer))
+    return Finding(False, (f"{name}: {lines[0]}", *lines[1:]))
+
+
+def _words(settings: VCenterSettings, answer: Answer[None]) -> Iterator[str]:
+    yield answer.detail
+    if answer.outcome is Outcome.UNREACHABLE and proxy_for(settings) is not None:
+        yield "  a proxy is in between: see `proxy`, HTTPS_PROXY and NO_PROXY"
+    elif answer.outcome is Outcome.FAILED and settings.dialect is not Dialect.AUTO:
+        yield f"  `dialect: {settings.dialect}` may be the wrong one; `auto` finds out by itself"
+    elif answer.outcome in _ADVICE:
+        yield f"  {_ADVICE[answer.outcome]}"
+
+
+async def _untrusted(settings: VCenterSettings) -> tuple[str, ...] | None:
+    """Say why the server's certificate is not trusted; None if that is not what is in the way."""
+    address = split_vcenter_url(settings.url)
+    if address.scheme != "https" or settings.insecure or proxy_for(settings) is not None:
+        return None
+    host, port = address.host, address.port or _HTTPS
+    try:
+        why = await _why_untrusted(settings, host, port)
+        certificate = await shown_by(host, port) if why else None
+    except OSError:
+        return None
+    if why is None or certificate is None:
+        return None
+    return (f"the certificate of {host}:{port} is not trusted: {why}", *_ways(host, certificate))
+
+
+async def _why_untrusted(settings: VCenterSettings, host: str, port: int) -> str | None:
+    if settings.fingerprints:
+        sha256 = (await shown_by(host, port)).sha256
+        return None if sha256 in settings.fingerprints else "it is not one of `fingerprints`"
+    trusted = trust(settings)
+    context = trusted if isinstance(trusted, ssl.SSLContext) else ssl.create_default_context()
+    return await why_untrusted(host, port, context)
+
+
+def _ways(host: str, certificate: Certificate) -> Iterator[str]:
+    """Show a certificate, and the lines that make it trusted, ready to be pasted."""
+    yield f"  SHA-256  {colons(certificate.sha256)}"
+    if certificate.subject:
+        yield f"  subject  {certificate.subject}"
+        yield f"  issuer   {certificate.issuer}"
+        yield f"  valid    {certificate.not_before} to {certificate.not_after}"
+    yield "If that is the certificate of your vCenter (compare the SHA-256), trust it alone by"
+    yield f'    fingerprints: ["{colons(certificate.sha256)}"]'
+    yield f"or trust who issued it, after https://{host}/certs/download.zip was unpacked, by"
+    yield "    ca_file: /etc/clkeepalived/vcenter-ca.pem"
