@@ -1,0 +1,29 @@
+"""Real peers for the tests of this folder, which `make system` runs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.system import vcsim_peer
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.system)
+
+
+@pytest.fixture(scope="session")
+def vcsim_binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """vcsim, compiled. Where it cannot be: a failure in CI, and a skip elsewhere."""
+    if missing := vcsim_peer.missing():
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"vcsim needs {missing}")
+        pytest.skip(f"vcsim needs {missing}")
+    binary = tmp_path_factory.mktemp("vcsim") / "vcsim"
+    vcsim_peer.build(binary)
+    return binary
