@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import socket
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,14 +13,13 @@ from keepalived.cli.certificates import Certificate, shown_by, why_untrusted
 from keepalived.host.clock import SystemClock
 from keepalived.lease.answers import Answer, Outcome
 from keepalived.settings import Dialect, VCenterSettings
-from keepalived.settings.values import colons, split_vcenter_url
+from keepalived.settings.values import PORTS, colons, split_vcenter_url
 from keepalived.vcenter.client import Client
 from keepalived.vcenter.http import build_transport
 from keepalived.vcenter.proxies import proxy_for
 from keepalived.vcenter.tls import trust
 
 _SECONDS = 10.0
-_HTTPS = 443
 
 _ADVICE = {
     Outcome.TIMED_OUT: "a firewall that drops what it does not let through looks like this",
@@ -47,14 +49,19 @@ async def check(name: str, settings: VCenterSettings) -> Finding:
     if answer.outcome is Outcome.OK:
         user = f" as {settings.username}" if settings.username else ""
         return Finding(True, (f"{name}: reached {settings.url}, and logged in{user}",))
-    untrusted = await _untrusted(settings) if answer.outcome is Outcome.UNREACHABLE else None
-    lines = untrusted or tuple(_words(settings, answer))
+    lines = (answer.detail, *_advice(settings, answer))
+    if answer.outcome is Outcome.UNREACHABLE and proxy_for(settings) is None:
+        address = split_vcenter_url(settings.url)
+        host, port = address.host, address.port or PORTS[address.scheme]
+        untrusted = None
+        if address.scheme == "https" and not settings.insecure:
+            untrusted = await _untrusted(settings, host, port)
+        lines = untrusted or (answer.detail, *await _attempts(host, port))
     return Finding(False, (f"{name}: {lines[0]}", *lines[1:]))
 
 
-def _words(settings: VCenterSettings, answer: Answer[None]) -> Iterator[str]:
-    yield answer.detail
-    if answer.outcome is Outcome.UNREACHABLE and proxy_for(settings) is not None:
+def _advice(settings: VCenterSettings, answer: Answer[None]) -> Iterator[str]:
+    if answer.outcome is Outcome.UNREACHABLE:
         yield "  a proxy is in between: see `proxy`, HTTPS_PROXY and NO_PROXY"
     elif answer.outcome is Outcome.FAILED and settings.dialect is not Dialect.AUTO:
         yield f"  `dialect: {settings.dialect}` may be the wrong one; `auto` finds out by itself"
@@ -62,12 +69,26 @@ def _words(settings: VCenterSettings, answer: Answer[None]) -> Iterator[str]:
         yield f"  {_ADVICE[answer.outcome]}"
 
 
-async def _untrusted(settings: VCenterSettings) -> tuple[str, ...] | None:
+async def _attempts(host: str, port: int) -> list[str]:
+    """Say of each of the host's addresses why there is no connection to it."""
+    said = []
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError:
+        return []
+    for address in dict.fromkeys(str(each[4][0]) for each in found):
+        try:
+            async with asyncio.timeout(_SECONDS):
+                _, writer = await asyncio.open_connection(address, port)
+            writer.transport.abort()
+        except OSError as error:
+            why = os.strerror(error.errno) if error.errno else f"no answer in {_SECONDS:g} s"
+            said.append(f"  {address}: {why}")
+    return said
+
+
+async def _untrusted(settings: VCenterSettings, host: str, port: int) -> tuple[str, ...] | None:
     """Say why the server's certificate is not trusted; None if that is not what is in the way."""
-    address = split_vcenter_url(settings.url)
-    if address.scheme != "https" or settings.insecure or proxy_for(settings) is not None:
-        return None
-    host, port = address.host, address.port or _HTTPS
     try:
         why = await _why_untrusted(settings, host, port)
         certificate = await shown_by(host, port) if why else None

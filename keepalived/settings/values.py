@@ -11,7 +11,9 @@ import re
 from typing import NamedTuple
 from urllib.parse import SplitResult, unquote, urlsplit
 
-_DEFAULT_PORTS = {"http": 80, "https": 443}
+PORTS = {"http": 80, "https": 443}
+"""The usual port of each scheme."""
+
 _HOST = re.compile(r"[\w.-]+")
 _NAME = re.compile(r"[A-Za-z0-9._:-]+")
 _HEX = re.compile(r"[0-9a-f]*")
@@ -94,7 +96,7 @@ def _split(
         raise ValueError("port 0 cannot be connected to")
     if parts.query or parts.fragment:
         raise ValueError("give the server alone, without what follows '?' or '#'")
-    if port == _DEFAULT_PORTS[parts.scheme]:
+    if port == PORTS[parts.scheme]:
         port = None
     username, password = _userinfo(parts)
     return Address(parts.scheme, parts.hostname or "", port, username, password), parts.path

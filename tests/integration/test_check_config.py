@@ -526,6 +526,37 @@ def test_xml_and_form_belong_to_rest(check: Check) -> None:
     ]
 
 
+def test_a_session_timeout_too_short_to_keep(check: Check) -> None:
+    assert errors(check(LAB + "    session_timeout: 0.5s\n    request_timeout: 0\n")) == [
+        "config.yaml:6: vcenters.lab.session_timeout: must be at least 1s",
+        "config.yaml:7: vcenters.lab.request_timeout: must be longer than nothing",
+    ]
+
+
+def test_values_of_another_kind(check: Check) -> None:
+    lines = "    proxy: true\n    username_: x\n    fingerprints: {a: b}\n    ca_file: 7\n"
+    assert errors(check(LAB + lines)) == [
+        "config.yaml:6: vcenters.lab.proxy: must be text, not true or false; put it in quotes",
+        "config.yaml:7: vcenters.lab.username_: this key is not known; did you mean 'username'?",
+        "config.yaml:8: vcenters.lab.fingerprints: must be a list, each with '- ', not a mapping",
+        "config.yaml:9: vcenters.lab.ca_file: must be the path of a file, not a number",
+    ]
+
+
+def test_certificates_of_several_files_are_a_matter_of_govc_alone(check: Check) -> None:
+    assert errors(check(LAB + "    more_ca_files: [a.pem]\n")) == [
+        "config.yaml:6: vcenters.lab.more_ca_files: give one file, with all the certificates, "
+        "as `ca_file`"
+    ]
+
+
+def test_an_empty_session(check: Check) -> None:
+    assert errors(check(LAB + "sessions:\n  -\n  - !!binary aGk=\n")) == [
+        "config.yaml:7: sessions[0]: must be a mapping, `key: value`, not nothing",
+        "config.yaml:8: sessions[1]: must be a mapping, `key: value`, not something else",
+    ]
+
+
 # -- sessions
 
 
@@ -657,6 +688,7 @@ def test_bad_lines_in_session_files_are_warned_of_and_stop_nobody(
     assert "  2 sessions in 7 session files" in result.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60)
 def test_a_hundred_thousand_sessions(check: Check) -> None:
     entries = "".join(f"  - {{id: 'session-{number}', progress: 7}}\n" for number in range(100_000))

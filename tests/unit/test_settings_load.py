@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import gc
+import importlib.util
 import logging
 import os
+import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from pydantic import ValidationError
 
 from keepalived.lease.model import Kind, SessionKey
@@ -22,10 +25,12 @@ from keepalived.settings import (
     SessionEntry,
     Settings,
     VCenterSettings,
+    document,
     load_settings,
     loader,
     read_sessions,
 )
+from keepalived.settings.advice import risky
 
 EVERYTHING = """\
 vcenters:
@@ -190,6 +195,30 @@ def test_a_password_in_a_pipe_is_not_used_up_by_looking(tmp_path: Path) -> None:
     lines = "url: 'https://x', username: u, password_file: password"
     loaded = load_settings(write(tmp_path, f"vcenters: {{lab: {{{lines}}}}}"), {})
     assert loaded.warnings == ()
+
+
+def test_a_password_file_that_vanishes_while_it_is_looked_at_is_not_warned_of() -> None:
+    vcenter = VCenterSettings(url="https://x", username="u", password_file=Path("/nowhere"))
+    assert list(risky(Settings(vcenters={"lab": vcenter}), {})) == []
+
+
+def test_without_libyaml_the_same_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(yaml, "CSafeLoader")
+    spec = importlib.util.spec_from_file_location("slow_document", document.__file__)
+    assert spec is not None
+    assert spec.loader is not None
+    slow = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "slow_document", slow)
+    spec.loader.exec_module(slow)
+    assert (
+        slow.parse("x", EVERYTHING.encode()).data == document.parse("x", EVERYTHING.encode()).data
+    )
+    for broken in ("a:\n\tb: c", "a: @b", "a: b: c", "a: *b", "a: {b", "a:\n  b: c\n d: e"):
+        with pytest.raises(ConfigError, match="not valid YAML: ") as said:
+            document.parse("x", broken.encode())
+        with pytest.raises(ConfigError, match="not valid YAML: ") as slowly:
+            slow.parse("x", broken.encode())
+        assert str(slowly.value) == str(said.value)
 
 
 # -- govc's environment

@@ -36,6 +36,7 @@ def test_the_forms_that_govc_takes_come_out_as_one(written: str, normal: str) ->
         ("https://", "names no host"),
         ("https://a b", "names no host"),
         ("https://[fd00::zz]", "is not a URL"),
+        ("https://[v7.x:y]", "names no host"),
         ("https://host:99999", "is not a URL"),
         ("https://host:0", "port 0"),
         ("ftp://host", "begins with ftp://; write https://HOST"),

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +72,6 @@ class House:
     registry: Registry
     ear: Ear
     source: YamlFiles
-    started: float = field(default=0.0)
 
     def holds(self) -> dict[str, int | None]:
         """The ids that are held, and the progress that each hold says."""
@@ -366,6 +365,23 @@ async def test_a_file_system_that_errs_lets_nothing_go(tmp_path: Path) -> None:
         assert it.ear.heard[1:] == [("recovered", "a.yaml")]
 
 
+async def test_a_file_that_grows_beyond_reason_keeps_its_last_good_content(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "a.yaml").write_text(sessions(a=None))
+    async with house(tmp_path) as it:
+        os.truncate(tmp_path / "a.yaml", 300 << 20)
+        await asyncio.sleep(3 * LOOK)
+        assert it.holds() == {"a": None}
+        assert it.ear.heard == [
+            (
+                "failed",
+                "a.yaml",
+                "the file has 300 MiB; no file of settings is that large",
+            )
+        ]
+
+
 # -- what is wrong with files
 
 
@@ -530,6 +546,7 @@ async def test_sessions_of_a_vcenter_that_is_gone_are_let_go_even_from_a_broken_
 # -- size
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60)
 @pytest.mark.looptime(False)
 async def test_a_hundred_thousand_sessions_never_hold_up_the_loop(tmp_path: Path) -> None:
