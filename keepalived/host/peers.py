@@ -1,0 +1,75 @@
+"""Who is at the other end of a Unix socket, as the kernel tells it."""
+
+from __future__ import annotations
+
+import grp
+import socket
+import struct
+from dataclasses import dataclass
+from typing import Protocol
+
+_SO_PEERGROUPS = 59  # asm-generic/socket.h; Python has no name for it
+_UCRED = struct.Struct("iII")  # struct ucred of unix(7): pid, uid, gid
+_GROUPS_BYTES = 1024  # the most that Python reads of a socket option: 256 groups
+_LARGEST_ID = 0xFFFFFFFF
+
+
+class UnknownGroupError(LookupError):
+    """A group that the configuration names does not exist on this host."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerCredentials:
+    """The process that connected, as it was at that moment.
+
+    `pid` is 0 for a process that this PID namespace does not show. `groups` are the supplementary
+    groups; `gid` is the primary one.
+    """
+
+    pid: int
+    uid: int
+    gid: int
+    groups: frozenset[int] = frozenset()
+
+    def is_member(self, gid: int) -> bool:
+        """Whether the peer belongs to a group, as its primary or as a supplementary one."""
+        return gid == self.gid or gid in self.groups
+
+
+class _Options(Protocol):
+    """The part of a socket that event loops hand out as well."""
+
+    def getsockopt(self, level: int, optname: int, buflen: int, /) -> bytes: ...
+
+
+def peer_credentials(connection: _Options) -> PeerCredentials:
+    """Return who is at the other end of a connected Unix stream socket.
+
+    The supplementary groups of somebody with more than 256 of them count as none: they decide who
+    may do more than others, so that not knowing has to mean no. Raises OSError where the kernel
+    does not tell who the peer is.
+    """
+    raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+    pid, uid, gid = _UCRED.unpack(raw)
+    try:
+        listed = connection.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _GROUPS_BYTES)
+    except OSError:
+        return PeerCredentials(pid, uid, gid)
+    groups = memoryview(listed).cast("I")
+    return PeerCredentials(pid, uid, gid, frozenset(groups))
+
+
+def group_id(group: str) -> int:
+    """Return the number of a group given by its name, or by its number.
+
+    Raises UnknownGroupError, with words for whoever configured it.
+    """
+    try:
+        return grp.getgrnam(group).gr_gid
+    except KeyError:
+        if group.isdecimal() and int(group) < _LARGEST_ID:
+            return int(group)
+    raise UnknownGroupError(
+        f"there is no group {group!r} on this host; create it (`groupadd --system {group}`), or "
+        "name another one"
+    )

@@ -1,0 +1,168 @@
+"""Processes: which one is meant, whose it is, and when it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from keepalived.host.clock import boot_id
+
+_START_FIELD = 22 - 3  # proc_pid_stat(5) counts from 1, and the name (2) was split off
+
+
+class NoSuchProcessError(LookupError):
+    """There is no such process, or this process may not see it."""
+
+
+class CannotWatchError(Exception):
+    """A process lives, but cannot be watched; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One process, told from others that had or will have its number.
+
+    `start` is in clock ticks since boot, which is why the boot belongs to it.
+    """
+
+    pid: int
+    start: int
+    boot_id: str
+
+    def __str__(self) -> str:
+        return f"{self.pid}:{self.start}:{self.boot_id}"
+
+    @classmethod
+    def parse(cls, text: str) -> Process:
+        """Read what `str` wrote. Raises ValueError for anything else."""
+        pid, start, boot = text.split(":")
+        return cls(int(pid), int(start), boot)
+
+
+def process(pid: int) -> Process:
+    """Return the process that has this number now. Raises NoSuchProcessError."""
+    return Process(pid, _start(pid), boot_id())
+
+
+def owner_uid(pid: int) -> int:
+    """Return the real user of a process: whose it is, whatever it may do (setuid programs).
+
+    Raises NoSuchProcessError.
+    """
+    return int(_status(pid, "Uid")[0])
+
+
+def is_in_inner_namespace(pid: int) -> bool:
+    """Whether a process lives in a PID namespace below ours, where numbers mean something else.
+
+    Raises NoSuchProcessError.
+    """
+    return len(_status(pid, "NSpid")) > 1
+
+
+def _start(pid: int) -> int:
+    # The name may hold anything, spaces and parentheses included; nothing after it does.
+    _, _, rest = _read(pid, "stat").rpartition(b")")
+    return int(rest.split()[_START_FIELD])
+
+
+def _status(pid: int, name: str) -> list[bytes]:
+    label = f"{name}:".encode()
+    for line in _read(pid, "status").splitlines():
+        if line.startswith(label):
+            return line[len(label) :].split()
+    return []  # a kernel without that feature
+
+
+def _read(pid: int, name: str) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/{name}").read_bytes()
+    except OSError as error:
+        # Gone between two looks, gone in mid-read, or hidden (hidepid, ProtectProc).
+        if error.errno in (errno.ENOENT, errno.ESRCH, errno.EACCES, errno.EPERM):
+            raise NoSuchProcessError(pid) from error
+        raise
+
+
+@dataclass(slots=True)
+class _Watch:
+    descriptor: int
+    callbacks: list[Callable[[Process], None]] = field(default_factory=list)
+
+
+class ProcessWatcher:
+    """Tells when processes end, with one pidfd for each however many ask about it.
+
+    A process that replaces its program by `exec` has not ended. `limit` is the most pidfds.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._watches: dict[Process, _Watch] = {}
+
+    def __len__(self) -> int:
+        return len(self._watches)
+
+    def __contains__(self, watched: object) -> bool:
+        return watched in self._watches
+
+    def watch(self, watched: Process, on_exit: Callable[[Process], None]) -> None:
+        """Call `on_exit` once, from the event loop, when the process has ended.
+
+        Asking again with the same callback changes nothing. Raises NoSuchProcessError if it has
+        ended already, its number having gone to another process included, and CannotWatchError.
+        """
+        watch = self._watches.get(watched)
+        if watch is None:
+            watch = self._open(watched)
+        if on_exit not in watch.callbacks:
+            watch.callbacks.append(on_exit)
+
+    def forget(self, watched: Process, on_exit: Callable[[Process], None]) -> None:
+        """Take the callback back; unknown ones are none of our business."""
+        watch = self._watches.get(watched)
+        if watch is None or on_exit not in watch.callbacks:
+            return
+        watch.callbacks.remove(on_exit)
+        if not watch.callbacks:
+            self._close(watched)
+
+    def close(self) -> None:
+        """Forget everything."""
+        for watched in tuple(self._watches):
+            self._close(watched)
+
+    def _open(self, watched: Process) -> _Watch:
+        if len(self._watches) >= self._limit:
+            raise CannotWatchError(f"{self._limit} processes are being watched, which is the limit")
+        try:
+            descriptor = os.pidfd_open(watched.pid)
+        except OSError as error:
+            # ENOENT and EINVAL: the number is a thread's, not a process's.
+            if error.errno in (errno.ESRCH, errno.ENOENT, errno.EINVAL):
+                raise NoSuchProcessError(watched.pid) from error
+            raise CannotWatchError(f"pidfd_open: {error.strerror}") from error
+        try:
+            # Looked at after the pidfd was opened: from here on the number cannot change hands.
+            if process(watched.pid) != watched:
+                raise NoSuchProcessError(watched.pid)
+            asyncio.get_running_loop().add_reader(descriptor, self._ended, watched)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        watch = self._watches[watched] = _Watch(descriptor)
+        return watch
+
+    def _ended(self, watched: Process) -> None:
+        for callback in self._close(watched).callbacks:
+            callback(watched)
+
+    def _close(self, watched: Process) -> _Watch:
+        watch = self._watches.pop(watched)
+        asyncio.get_running_loop().remove_reader(watch.descriptor)
+        os.close(watch.descriptor)
+        return watch

@@ -1,0 +1,176 @@
+"""A listening Unix socket: bound here with care, or handed over by systemd."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import socket
+import stat
+from collections.abc import MutableMapping
+from pathlib import Path
+
+MODE = 0o660
+"""The socket's owner and its group may connect, nobody else."""
+
+_BACKLOG = 128
+_FIRST_DESCRIPTOR = 3  # SD_LISTEN_FDS_START of sd_listen_fds(3)
+_ACTIVATION = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
+
+
+class SocketError(Exception):
+    """The socket cannot be had; the message names it, says why, and what to do."""
+
+
+class UnixListener:
+    """A Unix socket that listens, and the lock that makes it ours.
+
+    `close` removes the socket's file and lets the lock go. The lock's file stays: removing it
+    would let two daemons lock two files of one name.
+    """
+
+    def __init__(self, path: Path, listening: socket.socket, lock: int) -> None:
+        self.path = path
+        self.socket = listening
+        self._lock = lock
+        self._identity = _identity(path)
+
+    def close(self) -> None:
+        """Close the socket and remove its file, if it is still the one that was made. Idempotent.
+
+        Whoever connected stays connected.
+        """
+        if self._lock < 0:
+            return
+        self.socket.close()
+        if _identity(self.path) == self._identity:
+            self.path.unlink()
+        os.close(self._lock)
+        self._lock = -1
+
+
+def listen_unix(path: Path, *, gid: int | None = None) -> UnixListener:
+    """Listen on a Unix socket that its owner and the group `gid` may use, and never anybody else.
+
+    A file beside it, `path` with `.lock` added, is locked first: a socket that another daemon
+    still uses is left alone, the file of one that died is replaced. Raises SocketError.
+    """
+    lock = _lock(path)
+    try:
+        _remove_stale(path)
+        return UnixListener(path, _bind(path, gid), lock)
+    except BaseException:
+        os.close(lock)
+        raise
+
+
+def _lock(path: Path) -> int:
+    lock_path = path.with_name(path.name + ".lock")
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        lock = os.open(lock_path, flags, 0o600)
+    except OSError as error:
+        raise SocketError(f"cannot open {lock_path}: {error.strerror}{_hint(error)}") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(lock)
+        if error.errno != errno.EWOULDBLOCK:
+            raise SocketError(f"cannot lock {lock_path}: {error.strerror}") from error
+        raise SocketError(
+            f"another daemon listens on {path}; stop it first, or give this one a socket of its own"
+        ) from error
+    return lock
+
+
+def _remove_stale(path: Path) -> None:
+    """Make room at `path`: only for what is a socket, and only if nobody answers there."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return  # nothing there; whatever else is wrong, bind will say
+    if not stat.S_ISSOCK(found.st_mode):
+        raise SocketError(f"{path} exists and is no socket; move it away, or choose another path")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink()
+            return
+        except OSError as error:
+            if error.errno != errno.EAGAIN:  # EAGAIN: its backlog is full, so somebody lives there
+                raise SocketError(f"cannot tell who listens on {path}: {error.strerror}") from error
+    raise SocketError(
+        f"another program listens on {path}; stop it first, or give this daemon a socket of its own"
+    )
+
+
+def _bind(path: Path, gid: int | None) -> socket.socket:
+    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    exists = False
+    try:
+        # The file gets its mode as it appears, and its group before anybody can connect.
+        umask = os.umask(0o777 & ~MODE)
+        try:
+            bound.bind(str(path))
+        finally:
+            os.umask(umask)
+        exists = True
+        if gid is not None:
+            os.chown(path, -1, gid, follow_symlinks=False)
+        bound.listen(_BACKLOG)
+    except OSError as error:
+        bound.close()
+        if exists:
+            path.unlink()
+        words = error.strerror or str(error)
+        raise SocketError(f"cannot listen on {path}: {words}{_hint(error)}") from error
+    bound.setblocking(False)
+    return bound
+
+
+def _hint(error: OSError) -> str:
+    if error.errno == errno.ENOENT:
+        return "; its directory does not exist: create it"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return "; run as a user who may, or choose another path or group"
+    return ""
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def activated_socket(environ: MutableMapping[str, str]) -> socket.socket | None:
+    """Return the socket that systemd listens on for us, or None if there is none.
+
+    Removes what systemd said from `environ`, so that no child process believes it was meant.
+    Raises SocketError for anything but one Unix stream socket. See sd_listen_fds(3).
+    """
+    told = {name: environ.pop(name, "") for name in _ACTIVATION}
+    if told["LISTEN_PID"] != str(os.getpid()) or not told["LISTEN_FDS"].isdecimal():
+        return None
+    count = int(told["LISTEN_FDS"])
+    for descriptor in range(_FIRST_DESCRIPTOR, _FIRST_DESCRIPTOR + count):
+        os.set_inheritable(descriptor, False)
+    if count == 0:
+        return None
+    if count > 1:
+        raise SocketError(
+            f"systemd handed over {count} sockets; give the socket unit a single ListenStream="
+        )
+    handed = socket.socket(fileno=_FIRST_DESCRIPTOR)
+    listens = handed.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    if handed.family != socket.AF_UNIX or handed.type != socket.SOCK_STREAM or not listens:
+        handed.detach()
+        raise SocketError(
+            "what systemd handed over is not a listening Unix stream socket; "
+            "give the socket unit ListenStream= with a path"
+        )
+    handed.setblocking(False)
+    return handed

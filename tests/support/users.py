@@ -1,0 +1,27 @@
+"""Acting as other users of this machine, where a test may."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+NOBODY = 65534
+SOMEBODY = 65533
+
+needs_root = pytest.mark.skipif(
+    os.geteuid() != 0, reason="only root can act as other users; run the tests as root for this"
+)
+
+
+@contextmanager
+def open_directory() -> Iterator[Path]:
+    """A directory that every user can reach, unlike pytest's own."""
+    with tempfile.TemporaryDirectory(prefix="clk-") as name:
+        path = Path(name)
+        path.chmod(0o755)
+        yield path
