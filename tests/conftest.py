@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Iterator
 
@@ -30,6 +31,11 @@ _NAMES = {
     "FORCE_COLOR",
     "NO_COLOR",
 }
+
+
+def pytest_configure() -> None:
+    """Keep looptime from making an event loop in tests that have none, which nobody would close."""
+    asyncio.set_event_loop(None)
 
 
 @pytest.fixture(autouse=True, scope="session")
