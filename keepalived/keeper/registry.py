@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from keepalived.host.clock import Clock
+from keepalived.keeper.journal import Journal, Unrecorded
 from keepalived.keeper.keeper import Keeper
 from keepalived.keeper.observer import Observer, SessionEnd, Snapshot
 from keepalived.keeper.schedule import Schedule
 from keepalived.lease import session as core
-from keepalived.lease.holds import Hold, Owner
+from keepalived.lease.answers import Answer
+from keepalived.lease.holds import Hold, Owner, OwnerKind
 from keepalived.lease.model import SessionKey, State
 from keepalived.lease.session import (
     Effect,
@@ -42,10 +44,18 @@ class Retention:
 class Registry:
     """Knows the sessions, hands them to their vCenters' keepers, and says what becomes of them."""
 
-    def __init__(self, observer: Observer, clock: Clock, retention: Retention) -> None:
+    def __init__(
+        self,
+        observer: Observer,
+        clock: Clock,
+        retention: Retention,
+        journal: Journal | None = None,
+    ) -> None:
         self.retention = retention
         self._observer = observer
         self._clock = clock
+        self._journal = journal or Unrecorded()
+        self._already_reported: set[SessionKey] = set()
         self._keepers: dict[str, Keeper] = {}
         self._sessions: dict[SessionKey, Session] = {}
         self._expiries = Schedule()
@@ -82,7 +92,12 @@ class Registry:
         if keeper is None:
             raise UnknownVCenterError(key.vcenter)
         session = self._sessions.get(key)
+        if key in self._already_reported and hold.owner.kind is OwnerKind.FILE:
+            # The line was there before the restart, and what became of its session was said then.
+            self._already_reported.discard(key)
+            return False
         if session is None or session.state.is_final:
+            self._already_reported.discard(key)
             self._ended.remove(key)
             held = core.begin(key, keeper.manner.session_timeout, hold, self._clock.boot())
             is_new = True
@@ -94,6 +109,48 @@ class Registry:
         if is_new:
             self._observer.hold_taken(key, hold.owner.kind)
         return is_new
+
+    async def take(self, key: SessionKey, hold: Hold) -> bool:
+        """Take a hold and return once it is on disk; otherwise like `hold`.
+
+        The session is renewed at once, and let go again where the hold cannot be written. Raises
+        UnknownVCenterError, and what the store raises.
+        """
+        before = self._hold_of(key, hold.uid, hold.owner)
+        is_new = self.hold(key, hold)
+        try:
+            await self._journal.put_hold(key, hold)
+        except Exception:
+            if before is None:
+                self.release(key, hold.uid, hold.owner)
+            else:
+                self.hold(key, before)
+            raise
+        return is_new
+
+    async def let_go(self, key: SessionKey, uid: int, owner: Owner) -> bool | None:
+        """Let a party's hold go, and write that down.
+
+        Returns None if there was none, True once its end is on disk, and False if the session is
+        released all the same but that could not be written.
+        """
+        if not self.release(key, uid, owner):
+            return None
+        try:
+            await self._journal.delete_hold(key, uid, owner)
+        except OSError:
+            return False
+        return True
+
+    async def renew_now(self, key: SessionKey) -> Answer[object] | None:
+        """Send a keep-alive at once and return its answer; None for what is not held."""
+        keeper = self._keepers.get(key.vcenter)
+        return None if keeper is None else await keeper.renew_now(key)
+
+    def _hold_of(self, key: SessionKey, uid: int, owner: Owner) -> Hold | None:
+        session = self._sessions.get(key)
+        holds = () if session is None or session.state.is_final else session.holds
+        return next((hold for hold in holds if hold.is_by(uid, owner)), None)
 
     def release(self, key: SessionKey, uid: int, owner: Owner) -> bool:
         """Let a party's hold go; return whether there was one."""
@@ -119,6 +176,7 @@ class Registry:
         self._ended.advance(now)
         while (forgotten := self._ended.pop()) is not None:
             self._expiries.remove(forgotten[0])
+            self._journal.forget(forgotten[0])
             del self._sessions[forgotten[0]]
 
     def _watch_expiry(self, session: Session) -> None:
@@ -145,6 +203,7 @@ class Registry:
         key, observer = session.key, self._observer
         match effect:
             case Renewed(first, slack, progress):
+                self._journal.note_session(session)
                 observer.renewed(key, first=first, slack=slack, progress=progress)
             case Failed(outcome, detail, retry_in, slack):
                 observer.renewal_failed(key, outcome, detail, retry_in=retry_in, slack=slack)
@@ -153,9 +212,10 @@ class Registry:
             case FileFailed(file):
                 observer.file_failed(key, file)
             case Ended():
-                kept = self.retention.of(session.state)
-                self._ended.put(key, self._clock.boot() + kept, None)
-                observer.session_ended(self._end_of(session, effect))
+                now, end = self._clock.boot(), self._end_of(session, effect)
+                self._ended.put(key, now + self.retention.of(session.state), None)
+                self._journal.note_end(end, now)
+                observer.session_ended(end)
 
     def _end_of(self, session: Session, ended: Ended) -> SessionEnd:
         ending = ended.ending
