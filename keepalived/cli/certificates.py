@@ -8,6 +8,8 @@ import ssl
 from dataclasses import dataclass
 from typing import Any
 
+from keepalived.settings.problems import printable
+
 _SECONDS = 10.0
 
 # OpenSSL's X509_V_FLAG_NO_CHECK_TIME, for which the ssl module has no name: an expired
@@ -83,5 +85,5 @@ def _trusting_only(der: bytes) -> ssl.SSLContext:
 
 
 def _name(parts: tuple[tuple[tuple[str, str], ...], ...]) -> str:
-    """Return a distinguished name on one line."""
-    return ", ".join(f"{key}={value}" for group in parts for key, value in group)
+    """Return a distinguished name on one line: nobody has vouched yet for what it says."""
+    return printable(", ".join(f"{key}={value}" for group in parts for key, value in group))

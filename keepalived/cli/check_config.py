@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 EXIT_BAD_CONFIGURATION = 78
 
+SessionFiles = dict[str, tuple[int, tuple[str, ...]]]
+"""By path: the number of good sessions, and what is wrong with the others."""
+
 
 @click.command("check-config")
 @click.argument(
@@ -42,15 +45,16 @@ def check_config(path: Path | None, *, connect: bool) -> None:
             click.echo(str(problem), err=True)
         click.echo(_count(len(error.problems), "problem"), err=True)
         sys.exit(EXIT_BAD_CONFIGURATION)
-    for warning in (*loaded.warnings, *_session_file_warnings(loaded.settings)):
+    found = _session_files(loaded.settings)
+    for warning in (*loaded.warnings, *_session_file_warnings(loaded.settings, found)):
         click.echo(f"warning: {warning}", err=True)
-    for line in _summary(loaded):
+    for line in _summary(loaded, found):
         click.echo(line)
     if connect and not _connect(loaded.settings):
         sys.exit(EXIT_BAD_CONFIGURATION)
 
 
-def _summary(loaded: Loaded) -> Iterator[str]:
+def _summary(loaded: Loaded, found: SessionFiles) -> Iterator[str]:
     settings = loaded.settings
     yield f"{loaded.path or 'The environment'}: good"
     yield f"  {_count(len(settings.vcenters), 'vCenter')}"
@@ -58,7 +62,6 @@ def _summary(loaded: Loaded) -> Iterator[str]:
         yield f"    {name}: {_words(vcenter)}"
     yield f"  {_count(len(settings.sessions), 'session')} in the configuration"
     if settings.session_files:
-        found = _session_files(settings)
         count = sum(sessions for sessions, _ in found.values())
         yield f"  {_count(count, 'session')} in {_count(len(found), 'session file')}"
     yield f"  metrics and health on {settings.http.listen}"
@@ -72,7 +75,7 @@ def _words(vcenter: VCenterSettings) -> str:
     return f"{vcenter.url} {user}, sessions live {timeout}"
 
 
-def _session_files(settings: Settings) -> dict[str, tuple[int, tuple[str, ...]]]:
+def _session_files(settings: Settings) -> SessionFiles:
     """Return the number of good sessions in each session file, and what is wrong with it."""
     from keepalived.settings import ConfigError, read_sessions
 
@@ -88,11 +91,11 @@ def _session_files(settings: Settings) -> dict[str, tuple[int, tuple[str, ...]]]
     return found
 
 
-def _session_file_warnings(settings: Settings) -> Iterator[str]:
+def _session_file_warnings(settings: Settings, found: SessionFiles) -> Iterator[str]:
     for pattern in settings.session_files:
         if not glob.glob(pattern, recursive=True):
             yield f"session_files: {pattern} matches no file at present"
-    for _, problems in _session_files(settings).values():
+    for _, problems in found.values():
         yield from problems
 
 

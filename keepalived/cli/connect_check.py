@@ -96,7 +96,8 @@ async def _untrusted(settings: VCenterSettings, host: str, port: int) -> tuple[s
         return None
     if why is None or certificate is None:
         return None
-    return (f"the certificate of {host}:{port} is not trusted: {why}", *_ways(host, certificate))
+    told = f"the certificate of {host}:{port} is not trusted: {why}"
+    return (told, *_ways(settings.url, certificate))
 
 
 async def _why_untrusted(settings: VCenterSettings, host: str, port: int) -> str | None:
@@ -108,7 +109,7 @@ async def _why_untrusted(settings: VCenterSettings, host: str, port: int) -> str
     return await why_untrusted(host, port, context)
 
 
-def _ways(host: str, certificate: Certificate) -> Iterator[str]:
+def _ways(url: str, certificate: Certificate) -> Iterator[str]:
     """Show a certificate, and the lines that make it trusted, ready to be pasted."""
     yield f"  SHA-256  {colons(certificate.sha256)}"
     if certificate.subject:
@@ -117,5 +118,5 @@ def _ways(host: str, certificate: Certificate) -> Iterator[str]:
         yield f"  valid    {certificate.not_before} to {certificate.not_after}"
     yield "If that is the certificate of your vCenter (compare the SHA-256), trust it alone by"
     yield f'    fingerprints: ["{colons(certificate.sha256)}"]'
-    yield f"or trust who issued it, after https://{host}/certs/download.zip was unpacked, by"
+    yield f"or trust who issued it, after {url}/certs/download.zip was unpacked, by"
     yield "    ca_file: /etc/clkeepalived/vcenter-ca.pem"

@@ -639,6 +639,11 @@ def test_ids_with_control_characters_are_shown_without_their_effect(check: Check
     ]
 
 
+def test_keys_with_control_characters_are_shown_without_their_effect(check: Check) -> None:
+    (problem,) = errors(check(LAB + '"a\\e[2J\\nb": 1\n'))
+    assert problem.startswith(r"config.yaml:6: a\x1b[2J\nb: this key is not known")
+
+
 def test_the_same_session_twice(check: Check) -> None:
     sessions = """\
 sessions:
