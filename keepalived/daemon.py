@@ -85,7 +85,9 @@ class Daemon:
             snapshot=self.registry.snapshot,
             health=self._health,
         )
-        self._sources = YamlFiles(self.settings, self.registry, self._reporter, self._clock)
+        self._sources = YamlFiles(
+            self.settings, self.registry, self._reporter, self._clock, config=loaded.path
+        )
         self._keeping: dict[str, asyncio.Task[None]] = {}
         self._stop = asyncio.Event()
         self._abort = asyncio.Event()
