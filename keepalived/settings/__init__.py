@@ -2,6 +2,7 @@
 
 from keepalived.settings.loader import DEFAULT_PATH, Loaded, load_settings
 from keepalived.settings.models import (
+    ControlSettings,
     HttpSettings,
     LogFormat,
     LogLevel,
@@ -9,6 +10,7 @@ from keepalived.settings.models import (
     MetricsSettings,
     RetentionSettings,
     Settings,
+    StateSettings,
 )
 from keepalived.settings.problems import ConfigError, Problem
 from keepalived.settings.sessions import SessionEntry, SessionFile, read_sessions, session_key
@@ -17,6 +19,7 @@ from keepalived.settings.vcenters import Dialect, Observe, Representation, VCent
 __all__ = [
     "DEFAULT_PATH",
     "ConfigError",
+    "ControlSettings",
     "Dialect",
     "HttpSettings",
     "Loaded",
@@ -31,6 +34,7 @@ __all__ = [
     "SessionEntry",
     "SessionFile",
     "Settings",
+    "StateSettings",
     "VCenterSettings",
     "load_settings",
     "read_sessions",

@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from keepalived.settings import values
-from keepalived.settings.base import Duration, Strict, in_folder, tuple_of_one
+from keepalived.settings.base import Duration, FilePath, Name, Strict, in_folder, tuple_of_one
 from keepalived.settings.sessions import SessionEntry
 from keepalived.settings.vcenters import VCenterSettings
 
@@ -43,6 +43,26 @@ class HttpSettings(Strict):
 
     listen: Annotated[str, AfterValidator(values.listen)] = "127.0.0.1:9878"
     """HOST:PORT; an IPv6 address stands in brackets, port 0 means any that is free."""
+
+
+class ControlSettings(Strict):
+    """Where uploaders tell of their sessions, and who may."""
+
+    socket: FilePath = Path("/run/clkeepalived/control.sock")
+    """The control socket. Left out, it is done without where its folder is not there."""
+
+    socket_group: Name = "clkeepalived"
+    """The group whose members may connect. Left out, it is done without where there is none."""
+
+    admin_group: Name | None = None
+    """The group whose members see and do all, beside root and the daemon's own user."""
+
+
+class StateSettings(Strict):
+    """Where holds and deadlines are kept, so that they outlive the process."""
+
+    path: FilePath = Path("/var/lib/clkeepalived/state.db")
+    """The state file. Left out, it is done without where its folder is not there."""
 
 
 class MetricsSettings(Strict):
@@ -86,6 +106,12 @@ class Settings(Strict):
 
     session_files: Annotated[tuple[str, ...], BeforeValidator(tuple_of_one)] = ()
     """Further files with `sessions:`; patterns with * and ** may match any number of them."""
+
+    control: ControlSettings = ControlSettings()
+    """Where uploaders tell of their sessions, and who may."""
+
+    state: StateSettings = StateSettings()
+    """Where holds and deadlines are kept, so that they outlive the process."""
 
     http: HttpSettings = HttpSettings()
     """Where metrics and health are served."""
