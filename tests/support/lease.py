@@ -1,0 +1,69 @@
+"""Short words for playing a session of the pure core by hand."""
+
+from __future__ import annotations
+
+from keepalived.lease import session as core
+from keepalived.lease.answers import Answer, Outcome, SessionInfo
+from keepalived.lease.holds import Hold, Owner, OwnerKind
+from keepalived.lease.model import Kind, SessionKey
+from keepalived.lease.progress import Progress
+from keepalived.lease.session import Ask, Session
+
+KEY = SessionKey("lab", Kind.UPDATE, "session-1")
+OWNER = Owner(OwnerKind.FILE, "sessions.yaml")
+BEGUN_AT = 1000.0
+
+
+def hold(percent: int | None = None, *, uid: int = 0, until: float | None = None) -> Hold:
+    """Return a hold of the user `uid`."""
+    return Hold(uid, OWNER, since=BEGUN_AT, until=until, progress=Progress(percent))
+
+
+def begun(lifetime: float = 300.0, percent: int | None = None) -> Session:
+    """Return a new session with one hold."""
+    return core.begin(KEY, lifetime, hold(percent), now=BEGUN_AT)
+
+
+def info(
+    state: str = "ACTIVE",
+    *,
+    left: float | None = None,
+    version: str | None = None,
+    progress: int | None = None,
+    error: str | None = None,
+) -> SessionInfo:
+    """Return what `get` says; a content version names the item as well."""
+    item_id = None if version is None else "item-1"
+    return SessionInfo(KEY.id, state, item_id, version, progress, left, error)
+
+
+def answered(
+    session: Session,
+    outcome: Outcome = Outcome.OK,
+    value: object = None,
+    *,
+    at: float | None = None,
+    took: float = 0.0,
+    u: float = 0.5,
+    looks: tuple[Ask, ...] = (),
+    retry_after: float | None = None,
+) -> core.Step:
+    """Send what the session asks at the time `at` (when it is due), and let it be answered."""
+    sent = session.due if at is None else at
+    request = core.next_request(session, sent)
+    answer = Answer(outcome, sent, sent + took, value, "words", retry_after=retry_after)
+    return core.step(session, request, answer, sent + took, u, looks)
+
+
+def renewed(session: Session, times: int = 1) -> Session:
+    """Renew a session some times, without learning anything from the looks in between."""
+    for _ in range(times):
+        session, _ = answered(session)
+        while session.ask is not Ask.KEEP_ALIVE:
+            session, _ = answered(session, Outcome.FAILED)
+    return session
+
+
+def settled_in(lifetime: float = 300.0) -> Session:
+    """Return a session that was renewed until the first looks were over."""
+    return renewed(begun(lifetime), times=4)

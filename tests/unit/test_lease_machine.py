@@ -1,0 +1,384 @@
+"""Every way a session can go: random answers, holds that come and go, clocks that jump.
+
+The machine plays the keeper (one request at a time, holds changing while it is on its way, a key
+that is held anew after its session ended) against a server that says anything at all, and keeps a
+record of its own to judge the core by.
+"""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
+
+from keepalived.lease import session as core
+from keepalived.lease import timing
+from keepalived.lease.answers import Answer, FileInfo, ItemInfo, Outcome, SessionInfo
+from keepalived.lease.effects import Effect, Ended, Failed, Renewed
+from keepalived.lease.holds import Hold, Owner, OwnerKind
+from keepalived.lease.model import Kind, SessionKey, State
+from keepalived.lease.progress import Progress, highest
+from keepalived.lease.session import Ask, Request, Session
+
+MOST_IMMEDIATE_REQUESTS = 5
+"""A renewal whose progress is refused, the same without, the session, its files, its item."""
+ROUNDING = 1e-6
+
+
+def mostly(plausible: st.SearchStrategy[object]) -> st.SearchStrategy[object]:
+    """Draw what is plausible, and now and then nothing."""
+    return st.sampled_from([plausible] * 7 + [st.none()]).flatmap(lambda drawn: drawn)
+
+
+owners = st.sampled_from(
+    [Owner(OwnerKind.FILE, "a.yaml"), Owner(OwnerKind.PROCESS, "1"), Owner(OwnerKind.NONE)]
+)
+percents = st.none() | st.integers(0, 100)
+shares = st.floats(0.0, 1.0, exclude_max=True)
+lifetimes = st.floats(1.0, 86400.0) | st.sampled_from([1.0, 10.0, 300.0])
+# In lifetimes: mostly nothing, sometimes past every deadline.
+whiles = st.sampled_from([0.0] * 8 + [0.01, 0.1, 0.4, 1.0, 3.0])
+WIDE = [outcome for outcome in Outcome if outcome.speaks_of_the_vcenter]
+# What the server is like for a while: without moods no session would get far enough to be lost.
+moods = st.sampled_from(
+    [
+        st.just(Outcome.OK),
+        st.just(Outcome.NOT_FOUND),
+        st.sampled_from([Outcome.NOT_ALLOWED, Outcome.OK]),
+        st.sampled_from(WIDE),
+        st.sampled_from([Outcome.INVALID_ARGUMENT, Outcome.OK]),
+        st.sampled_from(Outcome),
+    ]
+)
+looks = st.sampled_from([(), (Ask.GET,), (Ask.FILES,), (Ask.GET, Ask.FILES)])
+words = st.sampled_from(["ACTIVE"] * 10 + ["DONE", "ERROR", "CANCELED", "", "SOMETHING_NEW"])
+versions = st.sampled_from(["1", "2", "9", "10", "x"])
+session_infos = st.builds(
+    SessionInfo,
+    id=st.just("session-1"),
+    state=words,
+    item_id=st.sampled_from(["item-1", "item-1", "item-1", None]),
+    content_version=versions,
+    client_progress=percents,
+    lifetime_left=st.none() | st.floats(-1e9, 1e9) | st.floats(1.0, 300.0),
+    error_message=st.none() | st.just("no space left"),
+)
+file_infos = st.builds(
+    FileInfo,
+    name=st.sampled_from(["a", "b"]),
+    source_type=st.just("PUSH"),
+    status=st.sampled_from(["TRANSFERRING", "ERROR"]),
+)
+VALUES: dict[Ask, st.SearchStrategy[object]] = {
+    Ask.KEEP_ALIVE: st.none(),
+    Ask.GET: mostly(session_infos),
+    Ask.FILES: mostly(st.lists(file_infos, max_size=3).map(tuple)),
+    Ask.ITEM: mostly(st.builds(ItemInfo, st.just("item-1"), st.just("debian"), versions)),
+}
+
+
+class Lives(RuleBasedStateMachine):
+    """One session key, through as many lives as it is held anew."""
+
+    @initialize(
+        lifetime=lifetimes,
+        kind=st.sampled_from([Kind.UPDATE, Kind.UPDATE, Kind.DOWNLOAD]),
+        owner=owners,
+        percent=percents,
+    )
+    def begin(self, lifetime: float, kind: Kind, owner: Owner, percent: int | None) -> None:
+        self.now = 1000.0
+        self.key = SessionKey("lab", kind, "session-1")
+        self.lifetime = lifetime
+        self.in_flight: tuple[Request, float] | None = None
+        self._begin(Hold(0, owner, self.now, None, Progress(percent)))
+
+    def _begin(self, hold: Hold) -> None:
+        self.session = core.begin(self.key, self.lifetime, hold, self.now)
+        assert self.session.state is State.PENDING
+        assert self.session.is_due(self.now)
+        self.holds = {(hold.uid, hold.owner): hold.until}
+        self.renewals: list[float] = []
+        self.told: str | None = None
+        self.gone_at: float | None = None
+        self.deadline_in_doubt: float | None = None
+        self.version: str | None = None
+        self.moved_to: str | None = None
+        self.acknowledged: int | None = None
+        self.has_refused = False
+        self.ends: list[State] = []
+        self.requests_at_once = 0
+        self.sent_last = self.now
+
+    # -- what the keeper does
+
+    @precondition(lambda self: self.in_flight is None and not self.session.state.is_final)
+    @rule(late=whiles, timeout=st.none() | st.floats(0.1, 60.0))
+    def send_when_due(self, late: float, timeout: float | None) -> None:
+        self.now = max(self.now, self.session.due) + late * self.session.lifetime
+        assert self.session.is_due(self.now)
+        request = core.next_request(self.session, self.now, timeout)
+        self._judge_request(request, timeout)
+        self.in_flight = (request, self.now)
+        if self.now - self.sent_last > timing.floor(self.session.lifetime):
+            self.requests_at_once = 0
+        self.sent_last = self.now
+        self.requests_at_once += 1
+        assert self.requests_at_once <= MOST_IMMEDIATE_REQUESTS
+
+    def _judge_request(self, request: Request, timeout: float | None) -> None:
+        session = self.session
+        assert self.holds or request.ask is Ask.ITEM, "renewed, though nobody wants it"
+        assert session.ending is None or request.ask is Ask.ITEM, "renewed, though it has ended"
+        assert timeout is None or request.timeout == timeout
+        assert request.timeout >= min(timing.floor(session.lifetime), timeout or 1.0)
+        assert (request.item_id is not None) is (request.ask is Ask.ITEM)
+        if request.progress is not None:
+            assert request.ask is Ask.KEEP_ALIVE
+            assert self.acknowledged is None or request.progress > self.acknowledged
+            assert not self.has_refused, "progress again, right after it was refused"
+
+    @precondition(lambda self: self.in_flight is not None)
+    @rule(data=st.data(), mood=moods, took=whiles)
+    def answer(self, data: st.DataObject, mood: st.SearchStrategy[Outcome], took: float) -> None:
+        self._answer(data, data.draw(mood), took)
+
+    @precondition(lambda self: self.in_flight is None and not self.session.state.is_final)
+    @rule(data=st.data(), mood=moods, late=whiles, count=st.integers(1, 20))
+    def carry_on(
+        self, data: st.DataObject, mood: st.SearchStrategy[Outcome], late: float, count: int
+    ) -> None:
+        """Send and answer some requests, with nothing in between."""
+        for number in range(count):
+            if not self.session.state.is_final:
+                self.send_when_due(late if number == 0 else 0.0, timeout=None)
+                self._answer(data, data.draw(mood), took=0.0)
+
+    def _answer(self, data: st.DataObject, outcome: Outcome, took: float) -> None:
+        assert self.in_flight is not None
+        request, sent_at = self.in_flight
+        self.in_flight = None
+        value = data.draw(VALUES[request.ask]) if outcome is Outcome.OK else None
+        retry_after = data.draw(st.none() | st.floats(0.0, 1e5))
+        received_at = max(self.now, sent_at + took * request.timeout)
+        self.now = received_at + data.draw(st.sampled_from([0.0, 0.0, 0.5]))
+        answer = Answer(outcome, sent_at, received_at, value, "words", retry_after=retry_after)
+        before = self.session
+        self.session, effects = core.step(
+            before, request, answer, self.now, data.draw(shares), data.draw(looks)
+        )
+        if before.state.is_final or (
+            request.ask is not Ask.KEEP_ALIVE and before.ask is not request.ask
+        ):
+            assert (self.session, effects) == (before, ()), "an answer to nobody's question"
+            return
+        self._record(before, request, answer)
+        self._judge_effects(answer, effects)
+        self._judge_delay()
+
+    def _record(self, before: Session, request: Request, answer: Answer[object]) -> None:
+        """Keep the machine's own account of what the server has said."""
+        outcome, value = answer.outcome, answer.value
+        if request.ask is Ask.KEEP_ALIVE:
+            self.has_refused = outcome is Outcome.INVALID_ARGUMENT and (
+                request.progress is not None or self.has_refused
+            )
+            if outcome is Outcome.OK:
+                self.renewals.append(answer.sent_at)
+            if outcome in (Outcome.OK, Outcome.INVALID_ARGUMENT):
+                self.acknowledged = highest(self.acknowledged, request.progress)
+        if isinstance(value, SessionInfo):
+            self.told = value.state
+            self.acknowledged = highest(self.acknowledged, value.client_progress)
+            if value.state == "ACTIVE" and self.version is None and value.item_id is not None:
+                self.version = value.content_version
+        if request.ask is Ask.GET and outcome is Outcome.NOT_FOUND and before.doubted:
+            self.gone_at, self.deadline_in_doubt = answer.received_at, before.deadline
+        if isinstance(value, ItemInfo):
+            self.moved_to = value.content_version
+
+    def _judge_effects(self, answer: Answer[object], effects: tuple[Effect, ...]) -> None:
+        self._note_ends(effects)
+        for effect in effects:
+            if isinstance(effect, Renewed):
+                assert answer.outcome is Outcome.OK
+                assert effect.first is (len(self.renewals) == 1)
+            if isinstance(effect, Failed):
+                assert effect.retry_in == pytest.approx(self.session.due - self.now)
+        if answer.outcome.speaks_of_the_vcenter:
+            assert not self.ends, "ended by a vCenter that cannot be reached"
+
+    def _judge_delay(self) -> None:
+        """Either the next request follows at once, or the delay is no less than the floor."""
+        session = self.session
+        if session.state.is_final or session.due == self.now:
+            return
+        self.requests_at_once = 0
+        assert session.due - self.now >= timing.floor(session.lifetime) - ROUNDING
+
+    def _note_ends(self, effects: tuple[Effect, ...]) -> None:
+        for effect in effects:
+            if isinstance(effect, Ended):
+                assert not self.ends, "ended twice"
+                assert effect.ending == self.session.ending
+                self.ends.append(effect.ending.state)
+                self._judge_end(effect.ending.state)
+
+    def _judge_end(self, state: State) -> None:
+        """The evidence must be there for what a session is said to have ended as."""
+        if state is State.RELEASED:
+            assert not self.holds
+        elif state is State.DONE:
+            has_moved = self.moved_to is not None and self.moved_to != self.version
+            assert self.told == "DONE" or (self.gone_at is not None and has_moved)
+        elif state in (State.ERROR, State.CANCELED):
+            assert self.told == state.value
+        elif state is State.NOT_FOUND:
+            assert self.gone_at is not None
+            assert not self.renewals
+        else:
+            assert self.gone_at is not None
+            assert self.deadline_in_doubt is not None
+            has_expired = self.gone_at >= self.deadline_in_doubt
+            assert state is (State.EXPIRED if has_expired else State.REMOVED)
+
+    # -- what people do
+
+    @precondition(lambda self: not self.session.state.is_final)
+    @rule(share=whiles)
+    def wait(self, share: float) -> None:
+        self.now += share * self.lifetime
+
+    @precondition(lambda self: not self.session.state.is_final)
+    @rule(uid=st.integers(0, 1), owner=owners, percent=percents, left=st.none() | whiles)
+    def take_hold(self, uid: int, owner: Owner, percent: int | None, left: float | None) -> None:
+        until = None if left is None else self.now + left * self.lifetime
+        hold = Hold(uid, owner, self.now, until, Progress(percent))
+        self.session = core.take_hold(self.session, hold)
+        self.holds[uid, owner] = until
+
+    @precondition(lambda self: not self.session.state.is_final)
+    @rule(uid=st.integers(0, 3), owner=owners)
+    def release_hold(self, uid: int, owner: Owner) -> None:
+        self._release(uid, owner)
+
+    @precondition(lambda self: self.in_flight is not None and not self.session.state.is_final)
+    @rule(owner=owners, percent=percents)
+    def release_and_hold_anew(self, owner: Owner, percent: int | None) -> None:
+        for party in tuple(self.holds):
+            self._release(*party)
+        if self.session.state.is_final:
+            self.hold_anew(owner, percent)
+
+    def _release(self, uid: int, owner: Owner) -> None:
+        was_known = self.session.ending is not None
+        self.holds.pop((uid, owner), None)
+        self.session, effects = core.release_hold(self.session, uid, owner)
+        assert not (was_known and effects), "released, though it has ended otherwise"
+        self._note_ends(effects)
+
+    @precondition(lambda self: not self.session.state.is_final)
+    @rule()
+    def expire_holds(self) -> None:
+        self.holds = {
+            party: until for party, until in self.holds.items() if until is None or until > self.now
+        }
+        self.session, effects = core.expire_holds(self.session, self.now)
+        self._note_ends(effects)
+
+    @precondition(lambda self: not self.session.state.is_final)
+    @rule()
+    def hasten(self) -> None:
+        due = self.session.due
+        self.session = core.hasten(self.session, self.now)
+        assert self.session.due == min(due, self.now)
+        self.requests_at_once = 0
+
+    @precondition(lambda self: not self.session.state.is_final)
+    @rule(lifetime=lifetimes)
+    def reconfigure(self, lifetime: float) -> None:
+        due = self.session.due
+        self.session = core.reconfigure(self.session, lifetime)
+        self.lifetime = lifetime
+        assert self.session.configured_lifetime == lifetime
+        assert self.session.due <= due
+        self.requests_at_once = 0
+
+    @precondition(lambda self: self.session.state.is_final)
+    @rule(owner=owners, percent=percents)
+    def hold_anew(self, owner: Owner, percent: int | None) -> None:
+        self._begin(Hold(0, owner, self.now, None, Progress(percent)))
+
+    # -- what always holds
+
+    @invariant()
+    def an_ended_session_rests(self) -> None:
+        session = self.session
+        assert session.state.is_final is bool(self.ends)
+        if not session.state.is_final:
+            return
+        assert self.ends == [session.state]
+        assert session.holds == ()
+        assert not session.is_due(1e12)
+        assert not core.hasten(session, self.now).is_due(self.now)
+        assert core.expire_holds(session, 1e12) == (session, ())
+        assert core.release_hold(session, 0, Owner(OwnerKind.NONE)) == (session, ())
+        with pytest.raises(ValueError, match="has ended"):
+            core.next_request(session, self.now)
+        with pytest.raises(ValueError, match="has ended"):
+            core.take_hold(session, Hold(0, Owner(OwnerKind.NONE), self.now, None))
+
+    @invariant()
+    def a_session_lives_while_somebody_holds_it(self) -> None:
+        session = self.session
+        if session.state.is_final:
+            return
+        assert {(hold.uid, hold.owner): hold.until for hold in session.holds} == self.holds
+        assert self.holds or (session.ending is not None and session.ask is Ask.ITEM)
+
+    @invariant()
+    def the_deadline_counts_from_the_last_renewal_that_was_sent(self) -> None:
+        session = self.session
+        assert session.renewed_at == (self.renewals[-1] if self.renewals else None)
+        assert session.renewals == len(self.renewals)
+        if session.ending is None:
+            assert session.state is (State.ACTIVE if self.renewals else State.PENDING)
+        if session.ending is not None or session.renewed_at is None:
+            assert session.deadline is None
+        else:
+            assert session.deadline == session.renewed_at + session.lifetime
+
+    @invariant()
+    def the_next_attempt_comes_before_the_deadline_while_one_can(self) -> None:
+        deadline, slack = self.session.deadline, self.session.slack(self.now)
+        if deadline is not None and slack is not None:
+            is_possible = slack > timing.floor(self.session.lifetime) + ROUNDING
+            assert self.session.due < deadline or not is_possible
+
+    @invariant()
+    def the_lifetime_is_within_what_is_configured(self) -> None:
+        session = self.session
+        assert session.configured_lifetime / 10 <= session.lifetime + ROUNDING
+        assert session.lifetime <= session.configured_lifetime
+
+    @invariant()
+    def doubt_asks_for_the_session_and_a_known_end_for_its_item(self) -> None:
+        session = self.session
+        assert not session.doubted or session.ask is Ask.GET
+        if session.ending is not None and not session.state.is_final:
+            assert session.ask is Ask.ITEM
+            assert session.key.kind is Kind.UPDATE
+        assert session.acknowledged == self.acknowledged
+
+
+TestLives = pytest.mark.timeout(60)(Lives.TestCase)
+TestLives.settings = settings(
+    max_examples=400, stateful_step_count=40, deadline=None, print_blob=True
+)
