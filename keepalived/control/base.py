@@ -1,0 +1,102 @@
+"""What requests and replies are made of: a strict model, and fields that occur more than once."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from keepalived.lease.model import SESSION_ID_MAX_LENGTH, check_session_id
+from keepalived.settings.durations import parse_duration
+
+CONTRADICTION = "contradiction"
+LONGEST_HOLD = 366 * 86400.0
+LARGEST_INTEGER = 2**63 - 1  # what SQLite keeps exactly
+
+_NAME = "[A-Za-z0-9._:-]"
+# As durations.PATTERN, in ASCII, bounded in length, and with a digit that is not 0.
+_NUMBER = r"[0-9]{1,9}(\.[0-9]{1,3})?"
+_DURATION = re.compile(rf"^(?=.*[1-9])({_NUMBER}d)?({_NUMBER}h)?({_NUMBER}m)?({_NUMBER}s?)?$")
+
+
+class Model(BaseModel):
+    """Nothing unknown, nothing changed later."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,
+        allow_inf_nan=False,
+    )
+
+
+class Query(Model):
+    """What stands in a path or a query string: text, which becomes numbers and names."""
+
+    model_config = ConfigDict(strict=False)
+
+
+def contradiction(words: str) -> PydanticCustomError:
+    """Return the error for what has the right form, and still cannot be meant."""
+    return PydanticCustomError(CONTRADICTION, "{words}", {"words": words})
+
+
+def _duration(value: object) -> float:
+    if isinstance(value, str) and not _DURATION.fullmatch(value):
+        raise ValueError("must be a duration such as 90s, 2m, 1h30m or 7d")
+    seconds = parse_duration(value)
+    if seconds <= 0:
+        raise ValueError("must be longer than nothing")
+    if seconds > LONGEST_HOLD:
+        raise contradiction("a duration here is at most 366 days")
+    return seconds
+
+
+def _boolean(value: object) -> object:
+    if isinstance(value, str):
+        if value not in ("true", "false"):
+            raise ValueError("must be true or false")
+        return value == "true"
+    return value
+
+
+def _number(value: object) -> object:
+    if isinstance(value, str):
+        if not (value.isascii() and value.isdecimal()):
+            raise ValueError("must be a number")
+        return int(value)
+    return value
+
+
+Duration = Annotated[
+    float,
+    BeforeValidator(_duration),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "exclusiveMinimum": 0, "maximum": LONGEST_HOLD},
+                {"type": "string", "pattern": _DURATION.pattern},
+            ],
+        }
+    ),
+]
+SessionId = Annotated[
+    str,
+    AfterValidator(check_session_id),
+    WithJsonSchema(
+        {"type": "string", "pattern": f"^(?!\\.\\.?$){_NAME}{{1,{SESSION_ID_MAX_LENGTH}}}$"}
+    ),
+]
+VCenterName = Annotated[str, Field(pattern=f"^{_NAME}{{1,255}}$")]
+OwnerName = Annotated[str, Field(pattern=f"^{_NAME}{{1,64}}$")]
+Words = Annotated[str, Field(max_length=500, pattern="^[^\\x00-\\x1f\\x7f-\\x9f]*$")]
+"""A line of text that is shown to people: nothing in it steers a terminal."""
+
+Flag = Annotated[bool, BeforeValidator(_boolean)]
+Number = Annotated[int, BeforeValidator(_number), Field(ge=0, le=LARGEST_INTEGER)]
+Count = Annotated[int, Field(ge=0, le=LARGEST_INTEGER)]
+JsonObject = dict[str, Any]

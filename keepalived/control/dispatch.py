@@ -1,0 +1,146 @@
+"""From an HTTP request to a handler, and from what it returns or raises to an HTTP response."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar, get_origin
+
+import structlog
+from aiohttp import hdrs, web
+from multidict import MultiMapping
+from pydantic import ValidationError
+
+from keepalived.control import problems
+from keepalived.control.base import CONTRADICTION, Model, Query
+from keepalived.control.callers import Caller
+from keepalived.control.problems import FieldError, Problem, ProblemError
+from keepalived.control.room import Call, Reply, Room
+from keepalived.control.routes import JSON, Route
+
+log = structlog.get_logger("clkeepalived")
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+AnyModel = TypeVar("AnyModel", bound=Model)
+
+_VALUE_ERROR = "Value error, "  # what pydantic puts before the words of a ValueError
+
+
+def handler_of(
+    route: Route[Any, Any, Any], room: Room, who: Callable[[web.Request], Caller]
+) -> Handler:
+    """Return what aiohttp calls for a route."""
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        call = Call(
+            request,
+            who(request),
+            _validated("path", route.path_model, dict(request.match_info)),
+            _validated("query", route.query_model, _fields(route.query_model, request.query)),
+            await _body(route.body_model, request, room.limits.body_seconds),
+        )
+        reply = await route.handle(room, call)
+        return _response(reply) if isinstance(reply, Reply) else reply
+
+    return handle
+
+
+@web.middleware
+async def answer_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer with a problem document whatever goes wrong."""
+    try:
+        return await handler(request)
+    except ProblemError as error:
+        return _problem(request, error)
+    except web.HTTPRequestEntityTooLarge as error:
+        detail = f"a body has at most {error.max_size} bytes here"  # type: ignore[attr-defined]
+        return _problem(request, ProblemError(Problem.TOO_LARGE, detail))
+    except web.HTTPMethodNotAllowed as error:
+        allowed = ", ".join(sorted(error.allowed_methods))
+        detail = f"use {allowed} on {request.path}"
+        return _problem(
+            request, ProblemError(Problem.METHOD, detail, headers={hdrs.ALLOW: allowed})
+        )
+    except web.HTTPNotFound:
+        detail = f"GET /openapi.json describes what there is; {request.path} is not part of it"
+        return _problem(request, ProblemError(Problem.NO_SUCH_PATH, detail))
+    except (web.HTTPException, ConnectionError):
+        raise
+    except Exception:
+        log.exception("request_failed", method=request.method, path=request.path)
+        detail = "look into the daemon's log for `request_failed`, and report it"
+        return _problem(request, ProblemError(Problem.INTERNAL, detail))
+
+
+def _response(reply: Reply) -> web.Response:
+    body = reply.body.model_dump_json().encode()
+    return web.Response(body=body, status=reply.status, headers=reply.headers, content_type=JSON)
+
+
+def _problem(request: web.Request, error: ProblemError) -> web.Response:
+    return web.Response(
+        body=error.document(request.path).model_dump_json().encode(),
+        status=error.problem.status,
+        headers=error.headers,
+        content_type=problems.MEDIA_TYPE,
+    )
+
+
+def _fields(model: type[Query], query: MultiMapping[str]) -> Mapping[str, object]:
+    """Return a query string's parameters, as lists where a parameter may be repeated."""
+    fields: dict[str, object] = {}
+    for name in query:
+        known = model.model_fields.get(name)
+        values = query.getall(name)
+        repeatable = known is not None and get_origin(known.annotation) is tuple
+        if len(values) > 1 and not repeatable:
+            raise _malformed([FieldError(field=f"query.{name}", message="stands there twice")])
+        fields[name] = values if repeatable else values[0]
+    return fields
+
+
+async def _body(
+    model: type[AnyModel] | None, request: web.Request, seconds: float
+) -> AnyModel | None:
+    """Read and check the body, whatever type it says it is: curl calls everything a form."""
+    if model is None:
+        return None
+    try:
+        async with asyncio.timeout(seconds):
+            raw = await request.read()
+    except TimeoutError:
+        detail = f"a body has to be here within {seconds:.0f} s after its head"
+        raise ProblemError(Problem.SLOW, detail) from None
+    try:
+        return model.model_validate_json(raw)
+    except ValidationError as error:
+        raise _invalid("body", error) from None
+
+
+def _validated(part: str, model: type[AnyModel], fields: Mapping[str, object]) -> AnyModel:
+    try:
+        return model.model_validate(fields)
+    except ValidationError as error:
+        raise _invalid(part, error) from None
+
+
+def _invalid(part: str, error: ValidationError) -> ProblemError:
+    found = error.errors(include_url=False, include_input=False)
+    errors = [
+        FieldError(
+            field=".".join([part, *map(str, each["loc"])]),
+            message=each["msg"].removeprefix(_VALUE_ERROR),
+        )
+        for each in found
+    ]
+    if all(each["type"] == CONTRADICTION for each in found):
+        words = "; ".join(f"{each.field}: {each.message}" for each in errors)
+        return ProblemError(Problem.CONTRADICTION, words, errors)
+    return _malformed(errors)
+
+
+def _malformed(errors: list[FieldError]) -> ProblemError:
+    words = "; ".join(f"{each.field}: {each.message}" for each in errors)
+    return ProblemError(
+        Problem.MALFORMED, f"{words} (GET /openapi.json for what is understood)", errors
+    )

@@ -1,0 +1,62 @@
+"""What one caller, and all together, may use up: against accident and malice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The limits of the control socket. Admins are bound by those that count all callers alone.
+
+    The descriptors of connections and pidfds together stay below the 1,024 that a process has
+    unless it asks for more, with room for vCenters and files.
+    """
+
+    connections: int = 448
+    """Open connections. Each costs a descriptor and some 100 KiB; a hold that lives with its
+    connection keeps one open."""
+
+    connections_reserved: int = 16
+    """How many of them only admins get: somebody has to be able to look when all else is taken."""
+
+    connections_per_uid: int = 192
+    """One user's open connections: less than half, so that others get in."""
+
+    sessions: int = 200_000
+    """Sessions known, the ended ones that are still shown included. Each costs about 2 KiB of
+    memory; more than a vCenter can be asked to renew."""
+
+    sessions_per_uid: int = 20_000
+    """One user's sessions, counted in the same way: ten times what a busy platform team holds."""
+
+    holds_per_session: int = 32
+    """One user's holds on one session: as many scripts may share it."""
+
+    processes: int = 384
+    """Processes watched, at one pidfd each, however many holds live with it."""
+
+    processes_per_uid: int = 160
+    """One user's: less than half, so that others' uploads can be watched as well."""
+
+    body_bytes: int = 16 * 1024
+    """The largest request body. The largest sensible one has a kilobyte."""
+
+    header_bytes: int = 8 * 1024
+    """The longest request line and the longest header field; session ids have 255 at most."""
+
+    header_count: int = 64
+    """The most header fields; curl and http.client send about five."""
+
+    request_seconds: float = 30.0
+    """How long a connection may be without a request, the half of one included, and how long a
+    reader of a long answer may pause."""
+
+    body_seconds: float = 10.0
+    """How long a request's body may take once its head has arrived."""
+
+    events_waiting: int = 256
+    """How many events wait for a slow listener before it loses some, at about 500 bytes each."""
+
+
+DEFAULT_LIMITS = Limits()

@@ -1,0 +1,94 @@
+"""The daemon as a whole: its vCenters, how things stand, its configuration."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+import structlog
+
+from keepalived.control.callers import Caller
+from keepalived.control.problems import FieldError, Problem, ProblemError
+from keepalived.control.replies import ReloadReply, StatusReply, VCenterList, VCenterReply
+from keepalived.control.requests import Nothing
+from keepalived.control.room import Call, Reloaded, Reply, Room
+from keepalived.lease.session import Session
+from keepalived.lease.timing import is_at_risk
+
+log = structlog.get_logger("clkeepalived")
+
+PlainCall = Call[Nothing, Nothing, None]
+
+
+async def list_vcenters(room: Room, call: PlainCall) -> Reply:
+    """List the vCenters, and whether they answer."""
+    return Reply(VCenterList(vcenters=_vcenters(room, call.caller, _visible(room, call.caller))))
+
+
+async def get_status(room: Room, call: PlainCall) -> Reply:
+    """Count the sessions that the caller may see."""
+    sessions = list(_visible(room, call.caller))
+    now = room.clock.boot()
+    live = [session for session in sessions if not session.state.is_final]
+    overdue = at_risk = 0
+    for session in live:
+        slack = session.slack(now)
+        if slack is not None and slack < 0:
+            overdue += 1
+        elif is_at_risk(slack, session.lifetime):
+            at_risk += 1
+    return Reply(
+        StatusReply(
+            version=room.version,
+            is_admin=call.caller.is_admin,
+            idle=not live,
+            held=len(live),
+            at_risk=at_risk,
+            overdue=overdue,
+            states=dict(Counter(session.state for session in sessions)),
+            vcenters=_vcenters(room, call.caller, live),
+        )
+    )
+
+
+async def reload(room: Room, call: PlainCall) -> Reply:
+    """Read the configuration again."""
+    if not call.caller.is_admin:
+        raise ProblemError(
+            Problem.FORBIDDEN,
+            "only root, the daemon's own user and the members of control.admin_group may reload; "
+            "ask one of them, or use `systemctl reload clkeepalived`",
+        )
+    log.info("reload_requested_by", **call.caller.traces)
+    result = await room.errands.finish(_reload(room), "reload")
+    if not result.applied:
+        raise ProblemError(
+            Problem.CONFIGURATION,
+            "the configuration in force stays as it is; correct what is wrong, and reload again",
+            errors=[FieldError(field="configuration", message=each) for each in result.problems],
+        )
+    return Reply(ReloadReply(refused=result.problems))
+
+
+async def _reload(room: Room) -> Reloaded:
+    return await room.reload()
+
+
+def _visible(room: Room, caller: Caller) -> Iterable[Session]:
+    room.holders.catch_up()
+    return room.registry if caller.is_admin else room.holders.sessions_of(caller.uid)
+
+
+def _vcenters(room: Room, caller: Caller, sessions: Iterable[Session]) -> tuple[VCenterReply, ...]:
+    held = Counter(session.key.vcenter for session in sessions if not session.state.is_final)
+    views = sorted((keeper.view() for keeper in room.registry.keepers), key=lambda view: view.name)
+    return tuple(
+        VCenterReply(
+            name=view.name,
+            up=view.up,
+            sessions=held[view.name],
+            in_flight=view.in_flight if caller.is_admin else None,
+            utilization=view.utilization if caller.is_admin else None,
+        )
+        for view in views
+    )

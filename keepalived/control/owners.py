@@ -1,0 +1,189 @@
+"""What holds live and die with: processes that end, connections that may come back."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import structlog
+
+from keepalived.control.callers import Caller
+from keepalived.control.errands import Errands
+from keepalived.control.holders import Party
+from keepalived.control.limits import Limits
+from keepalived.control.problems import Problem, ProblemError
+from keepalived.control.traces import log_owner_ended
+from keepalived.host import processes
+from keepalived.host.clock import Clock
+from keepalived.host.processes import (
+    CannotWatchError,
+    NoSuchProcessError,
+    Process,
+    ProcessWatcher,
+)
+from keepalived.keeper.registry import Registry
+from keepalived.lease.holds import Hold, Owner, OwnerKind
+from keepalived.lease.model import SessionKey
+
+log = structlog.get_logger("clkeepalived")
+
+_INSTEAD = "use a ttl or a connection as the owner instead"
+
+
+def process_owner(caller: Caller, pid: int) -> Owner:
+    """Return the owner for a hold that lives as long as the process `pid`.
+
+    Raises ProblemError unless it is a process of the caller's, seen and numbered by both of us in
+    the same way.
+    """
+    try:
+        is_elsewhere = caller.peer.pid == 0 or processes.is_in_inner_namespace(caller.peer.pid)
+    except NoSuchProcessError:
+        raise _unusable(
+            f"process {caller.peer.pid}, which opened this connection, cannot be seen from here, "
+            "so that there is no telling whether it numbers processes as this daemon does; "
+            f"{_INSTEAD}"
+        ) from None
+    if is_elsewhere:
+        raise _unusable(
+            "this connection comes from another PID namespace (a container, for example), where "
+            f"process {pid} is another one than here; let both share one PID namespace "
+            f"(shareProcessNamespace in a pod, --pid=host for a container), or {_INSTEAD}"
+        )
+    try:
+        named = processes.process(pid)
+        if not caller.is_admin and processes.owner_uid(pid) != caller.uid:
+            # The same words as for one that does not exist: whose processes run is not told.
+            raise NoSuchProcessError(pid)
+    except NoSuchProcessError:
+        raise _unusable(
+            f"there is no process {pid} of yours here: it has ended, or it belongs to another "
+            f"user, or it is hidden from the daemon; name one that you own, or {_INSTEAD}"
+        ) from None
+    return Owner(OwnerKind.PROCESS, str(named))
+
+
+def _process_of(party: Party) -> Process | None:
+    """Return the process that a party's hold lives with, None for one that has another owner."""
+    if party.owner.kind is not OwnerKind.PROCESS:
+        return None
+    try:
+        return Process.parse(party.owner.id)
+    except ValueError:
+        return None
+
+
+def _unusable(detail: str) -> ProblemError:
+    return ProblemError(Problem.NOT_YOUR_PROCESS, detail)
+
+
+class Owners:
+    """Watches the processes that holds live with, and lets the holds go when those end."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        watcher: ProcessWatcher,
+        clock: Clock,
+        limits: Limits,
+        errands: Errands,
+    ) -> None:
+        self._registry = registry
+        self._watcher = watcher
+        self._clock = clock
+        self._limits = limits
+        self._errands = errands
+        self._wards: dict[Process, dict[int, set[SessionKey]]] = {}
+
+    def watch(self, key: SessionKey, party: Party, *, is_admin: bool) -> None:
+        """Let a hold that is about to be taken live as long as its process.
+
+        Raises ProblemError if the process has ended or cannot be watched.
+        """
+        process = Process.parse(party.owner.id)
+        users = self._wards.get(process, {})
+        own = sum(party.uid in others for others in self._wards.values())
+        if party.uid not in users and not is_admin and own >= self._limits.processes_per_uid:
+            raise ProblemError(
+                Problem.TOO_MANY,
+                f"{own} processes of user {party.uid} are watched, which is the limit; let holds "
+                f"go, or {_INSTEAD}",
+            )
+        try:
+            self._enter(key, party, process)
+        except NoSuchProcessError:
+            raise _unusable(f"process {process.pid} has just ended") from None
+        except CannotWatchError as error:
+            raise ProblemError(
+                Problem.UNAVAILABLE, f"cannot watch process {process.pid}: {error}; {_INSTEAD}"
+            ) from error
+
+    def is_watched(self, party: Party) -> bool:
+        """Whether the process of a party still runs, as far as we have heard."""
+        return _process_of(party) in self._watcher
+
+    def forget(self, key: SessionKey, party: Party) -> None:
+        """Stop watching for a hold that is gone. Others' interest in the process stays."""
+        process = _process_of(party)
+        if process is None or process not in self._wards:
+            return
+        users = self._wards[process]
+        keys = users.get(party.uid, set())
+        keys.discard(key)
+        if not keys:
+            users.pop(party.uid, None)
+        if not users:
+            del self._wards[process]
+            self._watcher.forget(process, self._ended)
+
+    async def restore(self) -> None:
+        """Take up what was held before the daemon started.
+
+        A process that ended meanwhile takes its holds with it. A connection is given one lifetime
+        of the session to come back. Time limits run on by themselves.
+        """
+        gone: list[tuple[SessionKey, Party]] = []
+        for session in tuple(self._registry):
+            for hold in session.holds:
+                party = Party(hold.uid, hold.owner)
+                if hold.owner.kind is OwnerKind.CONNECTION:
+                    self._registry.hold(session.key, self._graced(hold, session.lifetime))
+                elif hold.owner.kind is OwnerKind.PROCESS and not self._takes_up(
+                    session.key, party
+                ):
+                    gone.append((session.key, party))
+        await self._let_go(gone, "its process ended while the daemon was not running")
+
+    def _graced(self, hold: Hold, lifetime: float) -> Hold:
+        limit = self._clock.boot() + lifetime
+        return replace(hold, until=limit if hold.until is None else min(limit, hold.until))
+
+    def _takes_up(self, key: SessionKey, party: Party) -> bool:
+        process = _process_of(party)
+        if process is None:
+            return False
+        try:
+            self._enter(key, party, process)
+        except NoSuchProcessError:
+            return False
+        except CannotWatchError as error:
+            # Held on without a watch rather than lost; its max_lifetime ends it.
+            log.error("process_not_watched", uid=party.uid, owner=party.owner.id, reason=str(error))
+        return True
+
+    def _enter(self, key: SessionKey, party: Party, process: Process) -> None:
+        self._watcher.watch(process, self._ended)
+        self._wards.setdefault(process, {}).setdefault(party.uid, set()).add(key)
+
+    def _ended(self, process: Process) -> None:
+        owner = Owner(OwnerKind.PROCESS, str(process))
+        users = self._wards.pop(process, {})
+        gone = [(key, Party(uid, owner)) for uid, keys in users.items() for key in keys]
+        work = self._let_go(gone, "its process ended")
+        self._errands.send(work, f"let go what process {process.pid} held")
+
+    async def _let_go(self, gone: list[tuple[SessionKey, Party]], reason: str) -> None:
+        for key, party in gone:
+            log_owner_ended(key, party, reason)
+        # All at once, so that they share their way to the disk.
+        await asyncio.gather(*(self._registry.let_go(key, *party) for key, party in gone))

@@ -1,0 +1,106 @@
+"""Problem documents (RFC 9457): what went wrong, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+from pydantic import Field
+
+from keepalived.control.base import Model
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class Problem(Enum):
+    """The kinds of problems: a name that programs can rely on, the status, and a title."""
+
+    MALFORMED = ("malformed-request", 400, "The request does not have the form that is documented")
+    FORBIDDEN = ("not-permitted", 403, "Not permitted")
+    NO_SUCH_PATH = ("no-such-path", 404, "There is nothing at this path")
+    NO_SUCH_SESSION = ("no-such-session", 404, "You hold no such session")
+    NO_SUCH_HOLD = ("no-such-hold", 404, "There is no such hold")
+    NO_SUCH_VCENTER = ("no-such-vcenter", 404, "There is no vCenter of this name")
+    METHOD = ("method-not-allowed", 405, "This method does not exist here")
+    SLOW = ("request-too-slow", 408, "The request took too long to arrive")
+    AMBIGUOUS_VCENTER = ("ambiguous-vcenter", 409, "There is more than one vCenter")
+    AMBIGUOUS_HOLD = ("ambiguous-hold", 409, "There is more than one hold")
+    CONFIGURED_HOLD = ("configured-hold", 409, "The configuration holds this session")
+    NOT_YOUR_PROCESS = ("process-not-usable", 409, "This process cannot own a hold of yours")
+    SESSION_ENDED = ("session-ended", 409, "The session has ended")
+    TOO_LARGE = ("request-too-large", 413, "The request is too large")
+    CONTRADICTION = ("contradiction", 422, "The request contradicts itself or a limit")
+    CONFIGURATION = ("configuration-refused", 422, "The new configuration was refused")
+    TOO_MANY = ("too-many", 429, "You have too many of these")
+    INTERNAL = ("internal-error", 500, "The daemon failed; this is a bug")
+    UNAVAILABLE = ("unavailable", 503, "The daemon cannot do this now")
+    FULL = ("full", 507, "There is no room for more")
+
+    def __init__(self, label: str, status: int, title: str) -> None:
+        self.label = label
+        self.status = status
+        self.title = title
+
+    @property
+    def type(self) -> str:
+        """The URI that names this kind of problem."""
+        return f"urn:clkeepalived:problem:{self.label}"
+
+
+class FieldError(Model):
+    """What is wrong with one part of a request."""
+
+    field: str
+    """Where: `body.owner.pid`, `query.state`, `path.id`."""
+
+    message: str
+    """What is wrong there."""
+
+
+class ProblemDocument(Model):
+    """What went wrong, and what to do (RFC 9457)."""
+
+    type: str
+    """A URI that names the kind of problem."""
+
+    title: str
+    """The kind of problem, in words that do not change."""
+
+    status: int
+    """The HTTP status."""
+
+    detail: str
+    """What happened this time, and what to do about it."""
+
+    instance: str
+    """The path of the request."""
+
+    errors: tuple[FieldError, ...] = Field(default=(), exclude_if=lambda value: not value)
+    """What is wrong with which part of the request."""
+
+    candidates: tuple[str, ...] = Field(default=(), exclude_if=lambda value: not value)
+    """What the request could have meant."""
+
+
+@dataclass(eq=False)
+class ProblemError(Exception):
+    """Ends the handling of a request with a problem document."""
+
+    problem: Problem
+    detail: str
+    errors: Sequence[FieldError] = ()
+    candidates: Sequence[str] = ()
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def document(self, instance: str) -> ProblemDocument:
+        """Return the document to answer with."""
+        return ProblemDocument(
+            type=self.problem.type,
+            title=self.problem.title,
+            status=self.problem.status,
+            detail=self.detail,
+            instance=instance,
+            errors=tuple(self.errors),
+            candidates=tuple(self.candidates),
+        )

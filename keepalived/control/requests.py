@@ -1,0 +1,176 @@
+"""What callers may say: the parts of paths, query strings and bodies."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from keepalived.control.base import (
+    Count,
+    Duration,
+    Flag,
+    Model,
+    Number,
+    OwnerName,
+    Query,
+    SessionId,
+    VCenterName,
+    Words,
+    contradiction,
+)
+from keepalived.lease.model import Kind, State
+from keepalived.lease.progress import Progress
+
+THE_ONLY_ONE = "-"
+"""In the place of a vCenter's name: the only one that is configured."""
+
+_LARGEST_PID = 2**22  # PID_MAX_LIMIT of a 64-bit Linux
+
+
+class Nothing(Query):
+    """No parameters."""
+
+
+class VCenterPath(Query):
+    """Which vCenter."""
+
+    vcenter: VCenterName
+
+
+class SessionPath(VCenterPath):
+    """Which session. A vCenter of `-` means the only one that is configured."""
+
+    id: SessionId
+
+
+class KindQuery(Query):
+    """Of which kind the session is."""
+
+    kind: Kind = Kind.UPDATE
+    """Whether the id is one of an update session or of a download session."""
+
+
+class HoldQuery(KindQuery):
+    """Which hold is meant; needs to be said only where there are several."""
+
+    owner: Annotated[
+        str | None,
+        Field(
+            pattern=r"^(pid:[0-9]{1,7}|ttl(:[0-9.]{1,16})?|connection(:[A-Za-z0-9._:-]{1,64})?|none)$"
+        ),
+    ] = None
+    """The owner, as a hold's `owner` says it; `ttl` and `connection` alone will do where there is
+    one such hold."""
+
+    uid: Number | None = None
+    """Whose hold, for admins. Without it, their own; where they have none, the only one."""
+
+
+class ListQuery(Query):
+    """Which sessions."""
+
+    vcenter: VCenterName | None = None
+    """Those of this vCenter alone."""
+
+    state: tuple[State, ...] = ()
+    """Those in one of these states."""
+
+    mine: Flag = False
+    """Those alone that the caller holds, or held until they ended."""
+
+
+class EventQuery(Query):
+    """Which events."""
+
+    vcenter: VCenterName | None = None
+    """Those of this vCenter and its sessions alone."""
+
+    id: SessionId | None = None
+    """Those of sessions with this id alone."""
+
+
+class PidOwner(Model):
+    """The hold lives as long as this process, which has to be one of the caller's own."""
+
+    pid: Annotated[int, Field(ge=1, le=_LARGEST_PID)]
+
+
+class TtlOwner(Model):
+    """The hold lives this long beyond its last PUT or PATCH."""
+
+    ttl: Duration
+
+
+class ConnectionOwner(Model):
+    """The hold lives as long as the response stays open.
+
+    `true` lets the daemon choose a name; a name of the caller's choice lets the caller come back
+    to the hold after the daemon was restarted, within one lifetime of the session.
+    """
+
+    connection: Literal[True] | OwnerName
+
+
+def _which_owner(value: object) -> str | None:
+    names = value.keys() if isinstance(value, dict) else ()
+    return next((name for name in ("pid", "ttl", "connection") if name in names), None)
+
+
+OwnerWish = Annotated[
+    Annotated[PidOwner, Tag("pid")]
+    | Annotated[TtlOwner, Tag("ttl")]
+    | Annotated[ConnectionOwner, Tag("connection")],
+    Discriminator(
+        _which_owner,
+        custom_error_type="owner",
+        custom_error_message='must be {"pid": N}, {"ttl": "2m"}, {"connection": true} or null',
+    ),
+]
+
+
+class ProgressWish(Model):
+    """How far the upload has come: in percent, or in bytes."""
+
+    progress: Annotated[int, Field(ge=0, le=100)] | None = None
+    """Percent."""
+
+    bytes_done: Count | None = None
+    """Bytes that have been sent."""
+
+    bytes_total: Count | None = None
+    """Bytes that there are to send."""
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> Self:
+        try:
+            self.to_progress()
+        except ValueError as error:
+            raise contradiction(str(error)) from error
+        return self
+
+    def to_progress(self) -> Progress | None:
+        """Return the progress, None where nothing is said of it."""
+        if self.progress is self.bytes_done is self.bytes_total is None:
+            return None
+        return Progress(self.progress, self.bytes_done, self.bytes_total)
+
+
+class HoldWish(ProgressWish):
+    """A hold as it is to be. What is left out keeps the value that the hold has already."""
+
+    owner: OwnerWish | None
+    """What the hold lives and dies with. `null` means nothing: somebody has to let it go."""
+
+    max_lifetime: Duration | None = None
+    """When the hold ends at the latest, counted from now: 7 days, or 24 hours without an owner,
+    unless said otherwise here. A hold with a `ttl` has that instead."""
+
+    note: Words | None = None
+    """A word for whoever looks at the hold."""
+
+    @model_validator(mode="after")
+    def _has_one_limit(self) -> Self:
+        if self.max_lifetime is not None and isinstance(self.owner, TtlOwner):
+            raise contradiction("a hold with a ttl ends by that: leave max_lifetime out")
+        return self

@@ -1,0 +1,141 @@
+"""What the handlers of the control socket share, and the questions that several of them ask."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from aiohttp import web
+
+from keepalived.control.base import Model, Query
+from keepalived.control.callers import Caller
+from keepalived.control.errands import Errands
+from keepalived.control.holders import Holders, Party
+from keepalived.control.limits import Limits
+from keepalived.control.owners import Owners
+from keepalived.control.problems import Problem, ProblemError
+from keepalived.control.requests import THE_ONLY_ONE, KindQuery, SessionPath
+from keepalived.control.views import View
+from keepalived.host.clock import Clock
+from keepalived.keeper.registry import Registry
+from keepalived.lease.model import SessionKey
+from keepalived.lease.session import Session
+from keepalived.observe.feed import Event, Feed, Subscription
+
+PathT = TypeVar("PathT", bound=Query)
+QueryT = TypeVar("QueryT", bound=Query)
+BodyT = TypeVar("BodyT", bound=Model | None)
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[PathT, QueryT, BodyT]):
+    """One request, understood."""
+
+    request: web.Request
+    caller: Caller
+    path: PathT
+    query: QueryT
+    body: BodyT
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What to answer."""
+
+    body: Model
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Reloaded:
+    """What came of a reload: whether the new configuration is in force, and what was refused."""
+
+    applied: bool
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Room:
+    """Everything that handlers work with."""
+
+    registry: Registry
+    feed: Feed
+    clock: Clock
+    limits: Limits
+    version: str
+    reload: Callable[[], Awaitable[Reloaded]]
+    holders: Holders
+    owners: Owners
+    errands: Errands
+    streams: set[Subscription] = field(default_factory=set)
+    attached: dict[tuple[SessionKey, Party], Subscription] = field(default_factory=dict)
+    is_closing: bool = False
+
+    def view(self, caller: Caller) -> View:
+        """Return how this caller sees sessions now."""
+        return View(self.clock, None if caller.is_admin else caller.uid)
+
+    def key(self, call: Call[SessionPath, Any, Any], kind: KindQuery) -> SessionKey:
+        """Return the session that a request is about. Raises ProblemError for an unclear `-`."""
+        return SessionKey(self.vcenter(call.path.vcenter), kind.kind, call.path.id)
+
+    def vcenter(self, name: str) -> str:
+        """Return a vCenter's name, `-` standing for the only one. Raises ProblemError."""
+        if name != THE_ONLY_ONE:
+            return name
+        names = self.vcenters()
+        if len(names) == 1:
+            return names[0]
+        if not names:
+            raise ProblemError(Problem.NO_SUCH_VCENTER, "no vCenter is configured")
+        raise ProblemError(
+            Problem.AMBIGUOUS_VCENTER,
+            f"name one of the configured vCenters in the place of '-': {', '.join(names)}",
+            candidates=names,
+        )
+
+    def vcenters(self) -> list[str]:
+        """Return the names of the configured vCenters."""
+        return sorted(keeper.name for keeper in self.registry.keepers)
+
+    def sees(self, caller: Caller, key: SessionKey) -> bool:
+        """Whether a session is the caller's business."""
+        self.holders.catch_up()
+        return caller.is_admin or self.holders.sees(caller.uid, key)
+
+    def session(self, caller: Caller, key: SessionKey) -> Session:
+        """Return a session that is the caller's business.
+
+        Raises ProblemError, the same for sessions of others as for those that nobody knows.
+        """
+        session = self.registry.find(key)
+        if session is not None and self.sees(caller, key):
+            return session
+        if key.vcenter not in self.vcenters():
+            raise self.no_such_vcenter(key.vcenter)
+        raise ProblemError(
+            Problem.NO_SUCH_SESSION,
+            f"you hold no {key.kind} session {key.id} of vCenter {key.vcenter}; take a hold with "
+            "PUT, look at GET /v1/sessions for those that you hold, and mind the kind",
+        )
+
+    def no_such_vcenter(self, name: str) -> ProblemError:
+        """Return the problem with a name that stands in no configuration."""
+        names = self.vcenters()
+        return ProblemError(
+            Problem.NO_SUCH_VCENTER,
+            f"no vCenter {name} is configured; there is {', '.join(names) or 'none'}",
+            candidates=names,
+        )
+
+    def hears(self, caller: Caller, event: Event) -> bool:
+        """Whether an event is the caller's business."""
+        if caller.is_admin:
+            return True
+        if event.uid is not None:
+            return event.uid == caller.uid
+        if event.key is not None:
+            return self.holders.sees(caller.uid, event.key)
+        return event.name in ("vcenter_down", "vcenter_up", "events_lost")

@@ -1,0 +1,146 @@
+"""The control socket's server: put together, started and stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import json
+import os
+import socket
+from collections.abc import Awaitable, Callable
+
+from aiohttp import hdrs, web
+
+from keepalived.control import dispatch, openapi
+from keepalived.control.callers import Access
+from keepalived.control.connections import Connections
+from keepalived.control.errands import Errands
+from keepalived.control.holders import Holders, Party
+from keepalived.control.limits import DEFAULT_LIMITS, Limits
+from keepalived.control.owners import Owners
+from keepalived.control.room import Reloaded, Room
+from keepalived.control.routes import JSON, ROUTES
+from keepalived.control.views import label
+from keepalived.host.clock import Clock
+from keepalived.host.processes import ProcessWatcher
+from keepalived.keeper.registry import Registry
+from keepalived.lease.model import SessionKey
+from keepalived.observe.feed import Feed, ignore_holds
+
+_DISTRIBUTION = "content-library-keepalived"
+_SHUTDOWN_SECONDS = 2.0
+
+
+class ControlServer:
+    """Serves the control socket.
+
+    The life cycle: `restore_owners` once the registry knows what was held before, `start`, `stop`.
+    `reload` reads the configuration again and says what came of it; `admin_gid` is the group whose
+    members see and do all, beside root and the user that the daemon runs as.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        watcher: ProcessWatcher,
+        feed: Feed,
+        clock: Clock,
+        *,
+        reload: Callable[[], Awaitable[Reloaded]],
+        admin_gid: int | None = None,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> None:
+        self._feed = feed
+        self._access = Access(os.geteuid(), admin_gid)
+        self._errands = Errands()
+        self._holders = Holders(registry, self._hold_taken, self._hold_gone)
+        self._owners = Owners(registry, watcher, clock, limits, self._errands)
+        self._room = Room(
+            registry=registry,
+            feed=feed,
+            clock=clock,
+            limits=limits,
+            version=importlib.metadata.version(_DISTRIBUTION),
+            reload=reload,
+            holders=self._holders,
+            owners=self._owners,
+            errands=self._errands,
+        )
+        self._runner: web.AppRunner | None = None
+        self._server: asyncio.Server | None = None
+
+    async def restore_owners(self) -> None:
+        """Take up the holds that the registry has from before: watch processes, wait for those
+        who held by a connection. Comes before `start`."""
+        self._holders.read_all()
+        self._feed.holds_changed = self._holders.note_change
+        await self._owners.restore()
+
+    async def start(self, listening: socket.socket) -> None:
+        """Serve on a Unix socket that listens already, which `stop` closes."""
+        limits = self._room.limits
+        connections = Connections(self._access, limits)
+        app = web.Application(
+            middlewares=[dispatch.answer_problems], client_max_size=limits.body_bytes
+        )
+        app.on_response_prepare.append(_hide_server)
+        self._runner = web.AppRunner(
+            app,
+            access_log=None,
+            handler_cancellation=True,
+            shutdown_timeout=_SHUTDOWN_SECONDS,
+            keepalive_timeout=limits.request_seconds,
+            tcp_keepalive=False,
+            max_line_size=limits.header_bytes,
+            max_field_size=limits.header_bytes,
+            max_headers=limits.header_count,
+        )
+        for route in ROUTES:
+            handler = dispatch.handler_of(route, self._room, connections.caller)
+            app.router.add_route(route.method, route.path, handler)
+        document = json.dumps(openapi.describe(ROUTES, self._room.version)).encode()
+        app.router.add_route("GET", openapi.PATH, _constant(document))
+        await self._runner.setup()
+        server = self._runner.server
+        assert server is not None  # noqa: S101 - setup() has made it
+        # Not create_unix_server, which from Python 3.13 on removes the socket's file on closing,
+        # even where systemd owns it.
+        self._server = await asyncio.get_running_loop().create_server(
+            connections.door(server), sock=listening
+        )
+
+    async def stop(self) -> None:
+        """Let nobody in any more, end the streams, and finish what is being written. Idempotent.
+
+        What connections hold stays held, for their owners to come back to.
+        """
+        self._room.is_closing = True
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        for stream in tuple(self._room.streams):
+            stream.close()
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            await runner.cleanup()
+        await self._errands.all_done()
+        self._feed.holds_changed = ignore_holds
+
+    def _hold_taken(self, key: SessionKey, party: Party) -> None:
+        self._feed.publish("hold_taken", key=key, uid=party.uid, owner=label(party.owner))
+
+    def _hold_gone(self, key: SessionKey, party: Party, session_goes_on: bool) -> None:
+        self._owners.forget(key, party)
+        if session_goes_on:
+            self._feed.publish("hold_released", key=key, uid=party.uid, owner=label(party.owner))
+
+
+def _constant(document: bytes) -> dispatch.Handler:
+    async def get_openapi(_request: web.Request) -> web.StreamResponse:
+        return web.Response(body=document, content_type=JSON)
+
+    return get_openapi
+
+
+async def _hide_server(_request: web.Request, response: web.StreamResponse) -> None:
+    response.headers.popall(hdrs.SERVER, None)

@@ -1,0 +1,102 @@
+"""Sessions and holds as replies say them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from keepalived.control.replies import HoldReply, OutcomeReply, SessionReply
+from keepalived.host.clock import Clock
+from keepalived.lease.holds import Hold, Owner, OwnerKind
+from keepalived.lease.session import Session
+
+_LATEST = datetime.max.replace(tzinfo=UTC).timestamp() - 1
+_MILLISECONDS = 3
+
+
+def label(owner: Owner) -> str:
+    """Return what an owner is called in replies and in queries."""
+    if owner.kind is OwnerKind.PROCESS:
+        pid, _, _ = owner.id.partition(":")
+        return f"pid:{pid}"
+    return f"{owner.kind}:{owner.id}" if owner.id else owner.kind.value
+
+
+def is_called(owner: Owner, selector: str) -> bool:
+    """Whether a selector means this owner: its label, or its kind alone."""
+    own = label(owner)
+    return selector in (own, own.partition(":")[0])
+
+
+def wall_time(seconds: float) -> datetime:
+    """Return a time, in seconds since the epoch, as a date that JSON can hold."""
+    return datetime.fromtimestamp(round(min(seconds, _LATEST), _MILLISECONDS), UTC)
+
+
+class View:
+    """Words for sessions at one moment. Turns boot-time seconds into dates."""
+
+    def __init__(self, clock: Clock, sees_holds_of: int | None) -> None:
+        """Show the holds of one user; of everybody for None."""
+        self._now = clock.boot()
+        self._offset = clock.wall() - self._now
+        self._uid = sees_holds_of
+
+    def session(self, session: Session) -> SessionReply:
+        """Return a session as this caller may see it."""
+        ending = session.ending if session.state.is_final else None
+        deadline, slack = session.deadline, session.slack(self._now)
+        sizes = [file.size for file in session.files]
+        return SessionReply.model_construct(
+            vcenter=session.key.vcenter,
+            kind=session.key.kind,
+            id=session.key.id,
+            state=session.state,
+            since=self._date(session.since),
+            deadline=None if deadline is None else self._date(deadline),
+            slack=None if slack is None else round(slack, _MILLISECONDS),
+            lifetime=session.lifetime,
+            next_attempt=None if session.state.is_final else self._date(session.due),
+            keep_alives=session.renewals,
+            failures=session.tries,
+            last_error=session.last_error,
+            progress=session.acknowledged,
+            bytes_transferred=_sum(file.bytes_transferred for file in session.files),
+            bytes_total=None if None in sizes else _sum(size for size in sizes if size is not None),
+            library=session.item.library if session.item else None,
+            item=session.item.name if session.item else None,
+            reason=ending.reason if ending else None,
+            error_message=ending.error_message if ending else None,
+            content_moved=ending.content_moved if ending else None,
+            holds=tuple(
+                self.hold(hold)
+                for hold in session.holds
+                if self._uid is None or hold.uid == self._uid
+            ),
+            outcomes=tuple(
+                OutcomeReply.model_construct(at=self._date(at), outcome=outcome)
+                for at, outcome in session.outcomes
+            ),
+        )
+
+    def hold(self, hold: Hold) -> HoldReply:
+        """Return one hold."""
+        return HoldReply.model_construct(
+            uid=hold.uid,
+            owner=label(hold.owner),
+            since=self._date(hold.since),
+            until=None if hold.until is None else self._date(hold.until),
+            progress=hold.progress.client_progress,
+            bytes_done=hold.progress.done,
+            bytes_total=hold.progress.total,
+            note=hold.note,
+        )
+
+    def _date(self, boot_seconds: float) -> datetime:
+        return wall_time(self._offset + boot_seconds)
+
+
+def _sum(sizes: Iterable[int]) -> int | None:
+    """Return the sum, None for nothing at all."""
+    found = list(sizes)
+    return sum(found) if found else None

@@ -1,0 +1,271 @@
+"""A control socket at work: the engine in memory, the socket, the callers and their users real."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from keepalived.control.limits import DEFAULT_LIMITS, Limits
+from keepalived.control.room import Reloaded
+from keepalived.control.server import ControlServer
+from keepalived.host.processes import ProcessWatcher
+from keepalived.host.sockets import listen_unix
+from keepalived.keeper.journal import Unrecorded
+from keepalived.keeper.keeper import Keeper, Manner
+from keepalived.keeper.registry import Registry, Retention
+from keepalived.lease.holds import Hold, Owner
+from keepalived.lease.model import Kind, SessionKey
+from keepalived.observe.eventlog import EventLog
+from keepalived.observe.feed import Feed
+from keepalived.observe.metrics import Metrics
+from keepalived.observe.reporter import Reporter
+from keepalived.simulator.app import Simulator
+from keepalived.vcenter.client import Client
+from keepalived.vcenter.memory import MemoryTransport
+from tests.support.engine import LoopClock, settings_of, simulator_in_loop, stop
+
+LIFETIME = 300.0
+
+
+class Disk(Unrecorded):
+    """A journal on a disk that can be full, and slow."""
+
+    def __init__(self) -> None:
+        self.error: OSError | None = None
+        self.written: list[SessionKey] = []
+        self.is_ready = asyncio.Event()
+        self.is_ready.set()
+
+    async def put_hold(self, key: SessionKey, hold: Hold) -> None:
+        await self._write()
+        self.written.append(key)
+
+    async def delete_hold(self, key: SessionKey, uid: int, owner: Owner) -> None:
+        await self._write()
+
+    async def _write(self) -> None:
+        await self.is_ready.wait()
+        if self.error is not None:
+            raise self.error
+
+
+@dataclass
+class Answered:
+    """A response as a caller gets it."""
+
+    status: int
+    body: Any
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Control:
+    """A control socket and what stands behind it."""
+
+    path: Path
+    simulators: dict[str, Simulator]
+    registry: Registry
+    disk: Disk
+    watcher: ProcessWatcher
+    feed: Feed
+    clock: LoopClock
+    reload: Callable[[], Awaitable[Reloaded]]
+    limits: Limits = DEFAULT_LIMITS
+    admin_gid: int | None = None
+    server: ControlServer = field(init=False)
+
+    def open(self, vcenter: str = "lab", kind: Kind = Kind.UPDATE) -> str:
+        """Open a session on a server, and return its id."""
+        return self.simulators[vcenter].open_session(kind=kind)
+
+    async def start(self) -> None:
+        """Begin to serve, as a daemon does that finds its registry filled from the store."""
+        self.watcher = ProcessWatcher(self.limits.processes)
+        self.server = ControlServer(
+            self.registry,
+            self.watcher,
+            self.feed,
+            self.clock,
+            reload=lambda: self.reload(),
+            admin_gid=self.admin_gid,
+            limits=self.limits,
+        )
+        self.listener = listen_unix(self.path)
+        self.path.chmod(0o666)  # in these tests other users may knock at the door
+        await self.server.restore_owners()
+        await self.server.start(self.listener.socket)
+
+    async def stop(self) -> None:
+        """Stop serving; the registry is what the store would keep."""
+        await self.server.stop()
+        self.watcher.close()
+        self.listener.close()
+
+    async def until(self, condition: Callable[[], object], seconds: float = 5.0) -> None:
+        """Wait for something to become true."""
+        async with asyncio.timeout(seconds):
+            while not condition():  # noqa: ASYNC110 - many things make it true, and few tell
+                await asyncio.sleep(0.005)
+
+    def holds(self, session_id: str, vcenter: str = "lab") -> tuple[Hold, ...]:
+        """Return the holds of a session."""
+        session = self.registry.find(SessionKey(vcenter, Kind.UPDATE, session_id))
+        return () if session is None else session.holds
+
+    async def curl(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        prefix: Sequence[str] = (),
+        **user: Any,
+    ) -> Answered:
+        """Send a request as another user: curl is a program that every user may run."""
+        command = [
+            *prefix,
+            "curl",
+            "--silent",
+            "--show-error",
+            "--max-time",
+            "5",
+            "--request",
+            method,
+        ]
+        command += ["--unix-socket", str(self.path), "--write-out", "\n%{http_code}"]
+        if body is not None:
+            command += ["--data", json.dumps(body)]
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            f"http://localhost{path}",
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            cwd="/",
+            **user,
+        )
+        output, errors = await process.communicate()
+        assert process.returncode == 0, errors
+        text, _, status = output.decode().rpartition("\n")
+        return Answered(int(status), json.loads(text))
+
+
+class Caller:
+    """A program of the daemon's own user, with a connection that it keeps."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self.http = session
+
+    async def send(self, method: str, path: str, body: object = None, **how: Any) -> Answered:
+        """Send a request, and read the whole answer."""
+        async with self.http.request(method, path, json=body, **how) as response:
+            return Answered(
+                response.status, await response.json(content_type=None), dict(response.headers)
+            )
+
+    async def get(self, path: str) -> Answered:
+        return await self.send("GET", path)
+
+    async def put(self, path: str, body: object) -> Answered:
+        return await self.send("PUT", path, body)
+
+    async def patch(self, path: str, body: object) -> Answered:
+        return await self.send("PATCH", path, body)
+
+    async def post(self, path: str) -> Answered:
+        return await self.send("POST", path)
+
+    async def delete(self, path: str) -> Answered:
+        return await self.send("DELETE", path)
+
+
+class Stream:
+    """An NDJSON stream, read line by line."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self.response = response
+        self.status = response.status
+
+    async def line(self) -> Any:
+        """Return the next line, None at the end."""
+        async with asyncio.timeout(5):
+            raw = await self.response.content.readline()
+        return json.loads(raw) if raw else None
+
+    async def until(self, event: str) -> Any:
+        """Read on until an event, and return it."""
+        while (line := await self.line()) is not None:
+            if line.get("event") == event:
+                return line
+        raise AssertionError(f"the stream ended without {event}")
+
+
+@asynccontextmanager
+async def caller(control: Control) -> AsyncIterator[Caller]:
+    """Connect to a control socket."""
+    connector = aiohttp.UnixConnector(str(control.path))
+    async with aiohttp.ClientSession("http://localhost", connector=connector) as session:
+        yield Caller(session)
+
+
+@asynccontextmanager
+async def stream(
+    control: Control, method: str, path: str, body: object = None
+) -> AsyncIterator[Stream]:
+    """Open a stream on a connection of its own, which is cut at the end of the block."""
+    async with caller(control) as own, own.http.request(method, path, json=body) as response:
+        try:
+            yield Stream(response)
+        finally:
+            response.close()
+
+
+@asynccontextmanager
+async def running_control(
+    directory: Path,
+    *,
+    vcenters: tuple[str, ...] = ("lab",),
+    limits: Limits = DEFAULT_LIMITS,
+    admin_gid: int | None = None,
+) -> AsyncIterator[Control]:
+    """Run a control socket over the engine and simulated libraries until the block is left."""
+    clock = LoopClock()
+    reporter = Reporter(EventLog(), Metrics(version="test", max_sessions=10, clock=clock))
+    feed = Feed(reporter, clock)
+    disk = Disk()
+    registry = Registry(feed, clock, Retention(), disk)
+    simulators = {name: simulator_in_loop() for name in vcenters}
+
+    async def reload() -> Reloaded:
+        return Reloaded(applied=True)
+
+    control = Control(
+        directory / "control.sock",
+        simulators,
+        registry,
+        disk,
+        ProcessWatcher(1),
+        feed,
+        clock,
+        reload,
+        limits,
+        admin_gid,
+    )
+    async with AsyncExitStack() as stack:
+        for name, simulator in simulators.items():
+            settings = settings_of(simulator, "http://vcenter.test")
+            client = Client(name, settings, MemoryTransport(simulator.handle), clock)
+            keeper = Keeper(name, client, Manner(), registry, feed, clock, lambda: 0.5)
+            reporter.declare_vcenter(name, session_timeout=LIFETIME)
+            registry.attach(keeper)
+            stack.push_async_callback(keeper.close)
+            stack.push_async_callback(stop, asyncio.create_task(keeper.run()))
+        await control.start()
+        stack.push_async_callback(control.stop)
+        yield control
