@@ -1,10 +1,10 @@
 """The composition root and the life cycle.
 
 1. build   everything is made from validated settings; nothing is opened yet
-2. start   the listener is bound, keepers work, every source is read once: ready
+2. start   the state is read, the sockets are bound, keepers work, every source is read once: ready
 3. run     until told to stop; a reload builds the new configuration whole, then swaps it in
-4. drain   sources stop, sessions get a parting renewal, API sessions are logged out
-5. stop    the listener closes last, so that the end can still be scraped
+4. drain   nobody new is let in, sessions get a parting renewal, API sessions are logged out
+5. stop    the state is written; the HTTP listener closes last, so that the end can be scraped
 
 Signals only set events. A second request to stop skips what is left of the drain.
 """
@@ -14,16 +14,24 @@ from __future__ import annotations
 import asyncio
 import importlib.metadata
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack
 from typing import Any
 
 import structlog
 
+from keepalived.control.limits import DEFAULT_LIMITS
+from keepalived.control.listening import admin_gid, listen
+from keepalived.control.room import Reloaded
+from keepalived.control.server import ControlServer
 from keepalived.host.clock import Clock, SystemClock, sleep_until
+from keepalived.host.processes import ProcessWatcher
+from keepalived.keeper.journal import Journal, Unrecorded
 from keepalived.keeper.keeper import Keeper, Manner
 from keepalived.keeper.registry import Registry, Retention
 from keepalived.lease.session import Ask
 from keepalived.observe.eventlog import EventLog
+from keepalived.observe.feed import Feed
 from keepalived.observe.health import Health
 from keepalived.observe.http import HttpListener
 from keepalived.observe.logs import configure_logging
@@ -37,19 +45,23 @@ from keepalived.vcenter.transport import Transport
 
 log = structlog.get_logger(__name__)
 
-_HOUSEKEEPING_SECONDS = 5.0
+Start = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
+
+_HOUSEKEEPING_SECONDS = 1.0
 _LOOKS = {
     Observe.FILES: (Ask.GET, Ask.FILES),
     Observe.STATE: (Ask.GET,),
     Observe.MINIMAL: (),
 }
-_LISTENER, _SOURCES = "the HTTP listener", "the sources"
+_SOCKETS, _SOURCES = "the sockets", "the sources"
+_FIXED = ("http", "control", "state")
+"""What cannot change while running: changes of these are refused by name at a reload."""
 
 
 class Daemon:
     """Everything that `clkeepalived serve` runs.
 
-    `load` reads the configuration, at a reload once more; `make_transport` opens the way to a
+    `load` reads the configuration once more at a reload; `make_transport` opens the way to a
     vCenter. Both, the clock and the random draws are injected, so that tests run the same daemon
     without files, network or waiting.
     """
@@ -57,15 +69,13 @@ class Daemon:
     def __init__(
         self,
         loaded: Loaded,
-        load: Callable[[], Loaded],
+        load: Callable[[], Awaitable[Loaded]],
         *,
         clock: Clock | None = None,
         make_transport: Callable[[VCenterSettings], Transport] = build_transport,
         draw: Callable[[], float] = random.random,
     ) -> None:
         self.settings = loaded.settings
-        self.address: tuple[str, int] | None = None
-        self.ready = asyncio.Event()
         self._warnings = loaded.warnings
         self._load = load
         self._clock = clock or SystemClock()
@@ -77,8 +87,10 @@ class Daemon:
             clock=self._clock,
         )
         self._reporter = Reporter(EventLog(), self._metrics)
-        self.registry = Registry(self._reporter, self._clock, _retention(self.settings))
-        self._health = Health(self._silences, [_LISTENER, _SOURCES])
+        self._feed = Feed(self._reporter, self._clock)
+        self._journal: Journal = Unrecorded()
+        self.registry = Registry(self._feed, self._clock, _retention(self.settings), self._journal)
+        self._health = Health(self._silences, [_SOCKETS, _SOURCES])
         self._listener = HttpListener(
             self.settings.http.listen,
             metrics=self._metrics,
@@ -86,12 +98,15 @@ class Daemon:
             health=self._health,
         )
         self._sources = YamlFiles(
-            self.settings, self.registry, self._reporter, self._clock, config=loaded.path
+            self.settings, self.registry, self._feed, self._clock, config=loaded.path
         )
+        self._watcher = ProcessWatcher(DEFAULT_LIMITS.processes)
+        self._start: Start
         self._keeping: dict[str, asyncio.Task[None]] = {}
         self._stop = asyncio.Event()
         self._abort = asyncio.Event()
         self._reload = asyncio.Event()
+        self._reloading = asyncio.Lock()
 
     def stop(self) -> None:
         """Ask the daemon to drain and end; asked again, it ends without draining further."""
@@ -104,46 +119,73 @@ class Daemon:
         self._reload.set()
 
     async def run(self) -> None:
-        """Run until stopped. Raises ListenError where the listener cannot be bound."""
+        """Run until stopped. Raises ListenError or SocketError where a socket cannot be had."""
         self._say_warnings(self._warnings)
         self._metrics.configuration_read(successful=True)
-        self.address = await self._listener.start()
-        self._health.done(_LISTENER)
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                await self._run_tasks(tasks)
-        finally:
-            await self._listener.stop()
+        async with AsyncExitStack() as to_close:
+            host, port = await self._listener.start()
+            to_close.push_async_callback(self._listener.stop)
+            tasks = await to_close.enter_async_context(asyncio.TaskGroup())
+            control = await self._open_control(to_close)
+            self._health.done(_SOCKETS)
+            await self._run_tasks(tasks, f"{host}:{port}", control)
         log.info("stopped")
 
-    async def _run_tasks(self, tasks: asyncio.TaskGroup) -> None:
+    async def _open_control(self, to_close: AsyncExitStack) -> ControlServer | None:
+        listening = listen(self.settings.control)
+        if listening is None:
+            log.warning(
+                "control_socket_unavailable",
+                message=f"{self.settings.control.socket.parent} is not there; "
+                "set control.socket for `clkeepalived hold` and its like",
+            )
+            return None
+        to_close.callback(listening.close)
+        control = ControlServer(
+            self.registry,
+            self._watcher,
+            self._feed,
+            self._clock,
+            reload=self._reload_now,
+            admin_gid=admin_gid(self.settings.control),
+        )
+        to_close.callback(self._watcher.close)
+        await control.restore_owners()
+        await control.start(listening.socket)
+        to_close.push_async_callback(control.stop)
+        return control
+
+    async def _run_tasks(
+        self, tasks: asyncio.TaskGroup, address: str, control: ControlServer | None
+    ) -> None:
         def start(work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
             return tasks.create_task(_endless(work, name), name=name)
 
+        self._start = start
         for name, settings in self.settings.vcenters.items():
-            self._start_keeper(start, name, settings)
+            self._start_keeper(name, settings)
         helpers = [
             start(self._sources.run(), "sources"),
             start(self._keep_house(), "housekeeping"),
-            start(self._reload_when_asked(start), "reload"),
-            start(self._say_when_ready(), "readiness"),
+            start(self._reload_when_asked(), "reload"),
+            start(self._say_when_ready(address), "readiness"),
         ]
         await self._stop.wait()
         log.info("stopping")
         for helper in helpers:
             helper.cancel()
+        if control is not None:
+            await control.stop()
         await self._drain(tasks)
         for keeping in self._keeping.values():
             keeping.cancel()
 
-    async def _say_when_ready(self) -> None:
+    async def _say_when_ready(self, address: str) -> None:
         await self._sources.read_once.wait()
         self._health.done(_SOURCES)
-        self.ready.set()
-        host, port = self.address or ("", 0)
         log.info(
             "ready",
-            listen=f"{host}:{port}",
+            listen=address,
             vcenters=list(self.settings.vcenters),
             sessions=self.registry.held(),
         )
@@ -156,19 +198,14 @@ class Daemon:
 
     # -- keepers
 
-    def _start_keeper(
-        self,
-        start: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]],
-        name: str,
-        settings: VCenterSettings,
-    ) -> None:
+    def _start_keeper(self, name: str, settings: VCenterSettings) -> None:
         self._reporter.declare_vcenter(name, session_timeout=settings.session_timeout)
         client = Client(
             name,
             settings,
             self._make_transport(settings),
             self._clock,
-            on_login=lambda outcome: self._reporter.login(name, outcome),
+            on_login=lambda outcome: self._feed.login(name, outcome),
         )
         manner = Manner(
             session_timeout=settings.session_timeout,
@@ -176,11 +213,9 @@ class Daemon:
             max_in_flight=settings.max_in_flight,
             looks=_LOOKS[settings.observe],
         )
-        keeper = Keeper(
-            name, client, manner, self.registry, self._reporter, self._clock, self._draw
-        )
+        keeper = Keeper(name, client, manner, self.registry, self._feed, self._clock, self._draw)
         self.registry.attach(keeper)
-        self._keeping[name] = start(keeper.run(), f"keeper {name}")
+        self._keeping[name] = self._start(keeper.run(), f"keeper {name}")
 
     async def _stop_keeper(self, keeper: Keeper) -> None:
         keeping = self._keeping.pop(keeper.name)
@@ -212,33 +247,37 @@ class Daemon:
 
     # -- reload
 
-    async def _reload_when_asked(
-        self, start: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
-    ) -> None:
+    async def _reload_when_asked(self) -> None:
         while True:
             await self._reload.wait()
             self._reload.clear()
+            await self._reload_now()
+
+    async def _reload_now(self) -> Reloaded:
+        """Read the configuration again, and swap it in if it is whole."""
+        async with self._reloading:
             log.info("reload_started")
             try:
-                loaded = await asyncio.to_thread(self._load)
+                loaded = await self._load()
             except ConfigError as error:
+                problems = tuple(str(problem) for problem in error.problems)
                 self._metrics.configuration_read(successful=False)
-                log.error("reload_failed", problems=[str(each) for each in error.problems])
-                continue
+                log.error("reload_failed", problems=list(problems))
+                return Reloaded(applied=False, problems=problems)
             self._say_warnings(loaded.warnings)
-            await self._swap_in(loaded.settings, start)
+            refused = await self._swap_in(loaded.settings)
             self._metrics.configuration_read(successful=True)
             log.info("reloaded", vcenters=list(self.settings.vcenters))
+            return Reloaded(applied=True, problems=refused)
 
-    async def _swap_in(
-        self,
-        settings: Settings,
-        start: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]],
-    ) -> None:
-        if settings.http != self.settings.http:
-            log.error("restart_needed", settings=["http"], message="the rest is applied")
-            settings = settings.model_copy(update={"http": self.settings.http})
-        before, self.settings = self.settings, settings
+    async def _swap_in(self, settings: Settings) -> tuple[str, ...]:
+        """Go by new settings, and return what of them needs a restart."""
+        before = self.settings
+        fixed = {name: getattr(before, name) for name in _FIXED}
+        refused = [name for name in _FIXED if getattr(settings, name) != fixed[name]]
+        if refused:
+            log.error("restart_needed", settings=refused, message="the rest is applied")
+        settings = self.settings = settings.model_copy(update=fixed)
         configure_logging(format=settings.log.format, level=settings.log.level)
         self.registry.retention = _retention(settings)
         self._metrics.max_sessions = settings.metrics.max_sessions
@@ -248,12 +287,13 @@ class Daemon:
                 continue
             if name in keepers:
                 await self._stop_keeper(keepers[name])
-            self._start_keeper(start, name, vcenter)
+            self._start_keeper(name, vcenter)
         await self._sources.apply(settings)
         for name in keepers.keys() - settings.vcenters.keys():
             self.registry.detach(name)
             await self._stop_keeper(keepers[name])
             self._reporter.forget_vcenter(name)
+        return tuple(f"{name}: restart needed" for name in refused)
 
     def _say_warnings(self, warnings: tuple[str, ...]) -> None:
         for warning in warnings:

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,11 +31,11 @@ def serve(config: Path | None) -> None:
     from keepalived.observe.logs import configure_logging
     from keepalived.settings import ConfigError, load_settings
 
-    def load() -> Loaded:
-        return load_settings(config, os.environ)
+    async def load() -> Loaded:
+        return await asyncio.to_thread(load_settings, config, os.environ)
 
     try:
-        loaded = load()
+        loaded = load_settings(config, os.environ)
     except ConfigError as error:
         for problem in error.problems:
             click.echo(str(problem), err=True)
@@ -45,8 +45,9 @@ def serve(config: Path | None) -> None:
         sys.exit(runner.run(_serve(loaded, load)))
 
 
-async def _serve(loaded: Loaded, load: Callable[[], Loaded]) -> int:
+async def _serve(loaded: Loaded, load: Callable[[], Awaitable[Loaded]]) -> int:
     from keepalived.daemon import Daemon
+    from keepalived.host.sockets import SocketError
     from keepalived.observe.http import ListenError
 
     daemon = Daemon(loaded, load)
@@ -56,7 +57,7 @@ async def _serve(loaded: Loaded, load: Callable[[], Loaded]) -> int:
     loop.add_signal_handler(signal.SIGHUP, daemon.reload)
     try:
         await daemon.run()
-    except ListenError as error:
+    except (ListenError, SocketError) as error:
         click.echo(str(error), err=True)
         return 1
     return 0
