@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import asyncio
 import os
 from collections.abc import Iterator
 
@@ -45,3 +46,10 @@ def _bare_environment() -> Iterator[None]:
             if name.upper() in _NAMES or name.startswith(_PREFIXES):
                 patch.delenv(name)
         yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_stray_event_loop() -> None:
+    # looptime asks every test, also those that are not async, for the current event loop; until
+    # one was ever set, Python answers by making one, which then nobody closes.
+    asyncio.set_event_loop(None)
