@@ -15,20 +15,32 @@ from keepalived.control.limits import Limits
 from keepalived.control.problems import MEDIA_TYPE, Problem, ProblemError
 from keepalived.host.peers import peer_credentials
 
+_LINGERING_SECONDS = 1.0
+_MOST_LINGERING = 16
+
 log = structlog.get_logger("clkeepalived")
 
 
 class Connections:
-    """Knows who is at the other end of each connection, and how many there are."""
+    """Knows who is at the other end of each connection, and how many there are.
+
+    `lingering` are those who were sent away and have not left yet.
+    """
 
     def __init__(self, access: Access, limits: Limits) -> None:
         self._access = access
         self._limits = limits
+        self.lingering: set[asyncio.Transport] = set()
         self._callers: dict[RequestHandler, Caller] = {}
 
     def door(self, server: web.Server) -> Callable[[], asyncio.Protocol]:
         """Return what makes a protocol for each new connection to `server`."""
         return lambda: _Door(self, server)
+
+    def close(self) -> None:
+        """Wait no longer for those who were sent away."""
+        for transport in tuple(self.lingering):
+            transport.abort()
 
     def caller(self, request: web.BaseRequest) -> Caller:
         """Return who sent a request."""
@@ -71,21 +83,37 @@ class Connections:
 
 
 class _Door(asyncio.Protocol):
-    """Looks at who connects before the first byte is read, and then steps aside."""
+    """Looks at who connects before the first byte is read, and then steps aside.
+
+    Whoever is sent away has a moment to read why: closing at once would look like a daemon that is
+    not there.
+    """
 
     def __init__(self, connections: Connections, server: web.Server) -> None:
         self._connections = connections
         self._server = server
+        self._sent_away: asyncio.Transport | None = None
+        self._patience: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         way = cast(asyncio.Transport, transport)
         admitted = self._connections.admit(self._server, way)
-        if isinstance(admitted, ProblemError):
+        if not isinstance(admitted, ProblemError):
+            way.set_protocol(admitted)
+            admitted.connection_made(way)
+        elif len(self._connections.lingering) >= _MOST_LINGERING:
+            way.abort()
+        else:
+            self._sent_away = way
+            self._connections.lingering.add(way)
+            self._patience = asyncio.get_running_loop().call_later(_LINGERING_SECONDS, way.abort)
             way.write(_refusal(admitted))
-            way.close()
-            return
-        way.set_protocol(admitted)
-        admitted.connection_made(way)
+            way.write_eof()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self._sent_away is not None and self._patience is not None:
+            self._patience.cancel()
+            self._connections.lingering.discard(self._sent_away)
 
 
 def _refusal(error: ProblemError) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar, get_origin
 
@@ -14,6 +15,7 @@ from pydantic import ValidationError
 from keepalived.control import problems
 from keepalived.control.base import CONTRADICTION, Model, Query
 from keepalived.control.callers import Caller
+from keepalived.control.limits import Limits
 from keepalived.control.problems import FieldError, Problem, ProblemError
 from keepalived.control.room import Call, Reply, Room
 from keepalived.control.routes import JSON, Route
@@ -23,6 +25,7 @@ log = structlog.get_logger("clkeepalived")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 AnyModel = TypeVar("AnyModel", bound=Model)
 
+_KEY = re.compile(r"\w+")
 _VALUE_ERROR = "Value error, "  # what pydantic puts before the words of a ValueError
 
 
@@ -37,7 +40,7 @@ def handler_of(
             who(request),
             _validated("path", route.path_model, dict(request.match_info)),
             _validated("query", route.query_model, _fields(route.query_model, request.query)),
-            await _body(route.body_model, request, room.limits.body_seconds),
+            await _body(route.body_model, request, room.limits),
         )
         reply = await route.handle(room, call)
         return _response(reply) if isinstance(reply, Reply) else reply
@@ -52,9 +55,6 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
         return await handler(request)
     except ProblemError as error:
         return _problem(request, error)
-    except web.HTTPRequestEntityTooLarge as error:
-        detail = f"a body has at most {error.max_size} bytes here"  # type: ignore[attr-defined]
-        return _problem(request, ProblemError(Problem.TOO_LARGE, detail))
     except web.HTTPMethodNotAllowed as error:
         allowed = ", ".join(sorted(error.allowed_methods))
         detail = f"use {allowed} on {request.path}"
@@ -100,17 +100,20 @@ def _fields(model: type[Query], query: MultiMapping[str]) -> Mapping[str, object
 
 
 async def _body(
-    model: type[AnyModel] | None, request: web.Request, seconds: float
+    model: type[AnyModel] | None, request: web.Request, limits: Limits
 ) -> AnyModel | None:
     """Read and check the body, whatever type it says it is: curl calls everything a form."""
     if model is None:
         return None
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(limits.body_seconds):
             raw = await request.read()
     except TimeoutError:
-        detail = f"a body has to be here within {seconds:.0f} s after its head"
+        detail = f"a body has to be here within {limits.body_seconds:g} s after its head"
         raise ProblemError(Problem.SLOW, detail) from None
+    except web.HTTPRequestEntityTooLarge:
+        detail = f"a body has at most {limits.body_bytes} bytes here"
+        raise ProblemError(Problem.TOO_LARGE, detail) from None
     try:
         return model.model_validate_json(raw)
     except ValidationError as error:
@@ -128,7 +131,7 @@ def _invalid(part: str, error: ValidationError) -> ProblemError:
     found = error.errors(include_url=False, include_input=False)
     errors = [
         FieldError(
-            field=".".join([part, *map(str, each["loc"])]),
+            field=_place(part, each["loc"]),
             message=each["msg"].removeprefix(_VALUE_ERROR),
         )
         for each in found
@@ -137,6 +140,15 @@ def _invalid(part: str, error: ValidationError) -> ProblemError:
         words = "; ".join(f"{each.field}: {each.message}" for each in errors)
         return ProblemError(Problem.CONTRADICTION, words, errors)
     return _malformed(errors)
+
+
+def _place(part: str, location: tuple[int | str, ...]) -> str:
+    """Return where an error is, without the names that pydantic gives to alternatives."""
+    names = [part]
+    for each in map(str, location):
+        if each != names[-1] and _KEY.fullmatch(each):
+            names.append(each)
+    return ".".join(names)
 
 
 def _malformed(errors: list[FieldError]) -> ProblemError:

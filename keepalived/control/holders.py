@@ -40,6 +40,11 @@ class _Record:
     is_live: bool
 
 
+def call_soon(work: Callable[[], None]) -> None:
+    """Do something as soon as whoever runs now is done."""
+    asyncio.get_running_loop().call_soon(work)
+
+
 class Holders:
     """Keeps count of the parties of every session.
 
@@ -53,10 +58,12 @@ class Holders:
         sessions: Sessions,
         on_taken: Callable[[SessionKey, Party], None],
         on_gone: Callable[[SessionKey, Party, bool], None],
+        soon: Callable[[Callable[[], None]], object] = call_soon,
     ) -> None:
         self._sessions = sessions
         self._on_taken = on_taken
         self._on_gone = on_gone
+        self._soon = soon
         self._records: dict[SessionKey, _Record] = {}
         self._keys: dict[int, dict[SessionKey, None]] = {}
         self._changed: dict[SessionKey, None] = {}
@@ -73,7 +80,7 @@ class Holders:
             self._refresh(key)
             return
         if not self._changed:
-            asyncio.get_running_loop().call_soon(self.catch_up)
+            self._soon(self.catch_up)
         self._changed[key] = None
 
     def catch_up(self) -> None:

@@ -51,7 +51,7 @@ class ControlServer:
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         self._feed = feed
-        self._access = Access(os.geteuid(), admin_gid)
+        self._connections = Connections(Access(os.geteuid(), admin_gid), limits)
         self._errands = Errands()
         self._holders = Holders(registry, self._hold_taken, self._hold_gone)
         self._owners = Owners(registry, watcher, clock, limits, self._errands)
@@ -79,7 +79,6 @@ class ControlServer:
     async def start(self, listening: socket.socket) -> None:
         """Serve on a Unix socket that listens already, which `stop` closes."""
         limits = self._room.limits
-        connections = Connections(self._access, limits)
         app = web.Application(
             middlewares=[dispatch.answer_problems], client_max_size=limits.body_bytes
         )
@@ -96,7 +95,7 @@ class ControlServer:
             max_headers=limits.header_count,
         )
         for route in ROUTES:
-            handler = dispatch.handler_of(route, self._room, connections.caller)
+            handler = dispatch.handler_of(route, self._room, self._connections.caller)
             app.router.add_route(route.method, route.path, handler)
         document = json.dumps(openapi.describe(ROUTES, self._room.version)).encode()
         app.router.add_route("GET", openapi.PATH, _constant(document))
@@ -106,7 +105,7 @@ class ControlServer:
         # Not create_unix_server, which from Python 3.13 on removes the socket's file on closing,
         # even where systemd owns it.
         self._server = await asyncio.get_running_loop().create_server(
-            connections.door(server), sock=listening
+            self._connections.door(server), sock=listening
         )
 
     async def stop(self) -> None:
@@ -118,6 +117,7 @@ class ControlServer:
         if self._server is not None:
             self._server.close()
             self._server = None
+        self._connections.close()
         for stream in tuple(self._room.streams):
             stream.close()
         runner, self._runner = self._runner, None

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+from yarl import URL
 
 from keepalived.control.limits import DEFAULT_LIMITS, Limits
 from keepalived.control.room import Reloaded
@@ -162,7 +163,7 @@ class Caller:
     def __init__(self, session: aiohttp.ClientSession) -> None:
         self.http = session
 
-    async def send(self, method: str, path: str, body: object = None, **how: Any) -> Answered:
+    async def send(self, method: str, path: str | URL, body: object = None, **how: Any) -> Answered:
         """Send a request, and read the whole answer."""
         async with self.http.request(method, path, json=body, **how) as response:
             return Answered(
