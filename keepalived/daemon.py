@@ -24,9 +24,8 @@ from keepalived.control.limits import DEFAULT_LIMITS
 from keepalived.control.listening import admin_gid, listen
 from keepalived.control.room import Reloaded
 from keepalived.control.server import ControlServer
-from keepalived.host.clock import Clock, SystemClock, sleep_until
+from keepalived.host.clock import Clock, SystemClock, boot_id, sleep_until
 from keepalived.host.processes import ProcessWatcher
-from keepalived.keeper.journal import Journal, Unrecorded
 from keepalived.keeper.keeper import Keeper, Manner
 from keepalived.keeper.registry import Registry, Retention
 from keepalived.lease.session import Ask
@@ -39,6 +38,7 @@ from keepalived.observe.metrics import Metrics
 from keepalived.observe.reporter import Reporter
 from keepalived.settings import ConfigError, Loaded, Observe, Settings, VCenterSettings
 from keepalived.sources.yaml_files import YamlFiles
+from keepalived.store.store import Store
 from keepalived.vcenter.client import Client
 from keepalived.vcenter.http import build_transport
 from keepalived.vcenter.transport import Transport
@@ -88,8 +88,8 @@ class Daemon:
         )
         self._reporter = Reporter(EventLog(), self._metrics)
         self._feed = Feed(self._reporter, self._clock)
-        self._journal: Journal = Unrecorded()
-        self.registry = Registry(self._feed, self._clock, _retention(self.settings), self._journal)
+        self._store = _store(self.settings, self._clock)
+        self.registry = Registry(self._feed, self._clock, _retention(self.settings), self._store)
         self._health = Health(self._silences, [_SOCKETS, _SOURCES])
         self._listener = HttpListener(
             self.settings.http.listen,
@@ -125,11 +125,24 @@ class Daemon:
         async with AsyncExitStack() as to_close:
             host, port = await self._listener.start()
             to_close.push_async_callback(self._listener.stop)
+            await self._open_store(to_close)
             tasks = await to_close.enter_async_context(asyncio.TaskGroup())
             control = await self._open_control(to_close)
             self._health.done(_SOCKETS)
             await self._run_tasks(tasks, f"{host}:{port}", control)
         log.info("stopped")
+
+    async def _open_store(self, to_close: AsyncExitStack) -> None:
+        if self._store is None:
+            log.warning(
+                "state_unavailable",
+                message=f"{self.settings.state.path.parent} is not there; set state.path, or what "
+                "is told over the socket is forgotten at a restart",
+            )
+            return
+        stored = await self._store.open()
+        to_close.push_async_callback(self._store.close)
+        self.registry.restore(stored.sessions, stored.ended)
 
     async def _open_control(self, to_close: AsyncExitStack) -> ControlServer | None:
         listening = listen(self.settings.control)
@@ -164,6 +177,7 @@ class Daemon:
         self._start = start
         for name, settings in self.settings.vcenters.items():
             self._start_keeper(name, settings)
+        writing = [] if self._store is None else [start(self._store.run(), "state file")]
         helpers = [
             start(self._sources.run(), "sources"),
             start(self._keep_house(), "housekeeping"),
@@ -177,11 +191,12 @@ class Daemon:
         if control is not None:
             await control.stop()
         await self._drain(tasks)
-        for keeping in self._keeping.values():
-            keeping.cancel()
+        for task in (*self._keeping.values(), *writing):
+            task.cancel()
 
     async def _say_when_ready(self, address: str) -> None:
         await self._sources.read_once.wait()
+        self.registry.forget_unclaimed()
         self._health.done(_SOURCES)
         log.info(
             "ready",
@@ -302,6 +317,15 @@ class Daemon:
 
 def _retention(settings: Settings) -> Retention:
     return Retention(ended=settings.retention.ended, failed=settings.retention.failed)
+
+
+def _store(settings: Settings, clock: Clock) -> Store | None:
+    """Return the state file's store, or None where none is configured and the usual folder is
+    missing."""
+    state = settings.state
+    if "path" not in state.model_fields_set and not state.path.parent.is_dir():
+        return None
+    return Store(state.path, clock, boot_id())
 
 
 async def _endless(work: Coroutine[Any, Any, None], name: str) -> None:

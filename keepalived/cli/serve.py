@@ -49,6 +49,7 @@ async def _serve(loaded: Loaded, load: Callable[[], Awaitable[Loaded]]) -> int:
     from keepalived.daemon import Daemon
     from keepalived.host.sockets import SocketError
     from keepalived.observe.http import ListenError
+    from keepalived.store.errors import StoreError
 
     daemon = Daemon(loaded, load)
     loop = asyncio.get_running_loop()
@@ -57,7 +58,7 @@ async def _serve(loaded: Loaded, load: Callable[[], Awaitable[Loaded]]) -> int:
     loop.add_signal_handler(signal.SIGHUP, daemon.reload)
     try:
         await daemon.run()
-    except (ListenError, SocketError) as error:
+    except (ListenError, SocketError, StoreError) as error:
         click.echo(str(error), err=True)
         return 1
     return 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from keepalived.keeper.observer import SessionEnd
 from keepalived.lease.holds import Hold, Owner
 from keepalived.lease.model import SessionKey
 from keepalived.lease.session import Session
@@ -22,7 +21,7 @@ class Journal(Protocol):
     def note_session(self, session: Session) -> None:
         """Take down, within seconds, how a session stands."""
 
-    def note_end(self, end: SessionEnd, ended_at: float) -> None:
+    def note_end(self, session: Session, ended_at: float) -> None:
         """Take down how a session ended, at `ended_at` of the boot-time clock; its holds go."""
 
     def forget(self, key: SessionKey) -> None:
@@ -41,7 +40,7 @@ class Unrecorded:
     def note_session(self, session: Session) -> None:
         """Keep nothing."""
 
-    def note_end(self, end: SessionEnd, ended_at: float) -> None:
+    def note_end(self, session: Session, ended_at: float) -> None:
         """Keep nothing."""
 
     def forget(self, key: SessionKey) -> None:

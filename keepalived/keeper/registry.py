@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
 from keepalived.host.clock import Clock
 from keepalived.keeper.journal import Journal, Unrecorded
@@ -56,6 +56,7 @@ class Registry:
         self._clock = clock
         self._journal = journal or Unrecorded()
         self._already_reported: set[SessionKey] = set()
+        self._remembered: dict[SessionKey, Session] = {}
         self._keepers: dict[str, Keeper] = {}
         self._sessions: dict[SessionKey, Session] = {}
         self._expiries = Schedule()
@@ -81,6 +82,41 @@ class Registry:
                 self.release(session.key, hold.uid, hold.owner)
         self._keepers.pop(name, None)
 
+    # -- what was known before a restart
+
+    def restore(self, sessions: Iterable[Session], ended: Iterable[tuple[Session, float]]) -> None:
+        """Take up what an earlier process knew; keepers are attached afterwards.
+
+        Everything is due at once, and the stored deadlines say who goes first. Sessions without a
+        hold were held by files: they go on when their file names them again. Ended ones are shown
+        for what is left of their retention; those whose end was news are not reported once more
+        on account of a line that still names them.
+        """
+        now = self._clock.boot()
+        for stored in sessions:
+            session = replace(stored, due=now)
+            if session.holds:
+                self._sessions[session.key] = session
+                self._watch_expiry(session)
+            else:
+                self._remembered[session.key] = session
+        for session, ended_at in ended:
+            until = ended_at + self.retention.of(session.state)
+            if until <= now:
+                self._journal.forget(session.key)
+                continue
+            self._sessions[session.key] = session
+            self._ended.put(session.key, until, None)
+            if session.state is not State.RELEASED:
+                self._already_reported.add(session.key)
+
+    def forget_unclaimed(self) -> None:
+        """Drop what is remembered of sessions that no file names any more."""
+        for key in self._remembered:
+            self._journal.forget(key)
+        self._remembered.clear()
+        self._already_reported.clear()
+
     # -- holds
 
     def hold(self, key: SessionKey, hold: Hold) -> bool:
@@ -99,7 +135,7 @@ class Registry:
         if session is None or session.state.is_final:
             self._already_reported.discard(key)
             self._ended.remove(key)
-            held = core.begin(key, keeper.manner.session_timeout, hold, self._clock.boot())
+            held = self._begin(key, hold, keeper.manner.session_timeout)
             is_new = True
         else:
             held = core.take_hold(session, hold)
@@ -109,6 +145,12 @@ class Registry:
         if is_new:
             self._observer.hold_taken(key, hold.owner.kind)
         return is_new
+
+    def _begin(self, key: SessionKey, hold: Hold, lifetime: float) -> Session:
+        known = self._remembered.pop(key, None)
+        if known is None:
+            return core.begin(key, lifetime, hold, self._clock.boot())
+        return core.reconfigure(core.take_hold(known, hold), lifetime)
 
     async def take(self, key: SessionKey, hold: Hold) -> bool:
         """Take a hold and return once it is on disk; otherwise like `hold`.
@@ -212,10 +254,10 @@ class Registry:
             case FileFailed(file):
                 observer.file_failed(key, file)
             case Ended():
-                now, end = self._clock.boot(), self._end_of(session, effect)
+                now = self._clock.boot()
                 self._ended.put(key, now + self.retention.of(session.state), None)
-                self._journal.note_end(end, now)
-                observer.session_ended(end)
+                self._journal.note_end(session, now)
+                observer.session_ended(self._end_of(session, effect))
 
     def _end_of(self, session: Session, ended: Ended) -> SessionEnd:
         ending = ended.ending

@@ -78,10 +78,11 @@ async def test_a_session_outlives_its_lifetime_and_progress_and_names_are_told(s
 
 
 async def test_a_new_line_starts_at_once_and_a_vanished_one_lets_go(site: Site) -> None:
-    first, second = site.simulator.open_session(), site.simulator.open_session()
+    first = site.simulator.open_session()
     site.write_sessions(first)
     async with serving(site.config, site.simulator.password) as daemon:
         await daemon.event("first_renewal", session_id=first)
+        second = site.simulator.open_session()
         site.write_sessions(second)
         await daemon.event("first_renewal", session_id=second)
         ended = await daemon.event("session_ended", session_id=first)
@@ -165,11 +166,12 @@ async def test_sighup_refuses_a_broken_configuration_and_keeps_the_old(site: Sit
 
 
 async def test_sighup_names_what_needs_a_restart_and_applies_the_rest(site: Site) -> None:
-    held, later = site.simulator.open_session(), site.simulator.open_session()
+    held = site.simulator.open_session()
     site.write_sessions(held)
     async with serving(site.config, site.simulator.password) as daemon:
         await daemon.event("first_renewal", session_id=held)
         site.write_config(listen="127.0.0.1:1", more="    observe: state\n")
+        later = site.simulator.open_session()
         site.write_sessions(held, later)
         daemon.send(signal.SIGHUP)
         refused = await daemon.event("restart_needed")

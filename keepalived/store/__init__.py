@@ -1,0 +1,1 @@
+"""The durable registry: holds, deadlines and ends in one SQLite file."""

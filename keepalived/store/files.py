@@ -1,0 +1,91 @@
+"""The state file on disk: locked, private, and never touched unless it is ours and sound."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from pathlib import Path
+
+from keepalived.store.errors import StoreError
+from keepalived.store.schema import APPLICATION_ID, MIGRATIONS, migrate, version_of
+
+_MODE = 0o600
+_SQLITE_HEADER = b"SQLite format 3\x00"
+_APPLICATION_ID_AT = 68
+"""Offset of the application id in the header; see the SQLite file format."""
+
+
+def lock(path: Path) -> int:
+    """Lock a state file for this process, and return the descriptor that keeps it locked.
+
+    The lock is on a file beside it, which stays: removing it would let two daemons lock two files
+    of one name. Raises StoreError.
+    """
+    beside = path.with_name(f"{path.name}.lock")
+    try:
+        descriptor = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
+    except OSError as error:
+        raise StoreError(
+            f"{beside}: {error.strerror}; state.path needs a writable folder"
+        ) from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
+        os.close(descriptor)
+        by = f" by process {holder}" if holder else ""
+        raise StoreError(f"{path}: in use{by}; two daemons need a state.path each") from None
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    return descriptor
+
+
+def open_database(path: Path) -> sqlite3.Connection:
+    """Open a state file, made if it is not there. Raises StoreError, and leaves what it found."""
+    try:
+        _create_private(path)
+        _check(path)
+        database = sqlite3.connect(path, isolation_level=None)
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror}") from None
+    except sqlite3.Error as error:
+        raise StoreError(f"{path}: {error}; restore it from a copy, or move it away") from None
+    try:
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = FULL")
+        migrate(database)
+    except sqlite3.Error as error:
+        database.close()
+        raise StoreError(f"{path}: {error}") from None
+    database.row_factory = sqlite3.Row
+    return database
+
+
+def _create_private(path: Path) -> None:
+    """Make an empty file that only we can read; SQLite gives its companions the same mode."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE))
+
+
+def _check(path: Path) -> None:
+    with path.open("rb") as file:
+        header = file.read(100)
+    if not header:
+        return
+    application_id = int.from_bytes(header[_APPLICATION_ID_AT : _APPLICATION_ID_AT + 4], "big")
+    if not header.startswith(_SQLITE_HEADER) or application_id != APPLICATION_ID:
+        raise StoreError(f"{path}: this is no state file of clkeepalived; correct state.path")
+    # Read-only, so that a file that is refused stays as it is.
+    looking = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+    try:
+        verdict = looking.execute("PRAGMA quick_check(1)").fetchone()[0]
+        version = version_of(looking)
+    finally:
+        looking.close()
+    if verdict != "ok":
+        raise StoreError(f"{path}: damaged ({verdict}); restore it from a copy, or move it away")
+    if version > len(MIGRATIONS):
+        raise StoreError(
+            f"{path}: written by a newer release (version {version}, this one knows "
+            f"{len(MIGRATIONS)}); upgrade, or move it away"
+        )
