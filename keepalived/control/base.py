@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
@@ -64,6 +64,11 @@ def _boolean(value: object) -> object:
     return value
 
 
+def _whole(value: object) -> object:
+    """Take 5.0 for 5: JSON has numbers of one kind alone."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _number(value: object) -> object:
     if isinstance(value, str):
         if not (value.isascii() and value.isdecimal()):
@@ -97,6 +102,6 @@ Words = Annotated[str, Field(max_length=500, pattern="^[^\\x00-\\x1f\\x7f-\\x9f]
 """A line of text that is shown to people: nothing in it steers a terminal."""
 
 Flag = Annotated[bool, BeforeValidator(_boolean)]
-Number = Annotated[int, BeforeValidator(_number), Field(ge=0, le=LARGEST_INTEGER)]
-Count = Annotated[int, Field(ge=0, le=LARGEST_INTEGER)]
-JsonObject = dict[str, Any]
+Number = Annotated[int, Field(ge=0, le=LARGEST_INTEGER), BeforeValidator(_number)]
+Whole = BeforeValidator(_whole)
+Count = Annotated[int, Field(ge=0, le=LARGEST_INTEGER), Whole]

@@ -284,6 +284,7 @@ async def _hold_while_connected(
         taking = room.errands.start(commit, "take a hold")
         try:
             is_new = await asyncio.shield(taking)
+            room.owners.came_back(key, party)
             response = await streams.begin(call.request, 201 if is_new else 200)
             await streams.write(response, _seen(room, call, key))
             while _holds(room, key, party) and (event := await subscription.next()) is not None:

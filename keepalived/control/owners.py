@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
 import structlog
 
@@ -14,7 +13,7 @@ from keepalived.control.limits import Limits
 from keepalived.control.problems import Problem, ProblemError
 from keepalived.control.traces import log_owner_ended
 from keepalived.host import processes
-from keepalived.host.clock import Clock
+from keepalived.host.clock import Clock, sleep_until
 from keepalived.host.processes import (
     CannotWatchError,
     NoSuchProcessError,
@@ -22,10 +21,14 @@ from keepalived.host.processes import (
     ProcessWatcher,
 )
 from keepalived.keeper.registry import Registry
-from keepalived.lease.holds import Hold, Owner, OwnerKind
+from keepalived.lease.holds import Owner, OwnerKind
 from keepalived.lease.model import SessionKey
+from keepalived.lease.timing import DUE_TOLERANCE
 
 log = structlog.get_logger("clkeepalived")
+
+Place = tuple[SessionKey, Party]
+"""One hold: there is at most one of a party in a session."""
 
 _INSTEAD = "use a ttl or a connection as the owner instead"
 
@@ -78,7 +81,8 @@ def _unusable(detail: str) -> ProblemError:
 
 
 class Owners:
-    """Watches the processes that holds live with, and lets the holds go when those end."""
+    """Lets holds go when what they live with has ended: a process, or a connection that was there
+    before a restart and does not come back."""
 
     def __init__(
         self,
@@ -94,6 +98,8 @@ class Owners:
         self._limits = limits
         self._errands = errands
         self._wards: dict[Process, dict[int, set[SessionKey]]] = {}
+        self._missed: dict[Place, float] = {}
+        self._waiting: asyncio.Task[None] | None = None
 
     def watch(self, key: SessionKey, party: Party, *, is_admin: bool) -> None:
         """Let a hold that is about to be taken live as long as its process.
@@ -124,6 +130,7 @@ class Owners:
 
     def forget(self, key: SessionKey, party: Party) -> None:
         """Stop watching for a hold that is gone. Others' interest in the process stays."""
+        self._missed.pop((key, party), None)
         process = _process_of(party)
         if process is None or process not in self._wards:
             return
@@ -142,21 +149,37 @@ class Owners:
         A process that ended meanwhile takes its holds with it. A connection is given one lifetime
         of the session to come back. Time limits run on by themselves.
         """
-        gone: list[tuple[SessionKey, Party]] = []
+        gone: list[Place] = []
+        now = self._clock.boot()
         for session in tuple(self._registry):
             for hold in session.holds:
-                party = Party(hold.uid, hold.owner)
+                place = (session.key, Party(hold.uid, hold.owner))
                 if hold.owner.kind is OwnerKind.CONNECTION:
-                    self._registry.hold(session.key, self._graced(hold, session.lifetime))
-                elif hold.owner.kind is OwnerKind.PROCESS and not self._takes_up(
-                    session.key, party
-                ):
-                    gone.append((session.key, party))
+                    self._missed[place] = now + session.lifetime
+                elif hold.owner.kind is OwnerKind.PROCESS and not self._takes_up(*place):
+                    gone.append(place)
         await self._let_go(gone, "its process ended while the daemon was not running")
+        if self._missed:
+            self._waiting = asyncio.create_task(self._wait_for_missed(), name="missed connections")
 
-    def _graced(self, hold: Hold, lifetime: float) -> Hold:
-        limit = self._clock.boot() + lifetime
-        return replace(hold, until=limit if hold.until is None else min(limit, hold.until))
+    def came_back(self, key: SessionKey, party: Party) -> None:
+        """Take note that somebody holds by a connection again."""
+        self._missed.pop((key, party), None)
+
+    def stop(self) -> None:
+        """Wait for nobody any more."""
+        if self._waiting is not None:
+            self._waiting.cancel()
+
+    async def _wait_for_missed(self) -> None:
+        while self._missed:
+            await sleep_until(self._clock, min(self._missed.values()))
+            now = self._clock.boot() + DUE_TOLERANCE
+            late = [place for place, limit in self._missed.items() if limit <= now]
+            for place in late:
+                del self._missed[place]
+            work = self._let_go(late, "its connection did not come back")
+            self._errands.send(work, "let go of what lost connections held")
 
     def _takes_up(self, key: SessionKey, party: Party) -> bool:
         process = _process_of(party)
@@ -182,7 +205,7 @@ class Owners:
         work = self._let_go(gone, "its process ended")
         self._errands.send(work, f"let go what process {process.pid} held")
 
-    async def _let_go(self, gone: list[tuple[SessionKey, Party]], reason: str) -> None:
+    async def _let_go(self, gone: list[Place], reason: str) -> None:
         for key, party in gone:
             log_owner_ended(key, party, reason)
         # All at once, so that they share their way to the disk.

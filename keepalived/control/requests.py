@@ -16,6 +16,7 @@ from keepalived.control.base import (
     Query,
     SessionId,
     VCenterName,
+    Whole,
     Words,
     contradiction,
 )
@@ -36,12 +37,14 @@ class VCenterPath(Query):
     """Which vCenter."""
 
     vcenter: VCenterName
+    """The vCenter's configured name; `-` means the only one there is."""
 
 
 class SessionPath(VCenterPath):
-    """Which session. A vCenter of `-` means the only one that is configured."""
+    """Which session."""
 
     id: SessionId
+    """The session's id, as the server gave it."""
 
 
 class KindQuery(Query):
@@ -93,7 +96,7 @@ class EventQuery(Query):
 class PidOwner(Model):
     """The hold lives as long as this process, which has to be one of the caller's own."""
 
-    pid: Annotated[int, Field(ge=1, le=_LARGEST_PID)]
+    pid: Annotated[int, Field(ge=1, le=_LARGEST_PID), Whole]
 
 
 class TtlOwner(Model):
@@ -132,7 +135,7 @@ OwnerWish = Annotated[
 class ProgressWish(Model):
     """How far the upload has come: in percent, or in bytes."""
 
-    progress: Annotated[int, Field(ge=0, le=100)] | None = None
+    progress: Annotated[int, Field(ge=0, le=100), Whole] | None = None
     """Percent."""
 
     bytes_done: Count | None = None

@@ -11,9 +11,9 @@ from aiohttp import web
 from keepalived.control.base import Model, Query
 from keepalived.control.callers import Caller
 from keepalived.control.errands import Errands
-from keepalived.control.holders import Holders, Party
+from keepalived.control.holders import Holders
 from keepalived.control.limits import Limits
-from keepalived.control.owners import Owners
+from keepalived.control.owners import Owners, Place
 from keepalived.control.problems import Problem, ProblemError
 from keepalived.control.requests import THE_ONLY_ONE, KindQuery, SessionPath
 from keepalived.control.views import View
@@ -70,7 +70,7 @@ class Room:
     owners: Owners
     errands: Errands
     streams: set[Subscription] = field(default_factory=set)
-    attached: dict[tuple[SessionKey, Party], Subscription] = field(default_factory=dict)
+    attached: dict[Place, Subscription] = field(default_factory=dict)
     is_closing: bool = False
 
     def view(self, caller: Caller) -> View:

@@ -34,7 +34,8 @@ _SHUTDOWN_SECONDS = 2.0
 class ControlServer:
     """Serves the control socket.
 
-    The life cycle: `restore_owners` once the registry knows what was held before, `start`, `stop`.
+    The life cycle: `restore_owners` once the registry knows its keepers and what was held before,
+    `start`, `stop`.
     `reload` reads the configuration again and says what came of it; `admin_gid` is the group whose
     members see and do all, beside root and the user that the daemon runs as.
     """
@@ -70,8 +71,11 @@ class ControlServer:
         self._server: asyncio.Server | None = None
 
     async def restore_owners(self) -> None:
-        """Take up the holds that the registry has from before: watch processes, wait for those
-        who held by a connection. Comes before `start`."""
+        """Take up the holds that the registry has from before.
+
+        Comes before `start`, and after the keepers were attached: they know the sessions'
+        lifetimes, for as long as which a connection may stay away.
+        """
         self._holders.read_all()
         self._feed.holds_changed = self._holders.note_change
         await self._owners.restore()
@@ -123,6 +127,7 @@ class ControlServer:
         runner, self._runner = self._runner, None
         if runner is not None:
             await runner.cleanup()
+        self._owners.stop()
         await self._errands.all_done()
         self._feed.holds_changed = ignore_holds
 

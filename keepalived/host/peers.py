@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import grp
 import socket
 import struct
 from dataclasses import dataclass
@@ -11,11 +10,6 @@ from typing import Protocol
 _SO_PEERGROUPS = 59  # asm-generic/socket.h; Python has no name for it
 _UCRED = struct.Struct("iII")  # struct ucred of unix(7): pid, uid, gid
 _GROUPS_BYTES = 1024  # the most that Python reads of a socket option: 256 groups
-_LARGEST_ID = 0xFFFFFFFF
-
-
-class UnknownGroupError(LookupError):
-    """A group that the configuration names does not exist on this host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +51,3 @@ def peer_credentials(connection: _Options) -> PeerCredentials:
         return PeerCredentials(pid, uid, gid)
     groups = memoryview(listed).cast("I")
     return PeerCredentials(pid, uid, gid, frozenset(groups))
-
-
-def group_id(group: str) -> int:
-    """Return the number of a group given by its name, or by its number.
-
-    Raises UnknownGroupError, with words for whoever configured it.
-    """
-    try:
-        return grp.getgrnam(group).gr_gid
-    except KeyError:
-        if group.isdecimal() and int(group) < _LARGEST_ID:
-            return int(group)
-    raise UnknownGroupError(
-        f"there is no group {group!r} on this host; create it (`groupadd --system {group}`), or "
-        "name another one"
-    )

@@ -19,7 +19,6 @@ from keepalived.control.room import Reloaded
 from keepalived.lease.holds import Hold, Owner, OwnerKind
 from keepalived.lease.model import Kind, SessionKey
 from tests.support.control import Answered, Control, caller, running_control, stream
-from tests.support.loops import current_loop as current_loop
 from tests.support.users import NOBODY, SOMEBODY, needs_root, open_directory
 
 pytestmark = needs_root

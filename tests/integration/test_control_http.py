@@ -16,7 +16,6 @@ from yarl import URL
 from keepalived.control.limits import DEFAULT_LIMITS
 from keepalived.control.room import Reloaded
 from tests.support.control import Caller, Control, caller, running_control, stream
-from tests.support.loops import current_loop as current_loop
 
 SESSION = "/v1/sessions/lab/session-1"
 

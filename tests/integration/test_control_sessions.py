@@ -13,7 +13,6 @@ from keepalived.lease.holds import Hold, Owner, OwnerKind
 from keepalived.lease.model import Kind, SessionKey, State
 from tests.support.control import Caller, Control, caller, running_control
 from tests.support.engine import EPOCH
-from tests.support.loops import current_loop as current_loop
 
 NO_OWNER = {"owner": None}
 TWO_MINUTES = {"owner": {"ttl": "2m"}}

@@ -234,6 +234,7 @@ async def running_control(
     vcenters: tuple[str, ...] = ("lab",),
     limits: Limits = DEFAULT_LIMITS,
     admin_gid: int | None = None,
+    lifetime: float = LIFETIME,
 ) -> AsyncIterator[Control]:
     """Run a control socket over the engine and simulated libraries until the block is left."""
     clock = LoopClock()
@@ -241,7 +242,7 @@ async def running_control(
     feed = Feed(reporter, clock)
     disk = Disk()
     registry = Registry(feed, clock, Retention(), disk)
-    simulators = {name: simulator_in_loop() for name in vcenters}
+    simulators = {name: simulator_in_loop(session_timeout=lifetime) for name in vcenters}
 
     async def reload() -> Reloaded:
         return Reloaded(applied=True)
@@ -262,8 +263,8 @@ async def running_control(
         for name, simulator in simulators.items():
             settings = settings_of(simulator, "http://vcenter.test")
             client = Client(name, settings, MemoryTransport(simulator.handle), clock)
-            keeper = Keeper(name, client, Manner(), registry, feed, clock, lambda: 0.5)
-            reporter.declare_vcenter(name, session_timeout=LIFETIME)
+            keeper = Keeper(name, client, Manner(lifetime), registry, feed, clock, lambda: 0.5)
+            reporter.declare_vcenter(name, session_timeout=lifetime)
             registry.attach(keeper)
             stack.push_async_callback(keeper.close)
             stack.push_async_callback(stop, asyncio.create_task(keeper.run()))

@@ -16,7 +16,6 @@ from keepalived.observe.eventlog import EventLog
 from keepalived.observe.feed import Event, Feed
 from keepalived.observe.metrics import Metrics
 from keepalived.observe.reporter import Reporter
-from tests.support.loops import current_loop as current_loop
 
 KEY = SessionKey("lab", Kind.UPDATE, "session-1")
 WALL = 1_700_000_000.0

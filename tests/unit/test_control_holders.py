@@ -16,7 +16,6 @@ from keepalived.lease import session as core
 from keepalived.lease.holds import Hold, Owner, OwnerKind
 from keepalived.lease.model import Kind, SessionKey
 from keepalived.lease.session import Session
-from tests.support.loops import current_loop as current_loop
 
 ALICE, BOB = 1000, 1001
 KEY = SessionKey("lab", Kind.UPDATE, "session-1")

@@ -6,14 +6,26 @@ import os
 import socket
 import struct
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from keepalived.host.peers import PeerCredentials, UnknownGroupError, group_id, peer_credentials
+from keepalived.host.peers import PeerCredentials, peer_credentials
 from tests.support.users import needs_root, open_directory
+
+ACCEPT = """
+import socket, sys
+from keepalived.host.peers import peer_credentials
+with socket.socket(socket.AF_UNIX) as listening:
+    listening.bind(sys.argv[1])
+    listening.listen()
+    print("listening", flush=True)
+    connection, _ = listening.accept()
+    print(peer_credentials(connection).pid, flush=True)
+"""
 
 
 @pytest.fixture
@@ -73,10 +85,13 @@ def test_a_kernel_that_does_not_know_about_groups_is_told_from_one_that_does() -
     assert peer_credentials(OldSocket()) == PeerCredentials(7, 1000, 100)
 
 
-def test_groups_are_found_by_name_and_by_number() -> None:
-    assert group_id("root") == 0
-    assert group_id("4711") == 4711
-    with pytest.raises(UnknownGroupError, match=r"no group 'no-such-group'.*groupadd"):
-        group_id("no-such-group")
-    with pytest.raises(UnknownGroupError):
-        group_id("4294967295")  # (gid_t) -1 means none
+@needs_root
+def test_a_peer_outside_our_pid_namespace_has_no_number(directory: Path) -> None:
+    path = directory / "socket"
+    inside = ["unshare", "--pid", "--fork", sys.executable, "-c", ACCEPT, str(path)]
+    with subprocess.Popen(inside, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        assert server.stdout.readline() == "listening\n"
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(path))
+            assert server.stdout.readline() == "0\n"

@@ -24,7 +24,6 @@ from keepalived.host.processes import (
     owner_uid,
     process,
 )
-from tests.support.loops import current_loop as current_loop
 from tests.support.users import NOBODY, needs_root
 
 NO_PID = 2**22 - 1  # PID_MAX_LIMIT is 2**22, and the kernel's default far below
