@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 from keepalived.lease.answers import Outcome
-from keepalived.vcenter.results import message
+from keepalived.settings.problems import printable
+from keepalived.vcenter.results import message, read_json
 from keepalived.vcenter.transport import Reply
 
 _BY_STATUS = {
+    200: Outcome.OK,
+    201: Outcome.OK,  # the answer to a login
+    204: Outcome.OK,
     401: Outcome.UNAUTHENTICATED,
     403: Outcome.FORBIDDEN,
     404: Outcome.NOT_FOUND,
@@ -24,59 +29,79 @@ _BY_ERROR_TYPE = {
     "invalid_argument": Outcome.INVALID_ARGUMENT,
 }
 _ERROR_PREFIX = "com.vmware.vapi.std.errors."
+_UNKNOWN_ROUTE = "com.vmware.vapi.rest.httpNotFound"
+_HIDDEN = "***"
 _WORDS_MOST = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What the body of a refusal says, in either dialect's shape; empty where it says nothing.
+
+    `type` is the vAPI error type in lower case.
+    """
+
+    type: str = ""
+    words: str = ""
+    is_unknown_route: bool = False
 
 
 def outcome_of(reply: Reply) -> Outcome:
     """Return the class of an answer. A 404 is not yet proven to be about a session."""
     status = reply.status
-    if 200 <= status < 300:
-        return Outcome.OK
     if 300 <= status < 400:
         return Outcome.REDIRECTED
     if status == 400:
-        return _BY_ERROR_TYPE.get(error_type(reply.body), Outcome.FAILED)
+        return _BY_ERROR_TYPE.get(read_refusal(reply.body).type, Outcome.FAILED)
     return _BY_STATUS.get(status, Outcome.FAILED)
 
 
-def error_type(body: bytes) -> str:
-    """Return the vAPI error type in lower case, from either dialect's shape, or an empty string."""
-    error = _error(body)
-    nested = error.get("value")
-    named = error.get("error_type")
-    if named is None and isinstance(nested, dict):
-        named = nested.get("error_type")
-    if isinstance(named, str):
-        return named.lower()
-    typed = error.get("type")
-    return typed.removeprefix(_ERROR_PREFIX).lower() if isinstance(typed, str) else ""
-
-
-def words_for(reply: Reply) -> str:
-    """Return what to tell people of an answer that was no success."""
-    if 300 <= reply.status < 400:
-        host = urlsplit(reply.headers.get("location", "")).hostname
-        where = f" to {host}" if host else ""
-        return f"HTTP {reply.status}: redirected{where}, where no token is sent; correct the url"
-    said = _messages(reply.body)
-    kind = error_type(reply.body)
-    parts = [f"HTTP {reply.status}", *([kind] if kind else []), *([said] if said else [])]
-    return ": ".join(parts)[:_WORDS_MOST]
-
-
-def _messages(body: bytes) -> str:
-    error = _error(body)
-    nested = error.get("value")
-    found = error.get("messages")
-    if found is None and isinstance(nested, dict):
-        found = nested.get("messages")
-    texts = [message(each) for each in found] if isinstance(found, list) else []
-    return "; ".join(text for text in texts if text)
-
-
-def _error(body: bytes) -> dict[str, Any]:
+def read_refusal(body: bytes) -> Refusal:
+    """Read the body of a refusal: JSON of either dialect, plain text, or nothing at all."""
     try:
-        error = json.loads(body)
+        error = read_json(body)
     except ValueError:
-        return {}
-    return error if isinstance(error, dict) else {}
+        return Refusal()
+    if not isinstance(error, dict):
+        return Refusal()
+    nested = error.get("value")
+    # `/rest` puts the error itself one level down, and in older releases names its type above.
+    inner = nested if isinstance(nested, dict) else {}
+    messages = error.get("messages", inner.get("messages"))
+    messages = messages if isinstance(messages, list) else []
+    return Refusal(
+        _error_type(error.get("error_type", inner.get("error_type")), error.get("type")),
+        "; ".join(text for text in map(message, messages) if text),
+        any(isinstance(each, dict) and each.get("id") == _UNKNOWN_ROUTE for each in messages),
+    )
+
+
+def words_for(reply: Reply, secrets: Iterable[str] = ()) -> str:
+    """Return what to tell people of an answer that was no success.
+
+    `secrets` are hidden where the server repeats them.
+    """
+    if 300 <= reply.status < 400:
+        host = _host_of(reply.headers.get("location", ""))
+        where = f" to {host}" if host else ""
+        words = f"HTTP {reply.status}: redirected{where}, where no token is sent; correct the url"
+    else:
+        said = read_refusal(reply.body)
+        words = ": ".join(part for part in (f"HTTP {reply.status}", said.type, said.words) if part)
+    for secret in filter(None, secrets):
+        words = words.replace(secret, _HIDDEN)
+    return printable(words)[:_WORDS_MOST]
+
+
+def _error_type(named: Any, typed: Any) -> str:
+    for name in (named, typed):
+        if isinstance(name, str) and name:
+            return name.removeprefix(_ERROR_PREFIX).lower()
+    return ""
+
+
+def _host_of(url: str) -> str | None:
+    try:
+        return urlsplit(url).hostname
+    except ValueError:
+        return None

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from keepalived.host.clock import Clock
 from keepalived.lease.answers import Answer, FileInfo, ItemInfo, Outcome, SessionInfo
-from keepalived.lease.model import Kind
+from keepalived.lease.model import Kind, check_session_id
 from keepalived.settings import VCenterSettings
 from keepalived.vcenter import results
+from keepalived.vcenter.classify import read_refusal
 from keepalived.vcenter.dialects import Call, Dialect
 from keepalived.vcenter.exchange import Exchange
 from keepalived.vcenter.login import Login, LoginOutcome, Token
@@ -20,13 +22,19 @@ from keepalived.vcenter.transport import Reply, Transport
 T = TypeVar("T")
 Make = Callable[[Dialect], Call]
 
+NOWHERE_SECONDS = 15.0
+"""Where no dialect leads to a Content Library, the search is not repeated for this long: every
+session would make one, with a login in it."""
+
+_NOWHERE = "there is no Content Library at this url, in any dialect that may be spoken"
 _SERVERS_ID = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._:~@-]+")
 
 
 class Client:
     """Speaks to one vCenter in whichever dialect it understands, with one token.
 
-    Every operation returns an Answer and raises nothing for what a network or a server does.
+    Every operation returns an Answer and raises nothing for what a network or a server does. An id
+    that could lead to another endpoint is not sent: such an answer is FAILED.
     `timeout`, in seconds, bounds one request on the wire; a login on the way has the same bound.
     """
 
@@ -42,6 +50,7 @@ class Client:
         self._exchange = Exchange(transport, clock)
         self._login = Login(settings, self._exchange, clock, on_login)
         self._proven: set[Dialect] = set()
+        self._nowhere_until = -math.inf
         self._libraries: dict[str, str | None] = {}
 
     async def keep_alive(
@@ -49,7 +58,10 @@ class Client:
     ) -> Answer[None]:
         """Extend a session's lifetime; `progress` is in percent."""
         answer, _ = await self._operate(
-            kind, lambda dialect: dialect.keep_alive(kind, session_id, progress), timeout
+            kind,
+            session_id,
+            lambda dialect: dialect.keep_alive(kind, session_id, progress),
+            timeout,
         )
         return answer
 
@@ -57,6 +69,7 @@ class Client:
         """Read a session."""
         return await self._read(
             kind,
+            session_id,
             lambda dialect: dialect.get(kind, session_id),
             lambda dialect, reply: results.session_info(dialect.value(reply.body), reply.headers),
             timeout,
@@ -66,6 +79,7 @@ class Client:
         """List the ids of the calling user's sessions."""
         return await self._read(
             kind,
+            None,
             lambda dialect: dialect.list(kind),
             lambda dialect, reply: results.ids(dialect.value(reply.body)),
             timeout,
@@ -77,6 +91,7 @@ class Client:
         """List the files of a session."""
         return await self._read(
             kind,
+            session_id,
             lambda dialect: dialect.files(kind, session_id),
             lambda dialect, reply: results.file_infos(dialect.value(reply.body)),
             timeout,
@@ -85,14 +100,14 @@ class Client:
     async def cancel(self, kind: Kind, session_id: str, *, timeout: float) -> Answer[None]:
         """Cancel a session on the server."""
         answer, _ = await self._operate(
-            kind, lambda dialect: dialect.cancel(kind, session_id), timeout
+            kind, session_id, lambda dialect: dialect.cancel(kind, session_id), timeout
         )
         return answer
 
     async def item(self, item_id: str, *, timeout: float) -> Answer[ItemInfo]:
         """Read a library item, and the name of its library where that can be read."""
         if not _SERVERS_ID.fullmatch(item_id):
-            return self._unusable(f"{item_id!r} is not an item's id")
+            return self._unsent(f"{item_id!r} is not an item's id")
         library_ids: list[str | None] = []
 
         def parse(dialect: Dialect, reply: Reply) -> ItemInfo:
@@ -101,7 +116,7 @@ class Client:
             return replace(item, id=item.id or item_id)
 
         answer = await self._read(
-            Kind.UPDATE, lambda dialect: dialect.item(item_id), parse, timeout
+            Kind.UPDATE, None, lambda dialect: dialect.item(item_id), parse, timeout
         )
         if answer.value is None or not library_ids or library_ids[-1] is None:
             return answer
@@ -112,10 +127,6 @@ class Client:
         """Ask something that belongs to no session; logs in first where there is no token."""
         answer, _, _ = await self._send(lambda dialect: dialect.who_am_i, timeout)
         return answer
-
-    def secret_changed(self) -> bool:
-        """Whether credentials that were refused have changed since."""
-        return self._login.secret_changed()
 
     async def close(self, *, timeout: float) -> None:
         """Log out and close the connections."""
@@ -128,6 +139,7 @@ class Client:
         if library_id not in self._libraries:
             answer = await self._read(
                 Kind.UPDATE,
+                None,
                 lambda dialect: dialect.library(library_id),
                 lambda dialect, reply: results.name_of(dialect.value(reply.body)),
                 timeout,
@@ -138,9 +150,14 @@ class Client:
         return self._libraries[library_id]
 
     async def _read(
-        self, kind: Kind, make: Make, parse: Callable[[Dialect, Reply], T], timeout: float
+        self,
+        kind: Kind,
+        session_id: str | None,
+        make: Make,
+        parse: Callable[[Dialect, Reply], T],
+        timeout: float,
     ) -> Answer[T]:
-        answer, got = await self._operate(kind, make, timeout)
+        answer, got = await self._operate(kind, session_id, make, timeout)
         outcome, value, detail = answer.outcome, None, answer.detail
         if got is not None:
             try:
@@ -158,12 +175,20 @@ class Client:
         )
 
     async def _operate(
-        self, kind: Kind, make: Make, timeout: float
+        self, kind: Kind, session_id: str | None, make: Make, timeout: float
     ) -> tuple[Answer[None], tuple[Dialect, Reply] | None]:
         """Send an operation, and find out first whether a 404 is about the route or the session."""
+        if session_id is not None:
+            try:
+                check_session_id(session_id)
+            except ValueError as error:
+                return self._unsent(str(error)), None
         answer, token, reply = await self._send(make, timeout)
-        if answer.outcome is Outcome.NOT_FOUND and token and token.dialect not in self._proven:
-            answer, token, reply = await self._find_route(kind, make, answer, token, timeout)
+        if answer.outcome is Outcome.NOT_FOUND and token is not None and reply is not None:
+            if read_refusal(reply.body).is_unknown_route:
+                self._proven.discard(token.dialect)
+            if token.dialect not in self._proven:
+                answer, token, reply = await self._find_route(kind, make, answer, token, timeout)
         if answer.outcome is not Outcome.OK or token is None or reply is None:
             return answer, None
         self._proven.add(token.dialect)
@@ -172,10 +197,11 @@ class Client:
     async def _find_route(
         self, kind: Kind, make: Make, not_found: Answer[None], token: Token, timeout: float
     ) -> tuple[Answer[None], Token | None, Reply | None]:
-        """A 404 on a route that never answered: does a list of sessions prove the dialect?"""
-        listed, _, _ = await self._send(lambda dialect: dialect.list(kind), timeout, token)
+        """A 404 on an unproven route: does a list of sessions prove the dialect, or another one?"""
+        if self._exchange.now() < self._nowhere_until:
+            return replace(not_found, outcome=Outcome.FAILED, detail=_NOWHERE), token, None
+        listed = await self._prove(kind, token, timeout)
         if listed.outcome is Outcome.OK:
-            self._proven.add(token.dialect)
             return not_found, token, None
         if listed.outcome is not Outcome.NOT_FOUND:
             return listed, token, None
@@ -183,17 +209,26 @@ class Client:
         if isinstance(other, Answer):
             return other, None, None
         if other is None or other.dialect is token.dialect:
-            words = f"there is no Content Library under /{token.dialect.name} at this url"
-            return replace(not_found, outcome=Outcome.FAILED, detail=words), token, None
+            return self._found_nowhere(not_found), token, None
         answer, used, reply = await self._send(make, timeout, other)
         if answer.outcome is Outcome.NOT_FOUND:
-            listed, _, _ = await self._send(lambda dialect: dialect.list(kind), timeout, other)
-            if listed.outcome is Outcome.OK:
-                self._proven.add(other.dialect)
-            else:
-                words = "there is no Content Library at this url, in either dialect"
-                answer = replace(answer, outcome=Outcome.FAILED, detail=words)
+            listed = await self._prove(kind, other, timeout)
+            if listed.outcome is Outcome.NOT_FOUND:
+                answer = self._found_nowhere(answer)
+            elif listed.outcome is not Outcome.OK:
+                answer = listed
         return answer, used, reply
+
+    async def _prove(self, kind: Kind, token: Token, timeout: float) -> Answer[None]:
+        """Ask for a list of sessions, which proves the dialect where it is answered."""
+        listed, used, _ = await self._send(lambda dialect: dialect.list(kind), timeout, token)
+        if listed.outcome is Outcome.OK and used is not None:
+            self._proven.add(used.dialect)
+        return listed
+
+    def _found_nowhere(self, answer: Answer[None]) -> Answer[None]:
+        self._nowhere_until = self._exchange.now() + NOWHERE_SECONDS
+        return replace(answer, outcome=Outcome.FAILED, detail=_NOWHERE)
 
     async def _send(
         self, make: Make, timeout: float, token: Token | None = None
@@ -213,6 +248,6 @@ class Client:
             self._login.accepted(got)
         return answer, got, reply
 
-    def _unusable(self, words: str) -> Answer[ItemInfo]:
+    def _unsent(self, words: str) -> Answer[Any]:
         now = self._exchange.now()
         return Answer(Outcome.FAILED, now, now, detail=words)

@@ -6,13 +6,13 @@ come checked (`check_session_id`): nothing in a path needs escaping.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from keepalived.lease.model import Kind
 from keepalived.settings import Representation
 from keepalived.vcenter.representations import JSON_TYPE, as_form, as_json, keep_alive_as_xml
+from keepalived.vcenter.results import read_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class Api:
 
     def value(self, body: bytes) -> Any:
         """Return what a body says: values stand bare."""
-        return json.loads(body)
+        return read_json(body)
 
 
 class Rest:
@@ -146,7 +146,7 @@ class Rest:
 
     def value(self, body: bytes) -> Any:
         """Return what a body says: values stand in an object named `value`."""
-        wrapped = json.loads(body)
+        wrapped = read_json(body)
         if not isinstance(wrapped, dict) or "value" not in wrapped:
             raise ValueError("the answer has no value")
         return wrapped["value"]

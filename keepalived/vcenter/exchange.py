@@ -12,6 +12,7 @@ from keepalived.vcenter.dialects import Call
 from keepalived.vcenter.transport import Reply, StaleConnection, TimedOut, Transport, TransportError
 
 TOKEN_HEADER = "vmware-api-session-id"  # noqa: S105 - the header's name
+_NO_HEADERS: Mapping[str, str] = {}
 
 
 class Exchange:
@@ -27,26 +28,31 @@ class Exchange:
         timeout: float,
         *,
         token: str | None = None,
-        headers: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] = _NO_HEADERS,
+        secrets: tuple[str, ...] = (),
     ) -> tuple[Answer[None], Reply | None]:
-        """Send a call; return its classified answer, and the reply where there was one."""
-        sending = dict(headers or ())
+        """Send a call; return its classified answer, and the reply where there was one.
+
+        The answer's `detail` does not repeat the token, nor any of the `secrets`.
+        """
+        sending = dict(headers)
         if token is not None:
             sending[TOKEN_HEADER] = token
         if call.content_type is not None:
             sending["content-type"] = call.content_type
-        sent_at = self._clock.boot()
+        send, clock = self._transport.send, self._clock
+        sent_at = clock.boot()
         try:
             try:
-                reply = await self._send(call, sending, timeout)
+                reply = await send(call.method, call.path, sending, call.body, timeout)
             except StaleConnection:
                 # The server had closed the pooled connection before: no failure of this request.
-                sent_at = self._clock.boot()
-                reply = await self._send(call, sending, timeout)
+                sent_at = clock.boot()
+                reply = await send(call.method, call.path, sending, call.body, timeout)
         except TransportError as error:
             outcome = Outcome.TIMED_OUT if isinstance(error, TimedOut) else Outcome.UNREACHABLE
-            return Answer(outcome, sent_at, self._clock.boot(), detail=str(error)), None
-        received_at = self._clock.boot()
+            return Answer(outcome, sent_at, clock.boot(), detail=str(error)), None
+        received_at = clock.boot()
         outcome = outcome_of(reply)
         if outcome is Outcome.OK:
             return Answer(outcome, sent_at, received_at, status=reply.status), reply
@@ -54,7 +60,7 @@ class Exchange:
             outcome,
             sent_at,
             received_at,
-            detail=words_for(reply),
+            detail=words_for(reply, secrets if token is None else (*secrets, token)),
             status=reply.status,
             retry_after=results.retry_after(reply.headers),
         )
@@ -67,6 +73,3 @@ class Exchange:
     async def close(self) -> None:
         """Close the transport."""
         await self._transport.close()
-
-    async def _send(self, call: Call, headers: Mapping[str, str], timeout: float) -> Reply:
-        return await self._transport.send(call.method, call.path, headers, call.body, timeout)

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 from base64 import b64encode
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from keepalived.host.clock import Clock
@@ -22,6 +22,13 @@ REFUSED_SECONDS = 60.0
 """Refused credentials are not tried again for this long: the default policy of vSphere's single
 sign-on locks an account after five failed logins within 180 seconds."""
 
+SURPRISED_SECONDS = 5.0
+"""A login that was answered in any other unexpected way is not tried again for this long, at most:
+whoever needs a token would ask for one, and all sessions do."""
+
+# What a server says to a login in a dialect that it does not speak.
+_NOT_THERE = frozenset({404, 405})
+
 _USE_HEADER = {"vmware-use-header-authn": "true"}
 
 
@@ -33,13 +40,25 @@ class LoginOutcome(StrEnum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
 class Token:
     """An API token and the dialect it was got in. Two tokens are the same only if one object."""
 
     value: str
     dialect: Dialect
     issued_at: float
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class _Failure:
+    """A login that went wrong, the secret it was tried with, and until when that is not repeated.
+
+    `until` is in boot-time seconds; the secret is kept as a digest.
+    """
+
+    answer: Answer[None]
+    digest: bytes
+    until: float
 
 
 class Login:
@@ -66,7 +85,7 @@ class Login:
         self._token: Token | None = None
         self._accepted: Token | None = None
         self._under_way: asyncio.Task[Token | Answer[None]] | None = None
-        self._refused: tuple[float, bytes, str] | None = None
+        self._failure: _Failure | None = None
 
     async def token(
         self, timeout: float, *, instead_of: Token | None = None
@@ -101,22 +120,16 @@ class Login:
         if not others:
             return None
         if self._token is wrong:
+            self._token = None
             self._dialects = (*others, wrong.dialect)
+            await self._exchange.send(wrong.dialect.logout, timeout, token=wrong.value)
         return await self.token(timeout, instead_of=wrong)
-
-    def secret_changed(self) -> bool:
-        """Whether credentials that were refused have changed since."""
-        if self._refused is None:
-            return False
-        try:
-            return self._digest(read_password(self._settings)) != self._refused[1]
-        except SecretError:
-            return False
 
     async def log_out(self, timeout: float) -> None:
         """End the API session, if there is one; whether the server hears of it or not."""
         if self._under_way is not None:
             self._under_way.cancel()
+            await asyncio.wait([self._under_way])
         token, self._token = self._token, None
         if token is not None:
             await self._exchange.send(token.dialect.logout, timeout, token=token.value)
@@ -133,55 +146,56 @@ class Login:
             password = read_password(self._settings)
         except SecretError as error:
             return self._say(LoginOutcome.FAILED, _refusal(now, str(error)))
-        digest = self._digest(password)
-        if self._refused is not None:
-            since, refused, words = self._refused
-            if refused == digest and now - since < REFUSED_SECONDS:
-                return _refusal(now, f"{words}, and not tried again for a minute")
+        digest = hashlib.sha256(password.encode()).digest()
+        failure = self._failure
+        if failure is not None and failure.digest == digest and now < failure.until:
+            words = f"{failure.answer.detail} (not tried again so soon)"
+            return replace(failure.answer, sent_at=now, received_at=now, detail=words)
         result = await self._try_dialects(password, timeout)
         if isinstance(result, Token):
-            self._refused = None
+            self._failure = None
             self._on_login(LoginOutcome.OK)
             return result
-        if result.outcome is Outcome.LOGIN_REFUSED:
-            self._refused = (now, digest, result.detail)
-            return self._say(LoginOutcome.REFUSED, result)
-        return self._say(LoginOutcome.FAILED, result)
+        self._failure = _Failure(result, digest, now + self._pause_after(result.outcome))
+        is_refusal = result.outcome is Outcome.LOGIN_REFUSED
+        return self._say(LoginOutcome.REFUSED if is_refusal else LoginOutcome.FAILED, result)
+
+    def _pause_after(self, outcome: Outcome) -> float:
+        """Return for how many seconds a login that went this way is not repeated."""
+        if outcome is Outcome.LOGIN_REFUSED:
+            return REFUSED_SECONDS
+        if outcome.speaks_of_the_vcenter:
+            return 0.0  # The keeper counts these, and then probes at a pace of its own.
+        return min(SURPRISED_SECONDS, self._settings.session_timeout / 20)
 
     async def _try_dialects(self, password: str, timeout: float) -> Token | Answer[None]:
         user = self._settings.username or ""
-        headers = {"authorization": _basic(user, password), **_USE_HEADER}
+        credentials = b64encode(f"{user}:{password}".encode()).decode("ascii")
+        headers = {"authorization": f"Basic {credentials}", **_USE_HEADER}
         for dialect in self._dialects:
-            answer, reply = await self._exchange.send(dialect.login, timeout, headers=headers)
-            if answer.outcome is Outcome.NOT_FOUND:
+            answer, reply = await self._exchange.send(
+                dialect.login, timeout, headers=headers, secrets=(password, credentials)
+            )
+            if answer.status in _NOT_THERE:
                 continue
-            if answer.outcome is Outcome.UNAUTHENTICATED:
+            if answer.outcome in (Outcome.UNAUTHENTICATED, Outcome.FORBIDDEN):
                 words = f"the credentials of {user} were refused"
-                return Answer(
-                    Outcome.LOGIN_REFUSED, answer.sent_at, answer.received_at, detail=words
-                )
+                return replace(answer, outcome=Outcome.LOGIN_REFUSED, detail=words)
             if reply is None or answer.outcome is not Outcome.OK:
                 return answer
             try:
                 return Token(results.token(dialect.value(reply.body)), dialect, answer.sent_at)
             except ValueError:
                 words = "the login was answered, but not as a vCenter does; check the url"
-                return Answer(Outcome.FAILED, answer.sent_at, answer.received_at, detail=words)
+                return replace(answer, outcome=Outcome.FAILED, detail=words)
         names = " nor ".join(f"/{dialect.name}" for dialect in self._dialects)
         words = f"no login at {names}: not a vCenter, or the wrong dialect"
-        return Answer(Outcome.FAILED, answer.sent_at, answer.received_at, detail=words)
+        return replace(answer, outcome=Outcome.FAILED, detail=words)
 
     def _say(self, outcome: LoginOutcome, answer: Answer[None]) -> Answer[None]:
         self._on_login(outcome)
         return answer
 
-    def _digest(self, password: str) -> bytes:
-        return hashlib.sha256(f"{self._settings.username}\0{password}".encode()).digest()
-
 
 def _refusal(now: float, words: str) -> Answer[None]:
     return Answer(Outcome.LOGIN_REFUSED, now, now, detail=words)
-
-
-def _basic(user: str, password: str) -> str:
-    return "Basic " + b64encode(f"{user}:{password}".encode()).decode("ascii")

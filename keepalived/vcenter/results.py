@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 from keepalived.lease.answers import FileInfo, ItemInfo, SessionInfo
+from keepalived.settings.problems import printable
+
+_TEXT_MOST = 1000
+_NUMBER_MOST = 2**63 - 1  # the API's `long`
+
+
+def read_json(body: bytes) -> Any:
+    """Read a body as JSON."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        raise ValueError("it is not JSON") from None
 
 
 def session_info(value: Any, headers: Mapping[str, str]) -> SessionInfo:
@@ -31,7 +45,7 @@ def file_infos(value: Any) -> tuple[FileInfo, ...]:
 
 def ids(value: Any) -> tuple[str, ...]:
     """Read a list of ids."""
-    return tuple(str(each) for each in _list(value))
+    return tuple(_as_text(each, "an id") for each in _list(value))
 
 
 def item_info(value: Any) -> tuple[ItemInfo, str | None]:
@@ -54,29 +68,36 @@ def message(value: Any) -> str | None:
     """Return a server's message for people, its arguments filled in by the server already."""
     if not isinstance(value, dict):
         return None
-    text = value.get("default_message") or value.get("id")
-    return str(text) if text else None
+    for field in ("default_message", "id"):
+        text = value.get(field)
+        if isinstance(text, str) and text:
+            return _for_people(text)
+    return None
 
 
 def token(value: Any) -> str:
     """Read the answer to a login."""
-    if not isinstance(value, str) or not value:
+    # What else it might be could not stand in a header.
+    if not isinstance(value, str) or not value.isascii() or not value.isprintable() or not value:
         raise ValueError("the login was answered without a token")
     return value
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return what `Retry-After` asks for, in seconds from now, be it a number or a date."""
-    text = headers.get("retry-after", "").strip()
-    if not text:
-        return None
-    if text.isascii() and text.isdecimal():
-        return float(text)
-    until = _http_date(text)
-    if until is None:
-        return None
-    since = _http_date(headers.get("date", "")) or datetime.now(UTC)
-    return max(0.0, (until - since).total_seconds())
+    """Return what `Retry-After` asks for, in seconds from now, be it a number or a date.
+
+    None where there is nothing to be read: this is advice, and never an error.
+    """
+    text = headers.get("retry-after", "")
+    try:
+        seconds = float(text)
+    except ValueError:
+        until = _http_date(text)
+        if until is None:
+            return None
+        since = _http_date(headers.get("date", "")) or datetime.now(UTC)
+        seconds = max(0.0, (until - since).total_seconds())
+    return seconds if math.isfinite(seconds) and seconds >= 0 else None
 
 
 def _lifetime_left(fields: dict[str, Any], headers: Mapping[str, str]) -> float | None:
@@ -96,7 +117,7 @@ def _lifetime_left(fields: dict[str, Any], headers: Mapping[str, str]) -> float 
 def _http_date(text: str) -> datetime | None:
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
@@ -135,11 +156,26 @@ def _required(fields: dict[str, Any], name: str) -> str:
 
 def _text(fields: dict[str, Any], name: str) -> str | None:
     value = fields.get(name)
-    return None if value is None else str(value)
+    return None if value is None else _as_text(value, name)
+
+
+def _as_text(value: Any, name: str) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise ValueError(f"{name} is not a text")
+    return _for_people(str(value))
+
+
+def _for_people(text: str) -> str:
+    """Return a text that a log or a terminal can take, whatever the server put into it."""
+    return printable(text[:_TEXT_MOST])
 
 
 def _number(fields: dict[str, Any], name: str) -> int | None:
     value = fields.get(name)
-    if value is None or isinstance(value, bool) or not isinstance(value, int | str):
+    if value is None:
         return None
-    return int(value)
+    # `/rest` writes long numbers as texts now and then.
+    is_number = type(value) is int or (isinstance(value, str) and value.isdecimal())
+    if not is_number or len(str(value)) > 19 or not 0 <= (number := int(value)) <= _NUMBER_MOST:
+        raise ValueError(f"{name} is not a number that can be")
+    return number

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from keepalived.settings import VCenterSettings
 
+_NO_TEXT = "it is not UTF-8 text"
+
 
 class SecretError(Exception):
     """The password cannot be had. The message names the place, never the content."""
@@ -15,8 +17,21 @@ class SecretError(Exception):
 
 def read_password(settings: VCenterSettings, environ: Mapping[str, str] = os.environ) -> str:
     """Return the password of a vCenter's user, as it is now. Raises SecretError."""
+    place, password = _find(settings, environ)
+    if not password:
+        # Not worth an attempt: too many of them lock the account.
+        raise SecretError(f"{place}: it is empty")
+    try:
+        password.encode()
+    except UnicodeEncodeError:
+        raise SecretError(f"{place}: {_NO_TEXT}") from None
+    return password
+
+
+def _find(settings: VCenterSettings, environ: Mapping[str, str]) -> tuple[str, str]:
+    """Return where the password stands, and the password."""
     if settings.password is not None:
-        return settings.password.get_secret_value()
+        return "the password in the URL", settings.password.get_secret_value()
     if settings.password_file is not None:
         return _read(settings.password_file, "password_file")
     if settings.credential is not None:
@@ -28,18 +43,20 @@ def read_password(settings: VCenterSettings, environ: Mapping[str, str] = os.env
             )
         return _read(Path(folder) / settings.credential, "credential")
     if settings.password_env is not None:
+        place = f"the environment variable {settings.password_env}"
         password = environ.get(settings.password_env)
         if password is None:
-            raise SecretError(f"the environment variable {settings.password_env} is not set")
-        return password
+            raise SecretError(f"{place} is not set")
+        return place, password
     raise SecretError("no credentials are configured: set username and password_file")
 
 
-def _read(path: Path, field: str) -> str:
+def _read(path: Path, field: str) -> tuple[str, str]:
+    place = f"{field} {path}"
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise SecretError(f"{field} {path}: {error.strerror}") from None
+        raise SecretError(f"{place}: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise SecretError(f"{field} {path}: it is not UTF-8 text") from None
-    return text.rstrip("\r\n")
+        raise SecretError(f"{place}: {_NO_TEXT}") from None
+    return place, text.rstrip("\r\n")

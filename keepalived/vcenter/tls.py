@@ -24,8 +24,6 @@ class Pinned(Fingerprint):
     def check(self, transport: asyncio.Transport) -> None:
         """Raise ServerFingerprintMismatch unless the peer's certificate is one of those pinned."""
         connection = transport.get_extra_info("ssl_object")
-        if connection is None:
-            return
         digest = hashlib.sha256(connection.getpeercert(binary_form=True)).digest()
         if digest not in self._accepted:
             host, port, *_ = transport.get_extra_info("peername")
@@ -35,15 +33,22 @@ class Pinned(Fingerprint):
 def trust(settings: VCenterSettings) -> ssl.SSLContext | Fingerprint | bool:
     """Return what aiohttp is to verify servers by. Reads the files anew at each call.
 
-    Raises OSError, of which ssl.SSLError is one, for a file that cannot be read or is no PEM.
+    Raises OSError, which names the file, for one that cannot be read or holds no certificate.
     """
     if settings.fingerprints:
         return Pinned(settings.fingerprints)
     if settings.insecure:
         return False
     if not settings.ca_files:
-        return True
+        return ssl.create_default_context()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    # Who signed the server's certificate is trusted, be it a root or what a root vouches for.
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     for path in settings.ca_files:
-        context.load_verify_locations(cafile=path)
+        try:
+            context.load_verify_locations(cafile=path)
+        except OSError as error:
+            is_no_pem = isinstance(error, ssl.SSLError)
+            words = "it holds no certificate in PEM" if is_no_pem else error.strerror
+            raise OSError(error.errno, words, str(path)) from None
     return context

@@ -1,0 +1,59 @@
+"""What went wrong on the way to a vCenter, in words that fit a log line and hold no secret."""
+
+from __future__ import annotations
+
+import os
+import ssl
+
+import aiohttp
+
+
+def words_for(error: Exception, *, proxied: bool = False) -> str:
+    """Say what failed. Neither the path nor anything of a proxy's URL is told.
+
+    `proxied`: it is a proxy that is connected to.
+    """
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return f"the certificate is not trusted: {_why(error.certificate_error)}"
+    if isinstance(error, aiohttp.ServerFingerprintMismatch):
+        return f"the certificate is not one of the pinned ones: its SHA-256 is {error.got.hex()}"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return _no_connection(error, proxied)
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return "the server closed the connection instead of answering"
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return "the connection was closed in the middle of the answer"
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return f"the proxy answered HTTP {error.status}"
+    if isinstance(error, aiohttp.ClientResponseError):
+        return "the answer is not HTTP"
+    if isinstance(error, OSError):
+        return _system_words(error)
+    return f"the request cannot be sent ({type(error).__name__})"
+
+
+def _no_connection(error: aiohttp.ClientConnectorError, proxied: bool) -> str:
+    # Where there is a proxy, aiohttp still names the host behind it.
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        name = "the proxy's name" if proxied else f"the name {error.host}"
+        return f"{name} cannot be resolved"
+    is_proxys = isinstance(error, aiohttp.ClientProxyConnectionError)
+    where = "the proxy" if is_proxys else f"{error.host}:{error.port}"
+    return f"cannot connect to {where}: {_system_words(error.os_error)}"
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return error.verify_message
+    return str(error)
+
+
+def _system_words(error: OSError) -> str:
+    if isinstance(error, ssl.SSLError):
+        reason = (error.reason or "no reason given").replace("_", " ").lower()
+        return f"no TLS: {reason}"
+    if error.filename is not None:
+        return f"ca_file {error.filename}: {error.strerror}"
+    if error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)
+    return error.strerror or str(error) or type(error).__name__
