@@ -12,8 +12,6 @@ from keepalived.store.schema import APPLICATION_ID, MIGRATIONS, migrate, version
 
 _MODE = 0o600
 _SQLITE_HEADER = b"SQLite format 3\x00"
-_APPLICATION_ID_AT = 68
-"""Offset of the application id in the header; see the SQLite file format."""
 
 
 def lock(path: Path) -> int:
@@ -52,9 +50,10 @@ def open_database(path: Path) -> sqlite3.Connection:
     except sqlite3.Error as error:
         raise StoreError(f"{path}: {error}; restore it from a copy, or move it away") from None
     try:
-        database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = FULL")
+        # Before the change to a write-ahead log: a file that has one has its tables as well.
         migrate(database)
+        database.execute("PRAGMA journal_mode = WAL")
     except sqlite3.Error as error:
         database.close()
         raise StoreError(f"{path}: {error}") from None
@@ -69,15 +68,17 @@ def _create_private(path: Path) -> None:
 
 def _check(path: Path) -> None:
     with path.open("rb") as file:
-        header = file.read(100)
-    if not header:
+        header = file.read(len(_SQLITE_HEADER))
+    if not header or path.with_name(f"{path.name}-journal").exists():
+        # Empty, or killed while its tables were made: SQLite takes that back on opening.
         return
-    application_id = int.from_bytes(header[_APPLICATION_ID_AT : _APPLICATION_ID_AT + 4], "big")
-    if not header.startswith(_SQLITE_HEADER) or application_id != APPLICATION_ID:
-        raise StoreError(f"{path}: this is no state file of clkeepalived; correct state.path")
+    if header != _SQLITE_HEADER:
+        raise _not_ours(path)
     # Read-only, so that a file that is refused stays as it is.
     looking = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
     try:
+        if looking.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+            raise _not_ours(path)
         verdict = looking.execute("PRAGMA quick_check(1)").fetchone()[0]
         version = version_of(looking)
     finally:
@@ -89,3 +90,7 @@ def _check(path: Path) -> None:
             f"{path}: written by a newer release (version {version}, this one knows "
             f"{len(MIGRATIONS)}); upgrade, or move it away"
         )
+
+
+def _not_ours(path: Path) -> StoreError:
+    return StoreError(f"{path}: this is no state file of clkeepalived; correct state.path")
