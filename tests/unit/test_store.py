@@ -1,0 +1,294 @@
+"""The state file: what goes in comes out, together and in time, and nothing else is touched."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import sqlite3
+import stat
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from keepalived.lease.answers import ItemInfo
+from keepalived.lease.endings import Ending, Target
+from keepalived.lease.holds import Hold, Owner, OwnerKind
+from keepalived.lease.model import Kind, SessionKey, State
+from keepalived.lease.progress import Progress
+from keepalived.lease.session import Session
+from keepalived.store import schema
+from keepalived.store.errors import StoreError, StoreWriteError
+from keepalived.store.store import Store, Stored
+from tests.support.sessions import a_session
+
+KEY = SessionKey("lab", Kind.UPDATE, "815994e5:9c7e")
+OWNER = Owner(OwnerKind.PROCESS, "12:34:boot")
+HOLD = Hold(1000, OWNER, 100.0, 700.0, Progress(done=5, total=10), "nightly")
+
+
+class Hands:
+    """Two clocks that the test sets."""
+
+    def __init__(self, boot: float = 1000.0, wall: float = 1_800_000_000.0) -> None:
+        self._boot = boot
+        self._wall = wall
+
+    def boot(self) -> float:
+        return self._boot
+
+    def wall(self) -> float:
+        return self._wall
+
+
+@asynccontextmanager
+async def opened(
+    folder: Path, clock: Hands | None = None, boot_id: str = "this-boot"
+) -> AsyncIterator[tuple[Store, Stored]]:
+    store = Store(folder / "state.db", clock or Hands(), boot_id)
+    stored = await store.open()
+    try:
+        yield store, stored
+    finally:
+        await store.close()
+
+
+async def kept(folder: Path, clock: Hands | None = None, boot_id: str = "this-boot") -> Stored:
+    async with opened(folder, clock, boot_id) as (_, stored):
+        return stored
+
+
+def renewed() -> Session:
+    return replace(
+        a_session(KEY, deadline=1200.0, progress=40),
+        holds=(),
+        renewals=7,
+        target=Target("item-1", "3"),
+        item=ItemInfo("item-1", "disk", "3", "Templates"),
+    )
+
+
+async def test_a_hold_comes_back_as_it_was(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (store, stored):
+        assert stored == Stored()
+        await store.put_hold(KEY, HOLD)
+    (session,) = (await kept(tmp_path)).sessions
+    assert (session.key, session.holds) == (KEY, (HOLD,))
+    assert session.state is State.PENDING
+
+
+async def test_the_same_partys_hold_takes_the_place_of_the_earlier_one(tmp_path: Path) -> None:
+    other = replace(HOLD, uid=1001)
+    async with opened(tmp_path) as (store, _):
+        await store.put_hold(KEY, HOLD)
+        await store.put_hold(KEY, other)
+        await store.put_hold(KEY, replace(HOLD, note="changed"))
+        await store.delete_hold(KEY, 1001, OWNER)
+    (session,) = (await kept(tmp_path)).sessions
+    assert session.holds == (replace(HOLD, note="changed"),)
+
+
+async def test_what_is_known_of_a_session_comes_back_with_its_holds(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (store, _):
+        await store.put_hold(KEY, HOLD)
+        store.note_session(renewed())
+    (session,) = (await kept(tmp_path)).sessions
+    assert session == replace(renewed(), holds=(HOLD,))
+
+
+async def test_an_end_takes_the_holds_along_and_says_how(tmp_path: Path) -> None:
+    ending = Ending(State.ERROR, "the server reports an error", "no space left", False)
+    ended = replace(renewed(), state=State.ERROR, ending=ending)
+    async with opened(tmp_path) as (store, _):
+        await store.put_hold(KEY, HOLD)
+        store.note_session(renewed())
+        store.note_end(ended, 999.0)
+    stored = await kept(tmp_path)
+    assert stored.sessions == ()
+    assert stored.ended == ((ended, 999.0),)
+
+
+async def test_a_hold_after_the_end_begins_the_session_anew(tmp_path: Path) -> None:
+    ended = replace(renewed(), state=State.DONE, ending=Ending(State.DONE, "completed"))
+    async with opened(tmp_path) as (store, _):
+        store.note_end(ended, 999.0)
+        await store.put_hold(KEY, HOLD)
+    stored = await kept(tmp_path)
+    assert stored.ended == ()
+    assert [(each.state, each.renewals) for each in stored.sessions] == [(State.PENDING, 0)]
+
+
+async def test_a_forgotten_session_is_gone(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (store, _):
+        store.note_session(renewed())
+        store.forget(KEY)
+    assert await kept(tmp_path) == Stored()
+
+
+async def test_after_a_reboot_times_go_by_the_wall(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (store, _):
+        await store.put_hold(KEY, HOLD)
+    # 250 seconds later by the wall, on a machine that has been up for 20.
+    (session,) = (await kept(tmp_path, Hands(20.0, 1_800_000_250.0), "next-boot")).sessions
+    assert session.holds[0].until == pytest.approx(700.0 - 1000.0 + 20.0 - 250.0)
+
+
+async def test_in_the_same_boot_a_step_of_the_wall_clock_changes_nothing(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (store, _):
+        await store.put_hold(KEY, HOLD)
+    (session,) = (await kept(tmp_path, Hands(1010.0, 1_800_003_600.0))).sessions
+    assert session.holds == (HOLD,)
+
+
+async def test_writers_share_their_commits(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (store, _):
+        statements: list[str] = []
+
+        def trace() -> None:
+            assert store._database is not None
+            store._database.set_trace_callback(statements.append)
+
+        await store._in_thread(trace)
+        keys = [KEY._replace(id=str(number)) for number in range(64)]
+        await asyncio.gather(*(store.put_hold(key, HOLD) for key in keys))
+        assert statements.count("COMMIT") <= 2
+    assert len((await kept(tmp_path)).sessions) == 64
+
+
+async def test_a_caller_that_gives_up_does_not_stop_the_commit(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (store, _):
+        waiting = asyncio.create_task(store.put_hold(KEY, HOLD))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await store.put_hold(KEY._replace(id="other"), HOLD)
+    assert {each.key.id for each in (await kept(tmp_path)).sessions} == {KEY.id, "other"}
+
+
+async def test_a_full_disk_refuses_holds_and_keeps_what_must_not_be_forgotten(
+    tmp_path: Path,
+) -> None:
+    async with opened(tmp_path) as (store, _):
+        await store.put_hold(KEY, HOLD)
+        await limit_pages(store, 1)
+        big = replace(HOLD, note="x" * 100_000)
+        with pytest.raises(StoreWriteError) as refused:
+            await store.put_hold(KEY._replace(id="other"), big)
+        assert refused.value.errno == errno.ENOSPC
+        store.note_end(
+            replace(renewed(), state=State.DONE, ending=Ending(State.DONE, "x" * 100_000)), 999.0
+        )
+        with pytest.raises(StoreWriteError):
+            await store.put_hold(KEY._replace(id="other"), big)
+        await limit_pages(store, 1_000_000)
+    stored = await kept(tmp_path)
+    assert [ended.key for ended, _ in stored.ended] == [KEY]
+    assert stored.sessions == ()
+
+
+async def limit_pages(store: Store, pages: int) -> None:
+    def limit() -> None:
+        assert store._database is not None
+        store._database.execute(f"PRAGMA max_page_count = {pages}")
+
+    await store._in_thread(limit)
+
+
+async def test_nobody_else_can_read_any_of_the_files(tmp_path: Path) -> None:
+    umask = os.umask(0)
+    try:
+        async with opened(tmp_path) as (store, _):
+            await store.put_hold(KEY, HOLD)
+            modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+    finally:
+        os.umask(umask)
+    assert modes == dict.fromkeys(
+        ("state.db", "state.db-wal", "state.db-shm", "state.db.lock"), 0o600
+    )
+
+
+async def test_a_second_opener_is_told_who_has_the_file(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (store, _):
+        with pytest.raises(StoreError, match=rf"state\.db: in use by process {os.getpid()}"):
+            await Store(store.path, Hands(), "this-boot").open()
+        await store.put_hold(KEY, HOLD)
+    assert len((await kept(tmp_path)).sessions) == 1
+
+
+def foreign(path: Path) -> None:
+    with sqlite3.connect(path) as database:
+        database.execute("CREATE TABLE bookmarks (url TEXT)")
+    database.close()
+
+
+def newer(path: Path) -> None:
+    with sqlite3.connect(path) as database:
+        database.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
+        database.execute(f"PRAGMA user_version = {len(schema.MIGRATIONS) + 1}")
+        database.execute("CREATE TABLE later (x)")
+    database.close()
+
+
+def text(path: Path) -> None:
+    path.write_text("sessions: [{id: 1}]\n" * 100)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (foreign, "no state file of clkeepalived"),
+        (text, "no state file of clkeepalived"),
+        (newer, "written by a newer release"),
+    ],
+)
+async def test_what_is_not_ours_is_refused_by_name_and_left_alone(
+    make: object, words: str, tmp_path: Path
+) -> None:
+    assert callable(make)
+    path = tmp_path / "state.db"
+    make(path)
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match=words) as refused:
+        await kept(tmp_path)
+    assert str(path) in str(refused.value)
+    assert path.read_bytes() == before
+
+
+async def test_a_damaged_file_is_refused_by_name_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    async with opened(tmp_path) as (store, _):
+        for number in range(200):
+            store.note_session(replace(renewed(), key=KEY._replace(id=str(number))))
+    damaged = bytearray(path.read_bytes())
+    damaged[4096 : 2 * 4096 + 512] = b"\xff" * (4096 + 512)
+    path.write_bytes(damaged)
+    with pytest.raises(StoreError) as refused:
+        await kept(tmp_path)
+    assert str(path) in str(refused.value)
+    assert path.read_bytes() == damaged
+
+
+async def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"state\.path needs a writable folder"):
+        await kept(tmp_path / "missing")
+
+
+def test_an_older_file_is_brought_forward_step_by_step(tmp_path: Path) -> None:
+    steps = [schema.VERSION_1, "ALTER TABLE hold ADD COLUMN colour TEXT DEFAULT 'blue';"]
+    database = sqlite3.connect(tmp_path / "old.db", isolation_level=None)
+    schema.migrate(database, steps[:1])
+    database.execute(
+        "INSERT INTO hold (vcenter, kind, id, uid, owner_kind, owner_id)"
+        " VALUES ('lab', 'update', 'id', 0, 'none', '')"
+    )
+    schema.migrate(database, steps)
+    assert schema.version_of(database) == 2
+    assert database.execute("SELECT vcenter, colour FROM hold").fetchall() == [("lab", "blue")]
+    with pytest.raises(sqlite3.OperationalError):
+        schema.migrate(database, [*steps, "CREATE TABLE a (x); CREATE TABLE a (x);"])
+    if database.in_transaction:
+        database.execute("ROLLBACK")
+    assert schema.version_of(database) == 2
+    database.close()
