@@ -196,12 +196,16 @@ async def limit_pages(store: Store, pages: int) -> None:
     await store._in_thread(limit)
 
 
+def modes_in(folder: Path) -> dict[str, int]:
+    return {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
+
+
 async def test_nobody_else_can_read_any_of_the_files(tmp_path: Path) -> None:
     umask = os.umask(0)
     try:
         async with opened(tmp_path) as (store, _):
             await store.put_hold(KEY, HOLD)
-            modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+            modes = modes_in(tmp_path)
     finally:
         os.umask(umask)
     assert modes == dict.fromkeys(
