@@ -53,14 +53,14 @@ def the_end(step: core.Step) -> Ending:
 def test_a_refused_keep_alive_ends_as_the_server_says(word: str) -> None:
     session, effects = answered(settled_in(), Outcome.NOT_ALLOWED)
     assert (session.ask, session.doubted, effects) == (Ask.GET, True, ())
-    ending = the_end(answered(session, value=info(word, left=60.0, error="no space left")))
+    ending = the_end(answered(session, value=info(word, error="no space left")))
     assert (ending.state, ending.error_message) == (State[word], "no space left")
 
 
 @pytest.mark.parametrize("word", ["DONE", "ERROR", "CANCELED"])
 def test_a_look_that_finds_the_session_ended_ends_it(word: str) -> None:
     session, _ = answered(settled_in(), looks=(Ask.GET,))
-    assert the_end(answered(session, value=info(word))).state is State[word]
+    assert the_end(answered(session, value=info(word, left=60.0))).state is State[word]
 
 
 @pytest.mark.parametrize("word", ["ACTIVE", "", "SOMETHING_NEW"])

@@ -52,11 +52,12 @@ def test_refused_progress_is_left_out_at_once() -> None:
 
 
 def test_progress_refused_in_a_round_begun_anew_is_left_out_as_well() -> None:
-    session, _ = answered(begun(percent=10))
-    session = core.take_hold(session, hold(20))
+    session, _ = answered(begun(percent=10), Outcome.NOT_ALLOWED)
+    assert (session.ask, session.doubted) == (Ask.GET, True)
     session, _ = answered(session, Outcome.INVALID_ARGUMENT, at=session.due + 60.0)
     request = core.next_request(session, session.due)
     assert (request.ask, request.progress) == (Ask.KEEP_ALIVE, None)
+    assert not session.doubted
 
 
 def test_an_invalid_argument_without_progress_is_a_failure() -> None:
