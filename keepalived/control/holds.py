@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import secrets
 from collections.abc import Coroutine
 from dataclasses import replace
@@ -199,8 +200,16 @@ async def _commit(
         # Another time limit than before: still that user's one hold with a time limit.
         await room.registry.let_go(key, before.uid, before.owner)
     is_new = is_new and before is None
-    facts = {"owner": label(hold.owner), "holder": hold.uid, "note": hold.note}
-    log_by(caller, "hold_taken_by" if is_new else "hold_updated_by", key, **facts)
+    log_by(
+        caller,
+        "hold_taken_by" if is_new else "hold_updated_by",
+        key,
+        # Progress comes every second from some uploads.
+        level=logging.INFO if is_new else logging.DEBUG,
+        owner=label(hold.owner),
+        holder=hold.uid,
+        note=hold.note,
+    )
     return is_new
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import structlog
 
 from keepalived.control.callers import Caller
@@ -12,9 +14,12 @@ from keepalived.lease.model import SessionKey
 log = structlog.get_logger("clkeepalived")
 
 
-def log_by(caller: Caller, event: str, key: SessionKey, **facts: object) -> None:
+def log_by(
+    caller: Caller, event: str, key: SessionKey, *, level: int = logging.INFO, **facts: object
+) -> None:
     """Write down that a caller did something to a session."""
-    log.info(
+    log.log(
+        level,
         event,
         vcenter=key.vcenter,
         session_id=key.id,
