@@ -143,7 +143,7 @@ class Login:
     async def _log_in(self, timeout: float) -> Token | Answer[None]:
         now = self._clock.boot()
         try:
-            password = read_password(self._settings)
+            password = await read_password(self._settings)
         except SecretError as error:
             return self._say(LoginOutcome.FAILED, _refusal(now, str(error)))
         digest = hashlib.sha256(password.encode()).digest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,9 +16,9 @@ class SecretError(Exception):
     """The password cannot be had. The message names the place, never the content."""
 
 
-def read_password(settings: VCenterSettings, environ: Mapping[str, str] = os.environ) -> str:
+async def read_password(settings: VCenterSettings, environ: Mapping[str, str] = os.environ) -> str:
     """Return the password of a vCenter's user, as it is now. Raises SecretError."""
-    place, password = _find(settings, environ)
+    place, password = await _find(settings, environ)
     if not password:
         # Not worth an attempt: too many of them lock the account.
         raise SecretError(f"{place}: it is empty")
@@ -28,12 +29,12 @@ def read_password(settings: VCenterSettings, environ: Mapping[str, str] = os.env
     return password
 
 
-def _find(settings: VCenterSettings, environ: Mapping[str, str]) -> tuple[str, str]:
+async def _find(settings: VCenterSettings, environ: Mapping[str, str]) -> tuple[str, str]:
     """Return where the password stands, and the password."""
     if settings.password is not None:
         return "the password in the URL", settings.password.get_secret_value()
     if settings.password_file is not None:
-        return _read(settings.password_file, "password_file")
+        return await asyncio.to_thread(_read, settings.password_file, "password_file")
     if settings.credential is not None:
         folder = environ.get("CREDENTIALS_DIRECTORY")
         if folder is None:
@@ -41,7 +42,8 @@ def _find(settings: VCenterSettings, environ: Mapping[str, str]) -> tuple[str, s
                 f"credential {settings.credential}: $CREDENTIALS_DIRECTORY is not set, as systemd "
                 "does for a service with LoadCredential="
             )
-        return _read(Path(folder) / settings.credential, "credential")
+        file = Path(folder) / settings.credential
+        return await asyncio.to_thread(_read, file, "credential")
     if settings.password_env is not None:
         place = f"the environment variable {settings.password_env}"
         password = environ.get(settings.password_env)
