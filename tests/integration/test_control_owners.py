@@ -231,6 +231,20 @@ async def test_an_owner_that_cannot_be_read_owns_nothing(control: Control) -> No
     assert state(control, session_id) is State.RELEASED
 
 
+async def test_a_process_that_cannot_be_watched_again_keeps_its_hold(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async with running_control(tmp_path, limits=replace(DEFAULT_LIMITS, processes=0)) as control:
+        await control.stop()
+        owner = Owner(OwnerKind.PROCESS, str(process(os.getpid())))
+        session_id = hold_before_the_start(control, owner)
+
+        await control.start()
+
+        assert len(control.holds(session_id)) == 1
+        assert "process_not_watched" in "".join(capfd.readouterr())
+
+
 # -- connections
 
 

@@ -329,3 +329,20 @@ async def test_vcenters_and_status(two: Control) -> None:
     assert status.body["is_admin"] is True
     names = [(each["name"], each["up"], each["sessions"]) for each in vcenters.body["vcenters"]]
     assert names == [("lab", True, 0), ("prod", True, 1)]
+
+
+async def test_status_says_what_is_in_danger(control: Control, me: Caller) -> None:
+    session_id = control.open()
+    await me.put(f"/v1/sessions/lab/{session_id}", NO_OWNER)
+    key = SessionKey("lab", Kind.UPDATE, session_id)
+    await control.until(
+        lambda: (session := control.registry.find(key)) and session.state is State.ACTIVE
+    )
+    # As if the machine had slept: until the engine looks at the clock again, nothing is renewed.
+    control.clock.jump(200)
+    at_risk = await me.get("/v1/status")
+    control.clock.jump(200)
+    overdue = await me.get("/v1/status")
+
+    assert (at_risk.body["at_risk"], at_risk.body["overdue"]) == (1, 0)
+    assert (overdue.body["at_risk"], overdue.body["overdue"]) == (0, 1)
