@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import asyncio
 import os
 from collections.abc import Iterator
 
 import pytest
+from blockbuster import blockbuster_ctx
 
 # What the program reads from its surroundings: a test sets what it means to test.
 _PREFIXES = ("CLKEEPALIVED_", "GOVC_", "GOVMOMI_")
@@ -33,6 +33,17 @@ _NAMES = {
     "NO_COLOR",
 }
 
+# Where the event loop may be held up: what is done once and early, or never waits.
+_MAY_BLOCK = {
+    "/linecache.py": {"checkcache", "updatecache"},  # the source lines of a traceback
+    "/rich/traceback.py": {"_render_stack"},  # likewise
+    "keepalived/control/server.py": {"__init__"},  # the installed version, at the start
+    "keepalived/host/clock.py": {"boot_id"},  # /proc is the kernel's memory
+    "keepalived/host/processes.py": {"_read"},  # likewise
+    "keepalived/host/sockets.py": {"listen_unix", "close"},  # a few directory entries, once
+    "keepalived/vcenter/secrets.py": {"_read"},  # a few bytes, when they have changed
+}
+
 
 def pytest_configure() -> None:
     """Keep looptime from making an event loop in tests that have none, which nobody would close."""
@@ -49,7 +60,10 @@ def _bare_environment() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _no_stray_event_loop() -> None:
-    # looptime asks every test, also those that are not async, for the current event loop; until
-    # one was ever set, Python answers by making one, which then nobody closes.
-    asyncio.set_event_loop(None)
+def _nothing_holds_up_the_loop() -> Iterator[None]:
+    """Fail whatever blocks the event loop from within the package: files, locks, sleeps, SQLite."""
+    with blockbuster_ctx("keepalived") as guarded:
+        for function in guarded.functions.values():
+            for file, callers in _MAY_BLOCK.items():
+                function.can_block_in(file, callers)
+        yield

@@ -493,8 +493,10 @@ async def test_a_reload_touches_nothing_that_stayed_as_it_was(tmp_path: Path) ->
         before = it.hold("a"), it.hold("c")
         await asyncio.sleep(100)
         config.write_text("vcenters: {lab: {url: 'https://lab'}}\n" + sessions(a=1))
-        loaded = load_settings(config, {}).settings
-        await it.source.apply(loaded.model_copy(update={"session_files": (f"{tmp_path}/*.yaml",)}))
+        loaded = await asyncio.to_thread(load_settings, config, {})
+        await it.source.apply(
+            loaded.settings.model_copy(update={"session_files": (f"{tmp_path}/*.yaml",)})
+        )
         assert it.holds() == {"a": 1, "c": 3}
         assert (it.hold("a"), it.hold("c")) == before
         assert len(it.ear.taken) == 3
