@@ -83,14 +83,19 @@ def words_for(reply: Reply, secrets: Iterable[str] = ()) -> str:
     """
     if 300 <= reply.status < 400:
         host = _host_of(reply.headers.get("location", ""))
-        where = f" to {host}" if host else ""
-        words = f"HTTP {reply.status}: redirected{where}, where no token is sent; correct the url"
+        where = f" to {_hidden(host, secrets)}" if host else ""
+        words = f"redirected{where}, where no token is sent; correct the url"
     else:
         said = read_refusal(reply.body)
-        words = ": ".join(part for part in (f"HTTP {reply.status}", said.type, said.words) if part)
-    for secret in filter(None, secrets):
-        words = words.replace(secret, _HIDDEN)
+        words = _hidden(": ".join(part for part in (said.type, said.words) if part), secrets)
+    words = f"HTTP {reply.status}: {words}" if words else f"HTTP {reply.status}"
     return printable(words)[:_WORDS_MOST]
+
+
+def _hidden(text: str, secrets: Iterable[str]) -> str:
+    for secret in filter(None, secrets):
+        text = text.replace(secret, _HIDDEN)
+    return text
 
 
 def _error_type(named: Any, typed: Any) -> str:

@@ -50,8 +50,9 @@ def _why(error: Exception) -> str:
 
 def _system_words(error: OSError) -> str:
     if isinstance(error, ssl.SSLError):
-        reason = (error.reason or "no reason given").replace("_", " ").lower()
-        return f"no TLS: {reason}"
+        # Only OpenSSL's own errors have a reason; asyncio makes some without.
+        reason = getattr(error, "reason", None) or "no reason given"
+        return f"no TLS: {reason.replace('_', ' ').lower()}"
     if error.filename is not None:
         return f"ca_file {error.filename}: {error.strerror}"
     if error.errno is not None and error.errno > 0:

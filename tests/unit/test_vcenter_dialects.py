@@ -140,5 +140,5 @@ def test_values_stand_bare_or_wrapped() -> None:
     ],
 )
 def test_bodies_that_are_not_the_dialects(dialect: Dialect, body: bytes) -> None:
-    with pytest.raises(ValueError, match="not JSON|no value"):
+    with pytest.raises(ValueError, match=r"not JSON|no value"):
         dialect.value(body)

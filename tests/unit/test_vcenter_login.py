@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,7 +28,7 @@ async def renew(bench: Bench, session_id: str, timeout: float = TIMEOUT) -> Outc
     return answer.outcome
 
 
-def with_password_file(path: Path, password: str) -> dict[str, object]:
+def with_password_file(path: Path, password: str) -> dict[str, Any]:
     path.write_text(password + "\n")
     return {"settings": {"password": None, "password_file": path}}
 

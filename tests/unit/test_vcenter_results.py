@@ -139,7 +139,7 @@ def test_texts_are_made_fit_to_be_shown() -> None:
     ],
 )
 def test_sessions_that_cannot_be(fields: object) -> None:
-    with pytest.raises(ValueError, match="[a-z]"):
+    with pytest.raises(ValueError, match=r"[a-z]"):
         results.session_info(fields, HEADERS)
 
 
@@ -147,13 +147,13 @@ def test_sessions_that_cannot_be(fields: object) -> None:
     "answer", [{}, "a", 7, True, ["a"], [None], [{"bytes_transferred": "x"}], [{"size": -1}]]
 )
 def test_files_that_cannot_be(answer: object) -> None:
-    with pytest.raises(ValueError, match="[a-z]"):
+    with pytest.raises(ValueError, match=r"[a-z]"):
         results.file_infos(answer)
 
 
 @pytest.mark.parametrize("answer", [[None], [{}], [[]], [1.5], [True], {}, "ab"])
 def test_ids_that_cannot_be(answer: object) -> None:
-    with pytest.raises(ValueError, match="[a-z]"):
+    with pytest.raises(ValueError, match=r"[a-z]"):
         results.ids(answer)
 
 

@@ -1,0 +1,172 @@
+"""The way to a vCenter: which proxy, which addresses, and a failed try in words."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import ssl
+from typing import Any
+
+import pytest
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from keepalived.settings import VCenterSettings
+from keepalived.vcenter.failures import words_for
+from keepalived.vcenter.proxies import check_proxy, proxy_for
+from keepalived.vcenter.resolver import PATIENCE_SECONDS, RememberingResolver
+from keepalived.vcenter.transport import ConnectFailed
+
+HOST = "vcsa.test"
+
+
+def proxy(monkeypatch: pytest.MonkeyPatch, url: str, proxy: str | None = None, **env: str) -> Any:
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    return proxy_for(VCenterSettings.model_validate({"url": url, "proxy": proxy}))
+
+
+@pytest.mark.parametrize(
+    ("url", "env", "expected"),
+    [
+        (f"https://{HOST}", {}, None),
+        (f"https://{HOST}", {"HTTPS_PROXY": "http://p:3128"}, "http://p:3128"),
+        (f"https://{HOST}", {"https_proxy": "http://p:3128"}, "http://p:3128"),
+        (f"https://{HOST}", {"HTTPS_PROXY": "p:3128"}, "http://p:3128"),
+        (f"https://{HOST}", {"ALL_PROXY": "http://p:3128"}, "http://p:3128"),
+        (f"https://{HOST}", {"HTTP_PROXY": "http://p:3128"}, None),
+        (f"http://{HOST}", {"HTTP_PROXY": "http://p:3128"}, "http://p:3128"),
+        (f"https://{HOST}", {"HTTPS_PROXY": "http://p:1", "NO_PROXY": "*"}, None),
+        (f"https://{HOST}", {"HTTPS_PROXY": "http://p:1", "NO_PROXY": "a,.test"}, None),
+        (f"https://{HOST}", {"HTTPS_PROXY": "http://p:1", "NO_PROXY": HOST}, None),
+        (f"https://{HOST}:8443", {"HTTPS_PROXY": "http://p:1", "NO_PROXY": HOST}, None),
+        (f"https://{HOST}", {"HTTPS_PROXY": "http://p:1", "NO_PROXY": "csa.test"}, "http://p:1"),
+    ],
+)
+def test_the_environment_names_the_proxy(
+    monkeypatch: pytest.MonkeyPatch, url: str, env: dict[str, str], expected: str | None
+) -> None:
+    assert proxy(monkeypatch, url, **env) == expected
+
+
+def test_the_configured_proxy_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    env = {"HTTPS_PROXY": "http://p:1", "NO_PROXY": "*"}
+    assert proxy(monkeypatch, f"https://{HOST}", "http://mine:2", **env) == "http://mine:2"
+
+
+@pytest.mark.parametrize(
+    "url", ["socks5://user:hunter2@p:1080", "http://", "http://[", "http://p:x", "http://p:0"]
+)
+def test_proxies_that_cannot_be_spoken_to(url: str) -> None:
+    with pytest.raises(ConnectFailed) as caught:
+        check_proxy(url)
+    words = "the proxy is not one that is spoken to: give it as http://HOST:PORT"
+    assert str(caught.value) == words
+
+
+class Names(AbstractResolver):
+    """Answers after `seconds`, or fails."""
+
+    def __init__(self) -> None:
+        self.address = "192.0.2.1"
+        self.seconds = 0.0
+        self.fails = False
+        self.asked = 0
+        self.is_closed = False
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        self.asked += 1
+        await asyncio.sleep(self.seconds)
+        if self.fails:
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return [
+            ResolveResult(
+                hostname=host, host=self.address, port=port, family=family, proto=0, flags=0
+            )
+        ]
+
+    async def close(self) -> None:
+        self.is_closed = True
+
+
+async def address(resolver: RememberingResolver) -> str:
+    (found,) = await resolver.resolve(HOST, 443)
+    return found["host"]
+
+
+@pytest.mark.looptime
+async def test_the_last_good_addresses_serve_while_dns_fails() -> None:
+    names = Names()
+    resolver = RememberingResolver(names)
+    assert await address(resolver) == "192.0.2.1"
+    names.address = "192.0.2.2"
+    assert await address(resolver) == "192.0.2.2"
+    names.fails = True
+    assert await address(resolver) == "192.0.2.2"
+    with pytest.raises(OSError, match="Temporary failure"):
+        await resolver.resolve("never-resolved.test", 443)
+    await resolver.close()
+    assert names.is_closed
+
+
+@pytest.mark.looptime
+async def test_the_last_good_addresses_serve_while_dns_is_silent() -> None:
+    names = Names()
+    resolver = RememberingResolver(names)
+    await address(resolver)
+    names.seconds, names.address = 30.0, "192.0.2.2"
+    loop = asyncio.get_running_loop()
+    for tries in (1, 2, 3):
+        assert await address(resolver) == "192.0.2.1"
+        assert loop.time() == pytest.approx(tries * PATIENCE_SECONDS)
+    # One question is enough, and its late answer is good for whoever comes after it.
+    assert names.asked == 2
+    await asyncio.sleep(30)
+    names.seconds = 0.0
+    names.fails = True
+    assert await address(resolver) == "192.0.2.2"
+    await resolver.close()
+
+
+@pytest.mark.looptime
+async def test_whoever_waits_shares_a_question_and_may_leave() -> None:
+    names = Names()
+    names.seconds = 10.0
+    resolver = RememberingResolver(names)
+    first = asyncio.create_task(address(resolver))
+    second = asyncio.create_task(address(resolver))
+    await asyncio.sleep(1)
+    first.cancel()
+    assert await second == "192.0.2.1"
+    assert names.asked == 1
+    await resolver.close()
+
+
+@pytest.mark.looptime
+async def test_closing_does_not_wait_for_dns() -> None:
+    names = Names()
+    names.seconds = 1000.0
+    resolver = RememberingResolver(names)
+    waiting = asyncio.create_task(address(resolver))
+    await asyncio.sleep(1)
+    await resolver.close()
+    await asyncio.wait([waiting])
+    assert waiting.cancelled()
+    assert asyncio.get_running_loop().time() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(errno.ECONNREFUSED, "Connect call failed ('::1', 1)"), "Connection refused"),
+        (ConnectionResetError(), "ConnectionResetError"),
+        (OSError("Multiple exceptions: a, b"), "Multiple exceptions: a, b"),
+        (ssl.SSLError(1, "[SSL: X] x (_ssl.c:1)"), "no TLS: no reason given"),
+        (FileNotFoundError(2, "No such file", "/ca.pem"), "ca_file /ca.pem: No such file"),
+        (ValueError("https://user:hunter2@x"), "the request cannot be sent (ValueError)"),
+    ],
+)
+def test_failures_in_words(error: Exception, words: str) -> None:
+    assert words_for(error) == words
