@@ -16,6 +16,7 @@ import importlib.metadata
 import random
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any
 
 import structlog
@@ -127,6 +128,9 @@ class Daemon:
             to_close.push_async_callback(self._listener.stop)
             await self._open_store(to_close)
             tasks = await to_close.enter_async_context(asyncio.TaskGroup())
+            self._start = partial(_start, tasks)
+            for name, settings in self.settings.vcenters.items():
+                self._start_keeper(name, settings)
             control = await self._open_control(to_close)
             self._health.done(_SOCKETS)
             await self._run_tasks(tasks, f"{host}:{port}", control)
@@ -171,12 +175,7 @@ class Daemon:
     async def _run_tasks(
         self, tasks: asyncio.TaskGroup, address: str, control: ControlServer | None
     ) -> None:
-        def start(work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-            return tasks.create_task(_endless(work, name), name=name)
-
-        self._start = start
-        for name, settings in self.settings.vcenters.items():
-            self._start_keeper(name, settings)
+        start = self._start
         writing = [] if self._store is None else [start(self._store.run(), "state file")]
         helpers = [
             start(self._sources.run(), "sources"),
@@ -326,6 +325,12 @@ def _store(settings: Settings, clock: Clock) -> Store | None:
     if "path" not in state.model_fields_set and not state.path.parent.is_dir():
         return None
     return Store(state.path, clock, boot_id())
+
+
+def _start(
+    tasks: asyncio.TaskGroup, work: Coroutine[Any, Any, None], name: str
+) -> asyncio.Task[None]:
+    return tasks.create_task(_endless(work, name), name=name)
 
 
 async def _endless(work: Coroutine[Any, Any, None], name: str) -> None:
