@@ -18,6 +18,9 @@ class Journal(Protocol):
     async def delete_hold(self, key: SessionKey, uid: int, owner: Owner) -> None:
         """Return once the hold is gone from the disk; raises what its store raises."""
 
+    def drop_hold(self, key: SessionKey, uid: int, owner: Owner) -> None:
+        """Remove, before long, a hold whose time is over."""
+
     def note_session(self, session: Session) -> None:
         """Take down, within seconds, how a session stands."""
 
@@ -35,6 +38,9 @@ class Unrecorded:
         """Keep nothing."""
 
     async def delete_hold(self, key: SessionKey, uid: int, owner: Owner) -> None:
+        """Keep nothing."""
+
+    def drop_hold(self, key: SessionKey, uid: int, owner: Owner) -> None:
         """Keep nothing."""
 
     def note_session(self, session: Session) -> None:

@@ -111,7 +111,10 @@ class Registry:
                 self._already_reported.add(session.key)
 
     def forget_unclaimed(self) -> None:
-        """Drop what is remembered of sessions that no file names any more."""
+        """Drop what is remembered of sessions that no file names any more, and release those of
+        vCenters that are not configured any more."""
+        for vcenter in {session.key.vcenter for session in self} - self._keepers.keys():
+            self.detach(vcenter)
         for key in self._remembered:
             self._journal.forget(key)
         self._remembered.clear()
@@ -163,10 +166,13 @@ class Registry:
         try:
             await self._journal.put_hold(key, hold)
         except Exception:
-            if before is None:
-                self.release(key, hold.uid, hold.owner)
-            else:
-                self.hold(key, before)
+            # Unless it was changed, or let go, while it was being written.
+            current = self._hold_of(key, hold.uid, hold.owner)
+            if current is not None and replace(current, since=hold.since) == hold:
+                if before is None:
+                    self.release(key, hold.uid, hold.owner)
+                else:
+                    self.hold(key, before)
             raise
         return is_new
 
@@ -212,6 +218,7 @@ class Registry:
             left, effects = core.expire_holds(session, now)
             for hold in session.holds:
                 if hold not in left.holds:
+                    self._journal.drop_hold(session.key, hold.uid, hold.owner)
                     self._observer.hold_released(session.key, hold.owner.kind)
             self.commit(left, effects)
             self._watch_expiry(left)

@@ -108,6 +108,10 @@ class Store:
 
     # -- what is written before long
 
+    def drop_hold(self, key: SessionKey, uid: int, owner: Owner) -> None:
+        """Remove a hold whose time is over."""
+        self._enqueue(_Write(((rows.DELETE_HOLD, rows.party_of(key, uid, owner)),), keep=True))
+
     def note_session(self, session: Session) -> None:
         """Write within seconds how a session stands."""
         self._changed[session.key] = session

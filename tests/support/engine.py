@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from keepalived.keeper.journal import Journal
 from keepalived.keeper.keeper import Keeper, Manner
 from keepalived.keeper.registry import Registry, Retention
 from keepalived.lease.holds import Hold, Owner, OwnerKind
@@ -123,6 +124,7 @@ async def running_engine(
     manner: Manner | None = None,
     draw: Callable[[], float] = lambda: 0.5,
     url: str | None = None,
+    journal: Journal | None = None,
 ) -> AsyncIterator[Engine]:
     """Run a keeper on the simulator until the block is left; every draw is the middle.
 
@@ -131,7 +133,7 @@ async def running_engine(
     clock = clock or LoopClock()
     metrics = Metrics(version="test", max_sessions=100, clock=clock)
     reporter = Reporter(EventLog(), metrics)
-    registry = Registry(reporter, clock, Retention())
+    registry = Registry(reporter, clock, Retention(), journal)
     settings = settings_of(simulator, url or "http://vcenter.test")
 
     def build(registry: Registry, manner: Manner) -> Keeper:

@@ -1,0 +1,210 @@
+"""The registry: holds that are durable, expire, come back, and are let go."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from dataclasses import replace
+
+import pytest
+
+from keepalived.keeper.journal import Unrecorded
+from keepalived.keeper.keeper import Manner
+from keepalived.keeper.registry import UnknownVCenterError
+from keepalived.lease.answers import ItemInfo
+from keepalived.lease.endings import Ending, Target
+from keepalived.lease.holds import Hold, Owner, OwnerKind
+from keepalived.lease.model import Kind, SessionKey, State
+from keepalived.lease.session import Session
+from tests.support.engine import NAME, OWNER, Engine, running_engine, simulator_in_loop
+from tests.support.sessions import a_session
+
+pytestmark = pytest.mark.looptime
+
+SCRIPT = Owner(OwnerKind.TIME_LIMIT, "60")
+MINIMAL = Manner(looks=())
+
+
+class FullDisk(Unrecorded):
+    """A journal that can be made to refuse."""
+
+    def __init__(self) -> None:
+        self.is_full = False
+        self.dropped: list[SessionKey] = []
+
+    async def put_hold(self, key: SessionKey, hold: Hold) -> None:
+        await asyncio.sleep(1)
+        if self.is_full:
+            raise OSError(errno.ENOSPC, "no space left")
+
+    async def delete_hold(self, key: SessionKey, uid: int, owner: Owner) -> None:
+        await self.put_hold(key, Hold(uid, owner, 0.0, None))
+
+    def drop_hold(self, key: SessionKey, uid: int, owner: Owner) -> None:
+        self.dropped.append(key)
+
+
+def script(engine: Engine, *, until: float | None = None, note: str = "") -> Hold:
+    return Hold(1000, SCRIPT, engine.clock.boot(), until, note=note)
+
+
+async def test_a_hold_that_cannot_be_written_is_undone() -> None:
+    journal = FullDisk()
+    async with running_engine(simulator_in_loop(), manner=MINIMAL, journal=journal) as engine:
+        key = SessionKey(NAME, Kind.UPDATE, engine.simulator.open_session())
+        journal.is_full = True
+        with pytest.raises(OSError, match="no space left"):
+            await engine.registry.take(key, script(engine))
+        assert engine.state(key) is State.RELEASED
+
+
+async def test_an_update_that_cannot_be_written_leaves_the_hold_as_it_was() -> None:
+    journal = FullDisk()
+    async with running_engine(simulator_in_loop(), manner=MINIMAL, journal=journal) as engine:
+        key = SessionKey(NAME, Kind.UPDATE, engine.simulator.open_session())
+        assert await engine.registry.take(key, script(engine, note="before"))
+        journal.is_full = True
+        with pytest.raises(OSError, match="no space left"):
+            await engine.registry.take(key, script(engine, note="after"))
+        session = engine.registry.find(key)
+        assert session is not None
+        assert [hold.note for hold in session.holds] == ["before"]
+
+
+async def test_a_release_during_a_write_that_fails_stands() -> None:
+    journal = FullDisk()
+    async with running_engine(simulator_in_loop(), manner=MINIMAL, journal=journal) as engine:
+        key = SessionKey(NAME, Kind.UPDATE, engine.simulator.open_session())
+        await engine.registry.take(key, script(engine, note="before"))
+        journal.is_full = True
+        taking = asyncio.create_task(engine.registry.take(key, script(engine, note="after")))
+        await asyncio.sleep(0.5)
+        assert engine.registry.release(key, 1000, SCRIPT)
+        with pytest.raises(OSError, match="no space left"):
+            await taking
+        assert engine.state(key) is State.RELEASED
+
+
+async def test_a_release_that_cannot_be_written_still_stops_renewing() -> None:
+    journal = FullDisk()
+    async with running_engine(simulator_in_loop(), manner=MINIMAL, journal=journal) as engine:
+        key = SessionKey(NAME, Kind.UPDATE, engine.simulator.open_session())
+        await engine.registry.take(key, script(engine))
+        assert await engine.registry.let_go(key, 999, SCRIPT) is None
+        journal.is_full = True
+        assert await engine.registry.let_go(key, 1000, SCRIPT) is False
+        assert engine.state(key) is State.RELEASED
+
+
+async def test_a_time_limit_ends_its_hold_and_the_last_one_the_session() -> None:
+    journal = FullDisk()
+    async with running_engine(simulator_in_loop(), manner=MINIMAL, journal=journal) as engine:
+        key = engine.open()
+        await engine.registry.take(key, script(engine, until=engine.clock.boot() + 60))
+        await asyncio.sleep(58)
+        engine.registry.sweep()
+        session = engine.registry.find(key)
+        assert session is not None
+        assert len(session.holds) == 2
+        await asyncio.sleep(2)
+        engine.registry.sweep()
+        session = engine.registry.find(key)
+        assert session is not None
+        assert [hold.owner for hold in session.holds] == [OWNER]
+        assert journal.dropped == [key]
+
+
+async def test_an_ended_session_is_shown_for_its_retention_and_then_forgotten() -> None:
+    async with running_engine(simulator_in_loop(), manner=MINIMAL) as engine:
+        released = engine.open()
+        lost = SessionKey(NAME, Kind.UPDATE, "never-there")
+        engine.hold(lost)
+        await asyncio.sleep(1)
+        engine.release(released)
+        assert engine.registry.held() == 0
+        engine.clock.jump(3601)
+        engine.registry.sweep()
+        assert engine.registry.find(released) is None
+        assert engine.state(lost) is State.NOT_FOUND
+        engine.clock.jump(7 * 86400)
+        engine.registry.sweep()
+        assert len(engine.registry) == 0
+
+
+async def test_an_unknown_vcenter_is_refused() -> None:
+    async with running_engine(simulator_in_loop()) as engine:
+        with pytest.raises(UnknownVCenterError):
+            engine.registry.hold(SessionKey("other", Kind.UPDATE, "a"), script(engine))
+
+
+def stored(key: SessionKey, *, deadline: float, holds: tuple[Hold, ...] = ()) -> Session:
+    return replace(
+        a_session(key, deadline=deadline),
+        holds=holds,
+        target=Target("item-1", "1"),
+        item=ItemInfo("item-1", "disk", "1", "Templates"),
+    )
+
+
+async def test_after_a_restart_the_earliest_stored_deadline_goes_first() -> None:
+    simulator = simulator_in_loop()
+    ids = [simulator.open_session() for _ in range(4)]
+    async with running_engine(simulator, manner=Manner(looks=(), max_in_flight=1)) as engine:
+        hold = script(engine)
+        now = engine.clock.boot()
+        sessions = [
+            stored(SessionKey(NAME, Kind.UPDATE, each), deadline=now + left, holds=(hold,))
+            for each, left in zip(ids, (200, 50, 100, 150), strict=True)
+        ]
+        engine.registry.restore(sessions, ())
+        engine.registry.attach(engine.keeper)
+        await asyncio.sleep(1)
+        order = [entry.session_id for entry in simulator.ledger.requests("*.keep_alive")]
+        assert order == [ids[1], ids[2], ids[3], ids[0]]
+
+
+async def test_a_file_takes_up_what_was_known_of_its_session() -> None:
+    async with running_engine(simulator_in_loop(), manner=MINIMAL) as engine:
+        key = SessionKey(NAME, Kind.UPDATE, engine.simulator.open_session())
+        known = replace(stored(key, deadline=engine.clock.boot() + 100), lifetime=120.0)
+        engine.registry.restore([known], ())
+        assert engine.registry.find(key) is None
+        engine.hold(key)
+        session = engine.registry.find(key)
+        assert session is not None
+        assert (session.lifetime, session.item) == (120.0, known.item)
+
+
+async def test_a_line_that_names_an_ended_session_stays_silent_after_a_restart() -> None:
+    async with running_engine(simulator_in_loop(), manner=MINIMAL) as engine:
+        key = SessionKey(NAME, Kind.UPDATE, engine.simulator.open_session())
+        lost = replace(a_session(key, State.EXPIRED), ending=Ending(State.EXPIRED, "it was gone"))
+        engine.registry.restore((), [(lost, engine.clock.boot() - 10)])
+        engine.hold(key)
+        await asyncio.sleep(1)
+        assert engine.state(key) is State.EXPIRED
+        assert engine.attempts(key) == []
+        # Told once more, it is a new wish.
+        engine.hold(key)
+        await asyncio.sleep(1)
+        assert engine.state(key) is State.ACTIVE
+
+
+async def test_what_no_file_names_and_no_vcenter_serves_is_let_go() -> None:
+    async with running_engine(simulator_in_loop(), manner=MINIMAL) as engine:
+        now = engine.clock.boot()
+        elsewhere = SessionKey("gone", Kind.UPDATE, "a")
+        unnamed = SessionKey(NAME, Kind.UPDATE, "b")
+        engine.registry.restore(
+            [
+                stored(elsewhere, deadline=now + 100, holds=(script(engine),)),
+                stored(unnamed, deadline=now + 100),
+            ],
+            (),
+        )
+        engine.registry.forget_unclaimed()
+        assert engine.state(elsewhere) is State.RELEASED
+        engine.hold(unnamed)
+        session = engine.registry.find(unnamed)
+        assert session is not None
+        assert session.item is None
