@@ -380,5 +380,5 @@ class Lives(RuleBasedStateMachine):
 
 TestLives = pytest.mark.timeout(60)(Lives.TestCase)
 TestLives.settings = settings(
-    max_examples=400, stateful_step_count=40, deadline=None, print_blob=True
+    max_examples=300, stateful_step_count=40, deadline=None, print_blob=True
 )
