@@ -55,7 +55,9 @@ class Api:
 
     def keep_alive(self, kind: Kind, session_id: str, progress: int | None) -> Call:
         """Extend the lifetime of a session."""
-        parameters = {} if progress is None else {_PROGRESS[kind]: progress}
+        parameters: dict[str, str | int] = {}
+        if progress is not None:
+            parameters[_PROGRESS[kind]] = progress
         path = f"{_API_SESSION[kind]}/{session_id}?action=keep-alive"
         return Call("POST", path, *as_json(parameters))
 

@@ -145,6 +145,8 @@ def _open_socket(address: tuple[int, int, int, str, tuple[object, ...]]) -> sock
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
+    if response.content.at_eof():
+        return b""  # as a keep-alive is answered
     parts: list[bytes] = []
     size = 0
     async for part in response.content.iter_any():
