@@ -10,7 +10,7 @@ SEEDS  ?= 30
 FIRST  ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check system coverage storm lock clean
+.PHONY: help demo test check system coverage storm durability fuzz lock clean
 .DELETE_ON_ERROR:
 
 help: ## Show this list
@@ -32,17 +32,23 @@ check: $(VENV)/.dev ## Lint, format, types, layers
 system: $(VENV)/.dev ## Run the tests against real peers (Debian: golang-go, golang-github-vmware-govmomi-dev)
 	@$(BIN)/python -m pytest -m system tests/system
 
-coverage: $(VENV)/.dev ## Run `make test` under coverage and hold it to its limits
+coverage: $(VENV)/.dev ## Run `make test`, but for the storms, under coverage and hold it to its limits
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest -m 'not system'
+	@$(BIN)/coverage run -m pytest -m 'not system' --deselect tests/unit/test_storm.py
 	@$(BIN)/coverage combine --quiet
 	@echo "the pure core, every branch:"
 	@$(BIN)/coverage report --skip-covered --include='keepalived/lease/*' --fail-under=100
 	@echo "everything else:"
 	@$(BIN)/coverage report --skip-covered --omit='keepalived/lease/*' --fail-under=90
 
-storm: $(VENV)/.dev ## Weather SEEDS (30) storms of faults instead of the three of `make test`, from FIRST (1)
+storm: $(VENV)/.dev ## Weather SEEDS (30) storms of faults instead of the one of `make test`, from FIRST (1)
 	@STORM_SEEDS=$(SEEDS) STORM_FIRST_SEED=$(FIRST) $(BIN)/python -m pytest -k storm tests
+
+durability: $(VENV)/.dev ## Kill the daemon KILLS (50) times under load, and look for what was lost
+	@KILLS=$${KILLS:-50} $(BIN)/python -m pytest tests/integration/test_durability.py
+
+fuzz: $(VENV)/.dev ## Try the control socket against its own OpenAPI document at length
+	@FUZZ_EXAMPLES=2000 $(BIN)/python -m pytest tests/integration/test_control_schema.py
 
 # Versions are chosen anew for requirements/*.in; the tool that does it has a place of its own.
 LOCK = CUSTOM_COMPILE_COMMAND='make lock' $(CACHE)/lock/bin/pip-compile --upgrade \

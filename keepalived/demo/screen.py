@@ -131,7 +131,7 @@ def introduce(lifetime: float) -> None:
     """Say what is about to be seen."""
     print(
         f"A simulated vCenter deletes update sessions after {lifetime:g} idle seconds, as the real "
-        "one does\nafter 300. The uploads below pause for longer than that: checksums and queues do.\n",
+        "one does\nafter 300. The uploads below pause for longer: checksums and queues do that.\n",
         flush=True,
     )
 

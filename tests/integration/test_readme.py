@@ -1,0 +1,99 @@
+"""What README and docs print works as printed, and leads somewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from keepalived.simulator.app import Simulator
+from keepalived.simulator.server import serve as serve_simulator
+from tests.support.daemon import PASSWORD_VARIABLE, serving
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
+
+
+def block_after(text: str, mark: str, language: str) -> str:
+    """Return the first code block of a language after a mark."""
+    found = re.search(rf"```{language}\n(.*?)```", text[text.index(mark) :], re.DOTALL)
+    assert found is not None
+    return found[1]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)\)", page.read_text())
+    missing = [link for link in links if "://" not in link and not (page.parent / link).exists()]
+    assert missing == []
+
+
+def test_the_ten_lines_of_yaml_are_a_configuration(tmp_path: Path) -> None:
+    text = block_after((ROOT / "README.md").read_text(), "## Use it", "yaml")
+    assert len(text.splitlines()) <= 11
+    secret = tmp_path / "lab.password"
+    secret.write_text("secret\n")
+    secret.chmod(0o600)
+    config = tmp_path / "config.yaml"
+    config.write_text(text.replace("/etc/clkeepalived/lab.password", str(secret)))
+    checked = subprocess.run(
+        [sys.executable, "-m", "keepalived.cli", "check-config", str(config)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stderr
+
+
+@pytest.fixture
+async def simulator() -> AsyncIterator[tuple[Simulator, str]]:
+    simulator = Simulator(session_timeout=20.0)
+    async with serve_simulator(simulator) as url:
+        yield simulator, url
+
+
+@pytest.mark.timeout(40)
+async def test_the_lines_of_curl_do_what_they_say(
+    simulator: tuple[Simulator, str], tmp_path: Path
+) -> None:
+    vcenter, url = simulator
+    config = tmp_path / "config.yaml"
+    lab = {"url": url, "username": vcenter.username, "password_env": PASSWORD_VARIABLE}
+    settings = {
+        "vcenters": {"lab": lab},
+        "control": {"socket": f"{tmp_path}/control.sock"},
+        "state": {"path": f"{tmp_path}/state.db"},
+        "http": {"listen": "127.0.0.1:0"},
+    }
+    config.write_text(yaml.safe_dump(settings))
+    script = block_after((ROOT / "README.md").read_text(), "executed by the tests", "sh")
+    session_id = vcenter.open_session()
+    async with serving(config, vcenter.password) as daemon:
+        await daemon.event("ready")
+        answers = await run(script, CLKEEPALIVED_SOCKET=f"{tmp_path}/control.sock", ID=session_id)
+        assert len(answers) == script.count("curl ")
+        assert all('"type"' not in answer for answer in answers), answers
+        sent = vcenter.ledger.requests("*.keep_alive", session_id=session_id)
+        assert max(entry.client_progress or 0 for entry in sent) == 50
+        # The shell that owned the first hold is gone, and its hold with it.
+        ended = await daemon.event("session_ended", session_id=session_id)
+        assert ended["state"] == "RELEASED"
+
+
+async def run(script: str, **environ: str) -> list[str]:
+    """Run a script by sh; return each answer, one JSON document per line of curl."""
+    process = await asyncio.create_subprocess_exec(
+        *("sh", "-eu", "-c", script.replace("curl -s", "curl -sS -w '\\n'")),
+        stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, **environ},
+    )
+    out, _ = await process.communicate()
+    assert process.returncode == 0
+    return out.decode().splitlines()
