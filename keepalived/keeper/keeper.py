@@ -269,12 +269,12 @@ class Keeper:
             return await vcenter.files(kind, session_id, timeout=timeout)
         return await vcenter.item(request.item_id or "", timeout=timeout)
 
-    def _looks(self) -> tuple[Ask, ...]:
+    def _looks(self) -> tuple[Ask, ...] | None:
         # Renewals come first: under a backlog, and on the way out, nothing else is asked.
         if self._parting or (
             self._schedule.backlog() > _BACKLOG_PER_WORKER * self.manner.max_in_flight
         ):
-            return ()
+            return None
         return self.manner.looks
 
     def _note(self, answer: Answer[object]) -> None:

@@ -96,9 +96,12 @@ class FileInfo:
 
 @dataclass(frozen=True, slots=True)
 class ItemInfo:
-    """A library item. `library` is the library's name where it could be read."""
+    """A library item. `library` is the library's name where it could be read.
+
+    Whether content arrived is judged by `content_version`; None where the server does not tell.
+    """
 
     id: str
     name: str
-    content_version: str
+    content_version: str | None
     library: str | None = None

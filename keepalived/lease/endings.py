@@ -65,6 +65,8 @@ def settled(ending: Ending, target: Target, item: ItemInfo) -> Ending:
     New content is proof that a session which is gone had been completed first. What the server
     itself said of a session stands.
     """
+    if item.content_version is None:
+        return ending
     moved = _has_moved(target.content_version, item.content_version)
     if moved and ending.state in _VANISHED:
         return Ending(State.DONE, "completed and deleted", content_moved=True)

@@ -198,7 +198,7 @@ class _Event(NamedTuple):
     answer: Answer[object]
     now: float
     u: float
-    looks: tuple[Ask, ...]
+    looks: tuple[Ask, ...] | None
 
 
 def step(
@@ -207,14 +207,15 @@ def step(
     answer: Answer[object],
     now: float,
     u: float,
-    looks: tuple[Ask, ...] = (),
+    looks: tuple[Ask, ...] | None = (),
 ) -> Step:
     """Apply the answer to a request.
 
     `now` is when the answer is looked at, `u` a random number from [0, 1), and `looks` what is to
-    be asked beyond the keep-alive in every round: GET, FILES, both or nothing. An answer that
-    arrives after the end changes nothing, nor does one to a question that the session, begun anew
-    meanwhile, does not ask.
+    be asked beyond the keep-alive in every round: GET, FILES, both or nothing (but for the first
+    rounds), or None where there is no time to ask anything. An answer that arrives after the end
+    changes nothing, nor does one to a question that the session, begun anew meanwhile, does not
+    ask.
     """
     is_renewal = request.ask is Ask.KEEP_ALIVE and session.ending is None
     if session.state.is_final or not (is_renewal or request.ask is session.ask):
@@ -331,10 +332,13 @@ def _learn(session: Session, info: SessionInfo) -> Step:
 
 def _look_on(session: Session, event: _Event) -> Step:
     """Ask the next thing of this round, or end the round."""
+    looks = event.looks
+    if looks is None:
+        return _rest(session, event), ()
     early = session.renewals <= _FIRST_LOOKS
     wanted = {
-        Ask.GET: Ask.GET in event.looks or (early and session.target is None),
-        Ask.FILES: Ask.FILES in event.looks,
+        Ask.GET: Ask.GET in looks or (early and session.target is None),
+        Ask.FILES: Ask.FILES in looks,
         Ask.ITEM: early and session.target is not None and session.item is None,
     }
     for ask in _ORDER[_ORDER.index(event.request.ask) + 1 :]:

@@ -18,7 +18,8 @@ _STEADY = (0.45, 0.55)
 _BACKOFF_FIRST = 1.0
 _BACKOFF_MOST = 15.0
 _JITTER = 0.2
-_TIMEOUT_MOST = 10.0
+_TIMEOUT_FIRST = 10.0
+_TIMEOUT_MOST = 120.0
 _LEARNED_LEAST_SHARE = 0.1
 
 
@@ -68,12 +69,16 @@ def asked_delay(
 def request_timeout(tries: int, slack: float | None, lifetime: float) -> float:
     """Return how long to wait for an answer after `tries` failed attempts (0 for the first).
 
-    Starts far below what remains and doubles with each retry, up to a third of what remains, for
-    the server that is slow rather than dead.
+    Starts far below a lifetime and doubles with each retry, for the server that is slow rather
+    than dead, up to a third of what remains and two minutes at most: a hung request keeps a worker
+    from others.
     """
+    first = min(_TIMEOUT_FIRST, lifetime / 10)
+    if tries == 0:
+        return first
     remaining = slack if slack is not None and slack > 0 else lifetime
-    wanted = min(_TIMEOUT_MOST, lifetime / 10) * 2.0 ** min(tries, 10)
-    return max(floor(lifetime), min(wanted, remaining / 3))
+    longest = min(_TIMEOUT_MOST, remaining / 3)
+    return max(floor(lifetime), min(first * 2.0 ** min(tries, 10), longest))
 
 
 def attempts_that_fit(lifetime: float, configured_timeout: float | None = None) -> int:

@@ -115,7 +115,7 @@ def read_session(row: sqlite3.Row, times: Times) -> tuple[Session, float | None]
     target = None if item_id is None else Target(item_id, row["content_version"])
     item = None
     if name is not None:
-        item = ItemInfo(item_id or "", name, row["item_version"] or "", row["library"])
+        item = ItemInfo(item_id or "", name, row["item_version"], row["library"])
     moved = row["content_moved"]
     ending = None
     if row["state"] is not None:

@@ -28,6 +28,8 @@ _BY_ERROR_TYPE = {
     "not_allowed_in_current_state": Outcome.NOT_ALLOWED,
     "invalid_argument": Outcome.INVALID_ARGUMENT,
 }
+NOT_FOUND = "not_found"
+"""The type by which a vCenter itself says that a resource is unknown."""
 _ERROR_PREFIX = "com.vmware.vapi.std.errors."
 _UNKNOWN_ROUTE = "com.vmware.vapi.rest.httpNotFound"
 _HIDDEN = "***"

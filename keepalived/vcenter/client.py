@@ -13,7 +13,7 @@ from keepalived.lease.answers import Answer, FileInfo, ItemInfo, Outcome, Sessio
 from keepalived.lease.model import Kind, check_session_id
 from keepalived.settings import VCenterSettings
 from keepalived.vcenter import results
-from keepalived.vcenter.classify import read_refusal
+from keepalived.vcenter.classify import NOT_FOUND, read_refusal
 from keepalived.vcenter.dialects import Call, Dialect
 from keepalived.vcenter.exchange import Exchange
 from keepalived.vcenter.login import Login, LoginOutcome, Token
@@ -185,7 +185,10 @@ class Client:
                 return self._unsent(str(error)), None
         answer, token, reply = await self._send(make, timeout)
         if answer.outcome is Outcome.NOT_FOUND and token is not None and reply is not None:
-            if read_refusal(reply.body).is_unknown_route:
+            refusal = read_refusal(reply.body)
+            if refusal.type != NOT_FOUND or refusal.is_unknown_route:
+                # Anybody may have said so, as a proxy does while the service behind it starts:
+                # believed only beside a list that succeeds.
                 self._proven.discard(token.dialect)
             if token.dialect not in self._proven:
                 answer, token, reply = await self._find_route(kind, make, answer, token, timeout)
@@ -244,8 +247,7 @@ class Client:
                 return newer, None, None
             got = newer
             answer, reply = await self._exchange.send(make(got.dialect), timeout, token=got.value)
-        if answer.outcome is Outcome.OK:
-            self._login.accepted(got)
+            self._login.followed(by_401=answer.outcome is Outcome.UNAUTHENTICATED)
         return answer, got, reply
 
     def _unsent(self, words: str) -> Answer[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -83,7 +84,8 @@ class Login:
         }
         self._dialects = dialects[settings.dialect]
         self._token: Token | None = None
-        self._accepted: Token | None = None
+        self._in_vain = 0
+        self._not_before = -math.inf
         self._under_way: asyncio.Task[Token | Answer[None]] | None = None
         self._failure: _Failure | None = None
 
@@ -101,18 +103,22 @@ class Login:
             self._under_way.add_done_callback(self._done)
         return await asyncio.shield(self._under_way)
 
-    def accepted(self, token: Token) -> None:
-        """Note that the server took a token for what it is."""
-        self._accepted = token
+    def followed(self, *, by_401: bool) -> None:
+        """Note whether a login that a 401 had called for was followed by another 401."""
+        if not by_401:
+            self._in_vain = 0
+            return
+        self._in_vain += 1
+        pause = min(REFUSED_SECONDS, 2.0 ** min(self._in_vain - 1, 10))
+        self._not_before = self._clock.boot() + pause
 
     def may_replace(self, token: Token) -> bool:
         """Whether a 401 on `token` is worth a login.
 
-        A token that was refused from the start will be followed by another one that is: such a
-        server gets one login a minute, not one with every request.
+        Where new tokens were answered by 401 as well, logins become rare: after 1, 2, 4 … seconds,
+        and once a minute in the end.
         """
-        age = self._clock.boot() - token.issued_at
-        return token is self._accepted or token is not self._token or age >= REFUSED_SECONDS
+        return token is not self._token or self._clock.boot() >= self._not_before
 
     async def change_dialect(self, wrong: Token, timeout: float) -> Token | Answer[None] | None:
         """Log in in another dialect than that of `wrong`; None if there is no other."""

@@ -54,7 +54,7 @@ def item_info(value: Any) -> tuple[ItemInfo, str | None]:
     item = ItemInfo(
         id=_text(fields, "id") or "",
         name=_text(fields, "name") or "",
-        content_version=_text(fields, "content_version") or "0",
+        content_version=_text(fields, "content_version"),
     )
     return item, _text(fields, "library_id")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +21,7 @@ from keepalived.observe.metrics import Metrics
 from keepalived.observe.reporter import Reporter
 from keepalived.settings import VCenterSettings
 from keepalived.simulator.app import Simulator
+from keepalived.simulator.wire import Request, Response
 from keepalived.vcenter.client import Client
 from keepalived.vcenter.http import HttpTransport
 from keepalived.vcenter.memory import MemoryTransport
@@ -125,10 +126,11 @@ async def running_engine(
     draw: Callable[[], float] = lambda: 0.5,
     url: str | None = None,
     journal: Journal | None = None,
+    handle: Callable[[Request], Awaitable[Response]] | None = None,
 ) -> AsyncIterator[Engine]:
     """Run a keeper on the simulator until the block is left; every draw is the middle.
 
-    In memory, or over HTTP where the simulator's `url` is given.
+    In memory, or over HTTP where the simulator's `url` is given. `handle` may stand before it.
     """
     clock = clock or LoopClock()
     metrics = Metrics(version="test", max_sessions=100, clock=clock)
@@ -140,7 +142,7 @@ async def running_engine(
         client = Client(
             NAME,
             settings,
-            HttpTransport(settings) if url else MemoryTransport(simulator.handle),
+            HttpTransport(settings) if url else MemoryTransport(handle or simulator.handle),
             clock,
             on_login=lambda outcome: reporter.login(NAME, outcome),
         )

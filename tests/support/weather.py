@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from keepalived.simulator.app import Simulator
 from keepalived.simulator.faults import Effect, Fail, Latency, Refuse, Reset, Skew
 
+LIFETIME = 300.0
+
 
 @dataclass(frozen=True)
 class Gust:
@@ -20,8 +22,11 @@ class Gust:
     calm: float
 
 
-def gusts(seed: int) -> Iterator[Gust]:
-    """Disturbances without end. Each of them alone leaves every session savable."""
+def gusts(seed: int, slowest: float) -> Iterator[Gust]:
+    """Disturbances without end. Each of them alone leaves every session savable.
+
+    `slowest` is the longest latency, in seconds, at which the workers still keep up.
+    """
     draw = random.Random(seed)
     while True:
         calm = draw.uniform(200, 1200)
@@ -32,7 +37,7 @@ def gusts(seed: int) -> Iterator[Gust]:
             busy = Fail(503, retry_after=draw.choice([None, 5.0, 30.0]))
             yield Gust(busy, draw.uniform(5, 120), calm)
         elif kind == 2:
-            yield Gust(Latency(draw.uniform(0.5, 8.0)), draw.uniform(30, 300), calm)
+            yield Gust(Latency(draw.uniform(0.05, 1.0) * slowest), draw.uniform(30, 300), calm)
         elif kind == 3:
             yield Gust(Reset(act_first=draw.random() < 0.5), draw.uniform(1, 60), calm)
         elif kind == 4:
@@ -43,11 +48,16 @@ def gusts(seed: int) -> Iterator[Gust]:
             yield Gust(None, 0.0, calm)
 
 
-async def weather(simulator: Simulator, seed: int, hours: float) -> None:
-    """Let gusts pass over the simulator; a gust without effect makes it lose all tokens."""
+async def weather(simulator: Simulator, seed: int, hours: float, sessions: int) -> None:
+    """Let gusts pass over the simulator; a gust without effect makes it lose all tokens.
+
+    Eight workers that wait for every answer keep up with a latency of 8 / sessions of half a
+    lifetime; half of that leaves them time to look at states and files as well.
+    """
     now = asyncio.get_running_loop().time
     end = now() + hours * 3600
-    for gust in gusts(seed):
+    slowest = min(8.0, 8 / sessions * LIFETIME / 4)
+    for gust in gusts(seed, slowest):
         if now() >= end:
             return
         if gust.effect is None:

@@ -16,6 +16,7 @@ from keepalived.lease.model import Kind, SessionKey, State
 from keepalived.lease.progress import Progress
 from keepalived.lease.session import Ask
 from keepalived.simulator.faults import Fail, Hang, Latency, Lifetime, Refuse, Reset
+from keepalived.simulator.wire import Request, Response
 from tests.support.engine import NAME, LoopClock, running_engine, simulator_in_loop
 
 pytestmark = pytest.mark.looptime
@@ -179,6 +180,38 @@ async def test_an_outage_of_hours_ends_nothing_by_itself() -> None:
         assert engine.state(key) is State.ACTIVE
         await asyncio.sleep(60)
         assert engine.state(key) is State.EXPIRED
+
+
+@pytest.mark.parametrize("body", [b"<html>404 Not Found</html>", b"404 page not found", b""])
+async def test_a_proxy_that_says_404_for_a_service_that_is_away_ends_nothing(body: bytes) -> None:
+    simulator = simulator_in_loop()
+    is_away = False
+
+    async def behind_a_proxy(request: Request) -> Response:
+        if is_away and "/content/" in request.target:
+            return Response(404, {}, body)
+        return await simulator.handle(request)
+
+    async with running_engine(simulator, manner=MINIMAL, handle=behind_a_proxy) as engine:
+        key = engine.open()
+        await asyncio.sleep(100)
+        is_away = True
+        await asyncio.sleep(60)
+        is_away = False
+        await asyncio.sleep(200)
+        assert engine.state(key) is State.ACTIVE
+
+
+async def test_a_crowd_of_new_sessions_is_renewed_before_anything_else_is_asked() -> None:
+    simulator = simulator_in_loop()
+    simulator.faults.add(Latency(1.0))
+    async with running_engine(simulator) as engine:
+        for _ in range(200):
+            engine.open()
+        await asyncio.sleep(21)
+        assert len(engine.attempts()) >= 160
+        looks = engine.attempts(route="update_session.get")
+        assert not [at for at in looks if at < 19]
 
 
 async def test_a_suspended_machine_renews_within_five_seconds_of_its_resumption() -> None:

@@ -135,21 +135,22 @@ def test_a_timeout_stays_far_below_what_remains(
 ) -> None:
     remaining = slack if slack is not None and slack > 0 else lifetime
     timeout = timing.request_timeout(count, slack, lifetime)
-    assert timing.floor(lifetime) <= timeout
-    assert timeout <= max(timing.floor(lifetime), remaining / 3)
+    assert timing.floor(lifetime) <= timeout <= 120.0
+    if count:
+        assert timeout <= max(timing.floor(lifetime), remaining / 3)
 
 
 @given(st.integers(0, 100), slacks, lifetimes)
 @thoroughly
 def test_a_timeout_grows_with_the_retries(count: int, slack: float | None, lifetime: float) -> None:
-    shorter = timing.request_timeout(count, slack, lifetime)
-    assert shorter <= timing.request_timeout(count + 1, slack, lifetime)
+    shorter = timing.request_timeout(count + 1, slack, lifetime)
+    assert shorter <= timing.request_timeout(count + 2, slack, lifetime)
 
 
 @given(lifetimes)
 @thoroughly
 def test_the_first_timeout_is_ten_seconds_or_a_tenth_of_the_lifetime(lifetime: float) -> None:
-    for slack in (None, lifetime, 0.45 * lifetime, -1.0):
+    for slack in (None, lifetime, 0.45 * lifetime, 0.01 * lifetime, -1.0):
         timeout = timing.request_timeout(0, slack, lifetime)
         assert timeout == pytest.approx(min(10.0, lifetime / 10))
 

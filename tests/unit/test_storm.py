@@ -1,7 +1,7 @@
 """Days of operation in seconds: the engine and the simulator under a seeded storm of faults.
 
-`make storm SEEDS=20` plays more storms than the one of an ordinary run; the name of a test that fails
-ends with its seed, and `make storm FIRST=…` starts from there.
+`make storm SEEDS=20` plays more storms than the one of an ordinary run; the name of a test that
+fails ends with its seed, and `make storm FIRST=…` starts from there.
 """
 
 from __future__ import annotations
@@ -18,11 +18,10 @@ from keepalived.lease.session import Ask
 from keepalived.simulator.faults import Fail, Refuse
 from keepalived.simulator.server import serve
 from tests.support.engine import NAME, Engine, running_engine, simulator_in_loop
-from tests.support.weather import weather
+from tests.support.weather import LIFETIME, weather
 
 FIRST = int(os.environ.get("STORM_FIRST_SEED", "1"))
 SEEDS = range(FIRST, FIRST + int(os.environ.get("STORM_SEEDS", "1")))
-LIFETIME = 300.0
 LONG_OUTAGE = 7200.0
 FAILING = "always-500"
 
@@ -55,7 +54,7 @@ async def test_fifty_sessions_outlive_three_days_of_storm(seed: int) -> None:
         open_failing_session(engine)
         before = [engine.open() for _ in range(49)]
         await asyncio.sleep(1)
-        await weather(simulator, seed, 24.0)
+        await weather(simulator, seed, 24.0, 50)
         assert_all_alive(engine)
 
         simulator.faults.add(Refuse(), seconds=LONG_OUTAGE)
@@ -68,7 +67,7 @@ async def test_fifty_sessions_outlive_three_days_of_storm(seed: int) -> None:
         for _ in before:
             engine.open()
         await asyncio.sleep(1)
-        await weather(simulator, seed + 1_000_000, 46.0)
+        await weather(simulator, seed + 1_000_000, 46.0, 50)
         assert sum(each.state is State.ACTIVE for each in engine.registry) >= 49
         assert not any(each.state.is_failure and each.key not in before for each in engine.registry)
         assert simulator.ledger.most_concurrent() == 1
@@ -87,7 +86,7 @@ async def test_five_hundred_sessions_outlive_two_hours_of_storm(seed: int) -> No
             engine.open()
         open_failing_session(engine)
         await asyncio.sleep(1)
-        await weather(simulator, seed, 2.0)
+        await weather(simulator, seed, 2.0, 500)
         assert_all_alive(engine)
         assert simulator.ledger.most_concurrent() == 1
         assert simulator.ledger.total < 2 * ordinary_requests(500, 2.0, looks=2)
@@ -108,7 +107,7 @@ async def test_fifty_sessions_outlive_an_hour_of_storm_over_http(seed: int) -> N
             engine.open()
         open_failing_session(engine)
         await asyncio.sleep(1)
-        await weather(simulator, seed, 1.0)
+        await weather(simulator, seed, 1.0, 50)
         assert_all_alive(engine)
         assert simulator.ledger.most_concurrent() == 1
         assert simulator.ledger.total < 2 * ordinary_requests(50, 1.0, looks=2)

@@ -100,7 +100,7 @@ def test_ids_items_and_names() -> None:
     assert results.ids(["a", "b:c"]) == ("a", "b:c")
     item = {"id": "i", "name": "image", "content_version": "2", "library_id": "l"}
     assert results.item_info(item) == (ItemInfo("i", "image", "2"), "l")
-    assert results.item_info({}) == (ItemInfo("", "", "0"), None)
+    assert results.item_info({}) == (ItemInfo("", "", None), None)
     assert results.name_of({"name": "isos"}) == "isos"
 
 
