@@ -281,9 +281,12 @@ sessions: {id: a}
         ("vcenter: {}", "did you mean 'vcenters'?"),
         (
             "banana: 1",
-            "known here: vcenters, sessions, session_files, http, metrics, log, retention",
+            "known here: vcenters, sessions, session_files, control, state, http, metrics, log, retention",
         ),
-        ("banana:", "known here: vcenters, sessions, session_files, http, metrics, log, retention"),
+        (
+            "banana:",
+            "known here: vcenters, sessions, session_files, control, state, http, metrics, log, retention",
+        ),
     ],
 )
 def test_unknown_keys_name_the_nearest(check: Check, line: str, said: str) -> None:

@@ -307,3 +307,8 @@ def test_no_renewal_undoes_an_end_that_is_known() -> None:
     request = Request(Ask.KEEP_ALIVE, 10.0)
     answer: Answer[None] = Answer(Outcome.OK, 1100.0, 1100.0)
     assert core.step(session, request, answer, 1100.0, 0.5) == (session, ())
+
+
+def test_an_item_that_tells_no_version_proves_nothing() -> None:
+    gone = Ending(State.REMOVED, "gone")
+    assert settled(gone, Target("item-1", "1"), ItemInfo("item-1", "disk", None)) == gone
