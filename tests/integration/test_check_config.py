@@ -274,6 +274,11 @@ sessions: {id: a}
     ]
 
 
+_TOP_LEVEL_KEYS = (
+    "known here: vcenters, sessions, session_files, control, state, http, metrics, log, retention"
+)
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [
@@ -281,11 +286,11 @@ sessions: {id: a}
         ("vcenter: {}", "did you mean 'vcenters'?"),
         (
             "banana: 1",
-            "known here: vcenters, sessions, session_files, control, state, http, metrics, log, retention",
+            _TOP_LEVEL_KEYS,
         ),
         (
             "banana:",
-            "known here: vcenters, sessions, session_files, control, state, http, metrics, log, retention",
+            _TOP_LEVEL_KEYS,
         ),
     ],
 )
