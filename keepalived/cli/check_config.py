@@ -26,7 +26,8 @@ SessionFiles = dict[str, tuple[int, tuple[str, ...]]]
     "path",
     required=False,
     envvar="CLKEEPALIVED_CONFIG",
-    type=click.Path(path_type=Path),
+    # What cannot be read is said by name, like everything else that is wrong.
+    type=click.Path(readable=False, path_type=Path),
 )
 @click.option("--connect", is_flag=True, help="Also resolve, connect and log in to each vCenter.")
 def check_config(path: Path | None, *, connect: bool) -> None:

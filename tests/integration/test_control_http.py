@@ -16,6 +16,7 @@ from yarl import URL
 from keepalived.control.limits import DEFAULT_LIMITS
 from keepalived.control.room import Reloaded
 from tests.support.control import Caller, Control, caller, running_control, stream
+from tests.support.programs import needs
 
 SESSION = "/v1/sessions/lab/session-1"
 
@@ -145,6 +146,7 @@ async def test_a_configuration_that_is_refused_says_why(control: Control, me: Ca
     assert complaints(refused.body) == {"configuration": "config.yaml:3: no such key"}
 
 
+@needs("curl")
 async def test_curl_s_idea_of_a_content_type_does_not_matter(control: Control) -> None:
     answer = await control.curl("PUT", f"/v1/sessions/-/{control.open()}", {"owner": None})
 

@@ -20,6 +20,7 @@ from keepalived.host.processes import process
 from keepalived.lease.holds import Hold, Owner, OwnerKind
 from keepalived.lease.model import Kind, SessionKey, State
 from tests.support.control import Caller, Control, caller, running_control, stream
+from tests.support.programs import needs
 from tests.support.users import NOBODY, needs_root
 
 CONNECTED = {"owner": {"connection": True}}
@@ -288,6 +289,7 @@ async def test_a_connection_cut_while_the_disk_is_written_lets_go(control: Contr
     await control.until(lambda: not control.holds(session_id))
 
 
+@needs("curl")
 async def test_a_client_that_is_killed_lets_go(control: Control) -> None:
     session_id = control.open()
     command = ["curl", "--silent", "--no-buffer", "--unix-socket", str(control.path)]

@@ -9,7 +9,6 @@ import asyncio
 import os
 import random
 import re
-import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -22,6 +21,7 @@ import pytest
 from keepalived.simulator.app import Simulator
 from keepalived.simulator.server import serve as serve_simulator
 from tests.support.daemon import PASSWORD_VARIABLE, Daemon, Event, serving
+from tests.support.programs import needs
 
 KILLS = int(os.environ.get("KILLS", "8"))
 CLIENTS = 32
@@ -157,16 +157,13 @@ async def test_a_killing_field_loses_no_acknowledged_hold_and_revives_none(site:
         assert site.simulator.ledger.session(session_id).ended is None
 
 
+@needs("strace")
 @pytest.mark.timeout(30)
 async def test_an_answer_follows_the_sync_of_what_it_promises(site: Field, tmp_path: Path) -> None:
-    strace = shutil.which("strace")
-    if strace is None:
-        assert "CI" not in os.environ, "strace is missing"
-        pytest.skip("strace is not installed")
     config, trace = site.write_config(), tmp_path / "trace"
     calls = "trace=fdatasync,fsync,recvfrom,sendto,read,write"
     process = await asyncio.create_subprocess_exec(
-        *(strace, "-D", "-f", "-qq", "-s", "40", "-e", calls, "-o", str(trace)),
+        *("strace", "-D", "-f", "-qq", "-s", "40", "-e", calls, "-o", str(trace)),
         *(sys.executable, "-m", "keepalived.cli", "serve", "--config", str(config)),
         stderr=asyncio.subprocess.PIPE,
         env={**os.environ, PASSWORD_VARIABLE: site.simulator.password},

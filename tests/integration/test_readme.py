@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -17,6 +16,7 @@ import yaml
 from keepalived.simulator.app import Simulator
 from keepalived.simulator.server import serve as serve_simulator
 from tests.support.daemon import PASSWORD_VARIABLE, serving
+from tests.support.programs import needs
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
@@ -60,13 +60,11 @@ async def simulator() -> AsyncIterator[tuple[Simulator, str]]:
         yield simulator, url
 
 
+@needs("curl")
 @pytest.mark.timeout(40)
 async def test_the_lines_of_curl_do_what_they_say(
     simulator: tuple[Simulator, str], tmp_path: Path
 ) -> None:
-    if shutil.which("curl") is None:
-        assert "CI" not in os.environ, "curl is missing"
-        pytest.skip("curl is not installed")
     vcenter, url = simulator
     config = tmp_path / "config.yaml"
     lab = {"url": url, "username": vcenter.username, "password_env": PASSWORD_VARIABLE}

@@ -19,6 +19,7 @@ from tests.support.users import needs_root, open_directory
 ACCEPT = """
 import socket, sys
 from keepalived.host.peers import peer_credentials
+from tests.support.programs import needs
 with socket.socket(socket.AF_UNIX) as listening:
     listening.bind(sys.argv[1])
     listening.listen()
@@ -49,6 +50,7 @@ def met(directory: Path, **how: Any) -> tuple[PeerCredentials, int]:
                 return peer_credentials(connection), process.pid
 
 
+@needs("curl")
 def test_a_peer_has_the_pid_the_user_and_the_groups_that_it_connected_with(directory: Path) -> None:
     peer, pid = met(directory)
 
