@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from keepalived.host.peers import PeerCredentials, peer_credentials
+from tests.support.programs import needs
 from tests.support.users import needs_root, open_directory
 
 ACCEPT = """
 import socket, sys
 from keepalived.host.peers import peer_credentials
-from tests.support.programs import needs
 with socket.socket(socket.AF_UNIX) as listening:
     listening.bind(sys.argv[1])
     listening.listen()
