@@ -27,6 +27,7 @@ class Problem(Enum):
     AMBIGUOUS_VCENTER = ("ambiguous-vcenter", 409, "There is more than one vCenter")
     AMBIGUOUS_HOLD = ("ambiguous-hold", 409, "There is more than one hold")
     CONFIGURED_HOLD = ("configured-hold", 409, "The configuration holds this session")
+    HELD_BY_OTHERS = ("held-by-others", 409, "Others hold this session")
     NOT_YOUR_PROCESS = ("process-not-usable", 409, "This process cannot own a hold of yours")
     SESSION_ENDED = ("session-ended", 409, "The session has ended")
     TOO_LARGE = ("request-too-large", 413, "The request is too large")

@@ -11,7 +11,8 @@ from typing import Any, Generic
 
 from aiohttp import web
 
-from keepalived.control import holds, overview, sessions, streams
+from keepalived.control import account, holds, overview, sessions, streams
+from keepalived.control.account import AccountList, CancelQuery, CancelReply
 from keepalived.control.base import Model
 from keepalived.control.problems import Problem
 from keepalived.control.replies import (
@@ -33,6 +34,7 @@ from keepalived.control.requests import (
     Nothing,
     ProgressWish,
     SessionPath,
+    VCenterPath,
 )
 from keepalived.control.room import BodyT, Call, PathT, QueryT, Reply, Room
 
@@ -164,6 +166,21 @@ ROUTES: tuple[Route[Any, Any, Any], ...] = (
         (*_LOOKUP, Problem.SESSION_ENDED),
     ),
     Route(
+        "POST",
+        f"{_SESSION}/cancel",
+        account.cancel_session,
+        SessionPath,
+        CancelQuery,
+        None,
+        (_ok(CancelReply, "How the vCenter answered"),),
+        (
+            Problem.FORBIDDEN,
+            Problem.NO_SUCH_VCENTER,
+            Problem.AMBIGUOUS_VCENTER,
+            Problem.HELD_BY_OTHERS,
+        ),
+    ),
+    Route(
         "GET",
         "/v1/events",
         streams.stream_events,
@@ -181,6 +198,16 @@ ROUTES: tuple[Route[Any, Any, Any], ...] = (
         Nothing,
         None,
         (_ok(VCenterList, "The vCenters"),),
+    ),
+    Route(
+        "GET",
+        "/v1/vcenters/{vcenter}/sessions",
+        account.list_account_sessions,
+        VCenterPath,
+        KindQuery,
+        None,
+        (_ok(AccountList, "How the vCenter answered, and its sessions"),),
+        (Problem.NO_SUCH_VCENTER, Problem.AMBIGUOUS_VCENTER),
     ),
     Route(
         "GET",

@@ -31,7 +31,10 @@ _BACKLOG_PER_WORKER = 4
 
 
 class VCenter(Protocol):
-    """What a keeper needs of a vCenter. Nothing here raises for what a network or server does."""
+    """A vCenter, as keepers and those who ask after its sessions need it.
+
+    Nothing here raises for what a network or server does.
+    """
 
     async def keep_alive(
         self, kind: Kind, session_id: str, progress: int | None, *, timeout: float
@@ -44,6 +47,10 @@ class VCenter(Protocol):
     ) -> Answer[tuple[FileInfo, ...]]: ...
 
     async def item(self, item_id: str, *, timeout: float) -> Answer[ItemInfo]: ...
+
+    async def list(self, kind: Kind, *, timeout: float) -> Answer[tuple[str, ...]]: ...
+
+    async def cancel(self, kind: Kind, session_id: str, *, timeout: float) -> Answer[None]: ...
 
     async def who_am_i(self, *, timeout: float) -> Answer[None]: ...
 
@@ -86,7 +93,7 @@ class Keeper:
         self.name = name
         self.manner = manner
         self.ticked_at = clock.boot()
-        self._vcenter = vcenter
+        self.vcenter = vcenter
         self._sessions = sessions
         self._observer = observer
         self._clock = clock
@@ -171,7 +178,7 @@ class Keeper:
 
     async def close(self) -> None:
         """Log out and close the connections."""
-        await self._vcenter.close(timeout=self._probe_timeout())
+        await self.vcenter.close(timeout=self._probe_timeout())
 
     def _is_busy(self) -> bool:
         return bool(self._in_flight) or self._schedule.advance(self._clock.boot()) > 0
@@ -260,7 +267,7 @@ class Keeper:
 
     async def _send(self, key: SessionKey, request: Request) -> Answer[object]:
         _, kind, session_id = key
-        vcenter, timeout = self._vcenter, request.timeout
+        vcenter, timeout = self.vcenter, request.timeout
         if request.ask is Ask.KEEP_ALIVE:
             return await vcenter.keep_alive(kind, session_id, request.progress, timeout=timeout)
         if request.ask is Ask.GET:
@@ -315,7 +322,7 @@ class Keeper:
             )
             await sleep_until(self._clock, self._clock.boot() + delay)
             if not self._reachability.is_up:
-                self._note(await self._vcenter.who_am_i(timeout=self._probe_timeout()))
+                self._note(await self.vcenter.who_am_i(timeout=self._probe_timeout()))
 
     def _probe_timeout(self) -> float:
         return self.manner.request_timeout or timing.request_timeout(

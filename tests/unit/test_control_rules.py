@@ -149,8 +149,10 @@ def test_the_description_names_every_route_once() -> None:
         ("PATCH", session),
         ("DELETE", session),
         ("POST", f"{session}/keep-alive"),
+        ("POST", f"{session}/cancel"),
         ("GET", "/v1/events"),
         ("GET", "/v1/vcenters"),
+        ("GET", "/v1/vcenters/{vcenter}/sessions"),
         ("GET", "/v1/status"),
         ("POST", "/v1/reload"),
     }

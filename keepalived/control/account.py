@@ -1,0 +1,231 @@
+"""The sessions that a vCenter lists for the daemon's account, held here or not, and their end.
+
+What nobody holds has to be asked for one by one. That is done a little at a time, beside the
+keepers' own requests, and given up when it takes too long: renewals matter more than a list.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from pydantic import AwareDatetime
+
+from keepalived.control.base import Flag, Model
+from keepalived.control.callers import Caller
+from keepalived.control.problems import Problem, ProblemError
+from keepalived.control.replies import HoldReply
+from keepalived.control.requests import KindQuery, SessionPath, VCenterPath
+from keepalived.control.room import Call, Reply, Room
+from keepalived.control.traces import log_by
+from keepalived.control.views import label
+from keepalived.keeper.keeper import Keeper, VCenter
+from keepalived.lease import session as core
+from keepalived.lease.answers import FileInfo, Outcome
+from keepalived.lease.holds import Hold, OwnerKind
+from keepalived.lease.model import Kind, SessionKey, State
+from keepalived.lease.session import Session
+
+_REQUEST_SECONDS = 10.0
+_LIST_SECONDS = 20.0
+_AT_ONCE = 2
+
+
+class CancelQuery(KindQuery):
+    """Which session, and how firmly it is meant."""
+
+    force: Flag = False
+    """Cancel even what others hold."""
+
+
+class AccountSession(Model):
+    """One session as the vCenter has it. What could not be read in time is null."""
+
+    vcenter: str
+    kind: Kind
+    id: str
+    state: str | None
+    """The server's word: ACTIVE, DONE, ERROR or CANCELED."""
+
+    library: str | None
+    item: str | None
+    progress: int | None
+    """The percentage that the server knows of."""
+
+    bytes_transferred: int | None
+    """Bytes that the server has of its files."""
+
+    bytes_total: int | None
+    """The size of its files, once the server knows all of them."""
+
+    expires_in: float | None
+    """Seconds until the server may let it expire; negative when overdue."""
+
+    error_message: str | None
+    since: AwareDatetime | None
+    """When the daemon began to hold it. When it was opened, vCenter does not tell."""
+
+    holds: tuple[HoldReply, ...]
+    """Who holds it here; empty for nobody."""
+
+
+class AccountList(Model):
+    """What a vCenter lists: for admins all of it, for others what they hold themselves."""
+
+    outcome: Outcome
+    """How the vCenter answered; `ok` means that it listed its sessions."""
+
+    detail: str
+    """What the server or the network said."""
+
+    sessions: tuple[AccountSession, ...]
+
+
+class CancelReply(Model):
+    """What came of cancelling a session."""
+
+    outcome: Outcome
+    """`ok` means cancelled."""
+
+    detail: str
+    """What the server or the network said."""
+
+
+async def list_account_sessions(room: Room, call: Call[VCenterPath, KindQuery, None]) -> Reply:
+    """List the sessions that a vCenter has for the daemon's account."""
+    keeper = _keeper(room, room.vcenter(call.path.vcenter))
+    kind = call.query.kind
+    listed = await keeper.vcenter.list(kind, timeout=_REQUEST_SECONDS)
+    keys = [SessionKey(keeper.name, kind, each) for each in listed.value or ()]
+    keys = [key for key in keys if room.sees(call.caller, key)]
+    held = {key: session for key in keys if (session := _known(room, key)) is not None}
+    found = {key: _as_held(room, call.caller, session) for key, session in held.items()}
+    found.update(await _look_at(keeper.vcenter, [key for key in keys if key not in found]))
+    sessions = [found.get(key) or _account_session(key) for key in keys]
+    return Reply(
+        AccountList(outcome=listed.outcome, detail=listed.detail, sessions=tuple(sessions))
+    )
+
+
+async def cancel_session(room: Room, call: Call[SessionPath, CancelQuery, None]) -> Reply:
+    """Cancel a session on the server: what was uploaded in it is lost."""
+    if not call.caller.is_admin:
+        # Whose session an id is cannot be told here, and the daemon's account may own all of them.
+        raise ProblemError(
+            Problem.FORBIDDEN,
+            "only root, the daemon's own user and the members of control.admin_group may cancel, "
+            "since it is done with the daemon's account; ask one of them, or cancel with the "
+            "program that opened the session",
+        )
+    key = room.key(call, call.query)
+    keeper = _keeper(room, key.vcenter)
+    session = room.registry.find(key)
+    others = [hold for hold in session.holds if _is_others(hold, call.caller)] if session else []
+    if others and not call.query.force:
+        names = ", ".join(f"{label(hold.owner)} of user {hold.uid}" for hold in others)
+        raise ProblemError(
+            Problem.HELD_BY_OTHERS,
+            f"it is held by {names}; ask them first, and then cancel with force=true",
+            candidates=[label(hold.owner) for hold in others],
+        )
+    work = keeper.vcenter.cancel(key.kind, key.id, timeout=_REQUEST_SECONDS)
+    answer = await room.errands.finish(work, "cancel a session")
+    log_by(call.caller, "cancelled_by", key, outcome=answer.outcome.value)
+    session = room.registry.find(key)
+    if answer.outcome is Outcome.OK and session is not None and not session.state.is_final:
+        # The keeper finds out by itself, and says what it ended as.
+        room.registry.commit(core.hasten(session, room.clock.boot()), ())
+    return Reply(CancelReply(outcome=answer.outcome, detail=answer.detail))
+
+
+def _keeper(room: Room, name: str) -> Keeper:
+    for keeper in room.registry.keepers:
+        if keeper.name == name:
+            return keeper
+    raise room.no_such_vcenter(name)
+
+
+def _is_others(hold: Hold, caller: Caller) -> bool:
+    """Whether a hold is more than the caller's own wish: the configuration's is everybody's."""
+    return hold.uid != caller.uid or hold.owner.kind is OwnerKind.FILE
+
+
+def _known(room: Room, key: SessionKey) -> Session | None:
+    """Return a session of which the keeper has heard lately, so that nothing needs to be asked."""
+    session = room.registry.find(key)
+    return session if session is not None and session.state is State.ACTIVE else None
+
+
+def _as_held(room: Room, caller: Caller, session: Session) -> AccountSession:
+    seen = room.view(caller).session(session)
+    return AccountSession(
+        vcenter=seen.vcenter,
+        kind=seen.kind,
+        id=seen.id,
+        state=seen.state,
+        library=seen.library,
+        item=seen.item,
+        progress=seen.progress,
+        bytes_transferred=seen.bytes_transferred,
+        bytes_total=seen.bytes_total,
+        expires_in=seen.slack,
+        error_message=None,
+        since=seen.since,
+        holds=seen.holds,
+    )
+
+
+def _account_session(key: SessionKey, **known: object) -> AccountSession:
+    """Return a session that nobody holds, as far as it is known."""
+    blank = dict.fromkeys(AccountSession.model_fields)
+    name, kind, session_id = key
+    return AccountSession.model_validate(
+        {**blank, "vcenter": name, "kind": kind, "id": session_id, "holds": (), **known}
+    )
+
+
+async def _look_at(
+    vcenter: VCenter, keys: Iterable[SessionKey]
+) -> dict[SessionKey, AccountSession]:
+    """Ask for sessions one by one, a few at a time; return those that were answered in time."""
+    found: dict[SessionKey, AccountSession] = {}
+    waiting = iter(keys)
+
+    async def ask() -> None:
+        for key in waiting:
+            found[key] = await _read(vcenter, key)
+
+    try:
+        async with asyncio.timeout(_LIST_SECONDS), asyncio.TaskGroup() as tasks:
+            for number in range(_AT_ONCE):
+                tasks.create_task(ask(), name=f"look at sessions {number}")
+    except TimeoutError:
+        pass
+    return found
+
+
+async def _read(vcenter: VCenter, key: SessionKey) -> AccountSession:
+    _, kind, session_id = key
+    info = (await vcenter.get(kind, session_id, timeout=_REQUEST_SECONDS)).value
+    if info is None:
+        return _account_session(key)
+    files = (await vcenter.files(kind, session_id, timeout=_REQUEST_SECONDS)).value or ()
+    item = None
+    if info.item_id is not None:
+        item = (await vcenter.item(info.item_id, timeout=_REQUEST_SECONDS)).value
+    return _account_session(
+        key,
+        state=info.state,
+        library=item.library if item else None,
+        item=item.name if item else None,
+        progress=info.client_progress,
+        bytes_transferred=sum(file.bytes_transferred for file in files) if files else None,
+        bytes_total=_total(files),
+        expires_in=info.lifetime_left,
+        error_message=info.error_message,
+    )
+
+
+def _total(files: tuple[FileInfo, ...]) -> int | None:
+    sizes = [file.size for file in files if file.size is not None]
+    return sum(sizes) if files and len(sizes) == len(files) else None
