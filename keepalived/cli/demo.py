@@ -20,6 +20,9 @@ def demo() -> None:
 
     try:
         sys.exit(0 if asyncio.run(play()) else 1)
+    except KeyboardInterrupt:
+        click.echo("interrupted", err=True)
+        sys.exit(130)
     except KeeperFailed as error:
         click.echo(str(error), err=True)
         sys.exit(1)
