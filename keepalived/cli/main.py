@@ -3,15 +3,50 @@
 from __future__ import annotations
 
 import importlib
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-_COMMANDS = {
-    "serve": "keepalived.cli.serve:serve",
-    "check-config": "keepalived.cli.check_config:check_config",
-    "simulate": "keepalived.cli.simulate:simulate",
-    "demo": "keepalived.cli.demo:demo",
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+
+class _Place(NamedTuple):
+    """Where a command lives, and what the list of commands says of it.
+
+    The line stands here, so that the list can be shown without importing any of them.
+    """
+
+    module: str
+    name: str
+    summary: str
+
+
+_SECTIONS = {
+    "Holds": {
+        "hold": _Place("hold", "hold", "Keep a session alive."),
+        "progress": _Place("progress", "progress", "Say how far its upload is."),
+        "release": _Place("release", "release", "Let a hold go."),
+        "renew": _Place("renew", "renew", "Send a keep-alive at once."),
+    },
+    "Looking": {
+        "status": _Place("status", "status", "Show what is held, and what is in danger."),
+        "sessions": _Place("sessions", "sessions", "List what vCenter has open, held or not."),
+        "events": _Place("events", "events", "Say what happens, as it happens."),
+    },
+    "Daemon": {
+        "serve": _Place("serve", "serve", "Run the daemon in the foreground."),
+        "check-config": _Place("check_config", "check_config", "Say what is wrong with a file."),
+        "reload": _Place("reload", "reload", "Have the daemon read its configuration again."),
+        "cancel": _Place("cancel", "cancel", "Cancel a session on the server."),
+    },
+    "Trying": {
+        "demo": _Place("demo", "demo", "See sessions outlive their lifetime, without a vCenter."),
+        "simulate": _Place("simulate", "simulate", "Serve a content library to try uploads on."),
+        "completion": _Place("completion", "completion", "Print the completion for a shell."),
+    },
 }
+_COMMANDS = {name: place for section in _SECTIONS.values() for name, place in section.items()}
 
 
 class _LazyGroup(click.Group):
@@ -24,9 +59,28 @@ class _LazyGroup(click.Group):
         place = _COMMANDS.get(cmd_name)
         if place is None:
             return None
-        module, _, name = place.partition(":")
-        command: click.Command = getattr(importlib.import_module(module), name)
+        module = importlib.import_module(f"keepalived.cli.{place.module}")
+        command: click.Command = getattr(module, place.name)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for title, section in _SECTIONS.items():
+            with formatter.section(title):
+                rows = [(name.ljust(_NAME_WIDTH), place.summary) for name, place in section.items()]
+                formatter.write_dl(rows)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        from click.shell_completion import CompletionItem
+
+        names = [
+            CompletionItem(name, help=place.summary)
+            for name, place in _COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        return names + click.Command.shell_complete(self, ctx, incomplete)
+
+
+_NAME_WIDTH = max(map(len, _COMMANDS))
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -1,0 +1,70 @@
+"""`clkeepalived cancel`: end a session on the server."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from keepalived.cli import words
+from keepalived.cli.options import kind_option, session_argument, socket_option, vcenter_option
+from keepalived.cli.socket_client import Control, Refused, session_path
+
+_ANSWER_SECONDS = 60.0
+
+
+@click.command()
+@session_argument()
+@vcenter_option
+@kind_option
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--force", is_flag=True, help="Cancel even what others hold.")
+@socket_option
+def cancel(
+    session_id: str, vcenter: str, kind: str, yes: bool, force: bool, control: Control
+) -> None:
+    """Cancel a session on the server, after asking. What was uploaded in it is lost.
+
+    Sessions that others hold as well are left alone unless --force says otherwise. Only root, the
+    daemon's user and the members of control.admin_group may do this.
+    """
+    path = session_path(vcenter, session_id)
+    if not yes:
+        for line in _known(control, path, kind):
+            click.echo(line)
+        click.confirm(f"Cancel {session_id} on the server?", abort=True)
+    try:
+        reply = control.request(
+            "POST",
+            f"{path}/cancel",
+            query={"kind": kind, "force": force},
+            timeout=_ANSWER_SECONDS,
+        )
+    except Refused as error:
+        if error.problem != "held-by-others":
+            raise
+        holders = ", ".join(error.candidates)
+        raise click.ClickException(
+            f"others hold {session_id}, too ({holders}); ask them first, and then use --force"
+        ) from error
+    if reply["outcome"] != "ok":
+        detail = words.printable(reply["detail"] or reply["outcome"])
+        click.echo(f"not cancelled: {detail}", err=True)
+        sys.exit(1)
+    click.echo(f"cancelled {session_id}")
+
+
+def _known(control: Control, path: str, kind: str) -> list[str]:
+    """Return what the daemon knows of a session, for somebody who has to decide about it."""
+    try:
+        session = control.request("GET", path, query={"kind": kind})
+    except Refused as error:
+        if error.problem != "no-such-session":
+            raise
+        return ["Nobody holds it here."]
+    name = words.item_name(session) or session["id"]
+    lines = [f"{name} of {words.printable(session['vcenter'])}: {session['state']}"]
+    if transferred := words.transferred(session):
+        lines.append(f"  {transferred} transferred")
+    lines += [f"  held by {words.holder(each)}" for each in session["holds"]]
+    return lines

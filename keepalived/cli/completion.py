@@ -1,0 +1,63 @@
+"""`clkeepalived completion`: what a shell needs to complete commands, options and session ids."""
+
+from __future__ import annotations
+
+import click
+
+_PROGRAM = "clkeepalived"
+_VARIABLE = "_CLKEEPALIVED_COMPLETE"
+
+# bash takes words apart at colons, of which session ids have one: they are put together again
+# before the program is asked, and what bash has kept of the word is left out of the answers.
+_BASH = """\
+%(function)s() {
+    local IFS=$'\\n' word line type value kept="" index
+    local -a words=()
+    COMPREPLY=()
+    for ((index = 0; index <= COMP_CWORD; index++)); do
+        word=${COMP_WORDS[index]}
+        if ((index > 1)) && [[ $word == :* || ${COMP_WORDS[index - 1]} == *: ]]; then
+            words[${#words[@]} - 1]+=$word
+        else
+            words+=("$word")
+        fi
+    done
+    word=${words[${#words[@]} - 1]}
+    [[ $word == *:* && $COMP_WORDBREAKS == *:* ]] && kept=${word%%:*}:
+    line=$(IFS=' '; COMP_WORDS="${words[*]}" COMP_CWORD=$((${#words[@]} - 1)) \\
+        %(variable)s=bash_complete "$1" 2>/dev/null)
+    for line in $line; do
+        IFS=, read -r type value <<<"$line"
+        case $type in
+            dir) compopt -o dirnames ;;
+            file) compopt -o default ;;
+            plain) COMPREPLY+=("${value#"$kept"}") ;;
+        esac
+    done
+}
+complete -o nosort -F %(function)s %(program)s
+"""
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the completion for a shell; session ids are completed from the daemon.
+
+    \b
+    bash   clkeepalived completion bash > /etc/bash_completion.d/clkeepalived
+    zsh    clkeepalived completion zsh > "${fpath[1]}/_clkeepalived"
+    fish   clkeepalived completion fish > ~/.config/fish/completions/clkeepalived.fish
+    """
+    from click.shell_completion import get_completion_class
+
+    from keepalived.cli.main import main
+
+    if shell == "bash":
+        names = {"function": "_clkeepalived", "variable": _VARIABLE, "program": _PROGRAM}
+        click.echo(_BASH % names, nl=False)
+        return
+    made = get_completion_class(shell)
+    if made is None:
+        raise click.ClickException(f"this version of click knows no completion for {shell}")
+    click.echo(made(main, {}, _PROGRAM, _VARIABLE).source(), nl=False)

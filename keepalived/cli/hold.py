@@ -1,0 +1,85 @@
+"""`clkeepalived hold`: have the daemon keep a session alive."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from keepalived.cli import words
+from keepalived.cli.options import kind_option, session_argument, socket_option, vcenter_option
+from keepalived.cli.socket_client import Control, session_path
+
+_NOT_NEGATIVE = click.IntRange(min=0)
+
+
+@click.command()
+@session_argument()
+@vcenter_option
+@kind_option
+@click.option("--pid", type=click.IntRange(min=1), help="Hold while this process lives.")
+@click.option("--ttl", metavar="DURATION", help="Hold this long after each word of progress.")
+@click.option("--while-connected", is_flag=True, help="Hold while this command runs.")
+@click.option("--no-owner", is_flag=True, help="Hold until released, for 24 hours at most.")
+@click.option("--progress", type=click.IntRange(0, 100), help="How far the upload is, in percent.")
+@click.option("--bytes-done", type=_NOT_NEGATIVE, help="Bytes that were sent so far.")
+@click.option("--bytes-total", type=_NOT_NEGATIVE, help="Bytes that there are to send.")
+@click.option("--max-lifetime", metavar="DURATION", help="Let go after this time at the latest.")
+@click.option("--note", help="A word for whoever looks at the hold.")
+@socket_option
+def hold(
+    session_id: str,
+    vcenter: str,
+    kind: str,
+    pid: int | None,
+    ttl: str | None,
+    while_connected: bool,
+    no_owner: bool,
+    control: Control,
+    **wishes: Any,
+) -> None:
+    """Keep a session alive: one of --pid, --ttl, --while-connected or --no-owner says how long.
+
+    \b
+    clkeepalived hold "$SESSION" --pid $$      until this script ends, however it ends
+    clkeepalived hold "$SESSION" --ttl 2m      two minutes beyond each `clkeepalived progress`
+
+    Once it returns, the hold is on the daemon's disk and survives restarts. --while-connected
+    stays, says what happens to the session, and ends with 0 if the session was let go (Ctrl-C) or
+    its content arrived, and with 1 if it was lost.
+    """
+    owners: list[Any] = []
+    if pid is not None:
+        owners.append({"pid": pid})
+    if ttl is not None:
+        owners.append({"ttl": ttl})
+    if no_owner:
+        owners.append(None)
+    if len(owners) + while_connected != 1:
+        raise click.UsageError(
+            "say what the hold lives with: one of --pid N, --ttl 2m, --while-connected, --no-owner"
+        )
+    path, query = session_path(vcenter, session_id), {"kind": kind}
+    wish = {name: value for name, value in wishes.items() if value is not None}
+    if while_connected:
+        from keepalived.cli.staying import stay
+
+        sys.exit(stay(control, path, query, wish))
+    session = control.request("PUT", path, {"owner": owners[0], **wish}, query=query)
+    click.echo(_words(session, pid, ttl))
+
+
+def _words(session: words.Said, pid: int | None, ttl: str | None) -> str:
+    kind = "pid" if pid is not None else "ttl" if ttl is not None else "none"
+    taken = [each for each in session["holds"] if each["owner"].partition(":")[0] == kind]
+    # Ended between the hold and the answer: what it ended as is all there is to say.
+    if not taken:
+        return f"{session['id']} of {session['vcenter']} {words.ended(session)}"
+    named = f"pid:{pid}"
+    mine = next((each for each in taken if each["owner"] == named), taken[-1])
+    limit = "" if mine["until"] is None else f" ({words.clock_time(mine['until'])} at the latest)"
+    return (
+        f"holding {session['id']} of {words.printable(session['vcenter'])} "
+        f"{words.owner(mine['owner'])}{limit}"
+    )

@@ -1,0 +1,153 @@
+"""A stream of numbers from a pipe, told to the daemon as they rise.
+
+The pipe is read to its end under all circumstances: whoever writes to it (pv, in front of the
+upload itself) would die of a reader that leaves early.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import time
+from collections.abc import Callable
+
+import click
+
+from keepalived.cli.progress import read_value
+from keepalived.cli.socket_client import Refused, Unreachable
+
+Body = dict[str, int]
+
+_CHUNK = 65536
+_LONGEST_LINE = 64
+_SPACING_SECONDS = 0.5
+_AGAIN_SECONDS = 1.0
+_SIGN_OF_LIFE_SECONDS = 5.0
+_PATIENCE_SECONDS = 30.0
+_ENDS_OF_LINES = re.compile(rb"[\r\n]+")
+_NOT_NUMBERS = (
+    "these are no numbers; pv writes its numbers to stderr: pv -n FILE 2> >(clkeepalived progress "
+    "ID -) | …"
+)
+
+
+def tell_stream(
+    descriptor: int,
+    tell: Callable[[Body], None],
+    *,
+    patience: float = _PATIENCE_SECONDS,
+) -> int:
+    """Tell the numbers that arrive on a descriptor until its end; return the exit code.
+
+    At the end of the stream, a daemon that is away has `patience` seconds to come back and hear
+    the last one.
+    """
+    reader = _Reader()
+    teller = _Teller(tell)
+    while not reader.is_over:
+        ready, _, _ = select.select([descriptor], [], [], teller.wait())
+        if ready:
+            heard = reader.take(os.read(descriptor, _CHUNK))
+            for body in heard:
+                teller.hear(body)
+        teller.tell_if_due()
+    give_up = time.monotonic() + patience
+    while teller.has_news and not teller.tell_now() and time.monotonic() < give_up:
+        time.sleep(_AGAIN_SECONDS)
+    return teller.exit_code
+
+
+class _Reader:
+    """Takes a pipe's bytes apart."""
+
+    def __init__(self) -> None:
+        self.is_over = False
+        self._rest = b""
+        self._has_warned = False
+
+    def take(self, chunk: bytes) -> list[Body]:
+        """Return the values that are complete; no bytes mean the end, which completes the last."""
+        *lines, self._rest = _ENDS_OF_LINES.split(self._rest + (chunk or b"\n"))
+        self.is_over = not chunk
+        if len(self._rest) > _LONGEST_LINE:
+            lines.append(self._rest)
+            self._rest = b""
+        values = [read_value(line.decode("ascii", "replace")) for line in lines if line.strip()]
+        if None in values and not self._has_warned:
+            self._has_warned = True
+            click.echo(f"Warning: {_NOT_NUMBERS}", err=True)
+        return [value for value in values if value is not None]
+
+
+class _Teller:
+    """Tells the furthest value that was heard, not too often, and now and then as a sign of life.
+
+    A hold with a time limit lives on what is told, so that silence is not golden while numbers
+    arrive that do not rise.
+    """
+
+    def __init__(self, tell: Callable[[Body], None]) -> None:
+        self.exit_code = 0
+        self._tell = tell
+        self._furthest: Body | None = None
+        self._share = -1.0
+        self._told: Body | None = None
+        self._is_fresh = False
+        self._next_at = 0.0
+        self._last_words = ""
+
+    @property
+    def has_news(self) -> bool:
+        """Whether the furthest value is still to be told."""
+        return self._furthest is not None and self._furthest != self._told
+
+    def hear(self, body: Body) -> None:
+        """Take a value in."""
+        self._is_fresh = True
+        share = _share(body)
+        if share > self._share:
+            self._share, self._furthest = share, body
+
+    def wait(self) -> float | None:
+        """Return for how many seconds there is nothing to do but read; None for ever."""
+        return max(0.0, self._next_at - time.monotonic()) if self.has_news else None
+
+    def tell_if_due(self) -> None:
+        """Tell what is new as soon as that may be, and what is not once in a while."""
+        now = time.monotonic()
+        life = self._is_fresh and now >= self._next_at + _SIGN_OF_LIFE_SECONDS
+        if (self.has_news and now >= self._next_at) or life:
+            self.tell_now()
+
+    def tell_now(self) -> bool:
+        """Tell the furthest value, and return whether there is no use in trying that again."""
+        body = self._furthest
+        if body is None:
+            return True
+        self._is_fresh = False
+        try:
+            self._tell(body)
+        except Unreachable as error:
+            self._failed(error)
+            self._next_at = time.monotonic() + _AGAIN_SECONDS
+            return False
+        except Refused as error:
+            self._failed(error)
+        else:
+            self.exit_code, self._last_words = 0, ""
+        self._told = body
+        self._next_at = time.monotonic() + _SPACING_SECONDS
+        return True
+
+    def _failed(self, error: click.ClickException) -> None:
+        self.exit_code = error.exit_code
+        if error.message != self._last_words:
+            self._last_words = error.message
+            error.show()
+
+
+def _share(body: Body) -> float:
+    if "progress" in body:
+        return float(body["progress"])
+    return 100 * body["bytes_done"] / body["bytes_total"] if body["bytes_total"] else 0.0

@@ -1,0 +1,74 @@
+"""`clkeepalived progress`: say how far an upload is, once or as a stream."""
+
+from __future__ import annotations
+
+import re
+import sys
+
+import click
+
+from keepalived.cli.options import (
+    kind_option,
+    owner_option,
+    session_argument,
+    socket_option,
+    vcenter_option,
+)
+from keepalived.cli.socket_client import Control, session_path
+
+STREAM = "-"
+
+_VALUE = re.compile(r"(\d{1,18})/(\d{1,18})|(\d{1,3})(?:\.\d*)?%?")
+_LARGEST = 100
+
+
+@click.command()
+@session_argument()
+@click.argument("value", metavar="N|DONE/TOTAL|-")
+@vcenter_option
+@kind_option
+@owner_option
+@socket_option
+def progress(
+    session_id: str, value: str, vcenter: str, kind: str, owner: str | None, control: Control
+) -> None:
+    """Say how far the upload is: in percent, as bytes DONE/TOTAL, or - to read such numbers.
+
+    The next keep-alive carries it to vCenter. A hold with a --ttl begins its time anew. pv writes
+    its numbers to stderr, and the file itself to stdout, so that in bash this keeps both apart:
+
+    \b
+    pv -n disk.ova 2> >(clkeepalived progress "$SESSION" -) | curl -T - "$UPLOAD_URL"
+
+    A stream is read to its end whatever the daemon does, and survives its restarts: numbers that
+    fall are left out, and of many at once the newest is told.
+    """
+    path, query = session_path(vcenter, session_id), {"kind": kind, "owner": owner}
+
+    def tell(body: dict[str, int]) -> None:
+        control.request("PATCH", path, body, query=query)
+
+    if value == STREAM:
+        from keepalived.cli.number_stream import tell_stream
+
+        sys.exit(tell_stream(sys.stdin.fileno(), tell))
+    body = read_value(value)
+    if body is None:
+        raise click.BadParameter(
+            f"{value!r} is neither a percentage from 0 to 100, nor bytes as DONE/TOTAL, nor -",
+            param_hint="N|DONE/TOTAL|-",
+        )
+    tell(body)
+
+
+def read_value(text: str) -> dict[str, int] | None:
+    """Return what the API takes for `42`, `42.5`, `42%` or `DONE/TOTAL`; None for other texts."""
+    match = _VALUE.fullmatch(text.strip())
+    if match is None:
+        return None
+    done, total, percent = match.groups()
+    if percent is not None:
+        return {"progress": int(percent)} if int(percent) <= _LARGEST else None
+    if int(done) > int(total):
+        return None
+    return {"bytes_done": int(done), "bytes_total": int(total)}

@@ -1,0 +1,34 @@
+"""`clkeepalived release`: let a hold go."""
+
+from __future__ import annotations
+
+import click
+
+from keepalived.cli import words
+from keepalived.cli.options import (
+    kind_option,
+    owner_option,
+    session_argument,
+    socket_option,
+    vcenter_option,
+)
+from keepalived.cli.socket_client import Control, session_path
+
+
+@click.command()
+@session_argument()
+@vcenter_option
+@kind_option
+@owner_option
+@click.option("--uid", type=click.IntRange(min=0), help="Whose hold, for administrators.")
+@socket_option
+def release(
+    session_id: str, vcenter: str, kind: str, owner: str | None, uid: int | None, control: Control
+) -> None:
+    """Let a hold go. Nothing is cancelled on the server: the session just is not renewed by it."""
+    query = {"kind": kind, "owner": owner, "uid": uid}
+    reply = control.request("DELETE", session_path(vcenter, session_id), query=query)
+    if reply["recorded"]:
+        click.echo(words.printable(reply["detail"]))
+    else:
+        click.echo(f"Warning: {words.printable(reply['detail'])}", err=True)

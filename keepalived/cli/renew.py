@@ -1,0 +1,34 @@
+"""`clkeepalived renew`: send a keep-alive at once."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from keepalived.cli import words
+from keepalived.cli.options import kind_option, session_argument, socket_option, vcenter_option
+from keepalived.cli.socket_client import Control, session_path
+
+# A request to vCenter may take a third of what a session has left, and a login goes before it.
+_ANSWER_SECONDS = 300.0
+
+
+@click.command()
+@session_argument()
+@vcenter_option
+@kind_option
+@socket_option
+def renew(session_id: str, vcenter: str, kind: str, control: Control) -> None:
+    """Send a keep-alive for a session now, and say how vCenter answered.
+
+    Ends with 0 if the session was renewed, and with 1 if it was not.
+    """
+    path = f"{session_path(vcenter, session_id)}/keep-alive"
+    reply = control.request("POST", path, query={"kind": kind}, timeout=_ANSWER_SECONDS)
+    if reply["outcome"] == "ok":
+        click.echo(f"renewed; {words.slack_left(reply['session']['slack'])}")
+        return
+    detail = words.printable(reply["detail"] or reply["outcome"])
+    click.echo(f"not renewed: {detail}; {words.slack_left(reply['session']['slack'])}", err=True)
+    sys.exit(1)

@@ -1,0 +1,114 @@
+"""`clkeepalived sessions`: what vCenter has open for the daemon's account."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+import click
+
+from keepalived.cli import words
+from keepalived.cli.options import any_vcenter_option, kind_option, socket_option
+from keepalived.cli.socket_client import Control
+from keepalived.cli.table import GAP, Cell, Look, cut, plain_rows, width_of
+
+_ANSWER_SECONDS = 90.0  # the daemon looks at sessions for 20 s, after a login and a list
+_TITLES = ("STATE", "AGE", "EXPIRES", "BYTES", "HELD BY", "VCENTER", "ID", "LIBRARY/ITEM")
+
+
+@click.command()
+@any_vcenter_option
+@kind_option
+@click.option("--json", "as_json", is_flag=True, help="As the API says it.")
+@socket_option
+def sessions(vcenter: str | None, kind: str, as_json: bool, control: Control) -> None:
+    """List the sessions that vCenter has open for the daemon's account, held here or not.
+
+    AGE is how long the daemon has held a session: vCenter does not tell when it was opened. One
+    that nobody holds goes when it EXPIRES, unless its uploader moves; until then it locks its item.
+    As somebody who is no administrator you see what you hold yourself.
+    """
+    answers = {name: _listed(control, name, kind) for name in _vcenters(control, vcenter)}
+    failed = {name: each for name, each in answers.items() if each["outcome"] != "ok"}
+    found = [session for each in answers.values() for session in each["sessions"]]
+    if as_json:
+        click.echo(json.dumps(answers))
+    else:
+        for line in _lines(found, Look.of_stdout()):
+            click.echo(line)
+    for name, each in failed.items():
+        detail = words.printable(each["detail"] or each["outcome"])
+        click.echo(f"{words.printable(name)} did not list its sessions: {detail}", err=True)
+    sys.exit(1 if failed else 0)
+
+
+def _vcenters(control: Control, vcenter: str | None) -> list[str]:
+    if vcenter is not None:
+        return [vcenter]
+    return [each["name"] for each in control.request("GET", "/v1/vcenters")["vcenters"]]
+
+
+def _listed(control: Control, vcenter: str, kind: str) -> Any:
+    path = f"/v1/vcenters/{quote(vcenter, safe=':')}/sessions"
+    return control.request("GET", path, query={"kind": kind}, timeout=_ANSWER_SECONDS)
+
+
+def _lines(found: list[Any], look: Look) -> Iterator[str]:
+    if not look.is_terminal:
+        yield from plain_rows([_TITLES, *(_fields(each) for each in found)])
+        return
+    if not found:
+        yield "No session is open."
+    for session in found:
+        yield from _block(session, look)
+
+
+def _fields(session: words.Said) -> tuple[str, ...]:
+    return (
+        session["state"] or "?",
+        _age(session),
+        "-" if session["expires_in"] is None else words.brief(session["expires_in"]),
+        words.transferred(session).replace(" of ", "/").replace(" ", "") or "-",
+        ",".join(f"{each['uid']}:{words.printable(each['owner'])}" for each in session["holds"])
+        or "-",
+        words.printable(session["vcenter"]),
+        words.printable(session["id"]),
+        words.item_name(session) or "-",
+    )
+
+
+def _block(session: words.Said, look: Look) -> Iterator[str]:
+    """Yield a few lines on one session: an id of full length, to be copied, leaves no room."""
+    name = words.item_name(session) or "an item that could not be read"
+    facts = [session["state"] or "state unknown"]
+    if session["since"] is not None:
+        facts.append(f"held for {_age(session)}")
+    if session["expires_in"] is not None:
+        facts.append(words.slack_left(session["expires_in"]))
+    if transferred := words.transferred(session):
+        facts.append(transferred)
+    facts_text = " · ".join(facts)
+    place = words.printable(session["vcenter"])
+    room = look.columns - width_of(facts_text) - width_of(place) - 2 * GAP
+    heading = cut(name, max(room, GAP))
+    yield "  ".join(
+        (look.paint(Cell(heading, "1")), look.paint(Cell(place)), look.paint(Cell(facts_text)))
+    )
+    # Never cut: it is there to be copied.
+    yield f"  {words.printable(session['id'])}"
+    holds = [f"held by {words.holder(each)}" for each in session["holds"]]
+    if session["error_message"]:
+        holds.append(words.printable(session["error_message"]))
+    for line in holds or ["held by nobody here"]:
+        style = "33" if not session["holds"] else ""
+        yield "  " + look.paint(Cell(cut(line, look.columns - GAP), style))
+
+
+def _age(session: words.Said) -> str:
+    if session["since"] is None:
+        return "-"
+    return words.brief(max(0.0, time.time() - words.moment(session["since"])))

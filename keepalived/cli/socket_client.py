@@ -1,0 +1,200 @@
+"""Talking to the daemon over its control socket.
+
+Built on `http.client` alone: what most commands need has to start at once.
+"""
+
+from __future__ import annotations
+
+import errno
+import grp
+import http.client
+import json
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import click
+
+from keepalived.cli.words import printable
+
+THE_ONLY_VCENTER = "-"
+ANSWER_SECONDS = 30.0
+
+_EXIT_UNAVAILABLE = 69  # EX_UNAVAILABLE of sysexits.h
+_EXIT_USAGE = 2
+_PROBLEM_TYPE = "urn:clkeepalived:problem:"
+_USAGE_PROBLEMS = frozenset({"malformed-request", "contradiction"})
+_WAYS = "--socket or CLKEEPALIVED_SOCKET names another socket"
+_IS_IT_RUNNING = f"is the daemon running (`systemctl status clkeepalived`)? {_WAYS}"
+
+Query = Mapping[str, str | int | bool | None]
+
+
+class Unreachable(click.ClickException):
+    """No daemon answers on the socket; the message names it and says what to do."""
+
+    exit_code = _EXIT_UNAVAILABLE
+
+
+class Refused(click.ClickException):
+    """The daemon answered with a problem document.
+
+    `problem` is the last part of its type, `candidates` what the request could have meant, and
+    `errors` what is wrong with which part of it.
+    """
+
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        self.problem = str(document.get("type", "")).removeprefix(_PROBLEM_TYPE)
+        self.candidates: list[str] = [printable(each) for each in document.get("candidates", ())]
+        self.errors: list[str] = [
+            printable(each.get("message", "")) for each in document.get("errors", ())
+        ]
+        super().__init__(self._words(document))
+
+    @property
+    def exit_code(self) -> int:  # type: ignore[override] # click has a plain class variable
+        """2 for what should have been typed in another way, else 1."""
+        return _EXIT_USAGE if self.problem in _USAGE_PROBLEMS else 1
+
+    def _words(self, document: Mapping[str, Any]) -> str:
+        title = printable(document.get("title", "The daemon refused the request"))
+        detail = printable(document.get("detail", ""))
+        # What the API says in terms of URLs is said here in terms of options.
+        if self.candidates and self.problem == "ambiguous-vcenter":
+            detail = f"name one with --vcenter: {', '.join(self.candidates)}"
+        if self.candidates and self.problem == "ambiguous-hold":
+            detail = f"name one with --owner: {', '.join(self.candidates)}"
+        return f"{title}: {detail}" if detail else title
+
+
+class _Connection(http.client.HTTPConnection):
+    def __init__(self, path: Path, timeout: float | None) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+class Control:
+    """The daemon behind a control socket. Connects anew for each request.
+
+    Everything raises Unreachable where nobody answers within `timeout` seconds, and Refused for a
+    problem document.
+    """
+
+    def __init__(self, path: Path, timeout: float = ANSWER_SECONDS) -> None:
+        self.path = path
+        self._timeout = timeout
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        query: Query | None = None,
+        timeout: float | None = None,
+    ) -> Any:
+        """Send a request and return the answer's JSON."""
+        connection = _Connection(self.path, timeout or self._timeout)
+        with closing(connection):
+            try:
+                response = self._send(connection, method, path, body, query)
+                return json.load(response)
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                raise self._unreachable(error) from error
+
+    def lines(
+        self, method: str, path: str, body: object = None, *, query: Query | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Send a request and yield the lines of the answer as they come, for as long as it takes.
+
+        Ends where the daemon ends the stream in good order; raises Unreachable where it is cut.
+        """
+        connection = _Connection(self.path, self._timeout)
+        with closing(connection):
+            try:
+                response = self._send(connection, method, path, body, query)
+                connection.sock.settimeout(None)
+                while line := response.readline():
+                    yield json.loads(line)
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                raise self._unreachable(error) from error
+
+    def _send(
+        self,
+        connection: _Connection,
+        method: str,
+        path: str,
+        body: object,
+        query: Query | None,
+    ) -> http.client.HTTPResponse:
+        said = {name: _text(value) for name, value in (query or {}).items() if value is not None}
+        target = f"{path}?{urlencode(said)}" if said else path
+        content = None if body is None else json.dumps(body).encode()
+        connection.request(method, target, content, {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        if response.status >= http.client.BAD_REQUEST:
+            raise Refused(_problem(response))
+        return response
+
+    def _unreachable(self, error: Exception) -> Unreachable:
+        return Unreachable(_why(self.path, error))
+
+
+def session_path(vcenter: str, session_id: str) -> str:
+    """Return the path of a session."""
+    return f"/v1/sessions/{quote(vcenter, safe=':')}/{quote(session_id, safe=':')}"
+
+
+def _text(value: str | int | bool) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _problem(response: http.client.HTTPResponse) -> Mapping[str, Any]:
+    try:
+        document = json.load(response)
+    except ValueError:
+        document = None
+    if isinstance(document, dict):
+        return document
+    return {"title": "The daemon refused the request", "detail": f"status {response.status}"}
+
+
+def _why(path: Path, error: Exception) -> str:
+    """Say why nobody answers on a socket, and what to do."""
+    number = error.errno if isinstance(error, OSError) else None
+    if number == errno.ENOENT:
+        return f"there is no socket at {path}: {_IS_IT_RUNNING}"
+    if number == errno.ECONNREFUSED:
+        return f"nobody listens on {path}: {_IS_IT_RUNNING}"
+    if number in (errno.EACCES, errno.EPERM):
+        group = _group_of(path)
+        return (
+            f"you may not open {path}: its group, {group}, lets people in; have an administrator "
+            f"run `usermod --append --groups {group} YOU`, and log in anew ({_WAYS})"
+        )
+    if isinstance(error, TimeoutError) or number == errno.EAGAIN:
+        return (
+            f"the daemon behind {path} does not answer: it is busy, or stuck; its log says more "
+            "(`journalctl --unit clkeepalived`)"
+        )
+    if isinstance(error, http.client.HTTPException | ValueError):
+        return f"what answers on {path} broke off, or is not clkeepalived: {_IS_IT_RUNNING}"
+    if number in (errno.ECONNRESET, errno.EPIPE):
+        return f"the daemon behind {path} went away: {_IS_IT_RUNNING}"
+    return f"cannot use {path}: {error}; {_WAYS}"
+
+
+def _group_of(path: Path) -> str:
+    try:
+        return grp.getgrgid(os.stat(path).st_gid).gr_name
+    except (OSError, KeyError):
+        return "clkeepalived"

@@ -1,0 +1,131 @@
+"""`clkeepalived status`: what is held, and what is in danger."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import Any
+
+import click
+
+from keepalived.cli import words
+from keepalived.cli.options import any_vcenter_option, kind_option, session_argument, socket_option
+from keepalived.cli.socket_client import THE_ONLY_VCENTER, Control, session_path
+from keepalived.cli.table import Look
+
+_PROMPT_ROWS = 2
+_LEAST_ROWS = 5
+
+
+@click.command()
+@session_argument(required=False)
+@any_vcenter_option
+@kind_option
+@click.option("--json", "as_json", is_flag=True, help="As the API says it.")
+@click.option("--watch", is_flag=True, help="Show it again every second, until q or Ctrl-C.")
+@click.option("--idle", is_flag=True, help="Only tell whether nothing is held: 0 if so, else 1.")
+@socket_option
+def status(
+    session_id: str | None,
+    vcenter: str | None,
+    kind: str,
+    as_json: bool,
+    watch: bool,
+    idle: bool,
+    control: Control,
+) -> None:
+    """Show the sessions that are held, the most endangered first; or everything about one.
+
+    On a terminal, as many as fit; elsewhere all of them, in full.
+
+    \b
+    clkeepalived status --idle && reboot       may vCenter, or this host, be patched now?
+    """
+    if (session_id is not None) + as_json + watch + idle > 1 and not (as_json and session_id):
+        raise click.UsageError("--json, --watch, --idle and ID do not go together")
+    if idle:
+        sys.exit(_say_idle(control, vcenter))
+    if session_id is not None:
+        _show_one(control, session_path(vcenter or THE_ONLY_VCENTER, session_id), kind, as_json)
+        return
+    look = Look.of_stdout()
+    if watch:
+        _watch(control, vcenter, look)
+        return
+    found = read(control, vcenter)
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    for line in page(found, look, rows=max(_LEAST_ROWS, look.rows - _PROMPT_ROWS)):
+        click.echo(line)
+
+
+def read(control: Control, vcenter: str | None) -> dict[str, Any]:
+    """Return how things stand, with the sessions of one vCenter or of all."""
+    found = _overview(control, vcenter)
+    query = {"vcenter": vcenter}
+    found["sessions"] = control.request("GET", "/v1/sessions", query=query)["sessions"]
+    return found
+
+
+def page(found: dict[str, Any], look: Look, rows: int, aside: str = "") -> list[str]:
+    """Return what is shown: a summary and a table, at most `rows` lines of it on a terminal."""
+    from keepalived.cli import status_table, status_words
+
+    if not look.is_terminal:
+        return status_table.plain(found["sessions"])
+    lines = status_words.summary(found, look, aside)
+    if not found["sessions"]:
+        return [*lines, "hold a session with: clkeepalived hold ID --pid $$"]
+    return [*lines, *status_table.table(found["sessions"], look, rows - len(lines))]
+
+
+def _overview(control: Control, vcenter: str | None) -> dict[str, Any]:
+    """Return the counts, and the vCenters that are meant. Raises UsageError for unknown ones."""
+    found: dict[str, Any] = control.request("GET", "/v1/status")
+    if vcenter is None:
+        return found
+    meant = [each for each in found["vcenters"] if each["name"] == vcenter]
+    if not meant:
+        names = ", ".join(words.printable(each["name"]) for each in found["vcenters"])
+        raise click.UsageError(f"no vCenter {vcenter} is configured; there is {names or 'none'}")
+    return {**found, "vcenters": meant, "held": meant[0]["sessions"]}
+
+
+def _say_idle(control: Control, vcenter: str | None) -> int:
+    found = _overview(control, vcenter)
+    if found["held"]:
+        click.echo(f"{words.counted(found['held'], 'session')} held")
+        return 1
+    if not found["is_admin"]:
+        raise click.ClickException(
+            "you hold nothing, but you cannot see what others hold: ask as root, as the daemon's "
+            "user or as a member of control.admin_group"
+        )
+    click.echo("nothing is held")
+    return 0
+
+
+def _show_one(control: Control, path: str, kind: str, as_json: bool) -> None:
+    from keepalived.cli import status_words
+
+    session = control.request("GET", path, query={"kind": kind})
+    if as_json:
+        click.echo(json.dumps(session))
+        return
+    for line in status_words.details(session):
+        click.echo(line)
+
+
+def _watch(control: Control, vcenter: str | None, look: Look) -> None:
+    if not (look.is_terminal and sys.stdin.isatty()):
+        raise click.UsageError("--watch needs a terminal; `status --json` is for programs")
+    from keepalived.cli.screen import watch_screen
+
+    def draw() -> list[str]:
+        now = Look.of_stdout()
+        aside = f"{time.strftime('%H:%M:%S')}, q ends"
+        return page(read(control, vcenter), now, rows=now.rows, aside=aside)
+
+    watch_screen(draw)

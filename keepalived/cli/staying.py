@@ -1,0 +1,100 @@
+"""Holding a session for as long as this command runs, and saying what happens to it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import click
+
+from keepalived.cli import words
+from keepalived.cli.socket_client import Control, Unreachable
+
+_PAUSE_SECONDS = 1.0
+_KEPT = frozenset({"DONE", "RELEASED"})
+
+
+class _LetGo(Exception):
+    """Whoever started this command wants no more."""
+
+
+def stay(control: Control, path: str, query: Mapping[str, str], wish: Mapping[str, Any]) -> int:
+    """Hold until the session ends or somebody asks for the end; return the exit code.
+
+    A daemon that goes away is waited for, for as long as a session lives without it. Raises
+    Unreachable where none is there, or none comes back, and Refused.
+    """
+    # The name is what lets a restarted daemon know that it is the same hold that comes back.
+    name = f"cli-{os.urandom(8).hex()}"
+    body = {"owner": {"connection": name}, **wish}
+    lifetime, come_back_by = 0.0, -1.0
+    reason: Unreachable | None
+    try:
+        with _asked_to_end():
+            while True:
+                try:
+                    for line in control.lines("PUT", path, body, query=query):
+                        if "event" not in line:
+                            _say_holding(line, again=come_back_by > 0)
+                            lifetime, come_back_by = line["lifetime"], -1.0
+                            continue
+                        _say(line)
+                        if (code := _verdict(line, f"connection:{name}")) is not None:
+                            return code
+                except Unreachable as error:
+                    if not lifetime or 0 < come_back_by < time.monotonic():
+                        raise
+                    reason = error
+                else:
+                    reason = None  # it said goodbye
+                if come_back_by < 0:
+                    come_back_by = time.monotonic() + lifetime
+                    _say_gone(reason, lifetime)
+                time.sleep(_PAUSE_SECONDS)
+    except _LetGo:
+        click.echo("let go")
+        return 0
+
+
+def _verdict(line: words.Said, owner: str) -> int | None:
+    """Return the exit code that an event means, None where the hold goes on."""
+    if line["event"] == "session_ended":
+        return 0 if line["state"] in _KEPT else 1
+    if line["event"] == "hold_released" and line["owner"] == owner:
+        return 0
+    return None
+
+
+def _say_holding(session: words.Said, *, again: bool) -> None:
+    name = words.item_name(session) or session["id"]
+    place = words.printable(session["vcenter"])
+    click.echo(f"holding {name} of {place} {'again' if again else '(Ctrl-C lets go)'}")
+
+
+def _say(line: words.Said) -> None:
+    click.echo(f"{words.clock_time(line['at'])} {words.event(line)}")
+
+
+def _say_gone(reason: Unreachable | None, lifetime: float) -> None:
+    why = reason.message if reason else "the daemon stops"
+    click.echo(f"{why}; trying to come back for {words.brief(lifetime)}", err=True)
+
+
+@contextmanager
+def _asked_to_end() -> Iterator[None]:
+    """Raise _LetGo for Ctrl-C, and for SIGTERM: a job in a script's background has no other way."""
+
+    def let_go(_number: int, _frame: FrameType | None) -> None:
+        raise _LetGo
+
+    before = {number: signal.signal(number, let_go) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,138 @@
+"""Tables that fit a terminal: cells with styles, bars, and texts cut to the columns they fill."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+GAP = 2
+
+_RESET = "\x1b[0m"
+_BAR, _BAR_ASCII = ("█", "░"), ("#", "-")
+_HALF_A_BAR = 0.5
+
+
+class Cell(NamedTuple):
+    """A text and its style: the parameters of an SGR sequence, such as `31` for red."""
+
+    text: str
+    style: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the place where things are shown can do."""
+
+    columns: int
+    rows: int
+    is_terminal: bool
+    has_colours: bool
+    has_blocks: bool
+
+    @classmethod
+    def of_stdout(cls) -> Look:
+        """Look at this process's standard output."""
+        size = shutil.get_terminal_size()
+        is_terminal = sys.stdout.isatty()
+        dumb = os.environ.get("TERM", "dumb") == "dumb" or bool(os.environ.get("NO_COLOR"))
+        return cls(
+            columns=size.columns,
+            rows=size.lines,
+            is_terminal=is_terminal,
+            has_colours=is_terminal and not dumb,
+            has_blocks=_can_encode("".join(_BAR) + "…—·"),
+        )
+
+    def paint(self, cell: Cell, width: int | None = None) -> str:
+        """Return a cell's text, filled up to a width, in its style."""
+        text = cell.text if width is None else fill(cell.text, width)
+        if not self.has_blocks:
+            text = text.replace("…", "~").replace("—", "-").replace("·", "|")
+        styled = bool(self.has_colours and cell.style and cell.text)
+        return f"\x1b[{cell.style}m{text}{_RESET}" if styled else text
+
+    def bar(self, share: float, width: int) -> str:
+        """Return a bar of which a share, from 0 to 1, is full."""
+        full, empty = _BAR if self.has_blocks else _BAR_ASCII
+        filled = int(min(1.0, max(0.0, share)) * width + _HALF_A_BAR)
+        return full * filled + empty * (width - filled)
+
+
+def _can_encode(text: str) -> bool:
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+def width_of(text: str) -> int:
+    """Return how many columns a text takes up."""
+    if text.isascii():
+        return len(text)
+    return sum(map(_columns, text))
+
+
+def _columns(char: str) -> int:
+    if unicodedata.combining(char) or unicodedata.category(char) in ("Cf", "Me", "Mn"):
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
+
+
+def cut(text: str, width: int) -> str:
+    """Return a text that takes up at most `width` columns."""
+    if width_of(text) <= width:
+        return text
+    return _start(text, width - 1) + "…" if width > 0 else ""
+
+
+def cut_middle(text: str, width: int) -> str:
+    """Return a text of at most `width` columns that keeps both of its ends: ids differ in both."""
+    if width_of(text) <= width:
+        return text
+    tail = (width - 1) // 2
+    if tail <= 0:
+        return cut(text, width)
+    return _start(text, width - 1 - tail) + "…" + _start(text[::-1], tail)[::-1]
+
+
+def _start(text: str, width: int) -> str:
+    taken = 0
+    for place, char in enumerate(text):
+        taken += _columns(char)
+        if taken > width:
+            return text[:place]
+    return text
+
+
+def fill(text: str, width: int) -> str:
+    """Return a text that takes up exactly `width` columns."""
+    fitting = cut(text, width)
+    return fitting + " " * (width - width_of(fitting))
+
+
+def row(look: Look, cells: Sequence[Cell], widths: Sequence[int]) -> str:
+    """Return one line of a table. Columns of no width are left out."""
+    shown = [(cell, width) for cell, width in zip(cells, widths, strict=True) if width > 0]
+    painted = [look.paint(cell, width) for cell, width in shown[:-1]]
+    painted += [look.paint(Cell(cut(cell.text, width), cell.style)) for cell, width in shown[-1:]]
+    return (" " * GAP).join(painted).rstrip()
+
+
+def plain_rows(rows: Iterable[Sequence[str]]) -> list[str]:
+    """Return lines for programs and files: nothing is cut, and columns stand below each other."""
+    table = [list(each) for each in rows]
+    widths = [max(width_of(text) for text in column) for column in zip(*table, strict=True)]
+    return [
+        (" " * GAP)
+        .join(
+            text + " " * (width - width_of(text)) for text, width in zip(each, widths, strict=True)
+        )
+        .rstrip()
+        for each in table
+    ]

@@ -1,0 +1,177 @@
+"""Words for people: durations, sizes, times, names, and what has happened."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+Said = Mapping[str, Any]
+"""A part of what the daemon answered."""
+
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+_KILO = 1024
+_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+
+
+def printable(text: object) -> str:
+    """Return a text in one line, without anything that steers a terminal.
+
+    Names and error messages come from servers and from other users.
+    """
+    return "".join(
+        each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in str(text)
+    )
+
+
+def brief(seconds: float) -> str:
+    """Return a duration in at most six characters where it is below a hundred days."""
+    sign, left = ("-", -seconds) if seconds < 0 else ("", seconds)
+    whole = int(left)
+    if whole < _MINUTE:
+        return f"{sign}{whole}s"
+    if whole < _HOUR:
+        return f"{sign}{whole // _MINUTE}m{whole % _MINUTE:02}s"
+    if whole < _DAY:
+        return f"{sign}{whole // _HOUR}h{whole % _HOUR // _MINUTE:02}m"
+    return f"{sign}{whole // _DAY}d{whole % _DAY // _HOUR:02}h"
+
+
+def size(count: int) -> str:
+    """Return a number of bytes in the unit that suits it."""
+    left = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if left < _KILO:
+            return f"{left:.0f} {unit}" if unit == "B" else f"{left:.1f} {unit}"
+        left /= _KILO
+    return f"{left:.1f} TiB"
+
+
+def transferred(said: Said) -> str:
+    """Return the bytes that the server has, of how many; empty where nothing is known."""
+    done, total = said["bytes_transferred"], said["bytes_total"]
+    if done is None:
+        return ""
+    return size(done) if total is None else f"{size(done)} of {size(total)}"
+
+
+def moment(stamp: str) -> float:
+    """Return a time of the daemon's in seconds since the epoch."""
+    return datetime.fromisoformat(stamp).timestamp()
+
+
+def clock_time(stamp: str) -> str:
+    """Return a time of day here, with the date unless it is today's."""
+    when = time.localtime(moment(stamp))
+    is_today = when[:3] == time.localtime()[:3]
+    return time.strftime("%H:%M:%S" if is_today else "%Y-%m-%d %H:%M:%S", when)
+
+
+def item_name(said: Said) -> str:
+    """Return `library/item`, as far as it is known."""
+    parts = (said.get("library"), said.get("item"))
+    return printable("/".join(each for each in parts if each))
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number and its noun."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def holder(hold: Said) -> str:
+    """Return whose hold it is and what it lives with."""
+    return f"{user(hold['uid'])}, {owner(hold['owner'])}"
+
+
+def user(uid: int) -> str:
+    """Return a user's name, or the number where there is none."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"user {uid}"
+
+
+def owner(label: str) -> str:
+    """Return in words what a hold lives with."""
+    kind, _, rest = printable(label).partition(":")
+    if kind == "pid":
+        return f"while process {rest} lives"
+    if kind == "ttl":
+        return f"for {brief(float(rest))} after each word of progress"
+    if kind == "connection":
+        return "while connected"
+    if kind == "file":
+        return f"in {rest}"
+    return "until released" if kind == "none" else printable(label)
+
+
+def event(said: Said) -> str:
+    """Return what happened, without where and when."""
+    words = _EVENTS.get(said["event"])
+    return words(said) if words else printable(said["event"]).replace("_", " ")
+
+
+def ended(said: Said) -> str:
+    """Return what a session ended as, and what became of its content."""
+    parts = [str(said["state"])]
+    for word in (said.get("reason"), said.get("error_message")):
+        if word and word not in parts:
+            parts.append(printable(word))
+    if said.get("content_moved") is not None:
+        parts.append("the content arrived" if said["content_moved"] else "no content arrived")
+    return "; ".join(parts)
+
+
+def slack_left(slack: float | None) -> str:
+    """Return how much time is left until the deadline."""
+    if slack is None:
+        return "never renewed so far"
+    return f"overdue by {brief(-slack)}" if slack < 0 else f"{brief(slack)} left"
+
+
+def _renewed(said: Said) -> str:
+    parts = ["renewed"]
+    if said.get("first"):
+        parts = ["renewed for the first time"]
+    elif said.get("slack") is not None:
+        parts.append(f"with {slack_left(said['slack'])}")
+    if said.get("progress") is not None:
+        parts.append(f"({said['progress']} %)")
+    return " ".join(parts)
+
+
+def _not_renewed(said: Said) -> str:
+    why = printable(said.get("detail") or said["outcome"])
+    words = f"not renewed: {why}; next attempt in {brief(said['retry_in'])}"
+    return f"{words}; {slack_left(said.get('slack'))}"
+
+
+def _held_by(said: Said) -> str:
+    return f"{user(said['uid'])} ({printable(said['owner'])})"
+
+
+_EVENTS: dict[str, Callable[[Said], str]] = {
+    "stream_started": lambda said: "listening",
+    "hold_taken": lambda said: f"held by {_held_by(said)}",
+    "hold_released": lambda said: f"let go by {_held_by(said)}",
+    "renewed": _renewed,
+    "renewal_failed": _not_renewed,
+    "lifetime_learned": lambda said: f"lives {brief(said['lifetime'])} without activity",
+    "file_failed": lambda said: (
+        f"file {printable(said.get('file', ''))} failed: {printable(said.get('error_message', ''))}"
+    ),
+    "session_ended": lambda said: f"ended: {ended(said)}",
+    "vcenter_down": lambda said: f"does not answer: {printable(said.get('detail', ''))}",
+    "vcenter_up": lambda said: f"answers again, after {brief(said['down_seconds'])}",
+    "events_lost": lambda said: (
+        f"{counted(said['count'], 'event')} missing: this reader was too slow"
+    ),
+    "login": lambda said: f"login: {printable(said.get('outcome', ''))}",
+    "source_failed": lambda said: (
+        f"{counted(said['count'], 'problem')} in {printable(said['source'])}: see the daemon's log"
+    ),
+    "source_recovered": lambda said: f"{printable(said['source'])} is good again",
+}

@@ -1,0 +1,61 @@
+"""The command line as people and scripts use it: as a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+COMMAND = (sys.executable, "-m", "keepalived.cli")
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command said, and how it ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+def surroundings(socket: Path, **more: str) -> dict[str, str]:
+    """Return the environment of a command that is to use this control socket."""
+    return {**os.environ, "CLKEEPALIVED_SOCKET": str(socket), **more}
+
+
+async def run(socket: Path, *words: str, stdin: str = "", **how: Any) -> Ran:
+    """Run a command to its end."""
+    async with started(socket, *words, **how) as process:
+        out, err = await process.communicate(stdin.encode())
+    assert process.returncode is not None
+    return Ran(process.returncode, out.decode(), err.decode())
+
+
+@asynccontextmanager
+async def started(socket: Path, *words: str, **how: Any) -> AsyncIterator[Process]:
+    """Start a command, which is killed at the end of the block if it still runs."""
+    process = await asyncio.create_subprocess_exec(
+        *COMMAND, *words, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=surroundings(socket), **how
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
+
+
+async def line_of(stream: asyncio.StreamReader | None, containing: str = "") -> str:
+    """Read on until a line that contains a text, and return it."""
+    assert stream is not None
+    async with asyncio.timeout(8):
+        async for line in stream:
+            if containing in line.decode():
+                return line.decode()
+    raise AssertionError(f"the stream ended without {containing!r}")

@@ -1,0 +1,191 @@
+"""A terminal that understands what this program sends to one, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import re
+import struct
+import termios
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from tests.support.cli import COMMAND, surroundings
+
+_CONTROL = re.compile(r"\x1b\[(\??)([0-9;]*)([A-Za-z])|[\r\n]|[^\x00-\x1f\x7f]")
+_ALTERNATE, _CURSOR, _WRAPPING = "1049", "25", "7"
+
+
+class Screen:
+    """What a terminal shows. Fails for control sequences that are not known here."""
+
+    def __init__(self, columns: int, rows: int) -> None:
+        self.columns, self.rows = columns, rows
+        self.is_alternate = False
+        self.has_cursor = True
+        self.wraps = True
+        self.cells = self._blank()
+        self.everything = ""
+        self._main = self.cells
+        self._rest = ""
+        self._row = self._column = 0
+
+    def _blank(self) -> list[list[str]]:
+        return [[" "] * self.columns for _ in range(self.rows)]
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines as they stand there, without what is blank at their ends."""
+        return ["".join(row).rstrip() for row in self.cells]
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.lines)
+
+    def feed(self, text: str) -> None:
+        """Take in what a program has written."""
+        self.everything += text
+        self._rest += text
+        while match := _CONTROL.match(self._rest):
+            self._rest = self._rest[match.end() :]
+            private, parameters, final = match.groups()
+            if final is None:
+                self._put(match[0])
+            elif private:
+                self._switch(parameters, on=final == "h")
+            else:
+                self._carry_out(parameters, final)
+        assert len(self._rest) < 16, f"what does {self._rest[:16]!r} mean?"
+
+    def _put(self, char: str) -> None:
+        if char == "\r":
+            self._column = 0
+        elif char == "\n":
+            self._next_row()
+        else:
+            if self._column == self.columns and self.wraps:
+                self._column = 0
+                self._next_row()
+            self.cells[self._row][min(self._column, self.columns - 1)] = char
+            self._column += 1
+
+    def _next_row(self) -> None:
+        if self._row + 1 < self.rows:
+            self._row += 1
+        else:
+            self.cells.append([" "] * self.columns)
+            del self.cells[0]
+
+    def _switch(self, mode: str, *, on: bool) -> None:
+        if mode == _ALTERNATE:
+            self.is_alternate = on
+            if on:
+                self._main, self.cells = self.cells, self._blank()
+            else:
+                self.cells = self._main
+        elif mode == _CURSOR:
+            self.has_cursor = on
+        else:
+            assert mode == _WRAPPING, mode
+            self.wraps = on
+
+    def _carry_out(self, parameters: str, final: str) -> None:
+        if final == "H":
+            assert not parameters
+            self._row = self._column = 0
+        elif final in "KJ":
+            assert not parameters, "clearing more than the rest makes a screen flicker"
+            here = self.cells[self._row]
+            here[self._column :] = [" "] * (self.columns - self._column)
+            if final == "J":
+                for row in self.cells[self._row + 1 :]:
+                    row[:] = [" "] * self.columns
+        else:
+            assert final == "m", final
+
+
+class Terminal:
+    """A program in a terminal of its own."""
+
+    def __init__(self, screen: Screen, process: Process, master: int) -> None:
+        self.screen = screen
+        self.process = process
+        self._master = master
+        self._more = asyncio.Event()
+
+    def read(self) -> None:
+        """Take in what there is to read."""
+        try:
+            chunk = os.read(self._master, 65536)
+        except OSError:  # EIO: nobody has the other end any more
+            chunk = b""
+        if chunk:
+            self.screen.feed(chunk.decode())
+        else:
+            asyncio.get_running_loop().remove_reader(self._master)
+        self._more.set()
+
+    def type(self, keys: str) -> None:
+        """Press keys."""
+        os.write(self._master, keys.encode())
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Give the terminal another size, of which its foreground processes are told."""
+        self.screen.__init__(columns, rows)  # type: ignore[misc] # begins anew, as a redraw does
+        _resize(self._master, columns, rows)
+
+    async def until(self, condition: Callable[[Screen], object]) -> None:
+        """Wait until the screen looks as it should."""
+        try:
+            async with asyncio.timeout(8):
+                while not condition(self.screen):
+                    self._more.clear()
+                    await self._more.wait()
+        except TimeoutError:
+            raise AssertionError(f"the screen shows\n{self.screen.text}") from None
+
+    async def end(self) -> int:
+        """Wait for the program to end, and for all that it has said."""
+        async with asyncio.timeout(8):
+            return await self.process.wait()
+
+
+@asynccontextmanager
+async def terminal(
+    socket: Path,
+    *words: str,
+    columns: int = 80,
+    rows: int = 24,
+    prefix: tuple[str, ...] = (),
+) -> AsyncIterator[Terminal]:
+    """Run a command of ours in a terminal, with a keyboard that sends signals."""
+    master, slave = os.openpty()
+    _resize(master, columns, rows)
+    environment = surroundings(socket, TERM="xterm-256color", LANG="C.UTF-8")
+    process = await asyncio.create_subprocess_exec(
+        *("setsid", "--ctty", "--wait", *prefix, *COMMAND, *words),
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        env=environment,
+    )
+    # The other end stays open here: what is said last would be lost with it.
+    shown = Terminal(Screen(columns, rows), process, master)
+    loop = asyncio.get_running_loop()
+    loop.add_reader(master, shown.read)
+    try:
+        yield shown
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+        loop.remove_reader(master)
+        os.close(master)
+        os.close(slave)
+
+
+def _resize(descriptor: int, columns: int, rows: int) -> None:
+    fcntl.ioctl(descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
