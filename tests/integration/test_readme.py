@@ -60,26 +60,54 @@ async def simulator() -> AsyncIterator[tuple[Simulator, str]]:
         yield simulator, url
 
 
+def configured(simulator: tuple[Simulator, str], folder: Path) -> Path:
+    """Write the configuration of a daemon that works on the simulator, and return its path."""
+    vcenter, url = simulator
+    lab = {"url": url, "username": vcenter.username, "password_env": PASSWORD_VARIABLE}
+    settings = {
+        "vcenters": {"lab": lab},
+        "control": {"socket": f"{folder}/control.sock"},
+        "state": {"path": f"{folder}/state.db"},
+        "http": {"listen": "127.0.0.1:0"},
+    }
+    config = folder / "config.yaml"
+    config.write_text(yaml.safe_dump(settings))
+    return config
+
+
+@pytest.mark.timeout(40)
+async def test_the_lines_of_the_command_line_do_what_they_say(
+    simulator: tuple[Simulator, str], tmp_path: Path
+) -> None:
+    vcenter, _ = simulator
+    config = configured(simulator, tmp_path)
+    script = block_after((ROOT / "README.md").read_text(), "<!-- command line", "sh")
+    session_id = vcenter.open_session()
+    async with serving(config, vcenter.password) as daemon:
+        await daemon.event("ready")
+        here = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        environ = {"CLKEEPALIVED_SOCKET": f"{tmp_path}/control.sock", "PATH": here}
+        said = await run(script, ID=session_id, **environ)
+        assert any("ACTIVE" in line for line in said), said
+        sent = vcenter.ledger.requests("*.keep_alive", session_id=session_id)
+        assert max(entry.client_progress or 0 for entry in sent) == 42
+        ended = await daemon.event("session_ended", session_id=session_id)
+        assert ended["state"] == "RELEASED"
+
+
 @needs("curl")
 @pytest.mark.timeout(40)
 async def test_the_lines_of_curl_do_what_they_say(
     simulator: tuple[Simulator, str], tmp_path: Path
 ) -> None:
-    vcenter, url = simulator
-    config = tmp_path / "config.yaml"
-    lab = {"url": url, "username": vcenter.username, "password_env": PASSWORD_VARIABLE}
-    settings = {
-        "vcenters": {"lab": lab},
-        "control": {"socket": f"{tmp_path}/control.sock"},
-        "state": {"path": f"{tmp_path}/state.db"},
-        "http": {"listen": "127.0.0.1:0"},
-    }
-    config.write_text(yaml.safe_dump(settings))
-    script = block_after((ROOT / "README.md").read_text(), "executed by the tests", "sh")
+    vcenter, _ = simulator
+    config = configured(simulator, tmp_path)
+    script = block_after((ROOT / "README.md").read_text(), "<!-- curl", "sh")
     session_id = vcenter.open_session()
     async with serving(config, vcenter.password) as daemon:
         await daemon.event("ready")
-        answers = await run(script, CLKEEPALIVED_SOCKET=f"{tmp_path}/control.sock", ID=session_id)
+        printed = script.replace("curl -s", "curl -sS -w '\\n'")
+        answers = await run(printed, CLKEEPALIVED_SOCKET=f"{tmp_path}/control.sock", ID=session_id)
         assert len(answers) == script.count("curl ")
         assert all('"type"' not in answer for answer in answers), answers
         sent = vcenter.ledger.requests("*.keep_alive", session_id=session_id)
@@ -90,9 +118,9 @@ async def test_the_lines_of_curl_do_what_they_say(
 
 
 async def run(script: str, **environ: str) -> list[str]:
-    """Run a script by sh; return each answer, one JSON document per line of curl."""
+    """Run a script by sh, and return its lines."""
     process = await asyncio.create_subprocess_exec(
-        *("sh", "-eu", "-c", script.replace("curl -s", "curl -sS -w '\\n'")),
+        *("sh", "-eu", "-c", script),
         stdout=asyncio.subprocess.PIPE,
         env={**os.environ, **environ},
     )
