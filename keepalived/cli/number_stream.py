@@ -25,6 +25,7 @@ _SPACING_SECONDS = 0.5
 _AGAIN_SECONDS = 1.0
 _SIGN_OF_LIFE_SECONDS = 5.0
 _PATIENCE_SECONDS = 30.0
+_EXIT_USAGE = 2
 _ENDS_OF_LINES = re.compile(rb"[\r\n]+")
 _NOT_NUMBERS = (
     "these are no numbers; pv writes its numbers to stderr: pv -n FILE 2> >(clkeepalived progress "
@@ -55,6 +56,8 @@ def tell_stream(
     give_up = time.monotonic() + patience
     while teller.has_news and not teller.tell_now() and time.monotonic() < give_up:
         time.sleep(_AGAIN_SECONDS)
+    if reader.has_warned and not teller.has_heard:
+        return _EXIT_USAGE
     return teller.exit_code
 
 
@@ -64,7 +67,7 @@ class _Reader:
     def __init__(self) -> None:
         self.is_over = False
         self._rest = b""
-        self._has_warned = False
+        self.has_warned = False
 
     def take(self, chunk: bytes) -> list[Body]:
         """Return the values that are complete; no bytes mean the end, which completes the last."""
@@ -74,8 +77,8 @@ class _Reader:
             lines.append(self._rest)
             self._rest = b""
         values = [read_value(line.decode("ascii", "replace")) for line in lines if line.strip()]
-        if None in values and not self._has_warned:
-            self._has_warned = True
+        if None in values and not self.has_warned:
+            self.has_warned = True
             click.echo(f"Warning: {_NOT_NUMBERS}", err=True)
         return [value for value in values if value is not None]
 
@@ -96,6 +99,11 @@ class _Teller:
         self._is_fresh = False
         self._next_at = 0.0
         self._last_words = ""
+
+    @property
+    def has_heard(self) -> bool:
+        """Whether there has been any value."""
+        return self._furthest is not None
 
     @property
     def has_news(self) -> bool:

@@ -18,7 +18,7 @@ from keepalived.cli.socket_client import Control, session_path
 
 STREAM = "-"
 
-_VALUE = re.compile(r"(\d{1,18})/(\d{1,18})|(\d{1,3})(?:\.\d*)?%?")
+_VALUE = re.compile(r"(\d{1,18})/(\d{1,18})|(\d{1,3})(?:\.\d*)?%?", re.ASCII)
 _LARGEST = 100
 
 

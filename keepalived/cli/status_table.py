@@ -23,7 +23,6 @@ _WIDEST_VCENTER_SHARE = 6
 _SLACK_WIDTH, _PROGRESS_WIDTH = 6, 4
 _LEAST_NAME, _LEAST_ID, _LEAST_LAST = 12, 7, len("LAST ANSWER")
 _BARS = ((140, 12), (100, 8), (70, 4))  # from so many columns on: the length of a bar
-_TINY = 50
 _AGO = " ago"
 _LEAST_FOR_AGO = len("ok 12h34m ago")
 
@@ -93,13 +92,19 @@ def fit(sessions: Sequence[Session], look: Look) -> Widths:
     vcenter = max(width_of(words.printable(each["vcenter"])) for each in sessions)
     vcenter = min(max(vcenter, len("VCENTER")), columns // _WIDEST_VCENTER_SHARE)
     state = max(len("STATE"), *(len(each["state"]) for each in sessions))
-    slack = bar + 1 + _SLACK_WIDTH
-    progress = max(len("PROGRESS"), bar + 1 + _PROGRESS_WIDTH)
-    last = _LEAST_LAST
-    if columns < _TINY:
-        vcenter = last = progress = 0
-    fixed = [width for width in (vcenter, state, slack, progress, last) if width]
-    room = max(_LEAST_NAME, columns - sum(fixed) - GAP * len(fixed))
+    widths = {
+        "vcenter": vcenter,
+        "state": state,
+        "slack": bar + 1 + _SLACK_WIDTH,
+        "progress": max(len("PROGRESS"), bar + 1 + _PROGRESS_WIDTH),
+        "last": _LEAST_LAST,
+    }
+    room = columns - sum(widths.values()) - GAP * len(widths)
+    for dispensable in ("last", "vcenter", "progress"):
+        if room < _LEAST_NAME:
+            room += widths[dispensable] + GAP
+            widths[dispensable] = 0
+    room = max(1, room)
     name = min(room, max(len("SESSION"), *(width_of(_name(each)) for each in sessions)))
     spare = room - name
     ids = [len(each["id"]) for each in sessions if words.item_name(each)]
@@ -108,7 +113,9 @@ def fit(sessions: Sequence[Session], look: Look) -> Widths:
     session_id = session_id if session_id >= _LEAST_ID else 0
     if session_id:
         spare -= session_id + GAP
-    return Widths(vcenter, name, session_id, state, slack, progress, last + spare if last else 0)
+    if widths["last"]:
+        widths["last"] += spare
+    return Widths(name=name, id=session_id, **widths)
 
 
 def _cells(session: Session, look: Look, widths: Widths) -> list[Cell]:
