@@ -67,7 +67,11 @@ def hold(
 
         sys.exit(stay(control, path, query, wish))
     session = control.request("PUT", path, {"owner": owners[0], **wish}, query=query)
-    click.echo(_words(session, pid, ttl))
+    if session["state"] in words.KEPT or session["holds"]:
+        click.echo(_words(session, pid, ttl))
+        return
+    click.echo(_words(session, pid, ttl), err=True)
+    sys.exit(1)
 
 
 def _words(session: words.Said, pid: int | None, ttl: str | None) -> str:
@@ -75,7 +79,8 @@ def _words(session: words.Said, pid: int | None, ttl: str | None) -> str:
     taken = [each for each in session["holds"] if each["owner"].partition(":")[0] == kind]
     # Ended between the hold and the answer: what it ended as is all there is to say.
     if not taken:
-        return f"{session['id']} of {session['vcenter']} {words.ended(session)}"
+        place = words.printable(session["vcenter"])
+        return f"{session['id']} of {place} has ended: {words.ended(session)}"
     named = f"pid:{pid}"
     mine = next((each for each in taken if each["owner"] == named), taken[-1])
     limit = "" if mine["until"] is None else f" ({words.clock_time(mine['until'])} at the latest)"

@@ -16,7 +16,6 @@ from keepalived.cli import words
 from keepalived.cli.socket_client import Control, Unreachable
 
 _PAUSE_SECONDS = 1.0
-_KEPT = frozenset({"DONE", "RELEASED"})
 
 
 class _LetGo(Exception):
@@ -43,7 +42,8 @@ def stay(control: Control, path: str, query: Mapping[str, str], wish: Mapping[st
                             _say_holding(line, again=come_back_by > 0)
                             lifetime, come_back_by = line["lifetime"], -1.0
                             continue
-                        _say(line)
+                        if line["event"] != "hold_taken":  # that we hold it is said already
+                            _say(line)
                         if (code := _verdict(line, f"connection:{name}")) is not None:
                             return code
                 except Unreachable as error:
@@ -64,7 +64,7 @@ def stay(control: Control, path: str, query: Mapping[str, str], wish: Mapping[st
 def _verdict(line: words.Said, owner: str) -> int | None:
     """Return the exit code that an event means, None where the hold goes on."""
     if line["event"] == "session_ended":
-        return 0 if line["state"] in _KEPT else 1
+        return 0 if line["state"] in words.KEPT else 1
     if line["event"] == "hold_released" and line["owner"] == owner:
         return 0
     return None

@@ -10,6 +10,9 @@ from typing import Any
 Said = Mapping[str, Any]
 """A part of what the daemon answered."""
 
+KEPT = frozenset({"DONE", "RELEASED"})
+"""The states of sessions that were not lost: nobody has to do anything."""
+
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _KILO = 1024
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"

@@ -116,6 +116,17 @@ async def test_a_renewal_says_how_it_went(control: Control) -> None:
     assert failed.err.startswith("not renewed: ")
 
 
+async def test_a_hold_on_what_has_ended_meanwhile_fails(control: Control) -> None:
+    # The answer waits for the disk, and the session is found out in the meantime.
+    control.disk.is_ready.clear()
+    async with started(control.path, "hold", "never-was", "--no-owner") as process:
+        await control.until(lambda: state(control, "never-was") is State.NOT_FOUND)
+        control.disk.is_ready.set()
+        _, err = await process.communicate(b"")
+    assert process.returncode == 1
+    assert "never-was of lab has ended: NOT_FOUND" in err.decode()
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
