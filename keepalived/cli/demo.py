@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import signal
 import sys
 
 import click
@@ -16,13 +18,42 @@ def demo() -> None:
     reported as what it was.
     """
     from keepalived.demo.keeper import KeeperFailed
+
+    code, is_unread = 1, False
+    try:
+        code = asyncio.run(_play())
+    except* KeeperFailed as failures:
+        for failure in failures.exceptions:
+            click.echo(str(failure), err=True)
+    except* BrokenPipeError:
+        is_unread = True
+    if is_unread:
+        # click ends quietly for this one: whoever read the output has seen enough.
+        raise BrokenPipeError(errno.EPIPE, "nobody reads this any more")
+    sys.exit(code)
+
+
+async def _play() -> int:
+    """Play until the end, or until a signal; then put everything away before ending by it."""
     from keepalived.demo.play import play
 
+    loop = asyncio.get_running_loop()
+    playing = asyncio.create_task(play(), name="play")
+    received: list[int] = []
+
+    def interrupt(number: int) -> None:
+        # Putting away is bounded, so that a second signal has nothing to hurry.
+        if not received:
+            received.append(number)
+            playing.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+            loop.add_signal_handler(number, interrupt, number)
     try:
-        sys.exit(0 if asyncio.run(play()) else 1)
-    except KeyboardInterrupt:
+        return 0 if await playing else 1
+    except asyncio.CancelledError:
+        if not received:
+            raise
         click.echo("interrupted", err=True)
-        sys.exit(130)
-    except KeeperFailed as error:
-        click.echo(str(error), err=True)
-        sys.exit(1)
+        return 128 + received[0]

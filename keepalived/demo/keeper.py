@@ -3,79 +3,74 @@
 from __future__ import annotations
 
 import asyncio
+import glob
 import json
 import os
 import sys
-from collections.abc import Iterable
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from keepalived.demo.uploads import Upload
 
 _PASSWORD = "CLKEEPALIVED_DEMO_PASSWORD"  # noqa: S105 - the variable's name
-_READY_SECONDS = 20.0
-_STOP_SECONDS = 15.0
+_PROXIES = frozenset({"http_proxy", "https_proxy", "all_proxy"})
+_READY_SECONDS = 10.0
+_STOP_SECONDS = 3.0
+_LONGEST_LINE = 1024 * 1024
+_LAST_WORDS = 20
 
 
 class KeeperFailed(Exception):
     """The daemon did not come up; the message holds what it said."""
 
 
-class Keeper:
-    """A `clkeepalived serve` on a configuration made for the occasion."""
+class SessionFile:
+    """The file that tells the daemon what to hold. It finds out about changes by itself."""
 
-    def __init__(self, folder: Path, url: str, username: str, password: str, lifetime: float):
-        self._config = folder / "config.yaml"
-        self._sessions = folder / "sessions.yaml"
-        self._password = password
-        self._config.write_text(
-            f"vcenters:\n"
-            f"  demo:\n"
-            f"    url: {url}\n"
-            f"    username: {username}\n"
-            f"    password_env: {_PASSWORD}\n"
-            f"    session_timeout: {lifetime:g}s\n"
-            f"session_files: [{self._sessions}]\n"
-            f"http: {{listen: '127.0.0.1:0'}}\n"
-            f"control: {{socket: {folder / 'control.sock'}}}\n"
-            f"state: {{path: {folder / 'state.db'}}}\n"
-            f"log: {{format: json, level: debug}}\n"
-        )
-        self.hold(())
-        self.events: list[dict[str, Any]] = []
-        self._said: list[str] = []
-        self._ready = asyncio.Event()
-        self._more = asyncio.Event()
-        self._process: asyncio.subprocess.Process
-        self._reading: asyncio.Task[None]
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._content: str | None = None
+        self.write(())
 
-    async def __aenter__(self) -> Keeper:
-        self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "keepalived.cli", "serve", "--config", str(self._config)),
-            stderr=asyncio.subprocess.PIPE,
-            env={**os.environ, _PASSWORD: self._password},
-        )
-        self._reading = asyncio.create_task(self._read())
-        try:
-            async with asyncio.timeout(_READY_SECONDS):
-                await self._ready.wait()
-        except TimeoutError:
-            await self.stop()
-            raise KeeperFailed("\n".join(self._said) or "the daemon did not get ready") from None
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.stop()
-
-    def hold(self, uploads: Iterable[Upload]) -> None:
-        """Write the session file: the daemon finds out by itself."""
+    def write(self, uploads: Iterable[Upload]) -> None:
+        """Name these uploads' sessions and how far they are, as an upload script would."""
         lines = [
             f"  - {{id: '{each.session_id}', bytes_done: {each.sent}, bytes_total: {each.size}}}\n"
             for each in uploads
         ]
-        beside = self._sessions.with_suffix(".new")
-        beside.write_text("sessions:\n" + "".join(lines) if lines else "sessions: []\n")
-        beside.replace(self._sessions)
+        content = "sessions:\n" + "".join(lines) if lines else "sessions: []\n"
+        if content != self._content:
+            beside = self.path.with_suffix(".new")
+            beside.write_text(content)
+            beside.replace(self.path)
+            self._content = content
+
+
+class Keeper:
+    """A running `clkeepalived serve`. `events` are the lines of its log."""
+
+    def __init__(self, process: Process, session_file: SessionFile) -> None:
+        self.session_file = session_file
+        self.events: list[dict[str, Any]] = []
+        self._process = process
+        self._other_words: list[str] = []
+        self._has_ended = False
+        self._more = asyncio.Event()
+        self._reading = asyncio.create_task(self._read(), name="daemon's log")
+
+    async def ready(self) -> None:
+        """Wait until the daemon is. Raises KeeperFailed if it ends first, or takes too long."""
+        try:
+            async with asyncio.timeout(_READY_SECONDS):
+                while not any(event["event"] == "ready" for event in self.events):
+                    if not await self.says_more():
+                        raise KeeperFailed(self.complaint())
+        except TimeoutError:
+            words = f"the daemon was not ready within {_READY_SECONDS:g} s"
+            raise KeeperFailed("\n".join(filter(None, (words, self.complaint())))) from None
 
     def end_of(self, session_id: str) -> dict[str, Any] | None:
         """Return what the daemon reported at the end of a session."""
@@ -84,13 +79,22 @@ class Keeper:
                 return event
         return None
 
-    async def next_event(self) -> None:
-        """Wait until the daemon says something more."""
-        self._more.clear()
-        await self._more.wait()
+    def complaint(self) -> str:
+        """Return what the daemon said besides its log; empty if it runs and said nothing."""
+        words = self._other_words[-_LAST_WORDS:]
+        if self._has_ended:
+            words.insert(0, "the daemon ended by itself")
+        return "\n".join(words)
+
+    async def says_more(self) -> bool:
+        """Wait until the daemon says something more. False: it has ended, and never will."""
+        if not self._has_ended:
+            self._more.clear()
+            await self._more.wait()
+        return not self._has_ended
 
     async def stop(self) -> None:
-        """Let the daemon drain and end. Idempotent."""
+        """Let the daemon drain and end, within reason."""
         if self._process.returncode is None:
             self._process.terminate()
         try:
@@ -105,11 +109,53 @@ class Keeper:
         assert self._process.stderr is not None  # noqa: S101 - it was asked for
         async for line in self._process.stderr:
             try:
-                event = json.loads(line)
+                self.events.append(json.loads(line))
             except ValueError:
-                self._said.append(line.decode(errors="replace").rstrip())
-                continue
-            self.events.append(event)
+                self._other_words.append(line.decode(errors="replace").rstrip())
             self._more.set()
-            if event["event"] == "ready":
-                self._ready.set()
+        self._has_ended = True
+        self._more.set()
+
+
+@asynccontextmanager
+async def keeping(
+    folder: Path, url: str, username: str, password: str, lifetime: float
+) -> AsyncIterator[Keeper]:
+    """Run the daemon on a configuration made for the occasion until the block is left.
+
+    `lifetime` is what sessions live without activity, in seconds. Raises KeeperFailed.
+    """
+    session_file = SessionFile(folder / "sessions.yaml")
+    config = folder / "config.yaml"
+    settings = {
+        "vcenters": {
+            "demo": {
+                "url": url,
+                "username": username,
+                "password_env": _PASSWORD,
+                "session_timeout": lifetime,
+            }
+        },
+        "session_files": [glob.escape(str(session_file.path))],
+        "http": {"listen": "127.0.0.1:0"},
+        "control": {"socket": str(folder / "control.sock")},
+        "state": {"path": str(folder / "state.db")},
+        "log": {"format": "json", "level": "info"},
+    }
+    config.write_text(json.dumps(settings))  # which is YAML, whatever the folder is called
+    # A proxy on the way out of here knows nothing of this machine's own addresses.
+    environ = {name: each for name, each in os.environ.items() if name.lower() not in _PROXIES}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "keepalived.cli", "serve", "--config", str(config)),
+        stdin=DEVNULL,
+        stdout=DEVNULL,
+        stderr=PIPE,
+        limit=_LONGEST_LINE,
+        env={**environ, _PASSWORD: password},
+    )
+    keeper = Keeper(process, session_file)
+    try:
+        await keeper.ready()
+        yield keeper
+    finally:
+        await keeper.stop()

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import sys
 import tempfile
-import time
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
-from rich.console import Console
-
-from keepalived.demo.keeper import Keeper
-from keepalived.demo.screen import Lines, Screen, Terminal, conclude, introduce
+from keepalived.demo.keeper import Keeper, SessionFile, keeping
+from keepalived.demo.screen import Life, Result, Screen, screen_for
 from keepalived.demo.uploads import Fate, Upload, Uploader
-from keepalived.demo.verdict import Evidence, Finding, findings
+from keepalived.demo.verdict import Evidence, findings, summary
 from keepalived.simulator.app import DEFAULT_USERNAME, Simulator
+from keepalived.simulator.ledger import Ledger
 from keepalived.simulator.server import serve
 
 LIFETIME = 4.0
-_MIB = 1024 * 1024
+
+# However slow the machine: with what it takes to stop, it is over within half a minute.
+LONGEST_PLAY = 26.0
 _REPORT_SECONDS = 6.0
-_NOTES_EVERY = 0.5
+_FRAME_SECONDS = 0.125
+_MIB = 1024 * 1024
 
 
 def uploads() -> list[Upload]:
@@ -38,108 +40,103 @@ def uploads() -> list[Upload]:
 
 
 async def play() -> bool:
-    """Play it, show it, and say what it proves; return whether everything was as it should be."""
+    """Play it, show it, and say what it proves; return whether everything was as it should be.
+
+    Raises KeeperFailed if the daemon does not come up.
+    """
+    curtain = asyncio.get_running_loop().time() + LONGEST_PLAY
     simulator = Simulator(session_timeout=LIFETIME, password=secrets.token_urlsafe(12))
+    account = DEFAULT_USERNAME, simulator.password
     planned = uploads()
-    introduce(LIFETIME)
+    screen = screen_for(planned, partial(_life, simulator), LIFETIME)
+    print(
+        f"A simulated vCenter deletes update sessions after {LIFETIME:g} idle seconds, as a real\n"
+        "one does after 300. The uploads pause for longer: checksums, queues.\n",
+        flush=True,
+    )
     with tempfile.TemporaryDirectory(prefix="clkeepalived-demo-") as folder:
         async with (
             serve(simulator) as url,
-            Uploader(url, DEFAULT_USERNAME, simulator.password) as uploader,
-            Keeper(Path(folder), url, DEFAULT_USERNAME, simulator.password, LIFETIME) as keeper,
+            Uploader(url, *account) as uploader,
+            keeping(Path(folder), url, *account, LIFETIME) as keeper,
         ):
-            with _screen(simulator, planned) as screen:
-                await _carry_out(planned, uploader, keeper, screen)
-                await _reports(planned, keeper)
-            found = await _findings(planned, simulator, uploader, keeper)
-    conclude(found)
-    good = all(finding.holds for finding in found)
-    sound = sum(finding.holds for finding in found)
-    print(
-        f"\n{sound} of {len(found)} as they should be"
-        + (": what was kept outlived its lifetime, and what was not is gone." if good else ".")
-    )
-    return good
+            # What is not done by then is missing from the findings, and they say so.
+            with screen, suppress(TimeoutError):
+                async with asyncio.timeout_at(curtain):
+                    await _perform(planned, uploader, keeper, screen)
+            proof = [await _evidence(each, simulator.ledger, uploader, keeper) for each in planned]
+            complaint = keeper.complaint()
+    results = [Result(summary(each, LIFETIME), findings(each, LIFETIME)) for each in proof]
+    screen.conclude(results)
+    return _say_verdict(results, complaint)
 
 
-async def _carry_out(
+async def _perform(
     planned: Sequence[Upload], uploader: Uploader, keeper: Keeper, screen: Screen
 ) -> None:
     async with asyncio.TaskGroup() as tasks:
-        noting = tasks.create_task(_note_progress(planned, keeper, screen))
-        going_on = []
-        for upload in planned:
-            await uploader.open(upload)
-            keeper.hold(_held(planned))
-            going_on.append(tasks.create_task(uploader.carry_out(upload)))
-            if upload.fate in (Fate.CANCELED, Fate.FAILED):
-                going_on.append(tasks.create_task(_end_halfway(upload, uploader)))
-        await asyncio.wait(going_on)
-        noting.cancel()
-    for upload in planned:
-        screen.show(upload)
+        showing = tasks.create_task(_show(planned, keeper.session_file, screen), name="screen")
+        async with asyncio.TaskGroup() as going_on:
+            for upload in planned:
+                await uploader.open(upload)
+                if not upload.session_id:
+                    continue
+                keeper.session_file.write(_held(planned))
+                going_on.create_task(uploader.carry_out(upload), name=upload.name)
+                if upload.fate in (Fate.CANCELED, Fate.FAILED):
+                    going_on.create_task(uploader.end_halfway(upload), name=upload.fate)
+        await _reports(planned, keeper)
+        showing.cancel()
+    screen.show(planned)
 
 
-async def _note_progress(planned: Sequence[Upload], keeper: Keeper, screen: Screen) -> None:
-    """Tell the daemon by its session file how far the uploads are, as an upload script would."""
+async def _show(planned: Sequence[Upload], session_file: SessionFile, screen: Screen) -> None:
+    """Show how far the uploads are: to people, and to the daemon, as an upload script would."""
     while True:
-        await asyncio.sleep(_NOTES_EVERY)
-        keeper.hold(_held(planned))
-        for upload in planned:
-            screen.show(upload)
-
-
-async def _end_halfway(upload: Upload, uploader: Uploader) -> None:
-    while upload.sent < upload.size // 2:
-        upload.changed.clear()
-        await upload.changed.wait()
-    await uploader.end_by_force(upload)
+        screen.show(planned)
+        session_file.write(_held(planned))
+        await asyncio.sleep(_FRAME_SECONDS)
 
 
 async def _reports(planned: Sequence[Upload], keeper: Keeper) -> None:
-    """Wait, within reason, until the daemon has told of every session that it held."""
-    waiting = [upload.session_id for upload in _held(planned)]
-    try:
+    """Wait, within reason, until the daemon has told of the end of every session it held."""
+    with suppress(TimeoutError):
         async with asyncio.timeout(_REPORT_SECONDS):
-            while any(keeper.end_of(each) is None for each in waiting):
-                await keeper.next_event()
-    except TimeoutError:
-        return
+            while any(keeper.end_of(each.session_id) is None for each in _held(planned)):
+                if not await keeper.says_more():
+                    return
 
 
-async def _findings(
-    planned: Sequence[Upload], simulator: Simulator, uploader: Uploader, keeper: Keeper
-) -> list[Finding]:
-    found: list[Finding] = []
-    ledger = simulator.ledger
-    for upload in planned:
-        item = await uploader.item(upload)
-        evidence = Evidence(
-            upload=upload,
-            requests=tuple(ledger.requests(session_id=upload.session_id)),
-            events=tuple(ledger.events_of(upload.session_id)),
-            longest_gap=ledger.longest_gap(upload.session_id),
-            version=int(item["content_version"]),
-            size=int(item.get("size") or 0),
-            report=keeper.end_of(upload.session_id),
-        )
-        found += findings(evidence, LIFETIME)
-    return found
+async def _evidence(upload: Upload, ledger: Ledger, uploader: Uploader, keeper: Keeper) -> Evidence:
+    item = await uploader.item(upload)
+    return Evidence(
+        upload=upload,
+        requests=tuple(ledger.requests(session_id=upload.session_id)),
+        events=tuple(ledger.events_of(upload.session_id)),
+        longest_gap=ledger.longest_gap(upload.session_id),
+        version=int(item.get("content_version") or 0),
+        size=int(item.get("size") or 0),
+        report=keeper.end_of(upload.session_id),
+    )
+
+
+def _say_verdict(results: Sequence[Result], complaint: str) -> bool:
+    held = [finding.holds for result in results for finding in result.findings]
+    is_good = all(held)
+    print(f"\n{sum(held)} of {len(held)} facts are as they should be.")
+    if is_good:
+        print("What was kept outlived its lifetime, and what was not is gone.")
+    if complaint and not is_good:
+        print(complaint)
+    return is_good
+
+
+def _life(simulator: Simulator, upload: Upload) -> Life:
+    record = simulator.ledger.session(upload.session_id)
+    if record.ended is not None or record.last_activity is None:
+        return Life(ended=record.ended)
+    return Life(left=record.last_activity + LIFETIME - simulator.clock.now())
 
 
 def _held(planned: Sequence[Upload]) -> list[Upload]:
     return [each for each in planned if each.session_id and each.fate is not Fate.UNKEPT]
-
-
-def _screen(simulator: Simulator, planned: Sequence[Upload]) -> Screen:
-    console = Console(file=sys.stdout)
-    if not console.is_terminal:
-        return Lines(time.monotonic)
-
-    def slack(upload: Upload) -> float | None:
-        record = simulator.ledger.session(upload.session_id)
-        if record.last_activity is None or record.ended is not None:
-            return None
-        return record.last_activity + LIFETIME - time.monotonic()
-
-    return Terminal(console, planned, slack, LIFETIME)

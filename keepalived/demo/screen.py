@@ -1,33 +1,40 @@
-"""What is seen of the play: a table that lives on a terminal, lines elsewhere, and the summary."""
+"""What is seen of the play: a table that lives on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from rich.bar import Bar
-from rich.console import Console, Group
-from rich.live import Live
-from rich.table import Table
-from rich.text import Text
+from keepalived.demo.uploads import Upload
+from keepalived.demo.verdict import HEADINGS, Finding, Summary, end_in_words
+from keepalived.simulator.resources import SessionEvent
 
-from keepalived.demo.uploads import Fate, Upload
-from keepalived.demo.verdict import Finding
+MARKS = {True: "ok", False: "NOT SO"}
 
-_REFRESHES = 8
-_BAR_WIDTH = 16
-_KEEPERS = {
-    Fate.KEPT: "clkeepalived",
-    Fate.UNKEPT: "nobody",
-    Fate.CANCELED: "clkeepalived",
-    Fate.FAILED: "clkeepalived",
-}
+_MARK_WIDTH = max(map(len, MARKS.values()))
+_GAP = 2
+
+
+class Life(NamedTuple):
+    """How a session stands on the server: the seconds it has left, or what it ended as."""
+
+    left: float | None = None
+    ended: SessionEvent | None = None
+
+
+class Result(NamedTuple):
+    """What is found of one upload, in short and fact by fact."""
+
+    summary: Summary
+    findings: Sequence[Finding]
 
 
 class Screen(Protocol):
-    """Shows uploads while they go on."""
+    """Shows uploads while they go on (inside its `with` block), and then what they prove."""
 
     def __enter__(self) -> Screen: ...
 
@@ -38,75 +45,23 @@ class Screen(Protocol):
         trace: TracebackType | None,
     ) -> None: ...
 
-    def show(self, upload: Upload) -> None:
-        """Something changed about an upload."""
+    def show(self, uploads: Sequence[Upload]) -> None:
+        """Show how things are now. Called several times a second."""
 
-
-class Terminal:
-    """A table that redraws itself. `slack` gives the seconds a session has left, if it lives."""
-
-    def __init__(
-        self,
-        console: Console,
-        uploads: Sequence[Upload],
-        slack: Callable[[Upload], float | None],
-        lifetime: float,
-    ) -> None:
-        self._uploads = uploads
-        self._slack = slack
-        self._lifetime = lifetime
-        self._live = Live(
-            get_renderable=self._draw,
-            console=console,
-            refresh_per_second=_REFRESHES,
-            transient=True,
-        )
-
-    def __enter__(self) -> Terminal:
-        self._live.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._live.stop()
-
-    def show(self, upload: Upload) -> None:
-        """The next redraw shows it."""
-
-    def _draw(self) -> Group:
-        table = Table(box=None, pad_edge=False, expand=False)
-        for heading in ("upload", "kept by", "doing", "sent", "", "time left"):
-            table.add_column(heading, no_wrap=True)
-        for upload in self._uploads:
-            slack = self._slack(upload)
-            left = Text("-", style="dim")
-            if slack is not None:
-                style = "green" if slack > 0.4 * self._lifetime else "red"
-                left = Text(f"{max(0.0, slack):.1f} s", style=style)
-            table.add_row(
-                upload.name,
-                _KEEPERS[upload.fate],
-                Text(upload.doing, style="red" if upload.trouble else ""),
-                Bar(upload.size, 0, upload.sent, width=_BAR_WIDTH, color="cyan"),
-                f"{100 * upload.sent // upload.size:3d} %",
-                left,
-            )
-        return Group(table)
+    def conclude(self, results: Sequence[Result]) -> None:
+        """Show every fact with its evidence, and what became of each upload."""
 
 
 class Lines:
-    """One line for each change of what an upload is doing."""
+    """A line for each change of what an upload is doing, or of what its session is."""
 
-    def __init__(self, now: Callable[[], float]) -> None:
-        self._now = now
-        self._began = now()
+    def __init__(self, life: Callable[[Upload], Life]) -> None:
+        self._life = life
+        self._began = 0.0
         self._said: dict[str, str] = {}
 
     def __enter__(self) -> Lines:
+        self._began = time.monotonic()
         return self
 
     def __exit__(
@@ -117,33 +72,51 @@ class Lines:
     ) -> None:
         """Nothing to put away."""
 
-    def show(self, upload: Upload) -> None:
-        """Say what the upload does now, once."""
-        if self._said.get(upload.name) == upload.doing:
+    def show(self, uploads: Sequence[Upload]) -> None:
+        """Say what has changed."""
+        for upload in uploads:
+            if not upload.session_id and not upload.trouble:
+                continue
+            ended = self._life(upload).ended
+            if ended not in (None, SessionEvent.COMPLETED):
+                self._say(upload, "session", f"{end_in_words(ended)} on the server")
+            trouble = f": {upload.trouble}" if upload.trouble else ""
+            self._say(upload, "uploader", f"{upload.doing}{trouble}")
+
+    def conclude(self, results: Sequence[Result]) -> None:
+        """Print it in columns."""
+        claims = max(len(each.claim) for result in results for each in result.findings)
+        for result in results:
+            print(f"\n{result.summary.upload}")
+            for claim, holds, evidence in result.findings:
+                print(_row((MARKS[holds], claim, evidence), (_MARK_WIDTH, claims), indent=_GAP))
+        print()
+        table = [HEADINGS, *(result.summary for result in results)]
+        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+        for line in table:
+            print(_row(line, widths))
+
+    def _say(self, upload: Upload, about: str, words: str) -> None:
+        key = f"{upload.name} {about}"
+        if self._said.get(key) == words:
             return
-        self._said[upload.name] = upload.doing
-        trouble = f": {upload.trouble}" if upload.trouble else ""
-        seconds = self._now() - self._began
-        print(f"{seconds:5.1f} s  {upload.name:18} {upload.doing}{trouble}", flush=True)
+        self._said[key] = words
+        seconds = time.monotonic() - self._began
+        print(f"{seconds:5.1f} s  {upload.name:18}{words}", flush=True)
 
 
-def introduce(lifetime: float) -> None:
-    """Say what is about to be seen."""
-    print(
-        f"A simulated vCenter deletes update sessions after {lifetime:g} idle seconds, as the real "
-        "one does\nafter 300. The uploads below pause for longer: checksums and queues do that.\n",
-        flush=True,
-    )
+def screen_for(
+    uploads: Sequence[Upload], life: Callable[[Upload], Life], lifetime: float
+) -> Screen:
+    """Return what suits standard output. `lifetime` is that of an idle session, in seconds."""
+    if not sys.stdout.isatty() or os.environ.get("TERM", "dumb") in ("dumb", "unknown"):
+        return Lines(life)
+    from keepalived.demo.terminal import Terminal
+
+    return Terminal(uploads, life, lifetime)
 
 
-def conclude(found: Iterable[Finding]) -> None:
-    """Print every finding, and whether it is as it should be."""
-    console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
-    before = ""
-    for finding in found:
-        if finding.upload != before:
-            console.print(f"\n{finding.upload}", style="bold")
-            before = finding.upload
-        mark = "[green]ok[/]" if finding.holds else "[red]NOT SO[/]"
-        console.print(f"  {mark}  ", end="")
-        console.print(finding.what, markup=False)
+def _row(cells: Sequence[str], widths: Sequence[int], indent: int = 0) -> str:
+    """Return a line of columns. The last column may go without a width."""
+    filled = [cell.ljust(width) for cell, width in zip(cells, widths, strict=False)]
+    return " " * indent + (" " * _GAP).join([*filled, *cells[len(widths) :]]).rstrip()

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 import aiohttp
 
-ITEMS = "/api/content/library/item"
-PIECES = 16
+FAILURE = "the datastore is full"
+"""What is said of the upload that fails on the server."""
+
+_ITEMS = "/api/content/library/item"
+_PIECES = 16
+_TRANSFER_SECONDS = 2.0
 
 
 class Fate(StrEnum):
@@ -23,17 +28,17 @@ class Fate(StrEnum):
     UNKEPT = "unkept"
     """Nobody holds it."""
     CANCELED = "canceled"
-    """Somebody cancels its session on the server, halfway through."""
+    """Somebody cancels its session on the server, halfway through its transfer."""
     FAILED = "failed"
-    """The server gives up on it, halfway through."""
+    """The server gives up on it, halfway through its transfer."""
 
 
 @dataclass
 class Upload:
-    """One upload: what is planned, and how far it has come. Times are seconds.
+    """One upload: what is planned, and how far it has come. Times are seconds, sizes bytes.
 
     `checksum` is how long the uploader is silent before the transfer, and `queue` before it says
-    that the upload is complete.
+    that the upload is complete. `trouble` says in words why it failed.
     """
 
     name: str
@@ -41,13 +46,18 @@ class Upload:
     size: int
     checksum: float
     queue: float
-    doing: str = "waiting to start"
+    doing: str = "waiting"
     session_id: str = ""
     item_id: str = ""
     sent: int = 0
     trouble: str = ""
     is_complete: bool = False
     changed: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its uploader has nothing more to do."""
+        return self.is_complete or bool(self.trouble)
 
     def now(self, doing: str) -> None:
         """Note what is going on."""
@@ -71,60 +81,74 @@ class Uploader:
 
     async def __aenter__(self) -> Uploader:
         self._http = aiohttp.ClientSession(self._url, cookie_jar=aiohttp.DummyCookieJar())
-        token = await self._call("POST", "/api/session", headers=self._login)
-        self._http.headers["vmware-api-session-id"] = token
-        self._library_id = await self._call(
-            "POST", "/api/content/local-library", {"name": "Templates", "type": "LOCAL"}
-        )
+        try:
+            token = await self._call("POST", "/api/session", headers=self._login)
+            self._http.headers["vmware-api-session-id"] = token
+            library = {"name": "Templates", "type": "LOCAL"}
+            self._library_id = await self._call("POST", "/api/content/local-library", library)
+        except BaseException:
+            await self._http.close()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._http.close()
 
     async def open(self, upload: Upload) -> None:
-        """Create the item and its update session."""
-        item = {"name": upload.name, "library_id": self._library_id}
-        upload.item_id = await self._call("POST", ITEMS, item)
-        body = {"library_item_id": upload.item_id}
-        upload.session_id = await self._call("POST", f"{ITEMS}/update-session", body)
-        upload.now("session opened")
+        """Create the item and its update session. What goes wrong ends up in `upload.trouble`."""
+        with _taking_note(upload):
+            item = {"name": upload.name, "library_id": self._library_id}
+            upload.item_id = await self._call("POST", _ITEMS, item)
+            body = {"library_item_id": upload.item_id}
+            upload.session_id = await self._call("POST", f"{_ITEMS}/update-session", body)
+            upload.now("opened")
 
     async def carry_out(self, upload: Upload) -> None:
         """Do the rest. What goes wrong ends up in `upload.trouble`."""
-        session = f"{ITEMS}/update-session/{upload.session_id}"
-        try:
-            upload.now("computing a checksum")
+        session = f"{_ITEMS}/update-session/{upload.session_id}"
+        with _taking_note(upload):
+            upload.now("checksumming")
             await asyncio.sleep(upload.checksum)
             file = {"name": "disk.vmdk", "source_type": "PUSH", "size": upload.size}
             added = await self._call("POST", f"{session}/file", file)
             upload.now("transferring")
             await self._put(added["upload_endpoint"]["uri"], upload)
-            upload.now("waiting in a queue")
+            upload.now("queueing")
             await asyncio.sleep(upload.queue)
             await self._call("POST", f"{session}?action=complete", {})
-        except UploadFailed as error:
-            upload.trouble = str(error)
-            upload.now("failed")
-        else:
             upload.is_complete = True
             upload.now("complete")
 
-    async def end_by_force(self, upload: Upload) -> None:
-        """Do to the session what its fate says."""
+    async def end_halfway(self, upload: Upload) -> None:
+        """Cancel or fail an upload's session, as somebody else, once half of it is sent."""
+        while upload.sent < upload.size // 2 and not upload.is_over:
+            upload.changed.clear()
+            await upload.changed.wait()
+        if upload.is_over:
+            return
         action = "cancel" if upload.fate is Fate.CANCELED else "fail"
-        body = {} if action == "cancel" else {"client_error_message": "the datastore is full"}
-        path = f"{ITEMS}/update-session/{upload.session_id}?action={action}"
-        await self._call("POST", path, body)
+        body = {} if action == "cancel" else {"client_error_message": FAILURE}
+        path = f"{_ITEMS}/update-session/{upload.session_id}?action={action}"
+        with suppress(UploadFailed, aiohttp.ClientError):  # then it did not end so: it shows
+            await self._call("POST", path, body)
 
     async def item(self, upload: Upload) -> dict[str, Any]:
-        """Return the item as the server knows it."""
-        item: dict[str, Any] = await self._call("GET", f"{ITEMS}/{upload.item_id}")
+        """Return the item as the server knows it; nothing if it does not."""
+        try:
+            item: dict[str, Any] = await self._call("GET", f"{_ITEMS}/{upload.item_id}")
+        except (UploadFailed, aiohttp.ClientError):
+            return {}
         return item
 
     async def _put(self, uri: str, upload: Upload) -> None:
-        async with self._http.put(uri, data=_pieces(upload)) as answer:
-            if answer.status >= 400:
-                raise UploadFailed(f"the transfer was refused: HTTP {answer.status}")
+        try:
+            async with self._http.put(uri, data=_pieces(upload)) as answer:
+                status = answer.status
+        except aiohttp.ClientError:
+            # A refusal while much is under way: the server's end may overtake its own answer.
+            raise UploadFailed("the transfer was cut off") from None
+        if status >= 400:
+            raise UploadFailed(f"the transfer was refused: HTTP {status}")
 
     async def _call(
         self,
@@ -137,20 +161,28 @@ class Uploader:
             said = await answer.json() if await answer.read() else None
             if answer.status >= 400:
                 kind = said.get("error_type", "") if isinstance(said, dict) else ""
-                raise UploadFailed(
-                    f"{_step(path)} was refused: HTTP {answer.status} {kind}".strip()
-                )
+                raise UploadFailed(f"{_step(path)}: HTTP {answer.status} {kind}".rstrip())
             return said
 
 
+@contextmanager
+def _taking_note(upload: Upload) -> Iterator[None]:
+    """Turn what a server does to an upload into its `trouble`."""
+    try:
+        yield
+    except (UploadFailed, aiohttp.ClientError) as error:
+        upload.trouble = str(error) or type(error).__name__
+        upload.now("failed")
+
+
 async def _pieces(upload: Upload) -> AsyncIterator[bytes]:
-    """Send the content piece by piece, over about two seconds."""
-    piece = bytes(upload.size // PIECES)
-    for number in range(PIECES):
+    """Send the content piece by piece."""
+    piece = bytes(upload.size // _PIECES)
+    for _ in range(_PIECES):
         yield piece
-        upload.sent = (number + 1) * len(piece)
+        upload.sent += len(piece)
         upload.changed.set()
-        await asyncio.sleep(2.0 / PIECES)
+        await asyncio.sleep(_TRANSFER_SECONDS / _PIECES)
 
 
 def _step(path: str) -> str:

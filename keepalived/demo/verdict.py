@@ -1,21 +1,33 @@
-"""What the simulator's ledger and the daemon's log prove. Pure: evidence in, findings out."""
+"""What the simulator's ledger and the daemon's log prove. Pure: evidence in, findings out.
+
+All times are seconds.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from keepalived.demo.uploads import Fate, Upload
+from keepalived.demo.uploads import FAILURE, Fate, Upload
 from keepalived.simulator.ledger import Entry, Event
 from keepalived.simulator.resources import SessionEvent
 
-_UPLOADERS = (
-    "update_session.create",
-    "update_session_file.add",
-    "upload",
-    "update_session.complete",
-)
+_FIRST_VERSION = 1
+_LIFETIMES_TO_OUTLIVE = 2
+_MIB = 1024 * 1024
+
+_KEEP_ALIVE = "update_session.keep_alive"
+_UPLOAD = "upload"
+_UPLOADERS = frozenset({"update_session_file.add", _UPLOAD, "update_session.complete"})
+
+_ENDS = {
+    SessionEvent.COMPLETED: "complete",
+    SessionEvent.EXPIRED: "expired",
+    SessionEvent.CANCELLED: "canceled",
+    SessionEvent.FAILED: "failed",
+    SessionEvent.DELETED: "deleted",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +35,8 @@ class Evidence:
     """Everything known of one upload.
 
     `requests` and `events` are the simulator's, `report` is the daemon's `session_ended` line, and
-    `longest_gap` the longest time that the session went without any activity, in seconds.
+    `longest_gap` the longest time that the session went without any activity. `version` and `size`
+    (in bytes) are those of the library item.
     """
 
     upload: Upload
@@ -35,101 +48,213 @@ class Evidence:
     report: Mapping[str, Any] | None
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that had to be so, and whether it was."""
+class Finding(NamedTuple):
+    """Something that had to be so, whether it was, and how that is known."""
+
+    claim: str
+    holds: bool
+    evidence: str
+
+
+class Span(NamedTuple):
+    """A stretch of time."""
+
+    start: float
+    end: float
+
+    @property
+    def length(self) -> float:
+        return self.end - self.start
+
+
+class Summary(NamedTuple):
+    """What became of an upload, in a few words for each."""
 
     upload: str
-    what: str
-    holds: bool
+    kept_by: str
+    lived: str
+    paused: str
+    outcome: str
+
+
+HEADINGS = Summary("upload", "kept by", "lived", "paused", "outcome")
+
+
+def keeper_of(upload: Upload) -> str:
+    """Return who keeps an upload's session alive."""
+    return "nobody" if upload.fate is Fate.UNKEPT else "clkeepalived"
+
+
+def end_in_words(event: SessionEvent) -> str:
+    """Return what a session ended as."""
+    return _ENDS[event]
+
+
+def summary(evidence: Evidence, lifetime: float) -> Summary:
+    """Return the line of an upload in the closing table."""
+    ended = _ended(evidence)
+    words = end_in_words(ended.event) if ended else "open"
+    return Summary(
+        upload=evidence.upload.name,
+        kept_by=keeper_of(evidence.upload),
+        lived=f"{_lived(evidence) / lifetime:.1f} lifetimes",
+        paused=f"{_longest(pauses(evidence)):.1f} s",
+        outcome=f"{words}, {'arrived' if _has_arrived(evidence) else 'lost'}",
+    )
 
 
 def findings(evidence: Evidence, lifetime: float) -> list[Finding]:
-    """Return what is found of one upload."""
-    by_fate = {
-        Fate.KEPT: _kept,
-        Fate.UNKEPT: _unkept,
-        Fate.CANCELED: _canceled,
-        Fate.FAILED: _failed,
-    }
-    name = evidence.upload.name
-    return [
-        Finding(name, what, holds)
-        for what, holds in by_fate[evidence.upload.fate](evidence, lifetime)
-    ]
+    """Return what is found of one upload. `lifetime` is that of a session without activity."""
+    match evidence.upload.fate:
+        case Fate.KEPT:
+            found = _kept(evidence, lifetime)
+        case Fate.UNKEPT:
+            found = _unkept(evidence, lifetime)
+        case Fate.CANCELED:
+            found = _ended_halfway(evidence, SessionEvent.CANCELLED, "CANCELED", None)
+        case Fate.FAILED:
+            found = _ended_halfway(evidence, SessionEvent.FAILED, "ERROR", FAILURE)
+    return list(found)
 
 
-def _kept(evidence: Evidence, lifetime: float) -> Iterable[tuple[str, bool]]:
-    lived, silence = _lived(evidence), longest_silence(evidence.requests)
-    keep_alives = sum(entry.route == "update_session.keep_alive" for entry in evidence.requests)
-    yield (
-        f"lived {lived:.1f} s, {lived / lifetime:.1f} lifetimes, by {keep_alives} keep-alives",
-        lived > 2 * lifetime and keep_alives > 2,
+def pauses(evidence: Evidence) -> list[Span]:
+    """Return when an uploader itself did nothing that the server could see.
+
+    They count from the creation of its session to its last request.
+    """
+    if not evidence.events:
+        return []
+    heard, found = evidence.events[0].time, []
+    for entry in evidence.requests:
+        if entry.route in _UPLOADERS:
+            found.append(Span(heard, entry.time))
+            heard = entry.finished or entry.time
+    return found
+
+
+def _kept(evidence: Evidence, lifetime: float) -> Iterator[Finding]:
+    lived, keep_alives = _lived(evidence), _keep_alives(evidence)
+    yield Finding(
+        "outlived its lifetime",
+        lived > _LIFETIMES_TO_OUTLIVE * lifetime and keep_alives > _LIFETIMES_TO_OUTLIVE,
+        f"{lived / lifetime:.1f} lifetimes ({lived:.1f} s) by {keep_alives} keep-alives",
     )
-    yield f"its uploader was silent for {silence:.1f} s at a stretch", silence > lifetime
-    yield (
-        f"its longest gap without activity was {evidence.longest_gap:.1f} s of {lifetime:g} s",
+    too_long = [each for each in pauses(evidence) if each.length > lifetime]
+    yield Finding(
+        "while its uploader paused",
+        bool(too_long),
+        f"{len(too_long)} times above {lifetime:g} s, up to {_longest(pauses(evidence)):.1f} s",
+    )
+    yield Finding(
+        "was never idle for so long",
         0 < evidence.longest_gap < lifetime,
+        f"at most {evidence.longest_gap:.1f} s without activity",
     )
-    arrived = evidence.version > 1 and evidence.size == evidence.upload.size
-    yield f"its content arrived: {evidence.size} bytes, version {evidence.version}", arrived
+    yield Finding(
+        "its content arrived",
+        _has_arrived(evidence) and evidence.size == evidence.upload.size,
+        f"{_mib(evidence.size)} of {_mib(evidence.upload.size)}, version {evidence.version}",
+    )
     report = evidence.report or {}
-    yield (
-        f"reported as {_reported(report)}",
+    yield Finding(
+        "its end was reported",
         report.get("state") == "DONE" and report.get("content_moved") is True,
+        _reported(report),
     )
 
 
-def _unkept(evidence: Evidence, lifetime: float) -> Iterable[tuple[str, bool]]:
-    yield (
-        f"expired after {_lived(evidence):.1f} s without a keeper",
-        _happened(evidence, SessionEvent.EXPIRED),
+def _unkept(evidence: Evidence, lifetime: float) -> Iterator[Finding]:
+    keep_alives = _keep_alives(evidence)
+    yield Finding("nobody kept it alive", keep_alives == 0, f"{keep_alives} keep-alives")
+    ended = _ended(evidence)
+    fatal = _around(pauses(evidence), ended.time) if ended else None
+    has_expired = ended is not None and ended.event is SessionEvent.EXPIRED
+    yield Finding(
+        "expired in a pause",
+        has_expired and fatal is not None and fatal.length > lifetime,
+        f"{ended.time - fatal.start:.1f} s into a pause of {fatal.length:.1f} s"
+        if has_expired and ended and fatal
+        else "it did not",
     )
+    yield from _lost(evidence)
+
+
+def _ended_halfway(
+    evidence: Evidence, event: SessionEvent, state: str, message: str | None
+) -> Iterator[Finding]:
+    ended = _ended(evidence)
+    transfers = [
+        Span(entry.time, entry.finished or entry.time)
+        for entry in evidence.requests
+        if entry.route == _UPLOAD
+    ]
+    transfer = _around(transfers, ended.time) if ended and ended.event is event else None
+    yield Finding(
+        f"{end_in_words(event)} in its transfer",
+        transfer is not None,
+        f"on the server, {ended.time - transfer.start:.1f} s into it"
+        if ended and transfer
+        else "it was not",
+    )
+    yield from _lost(evidence)
+    report = evidence.report or {}
+    yield Finding(
+        "its end was reported",
+        report.get("state") == state
+        and report.get("content_moved") is False
+        and message in (None, report.get("error_message")),
+        _reported(report),
+    )
+
+
+def _lost(evidence: Evidence) -> Iterator[Finding]:
     trouble = evidence.upload.trouble
-    yield f"its upload failed: {trouble or 'no, it completed'}", bool(trouble)
-
-
-def _canceled(evidence: Evidence, lifetime: float) -> Iterable[tuple[str, bool]]:
-    yield "canceled on the server, halfway", _happened(evidence, SessionEvent.CANCELLED)
-    report = evidence.report or {}
-    yield f"reported as {_reported(report)}", report.get("state") == "CANCELED"
-
-
-def _failed(evidence: Evidence, lifetime: float) -> Iterable[tuple[str, bool]]:
-    yield "failed on the server, halfway", _happened(evidence, SessionEvent.FAILED)
-    report = evidence.report or {}
-    yield (
-        f"reported as {_reported(report)}",
-        report.get("state") == "ERROR" and "datastore is full" in str(report.get("error_message")),
+    yield Finding("its upload failed", bool(trouble), trouble or "it did not")
+    yield Finding(
+        "its content did not arrive",
+        evidence.version == _FIRST_VERSION,
+        f"version {evidence.version}",
     )
 
 
-def longest_silence(requests: Iterable[Entry]) -> float:
-    """Return the longest time in seconds that an uploader itself was not heard of."""
-    silence, heard = 0.0, None
-    for entry in requests:
-        if entry.route not in _UPLOADERS:
-            continue
-        if heard is not None:
-            silence = max(silence, entry.time - heard)
-        heard = entry.finished or entry.time
-    return silence
+def _ended(evidence: Evidence) -> Event | None:
+    ends = (each for each in evidence.events if each.event is not SessionEvent.CREATED)
+    return next(ends, None)
 
 
 def _lived(evidence: Evidence) -> float:
-    return evidence.events[-1].time - evidence.events[0].time if evidence.events else 0.0
+    ended = _ended(evidence)
+    return ended.time - evidence.events[0].time if ended else 0.0
 
 
-def _happened(evidence: Evidence, event: SessionEvent) -> bool:
-    return any(each.event is event for each in evidence.events)
+def _keep_alives(evidence: Evidence) -> int:
+    """Return how many keep-alives the server accepted."""
+    return sum(
+        entry.route == _KEEP_ALIVE and entry.status is not None and entry.status < 300
+        for entry in evidence.requests
+    )
+
+
+def _has_arrived(evidence: Evidence) -> bool:
+    return evidence.version > _FIRST_VERSION
+
+
+def _longest(found: Iterable[Span]) -> float:
+    return max((each.length for each in found), default=0.0)
+
+
+def _around(spans: Iterable[Span], at: float) -> Span | None:
+    return next((each for each in spans if each.start < at < each.end), None)
+
+
+def _mib(size: int) -> str:
+    return f"{size / _MIB:g} MiB"
 
 
 def _reported(report: Mapping[str, Any]) -> str:
     if not report:
-        return "nothing at all"
-    parts = [str(report["state"])]
-    if report.get("error_message"):
-        parts.append(f"({report['error_message']})")
-    if report.get("content_moved") is not None:
-        parts.append("content arrived" if report["content_moved"] else "content did not arrive")
-    return " ".join(parts)
+        return "not at all"
+    words = report.get("error_message")
+    if not words and report.get("content_moved") is not None:
+        words = "the content arrived" if report["content_moved"] else "no content arrived"
+    return f"{report['state']}: {words}" if words else str(report["state"])
