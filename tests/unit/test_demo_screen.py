@@ -142,6 +142,44 @@ def test_a_terminal_ends_with_two_tables() -> None:
     assert max(map(len, lines)) <= 80
 
 
+def shown_by(file: io.TextIOWrapper, environ: dict[str, str]) -> str:
+    """Return everything that a terminal is given, as it arrives there."""
+    console = Console(
+        file=file,
+        width=80,
+        height=40,
+        force_terminal=True,
+        color_system="standard",
+        legacy_windows=False,
+        _environ=environ,
+    )
+    planned = uploads()
+    planned[0].sent = planned[0].size // 2
+    terminal = Terminal(planned, lambda _: Life(left=2.5), LIFETIME, console)
+    with terminal:
+        terminal.show(planned)
+    conclude(terminal)
+    file.flush()
+    file.seek(0)
+    return file.read()
+
+
+def test_a_terminal_that_knows_only_ascii_is_given_nothing_else() -> None:
+    text = shown_by(io.TextIOWrapper(io.BytesIO(), encoding="ascii"), {})
+    assert "| debian-12.ova    | clkeepalived | 3.8 lifetimes |" in text
+    assert "NOT SO" in text
+
+
+def test_who_wants_no_colours_gets_none_and_misses_nothing() -> None:
+    colour = re.compile(r"\x1b\[(?:\d+;)*[34]\d")
+    plain = shown_by(io.TextIOWrapper(io.BytesIO(), encoding="utf-8"), {"NO_COLOR": "1"})
+    colourful = shown_by(io.TextIOWrapper(io.BytesIO(), encoding="utf-8"), {})
+    assert colour.search(colourful)
+    assert not colour.search(plain)
+    assert "NOT SO" in plain
+    assert "2.5 s" in plain
+
+
 @pytest.mark.parametrize("term", ["dumb", "xterm"])
 def test_lines_go_where_there_is_no_terminal_to_draw_on(
     term: str, monkeypatch: pytest.MonkeyPatch

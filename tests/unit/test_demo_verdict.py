@@ -40,6 +40,7 @@ TRANSFER = (
     request("upload", 6.1, finished=8.0),
 )
 COMPLETE = request("update_session.complete", 14.0)
+CHATTER = tuple(request("upload", at) for at in (3.0, 6.0, 9.0, 12.0))
 
 KEPT = Evidence(
     upload=upload(Fate.KEPT),
@@ -89,6 +90,7 @@ def test_everything_holds_where_everything_is_so(evidence: Evidence) -> None:
         (KEPT, {"events": events(SessionEvent.COMPLETED, 7.9)}, "outlived", "2.0 lifetimes"),
         (KEPT, {"requests": (*KEEP_ALIVES[:2], *TRANSFER, COMPLETE)}, "outlived", "by 2 keep"),
         (KEPT, {"requests": KEEP_ALIVES}, "paused", "0 times"),
+        (KEPT, {"requests": (*KEEP_ALIVES, *CHATTER, COMPLETE)}, "paused", "0 times above 4 s"),
         (KEPT, {"longest_gap": 4.0}, "never idle", "4.0 s"),
         (KEPT, {"longest_gap": 0.0}, "never idle", "0.0 s"),
         (KEPT, {"version": 1}, "arrived", "version 1"),
