@@ -195,7 +195,7 @@ class Daemon:
 
     async def _say_when_ready(self, address: str) -> None:
         await self._sources.read_once.wait()
-        self.registry.forget_unclaimed()
+        self.registry.forget_unclaimed(self.settings.vcenters)
         self._health.done(_SOURCES)
         log.info(
             "ready",

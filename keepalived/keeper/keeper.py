@@ -9,6 +9,7 @@ vCenter is down the workers rest, and the prober asks a question that belongs to
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections import deque
 from collections.abc import Callable
@@ -20,11 +21,15 @@ from keepalived.keeper.observer import Observer, VCenterView
 from keepalived.keeper.reachability import Reachability
 from keepalived.keeper.schedule import Schedule
 from keepalived.keeper.utilization import Utilization
+from keepalived.lease import rounds, timing
 from keepalived.lease import session as core
-from keepalived.lease import timing
 from keepalived.lease.answers import Answer, FileInfo, ItemInfo, Outcome, SessionInfo
+from keepalived.lease.effects import Effect
+from keepalived.lease.holds import token_to_use
 from keepalived.lease.model import Kind, SessionKey
-from keepalived.lease.session import Ask, Effect, Request, Session
+from keepalived.lease.rounds import Request
+from keepalived.lease.session import Ask, Session
+from keepalived.lease.stalls import STALL_TIMEOUT
 
 PARTING_SECONDS = 10.0
 _BACKLOG_PER_WORKER = 4
@@ -33,26 +38,41 @@ _BACKLOG_PER_WORKER = 4
 class VCenter(Protocol):
     """A vCenter, as keepers and those who ask after its sessions need it.
 
-    Nothing here raises for what a network or server does.
+    Nothing here raises for what a network or server does. A request with a `token` goes out with
+    that one; it is never logged in for, nor out.
     """
 
     async def keep_alive(
-        self, kind: Kind, session_id: str, progress: int | None, *, timeout: float
+        self,
+        kind: Kind,
+        session_id: str,
+        progress: int | None,
+        *,
+        timeout: float,
+        token: str | None = None,
     ) -> Answer[None]: ...
 
-    async def get(self, kind: Kind, session_id: str, *, timeout: float) -> Answer[SessionInfo]: ...
+    async def get(
+        self, kind: Kind, session_id: str, *, timeout: float, token: str | None = None
+    ) -> Answer[SessionInfo]: ...
 
     async def files(
-        self, kind: Kind, session_id: str, *, timeout: float
+        self, kind: Kind, session_id: str, *, timeout: float, token: str | None = None
     ) -> Answer[tuple[FileInfo, ...]]: ...
 
-    async def item(self, item_id: str, *, timeout: float) -> Answer[ItemInfo]: ...
+    async def item(
+        self, item_id: str, *, timeout: float, token: str | None = None
+    ) -> Answer[ItemInfo]: ...
 
-    async def list(self, kind: Kind, *, timeout: float) -> Answer[tuple[str, ...]]: ...
+    async def list(
+        self, kind: Kind, *, timeout: float, token: str | None = None
+    ) -> Answer[tuple[str, ...]]: ...
 
-    async def cancel(self, kind: Kind, session_id: str, *, timeout: float) -> Answer[None]: ...
+    async def cancel(
+        self, kind: Kind, session_id: str, *, timeout: float, token: str | None = None
+    ) -> Answer[None]: ...
 
-    async def who_am_i(self, *, timeout: float) -> Answer[None]: ...
+    async def who_am_i(self, *, timeout: float, token: str | None = None) -> Answer[None]: ...
 
     async def close(self, *, timeout: float) -> None: ...
 
@@ -69,12 +89,17 @@ class Sessions(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How a keeper goes about it. Durations in seconds; `request_timeout` None means by rule."""
+    """How a keeper goes about it. Durations in seconds; `request_timeout` None means by rule.
+
+    `has_credentials` says whether the vCenter can be spoken to without a borrowed token.
+    """
 
     session_timeout: float = 300.0
     request_timeout: float | None = None
     max_in_flight: int = 8
     looks: tuple[Ask, ...] = (Ask.GET, Ask.FILES)
+    stall_timeout: float = STALL_TIMEOUT
+    has_credentials: bool = True
 
 
 class Keeper:
@@ -104,6 +129,7 @@ class Keeper:
         self._reachability = Reachability()
         self._utilization = Utilization(manner.max_in_flight, self.ticked_at)
         self._last_failure: Answer[object] | None = None
+        self._lent_at = -math.inf
         self._callers: dict[SessionKey, list[asyncio.Future[Answer[object] | None]]] = {}
         self._wake = asyncio.Event()
         self._went_down = asyncio.Event()
@@ -230,7 +256,7 @@ class Keeper:
                 session = self._sessions.find(key)
                 if session is None or not session.is_due(now):
                     break
-                request = core.next_request(session, now, self.manner.request_timeout)
+                request = rounds.next_request(session, now, self.manner.request_timeout)
                 await self._carry_out(key, request)
         finally:
             self._in_flight.discard(key)
@@ -252,12 +278,15 @@ class Keeper:
             if answer.outcome is Outcome.OK:
                 self._reachability.proven()
             self._answer_callers(key, answer)
+        self._note_lending(request, answer)
         self._note(answer)
         # Holds may have come and gone while the request was on its way.
         session = self._sessions.find(key)
         if session is not None:
+            draw, looks = self._draw(), self._looks()
+            stall_timeout = self.manner.stall_timeout
             self._sessions.commit(
-                *core.step(session, request, answer, now, self._draw(), self._looks())
+                *rounds.step(session, request, answer, now, draw, looks, stall_timeout)
             )
 
     def _answer_callers(self, key: SessionKey, answer: Answer[object] | None) -> None:
@@ -267,14 +296,17 @@ class Keeper:
 
     async def _send(self, key: SessionKey, request: Request) -> Answer[object]:
         _, kind, session_id = key
-        vcenter, timeout = self.vcenter, request.timeout
+        vcenter, timeout, token = self.vcenter, request.timeout, request.token
+        lent = {} if token is None else {"token": token}
         if request.ask is Ask.KEEP_ALIVE:
-            return await vcenter.keep_alive(kind, session_id, request.progress, timeout=timeout)
+            return await vcenter.keep_alive(
+                kind, session_id, request.progress, timeout=timeout, **lent
+            )
         if request.ask is Ask.GET:
-            return await vcenter.get(kind, session_id, timeout=timeout)
+            return await vcenter.get(kind, session_id, timeout=timeout, **lent)
         if request.ask is Ask.FILES:
-            return await vcenter.files(kind, session_id, timeout=timeout)
-        return await vcenter.item(request.item_id or "", timeout=timeout)
+            return await vcenter.files(kind, session_id, timeout=timeout, **lent)
+        return await vcenter.item(request.item_id or "", timeout=timeout, **lent)
 
     def _looks(self) -> tuple[Ask, ...] | None:
         # Renewals come first: under a backlog, and on the way out, nothing else is asked.
@@ -284,8 +316,19 @@ class Keeper:
             return None
         return self.manner.looks
 
+    def _note_lending(self, request: Request, answer: Answer[object]) -> None:
+        if request.token is not None and answer.outcome is Outcome.OK:
+            self._lent_at = answer.received_at
+
+    def _is_lent_to(self) -> bool:
+        """Whether sessions are kept with borrowed tokens at present."""
+        return self._clock.boot() - self._lent_at < self.manner.session_timeout
+
     def _note(self, answer: Answer[object]) -> None:
         reachability = self._reachability
+        if answer.outcome is Outcome.LOGIN_REFUSED and self._is_lent_to():
+            # Our own credentials are refused, and borrowed tokens still work: nobody else rests.
+            return
         if answer.outcome.speaks_of_the_vcenter:
             self._last_failure = answer
         down_since = reachability.down_since
@@ -322,7 +365,23 @@ class Keeper:
             )
             await sleep_until(self._clock, self._clock.boot() + delay)
             if not self._reachability.is_up:
-                self._note(await self.vcenter.who_am_i(timeout=self._probe_timeout()))
+                await self._probe()
+
+    async def _probe(self) -> None:
+        """Ask who we are; with a borrowed token where our own credentials were what is refused."""
+        token, timeout = None, self._probe_timeout()
+        if self._reachability.last_outcome is Outcome.LOGIN_REFUSED:
+            token = self._borrowed_token()
+        lent = {} if token is None else {"token": token}
+        answer = await self.vcenter.who_am_i(timeout=timeout, **lent)
+        if token is not None and answer.outcome is Outcome.OK:
+            self._lent_at = answer.received_at
+        self._note(answer)
+
+    def _borrowed_token(self) -> str | None:
+        sessions = (self._sessions.find(key) for key in self._schedule)
+        tokens = (token_to_use(session.holds, 0) for session in sessions if session is not None)
+        return next((token for token in tokens if token is not None), None)
 
     def _probe_timeout(self) -> float:
         return self.manner.request_timeout or timing.request_timeout(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from keepalived.lease.answers import FileInfo, Outcome
+from keepalived.lease.holds import Owner
 from keepalived.lease.model import SessionKey, State
 from keepalived.lease.session import Session
 
@@ -66,6 +67,19 @@ class Observer(Protocol):
 
     def file_failed(self, key: SessionKey, file: FileInfo) -> None:
         """A file of the session went into ERROR; said once per file."""
+
+    def stalled(self, key: SessionKey, idle: float) -> None:
+        """A transfer that was moving has stood still for `idle` seconds; said once each time."""
+
+    def moving(self, key: SessionKey) -> None:
+        """A transfer that had stalled moves again."""
+
+    def token_refused(self, key: SessionKey, owner: Owner, *, fallback: bool) -> None:
+        """The API token that came with a hold is not taken any more.
+
+        `fallback` says whether the session is renewed otherwise, by another lent token or with the
+        vCenter's own credentials.
+        """
 
     def session_ended(self, end: SessionEnd) -> None:
         """A session reached a final state; said once per end."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from keepalived.host.clock import Clock
@@ -12,17 +12,21 @@ from keepalived.keeper.observer import Observer, SessionEnd, Snapshot
 from keepalived.keeper.schedule import Schedule
 from keepalived.lease import session as core
 from keepalived.lease.answers import Answer
-from keepalived.lease.holds import Hold, Owner, OwnerKind
-from keepalived.lease.model import SessionKey, State
-from keepalived.lease.session import (
+from keepalived.lease.effects import (
+    Abandoned,
     Effect,
     Ended,
     Failed,
     FileFailed,
     LifetimeLearned,
+    Moving,
     Renewed,
-    Session,
+    Stalled,
+    TokenRefused,
 )
+from keepalived.lease.holds import Hold, Owner, OwnerKind, token_to_use
+from keepalived.lease.model import SessionKey, State
+from keepalived.lease.session import Session
 
 
 class UnknownVCenterError(LookupError):
@@ -110,15 +114,20 @@ class Registry:
             if session.state is not State.RELEASED:
                 self._already_reported.add(session.key)
 
-    def forget_unclaimed(self) -> None:
-        """Drop what is remembered of sessions that no file names any more, and release those of
-        vCenters that are not configured any more."""
+    def forget_unclaimed(self, vcenters: Collection[str]) -> None:
+        """Drop what is remembered of sessions in `vcenters` that no source names any more.
+
+        What is left of vCenters that are not configured any more goes as well, and is released.
+        """
         for vcenter in {session.key.vcenter for session in self} - self._keepers.keys():
             self.detach(vcenter)
-        for key in self._remembered:
-            self._journal.forget(key)
-        self._remembered.clear()
-        self._already_reported.clear()
+        for key in tuple(self._remembered):
+            if key.vcenter in vcenters or key.vcenter not in self._keepers:
+                del self._remembered[key]
+                self._journal.forget(key)
+        self._already_reported = {
+            key for key in self._already_reported if key.vcenter not in vcenters
+        }
 
     # -- holds
 
@@ -260,11 +269,25 @@ class Registry:
                 observer.lifetime_learned(key, before, after)
             case FileFailed(file):
                 observer.file_failed(key, file)
+            case Stalled(idle):
+                observer.stalled(key, idle)
+            case Moving():
+                observer.moving(key)
+            case Abandoned(hold):
+                observer.hold_released(key, hold.owner.kind)
+            case TokenRefused(_, owner):
+                observer.token_refused(key, owner, fallback=self._has_fallback(session))
             case Ended():
                 now = self._clock.boot()
                 self._ended.put(key, now + self.retention.of(session.state), None)
                 self._journal.note_end(session, now)
                 observer.session_ended(self._end_of(session, effect))
+
+    def _has_fallback(self, session: Session) -> bool:
+        """Whether a session can be renewed though a token that was lent for it is refused."""
+        keeper = self._keepers.get(session.key.vcenter)
+        has_credentials = keeper is not None and keeper.manner.has_credentials
+        return has_credentials or token_to_use(session.holds, 0) is not None
 
     def _end_of(self, session: Session, ended: Ended) -> SessionEnd:
         ending = ended.ending

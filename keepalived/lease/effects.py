@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from keepalived.lease.answers import FileInfo, Outcome
 from keepalived.lease.endings import Ending
+from keepalived.lease.holds import Hold, Owner
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +44,47 @@ class FileFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class Stalled:
+    """A transfer that was moving has stood still for `idle` seconds; said once until it moves."""
+
+    idle: float
+
+
+@dataclass(frozen=True, slots=True)
+class Moving:
+    """A transfer that had stalled moves again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Abandoned:
+    """A session that nobody registered stood still for too long: this hold was let go."""
+
+    hold: Hold
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRefused:
+    """The vCenter does not take an uploader's token any more; other ways are tried at once."""
+
+    uid: int
+    owner: Owner
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """The session reached a final state."""
 
     ending: Ending
 
 
-Effect = Renewed | Failed | LifetimeLearned | FileFailed | Ended
+Effect = (
+    Renewed
+    | Failed
+    | LifetimeLearned
+    | FileFailed
+    | Stalled
+    | Moving
+    | Abandoned
+    | TokenRefused
+    | Ended
+)

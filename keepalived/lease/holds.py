@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import re
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from keepalived.lease.progress import UNKNOWN, Progress, highest
 
 DEFAULT_MAX_LIFETIME = 7 * 86400.0
 DEFAULT_MAX_LIFETIME_WITHOUT_OWNER = 86400.0
+SEEN_PROGRESS_MOST = 99
+"""What is derived from the bytes that arrived says no more: that all is done, the uploader says."""
+TOKEN_MAX_LENGTH = 4096
+
+_TOKEN = re.compile(r"[!-~]+")
 
 
 class OwnerKind(StrEnum):
@@ -19,7 +25,12 @@ class OwnerKind(StrEnum):
     CONNECTION = "connection"
     TIME_LIMIT = "ttl"
     COMMAND = "command"
+    DISCOVERY = "discovery"
+    """A session that nobody registered: held under the stall guard (`lease/stalls.py`)."""
     NONE = "none"
+
+
+_OWNERLESS = frozenset({OwnerKind.NONE, OwnerKind.DISCOVERY})
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +39,18 @@ class Owner:
 
     kind: OwnerKind
     id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Borrowed:
+    """An uploader's own API token, lent to us.
+
+    Whatever goes out with it keeps the uploader's API session fresh, too. `refused` says that the
+    vCenter answered 401 to it: it is not used any more.
+    """
+
+    value: str = field(repr=False)
+    refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +67,7 @@ class Hold:
     until: float | None
     progress: Progress = UNKNOWN
     note: str = ""
+    token: Borrowed | None = None
 
     def is_by(self, uid: int, owner: Owner) -> bool:
         """Whether this is the hold of that user and owner."""
@@ -57,9 +81,32 @@ def latest_until(owner: OwnerKind, since: float, max_lifetime: float | None = No
     """Return when a hold ends at the latest: the guard against what is never let go."""
     if max_lifetime is None:
         max_lifetime = (
-            DEFAULT_MAX_LIFETIME_WITHOUT_OWNER if owner is OwnerKind.NONE else DEFAULT_MAX_LIFETIME
+            DEFAULT_MAX_LIFETIME_WITHOUT_OWNER if owner in _OWNERLESS else DEFAULT_MAX_LIFETIME
         )
     return since + max_lifetime
+
+
+def is_guarded(holds: Holds) -> bool:
+    """Whether a hold among these is under the stall guard."""
+    return any(hold.owner.kind is OwnerKind.DISCOVERY for hold in holds)
+
+
+def after_movement(holds: Holds, now: float) -> Holds:
+    """Let holds under the stall guard last for longer, as long as any hold may."""
+    if not is_guarded(holds):
+        return holds
+    return tuple(
+        replace(hold, until=min(hold.since + DEFAULT_MAX_LIFETIME, latest_until(kind, now)))
+        if (kind := hold.owner.kind) is OwnerKind.DISCOVERY
+        else hold
+        for hold in holds
+    )
+
+
+def abandoned(holds: Holds) -> tuple[Holds, Holds]:
+    """Let go what is under the stall guard; return the holds that are left, and those let go."""
+    left = tuple(hold for hold in holds if hold.owner.kind is not OwnerKind.DISCOVERY)
+    return left, tuple(hold for hold in holds if hold not in left)
 
 
 def taken(holds: Holds, hold: Hold) -> Holds:
@@ -80,9 +127,48 @@ def unexpired(holds: Holds, now: float) -> Holds:
     return tuple(hold for hold in holds if hold.until is None or hold.until > now)
 
 
-def client_progress(holds: Holds) -> int | None:
-    """Return the furthest progress that any party knows of, in percent."""
+def client_progress(holds: Holds, transferred: int = 0) -> int | None:
+    """Return the furthest progress that any party knows of, in percent.
+
+    Where a party knows how much there is to transfer, the `transferred` bytes that the server has
+    seen count as well.
+    """
     furthest = None
     for hold in holds:
         furthest = highest(furthest, hold.progress.client_progress)
+        if hold.progress.total and transferred:
+            seen = min(SEEN_PROGRESS_MOST, 100 * transferred // hold.progress.total)
+            furthest = highest(furthest, seen)
     return furthest
+
+
+def token_to_use(holds: Holds, turn: int) -> str | None:
+    """Return a borrowed token that still works; with several, each has its `turn`."""
+    tokens = [hold.token.value for hold in holds if hold.token and not hold.token.refused]
+    return tokens[turn % len(tokens)] if tokens else None
+
+
+def refuse_token(holds: Holds, token: str) -> tuple[Holds, Holds]:
+    """Mark `token` as refused wherever it was lent; return all the holds, and those concerned."""
+    dead = Borrowed(token, refused=True)
+    concerned = tuple(hold for hold in holds if hold.token == Borrowed(token))
+    marked = (replace(hold, token=dead) if hold in concerned else hold for hold in holds)
+    return tuple(marked), concerned
+
+
+def check_token(text: str) -> str:
+    """Return an API token as it goes into a header; white space around it is dropped.
+
+    Raises ValueError, with words that do not repeat it.
+    """
+    token = text.strip()
+    if not token:
+        raise ValueError("the API token is empty")
+    if len(token) > TOKEN_MAX_LENGTH:
+        raise ValueError(f"an API token has at most {TOKEN_MAX_LENGTH} characters")
+    if not _TOKEN.fullmatch(token):
+        raise ValueError(
+            "an API token consists of printable ASCII characters without spaces: the value of "
+            "vmware-api-session-id, and nothing else"
+        )
+    return token

@@ -11,6 +11,7 @@ from structlog.stdlib import BoundLogger
 
 from keepalived.keeper.observer import SessionEnd
 from keepalived.lease.answers import FileInfo, Outcome
+from keepalived.lease.holds import Owner
 from keepalived.lease.model import SessionKey, State
 from keepalived.lease.timing import is_at_risk
 
@@ -165,6 +166,25 @@ class EventLog:
             bytes_transferred=file.bytes_transferred,
             size=file.size,
             error_message=file.error_message,
+        )
+
+    def stalled(self, key: SessionKey, idle: float) -> None:
+        """Warning: the uploader may be gone, or its link stuck."""
+        self._log.warning("session_stalled", **_context(key), idle=_rounded(idle))
+
+    def moving(self, key: SessionKey) -> None:
+        """Info: the transfer goes on."""
+        self._log.info("session_moving", **_context(key))
+
+    def token_refused(self, key: SessionKey, owner: Owner, *, fallback: bool) -> None:
+        """Warning: the uploader's API session has ended, and what it does next will fail."""
+        self._log.warning(
+            "token_refused",
+            **_context(key),
+            owner=owner.kind.value,
+            fallback=fallback,
+            message="the uploader's API token is not taken any more; lend a fresh one"
+            + (", meanwhile the session is renewed otherwise" if fallback else ""),
         )
 
     def session_ended(self, end: SessionEnd) -> None:

@@ -12,6 +12,7 @@ from typing import Self
 from keepalived.host.clock import Clock
 from keepalived.keeper.observer import Observer, SessionEnd
 from keepalived.lease.answers import FileInfo, Outcome
+from keepalived.lease.holds import Owner
 from keepalived.lease.model import SessionKey
 
 Fact = str | int | float | bool | None
@@ -197,6 +198,21 @@ class Feed:
         """Tell it."""
         self._inner.file_failed(key, file)
         self.publish("file_failed", key=key, file=file.name, error_message=file.error_message)
+
+    def stalled(self, key: SessionKey, idle: float) -> None:
+        """Tell it."""
+        self._inner.stalled(key, idle)
+        self.publish("session_stalled", key=key, idle=idle)
+
+    def moving(self, key: SessionKey) -> None:
+        """Tell it."""
+        self._inner.moving(key)
+        self.publish("session_moving", key=key)
+
+    def token_refused(self, key: SessionKey, owner: Owner, *, fallback: bool) -> None:
+        """Tell it."""
+        self._inner.token_refused(key, owner, fallback=fallback)
+        self.publish("token_refused", key=key, owner=owner.kind.value, fallback=fallback)
 
     def session_ended(self, end: SessionEnd) -> None:
         """Tell it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from keepalived.keeper.observer import SessionEnd
 from keepalived.lease.answers import FileInfo, Outcome
+from keepalived.lease.holds import Owner
 from keepalived.lease.model import SessionKey
 from keepalived.observe.eventlog import EventLog
 from keepalived.observe.metrics import Metrics
@@ -75,6 +76,18 @@ class Reporter:
     def file_failed(self, key: SessionKey, file: FileInfo) -> None:
         """Log it."""
         self._log.file_failed(key, file)
+
+    def stalled(self, key: SessionKey, idle: float) -> None:
+        """Log it."""
+        self._log.stalled(key, idle)
+
+    def moving(self, key: SessionKey) -> None:
+        """Log it."""
+        self._log.moving(key)
+
+    def token_refused(self, key: SessionKey, owner: Owner, *, fallback: bool) -> None:
+        """Log it."""
+        self._log.token_refused(key, owner, fallback=fallback)
 
     def session_ended(self, end: SessionEnd) -> None:
         """Count and log it."""

@@ -29,6 +29,7 @@ class _Tally:
     states: dict[State, int] = field(default_factory=lambda: dict.fromkeys(State, 0))
     at_risk: int = 0
     overdue: int = 0
+    stalled: int = 0
     min_slack: float = math.inf
 
 
@@ -60,6 +61,7 @@ class StateExporter:
                 ended.append(session)
                 continue
             live.append(session)
+            tally.stalled += session.stalled
             deadline = session.deadline
             if deadline is None:
                 continue
@@ -87,6 +89,12 @@ def _aggregates(tallies: dict[str, _Tally]) -> Iterable[Metric]:
         ("vcenter",),
     )
     overdue = _gauge("sessions_overdue", "Sessions past their deadline.", ("vcenter",))
+    stalled = _gauge(
+        "sessions_stalled",
+        "Sessions whose transfer was moving and has stood still for a quarter of the stall "
+        "timeout.",
+        ("vcenter",),
+    )
     min_slack = _gauge(
         "min_slack_seconds",
         "Time left of the session nearest to its deadline; negative when overdue.",
@@ -96,10 +104,11 @@ def _aggregates(tallies: dict[str, _Tally]) -> Iterable[Metric]:
         for state, count in tally.states.items():
             sessions.add_metric((vcenter, state.value), count)
         at_risk.add_metric((vcenter,), tally.at_risk)
+        stalled.add_metric((vcenter,), tally.stalled)
         overdue.add_metric((vcenter,), tally.overdue)
         if tally.min_slack < math.inf:
             min_slack.add_metric((vcenter,), tally.min_slack)
-    return sessions, at_risk, overdue, min_slack
+    return sessions, at_risk, overdue, stalled, min_slack
 
 
 def _vcenters(vcenters: Iterable[VCenterView]) -> Iterable[Metric]:
@@ -158,7 +167,7 @@ def _sessions(shown: Iterable[Session], to_wall: float) -> Iterable[Metric]:
         if session.acknowledged is not None:
             progress.add_metric(labels, session.acknowledged / 100)
         if session.files:
-            transferred.add_metric(labels, sum(file.bytes_transferred for file in session.files))
+            transferred.add_metric(labels, session.transferred)
     return state, info, deadline, lifetime, progress, transferred
 
 

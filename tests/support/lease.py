@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from keepalived.lease import rounds
 from keepalived.lease import session as core
 from keepalived.lease.answers import Answer, Outcome, SessionInfo
 from keepalived.lease.holds import Hold, Owner, OwnerKind
@@ -50,9 +51,9 @@ def answered(
 ) -> core.Step:
     """Send what the session asks at the time `at` (when it is due), and let it be answered."""
     sent = session.due if at is None else at
-    request = core.next_request(session, sent)
+    request = rounds.next_request(session, sent)
     answer = Answer(outcome, sent, sent + took, value, "words", retry_after=retry_after)
-    return core.step(session, request, answer, sent + took, u, looks)
+    return rounds.step(session, request, answer, sent + took, u, looks)
 
 
 def renewed(session: Session, times: int = 1) -> Session:

@@ -6,12 +6,14 @@ from dataclasses import replace
 
 import pytest
 
+from keepalived.lease import rounds
 from keepalived.lease import session as core
 from keepalived.lease.answers import Answer, ItemInfo, Outcome
 from keepalived.lease.effects import Ended
 from keepalived.lease.endings import Ending, Target, settled, told, vanished
 from keepalived.lease.model import Kind, State
-from keepalived.lease.session import Ask, Request, Session
+from keepalived.lease.rounds import Request
+from keepalived.lease.session import Ask, Session
 from tests.support.lease import BEGUN_AT, KEY, OWNER, answered, begun, hold, info, settled_in
 
 WIDE = [outcome for outcome in Outcome if outcome.speaks_of_the_vcenter]
@@ -97,9 +99,9 @@ def test_gone_without_ever_having_been_renewed_it_was_not_found() -> None:
 def test_the_time_of_the_answer_decides_not_when_it_was_looked_at() -> None:
     session, _ = answered(settled_in(), Outcome.NOT_FOUND)
     assert session.deadline is not None
-    request = core.next_request(session, session.due)
+    request = rounds.next_request(session, session.due)
     answer: Answer[None] = Answer(Outcome.NOT_FOUND, session.due, session.deadline - 0.1)
-    after, _ = core.step(session, request, answer, session.deadline + 60.0, 0.5)
+    after, _ = rounds.step(session, request, answer, session.deadline + 60.0, 0.5)
     assert after.state is State.REMOVED
     assert vanished(100.0, 99.9).state is State.REMOVED
     assert vanished(100.0, 100.0).state is State.EXPIRED
@@ -154,7 +156,7 @@ def test_what_the_server_said_stands(word: str, version: str, has_moved: bool) -
         None,
         (),
     )
-    assert core.next_request(session, session.due).item_id == "item-1"
+    assert rounds.next_request(session, session.due).item_id == "item-1"
     ending = the_end(answered(session, value=ItemInfo("item-1", "debian", version)))
     assert (ending.state, ending.content_moved) == (State[word], has_moved)
 
@@ -232,7 +234,7 @@ def test_an_unreachable_vcenter_is_waited_for_to_settle(outcome: Outcome) -> Non
         session, effects = answered(session, outcome)
         assert (session.ask, effects) == (Ask.ITEM, ())
     session, _ = answered(session, Outcome.FAILED)  # as a server does that is just starting
-    assert core.next_request(session, session.due + 3600.0).ask is Ask.ITEM
+    assert rounds.next_request(session, session.due + 3600.0).ask is Ask.ITEM
     ending = the_end(answered(session, value=ItemInfo("item-1", "debian", "4")))
     assert ending.state is State.DONE
 
@@ -265,7 +267,7 @@ def test_an_end_that_is_known_is_reported_whoever_still_wants_the_session() -> N
     session, _ = gone(of_item(begun()))
     session, effects = core.release_hold(session, 0, OWNER)
     assert (session.holds, session.state, effects) == ((), State.ACTIVE, ())
-    assert core.next_request(session, session.due).ask is Ask.ITEM
+    assert rounds.next_request(session, session.due).ask is Ask.ITEM
     assert the_end(answered(session, value=ItemInfo("item-1", "debian", "3"))).state is (
         State.REMOVED
     )
@@ -273,15 +275,15 @@ def test_an_end_that_is_known_is_reported_whoever_still_wants_the_session() -> N
 
 def test_a_released_session_is_not_renewed() -> None:
     session = settled_in()
-    request = core.next_request(session, session.due)
+    request = rounds.next_request(session, session.due)
     released, _ = core.release_hold(session, 0, OWNER)
     assert not released.is_due(1e9)
     with pytest.raises(ValueError, match="has ended"):
-        core.next_request(released, session.due)
+        rounds.next_request(released, session.due)
     with pytest.raises(ValueError, match="cannot be held"):
         core.take_hold(released, hold())
     late: Answer[None] = Answer(Outcome.OK, session.due, session.due)
-    assert core.step(released, request, late, session.due, 0.5) == (released, ())
+    assert rounds.step(released, request, late, session.due, 0.5) == (released, ())
     assert core.expire_holds(released, 1e9) == (released, ())
     assert core.release_hold(released, 0, OWNER) == (released, ())
 
@@ -293,12 +295,12 @@ def test_a_released_session_is_not_renewed() -> None:
 def test_an_answer_from_an_earlier_life_does_not_put_off_the_first_renewal(ask: Ask) -> None:
     anew = begun()
     answer = Answer(Outcome.OK, 999.0, 1001.0, info(left=10.0))
-    assert core.step(anew, Request(ask, 10.0), answer, 1001.0, 0.5) == (anew, ())
+    assert rounds.step(anew, Request(ask, 10.0), answer, 1001.0, 0.5) == (anew, ())
 
 
 def test_a_renewal_from_an_earlier_life_counts() -> None:
     request = Request(Ask.KEEP_ALIVE, 10.0, progress=7)
-    session, _ = core.step(begun(), request, Answer(Outcome.OK, 999.0, 1001.0), 1001.0, 0.5)
+    session, _ = rounds.step(begun(), request, Answer(Outcome.OK, 999.0, 1001.0), 1001.0, 0.5)
     assert (session.renewed_at, session.deadline, session.acknowledged) == (999.0, 1299.0, 7)
 
 
@@ -306,7 +308,7 @@ def test_no_renewal_undoes_an_end_that_is_known() -> None:
     session, _ = gone(of_item(begun()))
     request = Request(Ask.KEEP_ALIVE, 10.0)
     answer: Answer[None] = Answer(Outcome.OK, 1100.0, 1100.0)
-    assert core.step(session, request, answer, 1100.0, 0.5) == (session, ())
+    assert rounds.step(session, request, answer, 1100.0, 0.5) == (session, ())
 
 
 def test_an_item_that_tells_no_version_proves_nothing() -> None:

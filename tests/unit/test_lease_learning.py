@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from keepalived.lease import rounds
 from keepalived.lease import session as core
 from keepalived.lease.answers import Outcome
 from keepalived.lease.effects import Failed, LifetimeLearned, Renewed
@@ -18,7 +19,7 @@ def test_progress_is_sent_only_when_it_has_risen() -> None:
     sent = []
     for percent in [10, 10, 30, 20, None, 31]:
         session = core.take_hold(session, hold(percent))
-        sent.append(core.next_request(session, session.due).progress)
+        sent.append(rounds.next_request(session, session.due).progress)
         session, _ = answered(session)
     assert sent == [None, None, 30, None, None, 31]
     assert session.acknowledged == 31
@@ -27,7 +28,7 @@ def test_progress_is_sent_only_when_it_has_risen() -> None:
 def test_progress_that_was_not_acknowledged_is_sent_again() -> None:
     session, _ = answered(begun(percent=10), Outcome.TIMED_OUT)
     assert session.acknowledged is None
-    assert core.next_request(session, session.due).progress == 10
+    assert rounds.next_request(session, session.due).progress == 10
 
 
 def test_progress_that_another_uploader_reported_counts() -> None:
@@ -35,27 +36,27 @@ def test_progress_that_another_uploader_reported_counts() -> None:
     session, _ = answered(session, value=info(progress=50))
     for percent, sent in [(50, None), (51, 51)]:
         session = core.take_hold(session, hold(percent))
-        assert core.next_request(session, session.due).progress == sent
+        assert rounds.next_request(session, session.due).progress == sent
 
 
 def test_refused_progress_is_left_out_at_once() -> None:
     session, effects = answered(begun(percent=10), Outcome.INVALID_ARGUMENT)
     assert (session.due, session.tries, effects) == (1000.0, 0, ())
     session = core.take_hold(session, hold(11))
-    assert core.next_request(session, session.due).progress is None
+    assert rounds.next_request(session, session.due).progress is None
     session, effects = answered(session)
     assert effects == (Renewed(first=True, slack=None, progress=None),)
     session, _ = answered(session, Outcome.FAILED)
-    assert core.next_request(session, session.due).progress == 11
+    assert rounds.next_request(session, session.due).progress == 11
     session = core.take_hold(session, hold(10))
-    assert core.next_request(session, session.due).progress is None
+    assert rounds.next_request(session, session.due).progress is None
 
 
 def test_progress_refused_in_a_round_begun_anew_is_left_out_as_well() -> None:
     session, _ = answered(begun(percent=10), Outcome.NOT_ALLOWED)
     assert (session.ask, session.doubted) == (Ask.GET, True)
     session, _ = answered(session, Outcome.INVALID_ARGUMENT, at=session.due + 60.0)
-    request = core.next_request(session, session.due)
+    request = rounds.next_request(session, session.due)
     assert (request.ask, request.progress) == (Ask.KEEP_ALIVE, None)
     assert not session.doubted
 
@@ -65,7 +66,7 @@ def test_an_invalid_argument_without_progress_is_a_failure() -> None:
     session, effects = answered(session, Outcome.INVALID_ARGUMENT)
     assert session.due == 1001.0
     assert isinstance(effects[0], Failed)
-    assert core.next_request(session, session.due).progress is None
+    assert rounds.next_request(session, session.due).progress is None
 
 
 # -- learning the lifetime

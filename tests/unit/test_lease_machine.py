@@ -18,14 +18,15 @@ from hypothesis.stateful import (
     rule,
 )
 
+from keepalived.lease import rounds, timing
 from keepalived.lease import session as core
-from keepalived.lease import timing
 from keepalived.lease.answers import Answer, FileInfo, ItemInfo, Outcome, SessionInfo
 from keepalived.lease.effects import Effect, Ended, Failed, Renewed
 from keepalived.lease.holds import Hold, Owner, OwnerKind
 from keepalived.lease.model import Kind, SessionKey, State
 from keepalived.lease.progress import Progress, highest
-from keepalived.lease.session import Ask, Request, Session
+from keepalived.lease.rounds import Request
+from keepalived.lease.session import Ask, Session
 
 MOST_IMMEDIATE_REQUESTS = 5
 """A renewal whose progress is refused, the same without, the session, its files, its item."""
@@ -124,7 +125,7 @@ class Lives(RuleBasedStateMachine):
     def send_when_due(self, late: float, timeout: float | None) -> None:
         self.now = max(self.now, self.session.due) + late * self.session.lifetime
         assert self.session.is_due(self.now)
-        request = core.next_request(self.session, self.now, timeout)
+        request = rounds.next_request(self.session, self.now, timeout)
         self._judge_request(request, timeout)
         self.in_flight = (request, self.now)
         if self.now - self.sent_last > timing.floor(self.session.lifetime):
@@ -171,7 +172,7 @@ class Lives(RuleBasedStateMachine):
         self.now = received_at + data.draw(st.sampled_from([0.0, 0.0, 0.5]))
         answer = Answer(outcome, sent_at, received_at, value, "words", retry_after=retry_after)
         before = self.session
-        self.session, effects = core.step(
+        self.session, effects = rounds.step(
             before, request, answer, self.now, data.draw(shares), data.draw(looks)
         )
         if before.state.is_final or (
@@ -331,7 +332,7 @@ class Lives(RuleBasedStateMachine):
         assert core.expire_holds(session, 1e12) == (session, ())
         assert core.release_hold(session, 0, Owner(OwnerKind.NONE)) == (session, ())
         with pytest.raises(ValueError, match="has ended"):
-            core.next_request(session, self.now)
+            rounds.next_request(session, self.now)
         with pytest.raises(ValueError, match="has ended"):
             core.take_hold(session, Hold(0, Owner(OwnerKind.NONE), self.now, None))
 

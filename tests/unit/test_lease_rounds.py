@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keepalived.lease import session as core
+from keepalived.lease import rounds
 from keepalived.lease.answers import Answer, FileInfo, ItemInfo, Outcome
 from keepalived.lease.effects import Failed, FileFailed, Renewed
 from keepalived.lease.model import State
@@ -99,16 +99,16 @@ def test_timeouts_grow_with_the_retries_and_start_anew_after_a_success() -> None
     session = settled_in()
     timeouts = []
     for _ in range(3):
-        timeouts.append(core.next_request(session, session.due).timeout)
+        timeouts.append(rounds.next_request(session, session.due).timeout)
         session, _ = answered(session, Outcome.TIMED_OUT)
     assert timeouts == [10.0, 20.0, 40.0]
     session, _ = answered(session)
     assert session.last_error == ""
-    assert core.next_request(session, session.due).timeout == 10.0
+    assert rounds.next_request(session, session.due).timeout == 10.0
 
 
 def test_a_configured_timeout_stands() -> None:
-    assert core.next_request(begun(), 1000.0, 3.0).timeout == 3.0
+    assert rounds.next_request(begun(), 1000.0, 3.0).timeout == 3.0
 
 
 def test_retry_after_is_honoured_up_to_half_the_slack() -> None:
@@ -121,9 +121,9 @@ def test_retry_after_is_honoured_up_to_half_the_slack() -> None:
 
 def test_a_failure_without_words_is_named() -> None:
     session = begun()
-    request = core.next_request(session, 1000.0)
+    request = rounds.next_request(session, 1000.0)
     answer: Answer[None] = Answer(Outcome.TIMED_OUT, 1000.0, 1010.0)
-    session, _ = core.step(session, request, answer, 1010.0, 0.5)
+    session, _ = rounds.step(session, request, answer, 1010.0, 0.5)
     assert session.last_error == "timed_out"
 
 
@@ -157,7 +157,7 @@ def test_an_outage_of_less_than_a_third_of_the_lifetime_loses_nothing(
     for retry in retries:
         if not starts <= session.due < starts + outage * lifetime:
             break
-        timeout = core.next_request(session, session.due).timeout
+        timeout = rounds.next_request(session, session.due).timeout
         session, _ = answered(session, Outcome.TIMED_OUT, took=timeout, u=retry)
     assert session.due < deadline
 
@@ -188,7 +188,7 @@ def test_without_looks_only_the_first_rounds_look() -> None:
 def test_what_the_session_fills_is_looked_up_once() -> None:
     session, _ = answered(begun())
     session, _ = answered(session, value=info(version="3"))
-    request = core.next_request(session, session.due)
+    request = rounds.next_request(session, session.due)
     assert (request.ask, request.item_id) == (Ask.ITEM, "item-1")
     session, _ = answered(session, value=ItemInfo("item-1", "debian", "3", "images"))
     assert session.item is not None
@@ -228,8 +228,8 @@ def test_a_vcenter_that_does_not_answer_is_asked_nothing_more_in_this_round(
 
 def test_a_round_that_was_broken_off_begins_anew_with_a_renewal() -> None:
     session, _ = answered(begun(percent=10), looks=ALL_LOOKS)
-    assert core.next_request(session, session.due + 1.0).ask is Ask.GET
-    late = core.next_request(session, session.due + 1.1)
+    assert rounds.next_request(session, session.due + 1.0).ask is Ask.GET
+    late = rounds.next_request(session, session.due + 1.1)
     assert late.ask is Ask.KEEP_ALIVE
     session, effects = answered(session, at=1120.0)
     assert session.renewed_at == 1120.0

@@ -190,6 +190,6 @@ def test_the_furthest_progress_of_all_parties_counts() -> None:
 
 @pytest.mark.parametrize("kind", OwnerKind)
 def test_every_hold_ends_some_day(kind: OwnerKind) -> None:
-    days = 1 if kind is OwnerKind.NONE else 7
+    days = 1 if kind in (OwnerKind.NONE, OwnerKind.DISCOVERY) else 7
     assert rules.latest_until(kind, 1000.0) == 1000.0 + days * 86400
     assert rules.latest_until(kind, 1000.0, max_lifetime=60.0) == 1060.0

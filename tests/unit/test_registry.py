@@ -202,7 +202,7 @@ async def test_what_no_file_names_and_no_vcenter_serves_is_let_go() -> None:
             ],
             (),
         )
-        engine.registry.forget_unclaimed()
+        engine.registry.forget_unclaimed({keeper.name for keeper in engine.registry.keepers})
         assert engine.state(elsewhere) is State.RELEASED
         engine.hold(unnamed)
         session = engine.registry.find(unnamed)

@@ -1,0 +1,304 @@
+"""Rounds: what to ask of the server next, and what an answer means.
+
+A session goes in rounds. A round starts with a keep-alive when the session falls due; while the
+answer leaves something to ask (what became of the session, how its files stand), `due` stays at
+the present and the next request follows at once. A round ends with `due` in the future or with a
+final state.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from keepalived.lease import holds as hold_rules
+from keepalived.lease import stalls, timing
+from keepalived.lease.answers import Answer, ItemInfo, Outcome, SessionInfo
+from keepalived.lease.effects import (
+    Abandoned,
+    Effect,
+    Failed,
+    FileFailed,
+    LifetimeLearned,
+    Moving,
+    Renewed,
+    Stalled,
+    TokenRefused,
+)
+from keepalived.lease.endings import Ending, Target, settled, told, vanished
+from keepalived.lease.model import Kind, State
+from keepalived.lease.progress import highest, value_to_send
+from keepalived.lease.session import Ask, Session, Step, finish, held_by
+
+_SETTLE_TRIES = 3
+_OUTCOMES_KEPT = 3
+_FIRST_LOOKS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to send next. `progress` goes with a keep-alive, `item_id` with a look at the item.
+
+    `token` is a borrowed one to send it with; without it the vCenter's own credentials count.
+    """
+
+    ask: Ask
+    timeout: float
+    progress: int | None = None
+    item_id: str | None = None
+    token: str | None = field(default=None, repr=False)
+
+
+def next_request(session: Session, now: float, configured_timeout: float | None = None) -> Request:
+    """Return what to send for a session that is due. Raises ValueError once it has ended."""
+    if session.state.is_final:
+        raise ValueError(f"{session.key} has ended: nothing may be sent for it")
+    timeout = configured_timeout or timing.request_timeout(
+        session.tries, session.slack(now), session.lifetime
+    )
+    ask = session.ask
+    if session.ending is None and now - session.due > timing.floor(session.lifetime):
+        # A round that was broken off (its vCenter went down) begins anew: renewals come first.
+        ask = Ask.KEEP_ALIVE
+    progress = item_id = None
+    if ask is Ask.KEEP_ALIVE and not session.mute:
+        wanted = hold_rules.client_progress(session.holds, session.transferred)
+        progress = value_to_send(wanted, session.acknowledged)
+    if ask is Ask.ITEM and session.target is not None:
+        item_id = session.target.item_id
+    token = hold_rules.token_to_use(session.holds, session.renewals + session.tries)
+    return Request(ask, timeout, progress, item_id, token)
+
+
+class _Event(NamedTuple):
+    """An answer to a request, looked at at the time `now`."""
+
+    request: Request
+    answer: Answer[object]
+    now: float
+    u: float
+    looks: tuple[Ask, ...] | None
+    stall_timeout: float
+
+
+def step(
+    session: Session,
+    request: Request,
+    answer: Answer[object],
+    now: float,
+    u: float,
+    looks: tuple[Ask, ...] | None = (),
+    stall_timeout: float = stalls.STALL_TIMEOUT,
+) -> Step:
+    """Apply the answer to a request.
+
+    `now` is when the answer is looked at, `u` a random number from [0, 1), and `looks` what is to
+    be asked beyond the keep-alive in every round: GET, FILES, both or nothing (but for the first
+    rounds), or None where there is no time to ask anything. `stall_timeout` is in seconds. An
+    answer that arrives after the end changes nothing, nor does one to a question that the session,
+    begun anew meanwhile, does not ask.
+    """
+    is_renewal = request.ask is Ask.KEEP_ALIVE and session.ending is None
+    if session.state.is_final or not (is_renewal or request.ask is session.ask):
+        return session, ()
+    event = _Event(request, answer, now, u, looks, stall_timeout)
+    if request.token is not None and answer.outcome is Outcome.UNAUTHENTICATED:
+        return _token_refused(session, request.token, now)
+    if request.ask is Ask.KEEP_ALIVE:
+        return _keep_alive_answered(session, event)
+    if request.ask is Ask.GET:
+        return _get_answered(session, event)
+    if request.ask is Ask.FILES:
+        return _files_answered(session, event)
+    return _item_answered(session, event)
+
+
+def _token_refused(session: Session, token: str, now: float) -> Step:
+    """Ask the same again at once, with another token or the vCenter's own credentials."""
+    holds, concerned = hold_rules.refuse_token(session.holds, token)
+    effects = tuple(TokenRefused(hold.uid, hold.owner) for hold in concerned)
+    return replace(session, holds=holds, due=now), effects
+
+
+def _keep_alive_answered(session: Session, event: _Event) -> Step:
+    request, answer, now = event.request, event.answer, event.now
+    outcome = answer.outcome
+    kept = session.outcomes[1 - _OUTCOMES_KEPT :]
+    session = replace(session, outcomes=(*kept, (answer.received_at, outcome)))
+    if outcome is Outcome.OK:
+        slack = session.slack(answer.received_at)
+        renewed = replace(
+            session,
+            state=State.ACTIVE,
+            renewed_at=answer.sent_at,
+            renewals=session.renewals + 1,
+            tries=0,
+            mute=False,
+            acknowledged=highest(session.acknowledged, request.progress),
+            last_error="",
+        )
+        after, effects = _look_on(renewed, event)
+        effect = Renewed(session.renewals == 0, slack, request.progress)
+        return after, (effect, *effects)
+    if outcome is Outcome.INVALID_ARGUMENT and request.progress is not None:
+        # Refused means that the server knows of at least as much, so the value counts as known.
+        known = highest(session.acknowledged, request.progress)
+        again = replace(session, acknowledged=known, mute=True, due=now)
+        return replace(again, ask=Ask.KEEP_ALIVE, doubted=False), ()
+    if outcome in (Outcome.NOT_ALLOWED, Outcome.NOT_FOUND):
+        return replace(session, ask=Ask.GET, doubted=True, due=now), ()
+    return _fail(session, event)
+
+
+def _get_answered(session: Session, event: _Event) -> Step:
+    answer, info = event.answer, event.answer.value
+    if answer.outcome is Outcome.OK and isinstance(info, SessionInfo):
+        seen, effects = _learn(session, info)
+        ending = told(info)
+        if ending is not None:
+            return _after(_settle(seen, ending, event.now), effects)
+        if not session.doubted:
+            return _after(_look_on(seen, event), effects)
+        words = f"keep-alive was refused, though the server says that the session is {info.state}"
+        contradiction = replace(answer, outcome=Outcome.FAILED, detail=words)
+        return _after(_fail(seen, event._replace(answer=contradiction)), effects)
+    if not session.doubted:
+        # Only a keep-alive that finds the session gone ends it: looking is secondary.
+        return _looked_in_vain(session, event)
+    if answer.outcome is Outcome.NOT_FOUND:
+        return _settle(session, vanished(session.deadline, answer.received_at), event.now)
+    return _fail(session, event)
+
+
+def _files_answered(session: Session, event: _Event) -> Step:
+    files = event.answer.value
+    if event.answer.outcome is not Outcome.OK or not isinstance(files, tuple):
+        return _looked_in_vain(session, event)
+    failed_before = {file.name for file in session.files if file.status == "ERROR"}
+    effects = tuple(
+        FileFailed(file)
+        for file in files
+        if file.status == "ERROR" and file.name not in failed_before
+    )
+    seen, movement = _watch_movement(replace(session, files=files), session.files, event)
+    if seen.state.is_final:
+        return seen, (*effects, *movement)
+    return _after(_look_on(seen, event), (*effects, *movement))
+
+
+def _watch_movement(session: Session, before: stalls.Files, event: _Event) -> Step:
+    """Compare the session's files with an earlier reading, and let go what was abandoned."""
+    now = event.now
+    moved_at = stalls.moved_at(session.moved_at, before, session.files, now)
+    if moved_at is None:
+        return session, ()
+    session = replace(session, moved_at=moved_at)
+    idle = now - moved_at
+    if idle <= 0:
+        after = replace(session, stalled=False, holds=hold_rules.after_movement(session.holds, now))
+        return after, (Moving(),) if session.stalled else ()
+    effects: tuple[Effect, ...] = ()
+    if idle >= stalls.WARNING_SHARE * event.stall_timeout and not session.stalled:
+        session, effects = replace(session, stalled=True), (Stalled(idle),)
+    if idle < event.stall_timeout or not hold_rules.is_guarded(session.holds):
+        return session, effects
+    left, gone = hold_rules.abandoned(session.holds)
+    words = "its transfer has stood still for too long, and nobody asked for it to be held"
+    return _after(held_by(session, left, words), (*effects, *(Abandoned(hold) for hold in gone)))
+
+
+def _item_answered(session: Session, event: _Event) -> Step:
+    outcome, item = event.answer.outcome, event.answer.value
+    ending, target = session.ending, session.target
+    if isinstance(item, ItemInfo):
+        session = replace(session, item=item)
+    if ending is None:
+        return _rest(session, event), ()
+    if isinstance(item, ItemInfo) and target is not None:
+        return finish(session, settled(ending, target, item))
+    if outcome is Outcome.NOT_FOUND:
+        return finish(session, replace(ending, reason=f"{ending.reason}; its item is gone, too"))
+    # A vCenter that cannot be reached is waited for: whether the content arrived is worth it.
+    unsettled = session.unsettled + (not outcome.speaks_of_the_vcenter)
+    if unsettled >= _SETTLE_TRIES:
+        return finish(session, ending)
+    after, _ = _fail(session, event)
+    return replace(after, ask=Ask.ITEM, unsettled=unsettled), ()
+
+
+def _learn(session: Session, info: SessionInfo) -> Step:
+    """Take from `get` what it teaches: the lifetime, the item, the progress others reported."""
+    effects: tuple[Effect, ...] = ()
+    lifetime, target = session.lifetime, session.target
+    # In doubt, no renewal has just gone before: what is left then is not the whole lifetime.
+    if info.lifetime_left is not None and info.state == "ACTIVE" and not session.doubted:
+        lifetime = timing.learned_lifetime(info.lifetime_left, session.configured_lifetime)
+        # Readings differ by the seconds between renewal and reading: only a real change is news.
+        if abs(lifetime - session.lifetime) > 0.1 * session.lifetime:
+            effects = (LifetimeLearned(session.lifetime, lifetime),)
+    # The version counts as the start only while the session is ACTIVE.
+    item_id, version = info.item_id, info.content_version
+    if target is None and info.state == "ACTIVE" and item_id is not None and version is not None:
+        target = Target(item_id, version)
+    acknowledged = highest(session.acknowledged, info.client_progress)
+    return replace(session, lifetime=lifetime, target=target, acknowledged=acknowledged), effects
+
+
+def _look_on(session: Session, event: _Event) -> Step:
+    """Ask the next thing of this round, or end the round."""
+    looks = event.looks
+    if looks is None:
+        return _rest(session, event), ()
+    early = session.renewals <= _FIRST_LOOKS
+    wanted = {
+        Ask.GET: Ask.GET in looks or (early and session.target is None),
+        Ask.FILES: Ask.FILES in looks or hold_rules.is_guarded(session.holds),
+        Ask.ITEM: early and session.target is not None and session.item is None,
+    }
+    for ask in _ORDER[_ORDER.index(event.request.ask) + 1 :]:
+        if wanted[ask]:
+            return replace(session, ask=ask, doubted=False, due=event.now), ()
+    return _rest(session, event), ()
+
+
+_ORDER = (Ask.KEEP_ALIVE, Ask.GET, Ask.FILES, Ask.ITEM)
+
+
+def _looked_in_vain(session: Session, event: _Event) -> Step:
+    """Go on with the round, or end it where the vCenter does not answer anyway."""
+    if event.answer.outcome.speaks_of_the_vcenter:
+        return _rest(session, event), ()
+    return _look_on(session, event)
+
+
+def _rest(session: Session, event: _Event) -> Session:
+    """End the round: schedule the next renewal."""
+    sent = event.now if session.renewed_at is None else session.renewed_at
+    delay = timing.renewal_delay(session.lifetime, event.u, first=session.renewals <= 1)
+    due = max(sent + delay, event.now + timing.floor(session.lifetime))
+    return replace(session, ask=Ask.KEEP_ALIVE, doubted=False, due=due)
+
+
+def _settle(session: Session, ending: Ending, now: float) -> Step:
+    """Look once at the library item before the end is final, where there is one to look at."""
+    if session.target is None or session.key.kind is not Kind.UPDATE:
+        return finish(session, ending)
+    return replace(session, ending=ending, ask=Ask.ITEM, doubted=False, tries=0, due=now), ()
+
+
+def _fail(session: Session, event: _Event) -> Step:
+    """End the round: schedule another attempt."""
+    answer, now = event.answer, event.now
+    slack = session.slack(now)
+    tries = session.tries + 1
+    delay = timing.retry_delay(tries, slack, session.lifetime, event.u)
+    delay = timing.asked_delay(delay, answer.retry_after, slack, session.lifetime)
+    words = answer.detail or answer.outcome.value
+    failed = replace(session, tries=tries, due=now + delay, last_error=words)
+    effect = Failed(answer.outcome, words, delay, slack)
+    return replace(failed, ask=Ask.KEEP_ALIVE, doubted=False), (effect,)
+
+
+def _after(result: Step, effects: tuple[Effect, ...]) -> Step:
+    session, more = result
+    return session, (*effects, *more)

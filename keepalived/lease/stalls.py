@@ -1,0 +1,56 @@
+"""Stalls: whether a transfer still moves, and how long its session is held without that.
+
+Not every server tells of bytes while they arrive, and an uploader may compute checksums for long
+before the first one. So nothing counts as stalled before bytes were seen moving in the middle of a
+transfer; from then on standing still means something.
+"""
+
+from __future__ import annotations
+
+from keepalived.lease.answers import FileInfo
+
+STALL_TIMEOUT = 7200.0
+"""Seconds without movement after which a session that nobody registered counts as abandoned."""
+
+WARNING_SHARE = 0.25
+"""The share of the stall timeout after which standing still is worth a warning."""
+
+Files = tuple[FileInfo, ...]
+
+_IN_TRANSFER = frozenset({"TRANSFERRING", "PREPARED"})
+_AT_WORK = frozenset({"VALIDATING", "PREPARE_REQUESTED", "PREPARING"})
+_OVER = frozenset({"READY", "ERROR"})
+
+
+def was_moving(before: Files, after: Files) -> bool:
+    """Whether two readings show bytes moving in the middle of a file's transfer."""
+    earlier = {file.name: file for file in before}
+    for file in after:
+        was = earlier.get(file.name)
+        if was is None or not (was.status == file.status and file.status in _IN_TRANSFER):
+            continue
+        if file.bytes_transferred > was.bytes_transferred:
+            return True
+    return False
+
+
+def is_server_at_work(files: Files) -> bool:
+    """Whether the server is busy by itself, validating, preparing or pulling, and nobody idles."""
+    return any(
+        file.status in _AT_WORK or (file.source_type == "PULL" and file.status not in _OVER)
+        for file in files
+    )
+
+
+def moved_at(last: float | None, before: Files, after: Files, now: float) -> float | None:
+    """Return when a transfer was last seen moving, after another reading of its files at `now`.
+
+    `last` is what the reading before led to; None until movement was seen for the first time.
+    """
+    if was_moving(before, after):
+        return now
+    if last is None:
+        return None
+    # A first reading has nothing to be compared with.
+    changed = bool(before) and before != after
+    return now if changed or is_server_at_work(after) else last
