@@ -1,0 +1,138 @@
+"""Lent API tokens: which one a request goes out with, and what a refusal of it means."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from keepalived.lease import rounds
+from keepalived.lease.answers import Answer, Outcome
+from keepalived.lease.effects import Failed, TokenRefused
+from keepalived.lease.holds import TOKEN_MAX_LENGTH, Borrowed, Hold, Owner, OwnerKind, check_token
+from keepalived.lease.session import Ask, Session, Step
+from tests.support.lease import BEGUN_AT, answered, settled_in
+
+FIRST, SECOND = "token-of-the-first", "token-of-the-second"
+
+
+def lender(uid: int, token: str | None) -> Hold:
+    lent = None if token is None else Borrowed(token)
+    return Hold(uid, Owner(OwnerKind.NONE), BEGUN_AT, None, token=lent)
+
+
+def lent(*tokens: str | None) -> Session:
+    """Return a session whose holds, of the users 0, 1 …, come with these tokens."""
+    return replace(settled_in(), holds=tuple(map(lender, range(len(tokens)), tokens)))
+
+
+def refused(session: Session) -> Step:
+    return answered(session, Outcome.UNAUTHENTICATED)
+
+
+def token_of(session: Session) -> str | None:
+    return rounds.next_request(session, session.due).token
+
+
+def test_a_request_goes_out_with_the_token_that_was_lent() -> None:
+    assert token_of(lent(FIRST)) == FIRST
+    assert token_of(lent(None, FIRST)) == FIRST
+    assert token_of(lent(None)) is None
+
+
+def test_all_that_a_round_asks_goes_out_with_it() -> None:
+    session, _ = answered(lent(FIRST), looks=(Ask.GET, Ask.FILES))
+    assert session.ask is Ask.GET
+    assert token_of(session) == FIRST
+
+
+def test_several_tokens_take_turns_so_that_each_stays_fresh() -> None:
+    session = lent(FIRST, SECOND)
+    seen: list[str | None] = []
+    for _ in range(4):
+        seen.append(token_of(session))
+        session, _ = answered(session)
+    assert set(seen[:2]) == {FIRST, SECOND}
+    assert seen[2:] == seen[:2]
+
+
+def test_a_failed_attempt_tries_the_next_token() -> None:
+    session = lent(FIRST, SECOND)
+    first = token_of(session)
+    session, _ = answered(session, Outcome.FORBIDDEN)
+    assert token_of(session) != first
+
+
+def test_a_refused_token_is_given_up_at_once_and_the_same_is_asked_without_it() -> None:
+    session = lent(FIRST)
+    due = session.due
+    session, effects = refused(session)
+    assert effects == (TokenRefused(0, Owner(OwnerKind.NONE)),)
+    assert session.ask is Ask.KEEP_ALIVE
+    assert session.due == due
+    assert session.tries == 0
+    assert token_of(session) is None
+    assert session.holds[0].token == Borrowed(FIRST, refused=True)
+
+
+def test_a_refused_token_leaves_another_in_use() -> None:
+    session = lent(FIRST, SECOND)
+    first = token_of(session)
+    session, effects = refused(session)
+    assert len(effects) == 1
+    assert token_of(session) == ({FIRST, SECOND} - {first}).pop()
+
+
+def test_a_token_that_two_parties_lent_is_refused_for_both() -> None:
+    session, effects = refused(lent(FIRST, FIRST))
+    assert [effect.uid for effect in effects if isinstance(effect, TokenRefused)] == [0, 1]
+    assert token_of(session) is None
+
+
+def test_a_look_that_finds_the_token_refused_is_repeated_without_it() -> None:
+    session, _ = answered(lent(FIRST), looks=(Ask.GET,))
+    session, effects = refused(session)
+    assert [type(effect) for effect in effects] == [TokenRefused]
+    assert session.ask is Ask.GET
+    assert token_of(session) is None
+
+
+def test_a_fresh_token_that_came_meanwhile_is_not_given_up_for_the_old_one() -> None:
+    session = lent(FIRST)
+    request = rounds.next_request(session, session.due)
+    renewed = replace(session, holds=(lender(0, SECOND),))
+    answer: Answer[None] = Answer(Outcome.UNAUTHENTICATED, session.due, session.due)
+    session, effects = rounds.step(renewed, request, answer, session.due, 0.5)
+    assert effects == ()
+    assert token_of(session) == SECOND
+
+
+def test_without_a_token_a_401_is_a_failed_attempt() -> None:
+    session, effects = refused(lent(None))
+    assert [type(effect) for effect in effects] == [Failed]
+    assert session.tries == 1
+
+
+# -- what a token may be
+
+
+def test_white_space_around_a_token_is_dropped() -> None:
+    assert check_token(" b00dec0de \n") == "b00dec0de"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", " \n", "two words", "line\nbreak", "ümlaut", "nul\0", "x" * (TOKEN_MAX_LENGTH + 1)],
+    ids=["empty", "blank", "space", "newline", "not ASCII", "NUL", "too long"],
+)
+def test_what_cannot_stand_in_a_header_is_no_token_and_is_not_repeated(text: str) -> None:
+    with pytest.raises(ValueError, match="token") as raised:
+        check_token(text)
+    assert not text.strip() or text.strip() not in str(raised.value)
+
+
+def test_no_representation_shows_a_token() -> None:
+    session = lent(FIRST)
+    request = rounds.next_request(session, session.due)
+    for thing in (session, request, session.holds, Borrowed(FIRST)):
+        assert FIRST not in repr(thing)
