@@ -1,0 +1,1 @@
+"""Keeping sessions alive around one command."""

@@ -1,0 +1,225 @@
+"""A command in a process group of its own: its terminal, its stops, its signals, its end.
+
+The group is what makes ^Z our business: a shell stops its job, which is our group, and sees
+nothing of the command's. So whatever stops the command stops us, after a last word to the
+sessions, and whatever continues us continues the command:
+
+1. The command is started, and has the terminal if we had it.
+2. It stops: by ^Z, by reading the terminal in the background, by somebody's SIGSTOP. The terminal
+   comes back, `on_stopped` is awaited, and our own group is stopped as well.
+3. SIGCONT (`fg`, `bg`): the command has the terminal again, if we have it, and goes on;
+   `on_continued` is told how long that took.
+4. It ends: the terminal comes back, whatever it left behind runs on.
+
+Where our standard output is not the terminal, a pager may sit at the other end of the pipe and
+share our group: the command has the terminal only once it reaches for it, and until then ^C and
+^Z come to us and are passed on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+
+from keepalived.host.clock import Clock
+from keepalived.wrapper.command import spawn
+from keepalived.wrapper.orphans import adopted
+from keepalived.wrapper.signals import handled, is_ignored, stop_own_group
+from keepalived.wrapper.terminal import Terminal, controlling_terminal
+
+_FORWARDED = (
+    signal.SIGHUP,
+    signal.SIGINT,
+    signal.SIGQUIT,
+    signal.SIGTERM,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGWINCH,
+)
+_STOPPING = (signal.SIGTSTP, signal.SIGTTIN)
+_REACHING = (signal.SIGTTIN, signal.SIGTTOU)
+"""What stops a group that reaches for the terminal without having it."""
+
+_STOPS_WITHIN = 1.0
+"""Seconds: a stop is a matter of microseconds, or there is none."""
+
+
+class Child:
+    """A command that `running` has started.
+
+    Reaping, forwarding and SIGCONT work by themselves while the event loop runs; stops are dealt
+    with inside `wait`.
+    """
+
+    def __init__(
+        self,
+        pid: int,
+        terminal: Terminal,
+        clock: Clock,
+        on_stopped: Callable[[], Awaitable[None]],
+        on_continued: Callable[[float], Awaitable[None]],
+        *,
+        has_terminal_by_right: bool,
+    ) -> None:
+        self.pid = pid
+        self.exit_code: int | None = None
+        """The command's own, as a shell says it: 128+n when it was killed by a signal."""
+        self._terminal = terminal
+        self._clock = clock
+        self._on_stopped = on_stopped
+        self._on_continued = on_continued
+        self._stopped_by: int | None = None
+        self._has_terminal_by_right = has_terminal_by_right
+        self._changed = asyncio.Event()
+
+    async def wait(self) -> int:
+        """Return the command's exit code once it has ended; see it through stops until then.
+
+        To be awaited by one task, and all the while: a stop is noticed here. What a callback
+        raises comes out here, and the wait can be taken up again.
+        """
+        while self.exit_code is None:
+            self._changed.clear()
+            if self._stopped_by is None:
+                await self._changed.wait()
+            else:
+                await self._suspend(self._stopped_by)
+        return self.exit_code
+
+    def forward(self, number: int) -> bool:
+        """Send a signal to the command's group, and return whether it went there.
+
+        It does not when the command has ended, nor when all of its group belongs to another user
+        (`sudo`).
+        """
+        if self.exit_code is not None:
+            return False
+        try:
+            os.killpg(self.pid, number)
+        except (ProcessLookupError, PermissionError):
+            return False
+        return True
+
+    def is_in_foreground(self) -> bool:
+        """Whether the terminal is the command's or ours, so that we may draw on it.
+
+        Not so in the background, without a terminal, while the command is stopped, and while a job
+        of a shell that is the command has the terminal.
+        """
+        return self._stopped_by is None and self._terminal.is_ours_or(self.pid)
+
+    async def _suspend(self, number: int) -> None:
+        if number in _REACHING and self._terminal.give_to(self.pid):
+            self._go_on()
+            return
+        since = self._clock.boot()
+        self._terminal.take_back(self.pid)
+        await self._on_stopped()
+        if self._stopped_by is not None:
+            stop_own_group(signal.SIGTTIN if number == signal.SIGTTIN else signal.SIGTSTP)
+            try:
+                async with asyncio.timeout(_STOPS_WITHIN):
+                    await self._is_going_on()
+            except TimeoutError:
+                # Nobody can continue us, so we were not stopped: neither would the command have
+                # been on its own. What SIGSTOP has stopped waits for somebody's SIGCONT.
+                if number == signal.SIGTSTP:
+                    self._resume()
+            await self._is_going_on()
+        await self._on_continued(self._clock.boot() - since)
+
+    async def _is_going_on(self) -> None:
+        while self._stopped_by is not None:
+            self._changed.clear()
+            await self._changed.wait()
+
+    def _resume(self) -> None:
+        if self.exit_code is None:
+            self._provide()
+            self._go_on()
+
+    def _provide(self) -> None:
+        if self._has_terminal_by_right:
+            self._terminal.give_to(self.pid)
+
+    def _go_on(self) -> None:
+        self._stopped_by = None
+        self._changed.set()
+        self.forward(signal.SIGCONT)
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            if pid == self.pid:
+                self._note(status)
+
+    def _note(self, status: int) -> None:
+        self._stopped_by = os.WSTOPSIG(status) if os.WIFSTOPPED(status) else None
+        if not os.WIFSTOPPED(status) and not os.WIFCONTINUED(status):
+            code = os.waitstatus_to_exitcode(status)
+            if code < 0:
+                self._terminal.tidy(self.pid)
+            self._terminal.take_back(self.pid)
+            self.exit_code = code if code >= 0 else 128 - code
+        self._changed.set()
+
+
+@contextmanager
+def running(
+    argv: Sequence[str],
+    *,
+    clock: Clock,
+    on_stopped: Callable[[], Awaitable[None]],
+    on_continued: Callable[[float], Awaitable[None]],
+) -> Iterator[Child]:
+    """Start a command and attend to it until the block is left. Raises CommandError.
+
+    Needs the running event loop of the main thread, and is the only one in this process to start
+    and reap others meanwhile: orphans of the command come to us, and who is whose cannot be told.
+
+    `on_stopped` is awaited before we stop with the command, and should be quick: the shell's prompt
+    waits for it. `on_continued` follows each `on_stopped`, with the seconds between them, suspended
+    time included, once the command goes on or has been killed meanwhile.
+
+    SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2 and SIGWINCH go to the command, unless they
+    were ignored when we were started; the command ignores those too. Leave the block once `wait`
+    has returned, for with nobody to forward them to they are lost. A command that still runs when
+    the block is left runs on, without the terminal.
+    """
+    child: Child  # is there before the event loop has a chance to call a handler
+
+    def forward(number: int) -> None:
+        child.forward(number)
+
+    handlers: dict[signal.Signals, Callable[[], object]] = {
+        signal.SIGCHLD: lambda: child._reap(),
+        signal.SIGCONT: lambda: child._resume(),
+    }
+    for number in (*_FORWARDED, *_STOPPING):
+        if not is_ignored(number):
+            handlers[number] = partial(forward, signal.SIGTSTP if number in _STOPPING else number)
+    ignored_by_us = [number for number in (signal.SIGTTOU,) if not is_ignored(number)]
+    with controlling_terminal() as terminal, adopted(), handled(handlers):
+        pid = spawn(argv, also_default=ignored_by_us)
+        child = Child(
+            pid,
+            terminal,
+            clock,
+            on_stopped,
+            on_continued,
+            has_terminal_by_right=os.isatty(1),
+        )
+        child._provide()
+        try:
+            yield child
+        finally:
+            terminal.take_back(pid)

@@ -1,0 +1,109 @@
+"""The command a user names: whether there is one, and starting it as if nobody stood between."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+NOT_FOUND = 127
+CANNOT_EXECUTE = 126
+
+_SET_BY_PYTHON = "LC_CTYPE"
+"""In the C locale Python sets this for itself (PEP 538), and everything it starts would have it."""
+
+_IGNORED_BY_PYTHON = frozenset({signal.SIGPIPE, signal.SIGXFSZ})
+
+
+class CommandError(Exception):
+    """A command cannot be started. `exit_code` is what a shell ends with in its place."""
+
+    def __init__(self, words: str, exit_code: int) -> None:
+        super().__init__(words)
+        self.exit_code = exit_code
+
+
+def check(name: str) -> None:
+    """Look whether a command is there, as the system will. Raises CommandError if it is not.
+
+    A few look-ups in directories, cheap enough to do before anything else. What only shows when
+    a file is executed (it is no program, its interpreter is missing) `spawn` raises.
+    """
+    denied: OSError | None = None
+    for path in _candidates(name):
+        try:
+            _check_executable(path)
+        except PermissionError as error:
+            denied = error
+        except OSError:
+            continue
+        else:
+            return
+    raise _explained(name, denied or FileNotFoundError(errno.ENOENT, name))
+
+
+def spawn(argv: Sequence[str], *, also_default: Iterable[signal.Signals] = ()) -> int:
+    """Start a command in a process group of its own and return its pid. Raises CommandError.
+
+    Arguments, environment, streams, open files and what was ignored at our own start pass through
+    untouched; what Python ignores for itself, and `also_default`, is as it is by default.
+    """
+    try:
+        return os.posix_spawnp(
+            argv[0],
+            list(argv),
+            _environment(),
+            setpgroup=0,
+            setsigdef=sorted(_IGNORED_BY_PYTHON | set(also_default)),
+        )
+    except OSError as error:
+        raise _explained(argv[0], error) from error
+
+
+def _candidates(name: str) -> Iterable[str]:
+    if "/" in name:
+        return [name]
+    if not name:
+        return []
+    return [os.path.join(folder or os.curdir, name) for folder in os.get_exec_path()]
+
+
+def _check_executable(path: str) -> None:
+    if not Path(path).exists():
+        raise FileNotFoundError(errno.ENOENT, path)
+    if not Path(path).is_file() or not os.access(path, os.X_OK, effective_ids=True):
+        raise PermissionError(errno.EACCES, path)
+
+
+def _explained(name: str, error: OSError) -> CommandError:
+    code = CANNOT_EXECUTE
+    if error.errno == errno.ENOENT:
+        code = NOT_FOUND
+        words = "interpreter not found" if _is_there(name) else "command not found"
+    elif error.errno == errno.EACCES and "/" in name and Path(name).is_dir():
+        words = "is a directory"
+    elif error.errno == errno.ENOEXEC:
+        words = "neither a program nor a script that names its interpreter"
+    else:
+        words = os.strerror(error.errno or errno.EINVAL).lower()
+    return CommandError(f"{name or repr(name)}: {words}", code)
+
+
+def _is_there(name: str) -> bool:
+    return any(Path(path).exists() for path in _candidates(name))
+
+
+def _environment() -> dict[bytes, bytes]:
+    variables = dict(os.environb)
+    name = _SET_BY_PYTHON.encode()
+    if name in variables and not _was_given(name):
+        del variables[name]
+    return variables
+
+
+def _was_given(name: bytes) -> bool:
+    """Whether a variable was in the environment that this process was started with."""
+    given = Path("/proc/self/environ").read_bytes().split(b"\0")
+    return any(entry.startswith(name + b"=") for entry in given)

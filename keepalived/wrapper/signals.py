@@ -1,0 +1,45 @@
+"""Signal handlers in the event loop that leave things as they found them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+
+def is_ignored(number: signal.Signals) -> bool:
+    """Whether this process ignores a signal: `nohup` and shells ignore some for what they start."""
+    return signal.getsignal(number) is signal.SIG_IGN
+
+
+@contextmanager
+def handled(handlers: Mapping[signal.Signals, Callable[[], object]]) -> Iterator[None]:
+    """Call these from the running loop when their signals arrive; put back what was there."""
+    loop = asyncio.get_running_loop()
+    previous = {number: signal.getsignal(number) for number in handlers}
+    for number, handler in handlers.items():
+        loop.add_signal_handler(number, handler)
+    try:
+        yield
+    finally:
+        for number, handler_before in previous.items():
+            loop.remove_signal_handler(number)
+            signal.signal(number, handler_before)
+
+
+def stop_own_group(number: signal.Signals) -> None:
+    """Stop this process and the rest of its group, the shell's job, by SIGTSTP or SIGTTIN.
+
+    Returns when the job goes on; at once where nobody could make it go on: the kernel stops no
+    group without a parent in the same session to watch over it, and nobody stops who was started
+    ignoring the signal. May also return a little early; whoever must know looks at what followed.
+    """
+    if is_ignored(number):
+        return
+    previous = signal.signal(number, signal.SIG_DFL)
+    try:
+        os.kill(0, number)
+    finally:
+        signal.signal(number, previous)
