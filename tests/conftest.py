@@ -26,6 +26,7 @@ _NAMES = {
     "LISTEN_FDS",
     "LISTEN_PID",
     "NOTIFY_SOCKET",
+    "WATCHDOG_PID",
     "WATCHDOG_USEC",
     # What changes how words are laid out on a terminal.
     "COLUMNS",
@@ -38,10 +39,13 @@ _MAY_BLOCK = {
     "/linecache.py": {"checkcache", "updatecache"},  # the source lines of a traceback
     "/rich/traceback.py": {"_render_stack"},  # likewise
     "keepalived/control/server.py": {"__init__"},  # the installed version, at the start
+    "keepalived/daemon.py": {"__init__"},  # likewise
     "keepalived/host/clock.py": {"boot_id"},  # /proc is the kernel's memory
-    "keepalived/host/processes.py": {"_read"},  # likewise
+    "keepalived/host/journal.py": {"_send"},  # a moment, and only while journald is behind
+    "keepalived/host/processes.py": {"_read"},  # /proc again
     "keepalived/host/sockets.py": {"listen_unix", "close"},  # a few directory entries, once
     "keepalived/vcenter/secrets.py": {"_read"},  # a few bytes, when they have changed
+    "keepalived/wrapper/command.py": {"check", "spawn"},  # once, with nothing to wait for yet
 }
 
 

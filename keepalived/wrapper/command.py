@@ -50,6 +50,8 @@ def spawn(argv: Sequence[str], *, also_default: Iterable[signal.Signals] = ()) -
     Arguments, environment, streams, open files and what was ignored at our own start pass through
     untouched; what Python ignores for itself, and `also_default`, is as it is by default.
     """
+    if not argv[0]:  # which Python would not pass on
+        raise _explained("", FileNotFoundError(errno.ENOENT, ""))
     try:
         return os.posix_spawnp(
             argv[0],

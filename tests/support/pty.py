@@ -1,0 +1,154 @@
+"""A real pseudo-terminal with a program on it, such as a shell that has jobs, and keys to press."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import re
+import signal
+import struct
+import termios
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+INTERRUPT, SUSPEND, END_OF_FILE = "\x03", "\x1a", "\x04"
+BOUND = 8.0
+"""Seconds that anything may take that is waited for here."""
+
+PROMPT = "ready> "
+_SHELLS = {
+    "bash": ("bash", "--norc", "--noprofile", "--noediting", "-i"),
+    "dash": ("dash", "-i"),
+}
+
+
+async def until(condition: Callable[[], object], otherwise: Callable[[], str] = str) -> None:
+    """Wait until something is so; fail with a text of what is the case instead."""
+    try:
+        async with asyncio.timeout(BOUND):
+            while not condition():  # noqa: ASYNC110 # what other processes do raises no event here
+                await asyncio.sleep(0.01)
+    except TimeoutError:
+        raise AssertionError(f"not so within {BOUND} s: {otherwise()}") from None
+
+
+def state_of(pid: int) -> str:
+    """Return the letter for a process's state (R, S, T, Z, …), or nothing if it is no more."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+class Pty:
+    """A terminal, its keyboard, and the program that leads the session on it."""
+
+    def __init__(self, leader: Process, master: int) -> None:
+        self.leader = leader
+        self.text = ""
+        """All that was written to the terminal."""
+        self._master = master
+        self._seen = 0
+        self._more = asyncio.Event()
+
+    def read(self) -> None:
+        """Take in what there is to read."""
+        try:
+            chunk = os.read(self._master, 65536)
+        except OSError:  # EIO: nobody has the other end any more
+            chunk = b""
+        if not chunk:
+            asyncio.get_running_loop().remove_reader(self._master)
+        self.text += chunk.decode()
+        self._more.set()
+
+    def type(self, keys: str) -> None:
+        """Press keys."""
+        os.write(self._master, keys.encode())
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Give the terminal another size, of which the foreground is told."""
+        _resize(self._master, columns, rows)
+
+    def foreground(self) -> int:
+        """Return the process group that has the terminal."""
+        return os.tcgetpgrp(self._master)
+
+    def echoes(self) -> bool:
+        """Whether the terminal is in the mode that shows what is typed."""
+        return bool(termios.tcgetattr(self._master)[3] & termios.ECHO)
+
+    async def shows(self, pattern: str) -> str:
+        """Wait until what was written since the last such call matches, and return the match."""
+        try:
+            async with asyncio.timeout(BOUND):
+                while not (match := re.compile(pattern).search(self.text, self._seen)):
+                    self._more.clear()
+                    await self._more.wait()
+        except TimeoutError:
+            raise AssertionError(f"{pattern!r} is not in {self.text!r}") from None
+        self._seen = match.end()
+        return match[0]
+
+    async def run(self, line: str) -> None:
+        """Type a line at the shell's prompt, without waiting for what it does."""
+        await self.shows(PROMPT)
+        self.type(line + "\n")
+
+
+@asynccontextmanager
+async def pty(
+    *argv: str, columns: int = 80, rows: int = 24, **environment: str
+) -> AsyncIterator[Pty]:
+    """Start a program as the leader of a session on a terminal; end the whole session after it."""
+    master, slave = os.openpty()
+    _resize(master, columns, rows)
+    leader = await asyncio.create_subprocess_exec(
+        *("setsid", "--ctty", *argv),
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        env={**os.environ, "TERM": "dumb", **environment},
+    )
+    # The other end stays open here: what is said last would be lost with it.
+    terminal = Pty(leader, master)
+    loop = asyncio.get_running_loop()
+    loop.add_reader(master, terminal.read)
+    try:
+        yield terminal
+    finally:
+        for pid in _session(leader.pid):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        await leader.wait()
+        loop.remove_reader(master)
+        os.close(master)
+        os.close(slave)
+
+
+@asynccontextmanager
+async def shell(program: str = "bash") -> AsyncIterator[Pty]:
+    """Start an interactive shell, which shows nothing of what is typed, at its first prompt."""
+    async with pty(*_SHELLS[program], PS1=PROMPT, ENV="", HISTFILE="") as terminal:
+        await terminal.run("stty -echo")
+        await until(lambda: not terminal.echoes())
+        yield terminal
+
+
+def _session(leader: int) -> list[int]:
+    """Return the processes of a session, its leader last: it would hang up on the others."""
+    members = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            with suppress(FileNotFoundError, ProcessLookupError):
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                if int(fields[3]) == leader:
+                    members.append(int(entry.name))
+    return sorted(members, key=lambda pid: pid == leader)
+
+
+def _resize(descriptor: int, columns: int, rows: int) -> None:
+    fcntl.ioctl(descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
