@@ -26,6 +26,7 @@ from keepalived.control.listening import admin_gid, listen
 from keepalived.control.room import Reloaded
 from keepalived.control.server import ControlServer
 from keepalived.host.clock import Clock, SystemClock, boot_id, sleep_until
+from keepalived.host.notify import Notifier
 from keepalived.host.processes import ProcessWatcher
 from keepalived.keeper.keeper import Keeper, Manner
 from keepalived.keeper.registry import Registry, Retention
@@ -37,6 +38,7 @@ from keepalived.observe.http import HttpListener
 from keepalived.observe.logs import configure_logging
 from keepalived.observe.metrics import Metrics
 from keepalived.observe.reporter import Reporter
+from keepalived.observe.supervisor import Supervised
 from keepalived.settings import ConfigError, Loaded, Observe, Settings, VCenterSettings
 from keepalived.sources.yaml_files import YamlFiles
 from keepalived.store.store import Store
@@ -63,8 +65,8 @@ class Daemon:
     """Everything that `clkeepalived serve` runs.
 
     `load` reads the configuration once more at a reload; `make_transport` opens the way to a
-    vCenter. Both, the clock and the random draws are injected, so that tests run the same daemon
-    without files, network or waiting.
+    vCenter; `notifier` leads to systemd, if that runs us. They, the clock and the random draws are
+    injected, so that tests run the same daemon without files, network or waiting.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Daemon:
         clock: Clock | None = None,
         make_transport: Callable[[VCenterSettings], Transport] = build_transport,
         draw: Callable[[], float] = random.random,
+        notifier: Notifier | None = None,
     ) -> None:
         self.settings = loaded.settings
         self._warnings = loaded.warnings
@@ -102,6 +105,10 @@ class Daemon:
             self.settings, self.registry, self._feed, self._clock, config=loaded.path
         )
         self._watcher = ProcessWatcher(DEFAULT_LIMITS.processes)
+        self._notifier = notifier or Notifier(None)
+        self._supervised = Supervised(
+            self._notifier, self._health, self.registry.snapshot, self._clock
+        )
         self._start: Start
         self._keeping: dict[str, asyncio.Task[None]] = {}
         self._stop = asyncio.Event()
@@ -182,9 +189,15 @@ class Daemon:
             start(self._keep_house(), "housekeeping"),
             start(self._reload_when_asked(), "reload"),
             start(self._say_when_ready(address), "readiness"),
+            start(self._end_when_idle(), "idleness"),
         ]
+        if self._notifier.watchdog is not None:
+            helpers.append(
+                start(self._supervised.give_signs(self._notifier.watchdog), "signs of life")
+            )
         await self._stop.wait()
         log.info("stopping")
+        self._supervised.stopping()
         for helper in helpers:
             helper.cancel()
         if control is not None:
@@ -203,12 +216,26 @@ class Daemon:
             vcenters=list(self.settings.vcenters),
             sessions=self.registry.held(),
         )
-        await asyncio.Event().wait()
+        self._supervised.ready()
+        await self._supervised.tell_status()
 
     async def _keep_house(self) -> None:
         while True:
             self.registry.sweep()
             await sleep_until(self._clock, self._clock.boot() + _HOUSEKEEPING_SECONDS)
+
+    async def _end_when_idle(self) -> None:
+        """Stop once nothing has been held for as long as the settings say, if they do."""
+        busy_at = self._clock.boot()
+        while True:
+            now = self._clock.boot()
+            if self.registry.held():
+                busy_at = now
+            patience = self.settings.exit_when_idle
+            if patience is not None and now - busy_at >= patience:
+                log.info("idle", seconds=round(now - busy_at), message="ending, as configured")
+                self._stop.set()
+            await sleep_until(self._clock, now + _HOUSEKEEPING_SECONDS)
 
     # -- keepers
 
@@ -271,17 +298,20 @@ class Daemon:
         """Read the configuration again, and swap it in if it is whole."""
         async with self._reloading:
             log.info("reload_started")
+            self._supervised.reloading()
             try:
                 loaded = await self._load()
             except ConfigError as error:
                 problems = tuple(str(problem) for problem in error.problems)
                 self._metrics.configuration_read(successful=False)
                 log.error("reload_failed", problems=list(problems))
+                self._supervised.reloaded("the changed configuration is refused")
                 return Reloaded(applied=False, problems=problems)
             self._say_warnings(loaded.warnings)
             refused = await self._swap_in(loaded.settings)
             self._metrics.configuration_read(successful=True)
             log.info("reloaded", vcenters=list(self.settings.vcenters))
+            self._supervised.reloaded()
             return Reloaded(applied=True, problems=refused)
 
     async def _swap_in(self, settings: Settings) -> tuple[str, ...]:

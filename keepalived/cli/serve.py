@@ -47,11 +47,12 @@ def serve(config: Path | None) -> None:
 
 async def _serve(loaded: Loaded, load: Callable[[], Awaitable[Loaded]]) -> int:
     from keepalived.daemon import Daemon
+    from keepalived.host.notify import notifier
     from keepalived.host.sockets import SocketError
     from keepalived.observe.http import ListenError
     from keepalived.store.errors import StoreError
 
-    daemon = Daemon(loaded, load)
+    daemon = Daemon(loaded, load, notifier=notifier(os.environ))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, daemon.stop)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
@@ -10,6 +11,8 @@ from typing import TextIO
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from keepalived.host.journal import JournalSocket, is_journal
+from keepalived.observe.journal import JournalHandler
 from keepalived.observe.redact import redact
 
 _HANDLER_NAME = "clkeepalived"
@@ -20,22 +23,26 @@ _MULTILINE = frozenset({"exception", "stack"})
 def configure_logging(*, format: str, level: str, stream: TextIO | None = None) -> None:
     """Send all logging of this process to `stream` (stderr), as the settings of that name say.
 
-    `format` is json (one object a line), console, or auto: colours on a terminal, JSON elsewhere.
+    `format` is json (one object a line), console, journal (entries with fields, past the stream),
+    or auto: the journal where the stream leads there, colours on a terminal, JSON elsewhere.
     May be called again at any time: loggers that exist already follow.
     """
     stream = sys.stderr if stream is None else stream
     terminal = stream.isatty()
+    handler: logging.Handler = logging.StreamHandler(stream)
     if format == "console" or (format == "auto" and terminal):
         rendering = _for_people(colors=terminal and not os.environ.get("NO_COLOR"))
     else:
         rendering = _for_machines()
-    handler = logging.StreamHandler(stream)
+        if format == "journal" or (format == "auto" and _leads_to_journal(stream)):
+            handler = JournalHandler(JournalSocket(), stream)
     handler.set_name(_HANDLER_NAME)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processors=rendering))
 
     root = logging.getLogger()
     for previous in [each for each in root.handlers if each.get_name() == _HANDLER_NAME]:
         root.removeHandler(previous)
+        previous.close()
     root.addHandler(handler)
     root.setLevel(level.upper())
     # Levels and formats live in the standard library's logging alone, so what structlog caches
@@ -49,6 +56,14 @@ def configure_logging(*, format: str, level: str, stream: TextIO | None = None) 
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
+
+
+def _leads_to_journal(stream: TextIO) -> bool:
+    try:
+        descriptor = stream.fileno()
+    except io.UnsupportedOperation:
+        return False
+    return is_journal(descriptor, os.environ.get("JOURNAL_STREAM", ""))
 
 
 def _for_machines() -> list[Processor]:

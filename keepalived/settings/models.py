@@ -16,7 +16,15 @@ from pydantic import (
 )
 
 from keepalived.settings import values
-from keepalived.settings.base import Duration, FilePath, Name, Strict, in_folder, tuple_of_one
+from keepalived.settings.base import (
+    Duration,
+    FilePath,
+    Name,
+    PositiveDuration,
+    Strict,
+    in_folder,
+    tuple_of_one,
+)
 from keepalived.settings.sessions import SessionEntry
 from keepalived.settings.vcenters import VCenterSettings
 
@@ -27,6 +35,7 @@ class LogFormat(StrEnum):
     AUTO = "auto"
     JSON = "json"
     CONSOLE = "console"
+    JOURNAL = "journal"
 
 
 class LogLevel(StrEnum):
@@ -76,7 +85,8 @@ class LogSettings(Strict):
     """What is logged, and how."""
 
     format: LogFormat = LogFormat.AUTO
-    """`json`, `console`, or `auto`: colours on a terminal, JSON elsewhere."""
+    """`json`, `console`, `journal` (entries with fields), or `auto`: the journal under systemd,
+    colours on a terminal, JSON elsewhere."""
 
     level: LogLevel = LogLevel.INFO
     """The least important events that are logged."""
@@ -106,6 +116,9 @@ class Settings(Strict):
 
     session_files: Annotated[tuple[str, ...], BeforeValidator(tuple_of_one)] = ()
     """Further files with `sessions:`; patterns with * and ** may match any number of them."""
+
+    exit_when_idle: PositiveDuration | None = None
+    """End, with 0, once nothing has been held for this long, counted from the start as well."""
 
     control: ControlSettings = ControlSettings()
     """Where uploaders tell of their sessions, and who may."""

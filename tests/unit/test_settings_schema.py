@@ -49,7 +49,7 @@ def test_every_commented_default_of_the_example_is_the_default() -> None:
             + _uncommented(text, "    # ", {"session_timeout", "dialect", "representation"})
             + _uncommented(text, "    # ", {"observe", "request_timeout", "max_in_flight"})
             + _uncommented(text, "    # ", {"insecure"})
-            + _uncommented(text, "# ", {"http", "metrics", "log", "retention"})
+            + _uncommented(text, "# ", {"http", "metrics", "log", "exit_when_idle", "retention"})
         )
     )
     assert shown == Settings.model_validate({"vcenters": {"lab": {"url": "https://x"}}})

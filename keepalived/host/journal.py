@@ -1,0 +1,99 @@
+"""journald's native protocol: entries with fields, over its datagram socket.
+
+See systemd.io/JOURNAL_NATIVE_PROTOCOL: each field is NAME=value and a line feed; a value with line
+feeds in it is NAME, a line feed, its length in 64 bits, little-endian, the value, a line feed. What
+is too large for a datagram travels as a sealed file in memory.
+"""
+
+from __future__ import annotations
+
+import array
+import errno
+import fcntl
+import os
+import socket
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+SOCKET = Path("/run/systemd/journal/socket")
+
+_TOO_LARGE = (errno.EMSGSIZE, errno.ENOBUFS)
+_SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+_PATIENCE_SECONDS = 0.25
+
+
+class JournalSocket:
+    """Sends entries to the journal.
+
+    While journald is behind, an entry waits for it for a moment. One that did not fit in then is
+    lost, and those after it do not wait at all, until one gets through: a log that is stuck must
+    not cost sessions.
+    """
+
+    def __init__(self, path: Path = SOCKET) -> None:
+        self.lost = 0
+        """How many entries were lost since the last one that got through."""
+        self._path = str(path)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.settimeout(_PATIENCE_SECONDS)
+
+    def close(self) -> None:
+        """Close the socket. Idempotent."""
+        self._socket.close()
+
+    def send(self, fields: Mapping[str, str]) -> bool:
+        """Send one entry, and return whether journald has it. Raises OSError if there is none."""
+        try:
+            self._send(serialize(fields.items()))
+        except (TimeoutError, BlockingIOError):
+            self.lost += 1
+            self._socket.settimeout(0)
+            return False
+        if self.lost:
+            self.lost = 0
+            self._socket.settimeout(_PATIENCE_SECONDS)
+        return True
+
+    def _send(self, entry: bytes) -> None:
+        try:
+            self._socket.sendto(entry, self._path)
+        except OSError as error:
+            if error.errno not in _TOO_LARGE:
+                raise
+            self._send_file(entry)
+
+    def _send_file(self, entry: bytes) -> None:
+        """Send an entry as a file in memory, which nobody can change any more."""
+        descriptor = os.memfd_create("journal-entry", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(entry)
+            file.flush()
+            fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SEALS)
+            rights = array.array("i", [descriptor]).tobytes()
+            control = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)]
+            self._socket.sendmsg([], control, 0, self._path)
+
+
+def serialize(fields: Iterable[tuple[str, str]]) -> bytes:
+    """Return an entry as journald reads it. Names are upper case, digits and underscores."""
+    entry = bytearray()
+    for name, text in fields:
+        value = text.encode(errors="backslashreplace")
+        if b"\n" in value:
+            length = len(value).to_bytes(8, "little")
+            entry += b"%b\n%b%b\n" % (name.encode("ascii"), length, value)
+        else:
+            entry += b"%b=%b\n" % (name.encode("ascii"), value)
+    return bytes(entry)
+
+
+def is_journal(descriptor: int, journal_stream: str) -> bool:
+    """Return whether a descriptor leads to the journal: $JOURNAL_STREAM names its file.
+
+    See systemd.exec(5): DEVICE:INODE of standard output or error, as systemd connected them.
+    """
+    try:
+        found = os.fstat(descriptor)
+    except OSError:
+        return False
+    return journal_stream == f"{found.st_dev}:{found.st_ino}"

@@ -1,0 +1,106 @@
+"""Log events as entries of systemd's journal: `journalctl -p err`, `journalctl SESSION_ID=…`."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+from collections.abc import Mapping
+from typing import Any, TextIO
+
+from keepalived.host.journal import JournalSocket
+
+IDENTIFIER = "clkeepalived"
+
+# Levels of the standard library, and of syslog(3).
+_PRIORITIES = {"critical": 2, "error": 3, "warning": 4, "info": 6, "debug": 7}
+_NOTICE = 5
+# Said by the journal itself, or in fields of their own.
+_ELSEWHERE = frozenset({"timestamp", "level", "event", "message", "exception", "stack"})
+_UNFIT = re.compile(r"[^A-Z0-9_]")
+_LONGEST_NAME = 64
+_OUR_NAMES = frozenset({"MESSAGE", "PRIORITY", "EVENT", "SYSLOG_IDENTIFIER", "EXCEPTION", "STACK"})
+
+
+class JournalHandler(logging.Handler):
+    """Sends to the journal what its formatter renders as JSON objects.
+
+    Where there is no journal, the objects go to `stream` as lines. How many entries were lost while
+    the journal was stuck is said once it takes entries again.
+    """
+
+    def __init__(self, journal: JournalSocket, stream: TextIO | None = None) -> None:
+        super().__init__()
+        self._journal = journal
+        self._stream = sys.stderr if stream is None else stream
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Send one event. Never raises."""
+        try:
+            line = self.format(record)
+            lost = self._journal.lost
+            try:
+                arrived = self._journal.send(fields_of(json.loads(line)))
+                if arrived and lost:
+                    self._journal.send(fields_of(_losses(lost)))
+            except OSError:
+                self._stream.write(line + "\n")
+                self._stream.flush()
+        except Exception:  # as logging.Handler asks: a log line must not end the program
+            self.handleError(record)
+
+    def close(self) -> None:
+        """Close the socket as well."""
+        self._journal.close()
+        super().close()
+
+
+def fields_of(event: Mapping[str, Any]) -> dict[str, str]:
+    """Return the fields of an entry: the event in words for people, and all it says by name."""
+    context = {
+        name: _text(value)
+        for name, value in event.items()
+        if name not in _ELSEWHERE and value is not None
+    }
+    fields = {
+        "MESSAGE": _message(event, context),
+        "PRIORITY": str(_PRIORITIES.get(str(event["level"]), _NOTICE)),
+        "SYSLOG_IDENTIFIER": IDENTIFIER,
+        "EVENT": str(event["event"]),
+    }
+    for name in ("exception", "stack"):
+        if event.get(name):
+            fields[name.upper()] = _text(event[name])
+    for name, value in context.items():
+        fields.setdefault(_field_name(name), value)
+    return fields
+
+
+def _message(event: Mapping[str, Any], context: Mapping[str, str]) -> str:
+    """Return one line, and the traceback below it if there is one."""
+    words = [str(event["event"])]
+    if event.get("message"):
+        words.append(f"({event['message']})")
+    words += [f"{name}={_quoted(value)}" for name, value in context.items()]
+    below = [_text(event[name]) for name in ("exception", "stack") if event.get(name)]
+    # One line: what a server said must not look like an entry of its own.
+    return "\n".join([" ".join(" ".join(words).split()), *below])
+
+
+def _field_name(name: str) -> str:
+    """Return a name that journald takes; it keeps what starts with an underscore to itself."""
+    fit = _UNFIT.sub("_", name.upper()).lstrip("_0123456789")[:_LONGEST_NAME] or "FIELD"
+    return f"{fit}_" if fit in _OUR_NAMES else fit
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False) if not text or " " in text else text
+
+
+def _losses(count: int) -> dict[str, Any]:
+    return {"level": "warning", "event": "log_entries_lost", "count": count}
