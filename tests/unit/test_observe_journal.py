@@ -148,7 +148,7 @@ def test_losses_are_told_once_the_journal_takes_entries_again(
         patch.setattr(keepalived.host.journal, "_PATIENCE_SECONDS", 0.01)
         for _ in range(2000):
             logger.info(event)
-    seen = []
+    seen: list[str] = []
     journald.setblocking(False)
     while len(seen) < 3:
         try:
