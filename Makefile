@@ -10,7 +10,7 @@ SEEDS  ?= 30
 FIRST  ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check system coverage storm durability fuzz lock clean
+.PHONY: help demo test check system coverage storm durability fuzz lock clean bundle install uninstall
 .DELETE_ON_ERROR:
 
 help: ## Show this list
@@ -60,6 +60,23 @@ lock: ## Pin the newest versions of everything in requirements/*.in
 		$(CACHE)/lock/bin/python -m pip --quiet install pip-tools; }
 	@for name in base speed build dev; do echo "requirements/$$name.txt"; \
 		$(LOCK) --output-file requirements/$$name.txt requirements/$$name.in || exit 1; done
+
+# What `make install` takes, and what `make bundle` packs: made anew each time, in seconds.
+BUNDLE = build/clkeepalived
+
+$(BUNDLE): $(VENV)/.base FORCE
+	@PYTHON=$(BIN)/python installer/bundle $@
+
+FORCE:
+
+bundle: $(BUNDLE) ## Make one archive that installs on a host without a network (dist/)
+	@installer/archive $(BUNDLE) dist
+
+install: $(BUNDLE) ## Install on this host, or into DESTDIR=, below PREFIX= (/usr)
+	@DESTDIR='$(DESTDIR)' PREFIX='$(or $(PREFIX),/usr)' $(BUNDLE)/install
+
+uninstall: ## Remove what `make install` installed; configuration and state are left
+	@DESTDIR='$(DESTDIR)' PREFIX='$(or $(PREFIX),/usr)' installer/uninstall
 
 clean: ## Remove everything that was made here
 	rm -rf $(VENV) $(CACHE) .coverage .coverage.* htmlcov build dist .hypothesis
