@@ -269,13 +269,26 @@ async def test_standard_input_from_a_pipe_on_a_terminal(notes: Notes) -> None:
         assert (await notes.first("ended"))[0] == "0"
 
 
-async def test_a_pager_at_the_other_end_keeps_its_keyboard(notes: Notes, tmp_path: Path) -> None:
-    pager = "cat; read key </dev/tty; echo pressed $key"
+async def test_a_pager_at_the_other_end_keeps_its_keyboard(notes: Notes) -> None:
+    pager = "read line; echo $line; read key </dev/tty; echo pressed $key"
     async with shell() as terminal:
-        await terminal.run(line(notes, "echo", "output") + " | sh -c " + shlex.quote(pager))
-        await terminal.shows("output")
+        await terminal.run(line(notes, "sh", "-c", SLEEPS) + " | sh -c " + shlex.quote(pager))
+        await terminal.shows("begun")
         terminal.type("q\n")
         await terminal.shows("pressed q")
+
+
+async def test_a_pager_that_is_stopped_stops_the_command(notes: Notes, tmp_path: Path) -> None:
+    flag = tmp_path / "flag"
+    script = "echo begun; read word </dev/tty"
+    pager = f"until [ -e {flag} ]; do sleep 0.02; done; read key </dev/tty"
+    async with shell() as terminal:
+        await terminal.run(line(notes, "sh", "-c", script) + " | sh -c " + shlex.quote(pager))
+        _, command = await notes.pids()
+        await until(lambda: terminal.foreground() == command)
+        flag.touch()  # now the pager reaches for the terminal that the command has
+        await terminal.run("fg")
+        await notes.first("continued")
 
 
 async def test_ctrl_z_and_ctrl_c_reach_a_command_whose_output_is_read(notes: Notes) -> None:
@@ -311,6 +324,35 @@ async def test_a_script_without_jobs_has_the_terminal_again(notes: Notes) -> Non
         terminal.type("hello\n")
         await terminal.shows("got hello")
         assert await asyncio.wait_for(terminal.leader.wait(), 8) == 0
+
+
+async def test_a_script_stops_with_the_command_that_it_waits_for(notes: Notes) -> None:
+    script = f"{line(notes, 'sh', '-c', SLEEPS)}; echo code=$?"
+    async with shell() as terminal:
+        await terminal.run("sh -c " + shlex.quote(script))
+        await terminal.shows("begun")
+        terminal.type(SUSPEND)
+        await terminal.run("fg")
+        await notes.first("continued")
+        terminal.type(INTERRUPT)
+        await terminal.shows("code=130")
+
+
+async def test_the_terminal_is_ours_while_the_command_is_stopped_or_has_ended(notes: Notes) -> None:
+    argv = (*RUNNER, str(notes.path), "sh", "-c", SLEEPS)
+    async with pty(*argv, LINGER="yes") as terminal:
+        await terminal.shows("begun")
+        runner, command = await notes.pids()
+        await until(lambda: terminal.foreground() == command)
+        os.kill(command, signal.SIGSTOP)
+        await notes.first("stopped")
+        assert terminal.foreground() == runner
+        os.kill(runner, signal.SIGCONT)
+        await notes.first("continued")
+        assert terminal.foreground() == command
+        os.kill(command, signal.SIGTERM)
+        await notes.first("ended")
+        assert terminal.foreground() == runner
 
 
 async def test_where_nobody_could_continue_us_ctrl_z_stops_nobody(notes: Notes) -> None:
@@ -495,6 +537,22 @@ async def test_what_a_command_leaves_behind_runs_on_below_us(notes: Notes, tmp_p
         assert parent_of(orphan) == process.pid
         os.kill(orphan, signal.SIGTERM)
         await until(lambda: state_of(orphan) == "", lambda: "it is not reaped")
+
+
+async def test_what_ends_beside_the_command_is_not_taken_for_it(
+    notes: Notes, tmp_path: Path
+) -> None:
+    left = tmp_path / "left"
+    script = f"(sleep 30 >/dev/null & echo $! >{shlex.quote(str(left))}); read word; exit 6"
+    async with started(notes, "sh", "-c", script) as process:
+        await until(lambda: left.exists() and left.read_text().endswith("\n"))
+        orphan = int(left.read_text())
+        await until(lambda: parent_of(orphan) == process.pid)
+        os.kill(orphan, signal.SIGTERM)
+        await until(lambda: state_of(orphan) == "", lambda: "it is not reaped")
+        assert process.stdin is not None
+        process.stdin.write(b"go on\n")
+        assert await asyncio.wait_for(process.wait(), 8) == 6
 
 
 async def test_a_command_stopped_and_continued_by_others_without_a_terminal(notes: Notes) -> None:
