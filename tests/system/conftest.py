@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -27,3 +29,13 @@ def vcsim_binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
     binary = tmp_path_factory.mktemp("vcsim") / "vcsim"
     vcsim_peer.build(binary)
     return binary
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `make bundle` packs: an installation for hosts like this one."""
+    folder = tmp_path_factory.mktemp("bundle") / "clkeepalived"
+    root = Path(__file__).parents[2]
+    environ = {**os.environ, "PYTHON": sys.executable}
+    subprocess.run([root / "installer/bundle", folder], check=True, env=environ)
+    return folder
