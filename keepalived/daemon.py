@@ -22,7 +22,7 @@ from typing import Any
 import structlog
 
 from keepalived.control.limits import DEFAULT_LIMITS
-from keepalived.control.listening import admin_gid, listen
+from keepalived.control.listening import Listening, admin_gid, listen
 from keepalived.control.room import Reloaded
 from keepalived.control.server import ControlServer
 from keepalived.host.clock import Clock, SystemClock, boot_id, sleep_until
@@ -134,11 +134,14 @@ class Daemon:
             host, port = await self._listener.start()
             to_close.push_async_callback(self._listener.stop)
             await self._open_store(to_close)
+            # What can fail comes before the tasks: a group of them would wrap the error.
+            listening = self._listen(to_close)
+            admins = admin_gid(self.settings.control)
             tasks = await to_close.enter_async_context(asyncio.TaskGroup())
             self._start = partial(_start, tasks)
             for name, settings in self.settings.vcenters.items():
                 self._start_keeper(name, settings)
-            control = await self._open_control(to_close)
+            control = await self._open_control(to_close, listening, admins) if listening else None
             self._health.done(_SOCKETS)
             await self._run_tasks(tasks, f"{host}:{port}", control)
         log.info("stopped")
@@ -155,7 +158,7 @@ class Daemon:
         to_close.push_async_callback(self._store.close)
         self.registry.restore(stored.sessions, stored.ended)
 
-    async def _open_control(self, to_close: AsyncExitStack) -> ControlServer | None:
+    def _listen(self, to_close: AsyncExitStack) -> Listening | None:
         listening = listen(self.settings.control)
         if listening is None:
             log.warning(
@@ -165,13 +168,18 @@ class Daemon:
             )
             return None
         to_close.callback(listening.close)
+        return listening
+
+    async def _open_control(
+        self, to_close: AsyncExitStack, listening: Listening, admins: int | None
+    ) -> ControlServer:
         control = ControlServer(
             self.registry,
             self._watcher,
             self._feed,
             self._clock,
             reload=self._reload_now,
-            admin_gid=admin_gid(self.settings.control),
+            admin_gid=admins,
         )
         to_close.callback(self._watcher.close)
         await control.restore_owners()

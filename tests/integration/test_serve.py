@@ -215,6 +215,24 @@ async def test_an_address_in_use_is_named(site: Site) -> None:
             assert address in "".join(daemon.other_lines)
 
 
+@pytest.mark.parametrize(
+    ("control", "words"),
+    [
+        ("socket: /nowhere/control.sock", "/nowhere/control.sock.lock: No such file"),
+        ("admin_group: no-such-group", "control.admin_group: there is no group"),
+    ],
+)
+async def test_a_socket_that_cannot_be_had_is_named_in_a_line(
+    site: Site, control: str, words: str
+) -> None:
+    with site.config.open("a") as config:
+        config.write(f"control: {{{control}}}\n")
+    async with serving(site.config, site.simulator.password) as daemon:
+        assert await daemon.end() == 1
+        (line,) = daemon.other_lines
+        assert words in line
+
+
 async def test_no_secret_is_ever_written(site: Site) -> None:
     held = site.simulator.open_session()
     site.write_sessions(held)
