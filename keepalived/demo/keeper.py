@@ -95,7 +95,8 @@ class Keeper:
 
     async def stop(self) -> None:
         """Let the daemon drain and end, within reason."""
-        if self._process.returncode is None:
+        # Signalling a process that has just ended would reap it, of which asyncio complains.
+        if self._process.returncode is None and not self._has_ended:
             self._process.terminate()
         try:
             async with asyncio.timeout(_STOP_SECONDS):

@@ -13,6 +13,9 @@ from pathlib import Path
 MODE = 0o660
 """The socket's owner and its group may connect, nobody else."""
 
+LONGEST_PATH = 107
+"""In bytes: what unix(7) has room for, the NUL at the end aside."""
+
 _BACKLOG = 128
 _FIRST_DESCRIPTOR = 3  # SD_LISTEN_FDS_START of sd_listen_fds(3)
 _ACTIVATION = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
@@ -55,6 +58,12 @@ def listen_unix(path: Path, *, gid: int | None = None) -> UnixListener:
     A file beside it, `path` with `.lock` added, is locked first: a socket that another daemon
     still uses is left alone, the file of one that died is replaced. Raises SocketError.
     """
+    length = len(os.fsencode(path))
+    if length > LONGEST_PATH:
+        raise SocketError(
+            f"cannot listen on {path}: the path has {length} bytes, and that of a socket may have "
+            f"{LONGEST_PATH}; choose a shorter one"
+        )
     lock = _lock(path)
     try:
         _remove_stale(path)

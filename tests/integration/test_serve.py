@@ -219,18 +219,36 @@ async def test_an_address_in_use_is_named(site: Site) -> None:
     ("control", "words"),
     [
         ("socket: /nowhere/control.sock", "/nowhere/control.sock.lock: No such file"),
+        ("socket: /sys/control.sock", "/sys/control.sock.lock: "),
+        (f"socket: /tmp/{'x' * 120}", "has 125 bytes, and that of a socket may have 107"),
         ("admin_group: no-such-group", "control.admin_group: there is no group"),
+        ("socket_group: no-such-group", "control.socket_group: there is no group"),
     ],
 )
 async def test_a_socket_that_cannot_be_had_is_named_in_a_line(
-    site: Site, control: str, words: str
+    site: Site, tmp_path: Path, control: str, words: str
 ) -> None:
+    if "socket:" not in control:
+        control += f", socket: {tmp_path}/control.sock"
     with site.config.open("a") as config:
         config.write(f"control: {{{control}}}\n")
     async with serving(site.config, site.simulator.password) as daemon:
         assert await daemon.end() == 1
         (line,) = daemon.other_lines
         assert words in line
+
+
+async def test_a_socket_in_use_is_named_in_a_line(site: Site, tmp_path: Path) -> None:
+    path = tmp_path / "control.sock"
+    with site.config.open("a") as config:
+        config.write(f"control: {{socket: {path}}}\n")
+    async with serving(site.config, site.simulator.password) as first:
+        await first.event("ready")
+        async with serving(site.config, site.simulator.password) as second:
+            assert await second.end() == 1
+            (line,) = second.other_lines
+            assert line.startswith(f"another daemon listens on {path}; stop it first")
+        assert path.is_socket()
 
 
 async def test_no_secret_is_ever_written(site: Site) -> None:
