@@ -146,8 +146,11 @@ def _keeper(room: Room, name: str) -> Keeper:
 
 
 def _is_others(hold: Hold, caller: Caller) -> bool:
-    """Whether a hold is more than the caller's own wish: the configuration's is everybody's."""
-    return hold.uid != caller.uid or hold.owner.kind is OwnerKind.FILE
+    """Whether a hold is more than the caller's own wish.
+
+    The configuration's is everybody's, and what was discovered is somebody's who did not say so.
+    """
+    return hold.uid != caller.uid or hold.owner.kind in (OwnerKind.FILE, OwnerKind.DISCOVERY)
 
 
 def _known(room: Room, key: SessionKey) -> Session | None:

@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from keepalived.lease.holds import TOKEN_MAX_LENGTH, check_token
 from keepalived.lease.model import SESSION_ID_MAX_LENGTH, check_session_id
 from keepalived.settings.durations import parse_duration
 
@@ -56,6 +57,12 @@ def _duration(value: object) -> float:
     return seconds
 
 
+def _token(text: str) -> str:
+    if check_token(text) != text:
+        raise ValueError("an API token has no white space around it")
+    return text
+
+
 def _boolean(value: object) -> object:
     if isinstance(value, str):
         if value not in ("true", "false"):
@@ -100,6 +107,15 @@ VCenterName = Annotated[str, Field(pattern=f"^{_NAME}{{1,255}}$")]
 OwnerName = Annotated[str, Field(pattern=f"^{_NAME}{{1,64}}$")]
 Words = Annotated[str, Field(max_length=500, pattern="^[^\\x00-\\x1f\\x7f-\\x9f]*$")]
 """A line of text that is shown to people: nothing in it steers a terminal."""
+
+Token = Annotated[
+    str,
+    AfterValidator(_token),
+    WithJsonSchema(
+        {"type": "string", "pattern": f"^[!-~]{{1,{TOKEN_MAX_LENGTH}}}$", "writeOnly": True}
+    ),
+]
+"""An uploader's secret: no error and no answer repeats it, and fields of it have `repr=False`."""
 
 Flag = Annotated[bool, BeforeValidator(_boolean)]
 Number = Annotated[int, Field(ge=0, le=LARGEST_INTEGER), BeforeValidator(_number)]

@@ -16,6 +16,7 @@ from aiohttp import web
 from keepalived.control import streams
 from keepalived.control.callers import Caller
 from keepalived.control.holders import Party
+from keepalived.control.lending import lent, try_at_once
 from keepalived.control.owners import process_owner
 from keepalived.control.problems import Problem, ProblemError
 from keepalived.control.replies import ReleaseReply, SessionReply
@@ -46,6 +47,9 @@ _UNRECORDED = (
     "full?): a restart may bring it back, so release it again once there is room"
 )
 
+_DAEMONS_OWN = frozenset({OwnerKind.FILE, OwnerKind.DISCOVERY})
+"""What nobody asked for over the socket."""
+
 log = structlog.get_logger("clkeepalived")
 
 PutCall = Call[SessionPath, KindQuery, HoldWish]
@@ -70,7 +74,10 @@ async def put_hold(room: Room, call: PutCall) -> Reply | web.StreamResponse:
 
 
 async def patch_hold(room: Room, call: Call[SessionPath, HoldQuery, ProgressWish]) -> Reply:
-    """Say how far the upload is; a time limit begins anew. Concerns all holds that are meant."""
+    """Say how far the upload is, or lend a fresh token; a time limit begins anew.
+
+    Concerns all holds that are meant.
+    """
     key = room.key(call, call.query)
     now = room.clock.boot()
     progress = call.body.to_progress()
@@ -81,6 +88,7 @@ async def patch_hold(room: Room, call: Call[SessionPath, HoldQuery, ProgressWish
             if hold.owner.kind is OwnerKind.TIME_LIMIT
             else hold.until,
             progress=progress or hold.progress,
+            token=lent(call.body, hold),
         )
         await room.errands.finish(_commit(room, call.caller, key, updated, hold), "update a hold")
     return Reply(_seen(room, call, key))
@@ -89,7 +97,7 @@ async def patch_hold(room: Room, call: Call[SessionPath, HoldQuery, ProgressWish
 async def delete_hold(room: Room, call: Call[SessionPath, HoldQuery, None]) -> Reply:
     """Let a hold go. Nothing is cancelled on the server."""
     key = room.key(call, call.query)
-    holds = _meant(room, call, key)
+    holds = _meant(room, call, key, to_release=True)
     if len(holds) > 1:
         labels = [label(hold.owner) for hold in holds]
         raise ProblemError(
@@ -172,6 +180,7 @@ def _wished(room: Room, wish: HoldWish, party: Party, before: Hold | None) -> Ho
         until=latest_until(kind, now, lifetime),
         progress=wish.to_progress() or (before.progress if before else UNKNOWN),
         note=wish.note if wish.note is not None else before.note if before else "",
+        token=lent(wish, before),
     )
 
 
@@ -199,6 +208,7 @@ async def _commit(
     if before is not None and before.owner != hold.owner:
         # Another time limit than before: still that user's one hold with a time limit.
         await room.registry.let_go(key, before.uid, before.owner)
+    try_at_once(room, key, hold, before)
     is_new = is_new and before is None
     log_by(
         caller,
@@ -228,8 +238,17 @@ def _unwritten(error: OSError) -> ProblemError:
     )
 
 
-def _meant(room: Room, call: Call[SessionPath, HoldQuery, Any], key: SessionKey) -> list[Hold]:
-    """Return the holds that a request means: at least one. Raises ProblemError."""
+def _meant(
+    room: Room,
+    call: Call[SessionPath, HoldQuery, Any],
+    key: SessionKey,
+    *,
+    to_release: bool = False,
+) -> list[Hold]:
+    """Return the holds that a request means: at least one. Raises ProblemError.
+
+    What discovery holds is changed by nobody, and released by admins where nothing else is meant.
+    """
     session = room.session(call.caller, key)
     if session.state.is_final:
         raise ProblemError(
@@ -240,15 +259,19 @@ def _meant(room: Room, call: Call[SessionPath, HoldQuery, Any], key: SessionKey)
     mine = [hold for hold in session.holds if hold.uid == (caller.uid if uid is None else uid)]
     if not caller.is_admin:
         mine = [hold for hold in mine if hold.uid == caller.uid]
-    elif uid is None and not any(hold.owner.kind is not OwnerKind.FILE for hold in mine):
+    elif uid is None and not any(hold.owner.kind not in _DAEMONS_OWN for hold in mine):
         mine = list(session.holds)
     selector = call.query.owner
     named = [hold for hold in mine if selector is None or is_called(hold.owner, selector)]
-    changeable = [hold for hold in named if hold.owner.kind is not OwnerKind.FILE]
+    changeable = [hold for hold in named if hold.owner.kind not in _DAEMONS_OWN]
+    if to_release and not changeable and caller.is_admin:
+        changeable = [hold for hold in named if hold.owner.kind is OwnerKind.DISCOVERY]
     if named and not changeable:
         raise ProblemError(
             Problem.CONFIGURED_HOLD,
-            f"the session is held by {named[0].owner.id}: change that file",
+            "the session is held by discovery: release that, or take a hold of your own with PUT"
+            if named[0].owner.kind is OwnerKind.DISCOVERY
+            else f"the session is held by {named[0].owner.id}: change that file",
         )
     if not changeable:
         raise ProblemError(

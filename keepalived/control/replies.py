@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import AwareDatetime, ConfigDict
 
 from keepalived.control.base import Model
@@ -17,7 +19,7 @@ class HoldReply(Model):
 
     owner: str
     """What it lives and dies with: `pid:4711`, `ttl:120`, `connection:NAME`, `file:PATH`,
-    `command:NAME`, or `none`."""
+    `command:NAME`, `discovery` for a session that nobody registered, or `none`."""
 
     since: AwareDatetime
     until: AwareDatetime | None
@@ -29,6 +31,27 @@ class HoldReply(Model):
     bytes_done: int | None
     bytes_total: int | None
     note: str
+    token: Literal["lent", "refused"] | None
+    """Whether the uploader's API token came with it, and the server still takes it. A refused one
+    is not used any more: PATCH lends a fresh one."""
+
+
+class FileReply(Model):
+    """One file of a session, as the server has it."""
+
+    name: str
+    source_type: str
+    """PUSH, PULL or NONE: who moves the bytes."""
+
+    status: str
+    """The server's word: WAITING_FOR_TRANSFER, TRANSFERRING, VALIDATING, READY, ERROR …"""
+
+    bytes_transferred: int
+    size: int | None
+    """In bytes, once the server knows it."""
+
+    error_message: str | None
+    """What the server says of a file in ERROR."""
 
 
 class OutcomeReply(Model):
@@ -77,6 +100,12 @@ class SessionReply(Model):
 
     bytes_total: int | None
     """The size of its files, once the server knows all of them."""
+
+    files: tuple[FileReply, ...]
+    """Its files, as they were last seen."""
+
+    stalled: float | None
+    """Seconds since bytes were last seen moving, once that is long enough to be a stall."""
 
     library: str | None
     item: str | None
@@ -184,8 +213,9 @@ class EventLine(Model):
 
     event: str
     """What happened: stream_started, hold_taken, hold_released, renewed, renewal_failed,
-    lifetime_learned, file_failed, session_ended, vcenter_down, vcenter_up, events_lost; and for
-    admins login, source_failed, source_recovered."""
+    lifetime_learned, file_failed, session_stalled, session_moving, token_refused, session_ended,
+    vcenter_down, vcenter_up, events_lost; and for admins login, source_failed,
+    source_recovered."""
 
     at: AwareDatetime
     vcenter: str | None = None
@@ -211,6 +241,12 @@ class EventLine(Model):
 
     lifetime: float | None = None
     """Seconds that a session lives, as the server teaches."""
+
+    idle: float | None = None
+    """Seconds without movement."""
+
+    fallback: bool | None = None
+    """Whether the session is renewed otherwise, though a lent token is refused."""
 
     file: str | None = None
     error_message: str | None = None

@@ -15,6 +15,7 @@ from keepalived.control.base import (
     OwnerName,
     Query,
     SessionId,
+    Token,
     VCenterName,
     Whole,
     Words,
@@ -60,7 +61,7 @@ class HoldQuery(KindQuery):
     owner: Annotated[
         str | None,
         Field(
-            pattern=r"^(pid:[0-9]{1,7}|ttl(:[0-9.]{1,16})?|connection(:[A-Za-z0-9._:-]{1,64})?|none)$"
+            pattern=r"^(pid:[0-9]{1,7}|ttl(:[0-9.]{1,16})?|connection(:[A-Za-z0-9._:-]{1,64})?|none|discovery)$"
         ),
     ] = None
     """The owner, as a hold's `owner` says it; `ttl` and `connection` alone will do where there is
@@ -133,7 +134,7 @@ OwnerWish = Annotated[
 
 
 class ProgressWish(Model):
-    """How far the upload has come: in percent, or in bytes."""
+    """How far the upload has come, in percent or in bytes, and with which token it goes on."""
 
     progress: Annotated[int, Field(ge=0, le=100), Whole] | None = None
     """Percent."""
@@ -143,6 +144,12 @@ class ProgressWish(Model):
 
     bytes_total: Count | None = None
     """Bytes that there are to send."""
+
+    token: Annotated[Token | None, Field(repr=False)] = None
+    """The uploader's own API token (`vmware-api-session-id`), lent so that its API session stays
+    fresh, too: what is sent for the session goes out with it. A fresh one takes the place of the
+    one before, `null` takes it back, and it is never shown. It is kept where the daemon keeps its
+    state, and is never logged out."""
 
     @model_validator(mode="after")
     def _is_possible(self) -> Self:

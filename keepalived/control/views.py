@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from keepalived.control.replies import HoldReply, OutcomeReply, SessionReply
+from keepalived.control.replies import FileReply, HoldReply, OutcomeReply, SessionReply
 from keepalived.host.clock import Clock
+from keepalived.lease.answers import FileInfo
 from keepalived.lease.holds import Hold, Owner, OwnerKind
 from keepalived.lease.session import Session
 
@@ -19,6 +20,8 @@ def label(owner: Owner) -> str:
     if owner.kind is OwnerKind.PROCESS:
         pid, _, _ = owner.id.partition(":")
         return f"pid:{pid}"
+    if owner.kind is OwnerKind.DISCOVERY:
+        return owner.kind.value
     return f"{owner.kind}:{owner.id}" if owner.id else owner.kind.value
 
 
@@ -63,6 +66,8 @@ class View:
             progress=session.acknowledged,
             bytes_transferred=_sum(file.bytes_transferred for file in session.files),
             bytes_total=None if None in sizes else _sum(size for size in sizes if size is not None),
+            files=tuple(map(_file, session.files)),
+            stalled=self._stalled(session),
             library=session.item.library if session.item else None,
             item=session.item.name if session.item else None,
             reason=ending.reason if ending else None,
@@ -90,10 +95,27 @@ class View:
             bytes_done=hold.progress.done,
             bytes_total=hold.progress.total,
             note=hold.note,
+            token=None if hold.token is None else "refused" if hold.token.refused else "lent",
         )
+
+    def _stalled(self, session: Session) -> float | None:
+        if session.moved_at is None or not session.stalled or session.state.is_final:
+            return None
+        return round(self._now - session.moved_at, _MILLISECONDS)
 
     def _date(self, boot_seconds: float) -> datetime:
         return wall_time(self._offset + boot_seconds)
+
+
+def _file(file: FileInfo) -> FileReply:
+    return FileReply.model_construct(
+        name=file.name,
+        source_type=file.source_type,
+        status=file.status,
+        bytes_transferred=file.bytes_transferred,
+        size=file.size,
+        error_message=file.error_message,
+    )
 
 
 def _sum(sizes: Iterable[int]) -> int | None:
