@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.system import vcsim_peer
+from tests.system.podman import Podman
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -39,3 +41,15 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     environ = {**os.environ, "PYTHON": sys.executable}
     subprocess.run([root / "installer/bundle", folder], check=True, env=environ)
     return folder
+
+
+@pytest.fixture(scope="session")
+def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
+    """podman, with the image built."""
+    made = Podman(tmp_path_factory.mktemp("podman"))
+    try:
+        made.import_debian()
+        made.build()
+        yield made
+    finally:
+        made.remove_everything()

@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-PACKAGES = "systemd,systemd-sysv,dbus,python3,curl"
+PACKAGES = "systemd,systemd-sysv,dbus,python3,python3-venv,curl"
 _RELEASE = "bookworm"
 
 
