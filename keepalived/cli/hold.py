@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import stat
 import sys
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import click
 
 from keepalived.cli import words
+from keepalived.cli.lending import lender, token_options
 from keepalived.cli.options import kind_option, session_argument, socket_option, vcenter_option
 from keepalived.cli.socket_client import Control, session_path
 
@@ -25,6 +29,13 @@ _NOT_NEGATIVE = click.IntRange(min=0)
 @click.option("--progress", type=click.IntRange(0, 100), help="How far the upload is, in percent.")
 @click.option("--bytes-done", type=_NOT_NEGATIVE, help="Bytes that were sent so far.")
 @click.option("--bytes-total", type=_NOT_NEGATIVE, help="Bytes that there are to send.")
+@click.option(
+    "--path",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="The file that is uploaded: as many bytes as it has now are to be sent.",
+)
+@token_options
 @click.option("--max-lifetime", metavar="DURATION", help="Let go after this time at the latest.")
 @click.option("--note", help="A word for whoever looks at the hold.")
 @socket_option
@@ -36,6 +47,9 @@ def hold(
     ttl: str | None,
     while_connected: bool,
     no_owner: bool,
+    path: Path | None,
+    token_file: str | None,
+    govc_session: bool,
     control: Control,
     **wishes: Any,
 ) -> None:
@@ -48,6 +62,9 @@ def hold(
     Once it returns, the hold is on the daemon's disk and survives restarts. --while-connected
     stays, says what happens to the session, and ends with 0 if the session was let go (Ctrl-C) or
     its content arrived, and with 1 if it was lost.
+
+    A token that is lent keeps the uploader's own API session fresh, too, so that its last call
+    still works after hours. The daemon never shows it, and never logs it out.
     """
     owners: list[Any] = []
     if pid is not None:
@@ -60,18 +77,37 @@ def hold(
         raise click.UsageError(
             "say what the hold lives with: one of --pid N, --ttl 2m, --while-connected, --no-owner"
         )
-    path, query = session_path(vcenter, session_id), {"kind": kind}
+    place, query = session_path(vcenter, session_id), {"kind": kind}
+    lend = lender(token_file, govc_session)
     wish = {name: value for name, value in wishes.items() if value is not None}
+    if path is not None:
+        wish |= _size_of(path, wish)
+    if (token := lend()) is not None:
+        wish["token"] = token
     if while_connected:
         from keepalived.cli.staying import stay
 
-        sys.exit(stay(control, path, query, wish))
-    session = control.request("PUT", path, {"owner": owners[0], **wish}, query=query)
+        sys.exit(stay(control, place, query, wish, lend))
+    session = control.request("PUT", place, {"owner": owners[0], **wish}, query=query)
     if session["state"] in words.KEPT or session["holds"]:
         click.echo(_words(session, pid, ttl))
         return
     click.echo(_words(session, pid, ttl), err=True)
     sys.exit(1)
+
+
+def _size_of(path: Path, wish: Mapping[str, Any]) -> dict[str, int]:
+    """Return what the API is told of a file: its size, never its name, as the daemon opens none."""
+    if clashing := [name for name in ("progress", "bytes_total") if name in wish]:
+        option = clashing[0].replace("_", "-")
+        raise click.UsageError(f"--path says how many bytes there are: leave --{option} out")
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise click.ClickException(f"--path {path}: {error.strerror}") from error
+    if not stat.S_ISREG(found.st_mode):
+        raise click.UsageError(f"--path {path} is no regular file: say --bytes-total instead")
+    return {"bytes_total": found.st_size}
 
 
 def _words(session: words.Said, pid: int | None, ttl: str | None) -> str:

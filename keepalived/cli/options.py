@@ -120,5 +120,5 @@ kind_option = click.option(
 owner_option = click.option(
     "--owner",
     metavar="OWNER",
-    help="Which hold, where there are several: pid:N, ttl, connection or none.",
+    help="Which hold, where there are several: pid:N, ttl, connection, none or discovery.",
 )

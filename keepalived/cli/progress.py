@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Mapping
 
 import click
 
+from keepalived.cli.lending import lender, token_options
 from keepalived.cli.options import (
     kind_option,
     owner_option,
@@ -24,13 +26,21 @@ _LARGEST = 100
 
 @click.command()
 @session_argument()
-@click.argument("value", metavar="N|DONE/TOTAL|-")
+@click.argument("value", metavar="[N|DONE/TOTAL|-]", required=False)
 @vcenter_option
 @kind_option
 @owner_option
+@token_options
 @socket_option
 def progress(
-    session_id: str, value: str, vcenter: str, kind: str, owner: str | None, control: Control
+    session_id: str,
+    value: str | None,
+    vcenter: str,
+    kind: str,
+    owner: str | None,
+    token_file: str | None,
+    govc_session: bool,
+    control: Control,
 ) -> None:
     """Say how far the upload is: in percent, as bytes DONE/TOTAL, or - to read such numbers.
 
@@ -42,23 +52,41 @@ def progress(
 
     A stream is read to its end whatever the daemon does, and survives its restarts: numbers that
     fall are left out, and of many at once the newest is told.
+
+    Where the API token that came with a hold was refused, a fresh one is lent in the same way, with
+    a number or without:
+
+    \b
+    clkeepalived progress "$SESSION" --token-file FILE
     """
+    lends = token_file is not None or govc_session
+    if value == STREAM and lends:
+        raise click.UsageError("lend the token by a command of its own, beside the stream")
+    if value is None and not lends:
+        raise click.UsageError("say how far the upload is (N, DONE/TOTAL or -), or lend a token")
     path, query = session_path(vcenter, session_id), {"kind": kind, "owner": owner}
 
-    def tell(body: dict[str, int]) -> None:
+    def tell(body: Mapping[str, int | str]) -> None:
         control.request("PATCH", path, body, query=query)
 
     if value == STREAM:
         from keepalived.cli.number_stream import tell_stream
 
         sys.exit(tell_stream(sys.stdin.fileno(), tell))
-    body = read_value(value)
+    body: dict[str, int | str] = {} if value is None else {**_valued(value)}
+    if (token := lender(token_file, govc_session)()) is not None:
+        body["token"] = token
+    tell(body)
+
+
+def _valued(text: str) -> dict[str, int]:
+    body = read_value(text)
     if body is None:
         raise click.BadParameter(
-            f"{value!r} is neither a percentage from 0 to 100, nor bytes as DONE/TOTAL, nor -",
+            f"{text!r} is neither a percentage from 0 to 100, nor bytes as DONE/TOTAL, nor -",
             param_hint="N|DONE/TOTAL|-",
         )
-    tell(body)
+    return body
 
 
 def read_value(text: str) -> dict[str, int] | None:

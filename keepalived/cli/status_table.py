@@ -24,6 +24,7 @@ _SLACK_WIDTH, _PROGRESS_WIDTH = 6, 4
 _LEAST_NAME, _LEAST_ID, _LEAST_LAST = 12, 7, len("LAST ANSWER")
 _BARS = ((140, 12), (100, 8), (70, 4))  # from so many columns on: the length of a bar
 _AGO = " ago"
+_DOWNLOAD = " (download)"
 _LEAST_FOR_AGO = len("ok 12h34m ago")
 
 
@@ -124,7 +125,7 @@ def _cells(session: Session, look: Look, widths: Widths) -> list[Cell]:
     state = session["state"]
     return [
         Cell(words.printable(session["vcenter"])),
-        Cell(cut_middle(name, widths.name) if is_id else cut(name, widths.name)),
+        Cell(cut_middle(name, widths.name) if is_id else _cut_name(name, widths.name)),
         Cell("" if is_id else cut_middle(session["id"], widths.id), _DIM),
         Cell(state, _RED if state in LOST else "" if state in LIVE else _DIM),
         _slack_cell(session, look, widths.slack),
@@ -135,7 +136,15 @@ def _cells(session: Session, look: Look, widths: Widths) -> list[Cell]:
 
 def _name(session: Session) -> str:
     name = words.item_name(session) or words.printable(session["id"])
-    return f"{name} (download)" if session["kind"] == "download" else name
+    return f"{name}{_DOWNLOAD}" if session["kind"] == "download" else name
+
+
+def _cut_name(name: str, width: int) -> str:
+    """Cut an item's name, and leave the kind of session at its end, if there is room."""
+    base = name.removesuffix(_DOWNLOAD)
+    if base == name or width <= 2 * len(_DOWNLOAD):
+        return cut(name, width)
+    return cut(base, width - len(_DOWNLOAD)) + _DOWNLOAD
 
 
 def _slack_cell(session: Session, look: Look, width: int) -> Cell:
@@ -168,9 +177,23 @@ def _last_cell(session: Session, width: int) -> Cell:
     newest = session["outcomes"][-1]
     ago = words.brief(max(0.0, time.time() - words.moment(newest["at"])))
     if newest["outcome"] == "ok":
+        if worries := _worries(session):
+            return worries
         return Cell(f"ok {ago}{_AGO if width >= _LEAST_FOR_AGO else ''}")
     why = words.printable(session["last_error"])
     return Cell(f"{newest['outcome']} {ago} ago{': ' + why if why else ''}", _RED)
+
+
+def _worries(session: Session) -> Cell | None:
+    """Return what is wrong though renewals go well, the gravest alone."""
+    for file in session["files"]:
+        if file["status"] == "ERROR":
+            return Cell(f"file {words.file(file)}", _RED)
+    if session["stalled"] is not None:
+        return Cell(f"stalled: {words.stalled(session['stalled'])}", _YELLOW)
+    if "refused" in {hold["token"] for hold in session["holds"]}:
+        return Cell("token refused: lend a fresh one", _YELLOW)
+    return None
 
 
 def _rest(left_out: Sequence[Session]) -> str:

@@ -36,6 +36,8 @@ def summary(found: words.Said, look: Look, aside: str = "") -> list[str]:
         parts.append(Cell(f"{at_risk:,} at risk", _YELLOW))
     if live and len(parts) == 1:
         parts.append(Cell("none in danger", _GREEN))
+    if stalled := sum(session["stalled"] is not None for session in live):
+        parts.append(Cell(f"{stalled:,} stalled", _YELLOW))
     if lost:
         parts.append(Cell(f"{lost:,} lost lately", _RED))
     between = " · "
@@ -70,6 +72,10 @@ def details(session: Session) -> Iterator[str]:
     known = (f"{done} %" if done is not None else "", words.transferred(session))
     if any(known):
         yield f"  progress     {', '.join(filter(None, known))}"
+    if session["stalled"] is not None:
+        yield f"  stalled      {words.stalled(session['stalled'])}"
+    for file in session["files"]:
+        yield f"  file         {words.file(file)}"
     for hold in session["holds"]:
         yield f"  held by      {_hold(hold)}"
     for outcome in reversed(session["outcomes"]):
@@ -82,6 +88,8 @@ def _hold(hold: words.Said) -> str:
         parts.append(f"until {words.clock_time(hold['until'])} at most")
     if hold["progress"] is not None:
         parts.append(f"{hold['progress']} %")
+    if token := words.token(hold["token"]):
+        parts.append(token)
     if hold["note"]:
         parts.append(f'"{words.printable(hold["note"])}"')
     return ", ".join(parts)

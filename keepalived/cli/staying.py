@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from keepalived.cli import words
+from keepalived.cli.lending import Lend
 from keepalived.cli.socket_client import Control, Unreachable
 
 _PAUSE_SECONDS = 1.0
@@ -22,15 +23,23 @@ class _LetGo(Exception):
     """Whoever started this command wants no more."""
 
 
-def stay(control: Control, path: str, query: Mapping[str, str], wish: Mapping[str, Any]) -> int:
+def stay(
+    control: Control,
+    path: str,
+    query: Mapping[str, str],
+    wish: Mapping[str, Any],
+    lend: Lend = lambda: None,
+) -> int:
     """Hold until the session ends or somebody asks for the end; return the exit code.
 
-    A daemon that goes away is waited for, for as long as a session lives without it. Raises
-    Unreachable where none is there, or none comes back, and Refused.
+    A daemon that goes away is waited for, for as long as a session lives without it; when it is
+    back, `lend` says which token is lent now. Raises Unreachable where none is there, or none comes
+    back, and Refused.
     """
     # The name is what lets a restarted daemon know that it is the same hold that comes back.
     name = f"cli-{os.urandom(8).hex()}"
     body = {"owner": {"connection": name}, **wish}
+    again = {each: value for each, value in body.items() if each != "token"}
     lifetime, come_back_by = 0.0, -1.0
     reason: Unreachable | None
     try:
@@ -56,9 +65,19 @@ def stay(control: Control, path: str, query: Mapping[str, str], wish: Mapping[st
                     come_back_by = time.monotonic() + lifetime
                     _say_gone(reason, lifetime)
                 time.sleep(_PAUSE_SECONDS)
+                body = {**again, **_lent_now(lend)}
     except _LetGo:
         click.echo("let go")
         return 0
+
+
+def _lent_now(lend: Lend) -> dict[str, str]:
+    """Return the token that is lent now: another one than hours ago, perhaps."""
+    try:
+        token = lend()
+    except click.ClickException:
+        return {}  # the daemon knows the one from before, unless it keeps tokens in memory alone
+    return {} if token is None else {"token": token}
 
 
 def _verdict(line: words.Said, owner: str) -> int | None:

@@ -13,6 +13,8 @@ Said = Mapping[str, Any]
 KEPT = frozenset({"DONE", "RELEASED"})
 """The states of sessions that were not lost: nobody has to do anything."""
 
+LEND_A_FRESH_ONE = "lend a fresh one with `clkeepalived progress ID --token-file FILE`"
+
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _KILO = 1024
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
@@ -108,6 +110,8 @@ def owner(label: str) -> str:
         return "while connected"
     if kind == "file":
         return f"in {rest}"
+    if kind == "discovery":
+        return "discovered: while it moves"
     return "until released" if kind == "none" else printable(label)
 
 
@@ -133,6 +137,30 @@ def slack_left(slack: float | None) -> str:
     if slack is None:
         return "never renewed so far"
     return f"overdue by {brief(-slack)}" if slack < 0 else f"{brief(slack)} left"
+
+
+def stalled(seconds: float) -> str:
+    """Return that nothing has moved for some time."""
+    return f"no bytes for {brief(seconds)}"
+
+
+def file(said: Said) -> str:
+    """Return how one file of a session stands."""
+    parts = [f"{printable(said['name'])}: {printable(said['status'])}"]
+    if said["source_type"] != "PUSH":
+        parts.append(printable(said["source_type"]))
+    done, total = said["bytes_transferred"], said["size"]
+    parts.append(size(done) if total is None else f"{size(done)} of {size(total)}")
+    if said["error_message"]:
+        parts.append(printable(said["error_message"]))
+    return ", ".join(parts)
+
+
+def token(state: str | None) -> str:
+    """Return how an API token stands that came with a hold; empty where none did."""
+    if state == "refused":
+        return f"its API token is refused: {LEND_A_FRESH_ONE}"
+    return "its API token is lent" if state == "lent" else ""
 
 
 def _renewed(said: Said) -> str:
@@ -165,6 +193,12 @@ _EVENTS: dict[str, Callable[[Said], str]] = {
     "lifetime_learned": lambda said: f"lives {brief(said['lifetime'])} without activity",
     "file_failed": lambda said: (
         f"file {printable(said.get('file', ''))} failed: {printable(said.get('error_message', ''))}"
+    ),
+    "session_stalled": lambda said: stalled(said["idle"]),
+    "session_moving": lambda said: "bytes are moving again",
+    "token_refused": lambda said: (
+        f"the API token that was lent is refused: {LEND_A_FRESH_ONE}; "
+        + ("meanwhile renewed otherwise" if said["fallback"] else "nothing else renews it")
     ),
     "session_ended": lambda said: f"ended: {ended(said)}",
     "vcenter_down": lambda said: f"does not answer: {printable(said.get('detail', ''))}",

@@ -35,6 +35,8 @@ def session(name: str = "image", **other: Any) -> dict[str, Any]:
         "progress": None,
         "bytes_transferred": None,
         "bytes_total": None,
+        "files": [],
+        "stalled": None,
         "library": "library",
         "item": name,
         "reason": None,

@@ -1,0 +1,83 @@
+"""The uploader's own API token, as this command's user lends it: from a file, or from govc."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from keepalived.lease.holds import TOKEN_MAX_LENGTH, check_token
+
+STDIN = "-"
+
+Lend = Callable[[], str | None]
+"""Returns the token that is to be lent now, None for none. Raises ClickException."""
+
+CommandT = TypeVar("CommandT", bound=Callable[..., Any])
+
+_READ_AT_MOST = 4 * TOKEN_MAX_LENGTH
+
+
+def token_options(command: CommandT) -> CommandT:
+    """Add `--token-file` and `--govc-session` to a command."""
+    command = click.option(
+        "--govc-session",
+        is_flag=True,
+        help="Lend the API session that govc has cached for GOVC_URL.",
+    )(command)
+    return click.option(
+        "--token-file",
+        metavar="FILE",
+        help="Lend the uploader's API token that stands in this file; - reads it from stdin.",
+    )(command)
+
+
+def lender(token_file: str | None, govc_session: bool) -> Lend:
+    """Return how to find the token that the options mean. Raises UsageError for both at once.
+
+    What comes from stdin is read once; files are read again each time, since tokens change.
+    """
+    if token_file is not None and govc_session:
+        raise click.UsageError("lend one token: either --token-file or --govc-session")
+    if token_file == STDIN:
+        token = _checked("stdin", sys.stdin.buffer.read(_READ_AT_MOST + 1))
+        return lambda: token
+    if token_file is not None:
+        path = Path(token_file)
+        return lambda: _token_in(path)
+    return _govc_token if govc_session else lambda: None
+
+
+def _token_in(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(_READ_AT_MOST + 1)
+    except OSError as error:
+        raise click.ClickException(f"--token-file {path}: {error.strerror}") from error
+    return _checked(f"--token-file {path}", content)
+
+
+def _checked(source: str, content: bytes) -> str:
+    try:
+        return check_token(content.decode("ascii", errors="replace"))
+    except ValueError as error:
+        raise click.ClickException(f"{source}: {error}") from None
+
+
+def _govc_token() -> str:
+    from keepalived.host.govc import GovcSessionError, cached_session
+
+    try:
+        cached = cached_session(os.environ, Path.home())
+    except GovcSessionError as error:
+        raise click.ClickException(f"--govc-session: {error}") from None
+    if cached is None:
+        raise click.ClickException(
+            "--govc-session: govc has no API session cached for GOVC_URL here; log in with "
+            "`govc session.login`, with the environment that the upload has, or use --token-file"
+        )
+    return cached.token
