@@ -1,30 +1,24 @@
-"""What holds live and die with: processes, connections, time, and the disk they are on."""
+"""Holds that live with a process, or for a time."""
 
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
 import signal
 import subprocess
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
-import aiohttp
 import pytest
 
 from keepalived.control.limits import DEFAULT_LIMITS
 from keepalived.host.processes import process
 from keepalived.lease.holds import Hold, Owner, OwnerKind
 from keepalived.lease.model import Kind, SessionKey, State
-from tests.support.control import Caller, Control, caller, running_control, stream
-from tests.support.programs import needs
+from tests.support.control import Caller, Control, caller, running_control, sleeper
 from tests.support.users import NOBODY, needs_root
 
-CONNECTED = {"owner": {"connection": True}}
-NAMED = {"owner": {"connection": "my-upload"}}
 NO_PID = 2**22 - 1
 
 
@@ -38,21 +32,6 @@ async def control(tmp_path: Path) -> AsyncIterator[Control]:
 async def me(control: Control) -> AsyncIterator[Caller]:
     async with caller(control) as me:
         yield me
-
-
-@contextmanager
-def sleeper() -> Iterator[subprocess.Popen[bytes]]:
-    with subprocess.Popen(["sleep", "60"]) as child:
-        try:
-            yield child
-        finally:
-            child.kill()
-
-
-def state(control: Control, session_id: str) -> State:
-    session = control.registry.find(SessionKey("lab", Kind.UPDATE, session_id))
-    assert session is not None
-    return session.state
 
 
 def hold_before_the_start(control: Control, owner: Owner, until: float | None = None) -> str:
@@ -77,7 +56,7 @@ async def test_a_hold_dies_with_its_process(control: Control, me: Caller) -> Non
 
         child.send_signal(signal.SIGKILL)
 
-        await control.until(lambda: all(state(control, each) is State.RELEASED for each in ids))
+        await control.until(lambda: all(control.state(each) is State.RELEASED for each in ids))
     assert len(control.watcher) == 0
 
 
@@ -91,7 +70,7 @@ async def test_others_hold_on_when_one_process_dies(control: Control, me: Caller
         first.kill()
 
         await control.until(lambda: len(control.holds(session_id)) == 1)
-        assert state(control, session_id) is not State.RELEASED
+        assert control.state(session_id) is not State.RELEASED
         assert (await me.delete(path)).status == 200
 
 
@@ -112,7 +91,7 @@ async def test_a_watch_ends_with_the_session(control: Control, me: Caller) -> No
 
         await control.until(lambda: len(control.watcher) == 0)
 
-    assert state(control, "unknown-to-the-server") is State.NOT_FOUND
+    assert control.state("unknown-to-the-server") is State.NOT_FOUND
 
 
 async def test_a_process_that_ended_before_owns_nothing(control: Control, me: Caller) -> None:
@@ -162,7 +141,7 @@ async def test_a_process_that_becomes_another_program_still_holds(
 
     assert len(control.holds(session_id)) == 1
     child.kill()
-    await control.until(lambda: state(control, session_id) is State.RELEASED)
+    await control.until(lambda: control.state(session_id) is State.RELEASED)
     await child.communicate()
 
 
@@ -206,7 +185,7 @@ async def test_after_a_restart_processes_are_watched_again(control: Control) -> 
 
         child.kill()
 
-        await control.until(lambda: state(control, session_id) is State.RELEASED)
+        await control.until(lambda: control.state(session_id) is State.RELEASED)
 
 
 @pytest.mark.parametrize("difference", [{"start": 1}, {"boot_id": "before"}, {"pid": NO_PID}])
@@ -220,7 +199,7 @@ async def test_after_a_restart_another_process_of_that_number_owns_nothing(
 
         await control.start()
 
-        assert state(control, session_id) is State.RELEASED
+        assert control.state(session_id) is State.RELEASED
 
 
 async def test_an_owner_that_cannot_be_read_owns_nothing(control: Control) -> None:
@@ -229,7 +208,7 @@ async def test_an_owner_that_cannot_be_read_owns_nothing(control: Control) -> No
 
     await control.start()
 
-    assert state(control, session_id) is State.RELEASED
+    assert control.state(session_id) is State.RELEASED
 
 
 async def test_a_process_that_cannot_be_watched_again_keeps_its_hold(
@@ -246,135 +225,14 @@ async def test_a_process_that_cannot_be_watched_again_keeps_its_hold(
         assert "process_not_watched" in "".join(capfd.readouterr())
 
 
-# -- connections
-
-
-async def test_a_connection_s_stream_says_what_happens(control: Control) -> None:
-    session_id = control.open()
-    async with stream(control, "PUT", f"/v1/sessions/lab/{session_id}", CONNECTED) as lines:
-        assert lines.status == 201
-        session = await lines.line()
-        assert session["id"] == session_id
-        assert session["holds"][0]["owner"].startswith("connection:")
-
-        renewed = await lines.until("renewed")
-        assert renewed["first"] is True
-        async with caller(control) as me:
-            await me.delete(f"/v1/sessions/lab/{session_id}")
-
-        ended = await lines.until("session_ended")
-        assert (ended["id"], ended["state"]) == (session_id, "RELEASED")
-        assert await lines.line() is None
-
-
-async def test_a_cut_connection_lets_go(control: Control) -> None:
-    session_id = control.open()
-    async with stream(control, "PUT", f"/v1/sessions/lab/{session_id}", CONNECTED) as lines:
-        await lines.line()
-        assert len(control.holds(session_id)) == 1
-
-    await control.until(lambda: state(control, session_id) is State.RELEASED)
-
-
-async def test_a_connection_cut_while_the_disk_is_written_lets_go(control: Control) -> None:
-    session_id = control.open()
-    control.disk.is_ready.clear()
-    async with caller(control) as me:
-        put = asyncio.create_task(me.put(f"/v1/sessions/lab/{session_id}", CONNECTED))
-        await control.until(lambda: control.holds(session_id))
-        put.cancel()
-        await asyncio.wait([put])
-    control.disk.is_ready.set()
-
-    await control.until(lambda: not control.holds(session_id))
-
-
-@needs("curl")
-async def test_a_client_that_is_killed_lets_go(control: Control) -> None:
-    session_id = control.open()
-    command = ["curl", "--silent", "--no-buffer", "--unix-socket", str(control.path)]
-    command += ["--request", "PUT", "--data", '{"owner": {"connection": true}}']
-    child = await asyncio.create_subprocess_exec(
-        *command, f"http://localhost/v1/sessions/lab/{session_id}", stdout=asyncio.subprocess.PIPE
-    )
-    assert child.stdout is not None
-    await child.stdout.readline()
-
-    child.kill()
-
-    await control.until(lambda: state(control, session_id) is State.RELEASED)
-    await child.communicate()
-
-
-async def test_a_released_connection_s_stream_ends_while_others_hold_on(
-    control: Control, me: Caller
-) -> None:
-    session_id = control.open()
-    path = f"/v1/sessions/lab/{session_id}"
-    await me.put(path, {"owner": None})
-    async with stream(control, "PUT", path, NAMED) as lines:
-        await lines.line()
-
-        await me.delete(f"{path}?owner=connection:my-upload")
-
-        released = await lines.until("hold_released")
-        assert released["owner"] == "connection:my-upload"
-        assert await lines.line() is None
-    assert [hold.owner.kind for hold in control.holds(session_id)] == [OwnerKind.NONE]
-
-
-async def test_whoever_comes_back_takes_the_hold_over(control: Control) -> None:
-    session_id = control.open()
-    path = f"/v1/sessions/lab/{session_id}"
-    async with stream(control, "PUT", path, NAMED) as first:
-        await first.line()
-        async with stream(control, "PUT", path, NAMED) as second:
-            assert (first.status, second.status) == (201, 200)
-            await second.line()
-            while await first.line() is not None:
-                pass
-            await asyncio.sleep(0)
-            assert len(control.holds(session_id)) == 1
-        await control.until(lambda: not control.holds(session_id))
-
-
-async def test_a_connection_has_one_lifetime_to_come_back_after_a_restart(tmp_path: Path) -> None:
-    async with running_control(tmp_path, lifetime=2.0) as control:
-        session_id, other_id = control.open(), control.open()
-        path = f"/v1/sessions/lab/{session_id}"
-        async with (
-            stream(control, "PUT", path, NAMED) as lines,
-            stream(control, "PUT", f"/v1/sessions/lab/{other_id}", CONNECTED) as others,
-        ):
-            await lines.line()
-            await others.line()
-            await control.stop()
-            while await lines.line() is not None:
-                pass
-        assert len(control.holds(session_id)) == len(control.holds(other_id)) == 1
-
-        restarted = control.clock.boot()
-        await control.start()
-        async with stream(control, "PUT", path, NAMED) as lines:
-            assert lines.status == 200
-            await lines.line()
-            await control.until(lambda: not control.holds(other_id))
-            assert 2.0 <= control.clock.boot() - restarted < 4.0
-            assert state(control, other_id) is State.RELEASED
-            assert len(control.holds(session_id)) == 1
-            assert state(control, session_id) is State.ACTIVE
-
-
-async def test_a_hold_that_is_let_go_is_not_waited_for(control: Control) -> None:
-    session_id = control.open()
-    async with stream(control, "PUT", f"/v1/sessions/lab/{session_id}", NAMED) as lines:
-        await lines.line()
-        await control.stop()
-    await control.start()
-
-    async with caller(control) as me:
-        assert (await me.delete(f"/v1/sessions/lab/{session_id}")).status == 200
-    assert state(control, session_id) is State.RELEASED
+@needs_root
+async def test_admins_may_name_processes_of_others(control: Control, me: Caller) -> None:
+    with subprocess.Popen(["sleep", "60"], user=NOBODY) as child:  # noqa: ASYNC220 - short
+        try:
+            path = f"/v1/sessions/lab/{control.open()}"
+            assert (await me.put(path, {"owner": {"pid": child.pid}})).status == 201
+        finally:
+            child.kill()
 
 
 # -- time limits
@@ -397,62 +255,4 @@ async def test_a_time_limit_runs_on_through_a_restart(control: Control, me: Call
     control.clock.jump(2)
     control.registry.sweep()
 
-    assert state(control, session_id) is State.RELEASED
-
-
-# -- the disk
-
-
-async def test_a_full_disk_refuses_new_holds_and_keeps_the_old(
-    control: Control, me: Caller
-) -> None:
-    held, new = control.open(), control.open()
-    await me.put(f"/v1/sessions/lab/{held}", {"owner": {"ttl": "2m"}})
-    control.disk.error = OSError(errno.ENOSPC, "No space left on device")
-
-    with sleeper() as child:
-        refused = await me.put(f"/v1/sessions/lab/{new}", {"owner": {"pid": child.pid}})
-    renewed = await me.post(f"/v1/sessions/lab/{held}/keep-alive")
-    released = await me.delete(f"/v1/sessions/lab/{held}")
-
-    assert refused.status == 507
-    assert "make room" in refused.body["detail"]
-    assert control.holds(new) == ()
-    assert len(control.watcher) == 0
-    assert renewed.body["outcome"] == "ok"
-    assert (released.status, released.body["recorded"]) == (200, False)
-    assert "restart may bring it back" in released.body["detail"]
-
-
-async def test_a_connection_that_could_not_be_written_down_is_told(control: Control) -> None:
-    control.disk.error = OSError(errno.EIO, "Input/output error")
-    async with caller(control) as me:
-        refused = await me.put(f"/v1/sessions/lab/{control.open()}", CONNECTED)
-
-    assert refused.status == 503
-    assert refused.headers["Content-Type"] == "application/problem+json"
-
-
-async def test_a_hold_is_taken_even_if_whoever_asked_does_not_wait(control: Control) -> None:
-    session_id = control.open()
-    control.disk.is_ready.clear()
-    async with caller(control) as me:
-        put = asyncio.create_task(me.put(f"/v1/sessions/lab/{session_id}", {"owner": None}))
-        await control.until(lambda: control.holds(session_id))
-        put.cancel()
-        with pytest.raises((asyncio.CancelledError, aiohttp.ClientError)):
-            await put
-    control.disk.is_ready.set()
-    await control.until(lambda: control.disk.written)
-
-    assert len(control.holds(session_id)) == 1
-
-
-@needs_root
-async def test_admins_may_name_processes_of_others(control: Control, me: Caller) -> None:
-    with subprocess.Popen(["sleep", "60"], user=NOBODY) as child:  # noqa: ASYNC220 - short
-        try:
-            path = f"/v1/sessions/lab/{control.open()}"
-            assert (await me.put(path, {"owner": {"pid": child.pid}})).status == 201
-        finally:
-            child.kill()
+    assert control.state(session_id) is State.RELEASED

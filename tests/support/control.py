@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+import subprocess
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from keepalived.keeper.journal import Unrecorded
 from keepalived.keeper.keeper import Keeper, Manner
 from keepalived.keeper.registry import Registry, Retention
 from keepalived.lease.holds import Hold, Owner
-from keepalived.lease.model import Kind, SessionKey
+from keepalived.lease.model import Kind, SessionKey, State
 from keepalived.observe.eventlog import EventLog
 from keepalived.observe.feed import Feed
 from keepalived.observe.metrics import Metrics
@@ -120,6 +121,12 @@ class Control:
         session = self.registry.find(SessionKey(vcenter, Kind.UPDATE, session_id))
         return () if session is None else session.holds
 
+    def state(self, session_id: str, vcenter: str = "lab") -> State:
+        """Return the state of a session that is known."""
+        session = self.registry.find(SessionKey(vcenter, Kind.UPDATE, session_id))
+        assert session is not None
+        return session.state
+
     async def curl(
         self,
         method: str,
@@ -205,6 +212,16 @@ class Stream:
             if line.get("event") == event:
                 return line
         raise AssertionError(f"the stream ended without {event}")
+
+
+@contextmanager
+def sleeper() -> Iterator[subprocess.Popen[bytes]]:
+    """Run a process that holds may live with."""
+    with subprocess.Popen(["sleep", "60"]) as child:
+        try:
+            yield child
+        finally:
+            child.kill()
 
 
 @asynccontextmanager

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keepalived.cli import status_table
+from keepalived.cli import status_table, status_words
 from keepalived.cli.table import Cell, Look, cut, cut_middle, fill, plain_rows, width_of
 from keepalived.lease.model import State
 from keepalived.lease.timing import AT_RISK_SHARE
@@ -124,6 +124,56 @@ def test_danger_has_a_colour() -> None:
 def test_a_terminal_without_blocks_gets_ascii() -> None:
     lines = status_table.table([session(slack=None)] * 9, look(80, blocks=False), 5)
     assert all(line.isascii() for line in lines)
+
+
+FAILED_FILE = {
+    "name": "disk.vmdk",
+    "source_type": "PUSH",
+    "status": "ERROR",
+    "bytes_transferred": 1024,
+    "size": None,
+    "error_message": "checksum mismatch",
+}
+REFUSED: dict[str, Any] = {"holds": [{"progress": None, "token": "refused"}]}
+
+
+@pytest.mark.parametrize(
+    ("worry", "told", "colour"),
+    [
+        (REFUSED, "token refused: lend a fresh one", "33"),
+        ({**REFUSED, "stalled": 2460.0}, "stalled: no bytes for 41m00s", "33"),
+        (
+            {**REFUSED, "stalled": 2460.0, "files": [FAILED_FILE]},
+            "file disk.vmdk: ERROR, 1.0 KiB, checksum mismatch",
+            "31",
+        ),
+    ],
+)
+def test_what_is_wrong_is_told_though_renewals_go_well(
+    worry: dict[str, Any], told: str, colour: str
+) -> None:
+    row = status_table.table([session(**worry)], look(220, colours=True), 5)[1]
+    assert f"\x1b[{colour}m{told}" in row
+    narrow = status_table.table([session(**worry)], look(80), 5)[1]
+    assert told[:6] in narrow
+
+
+def test_failing_renewals_are_told_before_everything_else() -> None:
+    failing: dict[str, Any] = {"outcomes": [{"at": "2026-01-01T00:00:00Z", "outcome": "timed_out"}]}
+    row = status_table.table([session(**REFUSED, **failing)], look(200), 5)[1]
+    assert "timed_out" in row
+
+
+def test_a_download_is_known_as_one_however_long_its_name_is() -> None:
+    for name in ("image", "a-very-long-name-" * 10):
+        row = status_table.table([session(name, kind="download")], look(80), 5)[1]
+        assert " (download)" in row
+
+
+def test_stalls_are_counted() -> None:
+    found = {"sessions": [session(stalled=2460.0), session()], "vcenters": []}
+    [line] = status_words.summary(found, look(80))
+    assert line == "2 sessions held · none in danger · 1 stalled"
 
 
 def test_the_furthest_progress_counts() -> None:

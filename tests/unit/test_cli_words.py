@@ -52,12 +52,15 @@ def test_nothing_that_others_wrote_steers_a_terminal() -> None:
         {"event": "session_ended", "state": "ERROR", "error_message": hostile, "reason": hostile},
         {"event": "file_failed", "file": hostile, "error_message": hostile},
         {"event": "vcenter_down", "detail": hostile},
+        {"event": "token_refused", "owner": hostile, "fallback": True},
         {"event": "login", "outcome": hostile},
         {"event": "source_failed", "count": 2, "source": hostile},
         {"event": "hold_taken", "uid": 2**31, "owner": hostile},
         {"event": hostile},
     ]
     assert all(words.event(each).isprintable() for each in events)
+    file = {"name": hostile, "status": hostile, "source_type": hostile, "error_message": hostile}
+    assert words.file({**file, "bytes_transferred": 1, "size": None}).isprintable()
     assert Refused(
         {"title": hostile, "detail": hostile, "candidates": [hostile]}
     ).message.isprintable()
@@ -83,12 +86,39 @@ def test_nothing_that_others_wrote_steers_a_terminal() -> None:
             {"event": "session_ended", "state": "EXPIRED", "content_moved": False},
             "ended: EXPIRED; no content arrived",
         ),
+        ({"event": "session_stalled", "idle": 2460.0}, "no bytes for 41m00s"),
+        ({"event": "session_moving"}, "bytes are moving again"),
+        (
+            {"event": "token_refused", "owner": "ttl", "fallback": True},
+            "the API token that was lent is refused: lend a fresh one with `clkeepalived progress "
+            "ID --token-file FILE`; meanwhile renewed otherwise",
+        ),
+        (
+            {"event": "token_refused", "owner": "ttl", "fallback": False},
+            "the API token that was lent is refused: lend a fresh one with `clkeepalived progress "
+            "ID --token-file FILE`; nothing else renews it",
+        ),
         ({"event": "events_lost", "count": 1}, "1 event missing: this reader was too slow"),
         ({"event": "something_new"}, "something new"),
     ],
 )
 def test_events_in_words(said: dict[str, Any], text: str) -> None:
     assert words.event(said) == text
+
+
+def test_a_file_is_told_by_its_state() -> None:
+    file: dict[str, Any] = {"name": "disk.vmdk", "source_type": "PUSH", "status": "TRANSFERRING"}
+    file |= {"bytes_transferred": 3 << 20, "size": None, "error_message": None}
+    failed = {"status": "ERROR", "source_type": "PULL", "error_message": "SSL\nerror"}
+    assert words.file(file) == "disk.vmdk: TRANSFERRING, 3.0 MiB"
+    assert words.file({**file, "status": "READY", "size": 4 << 20}) == (
+        "disk.vmdk: READY, 3.0 MiB of 4.0 MiB"
+    )
+    assert words.file({**file, **failed}) == "disk.vmdk: ERROR, PULL, 3.0 MiB, SSL\ufffderror"
+
+
+def test_owners_in_words() -> None:
+    assert words.owner("discovery") == "discovered: while it moves"
 
 
 @pytest.mark.parametrize(
