@@ -119,6 +119,8 @@ def _words(session: words.Said, pid: int | None, ttl: str | None) -> str:
         return f"{session['id']} of {place} has ended: {words.ended(session)}"
     named = f"pid:{pid}"
     mine = next((each for each in taken if each["owner"] == named), taken[-1])
+    if mine["token"] == "refused":  # noqa: S105 - the state of one
+        click.echo(f"Warning: {words.token(mine)}", err=True)
     limit = "" if mine["until"] is None else f" ({words.clock_time(mine['until'])} at the latest)"
     return (
         f"holding {session['id']} of {words.printable(session['vcenter'])} "

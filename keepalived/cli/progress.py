@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Mapping
 
 import click
 
+from keepalived.cli import words
 from keepalived.cli.lending import lender, token_options
 from keepalived.cli.options import (
     kind_option,
@@ -66,17 +68,27 @@ def progress(
         raise click.UsageError("say how far the upload is (N, DONE/TOTAL or -), or lend a token")
     path, query = session_path(vcenter, session_id), {"kind": kind, "owner": owner}
 
-    def tell(body: Mapping[str, int | str]) -> None:
-        control.request("PATCH", path, body, query=query)
-
     if value == STREAM:
         from keepalived.cli.number_stream import tell_stream
+
+        def tell(body: Mapping[str, int]) -> None:
+            control.request("PATCH", path, body, query=query)
 
         sys.exit(tell_stream(sys.stdin.fileno(), tell))
     body: dict[str, int | str] = {} if value is None else {**_valued(value)}
     if (token := lender(token_file, govc_session)()) is not None:
         body["token"] = token
-    tell(body)
+    session = control.request("PATCH", path, body, query=query)
+    if token is not None:
+        _complain(session, owner)
+
+
+def _complain(session: words.Said, owner: str | None) -> None:
+    """Say so if the token that was lent is one that was refused before. Raises ClickException."""
+    for hold in session["holds"]:
+        is_meant = owner is None or hold["owner"].startswith(owner)
+        if hold["token"] == "refused" and hold["uid"] == os.getuid() and is_meant:  # noqa: S105
+            raise click.ClickException("vCenter has refused this very token; lend a fresh one")
 
 
 def _valued(text: str) -> dict[str, int]:

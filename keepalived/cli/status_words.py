@@ -88,7 +88,7 @@ def _hold(hold: words.Said) -> str:
         parts.append(f"until {words.clock_time(hold['until'])} at most")
     if hold["progress"] is not None:
         parts.append(f"{hold['progress']} %")
-    if token := words.token(hold["token"]):
+    if token := words.token(hold):
         parts.append(token)
     if hold["note"]:
         parts.append(f'"{words.printable(hold["note"])}"')

@@ -156,11 +156,14 @@ def file(said: Said) -> str:
     return ", ".join(parts)
 
 
-def token(state: str | None) -> str:
-    """Return how an API token stands that came with a hold; empty where none did."""
+def token(hold: Said) -> str:
+    """Return how the API token stands that came with a hold; empty where none did."""
+    state = hold["token"]
     if state == "refused":
-        return f"its API token is refused: {LEND_A_FRESH_ONE}"
-    return "its API token is lent" if state == "lent" else ""
+        is_configured = hold["owner"].startswith("file:")
+        cure = "write a fresh one to its token_file" if is_configured else LEND_A_FRESH_ONE
+        return f"its API token is refused: {cure}"
+    return "its API token is lent" if state else ""
 
 
 def _renewed(said: Said) -> str:

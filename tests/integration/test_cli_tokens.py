@@ -159,11 +159,18 @@ async def test_a_refused_token_is_told_with_what_to_do(control: Control, tmp_pat
         renewed = await run(control.path, "renew", session_id)
         told = await line_of(events.stdout, "token")
     bad = await run(control.path, "status", session_id)
+    again = await run(control.path, *words)
+    very = await run(control.path, "progress", session_id, "--token-file", str(file))
+    file.write_text(await a_token(control))
+    fresh = await run(control.path, "progress", session_id, "--token-file", str(file))
 
     assert "its API token is lent" in good.out
     assert renewed.code == 0
     assert "lend a fresh one with `clkeepalived progress ID --token-file FILE`" in told
     assert "its API token is refused: lend a fresh one" in bad.out
+    assert (again.code, again.err.startswith("Warning: its API token is refused")) == (0, True)
+    assert (very.code, "refused this very token" in very.err) == (1, True)
+    assert (fresh.code, fresh.err) == (0, "")
 
 
 @pytest.mark.parametrize("kind", Kind)

@@ -117,6 +117,28 @@ def test_a_file_is_told_by_its_state() -> None:
     assert words.file({**file, **failed}) == "disk.vmdk: ERROR, PULL, 3.0 MiB, SSL\ufffderror"
 
 
+@pytest.mark.parametrize(
+    ("owner", "state", "text"),
+    [
+        ("none", None, ""),
+        ("none", "lent", "its API token is lent"),
+        (
+            "ttl:120",
+            "refused",
+            "its API token is refused: lend a fresh one with `clkeepalived progress ID "
+            "--token-file FILE`",
+        ),
+        (
+            "file:/etc/x.yaml",
+            "refused",
+            "its API token is refused: write a fresh one to its token_file",
+        ),
+    ],
+)
+def test_how_a_token_stands(owner: str, state: str | None, text: str) -> None:
+    assert words.token({"owner": owner, "token": state}) == text
+
+
 def test_owners_in_words() -> None:
     assert words.owner("discovery") == "discovered: while it moves"
 
