@@ -20,7 +20,13 @@ from tests.support.programs import needs
 from tests.support.users import needs_root
 from tests.system.podman import IMAGE, Podman
 
-pytestmark = [needs_root, needs("podman"), needs("debootstrap"), pytest.mark.timeout(240)]
+pytestmark = [
+    pytest.mark.hosts,
+    needs_root,
+    needs("podman"),
+    needs("debootstrap"),
+    pytest.mark.timeout(240),
+]
 
 LIFETIME = 4.0
 NAME = "clkeepalived-test"

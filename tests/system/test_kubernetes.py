@@ -19,7 +19,13 @@ from tests.support.users import needs_root
 from tests.system import pods
 from tests.system.podman import IMAGE, UPLOADER_IMAGE, Podman
 
-pytestmark = [needs_root, needs("podman"), needs("debootstrap"), pytest.mark.timeout(240)]
+pytestmark = [
+    pytest.mark.hosts,
+    needs_root,
+    needs("podman"),
+    needs("debootstrap"),
+    pytest.mark.timeout(240),
+]
 
 LIFETIME, GAP, IDLE = 4.0, 6.0, 5.0
 UPLOADER = Path(__file__).with_name("pod_uploader.py")

@@ -27,6 +27,7 @@ from tests.system.systemd_site import (
 )
 
 pytestmark = [
+    pytest.mark.hosts,
     needs_root,
     needs("systemd-nspawn"),
     needs("debootstrap"),

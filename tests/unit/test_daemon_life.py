@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,16 @@ from tests.support.engine import EPOCH, LoopClock
 from tests.support.supervisor import supervising
 
 UPLOADER = Owner(OwnerKind.NONE)
+
+
+@pytest.fixture(autouse=True)
+def _untouched_root() -> Iterator[None]:
+    """A reload sets up logging for the whole process: put it back."""
+    root = logging.getLogger()
+    level, handlers = root.level, list(root.handlers)
+    yield
+    root.setLevel(level)
+    root.handlers[:] = handlers
 
 
 class SharedClock(LoopClock):
