@@ -32,6 +32,7 @@ def token_options(command: CommandT) -> CommandT:
     return click.option(
         "--token-file",
         metavar="FILE",
+        type=click.Path(allow_dash=True, readable=False),  # what is wrong is told in our words
         help="Lend the uploader's API token that stands in this file; - reads it from stdin.",
     )(command)
 
