@@ -10,7 +10,7 @@ SEEDS  ?= 30
 FIRST  ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check system coverage storm durability fuzz lock clean bundle install uninstall
+.PHONY: help demo test check system hosts coverage storm durability fuzz lock clean bundle install uninstall
 .DELETE_ON_ERROR:
 
 help: ## Show this list
@@ -30,7 +30,10 @@ check: $(VENV)/.dev ## Lint, format, types, layers
 	@$(BIN)/lint-imports --no-logo
 
 system: $(VENV)/.dev ## Run the tests against real peers (Debian: golang-go, golang-github-vmware-govmomi-dev)
-	@$(BIN)/python -m pytest -m system tests/system
+	@$(BIN)/python -m pytest -m 'system and not hosts' tests/system
+
+hosts: $(VENV)/.dev ## Install it, build it and run it: under a systemd of its own, in containers and pods (as root)
+	@$(BIN)/python -m pytest -m hosts -s tests/system
 
 coverage: $(VENV)/.dev ## Run `make test`, but for the storms, under coverage and hold it to its limits
 	@$(BIN)/coverage erase

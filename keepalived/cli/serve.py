@@ -28,6 +28,7 @@ def serve(config: Path | None) -> None:
     SIGHUP reloads the configuration. The first SIGTERM renews what needs it and logs out before
     the end; a second one ends at once.
     """
+    _leave_rich_out()
     from keepalived.observe.logs import configure_logging
     from keepalived.settings import ConfigError, load_settings
 
@@ -63,6 +64,15 @@ async def _serve(loaded: Loaded, load: Callable[[], Awaitable[Loaded]]) -> int:
         click.echo(str(error), err=True)
         return 1
     return 0
+
+
+def _leave_rich_out() -> None:
+    """Keep structlog from importing rich, where nothing else has, for tracebacks in colours.
+
+    A daemon would carry its 3 MiB for ever. None in its place is how Python says that a module is
+    not to be had.
+    """
+    sys.modules.setdefault("rich", None)  # type: ignore[arg-type]  # typeshed knows of no None here
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
