@@ -1,5 +1,6 @@
 """Configuration: YAML, or govc's environment, to validated and frozen settings."""
 
+from keepalived.settings.discover import Discover
 from keepalived.settings.loader import DEFAULT_PATH, Loaded, load_settings
 from keepalived.settings.models import (
     ControlSettings,
@@ -21,6 +22,7 @@ __all__ = [
     "ConfigError",
     "ControlSettings",
     "Dialect",
+    "Discover",
     "HttpSettings",
     "Loaded",
     "LogFormat",

@@ -11,6 +11,7 @@ from keepalived.settings.durations import format_duration
 from keepalived.settings.files import why_unreadable
 from keepalived.settings.models import Settings
 from keepalived.settings.problems import Path as Place
+from keepalived.settings.sessions import SessionEntry
 from keepalived.settings.values import is_loopback, split_vcenter_url
 from keepalived.settings.vcenters import VCenterSettings
 
@@ -18,6 +19,7 @@ CREDENTIALS_DIRECTORY = "CREDENTIALS_DIRECTORY"
 """The variable by which systemd tells a service where its credentials are."""
 
 _FEWEST_ATTEMPTS = 3
+_FEWEST_LIFETIMES = 2
 Remark = tuple[Place, str]
 
 
@@ -46,6 +48,36 @@ def risky(settings: Settings, environ: Mapping[str, str]) -> Iterator[Remark]:
         place = ("vcenters", name)
         for key, words in _risks(vcenter, environ):
             yield (*place, key), words
+    yield from _impatience(settings)
+    for number, entry in enumerate(settings.sessions):
+        for key, words in risky_entry(entry):
+            yield ("sessions", number, key), words
+
+
+def risky_entry(entry: SessionEntry) -> Iterator[tuple[str, str]]:
+    """Say what of a session's line works, and may not be meant: key, and words."""
+    path = entry.token_file
+    if path is None:
+        return
+    trouble = _why_unusable(path)
+    if trouble:
+        yield "token_file", f"{path}: {trouble}; the vCenter's own credentials are used meanwhile"
+    elif _is_open_to_all(path):
+        yield "token_file", f"{path} can be read by every user; chmod 600 (or 640) it"
+
+
+def _impatience(settings: Settings) -> Iterator[Remark]:
+    """Say where a session that was discovered is let go before its uploader can have noticed."""
+    lifetimes = [
+        vcenter.session_timeout for vcenter in settings.vcenters.values() if vcenter.discover
+    ]
+    if lifetimes and settings.stall_timeout < _FEWEST_LIFETIMES * max(lifetimes):
+        yield (
+            ("stall_timeout",),
+            f"{format_duration(settings.stall_timeout)} is little beside sessions that live for "
+            f"{format_duration(max(lifetimes))}: a pause of an upload looks abandoned; the usual "
+            "is 2h",
+        )
 
 
 def _risks(vcenter: VCenterSettings, environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -55,7 +87,13 @@ def _risks(vcenter: VCenterSettings, environ: Mapping[str, str]) -> Iterator[tup
     if vcenter.insecure:
         yield "insecure", "whoever answers is trusted with the password; prefer `fingerprints`"
     if vcenter.username is None:
-        yield "username", "is missing; nothing logs in, and vCenter refuses what nobody asks"
+        words = (
+            "is missing: nothing logs in here, and vCenter refuses what nobody asks; every "
+            "session needs an API token of its own (`token_file`, or lent over the socket)"
+        )
+        yield "username", words
+        if vcenter.discover:
+            yield "discover", "finds nothing without `username`: sessions are listed per account"
     if vcenter.password_file is not None and _is_open_to_all(vcenter.password_file):
         words = f"{vcenter.password_file} can be read by every user; chmod 600 (or 640) it"
         yield "password_file", words

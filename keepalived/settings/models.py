@@ -10,6 +10,7 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
+    StrictBool,
     StrictInt,
     ValidationInfo,
     field_validator,
@@ -116,6 +117,13 @@ class Settings(Strict):
 
     session_files: Annotated[tuple[str, ...], BeforeValidator(tuple_of_one)] = ()
     """Further files with `sessions:`; patterns with * and ** may match any number of them."""
+
+    stall_timeout: PositiveDuration = 7200.0
+    """How long a session that was discovered is held while its transfer stands still. A quarter
+    of it is worth a warning, for any session."""
+
+    persist_tokens: StrictBool = True
+    """Whether API tokens that uploaders lend are kept in the state file, over a restart."""
 
     exit_when_idle: PositiveDuration | None = None
     """End, with 0, once nothing has been held for this long, counted from the start as well."""

@@ -21,7 +21,8 @@ from keepalived.lease.holds import OwnerKind, latest_until
 from keepalived.lease.model import Kind, SessionKey, check_session_id
 from keepalived.lease.progress import Progress
 from keepalived.settings import files
-from keepalived.settings.base import PositiveDuration, Strict
+from keepalived.settings.base import FOLDER, PositiveDuration, Strict
+from keepalived.settings.base import FilePath as PathOfFile
 from keepalived.settings.document import Document, garbage_collection_paused, parse
 from keepalived.settings.problems import ConfigError, Path, Problem
 from keepalived.settings.wording import kind_of, problems_of
@@ -50,6 +51,12 @@ class SessionEntry(Strict):
     bytes_total: Annotated[StrictInt, Field(ge=0)] | None = None
     """Bytes there are to transfer."""
 
+    path: PathOfFile | None = None
+    """The local file that is transferred: its size is the total, followed while it grows."""
+
+    token_file: PathOfFile | None = None
+    """File with the uploader's own API token. It is read again when it changes."""
+
     max_lifetime: PositiveDuration | None = None
     """How long this line holds the session at most (7d)."""
 
@@ -66,10 +73,25 @@ class SessionEntry(Strict):
             raise ValueError(f"{value} is less than the {done} of bytes_done")
         return value
 
-    @property
-    def known_progress(self) -> Progress:
-        """How far the transfer has come, as far as this line says."""
-        return Progress(self.progress, self.bytes_done, self.bytes_total)
+    @field_validator("path")
+    @classmethod
+    def _one_total(cls, value: FilePath | None, info: ValidationInfo) -> FilePath | None:
+        others = [name for name in ("progress", "bytes_total") if info.data.get(name) is not None]
+        if value is not None and others:
+            raise ValueError(f"{others[0]} is given as well; the size of this file is the total")
+        return value
+
+    def known_progress(self, size: int | None = None) -> Progress:
+        """Return how far the transfer has come, as far as this line says.
+
+        `size` is that of the file at `path`, where it could be seen. A file that is smaller than
+        what is done of it is still being written: then it says nothing.
+        """
+        if self.path is None:
+            return Progress(self.progress, self.bytes_done, self.bytes_total)
+        if size is None or size < (self.bytes_done or 0):
+            return Progress(done=self.bytes_done)
+        return Progress(done=self.bytes_done, total=size)
 
     def latest_until(self, since: float) -> float:
         """Return when a hold ends at the latest that this line took at `since`."""
@@ -143,12 +165,13 @@ def check_sessions(document: Document, listed: object, vcenters: Sequence[str]) 
     entries: dict[SessionKey, tuple[SessionEntry, int]] = {}
     problems: list[Problem] = []
     doubtful: set[str] = set()
+    context = {FOLDER: FilePath(document.file).absolute().parent}
     twice = _duplicates_by_place(document)
     for place, raw in enumerate(listed):
         path: Path = (_SESSIONS, place)
         found = twice.get(place, [])
         try:
-            entry = SessionEntry.model_validate(raw)
+            entry = SessionEntry.model_validate(raw, context=context)
             if not found:
                 key = session_key(entry, vcenters)
                 first = entries.setdefault(key, (entry, place))[1]

@@ -30,6 +30,7 @@ from keepalived.settings.base import (
     positive,
     tuple_of_one,
 )
+from keepalived.settings.discover import DiscoverSwitch
 from keepalived.settings.wording import KEEP_SECRETS_OUT
 
 _PASSWORD_SOURCES = ("password_file", "password_env", "credential", "password")
@@ -147,6 +148,9 @@ class VCenterSettings(Strict):
 
     proxy: Annotated[str, AfterValidator(values.proxy_url)] | None = None
     """URL of a proxy, `http://HOST:PORT`. HTTPS_PROXY and its like count where this is left out."""
+
+    discover: DiscoverSwitch = None
+    """Hold what the account has open without anybody registering it: `true`, or by filters."""
 
     observe: Observe = Observe.FILES
     """Asked for after a renewal: `files` (and the state), `state` alone, or `minimal`: nothing."""

@@ -108,7 +108,7 @@ class YamlFiles:
     def _take(self, key: SessionKey, owner: Owner, entry: SessionEntry) -> None:
         now = self._clock.boot()
         hold = Hold(
-            self._uid, owner, now, entry.latest_until(now), entry.known_progress, entry.note
+            self._uid, owner, now, entry.latest_until(now), entry.known_progress(), entry.note
         )
         self._registry.hold(key, hold)
 
@@ -117,7 +117,7 @@ class YamlFiles:
         session = self._registry.find(key)
         for held in session.holds if session else ():
             if held.is_by(self._uid, owner):
-                self._registry.hold(key, replace(held, progress=entry.known_progress))
+                self._registry.hold(key, replace(held, progress=entry.known_progress()))
 
 
 async def _in_slices(keys: Sequence[SessionKey]) -> AsyncIterator[SessionKey]:

@@ -275,7 +275,8 @@ sessions: {id: a}
 
 
 _TOP_LEVEL_KEYS = (
-    "known here: vcenters, sessions, session_files, control, state, http, metrics, log, retention"
+    "known here: vcenters, sessions, session_files, stall_timeout, persist_tokens, "
+    "exit_when_idle, control, state, http, metrics, log, retention"
 )
 
 
@@ -523,8 +524,9 @@ def test_http_to_this_machine_is_no_risk(check: Check) -> None:
 
 def test_nobody_to_log_in_as_is_warned_of(check: Check) -> None:
     assert warnings(check("vcenters: {lab: {url: https://lab}}")) == [
-        "config.yaml:1: vcenters.lab.username: is missing; nothing logs in, and vCenter refuses "
-        "what nobody asks"
+        "config.yaml:1: vcenters.lab.username: is missing: nothing logs in here, and vCenter "
+        "refuses what nobody asks; every session needs an API token of its own (`token_file`, or "
+        "lent over the socket)"
     ]
 
 
@@ -598,6 +600,19 @@ def test_an_empty_session(check: Check) -> None:
             "bytes_total",
             "progress is given as well; give progress in percent or in bytes",
         ),
+        (
+            "{id: a, progress: 0, path: x.iso}",
+            "path",
+            "progress is given as well; the size of this file is the total",
+        ),
+        (
+            "{id: a, bytes_total: 3, path: x.iso}",
+            "path",
+            "bytes_total is given as well; the size of this file is the total",
+        ),
+        ("{id: a, path: 5}", "path", "must be the path of a file, not a number"),
+        ("{id: a, token_file: [x]}", "token_file", "must be the path of a file, not a list"),
+        ("{id: a, token: x}", "token", "this key is not known; did you mean 'token_file'?"),
         ("{id: a, kind: upload}", "kind", "must be one of update, download, not 'upload'"),
         (
             "{id: a, kind: downlod}",

@@ -81,9 +81,9 @@ def test_everything_that_can_be_set(tmp_path: Path) -> None:
     assert prod.request_timeout is None
     first, second = settings.sessions
     assert (first.id, first.kind, first.max_lifetime) == ("a:b", Kind.UPDATE, 172800.0)
-    assert first.known_progress == Progress(10)
+    assert first.known_progress() == Progress(10)
     assert second.kind is Kind.DOWNLOAD
-    assert second.known_progress == Progress(None, 1, 4)
+    assert second.known_progress() == Progress(None, 1, 4)
     assert settings.session_files == (f"{tmp_path}/sessions.d/*.yaml", "/run/sessions.yaml")
     assert settings.http.listen == "[::1]:0"
     assert settings.metrics.max_sessions == 5

@@ -48,7 +48,8 @@ def test_every_commented_default_of_the_example_is_the_default() -> None:
             "vcenters:\n  lab:\n    url: https://x\n"
             + _uncommented(text, "    # ", {"session_timeout", "dialect", "representation"})
             + _uncommented(text, "    # ", {"observe", "request_timeout", "max_in_flight"})
-            + _uncommented(text, "    # ", {"insecure"})
+            + _uncommented(text, "    # ", {"insecure", "discover"})
+            + _uncommented(text, "# ", {"stall_timeout", "persist_tokens"})
             + _uncommented(text, "# ", {"http", "metrics", "log", "exit_when_idle", "retention"})
         )
     )
@@ -69,6 +70,9 @@ def _uncommented(text: str, marker: str, keys: set[str]) -> str:
     "vcenter",
     [
         {"url": "https://x", "session_timeout": "1h30m", "request_timeout": "auto"},
+        {"url": "https://x", "discover": False},
+        {"url": "https://x", "discover": True},
+        {"url": "https://x", "discover": {"libraries": ["isos", "prod-*"], "items": ["*.iso"]}},
         {"url": "https://x", "session_timeout": 300, "request_timeout": "9s", "proxy": None},
     ],
 )

@@ -1,0 +1,63 @@
+"""Discovery, as the settings of a vCenter turn it on: for all sessions, or for some of them."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+from keepalived.settings.base import Name, Strict, tuple_of_one
+from keepalived.settings.wording import shown
+
+_Patterns = Annotated[tuple[Name, ...], Field(min_length=1), BeforeValidator(tuple_of_one)]
+
+
+class Discover(Strict):
+    """Which of the account's sessions are held without anybody registering them."""
+
+    libraries: _Patterns | None = None
+    """Names of libraries, patterns with * and ?; all of them where this is left out."""
+
+    items: _Patterns | None = None
+    """Names of library items, patterns with * and ?; all of them where this is left out."""
+
+    @property
+    def takes_all(self) -> bool:
+        """Whether no name needs to be known to say yes."""
+        return self.libraries is None and self.items is None
+
+    def takes(self, library: str | None, item: str | None) -> bool:
+        """Whether a session is meant that fills this item. A name that nobody knows (None)
+        matches no pattern."""
+        return _matches(self.libraries, library) and _matches(self.items, item)
+
+
+def _matches(patterns: tuple[str, ...] | None, name: str | None) -> bool:
+    if patterns is None:
+        return True
+    return name is not None and any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _switch(value: object) -> object:
+    """Understand true and false; filters are a mapping."""
+    if isinstance(value, bool):
+        return Discover() if value else None
+    if value is not None and not isinstance(value, dict | Discover):
+        raise ValueError(
+            "must be true, false, or filters such as {libraries: [isos], items: ['*.iso']}, "
+            f"not {shown(value)}"
+        )
+    return value
+
+
+def _shown_as_switch(schema: dict[str, Any]) -> None:
+    """Say in the schema what a file may hold: false is what None stands for."""
+    filters = [each for each in schema["anyOf"] if each != {"type": "null"}]
+    schema["anyOf"] = [{"type": "boolean"}, *filters]
+    schema["default"] = False
+
+
+DiscoverSwitch = Annotated[
+    Discover | None, BeforeValidator(_switch), Field(json_schema_extra=_shown_as_switch)
+]
