@@ -141,19 +141,24 @@ def settings_page(version: str) -> str:
     )
 
 
-def _settings(schema: dict[str, Any], models: dict[str, Any]) -> Iterator[str]:
-    """Yield what stands at the top by itself, then a part for each key with more below it."""
+def _settings(
+    schema: dict[str, Any], models: dict[str, Any], above: str = "", about: str = ""
+) -> Iterator[str]:
+    """Yield what stands at one level by itself, then a part for each key with more below it.
+
+    `above` is how that level is reached, such as `vcenters: NAME:`, and `about` what it is about.
+    """
     plain: list[tuple[str, str]] = []
     parts: list[str] = []
     for name, field in schema["properties"].items():
         form, model = _below(name, field, models)
-        if model is None:
+        if model is None or "anyOf" in field:
             plain.append(_definition(name, field, models))
-            continue
-        rows = [_definition(key, each, models) for key, each in model["properties"].items()]
-        description = field.get("description") or model.get("description", "")
-        parts.append(roff.subsection(form, roff.paragraph(description), roff.definitions(rows)))
-    yield roff.definitions(plain)
+        if model is not None:
+            description = field.get("description") or model.get("description", "")
+            parts += _settings(model, models, f"{above} {form}".strip(), description)
+    rows = roff.definitions(plain)
+    yield roff.subsection(above, roff.paragraph(about), rows) if above else rows
     yield from parts
 
 
@@ -165,6 +170,7 @@ def _below(
         (f"{name}:", field),
         (f"{name}: NAME:", field.get("additionalProperties")),
         (f"{name}: list of", field.get("items")),
+        *((f"{name}:", each) for each in field.get("anyOf", ())),
     ):
         if isinstance(place, dict) and "$ref" in place:
             model = models[place["$ref"].rsplit("/", 1)[-1]]
@@ -188,6 +194,8 @@ def _kind(field: dict[str, Any], models: dict[str, Any]) -> str:
     """Return in a word or a few what a value may be."""
     if "$ref" in field:
         return _kind(models[field["$ref"].rsplit("/", 1)[-1]], models)
+    if "properties" in field:
+        return "keys, see below"
     if "enum" in field:
         return " | ".join(map(str, field["enum"]))
     if "const" in field:

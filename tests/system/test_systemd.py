@@ -209,6 +209,41 @@ async def test_a_bad_configuration_is_not_tried_again(site: Site) -> None:
     assert await site.machine.show(SERVICE, "ActiveState") == "failed"
 
 
+async def test_a_client_that_waits_does_not_start_a_bad_configuration_for_ever(site: Site) -> None:
+    await site.configure("http: 7\n")
+    await site.machine.must("systemctl start clkeepalived.socket")
+    asking = f"curl --silent --max-time 60 --unix-socket {SOCKET} http://localhost/v1/status"
+    refused = await site.machine.run(asking)
+    assert refused.code not in (0, 28)  # the socket is gone before the client's patience
+    assert await site.machine.show("clkeepalived.socket", "ActiveState") == "failed"
+
+    await site.configure()
+    await site.machine.must(f"systemctl restart {SERVICE}")
+    assert await site.machine.must(asking)
+    assert await site.machine.show("clkeepalived.socket", "ActiveState") == "active"
+
+
+async def test_a_client_starts_the_daemon_that_nobody_has_started(site: Site) -> None:
+    await site.machine.must("systemctl start clkeepalived.socket")
+    held = await site.open()
+    await site.until_renewed(held)
+
+
+async def test_passwords_may_come_later(site: Site) -> None:
+    await site.machine.must("rm /etc/clkeepalived/credentials/lab")
+    await site.start()
+    assert await site.machine.show(SERVICE, "ActiveState") == "active"
+
+
+async def test_a_configuration_can_be_tried_with_the_service_s_credentials(site: Site) -> None:
+    tried = await site.machine.must(
+        "systemd-run --quiet --wait --pipe --property=User=clkeepalived "
+        "--property=LoadCredential=vcenter:/etc/clkeepalived/credentials "
+        f"clkeepalived check-config --connect {CONFIG}"
+    )
+    assert "lab" in tried
+
+
 async def test_the_password_comes_from_a_credential_that_nobody_else_can_read(site: Site) -> None:
     await site.start()
     held = await site.open()
