@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -114,7 +115,8 @@ class Machine:
 
     async def reboot(self) -> None:
         """Shut it down in order, and start it again."""
-        await self.run("systemctl reboot")
+        with suppress(OSError, ValueError):  # it may be gone before it has answered
+            await self.run("systemctl reboot")
         await asyncio.to_thread(self._wait)
         await self.boot()
 

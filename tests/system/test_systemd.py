@@ -229,10 +229,15 @@ async def test_a_client_starts_the_daemon_that_nobody_has_started(site: Site) ->
     await site.until_renewed(held)
 
 
-async def test_passwords_may_come_later(site: Site) -> None:
+async def test_a_password_that_is_missing_is_named_and_may_come_later(site: Site) -> None:
     await site.machine.must("rm /etc/clkeepalived/credentials/lab")
+    failed = await site.machine.run(f"systemctl start {SERVICE}")
+    assert failed.code != 0
+    assert await site.machine.show(SERVICE, "ExecMainStatus") == "78"
+    said = await site.machine.must(f"journalctl -u {SERVICE} -b -n 20 -o cat")
+    assert "no such systemd credential" in said
+    await site.machine.write("/etc/clkeepalived/credentials/lab", "any\n", 0o600)
     await site.start()
-    assert await site.machine.show(SERVICE, "ActiveState") == "active"
 
 
 async def test_a_configuration_can_be_tried_with_the_service_s_credentials(site: Site) -> None:
