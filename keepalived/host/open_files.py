@@ -1,0 +1,147 @@
+"""The files that a tree of processes has open, and how far each of them is being read."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+
+_PARENT_FIELD = 4 - 3  # proc_pid_stat(5) counts from 1, and the name (2) was split off
+_READ_AT_MOST = 65536  # above what any of these files in /proc holds
+_DELETED = " (deleted)"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFile:
+    """A regular file that some process has open. Sizes and positions are in bytes.
+
+    The path is the one that the process sees; it may run in another root. What a process reads by
+    pread(2) or through a mapping does not move its position.
+    """
+
+    path: str
+    size: int
+    position: int
+    reading: bool
+    writing: bool
+
+
+def tree(pid: int) -> tuple[int, ...]:
+    """Return a process and all that descend from it, itself first; nothing once it has ended.
+
+    A child that is forked meanwhile may be missing; the next look finds it.
+    """
+    children = _children if _kernel_lists_children() else _children_by_parent()
+    found = dict.fromkeys([pid] if os.path.exists(f"/proc/{pid}") else [])
+    below = list(found)
+    while below:
+        # A number may change hands during the walk, and must not turn it into a circle.
+        new = [each for each in children(below.pop()) if each not in found]
+        found.update(dict.fromkeys(new))
+        below += new
+    return tuple(found)
+
+
+def open_files(pids: Iterable[int]) -> tuple[OpenFile, ...]:
+    """Return the regular files that these processes have open, each once where it is shared.
+
+    What vanishes in between or may not be looked at is left out. Blocks where a file lies on a
+    network file system that does not answer.
+    """
+    found: dict[OpenFile, None] = {}
+    for pid in pids:
+        for descriptor in _names(f"/proc/{pid}/fd"):
+            # Closed since, or another user's; or the server that has the file lost it.
+            with suppress(OSError):
+                if (file := _open_file(pid, descriptor)) is not None:
+                    found[file] = None
+    return tuple(found)
+
+
+def largest_being_read(files: Iterable[OpenFile]) -> OpenFile | None:
+    """Return the largest file that is open for reading, and of equals the one read furthest."""
+    return max(
+        (file for file in files if file.reading and file.size > 0),
+        key=lambda file: (file.size, file.position),
+        default=None,
+    )
+
+
+def _open_file(pid: int, descriptor: str) -> OpenFile | None:
+    link = f"/proc/{pid}/fd/{descriptor}"
+    path = os.readlink(link)
+    if not path.startswith("/"):  # a socket, a pipe and the like: asked no further
+        return None
+    status = os.stat(link)
+    if not stat.S_ISREG(status.st_mode):
+        return None
+    facts = dict(
+        line.split(":", 1) for line in _read(f"/proc/{pid}/fdinfo/{descriptor}").splitlines()
+    )
+    flags = int(facts["flags"], 8)
+    if flags & os.O_PATH:  # only names the file
+        return None
+    mode = flags & os.O_ACCMODE
+    return OpenFile(
+        path=_undeleted(pid, path, status),
+        size=status.st_size,
+        position=int(facts["pos"]),
+        reading=mode in (os.O_RDONLY, os.O_RDWR),
+        writing=mode in (os.O_WRONLY, os.O_RDWR),
+    )
+
+
+def _undeleted(pid: int, path: str, status: os.stat_result) -> str:
+    """Return the name that a deleted file had. Others may really be called so."""
+    if not path.endswith(_DELETED):
+        return path
+    with suppress(OSError):
+        if os.path.samestat(os.stat(f"/proc/{pid}/root{path}"), status):
+            return path
+    return path.removesuffix(_DELETED)
+
+
+def _children(pid: int) -> list[int]:
+    """Return the children of all threads of a process."""
+    found: list[int] = []
+    for thread in _names(f"/proc/{pid}/task"):
+        with suppress(OSError):
+            found += map(int, _read(f"/proc/{pid}/task/{thread}/children").split())
+    return found
+
+
+@cache
+def _kernel_lists_children() -> bool:
+    """Whether it was built with CONFIG_PROC_CHILDREN, as most are."""
+    return os.path.exists("/proc/thread-self/children")
+
+
+def _children_by_parent() -> Callable[[int], list[int]]:
+    """Ask every process on the host for its parent, once, and return who knows the children."""
+    children: dict[int, list[int]] = {}
+    for name in _names("/proc"):
+        if name.isdecimal():
+            with suppress(OSError):
+                # The name may hold anything, parentheses included; nothing after it does.
+                _, _, rest = _read(f"/proc/{name}/stat").rpartition(")")
+                children.setdefault(int(rest.split()[_PARENT_FIELD]), []).append(int(name))
+    return lambda pid: children.get(pid, [])
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
+
+
+def _read(path: str) -> str:
+    """Read a small file of the kernel's, in half the time that a buffered file takes."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        return os.read(descriptor, _READ_AT_MOST).decode(errors="replace")
+    finally:
+        os.close(descriptor)
