@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 EXIT_BAD_CONFIGURATION = 78
 
 SessionFiles = dict[str, tuple[int, tuple[str, ...]]]
-"""By path: the number of good sessions, and what is wrong with the others."""
+"""By path: the number of good sessions, and what there is to say of these and the others."""
 
 
 @click.command("check-config")
@@ -79,6 +79,7 @@ def _words(vcenter: VCenterSettings) -> str:
 def _session_files(settings: Settings) -> SessionFiles:
     """Return the number of good sessions in each session file, and what is wrong with it."""
     from keepalived.settings import ConfigError, read_sessions
+    from keepalived.settings.advice import risky_entry
 
     found = {}
     paths = {path for each in settings.session_files for path in glob.glob(each, recursive=True)}
@@ -88,7 +89,12 @@ def _session_files(settings: Settings) -> SessionFiles:
         except ConfigError as error:
             found[path] = (0, tuple(map(str, error.problems)))
         else:
-            found[path] = (len(said.entries), tuple(map(str, said.problems)))
+            remarks = [
+                said.spots[key, field].problem(words)
+                for key, entry in said.entries
+                for field, words in risky_entry(entry)
+            ]
+            found[path] = (len(said.entries), tuple(map(str, (*said.problems, *remarks))))
     return found
 
 

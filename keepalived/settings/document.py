@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from keepalived.settings.problems import ConfigError, Path, Problem, dotted
+from keepalived.settings.problems import ConfigError, Path, Problem, Spot, dotted
 
 _DEEPEST = 50
 """Nothing here nests deeper than five levels. Tens of thousands overflow libyaml's C stack."""
@@ -52,7 +52,11 @@ class Document:
 
     def problem(self, path: Path, message: str) -> Problem:
         """Return a problem with what stands at `path`, or with what is missing there."""
-        return Problem(self.file, self.line_of(path), dotted(path), message)
+        return self.spot(path).problem(message)
+
+    def spot(self, path: Path) -> Spot:
+        """Return where in the file stands what is at `path`."""
+        return Spot(self.file, self.line_of(path), dotted(path))
 
     def line_of(self, path: Path) -> int | None:
         """Return the line of what stands at `path`, or of its nearest parent that exists."""

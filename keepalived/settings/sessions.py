@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
 from typing import Annotated
 
@@ -24,7 +24,7 @@ from keepalived.settings import files
 from keepalived.settings.base import FOLDER, PositiveDuration, Strict
 from keepalived.settings.base import FilePath as PathOfFile
 from keepalived.settings.document import Document, garbage_collection_paused, parse
-from keepalived.settings.problems import ConfigError, Path, Problem
+from keepalived.settings.problems import ConfigError, Path, Problem, Spot
 from keepalived.settings.wording import kind_of, problems_of
 
 _SESSIONS = "sessions"
@@ -98,17 +98,23 @@ class SessionEntry(Strict):
         return latest_until(OwnerKind.FILE, since, self.max_lifetime)
 
 
+Spots = Mapping[tuple[SessionKey, str], Spot]
+FILE_FIELDS = ("path", "token_file")
+"""The fields of an entry that name files, which are looked at time and again."""
+
+
 @dataclass(frozen=True, slots=True)
 class SessionFile:
     """What a file says about sessions: the good entries, and what is wrong with the others.
 
     `doubtful_ids` are the session ids that stand in bad entries: what is wanted of them is not
-    known.
+    known. `spots` say where good entries name files, by session and field.
     """
 
     entries: tuple[tuple[SessionKey, SessionEntry], ...] = ()
     problems: tuple[Problem, ...] = ()
     doubtful_ids: frozenset[str] = frozenset()
+    spots: Spots = field(default_factory=dict)
 
 
 def read_sessions(path: FilePath, vcenters: Sequence[str], *, alone: bool = True) -> SessionFile:
@@ -152,7 +158,7 @@ def _parse(file: str, content: bytes, vcenters: Sequence[str], alone: bool) -> S
         for key in data
         if alone and key != _SESSIONS
     )
-    return SessionFile(checked.entries, strangers + checked.problems, checked.doubtful_ids)
+    return replace(checked, problems=strangers + checked.problems)
 
 
 def check_sessions(document: Document, listed: object, vcenters: Sequence[str]) -> SessionFile:
@@ -189,6 +195,12 @@ def check_sessions(document: Document, listed: object, vcenters: Sequence[str]) 
         tuple((key, entry) for key, (entry, _) in entries.items()),
         tuple(problems),
         frozenset(doubtful),
+        {
+            (key, name): document.spot((_SESSIONS, place, name))
+            for key, (entry, place) in entries.items()
+            for name in FILE_FIELDS
+            if getattr(entry, name) is not None
+        },
     )
 
 

@@ -1,7 +1,8 @@
 """What a file says now against what was made of it so far: pure, and the whole of the rule.
 
 An entry is taken up when it is new or has changed, and never for standing there: the line of a
-session that has ended does not start it anew. Progress alone only updates.
+session that has ended does not start it anew. Progress and the files that a line names only
+update.
 
 What vanished is let go at the second look that misses it. A file that is written in place can be
 caught half-written and still be valid YAML, with half of its entries.
@@ -14,10 +15,11 @@ from dataclasses import dataclass
 
 from keepalived.lease.model import SessionKey
 from keepalived.settings import SessionEntry
+from keepalived.settings.sessions import FILE_FIELDS
 
 Entries = Mapping[SessionKey, SessionEntry]
 
-_PROGRESS = {"progress": None, "bytes_done": None, "bytes_total": None}
+_UPDATES = dict.fromkeys(("progress", "bytes_done", "bytes_total", *FILE_FIELDS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class Changes:
     """
 
     taken: tuple[SessionKey, ...]
-    progressed: tuple[SessionKey, ...]
+    updated: tuple[SessionKey, ...]
     let_go: tuple[SessionKey, ...]
     applied: Entries
     missed: frozenset[SessionKey]
@@ -44,13 +46,13 @@ def compare(
     wanted now is not wanted at all, however often it was missed.
     """
     taken: list[SessionKey] = []
-    progressed: list[SessionKey] = []
+    updated: list[SessionKey] = []
     for key, entry in wanted.items():
         before = applied.get(key)
         if before == entry:
             continue
-        if before is not None and _but_for_progress(before) == _but_for_progress(entry):
-            progressed.append(key)
+        if before is not None and _but_for_updates(before) == _but_for_updates(entry):
+            updated.append(key)
         else:
             taken.append(key)
     vanished = applied.keys() - wanted.keys()
@@ -58,12 +60,12 @@ def compare(
     still = vanished - let_go
     return Changes(
         tuple(taken),
-        tuple(progressed),
+        tuple(updated),
         tuple(let_go),
         {**wanted, **{key: applied[key] for key in still}} if still else wanted,
         frozenset(still),
     )
 
 
-def _but_for_progress(entry: SessionEntry) -> SessionEntry:
-    return entry.model_copy(update=_PROGRESS)
+def _but_for_updates(entry: SessionEntry) -> SessionEntry:
+    return entry.model_copy(update=_UPDATES)

@@ -16,14 +16,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from keepalived.lease.model import SessionKey
-from keepalived.settings import ConfigError, Problem, SessionFile, Settings, session_key
+from keepalived.settings import (
+    ConfigError,
+    Problem,
+    SessionEntry,
+    SessionFile,
+    Settings,
+    session_key,
+)
 from keepalived.settings.files import Signature, read, signature_of, why_unreadable
-from keepalived.settings.sessions import parse_sessions
+from keepalived.settings.problems import Spot
+from keepalived.settings.sessions import FILE_FIELDS, Spots, parse_sessions
 from keepalived.sources.changes import Changes, Entries, compare
-
-_SETTLED_NS = 2_000_000_000
-"""How old a file's time stamp is before a later write must show in it: two seconds, as coarse as
-file systems count."""
+from keepalived.sources.named_files import SETTLED_NS, Seen, look
 
 IN_THE_SETTINGS = "configuration"
 """The name of the sessions in settings that came from no file."""
@@ -34,23 +39,50 @@ class Known:
     """What was seen of a file, and made of it.
 
     `entries` are in effect; `missed` those among them that the last look did not find;
-    `signature` is None where the file is to be read even if it seems unchanged.
+    `signature` is None where the file is to be read even if it seems unchanged. `bad` is what is
+    wrong with the file, `spots` where it names others, and `seen` what was seen of those.
     """
 
     signature: Signature | None = None
     digest: bytes = b""
     entries: Entries = field(default_factory=dict)
     missed: frozenset[SessionKey] = frozenset()
-    problems: tuple[str, ...] = ()
+    bad: tuple[str, ...] = ()
+    spots: Spots = field(default_factory=dict)
+    seen: Mapping[SessionKey, Seen] = field(default_factory=dict)
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Everything that is wrong, in the file and with the files that it names."""
+        named = (
+            str(self.spots[key, name].problem(words))
+            for key, seen in self.seen.items()
+            for name, words in seen.problems
+        )
+        return (*self.bad, *named)
 
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What is new about a file. `known` is None once nothing is left of it."""
+    """What is new about a file. `known` is None once nothing is left of it.
+
+    `updated` are the entries that stay, and of whose files there is news. `tokens` are those that
+    were read, None for one that cannot be had; whoever is not among them has what he had.
+    """
 
     path: str
     known: Known | None
     changes: Changes | None = None
+    updated: tuple[SessionKey, ...] = ()
+    tokens: Mapping[SessionKey, str | None] = field(default_factory=dict, repr=False)
+
+    def entry(self, key: SessionKey) -> SessionEntry:
+        """Return an entry that is in effect."""
+        return (self.known or Known()).entries[key]
+
+    def seen(self, key: SessionKey) -> Seen:
+        """Return what was seen of the files that an entry names."""
+        return (self.known or Known()).seen.get(key, Seen())
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +104,18 @@ class Survey:
             # A folder that cannot be listed for a moment is no reason to let everything go.
             found |= known.keys()
         found.discard(IN_THE_SETTINGS)
-        news = [self._look_at(path, known.get(path, Known())) for path in sorted(found)]
+        news = {path: self._look_at(path, known.get(path, Known())) for path in sorted(found)}
+        if self.config is None:
+            before = known.get(IN_THE_SETTINGS, Known())
+            news[IN_THE_SETTINGS] = self._look_at_settings(before) if self.afresh else None
         if self.afresh:
-            if self.config is None:
-                news.append(self._look_at_settings(known.get(IN_THE_SETTINGS, Known())))
             forgotten = known.keys() - found - {IN_THE_SETTINGS}
-            news += [self._gone(path, known[path]) for path in sorted(forgotten)]
-        return [each for each in news if each is not None]
+            news |= {path: self._gone(path, known[path]) for path in sorted(forgotten)}
+        with_files = [
+            self._look_at_named_files(path, known.get(path, Known()), each)
+            for path, each in news.items()
+        ]
+        return [each for each in with_files if each is not None]
 
     @property
     def _vcenters(self) -> tuple[str, ...]:
@@ -107,7 +144,7 @@ class Survey:
             content, signature = read(path)
         except ConfigError as error:
             return self._failed(path, _unread(known), error.problems)
-        settled = abs(time.time_ns() - signature.modified_ns) > _SETTLED_NS
+        settled = abs(time.time_ns() - signature.modified_ns) > SETTLED_NS
         seen = replace(known, signature=signature if settled else None)
         digest = hashlib.blake2b(content, digest_size=16).digest()
         if digest == known.digest and not self.afresh and not known.missed:
@@ -118,13 +155,41 @@ class Survey:
         except ConfigError as error:
             return self._failed(path, seen, error.problems)
         changes = self._compared(seen, self._wanted(said, known))
-        return News(path, _after(seen, changes, said.problems), changes)
+        after = _after(seen, changes, said.problems, said.spots)
+        return News(path, after, changes)
 
     def _look_at_settings(self, known: Known) -> News:
         vcenters = self._vcenters
         wanted = {session_key(each, vcenters): each for each in self.settings.sessions}
         changes = self._compared(known, wanted)
-        return News(IN_THE_SETTINGS, _after(known, changes, ()), changes)
+        spots = {
+            (key, name): Spot(IN_THE_SETTINGS, None, f"sessions: {key.id}: {name}")
+            for key in wanted
+            for name in FILE_FIELDS
+        }
+        return News(IN_THE_SETTINGS, _after(known, changes, (), spots), changes)
+
+    def _look_at_named_files(self, path: str, before: Known, news: News | None) -> News | None:
+        """Add to the news of a file those of the files that its entries name."""
+        known = before if news is None else news.known
+        if known is None or not (known.spots or known.seen):
+            return news
+        changes = news.changes if news else None
+        changed = {*changes.taken, *changes.updated} if changes else set()
+        seen: dict[SessionKey, Seen] = {}
+        tokens: dict[SessionKey, str | None] = {}
+        updated: list[SessionKey] = []
+        for key in dict.fromkeys(key for key, _ in known.spots):
+            was = known.seen.get(key, Seen())
+            found = look(known.entries[key], was, again=self.afresh or key in changed)
+            seen[key] = found.seen
+            if found.is_read:
+                tokens[key] = found.token
+            if key not in changed and (found.is_read or found.seen.size != was.size):
+                updated.append(key)
+        if news is None and not updated and seen == known.seen:
+            return None
+        return News(path, replace(known, seen=seen), changes, tuple(updated), tokens)
 
     def _wanted(self, said: SessionFile, known: Known) -> Entries:
         """Return the good entries, and those that were good before and now are not."""
@@ -168,10 +233,19 @@ def _unread(known: Known) -> Known:
     return replace(known, signature=None, digest=b"")
 
 
-def _after(seen: Known, changes: Changes, problems: tuple[Problem, ...]) -> Known:
+def _after(
+    known: Known, changes: Changes, problems: tuple[Problem, ...], spots: Spots | None = None
+) -> Known:
+    """Return what is known once the changes are made. `spots` are new ones, where there are any."""
+    entries = changes.applied
     return replace(
-        seen,
-        entries=changes.applied,
+        known,
+        entries=entries,
         missed=changes.missed,
-        problems=tuple(map(str, problems)),
+        bad=tuple(map(str, problems)),
+        spots={
+            (key, name): spot
+            for (key, name), spot in {**known.spots, **(spots or {})}.items()
+            if key in entries and getattr(entries[key], name) is not None
+        },
     )

@@ -16,9 +16,9 @@ from pathlib import Path
 from keepalived.host.clock import Clock, sleep_until
 from keepalived.keeper.observer import Observer
 from keepalived.keeper.registry import Registry
-from keepalived.lease.holds import Hold, Owner, OwnerKind
+from keepalived.lease.holds import Borrowed, Hold, Owner, OwnerKind
 from keepalived.lease.model import SessionKey
-from keepalived.settings import SessionEntry, Settings
+from keepalived.settings import Settings
 from keepalived.sources.survey import Known, News, Survey
 
 LOOK_SECONDS = 2.0
@@ -94,30 +94,49 @@ class YamlFiles:
             self._known[path] = known
 
     async def _carry_out(self, news: News) -> None:
-        changes = news.changes
-        if changes is None:
-            return
-        owner = Owner(OwnerKind.FILE, news.path)
-        async for key in _in_slices(changes.taken):
-            self._take(key, owner, changes.applied[key])
-        async for key in _in_slices(changes.progressed):
-            self._update_progress(key, owner, changes.applied[key])
-        async for key in _in_slices(changes.let_go):
-            self._registry.release(key, self._uid, owner)
+        changes, owner = news.changes, Owner(OwnerKind.FILE, news.path)
+        if changes is not None:
+            async for key in _in_slices(changes.taken):
+                self._take(key, owner, news)
+            async for key in _in_slices(changes.updated):
+                self._update(key, owner, news)
+        async for key in _in_slices(news.updated):
+            self._update(key, owner, news)
+        if changes is not None:
+            async for key in _in_slices(changes.let_go):
+                self._registry.release(key, self._uid, owner)
 
-    def _take(self, key: SessionKey, owner: Owner, entry: SessionEntry) -> None:
-        now = self._clock.boot()
-        hold = Hold(
-            self._uid, owner, now, entry.latest_until(now), entry.known_progress(), entry.note
-        )
-        self._registry.hold(key, hold)
+    def _take(self, key: SessionKey, owner: Owner, news: News) -> None:
+        entry, now = news.entry(key), self._clock.boot()
+        hold = Hold(self._uid, owner, now, entry.latest_until(now), note=entry.note)
+        self._registry.hold(key, _as_known(hold, key, news, self._held(key, owner)))
 
-    def _update_progress(self, key: SessionKey, owner: Owner, entry: SessionEntry) -> None:
-        """Update the hold if it is still there: progress does not start an ended session anew."""
+    def _update(self, key: SessionKey, owner: Owner, news: News) -> None:
+        """Update the hold if it is still there: this does not start an ended session anew."""
+        held = self._held(key, owner)
+        if held is not None:
+            self._registry.hold(key, _as_known(held, key, news, held))
+
+    def _held(self, key: SessionKey, owner: Owner) -> Hold | None:
         session = self._registry.find(key)
-        for held in session.holds if session else ():
-            if held.is_by(self._uid, owner):
-                self._registry.hold(key, replace(held, progress=entry.known_progress()))
+        holds = session.holds if session else ()
+        return next((hold for hold in holds if hold.is_by(self._uid, owner)), None)
+
+
+def _as_known(hold: Hold, key: SessionKey, news: News, held: Hold | None) -> Hold:
+    """Return a hold with the progress and the token that are known now.
+
+    A token that stands as it stood is the one that `held` has, refused or not.
+    """
+    entry, seen = news.entry(key), news.seen(key)
+    token = held.token if held is not None and entry.token_file is not None else None
+    if key in news.tokens:
+        value = news.tokens[key]
+        if value is None:
+            token = None
+        elif token is None or token.value != value:
+            token = Borrowed(value)
+    return replace(hold, progress=entry.known_progress(seen.size), token=token)
 
 
 async def _in_slices(keys: Sequence[SessionKey]) -> AsyncIterator[SessionKey]:

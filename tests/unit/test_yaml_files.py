@@ -5,142 +5,18 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from keepalived.keeper.keeper import Keeper, Manner
-from keepalived.keeper.registry import Registry, Retention
 from keepalived.lease.holds import Hold, Owner, OwnerKind
-from keepalived.lease.model import Kind, SessionKey, State
+from keepalived.lease.model import Kind, SessionKey
 from keepalived.lease.progress import Progress
-from keepalived.observe.eventlog import EventLog
-from keepalived.observe.metrics import Metrics
-from keepalived.observe.reporter import Reporter
-from keepalived.settings import Settings, load_settings
-from keepalived.sources.yaml_files import YamlFiles
+from keepalived.settings import load_settings
+from tests.support.yaml_house import LOOK, WEEK, house, sessions, settings
 
 pytestmark = pytest.mark.looptime
-
-LOOK = 2.0
-WEEK = 7 * 86400.0
-
-
-class LoopClock:
-    """The event loop's own time, which looptime fakes."""
-
-    def boot(self) -> float:
-        return asyncio.get_running_loop().time()
-
-    def wall(self) -> float:
-        return self.boot()
-
-
-class Ear(Reporter):
-    """Reports as ever, and remembers what was said of sources and holds."""
-
-    def __init__(self, clock: LoopClock) -> None:
-        super().__init__(EventLog(), Metrics(version="test", max_sessions=10, clock=clock))
-        self.heard: list[tuple[str, ...]] = []
-        self.taken: list[SessionKey] = []
-
-    def hold_taken(self, key: SessionKey, source: str) -> None:
-        super().hold_taken(key, source)
-        self.taken.append(key)
-
-    def source_failed(self, source: str, problems: tuple[str, ...]) -> None:
-        super().source_failed(source, problems)
-        self.heard.append(
-            ("failed", Path(source).name, *(each.partition(": ")[2] for each in problems))
-        )
-
-    def source_recovered(self, source: str) -> None:
-        super().source_recovered(source)
-        self.heard.append(("recovered", Path(source).name))
-
-
-@dataclass
-class House:
-    """A folder of session files, the source that watches it, and the registry of the holds."""
-
-    folder: Path
-    clock: LoopClock
-    registry: Registry
-    ear: Ear
-    source: YamlFiles
-
-    def holds(self) -> dict[str, int | None]:
-        """The ids that are held, and the progress that each hold says."""
-        return {
-            session.key.id: hold.progress.client_progress
-            for session in self.registry
-            for hold in session.holds
-        }
-
-    def hold(self, name: str, vcenter: str = "lab") -> Hold:
-        session = self.registry.find(SessionKey(vcenter, Kind.UPDATE, name))
-        assert session is not None
-        (hold,) = session.holds
-        return hold
-
-    def end(self, name: str) -> None:
-        """Let a session end, as the server's answers would."""
-        session = self.registry.find(SessionKey("lab", Kind.UPDATE, name))
-        assert session is not None
-        self.registry.commit(replace(session, state=State.DONE, holds=()), ())
-
-    def write(self, name: str, text: str) -> Path:
-        """Write a file as people do who care: whole, and renamed into place."""
-        path = self.folder / name
-        draft = self.folder / f".{name}.draft"
-        draft.write_text(text, encoding="utf-8")
-        return draft.replace(path)
-
-
-def settings(folder: Path, *vcenters: str, **more: Any) -> Settings:
-    return Settings.model_validate(
-        {
-            "vcenters": {name: {"url": f"https://{name}"} for name in vcenters or ("lab",)},
-            "session_files": [f"{folder}/*.yaml"],
-            **more,
-        }
-    )
-
-
-@asynccontextmanager
-async def house(
-    folder: Path, *vcenters: str, config: Path | None = None, **more: Any
-) -> AsyncIterator[House]:
-    """Run the source, with what is in the folder read once."""
-    clock = LoopClock()
-    ear = Ear(clock)
-    registry = Registry(ear, clock, Retention())
-    for name in ("lab", "prod"):
-        # The keepers are there to be asked for, and do not work: nothing is sent.
-        registry.attach(Keeper(name, None, Manner(), registry, ear, clock))  # type: ignore[arg-type]
-    watched = settings(folder, *vcenters, **more)
-    source = YamlFiles(watched, registry, ear, clock, config=config)
-    running = asyncio.create_task(source.run())
-    try:
-        await source.read_once.wait()
-        yield House(folder, clock, registry, ear, source)
-    finally:
-        running.cancel()
-        await asyncio.wait([running])
-        assert running.cancelled(), running.exception()
-
-
-def sessions(**progress: int | None) -> str:
-    """A session file with these ids, each with its progress."""
-    lines = [
-        f"- {{id: {name}}}" if done is None else f"- {{id: {name}, progress: {done}}}"
-        for name, done in progress.items()
-    ]
-    return "sessions:\n" + "\n".join(lines) + "\n" if lines else "sessions: []\n"
 
 
 # -- what becomes of lines

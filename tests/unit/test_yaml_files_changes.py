@@ -29,14 +29,14 @@ A, B = key("a"), key("b")
 
 def test_new_entries_are_taken() -> None:
     changes = compare({}, entries(entry("a"), entry("b")), certain=False)
-    assert (changes.taken, changes.progressed, changes.let_go) == ((A, B), (), ())
+    assert (changes.taken, changes.updated, changes.let_go) == ((A, B), (), ())
 
 
 def test_what_stands_as_it_stood_is_left_alone() -> None:
     before = entries(entry("a", progress=5, note="x"))
     after = entries(entry("a", progress=5, note="x"))
     changes = compare(before, after, certain=False)
-    assert (changes.taken, changes.progressed, changes.let_go) == ((), (), ())
+    assert (changes.taken, changes.updated, changes.let_go) == ((), (), ())
 
 
 def test_progress_alone_is_an_update() -> None:
@@ -47,13 +47,13 @@ def test_progress_alone_is_an_update() -> None:
         (entry("a", bytes_done=1), entry("a", bytes_done=2)),
     ):
         changes = compare(entries(before), entries(after), certain=False)
-        assert (changes.taken, changes.progressed) == ((), (A,))
+        assert (changes.taken, changes.updated) == ((), (A,))
 
 
 def test_any_other_change_is_taken_as_new() -> None:
     for after in (entry("a", note="x"), entry("a", max_lifetime=60), entry("a", vcenter="lab")):
         changes = compare(entries(entry("a")), entries(after), certain=False)
-        assert (changes.taken, changes.progressed) == ((A,), ())
+        assert (changes.taken, changes.updated) == ((A,), ())
 
 
 def test_what_is_missed_once_is_kept_and_twice_is_let_go() -> None:
@@ -94,7 +94,7 @@ def test_two_looks_at_the_same_file_leave_exactly_what_it_says(versions: list[En
     held: dict[SessionKey, SessionEntry] = {}
     for wanted in [*versions, versions[-1]]:
         changes = compare(applied, wanted, missed, certain=False)
-        for taken in (*changes.taken, *changes.progressed):
+        for taken in (*changes.taken, *changes.updated):
             held[taken] = changes.applied[taken]
         for gone in changes.let_go:
             del held[gone]
