@@ -65,7 +65,9 @@ class Site:
         await self.machine.must("systemctl daemon-reload")
 
     async def start(self) -> None:
-        await self.machine.must(f"systemctl start {SERVICE}")
+        """Start the service, and say what it said where it does not start."""
+        show = f"journalctl -u {SERVICE} -b -n 30 -o cat >&2"
+        await self.machine.must(f"systemctl start {SERVICE} || ({show}; false)")
 
     async def open(self, count: int = 1, *, user: str = "alice") -> list[str]:
         """Open sessions, and have a user hold them until they are released."""
