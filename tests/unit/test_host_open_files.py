@@ -62,7 +62,7 @@ def children(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.usefixtures("children")
 def test_a_tree_has_the_process_first_and_all_that_descend_from_it() -> None:
-    text = "(sh -c 'cat <&3 & echo ready; wait'; :) 3<&0 & wait"
+    text = "exec 3<&0; (sh -c 'cat <&3 & echo ready; wait'; :) & wait"
     with script(text) as pid:
         found = tree(pid)
 
