@@ -95,10 +95,16 @@ class Site:
         ledger = self.simulator.ledger
         return [each for each in sessions if ledger.session(each).ended is not None]
 
-    async def until_renewed(self, sessions: list[str], *, seconds: float = 20.0) -> None:
-        """Wait until each session has been renewed once more than so far."""
+    def renewals(self, sessions: list[str]) -> dict[str, int]:
+        """Return how often each session has been renewed so far."""
+        return {each: self._renewals(each) for each in sessions}
+
+    async def until_renewed(
+        self, sessions: list[str], *, since: dict[str, int] | None = None, seconds: float = 20.0
+    ) -> None:
+        """Wait until each session has been renewed once more, than then or than by now."""
         end = time.monotonic() + seconds
-        counts = {each: self._renewals(each) for each in sessions}
+        counts = self.renewals(sessions) if since is None else since
         while any(self._renewals(each) <= count for each, count in counts.items()):
             assert time.monotonic() < end, f"not renewed within {seconds} s"
             await self.machine.run("sleep 0.1")
