@@ -1,0 +1,128 @@
+"""The API session that govc keeps in a file between two commands, as govmomi's session cache does.
+
+It lies below `$GOVMOMI_HOME`, or `~/.govmomi`, in `rest_sessions/HASH`. The hash is that of the
+server's URL with the user and without the password, and of whether certificates are not verified:
+`https://administrator%40vsphere.local@vc.example.org/rest#insecure=false`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote_from_bytes, unquote_to_bytes, urlsplit
+
+from keepalived.lease.holds import check_token
+
+_HAS_SCHEME = re.compile(r"\w+://")
+_NOT_ESCAPED = "$&+,;="  # in the user's name by Go's net/url, beside letters, digits and -_.~
+_READ_AT_MOST = 1024 * 1024
+_OTHERS_MAY = stat.S_IRWXG | stat.S_IRWXO
+
+
+class GovcSessionError(Exception):
+    """There is a cached session that must not or cannot be used.
+
+    The message names the file or the variable, never the content.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class CachedSession:
+    """An API session that govc has logged in for, and where it was found."""
+
+    path: Path
+    token: str = field(repr=False)
+
+
+def cached_session(environ: Mapping[str, str], home: Path) -> CachedSession | None:
+    """Return the API session that govc would use next, or None where it would log in first.
+
+    `environ` has govc's variables, and `home` is where `.govmomi` lies unless they say otherwise.
+    Whether the vCenter still knows the session, only it can say. Raises GovcSessionError.
+    """
+    if not environ.get("GOVC_URL") or _says(environ, "GOVC_PERSIST_SESSION", ("0", "false")):
+        return None
+    key = _key(environ).encode()
+    folder = Path(environ.get("GOVMOMI_HOME") or home / ".govmomi") / "rest_sessions"
+    # SHA-256 since govc 0.48. Both are there after an upgrade: the later login counts.
+    names = (hashlib.sha256(key).hexdigest(), hashlib.sha1(key, usedforsecurity=False).hexdigest())
+    found = [each for name in names if (each := _read(folder / name)) is not None]
+    if not found:
+        return None
+    _, path, content = max(found, key=lambda each: each[0])
+    token = _token(path, content)
+    return None if token is None else CachedSession(path, token)
+
+
+def _key(environ: Mapping[str, str]) -> str:
+    """Return what govmomi hashes."""
+    url = environ["GOVC_URL"]
+    if not _HAS_SCHEME.match(url):
+        url = f"https://{url}"
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise GovcSessionError("GOVC_URL is not a URL") from None  # and may hold a password
+    info, _, host = parts.netloc.rpartition("@")
+    user = _username(environ) or unquote_to_bytes(info.partition(":")[0])
+    escaped = quote_from_bytes(user, safe=_NOT_ESCAPED)
+    insecure = _says(environ, "GOVC_INSECURE", ("1", "true"))
+    return f"{parts.scheme}://{escaped}@{host}/rest#insecure={str(insecure).lower()}"
+
+
+def _username(environ: Mapping[str, str]) -> bytes:
+    """Return the user that goes before the URL's; as with govc, a file's name stands for it."""
+    value = environ.get("GOVC_USERNAME", "")
+    try:
+        return Path(value).read_bytes().strip() if value else b""
+    except PermissionError:
+        raise GovcSessionError("GOVC_USERNAME names a file that may not be read") from None
+    except (OSError, ValueError):
+        return os.fsencode(value)
+
+
+def _says(environ: Mapping[str, str], variable: str, words: tuple[str, ...]) -> bool:
+    return environ.get(variable, "").lower() in words
+
+
+def _read(path: Path) -> tuple[int, Path, bytes] | None:
+    """Return when the file was written, in nanoseconds, where it lies, and its content."""
+    try:
+        # Whatever else has this name is not waited for.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise GovcSessionError(f"{path}: {error.strerror}") from None
+    with open(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise GovcSessionError(f"{path}: it is not a regular file")
+        if status.st_uid != os.geteuid():
+            raise GovcSessionError(f"{path}: it belongs to user {status.st_uid}")
+        if status.st_mode & _OTHERS_MAY:
+            mode = stat.S_IMODE(status.st_mode)
+            raise GovcSessionError(
+                f"{path}: others may use it, by its mode {mode:04o}; log out, and chmod it to 0600"
+            )
+        try:
+            return status.st_mtime_ns, path, file.read(_READ_AT_MOST)
+        except OSError as error:
+            raise GovcSessionError(f"{path}: {error.strerror}") from None
+
+
+def _token(path: Path, content: bytes) -> str | None:
+    """Return the token of a file, or None where it has none: govc would log in."""
+    try:
+        # govc writes over what was there, and may leave the end of it behind its own.
+        saved, _ = json.JSONDecoder().raw_decode(content.decode())
+        token = saved["SessionID"]
+        return check_token(token) if token != "" else None
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        raise GovcSessionError(f"{path}: this is not what govc writes") from None
