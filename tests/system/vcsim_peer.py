@@ -33,11 +33,11 @@ def missing() -> str:
     return ""
 
 
-def build(binary: Path) -> None:
-    """Compile vcsim; Go's own cache makes the second time quick."""
+def build(binary: Path, source: Path = SOURCE) -> None:
+    """Compile vcsim, or another program beside it; Go's own cache makes the second time quick."""
     subprocess.run(
         ["go", "build", "-o", str(binary), "."],
-        cwd=SOURCE,
+        cwd=source,
         env={**os.environ, "GO111MODULE": "off", "GOFLAGS": "", "GOPATH": str(GOPATH)},
         check=True,
     )
