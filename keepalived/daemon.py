@@ -16,6 +16,7 @@ import importlib.metadata
 import random
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -40,6 +41,7 @@ from keepalived.observe.metrics import Metrics
 from keepalived.observe.reporter import Reporter
 from keepalived.observe.supervisor import Supervised
 from keepalived.settings import ConfigError, Loaded, Observe, Settings, VCenterSettings
+from keepalived.sources.discovery import Discovery
 from keepalived.sources.yaml_files import YamlFiles
 from keepalived.store.store import Store
 from keepalived.vcenter.client import Client
@@ -104,6 +106,7 @@ class Daemon:
         self._sources = YamlFiles(
             self.settings, self.registry, self._feed, self._clock, config=loaded.path
         )
+        self._discovery = Discovery(self.settings, self.registry, self._feed, self._clock)
         self._watcher = ProcessWatcher(DEFAULT_LIMITS.processes)
         self._notifier = notifier or Notifier(None)
         self._supervised = Supervised(
@@ -194,6 +197,7 @@ class Daemon:
         writing = [] if self._store is None else [start(self._store.run(), "state file")]
         helpers = [
             start(self._sources.run(), "sources"),
+            start(self._discover(), "discovery"),
             start(self._keep_house(), "housekeeping"),
             start(self._reload_when_asked(), "reload"),
             start(self._say_when_ready(address), "readiness"),
@@ -216,7 +220,10 @@ class Daemon:
 
     async def _say_when_ready(self, address: str) -> None:
         await self._sources.read_once.wait()
-        self.registry.forget_unclaimed(self.settings.vcenters)
+        # What is remembered where sessions are discovered waits for their first list.
+        self.registry.forget_unclaimed(
+            [name for name, each in self.settings.vcenters.items() if each.discover is None]
+        )
         self._health.done(_SOURCES)
         log.info(
             "ready",
@@ -226,6 +233,11 @@ class Daemon:
         )
         self._supervised.ready()
         await self._supervised.tell_status()
+
+    async def _discover(self) -> None:
+        """Discover what files do not name: they are read first."""
+        await self._sources.read_once.wait()
+        await self._discovery.run()
 
     async def _keep_house(self) -> None:
         while True:
@@ -261,6 +273,8 @@ class Daemon:
             request_timeout=settings.request_timeout,
             max_in_flight=settings.max_in_flight,
             looks=_LOOKS[settings.observe],
+            stall_timeout=self.settings.stall_timeout,
+            has_credentials=settings.username is not None,
         )
         keeper = Keeper(name, client, manner, self.registry, self._feed, self._clock, self._draw)
         self.registry.attach(keeper)
@@ -340,7 +354,10 @@ class Daemon:
             if name in keepers:
                 await self._stop_keeper(keepers[name])
             self._start_keeper(name, vcenter)
+        for keeper in self.registry.keepers:
+            keeper.manner = replace(keeper.manner, stall_timeout=settings.stall_timeout)
         await self._sources.apply(settings)
+        self._discovery.apply(settings)
         for name in keepers.keys() - settings.vcenters.keys():
             self.registry.detach(name)
             await self._stop_keeper(keepers[name])

@@ -1,0 +1,338 @@
+"""Discovery: holding what a vCenter's account has open, without anybody registering it.
+
+It serves uploaders that cannot run anything beside themselves. Where a vCenter's `discover` is on,
+the account's sessions are listed every 15 s (or ten times in a lifetime, where that is more often).
+What is new in the list and ACTIVE is held, under the stall guard, unless the registry knows it:
+what others hold is theirs, and what was released or abandoned stays so for as long as it is listed.
+
+What it costs: two requests a look, one for each kind of session; one for each session, once; and
+with filters another one or two, once, for the names of its item and library. Never more than one
+at a time in a vCenter, and none while it is down.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import TypeVar
+
+from keepalived.host.clock import Clock, sleep_until
+from keepalived.keeper.keeper import Keeper
+from keepalived.keeper.observer import Observer
+from keepalived.keeper.registry import Registry
+from keepalived.lease import timing
+from keepalived.lease.answers import Answer, Outcome
+from keepalived.lease.holds import Hold, Owner, OwnerKind, latest_until
+from keepalived.lease.model import Kind, SessionKey, State
+from keepalived.lease.session import Session
+from keepalived.settings import Discover, Settings
+
+T = TypeVar("T")
+Send = Callable[[Keeper, float], Awaitable[Answer[T]]]
+"""Sends a request through a keeper's vCenter, with a timeout in seconds."""
+
+OWNER = Owner(OwnerKind.DISCOVERY)
+
+_LONGEST_INTERVAL = 15.0
+_LOOKS_PER_LIFETIME = 10
+
+
+class Standing(StrEnum):
+    """How the registry stands to a session that is listed."""
+
+    UNKNOWN = "unknown"
+    OURS = "ours"
+    """Discovery holds it, and perhaps others do."""
+    OTHERS = "others"
+    OVER = "over"
+    """It was released, or has ended."""
+
+
+class Verdict(StrEnum):
+    """What to do about a session that is listed."""
+
+    LEAVE = "leave"
+    READ = "read"
+    """Ask what it is."""
+    NAME = "name"
+    """Ask for the names that the filters want to know."""
+    TAKE = "take"
+    LET_GO = "let_go"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What is known of a session that is listed; forgotten once it is listed no more.
+
+    `is_over` says that it is to be left alone from now on. `is_named` says that the names were
+    asked for. `is_withdrawn` says that settings let it go, and other settings may take it again.
+    """
+
+    is_over: bool = False
+    item_id: str | None = None
+    is_named: bool = False
+    library: str | None = None
+    item: str | None = None
+    is_withdrawn: bool = False
+
+
+def decide(found: Found | None, standing: Standing, discover: Discover | None) -> Verdict:
+    """Return what to do about a session. `discover` None means that discovery is off."""
+    is_ours = standing is Standing.OURS
+    if discover is None:
+        return Verdict.LET_GO if is_ours else Verdict.LEAVE
+    if standing is Standing.OTHERS:
+        return Verdict.LEAVE
+    if standing is Standing.OVER and not (found and found.is_withdrawn):
+        return Verdict.LEAVE
+    if found is None:
+        return Verdict.READ
+    if found.is_over:
+        return Verdict.LEAVE
+    if not discover.takes_all and not found.is_named:
+        return Verdict.NAME
+    is_meant = discover.takes(found.library, found.item)
+    if is_ours:
+        return Verdict.LEAVE if is_meant else Verdict.LET_GO
+    return Verdict.TAKE if is_meant else Verdict.LEAVE
+
+
+@dataclass(slots=True)
+class _Account:
+    """What is remembered of a vCenter. `failures` are those that were said, without details."""
+
+    found: dict[SessionKey, Found] = field(default_factory=dict)
+    failures: tuple[tuple[str, Outcome], ...] = ()
+    was_listed: bool = False
+
+
+@dataclass(slots=True)
+class _Look:
+    """One look at a vCenter, and what failed in it.
+
+    `keeper` returns the one that is there now. `is_broken_off` says that nothing more is asked,
+    because the vCenter cannot be reached.
+    """
+
+    keeper: Callable[[], Keeper | None]
+    failures: dict[tuple[str, Outcome], str] = field(default_factory=dict)
+    has_listed: bool = False
+    is_broken_off: bool = False
+
+    async def ask(self, failure: str, send: Send[T], *, or_gone: bool = False) -> Answer[T] | None:
+        """Return a good answer; for any other, note the `failure` and return None.
+
+        `or_gone` says that it is as good to hear that there is no such thing.
+        """
+        keeper = self.keeper()
+        if self.is_broken_off or keeper is None or not keeper.view().up:
+            # Whatever is wrong with the vCenter, its keeper says.
+            self.is_broken_off = True
+            return None
+        timeout = keeper.manner.request_timeout or timing.request_timeout(
+            0, None, keeper.manner.session_timeout
+        )
+        answer = await send(keeper, timeout)
+        outcome = answer.outcome
+        if outcome is Outcome.OK or (or_gone and outcome is Outcome.NOT_FOUND):
+            return answer
+        self.failures[failure, outcome] = f"{failure}: {answer.detail or outcome.value}"
+        self.is_broken_off = outcome.speaks_of_the_vcenter
+        return None
+
+
+class Discovery:
+    """Keeps holds in `registry` on what is found in the vCenters that `settings` say."""
+
+    def __init__(
+        self, settings: Settings, registry: Registry, observer: Observer, clock: Clock
+    ) -> None:
+        self._settings = settings
+        self._registry = registry
+        self._observer = observer
+        self._clock = clock
+        self._uid = os.getuid()
+        self._accounts: dict[str, _Account] = {}
+        self._watched: set[str] = set()
+        self._changed = asyncio.Event()
+
+    async def run(self) -> None:
+        """Look again and again, until cancelled. What else names sessions was read before."""
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                self._changed.clear()
+                for name in self._settings.vcenters:
+                    if self._wanted(name) is not None and name not in self._watched:
+                        self._watched.add(name)
+                        tasks.create_task(self._watch(name), name=f"discovery {name}")
+                await self._changed.wait()
+
+    def apply(self, settings: Settings) -> None:
+        """Go by new settings from now on: let go at once what they do not mean any more."""
+        self._settings = settings
+        for name in tuple(self._accounts):
+            account = self._accounts[name]
+            for key in tuple(account.found):
+                if self._decide(key) is Verdict.LET_GO:
+                    self._let_go(key)
+            if self._wanted(name) is None:
+                self._say(name, {})
+                if not account.was_listed:
+                    # Nobody will name what is remembered from before a restart.
+                    self._registry.forget_unclaimed({name})
+            if name not in settings.vcenters:
+                del self._accounts[name]
+        self._changed.set()
+
+    # -- when to look
+
+    def _wanted(self, name: str) -> Discover | None:
+        vcenter = self._settings.vcenters.get(name)
+        return None if vcenter is None else vcenter.discover
+
+    async def _watch(self, name: str) -> None:
+        """Look at a vCenter from time to time, for as long as that is wanted."""
+        while self._wanted(name) is not None:
+            looked_at = self._clock.boot()
+            await self._look(name)
+            vcenter = self._settings.vcenters.get(name)
+            lifetime = vcenter.session_timeout if vcenter else 0.0
+            interval = min(_LONGEST_INTERVAL, lifetime / _LOOKS_PER_LIFETIME)
+            await sleep_until(self._clock, looked_at + interval)
+        self._watched.discard(name)
+        self._changed.set()
+
+    async def _look(self, name: str) -> None:
+        look = _Look(lambda: self._keeper(name))
+        for kind in Kind:
+            await self._look_at(name, kind, look)
+        if self._wanted(name) is None:
+            return
+        account = self._account(name)
+        if look.has_listed and not look.is_broken_off and not account.was_listed:
+            account.was_listed = True
+            self._registry.forget_unclaimed({name})
+        if look.failures or not look.is_broken_off:
+            self._say(name, look.failures)
+
+    # -- what there is
+
+    async def _look_at(self, name: str, kind: Kind, look: _Look) -> None:
+        answer = await look.ask(
+            f"the {kind} sessions cannot be listed",
+            lambda keeper, timeout: keeper.vcenter.list(kind, timeout=timeout),
+        )
+        if answer is None or answer.value is None:
+            return
+        look.has_listed = True
+        listed = dict.fromkeys(SessionKey(name, kind, each) for each in answer.value)
+        found = self._account(name).found
+        for key in [key for key in found if key.kind is kind and key not in listed]:
+            del found[key]
+        for key in listed:
+            await self._judge(key, look)
+
+    async def _judge(self, key: SessionKey, look: _Look) -> None:
+        """Find out about a session what is needed, and carry out what follows."""
+        while True:
+            found = self._account(key.vcenter).found
+            known = found.get(key)
+            standing = self._standing(key)
+            verdict = self._decide(key)
+            if verdict is Verdict.READ:
+                read = await self._read(key, look)
+            elif verdict is Verdict.NAME and known is not None:
+                read = await self._name(key, known, look)
+            else:
+                break
+            if read is None:
+                return
+            found[key] = read
+        if verdict is Verdict.TAKE:
+            self._take(key)
+            found[key] = replace(found[key], is_withdrawn=False)
+        elif verdict is Verdict.LET_GO:
+            self._let_go(key)
+        elif standing is Standing.OVER and not (known and known.is_withdrawn):
+            found[key] = Found(is_over=True)
+        elif standing is Standing.OTHERS and known is not None:
+            found[key] = replace(known, is_withdrawn=False)
+
+    async def _read(self, key: SessionKey, look: _Look) -> Found | None:
+        """Return what a session is, None where that cannot be had now."""
+        answer = await look.ask(
+            f"{key.kind} session {key.id} cannot be read",
+            lambda keeper, timeout: keeper.vcenter.get(key.kind, key.id, timeout=timeout),
+            or_gone=True,
+        )
+        if answer is None:
+            return None
+        info = answer.value
+        if info is None or info.state != State.ACTIVE.value:
+            return Found(is_over=True)
+        return Found(item_id=info.item_id)
+
+    async def _name(self, key: SessionKey, known: Found, look: _Look) -> Found | None:
+        """Return what a session is with the names of its item and library."""
+        item_id = known.item_id
+        if item_id is None:
+            return replace(known, is_named=True)
+        answer = await look.ask(
+            f"the item of {key.kind} session {key.id} cannot be read",
+            lambda keeper, timeout: keeper.vcenter.item(item_id, timeout=timeout),
+            or_gone=True,
+        )
+        if answer is None:
+            return None
+        item = answer.value
+        if item is None:
+            return replace(known, is_named=True)
+        return replace(known, is_named=True, library=item.library, item=item.name)
+
+    # -- what follows
+
+    def _decide(self, key: SessionKey) -> Verdict:
+        found = self._account(key.vcenter).found.get(key)
+        return decide(found, self._standing(key), self._wanted(key.vcenter))
+
+    def _standing(self, key: SessionKey) -> Standing:
+        session = self._registry.find(key)
+        if session is None:
+            return Standing.UNKNOWN
+        if session.state.is_final:
+            return Standing.OVER
+        return Standing.OURS if self._is_ours(session) else Standing.OTHERS
+
+    def _is_ours(self, session: Session) -> bool:
+        return any(hold.is_by(self._uid, OWNER) for hold in session.holds)
+
+    def _take(self, key: SessionKey) -> None:
+        now = self._clock.boot()
+        until = latest_until(OwnerKind.DISCOVERY, now)
+        self._registry.hold(key, Hold(self._uid, OWNER, now, until))
+
+    def _let_go(self, key: SessionKey) -> None:
+        found = self._account(key.vcenter).found
+        found[key] = replace(found[key], is_withdrawn=True)
+        self._registry.release(key, self._uid, OWNER)
+
+    def _account(self, name: str) -> _Account:
+        return self._accounts.setdefault(name, _Account())
+
+    def _keeper(self, name: str) -> Keeper | None:
+        keepers = (keeper for keeper in self._registry.keepers if keeper.name == name)
+        return next(keepers, None)
+
+    def _say(self, name: str, failures: dict[tuple[str, Outcome], str]) -> None:
+        """Say what fails where that has changed; details alone, which may count, are no change."""
+        account, source = self._account(name), f"discovery {name}"
+        if tuple(failures) == account.failures:
+            return
+        account.failures = tuple(failures)
+        if failures:
+            self._observer.source_failed(source, tuple(failures.values()))
+        else:
+            self._observer.source_recovered(source)
