@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,15 @@ ROOT = Path(__file__).parents[2]
 IMAGE = "localhost/clkeepalived:test"
 UPLOADER_IMAGE = "localhost/uploader:test"
 _BARE_IMAGE = "localhost/bare:test"
+_TAKEN = (
+    ".containerignore",
+    "Containerfile",
+    "LICENSE",
+    "README.md",
+    "keepalived",
+    "pyproject.toml",
+    "requirements",
+)
 
 # What Debian 12 has works like this on a host whose cgroups are mixed or not its own.
 _CONTAINERS_CONF = """\
@@ -113,6 +123,20 @@ class Podman:
         packed.unlink()
         subprocess.run(["rm", "-rf", "--one-file-system", tree], check=True)
 
+    def _context(self) -> Path:
+        """Return a copy of what the build takes, which nobody edits between two builds."""
+        context = self._folder / "context"
+        if not context.exists():
+            context.mkdir()
+            ignored = shutil.ignore_patterns("__pycache__")
+            for name in _TAKEN:
+                source = ROOT / name
+                if source.is_dir():
+                    shutil.copytree(source, context / name, ignore=ignored)
+                else:
+                    shutil.copy2(source, context / name)
+        return context
+
     def build(self, *options: str) -> None:
         """Build the image, from wheels that were fetched before, by hash."""
         wheels = self._folder / "wheels"
@@ -138,7 +162,7 @@ class Podman:
             f"--volume={wheels}:/wheels:ro",
             f"--tag={IMAGE}",
             *options,
-            str(ROOT),
+            str(self._context()),
             seconds=300.0,
         )
 
