@@ -1,0 +1,161 @@
+"""A progress bar in the last row of the terminal, out of the way of everything else there.
+
+The rows above it are made the terminal's scroll region, so that what a command writes scrolls
+above the bar as if the window were one row lower. Nothing is drawn in between: the cursor is
+saved, the last row written, and the cursor put back, in one piece. When the window's size has
+changed, when the bar is withdrawn and at the end, the region is the whole screen again.
+"""
+
+from __future__ import annotations
+
+import codecs
+import os
+import time
+from collections.abc import Callable, Mapping
+from typing import TextIO
+
+from keepalived.wrapper.progress_line import ASCII, UNICODE, BarView, line
+
+_LEAST_ROWS = 3
+_LEAST_SECONDS = 0.2
+
+_SAVE, _RESTORE = "\x1b7", "\x1b8"  # the cursor, and how characters look
+_WHOLE_SCREEN = "\x1b[r"  # as the scroll region; the cursor goes to the upper left
+_DOWN, _UP = "\x1bD", "\x1b[A"  # a row down, scrolling where there is none, and a row up
+_PLAIN, _YELLOW = "\x1b[m", "\x1b[33m"
+_TO_LINE_END, _TO_SCREEN_END = "\x1b[K", "\x1b[J"
+
+
+def bar_on(
+    stream: TextIO, environ: Mapping[str, str], clock: Callable[[], float] = time.monotonic
+) -> Bar | None:
+    """Return a bar on the terminal that a stream writes to, or None where there can be none."""
+    if not stream.isatty() or environ.get("TERM", "") in ("", "dumb", "unknown"):
+        return None
+    try:
+        # A way of its own: where the user has stopped the terminal (^S), or it is slow, this
+        # process must not wait, and whoever shares the stream must not be told to try again.
+        descriptor = os.open(
+            f"/proc/self/fd/{stream.fileno()}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY
+        )
+    except OSError:
+        return None  # another user's terminal, after `su`
+    bar = Bar(
+        descriptor,
+        clock,
+        is_unicode=codecs.lookup(stream.encoding).name == "utf-8",
+        has_colours=not environ.get("NO_COLOR"),
+    )
+    if bar.has_room:
+        return bar
+    bar.close()
+    return None
+
+
+class Bar:
+    """The last row of a terminal. `descriptor`, which does not block, is closed with it.
+
+    A terminal that was hung up swallows everything.
+    """
+
+    def __init__(
+        self,
+        descriptor: int,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        is_unicode: bool = True,
+        has_colours: bool = True,
+    ) -> None:
+        self._descriptor = descriptor
+        self._clock = clock
+        self._glyphs = UNICODE if is_unicode else ASCII
+        self._has_colours = has_colours
+        self._size: os.terminal_size | None = None  # what the scroll region was made for
+        self._drawn = ""
+        self._drawn_at = -_LEAST_SECONDS
+        self._unsent = b""
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the window is high enough for a bar."""
+        size = self._window()
+        return size is not None and size.lines >= _LEAST_ROWS
+
+    def draw(self, view: BarView) -> None:
+        """Show a view, unless it was a moment ago that something was drawn, or nothing changed.
+
+        To be called several times a second: this is also how a new window size is noticed, and
+        how what the terminal did not take before is sent again.
+        """
+        self._send("")
+        now = self._clock()
+        if self._unsent or now - self._drawn_at < _LEAST_SECONDS:
+            return
+        size = self._window()
+        has_moved = size != self._size
+        if has_moved:
+            self._send(self._freed() + self._reserved(size))
+        if self._size is None:
+            return
+        # The last column is left alone: some terminals wrap as soon as it is written.
+        text = line(view, self._size.columns - 1, self._glyphs)
+        if self._has_colours and view.warning is not None:
+            text = _YELLOW + text
+        if has_moved or text != self._drawn:
+            self._drawn, self._drawn_at = text, now
+            last = f"\x1b[{self._size.lines};1H"
+            self._send(_SAVE + last + _PLAIN + text + _PLAIN + _TO_LINE_END + _RESTORE)
+
+    def say(self, text: str) -> None:
+        """Write a line above the bar, after whatever was written there last."""
+        # The command may have told the terminal not to begin a line with each newline.
+        self._send(f"{text}\r\n")
+
+    def withdraw(self) -> None:
+        """Leave the terminal as if there had been no bar, until the next `draw`."""
+        self._send(self._freed())
+        self._drawn_at = -_LEAST_SECONDS
+
+    def close(self) -> None:
+        """Withdraw the bar for good, waiting until the terminal has taken all that was said."""
+        if self._descriptor < 0:
+            return
+        os.set_blocking(self._descriptor, True)
+        self.withdraw()
+        os.close(self._descriptor)
+        self._descriptor = -1
+
+    def _window(self) -> os.terminal_size | None:
+        try:
+            return os.get_terminal_size(self._descriptor)
+        except OSError:
+            return None
+
+    def _reserved(self, size: os.terminal_size | None) -> str:
+        """Take the last row out of the scroll region, scrolling up if the cursor is there."""
+        if size is None or size.lines < _LEAST_ROWS:
+            return ""
+        self._size = size
+        # What stands below the cursor is what a resized window has left of the bar.
+        return f"{_DOWN}{_SAVE}\r{_PLAIN}{_TO_SCREEN_END}\x1b[1;{size.lines - 1}r{_RESTORE}{_UP}"
+
+    def _freed(self) -> str:
+        """Make the whole screen the scroll region, and blank the bar if it is still there."""
+        if self._size is None:
+            return ""
+        last = f"\x1b[{self._size.lines};1H{_PLAIN}{_TO_LINE_END}"
+        is_there = self._size == self._window()
+        self._size, self._drawn = None, ""
+        return _SAVE + _WHOLE_SCREEN + (last if is_there else "") + _RESTORE
+
+    def _send(self, text: str) -> None:
+        """Write as much as the terminal takes, and keep the rest: half a sequence harms."""
+        data = self._unsent + text.encode(errors="replace")
+        while data:
+            try:
+                data = data[os.write(self._descriptor, data) :]
+            except BlockingIOError:
+                break
+            except OSError:
+                data = b""
+        self._unsent = data

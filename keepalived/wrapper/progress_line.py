@@ -1,0 +1,151 @@
+"""What is known about an upload, in one line for a terminal or in a sentence for a log."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from keepalived.wrapper.words import duration, printable, size
+
+_MOST_PERCENT = 99
+_GAP = "  "
+_LABEL_LEAST, _LABEL_MOST = 12, 28
+_BAR_LEAST, _BAR_MOST = 8, 30
+
+
+@dataclass(frozen=True, slots=True)
+class BarView:
+    """What there is to show; None for what is not known.
+
+    `done` and `total` are in bytes, `rate` in bytes per second, `left` in seconds until all is
+    done. `slack` are the seconds until the session would expire if it were not renewed again. A
+    warning takes the place of what is less urgent.
+    """
+
+    label: str
+    done: int | None = None
+    total: int | None = None
+    rate: float | None = None
+    left: float | None = None
+    slack: float | None = None
+    warning: str | None = None
+
+    @property
+    def percent(self) -> int | None:
+        """How much is done; that all is, only the uploader can say, by completing its session."""
+        if self.done is None or not self.total:
+            return None
+        return min(_MOST_PERCENT, 100 * self.done // self.total)
+
+
+@dataclass(frozen=True, slots=True)
+class Glyphs:
+    """What a line is drawn with."""
+
+    full: str
+    empty: str
+    dots: str
+
+
+UNICODE = Glyphs("━", "─", "…")
+ASCII = Glyphs("#", "-", "...")
+
+
+def line(view: BarView, columns: int, glyphs: Glyphs = UNICODE) -> str:
+    """Return a view in at most so many columns: what matters least goes first."""
+    label, warning = _drawn(view.label, glyphs), _drawn(view.warning or "", glyphs)
+    parts = {
+        "label": label,
+        "percent": "" if view.percent is None else f"{view.percent:2} %",
+        "bar": "" if view.percent is None else glyphs.empty * _BAR_LEAST,
+        "bytes": _bytes(view),
+        "rate": _rate(view),
+        "left": _left(view),
+        "state": warning or _kept(view),
+    }
+    shorter = (
+        ("state", warning or _kept(view).partition(",")[0]),
+        ("bytes", ""),
+        ("label", _cut(label, _LABEL_MOST, glyphs)),
+        ("state", warning),
+        ("bar", ""),
+        ("rate", ""),
+        ("left", ""),
+        ("label", _cut(label, _LABEL_LEAST, glyphs)),
+    )
+    for name, words in shorter:
+        if width(_joined(parts)) <= columns:
+            break
+        parts[name] = words
+    if parts["bar"] and view.percent is not None:
+        room = min(_BAR_MOST, _BAR_LEAST + max(0, columns - width(_joined(parts))))
+        full = room * view.percent // 100
+        parts["bar"] = glyphs.full * full + glyphs.empty * (room - full)
+    return _cut(_joined(parts), columns, glyphs)
+
+
+def words(view: BarView) -> str:
+    """Return a view as a line for a log."""
+    percent = "" if view.percent is None else f"{view.percent} %"
+    how_far = [percent, _bytes(view), _rate(view), _left(view)]
+    parts = [", ".join(each for each in how_far if each), _kept(view), view.warning]
+    said = "; ".join(printable(each) for each in parts if each)
+    return f"{printable(view.label)}: {said}" if said else printable(view.label)
+
+
+def width(text: str) -> int:
+    """Return how many columns of a terminal a printable text takes."""
+    return sum(map(_columns, text))
+
+
+def _columns(char: str) -> int:
+    if unicodedata.combining(char) or unicodedata.category(char) in ("Me", "Mn"):
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
+
+
+def _joined(parts: Mapping[str, str]) -> str:
+    return _GAP.join(part for part in parts.values() if part)
+
+
+def _drawn(text: str, glyphs: Glyphs) -> str:
+    """Return a text that came from elsewhere as the terminal can show it."""
+    if glyphs is ASCII:
+        text = text.encode("ascii", errors="replace").decode()
+    return printable(text)
+
+
+def _cut(text: str, columns: int, glyphs: Glyphs) -> str:
+    """Return the text, or its beginning and dots where there is no room for all of it."""
+    if width(text) <= columns:
+        return text
+    while text and width(text) + len(glyphs.dots) > columns:
+        text = text[:-1]
+    return (text.rstrip() + glyphs.dots)[: max(0, columns)]
+
+
+def _bytes(view: BarView) -> str:
+    if view.done is None:
+        return ""
+    if view.total is None:
+        return size(view.done)
+    done, total = size(view.done), size(view.total)
+    number, _, unit = done.partition(" ")
+    return f"{number if unit == total.partition(' ')[2] else done} of {total}"
+
+
+def _rate(view: BarView) -> str:
+    return "" if view.rate is None else f"{size(view.rate)}/s"
+
+
+def _left(view: BarView) -> str:
+    return "" if view.left is None else f"{duration(view.left)} left"
+
+
+def _kept(view: BarView) -> str:
+    if view.slack is None:
+        return ""
+    if view.slack <= 0:
+        return f"not renewed, overdue by {duration(-view.slack)}"
+    return f"kept alive, {duration(view.slack)} of slack"

@@ -1,0 +1,43 @@
+"""Numbers in people's words."""
+
+from __future__ import annotations
+
+_KILO = 1024
+_UNITS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
+
+
+def duration(seconds: float) -> str:
+    """Return a duration in its two largest units: `9 h 12 m`, `41 m`, `3 s`."""
+    left = max(0, round(seconds))
+    for place, (size, unit) in enumerate(_UNITS):
+        if left < size:
+            continue
+        whole, rest = divmod(left, size)
+        words = f"{whole} {unit}"
+        if place + 1 < len(_UNITS):
+            smaller, name = _UNITS[place + 1]
+            # Seconds matter in the first minutes only.
+            if (part := rest // smaller) and (name != "s" or whole < 10):
+                words += f" {part} {name}"
+        return words
+    return "0 s"
+
+
+def size(count: float) -> str:
+    """Return a number of bytes in the unit that suits it: `12.3 GiB`."""
+    left = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if left < _KILO:
+            return f"{left:.0f} {unit}" if unit == "B" else f"{left:.1f} {unit}"
+        left /= _KILO
+    return f"{left:.1f} TiB"
+
+
+def printable(text: object) -> str:
+    """Return a text in one line without anything that steers a terminal.
+
+    Names and messages come from servers.
+    """
+    return "".join(
+        each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in str(text)
+    )
