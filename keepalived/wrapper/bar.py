@@ -23,7 +23,8 @@ _SAVE, _RESTORE = "\x1b7", "\x1b8"  # the cursor, and how characters look
 _WHOLE_SCREEN = "\x1b[r"  # as the scroll region; the cursor goes to the upper left
 _DOWN, _UP = "\x1bD", "\x1b[A"  # a row down, scrolling where there is none, and a row up
 _PLAIN, _YELLOW = "\x1b[m", "\x1b[33m"
-_TO_LINE_END, _TO_SCREEN_END = "\x1b[K", "\x1b[J"
+_TO_LINE_END = "\x1b[K"
+_CLEAR_BELOW = f"\r{_PLAIN}\x1b[J"  # from the beginning of the cursor's row
 
 
 def bar_on(
@@ -94,6 +95,7 @@ class Bar:
         size = self._window()
         has_moved = size != self._size
         if has_moved:
+            # What is below the cursor is what the window, in its new size, has left of the bar.
             self._send(self._freed() + self._reserved(size))
         if self._size is None:
             return
@@ -136,17 +138,21 @@ class Bar:
         if size is None or size.lines < _LEAST_ROWS:
             return ""
         self._size = size
-        # What stands below the cursor is what a resized window has left of the bar.
-        return f"{_DOWN}{_SAVE}\r{_PLAIN}{_TO_SCREEN_END}\x1b[1;{size.lines - 1}r{_RESTORE}{_UP}"
+        region = f"\x1b[1;{size.lines - 1}r"
+        return f"{_DOWN}{_SAVE}{_CLEAR_BELOW}{region}{_RESTORE}{_UP}"
 
     def _freed(self) -> str:
-        """Make the whole screen the scroll region, and blank the bar if it is still there."""
+        """Make the whole screen the scroll region, and blank the bar where it may still be."""
         if self._size is None:
             return ""
         last = f"\x1b[{self._size.lines};1H{_PLAIN}{_TO_LINE_END}"
         is_there = self._size == self._window()
         self._size, self._drawn = None, ""
-        return _SAVE + _WHOLE_SCREEN + (last if is_there else "") + _RESTORE
+        if is_there:
+            return f"{_SAVE}{_WHOLE_SCREEN}{last}{_RESTORE}"
+        # The row it was in may be the command's by now, unless it is below the cursor.
+        below = f"{_DOWN}{_SAVE}{_CLEAR_BELOW}{_RESTORE}{_UP}"
+        return f"{_SAVE}{_WHOLE_SCREEN}{_RESTORE}{below}"
 
     def _send(self, text: str) -> None:
         """Write as much as the terminal takes, and keep the rest: half a sequence harms."""

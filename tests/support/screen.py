@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tests.support.cli import COMMAND, surroundings
 
-_CONTROL = re.compile(r"\x1b\[(\??)([0-9;]*)([A-Za-z])|[\r\n]|[^\x00-\x1f\x7f]")
+_CONTROL = re.compile(r"\x1b\[(\??)([0-9;]*)([A-Za-z])|\x1b([78D])|[\r\n]|[^\x00-\x1f\x7f]")
 _ALTERNATE, _CURSOR, _WRAPPING = "1049", "25", "7"
 
 
@@ -29,9 +29,12 @@ class Screen:
         self.wraps = True
         self.cells = self._blank()
         self.everything = ""
+        self.history: list[str] = []
         self._main = self.cells
         self._rest = ""
         self._row = self._column = 0
+        self._saved = (0, 0)
+        self._top, self._bottom = 0, rows - 1
 
     def _blank(self) -> list[list[str]]:
         return [[" "] * self.columns for _ in range(self.rows)]
@@ -51,8 +54,10 @@ class Screen:
         self._rest += text
         while match := _CONTROL.match(self._rest):
             self._rest = self._rest[match.end() :]
-            private, parameters, final = match.groups()
-            if final is None:
+            private, parameters, final, short = match.groups()
+            if short:
+                self._carry_out_short(short)
+            elif final is None:
                 self._put(match[0])
             elif private:
                 self._switch(parameters, on=final == "h")
@@ -73,11 +78,40 @@ class Screen:
             self._column += 1
 
     def _next_row(self) -> None:
-        if self._row + 1 < self.rows:
+        if self._row == self._bottom:
+            gone = self.cells.pop(self._top)
+            if self._top == 0:
+                self.history.append("".join(gone).rstrip())
+            self.cells.insert(self._bottom, [" "] * self.columns)
+        elif self._row + 1 < self.rows:
             self._row += 1
+
+    def resize(self, columns: int, rows: int, *, from_history: bool = False) -> None:
+        """Take another size as terminals do, without wrapping anew what stands there.
+
+        A higher window gets blank rows below, or lines of the history above.
+        """
+        while len(self.cells) > rows and self._row + 1 < len(self.cells):
+            del self.cells[-1]
+        while len(self.cells) > rows:
+            self.history.append("".join(self.cells.pop(0)).rstrip())
+            self._row -= 1
+        while from_history and self.history and len(self.cells) < rows:
+            self.cells.insert(0, list(self.history.pop()))
+            self._row += 1
+        self.cells += [[] for _ in range(rows - len(self.cells))]
+        self.cells = [(row + [" "] * columns)[:columns] for row in self.cells]
+        self.columns, self.rows = columns, rows
+        self._column = min(self._column, columns - 1)
+        self._top, self._bottom = 0, rows - 1
+
+    def _carry_out_short(self, final: str) -> None:
+        if final == "7":
+            self._saved = (self._row, self._column)
+        elif final == "8":
+            self._row, self._column = self._saved
         else:
-            self.cells.append([" "] * self.columns)
-            del self.cells[0]
+            self._next_row()
 
     def _switch(self, mode: str, *, on: bool) -> None:
         if mode == _ALTERNATE:
@@ -94,8 +128,15 @@ class Screen:
 
     def _carry_out(self, parameters: str, final: str) -> None:
         if final == "H":
-            assert not parameters
+            line, column = _numbers(parameters, 1, 1)
+            self._row, self._column = line - 1, column - 1
+        elif final == "r":
+            top, bottom = _numbers(parameters, 1, self.rows)
+            self._top, self._bottom = top - 1, bottom - 1
             self._row = self._column = 0
+        elif final == "A":
+            assert not parameters
+            self._row -= self._row not in (0, self._top)
         elif final in "KJ":
             assert not parameters, "clearing more than the rest makes a screen flicker"
             here = self.cells[self._row]
@@ -185,6 +226,11 @@ async def terminal(
         loop.remove_reader(master)
         os.close(master)
         os.close(slave)
+
+
+def _numbers(parameters: str, *otherwise: int) -> list[int]:
+    given = [int(each) for each in parameters.split(";") if each]
+    return given + list(otherwise[len(given) :])
 
 
 def _resize(descriptor: int, columns: int, rows: int) -> None:
