@@ -300,6 +300,7 @@ def test_a_frozen_terminal_is_not_waited_for_and_loses_nothing_that_was_said(
     house.draw(bar, WARNED)
 
     assert house.output == [f"line {number}" for number in range(20)]
+    assert "look 9" not in house.screen.everything  # news that is old by then
     assert house.lines[-1].startswith(LABEL)
     assert "unreachable" in house.lines[-1]
 
