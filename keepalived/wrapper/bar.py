@@ -12,7 +12,7 @@ import codecs
 import os
 import time
 from collections.abc import Callable, Mapping
-from typing import TextIO
+from typing import TextIO, TypeGuard
 
 from keepalived.wrapper.progress_line import ASCII, UNICODE, BarView, line
 
@@ -53,6 +53,10 @@ def bar_on(
     return None
 
 
+def _has_room(size: os.terminal_size | None) -> TypeGuard[os.terminal_size]:
+    return size is not None and size.lines >= _LEAST_ROWS
+
+
 class Bar:
     """The last row of a terminal. `descriptor`, which does not block, is closed with it.
 
@@ -79,24 +83,23 @@ class Bar:
     @property
     def has_room(self) -> bool:
         """Whether the window is high enough for a bar."""
-        size = self._window()
-        return size is not None and size.lines >= _LEAST_ROWS
+        return _has_room(self._window())
 
     def draw(self, view: BarView) -> None:
         """Show a view, unless it was a moment ago that something was drawn, or nothing changed.
 
-        To be called several times a second: this is also how a new window size is noticed, and
-        how what the terminal did not take before is sent again.
+        To be called several times a second: this is also how a new window size is noticed, of
+        which the kernel tells the processes in the foreground alone, and how what the terminal did
+        not take before is sent again.
         """
         self._send("")
-        now = self._clock()
-        if self._unsent or now - self._drawn_at < _LEAST_SECONDS:
+        now, size = self._clock(), self._window()
+        has_moved = size != self._size and (self._size is not None or _has_room(size))
+        if self._unsent or (not has_moved and now - self._drawn_at < _LEAST_SECONDS):
             return
-        size = self._window()
-        has_moved = size != self._size
         if has_moved:
             # What is below the cursor is what the window, in its new size, has left of the bar.
-            self._send(self._freed() + self._reserved(size))
+            self._send(self._freed() + (self._reserved(size) if _has_room(size) else ""))
         if self._size is None:
             return
         # The last column is left alone: some terminals wrap as soon as it is written.
@@ -133,10 +136,8 @@ class Bar:
         except OSError:
             return None
 
-    def _reserved(self, size: os.terminal_size | None) -> str:
+    def _reserved(self, size: os.terminal_size) -> str:
         """Take the last row out of the scroll region, scrolling up if the cursor is there."""
-        if size is None or size.lines < _LEAST_ROWS:
-            return ""
         self._size = size
         region = f"\x1b[1;{size.lines - 1}r"
         return f"{_DOWN}{_SAVE}{_CLEAR_BELOW}{region}{_RESTORE}{_UP}"

@@ -194,6 +194,16 @@ def test_it_follows_the_window(
     assert house.output == written
 
 
+def test_a_new_window_is_not_made_to_wait(house: House) -> None:
+    bar = house.bar()
+    house.draw(bar)
+    house.resize(80, 20)
+    bar.draw(VIEW)
+    house.read()
+
+    assert house.lines[-1].startswith(LABEL)
+
+
 def test_what_the_command_writes_before_a_new_size_was_noticed_is_kept(house: House) -> None:
     bar = house.bar()
     house.draw(bar)
