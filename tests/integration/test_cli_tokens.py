@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -95,6 +97,36 @@ async def test_what_cannot_be_lent_or_measured_is_said(
 def shown_to_everybody(pid: int) -> str:
     """Return what process lists show."""
     return "".join(Path(f"/proc/{pid}/{name}").read_text() for name in ("cmdline", "environ"))
+
+
+async def test_govc_s_session_is_lent(
+    control: Control, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [each for each in os.environ if each.startswith("GOVC_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("GOVC_URL", "https://uploader@vcsa.lab.example/sdk")
+    monkeypatch.setenv("GOVC_INSECURE", "true")
+    monkeypatch.setenv("GOVMOMI_HOME", str(tmp_path))
+    session_id, token = control.open(), await a_token(control)
+    words = ["hold", session_id, "--no-owner", "--govc-session"]
+
+    none = await run(control.path, *words)
+    cached_by_govc(tmp_path, "https://uploader@vcsa.lab.example/rest#insecure=true", token)
+    held = await run(control.path, *words)
+    is_lent = lent(control, session_id) == [token]
+
+    assert (none.code, none.err.startswith("Error: --govc-session: ")) == (1, True)
+    assert held.code == 0, held.err
+    assert is_lent
+
+
+def cached_by_govc(home: Path, address: str, token: str) -> None:
+    """Keep an API session as govc does."""
+    cache = home / "rest_sessions"
+    cache.mkdir()
+    file = cache / hashlib.sha256(address.encode()).hexdigest()
+    file.touch(0o600)
+    file.write_text(json.dumps({"SessionID": token}))
 
 
 async def test_a_token_is_in_no_argument_list(control: Control) -> None:

@@ -13,6 +13,7 @@ import pytest
 from keepalived.simulator.app import Simulator
 from keepalived.simulator.faults import Hang
 from keepalived.simulator.server import serve as serve_simulator
+from tests.support.cli import run
 from tests.support.daemon import PASSWORD_VARIABLE, serving
 
 pytestmark = pytest.mark.timeout(40)
@@ -249,6 +250,25 @@ async def test_a_socket_in_use_is_named_in_a_line(site: Site, tmp_path: Path) ->
             (line,) = second.other_lines
             assert line.startswith(f"another daemon listens on {path}; stop it first")
         assert path.is_socket()
+
+
+async def test_what_was_discovered_and_released_stays_released(site: Site, tmp_path: Path) -> None:
+    found = site.simulator.open_session()
+    path = tmp_path / "control.sock"
+    site.write_config(more="    discover: true\n")
+    with site.config.open("a") as config:
+        config.write(f"control: {{socket: {path}}}\n")
+    async with serving(site.config, site.simulator.password) as daemon:
+        await daemon.event("first_renewal", session_id=found)
+        shown = await run(path, "status", found)
+        released = await run(path, "release", found)
+        ended = await daemon.event("session_ended", session_id=found)
+        renewals, ledger = len(site.keep_alives(found)), site.simulator.ledger
+        looks = len(ledger.requests("update_session.list"))
+        await daemon.until(lambda: len(ledger.requests("update_session.list")) >= looks + 3)
+    assert "discovered: while it moves" in shown.out
+    assert (released.code, ended["state"]) == (0, "RELEASED")
+    assert len(site.keep_alives(found)) == renewals
 
 
 async def test_no_secret_is_ever_written(site: Site) -> None:
