@@ -347,6 +347,7 @@ class Daemon:
         configure_logging(format=settings.log.format, level=settings.log.level)
         self.registry.retention = _retention(settings)
         self._metrics.max_sessions = settings.metrics.max_sessions
+        await self._discovery.rest()
         keepers = {keeper.name: keeper for keeper in self.registry.keepers}
         for name, vcenter in settings.vcenters.items():
             if before.vcenters.get(name) == vcenter:

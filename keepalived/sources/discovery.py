@@ -156,7 +156,8 @@ class Discovery:
         self._clock = clock
         self._uid = os.getuid()
         self._accounts: dict[str, _Account] = {}
-        self._watched: set[str] = set()
+        self._watching: dict[str, asyncio.Task[None]] = {}
+        self._is_resting = False
         self._changed = asyncio.Event()
 
     async def run(self) -> None:
@@ -164,15 +165,25 @@ class Discovery:
         async with asyncio.TaskGroup() as tasks:
             while True:
                 self._changed.clear()
-                for name in self._settings.vcenters:
-                    if self._wanted(name) is not None and name not in self._watched:
-                        self._watched.add(name)
-                        tasks.create_task(self._watch(name), name=f"discovery {name}")
+                for name in () if self._is_resting else self._settings.vcenters:
+                    if self._wanted(name) is not None and name not in self._watching:
+                        work = tasks.create_task(self._watch(name), name=f"discovery {name}")
+                        self._watching[name] = work
                 await self._changed.wait()
+
+    async def rest(self) -> None:
+        """Ask nothing until `apply`, so that keepers can be replaced meanwhile."""
+        self._is_resting = True
+        watching = list(self._watching.values())
+        for work in watching:
+            work.cancel()
+        if watching:
+            await asyncio.wait(watching)
+        self._watching.clear()
 
     def apply(self, settings: Settings) -> None:
         """Go by new settings from now on: let go at once what they do not mean any more."""
-        self._settings = settings
+        self._settings, self._is_resting = settings, False
         for name in tuple(self._accounts):
             account = self._accounts[name]
             for key in tuple(account.found):
@@ -202,7 +213,7 @@ class Discovery:
             lifetime = vcenter.session_timeout if vcenter else 0.0
             interval = min(_LONGEST_INTERVAL, lifetime / _LOOKS_PER_LIFETIME)
             await sleep_until(self._clock, looked_at + interval)
-        self._watched.discard(name)
+        self._watching.pop(name, None)
         self._changed.set()
 
     async def _look(self, name: str) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from keepalived.host.clock import Clock
 from keepalived.keeper.keeper import Keeper, Manner
 from keepalived.keeper.registry import Registry, Retention
 from keepalived.lease.holds import Hold
@@ -18,25 +19,16 @@ from keepalived.observe.metrics import Metrics
 from keepalived.observe.reporter import Reporter
 from keepalived.settings import Settings
 from keepalived.sources.yaml_files import YamlFiles
+from tests.support.engine import LoopClock
 
 LOOK = 2.0
 WEEK = 7 * 86400.0
 
 
-class LoopClock:
-    """The event loop's own time, which looptime fakes."""
-
-    def boot(self) -> float:
-        return asyncio.get_running_loop().time()
-
-    def wall(self) -> float:
-        return self.boot()
-
-
 class Ear(Reporter):
     """Reports as ever, and remembers what was said of sources and holds."""
 
-    def __init__(self, clock: LoopClock) -> None:
+    def __init__(self, clock: Clock) -> None:
         super().__init__(EventLog(), Metrics(version="test", max_sessions=10, clock=clock))
         self.heard: list[tuple[str, ...]] = []
         self.problems: list[str] = []

@@ -1,0 +1,122 @@
+"""Discovery at work beside an engine on the simulator, and uploads that it may find."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from keepalived.keeper.keeper import Manner
+from keepalived.lease.model import Kind, SessionKey, State
+from keepalived.settings import Settings
+from keepalived.simulator.app import Simulator
+from keepalived.simulator.errors import ApiError
+from keepalived.simulator.resources import SourceType, TransferStatus
+from keepalived.simulator.transfers import Upload
+from keepalived.simulator.wire import Request, Response
+from keepalived.sources.discovery import OWNER, Discovery
+from tests.support.engine import NAME, Engine, running_engine, stop
+from tests.support.yaml_house import Ear
+
+LOOK = 15.0
+MINUTE = 60.0
+HOUR = 3600.0
+CHUNK = b"x" * 1000
+
+
+def discovering(discover: object = True, **more: Any) -> Settings:
+    """Settings with the engine's vCenter, where `discover` says what is wanted."""
+    vcenter = {"url": "http://vcenter.test", "discover": discover}
+    return Settings.model_validate({"vcenters": {NAME: vcenter}, **more})
+
+
+@dataclass
+class Scout:
+    """Discovery, the engine that keeps alive what it finds, and what was said of it."""
+
+    engine: Engine
+    discovery: Discovery
+    ear: Ear
+
+    def finds(self, session_id: str, kind: Kind = Kind.UPDATE) -> bool:
+        """Whether discovery holds a session."""
+        session = self.engine.registry.find(SessionKey(NAME, kind, session_id))
+        return session is not None and any(hold.owner == OWNER for hold in session.holds)
+
+    def state(self, session_id: str) -> State:
+        return self.engine.state(SessionKey(NAME, Kind.UPDATE, session_id))
+
+    def asked(self, route: str) -> int:
+        """How many requests of a kind the server has seen."""
+        return len(self.engine.simulator.ledger.requests(route))
+
+
+@asynccontextmanager
+async def scouting(
+    simulator: Simulator,
+    settings: Settings | None = None,
+    *,
+    handle: Callable[[Request], Awaitable[Response]] | None = None,
+) -> AsyncIterator[Scout]:
+    """Run an engine and discovery until the block is left."""
+    settings = settings or discovering()
+    manner = Manner(stall_timeout=settings.stall_timeout)
+    async with running_engine(simulator, manner=manner, handle=handle) as engine:
+        ear = Ear(engine.clock)
+        discovery = Discovery(settings, engine.registry, ear, engine.clock)
+        work = asyncio.create_task(discovery.run())
+        try:
+            yield Scout(engine, discovery, ear)
+        finally:
+            await stop(work)
+            assert work.cancelled(), work.exception()
+
+
+class Uploader:
+    """Somebody's upload, of which nobody tells the daemon."""
+
+    def __init__(self, simulator: Simulator, item_name: str = "image.ova") -> None:
+        self.simulator = simulator
+        self.library = simulator.library
+        session = self.library.open_session(simulator.username, item_name=item_name)
+        self.id, self.item_id = session.id, session.item_id
+
+    @property
+    def is_free(self) -> bool:
+        """Whether somebody else could begin to fill the item."""
+        self.library.settle()
+        return self.library.catalog.item(self.item_id).active_update_session is None
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the server still has the session."""
+        try:
+            self.library.sessions.get(Kind.UPDATE, self.id)
+        except ApiError:
+            return False
+        return True
+
+    def begin(self, name: str = "disk.vmdk") -> Upload:
+        """Announce a file and start to send it."""
+        file = self.library.transfers.add(self.id, name, SourceType.PUSH)
+        return self.library.transfers.begin_upload(file.ticket)
+
+    def pull(self, name: str = "pulled.iso") -> None:
+        """Let the server fetch a file."""
+        self.library.transfers.add(self.id, name, SourceType.PULL, source_uri="http://x")
+
+    def validating(self, name: str = "disk.vmdk") -> None:
+        """Let the server look through a file that has arrived."""
+        self.library.transfers.file(self.id, name).status = TransferStatus.VALIDATING
+
+    def complete(self) -> None:
+        self.library.sessions.complete(Kind.UPDATE, self.id)
+
+
+async def send(upload: Upload, seconds: float, *, every: float = 30.0) -> None:
+    """Let bytes flow for a while."""
+    for _ in range(round(seconds / every)):
+        upload.write(CHUNK)
+        await asyncio.sleep(every)
