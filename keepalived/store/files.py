@@ -5,13 +5,18 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 
 from keepalived.store.errors import StoreError
 from keepalived.store.schema import APPLICATION_ID, MIGRATIONS, migrate, version_of
 
 _MODE = 0o600
-_SQLITE_HEADER = b"SQLite format 3\x00"
+_SQLITE_MAGIC = b"SQLite format 3\x00"
+_HEADER_SIZE = 100
+_APPLICATION_ID = slice(68, 72)
+"""Where the application id stands in the header of SQLite's files, big end first."""
+_OUR_ID = APPLICATION_ID.to_bytes(4, "big")
 
 
 def lock(path: Path) -> int:
@@ -29,13 +34,18 @@ def lock(path: Path) -> int:
         ) from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
         os.close(descriptor)
         by = f" by process {holder}" if holder else ""
         raise StoreError(f"{path}: in use{by}; two daemons need a state.path each") from None
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    except OSError as error:
+        os.close(descriptor)
+        raise StoreError(f"{beside}: it cannot be locked: {error.strerror}") from None
+    # Who has it is for people to read: a full disk that cannot say it is locked all the same.
+    with suppress(OSError):
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
     return descriptor
 
 
@@ -44,6 +54,7 @@ def open_database(path: Path) -> sqlite3.Connection:
     try:
         _create_private(path)
         _check(path)
+        _keep_private(path)
         database = sqlite3.connect(path, isolation_level=None)
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror}") from None
@@ -51,13 +62,16 @@ def open_database(path: Path) -> sqlite3.Connection:
         raise StoreError(f"{path}: {error}; restore it from a copy, or move it away") from None
     try:
         database.execute("PRAGMA synchronous = FULL")
+        # What is deleted is overwritten: a token must not linger in a page that is free. And what
+        # is rewritten is not laid out in some other folder meanwhile.
+        database.execute("PRAGMA secure_delete = ON")
+        database.execute("PRAGMA temp_store = MEMORY")
         # Before the change to a write-ahead log: a file that has one has its tables as well.
         migrate(database)
         database.execute("PRAGMA journal_mode = WAL")
     except sqlite3.Error as error:
         database.close()
         raise StoreError(f"{path}: {error}") from None
-    database.row_factory = sqlite3.Row
     return database
 
 
@@ -66,19 +80,26 @@ def _create_private(path: Path) -> None:
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE))
 
 
+def _keep_private(path: Path) -> None:
+    """Take a file that was restored from a copy away from everybody else: tokens may be in it."""
+    # One that belongs to another user, who let us in, is that user's to keep.
+    with suppress(PermissionError):
+        path.chmod(_MODE)
+
+
 def _check(path: Path) -> None:
     with path.open("rb") as file:
-        header = file.read(len(_SQLITE_HEADER))
-    if not header or path.with_name(f"{path.name}-journal").exists():
-        # Empty, or killed while its tables were made: SQLite takes that back on opening.
+        header = file.read(_HEADER_SIZE)
+    if not header:
         return
-    if header != _SQLITE_HEADER:
+    if not header.startswith(_SQLITE_MAGIC) or header[_APPLICATION_ID] != _OUR_ID:
         raise _not_ours(path)
+    if path.with_name(f"{path.name}-journal").exists():
+        # Killed while its tables were made: SQLite takes that back on opening.
+        return
     # Read-only, so that a file that is refused stays as it is.
     looking = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
     try:
-        if looking.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
-            raise _not_ours(path)
         verdict = looking.execute("PRAGMA quick_check(1)").fetchone()[0]
         version = version_of(looking)
     finally:

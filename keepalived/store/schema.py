@@ -26,7 +26,13 @@ CREATE TABLE session (
 ) WITHOUT ROWID;
 """
 
-MIGRATIONS: tuple[str, ...] = (VERSION_1,)
+VERSION_2 = """
+ALTER TABLE hold ADD COLUMN token TEXT;
+ALTER TABLE session ADD COLUMN moved_boot REAL;
+ALTER TABLE session ADD COLUMN moved_wall REAL;
+"""
+
+MIGRATIONS: tuple[str, ...] = (VERSION_1, VERSION_2)
 """Each takes a file from the version of its place in this list to the next one."""
 
 

@@ -6,8 +6,9 @@ import asyncio
 import errno
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,10 +20,13 @@ from keepalived.host.clock import Clock, sleep_until
 from keepalived.lease.holds import Hold, Owner
 from keepalived.lease.model import SessionKey
 from keepalived.lease.session import Session
-from keepalived.store import rows
-from keepalived.store.errors import StoreWriteError
+from keepalived.store import changes, commits
+from keepalived.store.changes import Change
+from keepalived.store.errors import StoreError, StoreWriteError
 from keepalived.store.files import lock, open_database
-from keepalived.store.rows import Statement, Times
+from keepalived.store.loading import Loaded, Stored, load, without_tokens
+from keepalived.store.tables import Value
+from keepalived.store.times import Times
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -31,26 +35,14 @@ FLUSH_SECONDS = 5.0
 """How often deadlines and progress are written. Older ones only make renewals come early."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """What was kept. Times are of this boot's boot-time clock.
-
-    `sessions` have their holds; those without one were held by files. `ended` come with the time
-    of their end.
-    """
-
-    sessions: tuple[Session, ...] = ()
-    ended: tuple[tuple[Session, float], ...] = ()
-
-
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Write:
-    """Statements that belong together, and whoever waits for them to be on disk.
+    """A change, and whoever waits for it to be on disk.
 
     `keep` is for what must not be forgotten where it cannot be written now.
     """
 
-    statements: tuple[Statement, ...]
+    change: Change
     keep: bool
     done: asyncio.Future[None] | None = None
 
@@ -58,59 +50,121 @@ class _Write:
 class Store:
     """Keeps holds, deadlines and ends in the file at `path`.
 
-    Everything that touches SQLite runs in one thread of its own.
+    Everything that touches SQLite runs in one thread of its own, in the order in which it was
+    asked for: the file never says what memory has left behind, other than for lack of time.
     """
 
-    def __init__(self, path: Path, clock: Clock, boot_id: str) -> None:
+    def __init__(
+        self, path: Path, clock: Clock, boot_id: str, *, persist_tokens: bool = True
+    ) -> None:
         self.path = path
         self._clock = clock
         self._boot_id = boot_id
+        self._persist_tokens = persist_tokens
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
         self._lock = -1
         self._database: sqlite3.Connection | None = None
+        self._is_open = False
         self._waiting: list[_Write] = []
+        self._kept: dict[tuple[Value, ...], _Write] = {}
         self._committing: asyncio.Task[None] | None = None
         self._changed: dict[SessionKey, Session] = {}
+        self._refused: set[tuple[Value, ...]] = set()
         self._is_failing = False
+        self._has_tokens = False
+        # What an earlier process deleted may still stand in the log that it left behind.
+        self._must_purge = True
+        self._must_rewrite = False
+        self._is_unpurged = False
+
+    @property
+    def persist_tokens(self) -> bool:
+        """Whether borrowed tokens are written. Once they are not, those in the file are removed."""
+        return self._persist_tokens
+
+    @persist_tokens.setter
+    def persist_tokens(self, wanted: bool) -> None:
+        if self._persist_tokens and not wanted:
+            self._enqueue(_Write(changes.SCRUB, keep=True))
+            self._must_purge = self._must_rewrite = True
+        self._persist_tokens = wanted
 
     async def open(self) -> Stored:
         """Lock and open the file, and return what it holds. Raises StoreError."""
-        return await self._in_thread(self._open)
+        try:
+            loaded = await self._in_thread(self._open)
+        except BaseException:
+            # Whoever gave up waiting leaves the thread at work: it closes what it has opened.
+            self._thread.submit(self._close)
+            self._thread.shutdown(wait=False)
+            raise
+        self._is_open = True
+        for row in loaded.unreadable:
+            log.error(
+                "state_row_ignored",
+                path=str(self.path),
+                table=row.table,
+                vcenter=row.vcenter,
+                session_id=row.session_id,
+                reason=row.reason,
+            )
+        self._has_tokens = loaded.has_tokens
+        if self._has_tokens and not self._persist_tokens:
+            self._must_rewrite = True
+            # On a full disk it is done later: that is no reason not to start.
+            with suppress(StoreWriteError):
+                await self._write(changes.SCRUB, keep=True)
+            await self._purge()
+            return without_tokens(loaded.stored)
+        return loaded.stored
 
     async def run(self) -> None:
         """Write deadlines and progress from time to time, until cancelled."""
         while True:
             await sleep_until(self._clock, self._clock.boot() + FLUSH_SECONDS)
             self._flush()
+            await self._purge()
 
     async def close(self) -> None:
         """Write what is left, and let the file go. Idempotent."""
-        if self._lock < 0:
+        if not self._is_open:
             return
-        self._flush()
-        if self._committing is not None:
-            await self._committing
-        await self._in_thread(self._close)
-        self._thread.shutdown(wait=False)
+        try:
+            self._flush()
+            while self._committing is not None:
+                # Waited for, not awaited: whoever gives up closing does not give up the commit.
+                await asyncio.wait([self._committing])
+            await self._purge()
+        finally:
+            self._is_open = False
+            if self._kept:
+                log.error("state_lost", path=str(self.path), changes=len(self._kept))
+            closing = self._thread.submit(self._close)
+            self._thread.shutdown(wait=False)
+        await asyncio.shield(asyncio.wrap_future(closing))
 
     # -- what is written before the caller goes on
 
     async def put_hold(self, key: SessionKey, hold: Hold) -> None:
         """Write a hold, and return once it is on disk. Raises StoreWriteError."""
-        await self._write(((rows.PUT_HOLD, rows.hold_row(key, hold, self._times())),), keep=False)
+        with_token = self._persist_tokens
+        self._has_tokens |= with_token and hold.token is not None
+        await self._write(
+            changes.put_hold(key, hold, self._times(), with_token=with_token), keep=False
+        )
 
     async def delete_hold(self, key: SessionKey, uid: int, owner: Owner) -> None:
         """Remove a hold, and return once that is on disk.
 
         Raises StoreWriteError where that is not possible now; it is done as soon as it is.
         """
-        await self._write(((rows.DELETE_HOLD, rows.party_of(key, uid, owner)),), keep=True)
+        await self._write(changes.delete_hold(key, uid, owner), keep=True)
 
     # -- what is written before long
 
     def drop_hold(self, key: SessionKey, uid: int, owner: Owner) -> None:
         """Remove a hold whose time is over."""
-        self._enqueue(_Write(((rows.DELETE_HOLD, rows.party_of(key, uid, owner)),), keep=True))
+        self._enqueue(_Write(changes.delete_hold(key, uid, owner), keep=True))
 
     def note_session(self, session: Session) -> None:
         """Write within seconds how a session stands."""
@@ -119,55 +173,104 @@ class Store:
     def note_end(self, session: Session, ended_at: float) -> None:
         """Write how a session ended; its holds go with it."""
         self._changed.pop(session.key, None)
-        row = rows.session_row(session, ended_at, self._times())
-        holds = (rows.DELETE_HOLDS, rows.id_of(session.key))
-        self._enqueue(_Write(((rows.PUT_SESSION, row), holds), keep=True))
+        self._enqueue(
+            _Write(changes.put_session(session, ended_at, self._times()), keep=True),
+            _Write(changes.delete_holds(session.key), keep=True),
+        )
 
     def forget(self, key: SessionKey) -> None:
         """Remove what is known of a session."""
         self._changed.pop(key, None)
-        self._enqueue(_Write(((rows.DELETE_SESSION, rows.id_of(key)),), keep=True))
+        self._enqueue(_Write(changes.delete_session(key), keep=True))
 
     # -- group commit
 
-    async def _write(self, statements: tuple[Statement, ...], *, keep: bool) -> None:
+    async def _write(self, change: Change, *, keep: bool) -> None:
+        if not self._is_open:
+            raise StoreWriteError(errno.EBADF, "the state file is closed", str(self.path))
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._enqueue(_Write(statements, keep, done))
+        self._enqueue(_Write(change, keep, done))
         await done
 
-    def _enqueue(self, write: _Write) -> None:
-        self._waiting.append(write)
+    def _enqueue(self, *writes: _Write) -> None:
+        if not self._is_open:
+            return
+        self._waiting += writes
+        if self._waiting:
+            self._start_committing()
+
+    def _start_committing(self) -> None:
         if self._committing is None:
             self._committing = asyncio.create_task(self._commit_waiting(), name="commit")
 
     async def _commit_waiting(self) -> None:
         """Commit what waits, all together, and then what came in the meantime."""
-        kept: list[_Write] = []
-        while self._waiting:
-            batch, self._waiting = self._waiting, []
-            failure = await self._in_thread(partial(self._commit, batch))
-            self._say(failure)
-            for write in batch:
-                if failure is not None and write.keep:
-                    kept.append(replace(write, done=None))
-                if write.done is None or write.done.done():
-                    continue
-                if failure is None:
-                    write.done.set_result(None)
-                else:
-                    write.done.set_exception(failure)
-        self._waiting = kept
-        self._committing = None
+        try:
+            await self._commit_next()
+            while self._waiting:
+                await self._commit_next()
+        finally:
+            self._committing = None
+
+    async def _commit_next(self) -> None:
+        # What could not be written earlier comes first: the file must not see an old change last.
+        batch, self._waiting = [*self._kept.values(), *self._waiting], []
+        failure: StoreWriteError | None = None
+        left_out: frozenset[int] = frozenset()
+        try:
+            left_out = await self._in_thread(
+                partial(self._commit, [write.change for write in batch])
+            )
+        except StoreWriteError as error:
+            failure = error
+        self._say(failure)
+        if failure is None:
+            self._kept = {}
+            self._must_purge |= self._has_tokens and any(map(_is_about_holds, batch))
+        else:
+            self._kept = _last_of_each(write for write in batch if write.keep)
+        for place, write in enumerate(batch):
+            own = commits.unwritable(self.path) if place in left_out else failure
+            self._answer(write, own, is_lost=place in left_out)
+
+    def _answer(self, write: _Write, failure: StoreWriteError | None, *, is_lost: bool) -> None:
+        """Tell whoever waits for a write; where nobody does, the log hears of one that is lost."""
+        if write.done is not None and not write.done.done():
+            if failure is None:
+                write.done.set_result(None)
+            else:
+                write.done.set_exception(failure)
+        elif is_lost and write.change.subject not in self._refused:
+            self._refused.add(write.change.subject)
+            row = " ".join(map(str, write.change.subject))
+            log.error("state_change_dropped", row=row, reason=str(failure))
 
     def _flush(self) -> None:
         changed, self._changed = self._changed, {}
         times = self._times()
-        statements = tuple(
-            (rows.PUT_SESSION, rows.session_row(session, None, times))
-            for session in changed.values()
+        self._enqueue(
+            *(
+                _Write(changes.put_session(session, None, times), keep=True)
+                for session in changed.values()
+            ),
         )
-        if statements or self._waiting:
-            self._enqueue(_Write(statements, keep=True))
+        if self._kept:
+            self._start_committing()
+
+    async def _purge(self) -> None:
+        """Empty the log of deleted tokens, and rewrite the file if all of them had to go."""
+        if not self._must_purge:
+            return
+        self._must_purge = False
+        try:
+            await self._in_thread(partial(self._empty_log, rewrite=self._must_rewrite))
+        except StoreWriteError as error:
+            self._must_purge = True
+            if not self._is_unpurged:
+                log.error("state_not_purged", path=str(self.path), reason=str(error))
+            self._is_unpurged = True
+        else:
+            self._must_rewrite = self._is_unpurged = False
 
     def _say(self, failure: StoreWriteError | None) -> None:
         """Log once when writing begins to fail, and once when it works again."""
@@ -186,66 +289,56 @@ class Store:
 
     # -- in the thread
 
-    def _open(self) -> Stored:
+    def _open(self) -> Loaded:
         self._lock = lock(self.path)
         try:
             self._database = open_database(self.path)
-            return _load(self._database, self._times())
+            return load(self._database, self._times())
+        except sqlite3.Error as error:
+            self._close()
+            raise StoreError(f"{self.path}: {error}; restore it from a copy") from None
         except BaseException:
             self._close()
             raise
 
-    def _commit(self, batch: list[_Write]) -> StoreWriteError | None:
-        """Write a batch in one transaction, or nothing of it; return what went wrong."""
-        database = self._database
-        assert database is not None  # noqa: S101 - opened before anything is written
+    def _commit(self, batch: Sequence[Change]) -> frozenset[int]:
+        return self._write_with(lambda database: commits.commit(database, batch))
+
+    def _empty_log(self, *, rewrite: bool) -> None:
+        self._write_with(lambda database: commits.purge(database, rewrite=rewrite))
+
+    def _write_with(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        assert self._database is not None  # noqa: S101 - opened before anything is written
         try:
-            database.execute("BEGIN")
-            for write in batch:
-                for statement, values in write.statements:
-                    database.execute(statement, values)
-            database.execute("COMMIT")
-        except sqlite3.Error as error:
-            if database.in_transaction:
-                database.execute("ROLLBACK")
-            return _write_error(self.path, error)
-        return None
+            return work(self._database)
+        except Exception as error:
+            failure = commits.write_error(self.path, error)
+        # Raised out here, where nothing that repeats a value hangs on it.
+        raise failure
 
     def _close(self) -> None:
-        if self._database is not None:
-            self._database.close()
+        try:
+            if self._database is not None:
+                self._database.close()
+        finally:
             self._database = None
-        os.close(self._lock)
-        self._lock = -1
+            if self._lock >= 0:
+                os.close(self._lock)
+            self._lock = -1
 
 
-def _load(database: sqlite3.Connection, times: Times) -> Stored:
-    holds: dict[SessionKey, list[Hold]] = {}
-    for row in database.execute("SELECT * FROM hold"):
-        key, hold = rows.read_hold(row, times)
-        holds.setdefault(key, []).append(hold)
-    sessions: list[Session] = []
-    ended: list[tuple[Session, float]] = []
-    for row in database.execute("SELECT * FROM session"):
-        session, ended_at = rows.read_session(row, times)
-        held = tuple(holds.pop(session.key, ()))
-        if ended_at is None or held:
-            # A hold that came after the end had been written begins the session anew.
-            begun = session if ended_at is None else _never_renewed(session.key, held)
-            sessions.append(replace(begun, holds=held))
-        else:
-            ended.append((session, ended_at))
-    sessions += [_never_renewed(key, tuple(held)) for key, held in holds.items()]
-    return Stored(tuple(sessions), tuple(ended))
+def _is_about_holds(write: _Write) -> bool:
+    return write.change.is_about_holds
 
 
-def _never_renewed(key: SessionKey, holds: tuple[Hold, ...]) -> Session:
-    since = min(hold.since for hold in holds)
-    return Session(key, 0.0, 0.0, since, 0.0, holds)
+def _last_of_each(writes: Iterable[_Write]) -> dict[tuple[Value, ...], _Write]:
+    """Return the last write of each subject, in their order: a disk may fail for days.
 
-
-def _write_error(path: Path, error: sqlite3.Error) -> StoreWriteError:
-    # A full disk may also surface as a failed write of the log.
-    full = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_FSYNC)
-    code = errno.ENOSPC if getattr(error, "sqlite_errorcode", None) in full else errno.EIO
-    return StoreWriteError(code, str(error), str(path))
+    Nobody waits for these any more.
+    """
+    last: dict[tuple[Value, ...], _Write] = {}
+    for write in writes:
+        subject = write.change.subject
+        last.pop(subject, None)
+        last[subject] = replace(write, done=None)
+    return last

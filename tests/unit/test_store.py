@@ -22,7 +22,8 @@ from keepalived.lease.progress import Progress
 from keepalived.lease.session import Session
 from keepalived.store import schema
 from keepalived.store.errors import StoreError, StoreWriteError
-from keepalived.store.store import Store, Stored
+from keepalived.store.loading import Stored
+from keepalived.store.store import Store
 from tests.support.sessions import a_session
 
 KEY = SessionKey("lab", Kind.UPDATE, "815994e5:9c7e")
