@@ -11,7 +11,9 @@ import random
 import re
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,6 +29,8 @@ KILLS = int(os.environ.get("KILLS", "8"))
 CLIENTS = 32
 LIFETIME = 30.0
 SEED = 20
+SYNC_SECONDS = 1.0
+"""How long a slow disk takes for a sync: longer than anything else that an answer waits for."""
 
 
 @dataclass
@@ -157,31 +161,62 @@ async def test_a_killing_field_loses_no_acknowledged_hold_and_revives_none(site:
         assert site.simulator.ledger.session(session_id).ended is None
 
 
-@needs("strace")
-@pytest.mark.timeout(30)
-async def test_an_answer_follows_the_sync_of_what_it_promises(site: Field, tmp_path: Path) -> None:
-    config, trace = site.write_config(), tmp_path / "trace"
+@asynccontextmanager
+async def traced(config: Path, password: str, trace: Path) -> AsyncIterator[Daemon]:
+    """Run the daemon on a disk that takes its time, and write down its calls.
+
+    The tracer is the daemon's grandchild (`-D`): it ends with the daemon, while a daemon whose
+    tracer is killed would go on by itself.
+    """
     calls = "trace=fdatasync,fsync,recvfrom,sendto,read,write"
+    delay = f"inject=fdatasync,fsync:delay_enter={int(1e6 * SYNC_SECONDS)}"
     process = await asyncio.create_subprocess_exec(
-        *("strace", "-D", "-f", "-qq", "-s", "40", "-e", calls, "-o", str(trace)),
+        *("strace", "-D", "-f", "-qq", "-s", "40", "-e", calls, "-e", delay, "-o", str(trace)),
         *(sys.executable, "-m", "keepalived.cli", "serve", "--config", str(config)),
         stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, PASSWORD_VARIABLE: site.simulator.password},
+        env={**os.environ, PASSWORD_VARIABLE: password},
     )
     daemon = Daemon(process)
     try:
+        yield daemon
+    finally:
+        # Whatever the test came to: nobody else ends it.
+        if process.returncode is None:
+            process.kill()
+        await daemon.end()
+
+
+@needs("strace")
+@pytest.mark.timeout(40)
+async def test_an_answer_waits_for_the_disk_and_keeps_nobody_else_waiting(
+    site: Field, tmp_path: Path
+) -> None:
+    config, trace = site.write_config(), tmp_path / "trace"
+    async with serving(config, site.simulator.password) as daemon:
+        # Making the tables syncs many times: that is not to be waited for below.
+        await daemon.event("ready", seconds=20)
+        daemon.send(signal.SIGTERM)
+        assert await daemon.end() == 0
+    session_id = site.simulator.open_session()
+    async with traced(config, site.simulator.password, trace) as daemon:
         await daemon.event("ready", seconds=20)
         async with Caller(site.folder / "config.sock") as caller:
-            session_id = site.simulator.open_session()
-            status, _ = await caller.send("PUT", session_id, {"owner": {"ttl": "1h"}})
+            began = time.monotonic()
+            taking = asyncio.create_task(caller.send("PUT", session_id, {"owner": {"ttl": "1h"}}))
+            while not await caller.holds(session_id):
+                assert not taking.done()
+            assert not taking.done(), "the answer did not wait for the disk"
+            status, _ = await taking
             assert status == 201
-        daemon.send(signal.SIGTERM)
-    finally:
-        await daemon.end()
+            assert time.monotonic() - began >= SYNC_SECONDS
+        answer = re.compile(r'(write|sendto)\(\d+, "HTTP/1.1 201')
+        await daemon.until(lambda: answer.search(trace.read_text()) is not None, what="the trace")
     text = trace.read_text()
     arrived = text.index('"PUT /v1/')
-    answered = text.index('"HTTP/1.1 201', arrived)
-    assert re.search(r"\bf(data)?sync\(", text[arrived:answered])
+    answered = answer.search(text, arrived)
+    assert answered is not None
+    synced = r"sync(\(\d+| resumed>)\) += 0 \(DELAYED\)"
+    assert re.search(synced, text[arrived : answered.start()])
 
 
 @pytest.mark.timeout(30)
