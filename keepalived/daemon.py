@@ -347,6 +347,8 @@ class Daemon:
         configure_logging(format=settings.log.format, level=settings.log.level)
         self.registry.retention = _retention(settings)
         self._metrics.max_sessions = settings.metrics.max_sessions
+        if self._store is not None:
+            self._store.persist_tokens = settings.persist_tokens
         await self._discovery.rest()
         keepers = {keeper.name: keeper for keeper in self.registry.keepers}
         for name, vcenter in settings.vcenters.items():
@@ -380,7 +382,7 @@ def _store(settings: Settings, clock: Clock) -> Store | None:
     state = settings.state
     if "path" not in state.model_fields_set and not state.path.parent.is_dir():
         return None
-    return Store(state.path, clock, boot_id())
+    return Store(state.path, clock, boot_id(), persist_tokens=settings.persist_tokens)
 
 
 def _start(

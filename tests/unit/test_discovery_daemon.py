@@ -12,7 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from keepalived.daemon import Daemon
-from keepalived.lease.holds import Hold, OwnerKind
+from keepalived.lease.holds import Borrowed, Hold, Owner, OwnerKind
 from keepalived.lease.model import Kind, SessionKey
 from keepalived.settings import Loaded, Settings
 from keepalived.simulator.app import Simulator
@@ -21,6 +21,8 @@ from tests.support.discovering import Uploader
 from tests.support.engine import LoopClock, simulator_in_loop
 
 pytestmark = pytest.mark.looptime
+
+TOKEN = "4dcd5f6e8a7b4f2a"
 
 
 class SharedClock(LoopClock):
@@ -126,6 +128,31 @@ async def test_reloads_turn_it_on_and_off_and_change_patience(tmp_path: Path) ->
         assert keeper.manner.stall_timeout == 2400.0
         await life.reload(discover=False)
         assert life.hold(uploader.id) is None
+
+
+async def test_whether_lent_tokens_are_written_is_a_setting(tmp_path: Path) -> None:
+    simulator = simulator_in_loop()
+    uploader = Uploader(simulator)
+    key = SessionKey("lab", Kind.UPDATE, uploader.id)
+    state = tmp_path / "state.db"
+
+    def is_written() -> bool:
+        files = [each.read_bytes() for each in tmp_path.glob("state.db*")]
+        return any(TOKEN.encode() in content for content in files)
+
+    async with running(tmp_path, simulator, discover=False) as life:
+        registry = life.daemon.registry
+        token = Borrowed(TOKEN, refused=True)
+        hold = Hold(0, Owner(OwnerKind.NONE), 0.0, None, token=token)
+        await registry.take(key, hold)
+        assert is_written()
+        await life.reload(discover=False, persist_tokens=False)
+    assert state.exists()
+    assert not is_written()
+    async with running(tmp_path, simulator, discover=False, persist_tokens=False) as life:
+        restored = life.hold(uploader.id)
+        assert restored is not None
+        assert restored.token is None
 
 
 async def test_a_restart_goes_on_with_what_is_listed(tmp_path: Path) -> None:
