@@ -1,0 +1,73 @@
+"""A state file that a test opens, fills and breaks."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from keepalived.host.clock import Clock
+from keepalived.lease.answers import ItemInfo
+from keepalived.lease.endings import Target
+from keepalived.lease.holds import Hold, Owner, OwnerKind
+from keepalived.lease.model import Kind, SessionKey
+from keepalived.lease.progress import Progress
+from keepalived.lease.session import Session
+from keepalived.store.loading import Stored
+from keepalived.store.store import Store
+from tests.support.sessions import a_session
+
+KEY = SessionKey("lab", Kind.UPDATE, "815994e5:9c7e")
+OWNER = Owner(OwnerKind.PROCESS, "12:34:boot")
+HOLD = Hold(1000, OWNER, 100.0, 700.0, Progress(done=5, total=10), "nightly")
+
+
+class Hands:
+    """Two clocks that the test sets."""
+
+    def __init__(self, boot: float = 1000.0, wall: float = 1_800_000_000.0) -> None:
+        self._boot = boot
+        self._wall = wall
+
+    def boot(self) -> float:
+        return self._boot
+
+    def wall(self) -> float:
+        return self._wall
+
+
+@asynccontextmanager
+async def opened(
+    folder: Path,
+    clock: Clock | None = None,
+    boot_id: str = "this-boot",
+    *,
+    persist_tokens: bool = True,
+) -> AsyncIterator[tuple[Store, Stored]]:
+    """Open the state file of a folder, and close it in the end."""
+    path = folder / "state.db"
+    store = Store(path, clock or Hands(), boot_id, persist_tokens=persist_tokens)
+    stored = await store.open()
+    try:
+        yield store, stored
+    finally:
+        await store.close()
+
+
+async def kept(folder: Path, clock: Hands | None = None, boot_id: str = "this-boot") -> Stored:
+    """Return what is in the state file of a folder."""
+    async with opened(folder, clock, boot_id) as (_, stored):
+        return stored
+
+
+def renewed() -> Session:
+    """Return a session without holds of which everything is known that a file keeps."""
+    return replace(
+        a_session(KEY, deadline=1200.0, progress=40),
+        holds=(),
+        renewals=7,
+        target=Target("item-1", "3"),
+        item=ItemInfo("item-1", "disk", "3", "Templates"),
+        moved_at=950.0,
+    )

@@ -1,0 +1,352 @@
+"""One value, one row or one disk that fails: whatever else is to be kept is kept."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import resource
+import sqlite3
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from keepalived.lease.answers import ItemInfo
+from keepalived.lease.endings import Ending
+from keepalived.lease.holds import Hold
+from keepalived.lease.model import State
+from keepalived.lease.progress import Progress
+from keepalived.store.errors import StoreError, StoreWriteError
+from keepalived.store.store import Store
+from tests.support.state_file import HOLD, KEY, OWNER, Hands, kept, opened, renewed
+
+OTHER = KEY._replace(id="other")
+HALF_A_CHARACTER = "\ud800"
+
+
+class Disk:
+    """A state file that cannot be written while somebody else has it locked."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._elsewhere = sqlite3.connect(
+            store.path, isolation_level=None, check_same_thread=False, timeout=0
+        )
+
+    async def fail(self) -> None:
+        await self._store._in_thread(self._be_impatient)
+        self._elsewhere.execute("BEGIN IMMEDIATE")
+
+    def _be_impatient(self) -> None:
+        assert self._store._database is not None
+        self._store._database.execute("PRAGMA busy_timeout = 0")
+
+    def recover(self) -> None:
+        if self._elsewhere.in_transaction:
+            self._elsewhere.execute("ROLLBACK")
+
+
+@contextlib.contextmanager
+def disk_of(store: Store) -> Iterator[Disk]:
+    disk = Disk(store)
+    try:
+        yield disk
+    finally:
+        disk.recover()
+        disk._elsewhere.close()
+
+
+# -- values
+
+
+@pytest.mark.parametrize(
+    "poisoned",
+    [
+        replace(HOLD, note=f"a{HALF_A_CHARACTER}"),
+        replace(HOLD, progress=Progress(done=5, total=2**63)),
+        replace(HOLD, uid=2**64),
+    ],
+    ids=["half a character", "65 bits", "66 bits"],
+)
+async def test_a_hold_that_cannot_be_written_fails_alone(poisoned: Hold, tmp_path: Path) -> None:
+    async with opened(tmp_path) as (store, _):
+        results = await asyncio.gather(
+            store.put_hold(KEY, HOLD),
+            store.put_hold(OTHER, poisoned),
+            store.put_hold(KEY._replace(id="third"), HOLD),
+            return_exceptions=True,
+        )
+        assert [type(result) for result in results] == [type(None), StoreWriteError, type(None)]
+        assert isinstance(results[1], StoreWriteError)
+        assert results[1].errno == errno.EINVAL
+        assert not store._kept
+    assert {session.key.id for session in (await kept(tmp_path)).sessions} == {KEY.id, "third"}
+
+
+async def test_a_session_that_cannot_be_written_is_named_once_and_given_up(tmp_path: Path) -> None:
+    with capture_logs() as logs:
+        async with opened(tmp_path) as (store, _):
+            for _ in range(2):
+                store.note_session(replace(renewed(), renewals=2**63))
+                store.note_session(replace(renewed(), key=OTHER))
+                store._flush()
+                await store.put_hold(OTHER, HOLD)
+    dropped = [line for line in logs if line["event"] == "state_change_dropped"]
+    assert [line["row"] for line in dropped] == [f"session lab update {KEY.id}"]
+    assert [line for line in logs if line["log_level"] == "error"] == dropped
+    (session,) = (await kept(tmp_path)).sessions
+    assert (session.key, session.renewals) == (OTHER, 7)
+
+
+async def test_whatever_a_server_says_its_end_is_written(tmp_path: Path) -> None:
+    words = f"no space{HALF_A_CHARACTER}\0 left"
+    ending = Ending(State.ERROR, "the server reports an error", words)
+    strange = replace(
+        renewed(),
+        state=State.ERROR,
+        ending=ending,
+        acknowledged=10**30,
+        item=ItemInfo("item-1", HALF_A_CHARACTER, HALF_A_CHARACTER),
+    )
+    async with opened(tmp_path) as (store, _):
+        await store.put_hold(KEY, HOLD)
+        store.note_end(strange, 999.0)
+    stored = await kept(tmp_path)
+    assert stored.sessions == ()
+    ((session, _),) = stored.ended
+    assert session.ending == replace(ending, error_message="no space\\ud800\0 left")
+    assert session.acknowledged is None
+
+
+async def test_an_error_that_nobody_foresaw_reaches_whoever_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def out_of_memory(*_: object) -> None:
+        raise MemoryError
+
+    async with opened(tmp_path) as (store, _):
+        with monkeypatch.context() as patched:
+            patched.setattr("keepalived.store.commits.commit", out_of_memory)
+            with pytest.raises(StoreWriteError, match="MemoryError"):
+                await store.put_hold(KEY, HOLD)
+            with pytest.raises(StoreWriteError, match="MemoryError"):
+                await store.delete_hold(KEY, HOLD.uid, OWNER)
+        await store.put_hold(OTHER, HOLD)
+    assert [session.key for session in (await kept(tmp_path)).sessions] == [OTHER]
+
+
+# -- order
+
+
+async def test_a_removal_that_had_to_wait_spares_the_hold_that_came_after_it(
+    tmp_path: Path,
+) -> None:
+    async with opened(tmp_path) as (store, _):
+        await store.put_hold(KEY, HOLD)
+        with disk_of(store) as disk:
+            await disk.fail()
+            gate = threading.Event()
+            # The thread does one after the other: the removal fails, the disk recovers, and what
+            # was asked for meanwhile is written.
+            waiting = asyncio.create_task(store._in_thread(gate.wait))
+            await asyncio.sleep(0)
+            removing = asyncio.create_task(store.delete_hold(KEY, HOLD.uid, OWNER))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            assert not store._waiting
+            recovering = asyncio.create_task(store._in_thread(disk.recover))
+            putting = asyncio.create_task(store.put_hold(KEY, replace(HOLD, note="newer")))
+            await asyncio.sleep(0)
+            gate.set()
+            await asyncio.gather(waiting, recovering, putting)
+            with pytest.raises(StoreWriteError):
+                await removing
+    (session,) = (await kept(tmp_path)).sessions
+    assert [hold.note for hold in session.holds] == ["newer"]
+
+
+async def test_a_disk_that_fails_for_days_does_not_fill_the_memory(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (store, _):
+        with disk_of(store) as disk:
+            await disk.fail()
+            for renewals in range(50):
+                store.note_session(replace(renewed(), renewals=renewals))
+                store._flush()
+                with pytest.raises(StoreWriteError):
+                    await store.put_hold(OTHER, HOLD)
+            assert len(store._kept) == 1
+    (session,) = (await kept(tmp_path)).sessions
+    assert session.renewals == 49
+
+
+async def test_what_was_kept_back_is_written_though_nothing_new_comes(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (store, _):
+        await store.put_hold(KEY, HOLD)
+        with disk_of(store) as disk:
+            await disk.fail()
+            with pytest.raises(StoreWriteError):
+                await store.delete_hold(KEY, HOLD.uid, OWNER)
+        store._flush()
+        while store._committing is not None:
+            await asyncio.wait([store._committing])
+        assert not store._kept
+
+
+# -- closing and opening
+
+
+async def test_closing_on_a_failing_disk_says_what_is_lost_and_lets_the_file_go(
+    tmp_path: Path,
+) -> None:
+    store = Store(tmp_path / "state.db", Hands(), "this-boot")
+    await store.open()
+    with capture_logs() as logs, disk_of(store) as disk:
+        await disk.fail()
+        store.note_session(renewed())
+        await store.close()
+        await store.close()
+    assert [(line["event"], line["changes"]) for line in logs if "changes" in line] == [
+        ("state_lost", 1)
+    ]
+    assert (await kept(tmp_path)).sessions == ()
+
+
+async def test_what_comes_after_closing_is_refused_and_does_not_hang(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (store, _):
+        pass
+    ending = Ending(State.DONE, "completed")
+    store.note_end(replace(renewed(), state=State.DONE, ending=ending), 999.0)
+    with pytest.raises(StoreWriteError, match="closed"):
+        await store.put_hold(KEY, HOLD)
+
+
+async def test_a_closer_that_gives_up_leaves_nothing_locked(tmp_path: Path) -> None:
+    store = Store(tmp_path / "state.db", Hands(), "this-boot")
+    await store.open()
+    gate = threading.Event()
+    holding_up = store._thread.submit(gate.wait)
+    putting = asyncio.create_task(store.put_hold(KEY, HOLD))
+    await asyncio.sleep(0)
+    closing = asyncio.create_task(store.close())
+    await asyncio.sleep(0)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    gate.set()
+    assert holding_up.result()
+    await putting
+    store._thread.shutdown()
+    assert len((await kept(tmp_path)).sessions) == 1
+
+
+async def test_an_opener_that_gives_up_leaves_nothing_locked(tmp_path: Path) -> None:
+    store = Store(tmp_path / "state.db", Hands(), "this-boot")
+    gate = threading.Event()
+    store._thread.submit(gate.wait)
+    opening = asyncio.create_task(store.open())
+    await asyncio.sleep(0)
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    gate.set()
+    store._thread.shutdown()
+    await kept(tmp_path)
+
+
+async def test_a_full_disk_at_the_start_is_named_and_nothing_stays_locked(tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    store = Store(tmp_path / "state.db", Hands(), "this-boot")
+    try:
+        with pytest.raises(StoreError, match=r"state\.db"):
+            await store.open()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    await asyncio.to_thread(store._thread.shutdown)
+    await kept(tmp_path)
+
+
+async def test_a_foreign_database_is_left_alone_though_its_owner_was_killed(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "state.db"
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TABLE bookmarks (url TEXT)")
+    (tmp_path / "state.db-journal").write_bytes(b"")
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match="no state file of clkeepalived"):
+        await kept(tmp_path)
+    assert path.read_bytes() == before
+
+
+async def test_a_file_restored_from_a_copy_is_taken_away_from_everybody_else(
+    tmp_path: Path,
+) -> None:
+    await kept(tmp_path)
+    path = tmp_path / "state.db"
+    path.chmod(0o644)
+    await kept(tmp_path)
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+# -- rows
+
+
+def edit(folder: Path, *statements: str) -> None:
+    with contextlib.closing(sqlite3.connect(folder / "state.db", isolation_level=None)) as database:
+        for statement in statements:
+            database.execute(statement)
+
+
+def all_rows(folder: Path, table: str) -> list[tuple[object, ...]]:
+    with contextlib.closing(sqlite3.connect(folder / "state.db")) as database:
+        database.text_factory = bytes
+        # The tables of this test.
+        return database.execute(f"SELECT * FROM {table} ORDER BY id").fetchall()  # noqa: S608
+
+
+@pytest.mark.parametrize(
+    ("table", "change", "reason"),
+    [
+        ("hold", "kind = 'subscription'", "kind is none"),
+        ("hold", "owner_kind = 'moon'", "owner_kind is none"),
+        ("hold", "percent = 40", "not both"),
+        ("hold", "done = 11", "more than the total"),
+        ("hold", "since_boot = 'yesterday'", "since_boot cannot be a text"),
+        ("hold", "until_wall = x'00'", "until_wall cannot be bytes"),
+        ("hold", "note = CAST(x'ff41' AS TEXT)", "note cannot be bytes"),
+        ("hold", "note = NULL", "note cannot be missing"),
+        ("hold", "uid = 1.5", "uid cannot be a fraction"),
+        ("hold", "id = '../../session'", "not a session id"),
+        ("hold", "token = 'in' || char(10) || 'valid'", "an API token consists"),
+        ("session", "kind = 'subscription'", "kind is none"),
+        ("session", "state = 'ASLEEP'", "state, reason and time"),
+        ("session", "state = 'ACTIVE', reason = '', ended_boot = 1, ended_wall = 1", "state, "),
+        ("session", "ended_boot = 1.0, ended_wall = 1.0", "state, reason and time"),
+        ("session", "renewals = 'many'", "renewals cannot be a text"),
+        ("session", "lifetime = NULL", "lifetime cannot be missing"),
+    ],
+)
+async def test_a_row_that_means_nothing_is_named_and_left_and_stops_no_other(
+    table: str, change: str, reason: str, tmp_path: Path
+) -> None:
+    async with opened(tmp_path) as (store, _):
+        for key in (KEY, OTHER):
+            await store.put_hold(key, HOLD)
+            store.note_session(replace(renewed(), key=key))
+    # The words of this test.
+    edit(tmp_path, f"UPDATE {table} SET {change} WHERE id = '{KEY.id}'")  # noqa: S608
+    before = all_rows(tmp_path, table)
+    with capture_logs() as logs:
+        stored = await kept(tmp_path)
+    whole = next(session for session in stored.sessions if session.key == OTHER)
+    assert whole == replace(renewed(), key=OTHER, holds=(HOLD,))
+    (line,) = (line for line in logs if line["event"] == "state_row_ignored")
+    assert (line["table"], line["vcenter"]) == (table, "lab")
+    assert line["session_id"] in (KEY.id, "../../session")
+    assert reason in line["reason"]
+    assert all_rows(tmp_path, table) == before

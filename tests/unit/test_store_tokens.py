@@ -1,0 +1,133 @@
+"""Lent tokens: kept where that is wanted, gone without a trace where it is not, and never said."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import traceback
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from keepalived.host.clock import SystemClock
+from keepalived.lease.holds import Borrowed
+from keepalived.store import store as store_module
+from keepalived.store.errors import StoreWriteError
+from keepalived.store.store import Store
+from tests.support.state_file import HOLD, KEY, OWNER, kept, opened
+
+TOKEN = "b00f0f0f0f0f0f0f-lent"
+LENT = replace(HOLD, token=Borrowed(TOKEN))
+
+
+def traces(folder: Path, token: str = TOKEN) -> list[str]:
+    """Return the names of the files in which a token stands."""
+    return [path.name for path in folder.iterdir() if token.encode() in path.read_bytes()]
+
+
+async def purged(store: Store) -> None:
+    """Wait until all is written, and do what is done every few seconds."""
+    while store._committing is not None:
+        await asyncio.wait([store._committing])
+    await store._purge()
+
+
+async def test_a_lent_token_comes_back_and_is_tried_once_more(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (store, _):
+        await store.put_hold(KEY, replace(LENT, token=Borrowed(TOKEN, refused=True)))
+    (session,) = (await kept(tmp_path)).sessions
+    assert session.holds == (LENT,)
+
+
+async def test_where_tokens_are_not_wanted_none_is_written(tmp_path: Path) -> None:
+    async with opened(tmp_path, persist_tokens=False) as (store, _):
+        await store.put_hold(KEY, LENT)
+        assert traces(tmp_path) == []
+    (session,) = (await kept(tmp_path)).sessions
+    assert session.holds == (HOLD,)
+
+
+async def test_tokens_that_are_not_wanted_any_more_are_gone_from_the_start(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (store, _):
+        await store.put_hold(KEY, LENT)
+    assert traces(tmp_path) == ["state.db"]
+    async with opened(tmp_path, persist_tokens=False) as (_, stored):
+        assert [session.holds for session in stored.sessions] == [(HOLD,)]
+        assert traces(tmp_path) == []
+
+
+async def test_a_reload_that_does_not_want_tokens_removes_them(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (store, _):
+        await store.put_hold(KEY, LENT)
+        assert traces(tmp_path) != []
+        store.persist_tokens = False
+        await store.put_hold(KEY._replace(id="later"), LENT)
+        await purged(store)
+        assert traces(tmp_path) == []
+    assert all(
+        hold.token is None for session in (await kept(tmp_path)).sessions for hold in session.holds
+    )
+
+
+async def test_a_scrub_leaves_no_copy_behind_however_rows_have_moved(tmp_path: Path) -> None:
+    draw = random.Random(1)
+    tokens: dict[str, str] = {}
+    async with opened(tmp_path) as (store, _):
+        for _ in range(40):
+            new = {f"{draw.randrange(10**9):x}": f"TOKEN-{draw.random()}" for _ in range(50)}
+            tokens |= new
+            gone = draw.sample(sorted(tokens), 30)
+            await asyncio.gather(
+                *(
+                    store.put_hold(KEY._replace(id=name), replace(HOLD, token=Borrowed(token)))
+                    for name, token in new.items()
+                ),
+                *(store.delete_hold(KEY._replace(id=name), 1000, OWNER) for name in gone),
+            )
+        store.persist_tokens = False
+        await purged(store)
+        assert traces(tmp_path, "TOKEN-") == []
+
+
+async def test_the_token_of_a_hold_that_is_gone_leaves_the_log_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "FLUSH_SECONDS", 0.02)
+    async with opened(tmp_path, SystemClock()) as (store, _):
+        await store.put_hold(KEY, LENT)
+        await store.delete_hold(KEY, LENT.uid, OWNER)
+        assert traces(tmp_path) != []
+        running = asyncio.create_task(store.run())
+        async with asyncio.timeout(5):
+            # It is the files that are watched.
+            while traces(tmp_path):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        running.cancel()
+
+
+async def test_a_token_is_never_said_where_its_hold_cannot_be_written(tmp_path: Path) -> None:
+    poisoned = replace(LENT, note="\ud800")
+    with capture_logs() as logs:
+        async with opened(tmp_path) as (store, _):
+            with pytest.raises(StoreWriteError) as refused:
+                await store.put_hold(KEY, poisoned)
+            # Nobody waits for this one any more.
+            waiting = asyncio.create_task(store.put_hold(KEY, poisoned))
+            await asyncio.sleep(0)
+            assert not any(TOKEN in repr(write) for write in store._waiting)
+            waiting.cancel()
+    said = "".join(traceback.format_exception(refused.value)) + repr(logs)
+    assert "state_change_dropped" in said
+    assert TOKEN not in said
+    assert refused.value.__context__ is None
+
+
+async def test_a_row_with_a_token_that_is_none_is_named_without_it(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (store, _):
+        await store.put_hold(KEY, replace(HOLD, token=Borrowed(f"{TOKEN} {TOKEN}")))
+    with capture_logs() as logs:
+        assert (await kept(tmp_path)).sessions == ()
+    assert [line["event"] for line in logs] == ["state_row_ignored"]
+    assert TOKEN not in repr(logs)
