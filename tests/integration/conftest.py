@@ -1,0 +1,35 @@
+"""What the tests of `check-config` begin with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from keepalived.cli.check_config import check_config
+from keepalived.settings import loader
+from tests.support.check_config import SECRET, Check
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The path that a test writes its configuration to, and where it stands."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(loader, "DEFAULT_PATH", tmp_path / "nowhere.yaml")
+    return Path("config.yaml")
+
+
+@pytest.fixture
+def check(config: Path) -> Check:
+    """Write a configuration and check it."""
+
+    def run(content: str | bytes | None, /, **environ: str) -> Result:
+        if content is not None:
+            config.write_bytes(content if isinstance(content, bytes) else content.encode())
+        env = {"LAB_PASSWORD": SECRET, **environ}
+        result = CliRunner().invoke(check_config, [str(config)], env=env)
+        assert SECRET not in result.output
+        return result
+
+    return run

@@ -1,0 +1,76 @@
+"""`check-config` on what is not YAML, or not quite: each error in words, and where."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.check_config import LAB, Check, errors
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "said"),
+    [
+        ("vcenters:\n\tlab:\n", 2, "a tab; YAML is indented by spaces only"),
+        ("vcenters:\n  lab:\n  \turl: x\n", 3, "a tab; YAML is indented by spaces only"),
+        ("a: 'b\n\n", 1, "a quote is opened and never closed"),
+        ("a: {b: c\n\n", 1, "a '{' is opened, and neither ',' nor '}' follows where it must"),
+        ("a: [b\nc: d\n", 1, "a '[' is opened, and neither ',' nor ']' follows where it must"),
+        ("a: @b\n", 1, "a value that begins with '@' must stand in quotes"),
+        ("a: *hunter2\n", 1, "a value that begins with '*' must stand in quotes"),
+        ("a: !hunter2\n", 1, "a value that begins with '!' must stand in quotes"),
+        ("a: b: c\n", 1, "a ':' too many; put a value that has ': ' in it in quotes"),
+        ("a:\n  b: c\n d: e\n", 3, "a line that is no 'key: value'; check the indentation"),
+        ("a: 1\n- b\n", 2, "a line that is no 'key: value'; check the indentation"),
+        ("- a\nb: c\n", 2, "a line in a list that does not begin with '- '"),
+        ("a: b\n---\nc: d\n", 2, "a second document begins here ('---'); put all into one"),
+        ("[a]: b\n", 1, "a list or a mapping cannot be a key; put text with brackets in quotes"),
+    ],
+)
+def test_yaml_that_is_none(check: Check, content: str, line: int, said: str) -> None:
+    assert errors(check(content)) == [f"config.yaml:{line}: not valid YAML: {said}"]
+
+
+def test_a_control_character(check: Check) -> None:
+    assert errors(check("a: \x07\n")) == [
+        "config.yaml:1: the control character '\\x07' cannot stand in YAML"
+    ]
+
+
+@pytest.mark.parametrize("opening", ["[", "- ", "{a: "])
+def test_what_is_nested_too_deep_for_the_parser(check: Check, opening: str) -> None:
+    assert errors(check(opening * 100_000)) == [
+        "config.yaml:1: nested more than 50 levels deep; no configuration is"
+    ]
+
+
+def test_a_number_that_nobody_can_read(check: Check) -> None:
+    assert errors(check("a: " + "1" * 5000)) == [
+        "config.yaml: not valid YAML: a value that cannot be read"
+    ]
+
+
+def test_every_key_that_stands_twice(check: Check) -> None:
+    assert errors(check(LAB + "    username: x\nhttp: {}\nhttp: {}\n")) == [
+        "config.yaml:6: vcenters.lab.username: stands twice; the first is on line 4",
+        "config.yaml:8: http: stands twice; the first is on line 7",
+    ]
+
+
+def test_anchors_and_merged_keys_are_no_duplicates(check: Check) -> None:
+    result = check("""\
+vcenters:
+  lab: &usual {url: "https://lab", username: u, password_env: LAB_PASSWORD, session_timeout: 9m}
+  prod: {<<: *usual, url: "https://prod", session_timeout: 5m}
+""")
+    assert result.exit_code == 0
+    assert "prod: https://prod as u, sessions live 5m" in result.stdout
+
+
+def test_a_document_that_contains_itself_ends(check: Check) -> None:
+    assert "config.yaml:1: vcenters.lab.url: is missing" in errors(
+        check("vcenters: &all {lab: *all}")
+    )
+
+
+def test_dates_stay_text(check: Check) -> None:
+    assert check(LAB + "sessions: [{id: a, note: 2026-13-45}]").exit_code == 0

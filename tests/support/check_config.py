@@ -1,0 +1,40 @@
+"""`check-config` run on what a test wrote, and what it said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from click.testing import Result
+
+Check = Callable[..., Result]
+"""Writes a configuration and checks it, with these variables in the environment."""
+
+LAB = """\
+vcenters:
+  lab:
+    url: https://vcsa.lab.example/sdk
+    username: uploader@vsphere.local
+    password_env: LAB_PASSWORD
+"""
+PROD = """\
+  prod:
+    url: https://vcsa.prod.example
+    username: uploader@vsphere.local
+    password_env: LAB_PASSWORD
+"""
+SECRET = "hunter2"
+PEM = "-----BEGIN CERTIFICATE-----\n"
+
+
+def errors(result: Result) -> list[str]:
+    """The problems that were told, without the count that ends them."""
+    assert result.exit_code == 78, result.output
+    *problems, count = result.stderr.splitlines()
+    assert count == f"{len(problems)} problem" + ("" if len(problems) == 1 else "s")
+    assert result.stdout == ""
+    return problems
+
+
+def warnings(result: Result) -> list[str]:
+    assert result.exit_code == 0, result.output
+    return [line.removeprefix("warning: ") for line in result.stderr.splitlines()]
