@@ -243,17 +243,30 @@ async def test_a_closer_that_gives_up_leaves_nothing_locked(tmp_path: Path) -> N
     assert len((await kept(tmp_path)).sessions) == 1
 
 
+class Stopped(Hands):
+    """Clocks that nobody can read before the gate is open. The file is read with them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reading = threading.Event()
+        self.gate = threading.Event()
+
+    def wall(self) -> float:
+        self.reading.set()
+        self.gate.wait()
+        return super().wall()
+
+
 async def test_an_opener_that_gives_up_leaves_nothing_locked(tmp_path: Path) -> None:
-    store = Store(tmp_path / "state.db", Hands(), "this-boot")
-    gate = threading.Event()
-    store._thread.submit(gate.wait)
+    clock = Stopped()
+    store = Store(tmp_path / "state.db", clock, "this-boot")
     opening = asyncio.create_task(store.open())
-    await asyncio.sleep(0)
+    await asyncio.to_thread(clock.reading.wait)
     opening.cancel()
     with pytest.raises(asyncio.CancelledError):
         await opening
-    gate.set()
-    store._thread.shutdown()
+    clock.gate.set()
+    await asyncio.to_thread(store._thread.shutdown)
     await kept(tmp_path)
 
 
