@@ -76,6 +76,8 @@ def without_tokens(stored: Stored) -> Stored:
     """Return the same without the tokens that were lent."""
     sessions = (
         replace(session, holds=tuple(replace(hold, token=None) for hold in session.holds))
+        if any(hold.token for hold in session.holds)
+        else session
         for session in stored.sessions
     )
     return replace(stored, sessions=tuple(sessions))

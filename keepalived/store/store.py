@@ -86,7 +86,6 @@ class Store:
     def persist_tokens(self, wanted: bool) -> None:
         if self._persist_tokens and not wanted:
             self._enqueue(_Write(changes.SCRUB, keep=True))
-            self._must_purge = self._must_rewrite = True
         self._persist_tokens = wanted
 
     async def open(self) -> Stored:
@@ -110,7 +109,6 @@ class Store:
             )
         self._has_tokens = loaded.has_tokens
         if self._has_tokens and not self._persist_tokens:
-            self._must_rewrite = True
             # On a full disk it is done later: that is no reason not to start.
             with suppress(StoreWriteError):
                 await self._write(changes.SCRUB, keep=True)
@@ -131,10 +129,11 @@ class Store:
             return
         try:
             self._flush()
+            await self._purge()
             while self._committing is not None:
                 # Waited for, not awaited: whoever gives up closing does not give up the commit.
                 await asyncio.wait([self._committing])
-            await self._purge()
+                await self._purge()
         finally:
             self._is_open = False
             if self._kept:
@@ -226,7 +225,10 @@ class Store:
         self._say(failure)
         if failure is None:
             self._kept = {}
-            self._must_purge |= self._has_tokens and any(map(_is_about_holds, batch))
+            self._must_rewrite |= any(write.change is changes.SCRUB for write in batch)
+            self._must_purge |= self._must_rewrite or (
+                self._has_tokens and any(write.change.is_about_holds for write in batch)
+            )
         else:
             self._kept = _last_of_each(write for write in batch if write.keep)
         for place, write in enumerate(batch):
@@ -261,16 +263,17 @@ class Store:
         """Empty the log of deleted tokens, and rewrite the file if all of them had to go."""
         if not self._must_purge:
             return
-        self._must_purge = False
+        # Set back first: more may be deleted while this is done.
+        rewrite, self._must_purge, self._must_rewrite = self._must_rewrite, False, False
         try:
-            await self._in_thread(partial(self._empty_log, rewrite=self._must_rewrite))
+            await self._in_thread(partial(self._empty_log, rewrite=rewrite))
         except StoreWriteError as error:
-            self._must_purge = True
+            self._must_purge, self._must_rewrite = True, self._must_rewrite or rewrite
             if not self._is_unpurged:
                 log.error("state_not_purged", path=str(self.path), reason=str(error))
             self._is_unpurged = True
         else:
-            self._must_rewrite = self._is_unpurged = False
+            self._is_unpurged = False
 
     def _say(self, failure: StoreWriteError | None) -> None:
         """Log once when writing begins to fail, and once when it works again."""
@@ -325,10 +328,6 @@ class Store:
             if self._lock >= 0:
                 os.close(self._lock)
             self._lock = -1
-
-
-def _is_about_holds(write: _Write) -> bool:
-    return write.change.is_about_holds
 
 
 def _last_of_each(writes: Iterable[_Write]) -> dict[tuple[Value, ...], _Write]:

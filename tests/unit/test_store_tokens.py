@@ -6,6 +6,7 @@ import asyncio
 import random
 import traceback
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,29 @@ async def test_a_scrub_leaves_no_copy_behind_however_rows_have_moved(tmp_path: P
         store.persist_tokens = False
         await purged(store)
         assert traces(tmp_path, "TOKEN-") == []
+
+
+async def test_a_scrub_that_cannot_be_written_now_is_done_later_and_whole(tmp_path: Path) -> None:
+    rewritten: list[str] = []
+
+    async with opened(tmp_path) as (store, _):
+        await store.put_hold(KEY, LENT)
+
+        def watch(*, writable: bool) -> None:
+            assert store._database is not None
+            store._database.execute(f"PRAGMA query_only = {int(not writable)}")
+            store._database.set_trace_callback(rewritten.append)
+
+        await store._in_thread(partial(watch, writable=False))
+        store.persist_tokens = False
+        await purged(store)
+        assert "VACUUM" not in rewritten
+        assert traces(tmp_path) != []
+        await store._in_thread(partial(watch, writable=True))
+        store._flush()
+        await purged(store)
+        assert "VACUUM" in rewritten
+        assert traces(tmp_path) == []
 
 
 async def test_the_token_of_a_hold_that_is_gone_leaves_the_log_as_well(
