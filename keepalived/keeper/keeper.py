@@ -277,7 +277,9 @@ class Keeper:
             self._observer.keep_alive_answered(key, answer.outcome, seconds)
             if answer.outcome is Outcome.OK:
                 self._reachability.proven()
-            self._answer_callers(key, answer)
+            if request.token is None or answer.outcome is not Outcome.UNAUTHENTICATED:
+                # A token that is refused is followed by another attempt at once.
+                self._answer_callers(key, answer)
         self._note_lending(request, answer)
         self._note(answer)
         # Holds may have come and gone while the request was on its way.
@@ -297,16 +299,15 @@ class Keeper:
     async def _send(self, key: SessionKey, request: Request) -> Answer[object]:
         _, kind, session_id = key
         vcenter, timeout, token = self.vcenter, request.timeout, request.token
-        lent = {} if token is None else {"token": token}
         if request.ask is Ask.KEEP_ALIVE:
             return await vcenter.keep_alive(
-                kind, session_id, request.progress, timeout=timeout, **lent
+                kind, session_id, request.progress, timeout=timeout, token=token
             )
         if request.ask is Ask.GET:
-            return await vcenter.get(kind, session_id, timeout=timeout, **lent)
+            return await vcenter.get(kind, session_id, timeout=timeout, token=token)
         if request.ask is Ask.FILES:
-            return await vcenter.files(kind, session_id, timeout=timeout, **lent)
-        return await vcenter.item(request.item_id or "", timeout=timeout, **lent)
+            return await vcenter.files(kind, session_id, timeout=timeout, token=token)
+        return await vcenter.item(request.item_id or "", timeout=timeout, token=token)
 
     def _looks(self) -> tuple[Ask, ...] | None:
         # Renewals come first: under a backlog, and on the way out, nothing else is asked.
@@ -372,8 +373,7 @@ class Keeper:
         token, timeout = None, self._probe_timeout()
         if self._reachability.last_outcome is Outcome.LOGIN_REFUSED:
             token = self._borrowed_token()
-        lent = {} if token is None else {"token": token}
-        answer = await self.vcenter.who_am_i(timeout=timeout, **lent)
+        answer = await self.vcenter.who_am_i(timeout=timeout, token=token)
         if token is not None and answer.outcome is Outcome.OK:
             self._lent_at = answer.received_at
         self._note(answer)

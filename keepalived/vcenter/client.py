@@ -36,6 +36,7 @@ class Client:
     Every operation returns an Answer and raises nothing for what a network or a server does. An id
     that could lead to another endpoint is not sent: such an answer is FAILED.
     `timeout`, in seconds, bounds one request on the wire; a login on the way has the same bound.
+    A `token` is a borrowed one: the request goes out with it, and nothing logs in or out for it.
     """
 
     def __init__(
@@ -54,7 +55,13 @@ class Client:
         self._libraries: dict[str, str | None] = {}
 
     async def keep_alive(
-        self, kind: Kind, session_id: str, progress: int | None, *, timeout: float
+        self,
+        kind: Kind,
+        session_id: str,
+        progress: int | None,
+        *,
+        timeout: float,
+        token: str | None = None,
     ) -> Answer[None]:
         """Extend a session's lifetime; `progress` is in percent."""
         answer, _ = await self._operate(
@@ -62,10 +69,13 @@ class Client:
             session_id,
             lambda dialect: dialect.keep_alive(kind, session_id, progress),
             timeout,
+            token,
         )
         return answer
 
-    async def get(self, kind: Kind, session_id: str, *, timeout: float) -> Answer[SessionInfo]:
+    async def get(
+        self, kind: Kind, session_id: str, *, timeout: float, token: str | None = None
+    ) -> Answer[SessionInfo]:
         """Read a session."""
         return await self._read(
             kind,
@@ -73,9 +83,12 @@ class Client:
             lambda dialect: dialect.get(kind, session_id),
             lambda dialect, reply: results.session_info(dialect.value(reply.body), reply.headers),
             timeout,
+            token,
         )
 
-    async def list(self, kind: Kind, *, timeout: float) -> Answer[tuple[str, ...]]:
+    async def list(
+        self, kind: Kind, *, timeout: float, token: str | None = None
+    ) -> Answer[tuple[str, ...]]:
         """List the ids of the calling user's sessions."""
         return await self._read(
             kind,
@@ -83,10 +96,11 @@ class Client:
             lambda dialect: dialect.list(kind),
             lambda dialect, reply: results.ids(dialect.value(reply.body)),
             timeout,
+            token,
         )
 
     async def files(
-        self, kind: Kind, session_id: str, *, timeout: float
+        self, kind: Kind, session_id: str, *, timeout: float, token: str | None = None
     ) -> Answer[tuple[FileInfo, ...]]:
         """List the files of a session."""
         return await self._read(
@@ -95,16 +109,21 @@ class Client:
             lambda dialect: dialect.files(kind, session_id),
             lambda dialect, reply: results.file_infos(dialect.value(reply.body)),
             timeout,
+            token,
         )
 
-    async def cancel(self, kind: Kind, session_id: str, *, timeout: float) -> Answer[None]:
+    async def cancel(
+        self, kind: Kind, session_id: str, *, timeout: float, token: str | None = None
+    ) -> Answer[None]:
         """Cancel a session on the server."""
         answer, _ = await self._operate(
-            kind, session_id, lambda dialect: dialect.cancel(kind, session_id), timeout
+            kind, session_id, lambda dialect: dialect.cancel(kind, session_id), timeout, token
         )
         return answer
 
-    async def item(self, item_id: str, *, timeout: float) -> Answer[ItemInfo]:
+    async def item(
+        self, item_id: str, *, timeout: float, token: str | None = None
+    ) -> Answer[ItemInfo]:
         """Read a library item, and the name of its library where that can be read."""
         if not _SERVERS_ID.fullmatch(item_id):
             return self._unsent(f"{item_id!r} is not an item's id")
@@ -116,16 +135,24 @@ class Client:
             return replace(item, id=item.id or item_id)
 
         answer = await self._read(
-            Kind.UPDATE, None, lambda dialect: dialect.item(item_id), parse, timeout
+            Kind.UPDATE, None, lambda dialect: dialect.item(item_id), parse, timeout, token
         )
         if answer.value is None or not library_ids or library_ids[-1] is None:
             return answer
-        name = await self._library_name(library_ids[-1], timeout)
+        name = await self._library_name(library_ids[-1], timeout, token)
         return replace(answer, value=replace(answer.value, library=name))
 
-    async def who_am_i(self, *, timeout: float) -> Answer[None]:
-        """Ask something that belongs to no session; logs in first where there is no token."""
-        answer, _, _ = await self._send(lambda dialect: dialect.who_am_i, timeout)
+    async def who_am_i(self, *, timeout: float, token: str | None = None) -> Answer[None]:
+        """Ask something that belongs to no session; logs in first where there is no token.
+
+        Without any credentials, that somebody answers at all is what can be asked.
+        """
+        if token is None and not self._login.has_credentials:
+            call = self._login.first_dialect.who_am_i
+            answer, reply = await self._exchange.send(call, timeout)
+            return answer if reply is None else replace(answer, outcome=_as_probed(answer.outcome))
+        lent = None if token is None else self._login.borrow(token, self._proven)
+        answer, _, _ = await self._send(lambda dialect: dialect.who_am_i, timeout, lent)
         return answer
 
     async def close(self, *, timeout: float) -> None:
@@ -133,7 +160,7 @@ class Client:
         await self._login.log_out(timeout)
         await self._exchange.close()
 
-    async def _library_name(self, library_id: str, timeout: float) -> str | None:
+    async def _library_name(self, library_id: str, timeout: float, token: str | None) -> str | None:
         if not _SERVERS_ID.fullmatch(library_id):
             return None
         if library_id not in self._libraries:
@@ -143,6 +170,7 @@ class Client:
                 lambda dialect: dialect.library(library_id),
                 lambda dialect, reply: results.name_of(dialect.value(reply.body)),
                 timeout,
+                token,
             )
             if answer.value is None:
                 return None
@@ -156,8 +184,9 @@ class Client:
         make: Make,
         parse: Callable[[Dialect, Reply], T],
         timeout: float,
+        token: str | None,
     ) -> Answer[T]:
-        answer, got = await self._operate(kind, session_id, make, timeout)
+        answer, got = await self._operate(kind, session_id, make, timeout, token)
         outcome, value, detail = answer.outcome, None, answer.detail
         if got is not None:
             try:
@@ -175,7 +204,12 @@ class Client:
         )
 
     async def _operate(
-        self, kind: Kind, session_id: str | None, make: Make, timeout: float
+        self,
+        kind: Kind,
+        session_id: str | None,
+        make: Make,
+        timeout: float,
+        borrowed: str | None,
     ) -> tuple[Answer[None], tuple[Dialect, Reply] | None]:
         """Send an operation, and find out first whether a 404 is about the route or the session."""
         if session_id is not None:
@@ -183,7 +217,8 @@ class Client:
                 check_session_id(session_id)
             except ValueError as error:
                 return self._unsent(str(error)), None
-        answer, token, reply = await self._send(make, timeout)
+        lent = None if borrowed is None else self._login.borrow(borrowed, self._proven)
+        answer, token, reply = await self._send(make, timeout, lent)
         if answer.outcome is Outcome.NOT_FOUND and token is not None and reply is not None:
             refusal = read_refusal(reply.body)
             if refusal.type != NOT_FOUND or refusal.is_unknown_route:
@@ -236,7 +271,10 @@ class Client:
     async def _send(
         self, make: Make, timeout: float, token: Token | None = None
     ) -> tuple[Answer[None], Token | None, Reply | None]:
-        """Send with a token; a 401 is answered by one login and the same request once more."""
+        """Send with a token; a 401 is answered by one login and the same request once more.
+
+        A 401 on a borrowed token is the answer: nobody but its lender can replace it.
+        """
         got = token or await self._login.token(timeout)
         if isinstance(got, Answer):
             return got, None, None
@@ -253,3 +291,8 @@ class Client:
     def _unsent(self, words: str) -> Answer[Any]:
         now = self._exchange.now()
         return Answer(Outcome.FAILED, now, now, detail=words)
+
+
+def _as_probed(outcome: Outcome) -> Outcome:
+    """Return what a question without credentials shows: a 401 comes from a vCenter at work."""
+    return Outcome.OK if outcome is Outcome.UNAUTHENTICATED else outcome

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import math
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -30,6 +30,9 @@ whoever needs a token would ask for one, and all sessions do."""
 # What a server says to a login in a dialect that it does not speak.
 _NOT_THERE = frozenset({404, 405})
 
+_NO_CREDENTIALS = (
+    "no credentials are configured: set username and password_file, or lend an API token"
+)
 _USE_HEADER = {"vmware-use-header-authn": "true"}
 
 
@@ -43,11 +46,14 @@ class LoginOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
 class Token:
-    """An API token and the dialect it was got in. Two tokens are the same only if one object."""
+    """An API token and the dialect it is used in. Two tokens are the same only if one object.
+
+    A borrowed one belongs to an uploader: it is never replaced by a login, nor logged out.
+    """
 
     value: str
     dialect: Dialect
-    issued_at: float
+    is_borrowed: bool = False
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -89,6 +95,21 @@ class Login:
         self._under_way: asyncio.Task[Token | Answer[None]] | None = None
         self._failure: _Failure | None = None
 
+    @property
+    def has_credentials(self) -> bool:
+        """Whether a token can be got by logging in."""
+        return self._settings.username is not None
+
+    @property
+    def first_dialect(self) -> Dialect:
+        """The dialect that is tried first at present."""
+        return self._dialects[0]
+
+    def borrow(self, value: str, proven: Collection[Dialect]) -> Token:
+        """Return an uploader's token to send with, in a dialect that is proven where one is."""
+        known = (dialect for dialect in self._dialects if dialect in proven)
+        return Token(value, next(known, self._dialects[0]), is_borrowed=True)
+
     async def token(
         self, timeout: float, *, instead_of: Token | None = None
     ) -> Token | Answer[None]:
@@ -118,6 +139,8 @@ class Login:
         Where new tokens were answered by 401 as well, logins become rare: after 1, 2, 4 … seconds,
         and once a minute in the end.
         """
+        if token.is_borrowed:
+            return False
         return token is not self._token or self._clock.boot() >= self._not_before
 
     async def change_dialect(self, wrong: Token, timeout: float) -> Token | Answer[None] | None:
@@ -125,6 +148,8 @@ class Login:
         others = tuple(each for each in self._dialects if each is not wrong.dialect)
         if not others:
             return None
+        if wrong.is_borrowed:
+            return replace(wrong, dialect=others[0])
         if self._token is wrong:
             self._token = None
             self._dialects = (*others, wrong.dialect)
@@ -148,6 +173,9 @@ class Login:
 
     async def _log_in(self, timeout: float) -> Token | Answer[None]:
         now = self._clock.boot()
+        if not self.has_credentials:
+            # Concerns whoever has no token of its own, and says nothing about the vCenter.
+            return Answer(Outcome.FAILED, now, now, detail=_NO_CREDENTIALS)
         try:
             password = await read_password(self._settings)
         except SecretError as error:
@@ -190,7 +218,7 @@ class Login:
             if reply is None or answer.outcome is not Outcome.OK:
                 return answer
             try:
-                return Token(results.token(dialect.value(reply.body)), dialect, answer.sent_at)
+                return Token(results.token(dialect.value(reply.body)), dialect)
             except ValueError:
                 words = "the login was answered, but not as a vCenter does; check the url"
                 return replace(answer, outcome=Outcome.FAILED, detail=words)
