@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,7 @@ import yaml
 
 from keepalived.settings import Settings
 from keepalived.settings.document import parse
-from tests.system.pods import MANIFESTS, SIDECAR, UPLOADER, Document, containers, documents, one
+from tests.system.pods import SIDECAR, UPLOADER, Document, containers, documents, one
 
 ROOT = Path(__file__).parents[2]
 OF_THE_OPERATOR = "monitoring.coreos.com/v1"
@@ -92,23 +90,3 @@ def test_the_pod_monitor_finds_the_pods_and_their_port() -> None:
         assert wanted.items() <= job["spec"]["template"]["metadata"]["labels"].items()
         ports = {each["name"] for each in containers(job)[SIDECAR]["ports"]}
         assert endpoint["port"] in ports
-
-
-def test_the_prometheus_rule_says_what_the_rules_say() -> None:
-    made = subprocess.run(
-        [sys.executable, ROOT / "installer/prometheus_rule.py"],
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
-    shipped = (MANIFESTS / "prometheus-rule.yaml").read_text(encoding="utf-8")
-    assert shipped == made, (
-        "run: python installer/prometheus_rule.py > config/kubernetes/prometheus-rule.yaml"
-    )
-    groups = yaml.safe_load(made)["spec"]["groups"] or []
-    of_files = [
-        group
-        for path in sorted((ROOT / "config/prometheus").glob("*.y*ml"))
-        for group in (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("groups", [])
-    ]
-    assert groups == of_files

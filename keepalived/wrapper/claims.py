@@ -1,0 +1,50 @@
+"""Whose session it is: whether the wrapped command made what appeared while it ran.
+
+Service accounts are shared, and the server lists the sessions of an account, not of a program. So
+being new says little; a name that the command has to do with says much.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import PurePath
+
+from keepalived.lease.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the user said is the command's own: ids of sessions, and items as LIBRARY/NAME."""
+
+    session_ids: frozenset[str] = frozenset()
+    items: frozenset[str] = frozenset()
+
+
+def is_own(session: Session, wanted: Wanted, opened: Collection[str]) -> bool:
+    """Whether a session is the command's own, as far as is known of it now.
+
+    `opened` are the paths of regular files that the command's processes have, or had, open. A file
+    speaks for a session that has a file of that name, or whose item is called like it: an archive
+    is often unpacked on the way, and its item keeps its name.
+    """
+    if session.key.id in wanted.session_ids or item_name(session) in wanted.items:
+        return True
+    names = {PurePath(path).name for path in opened}
+    if any(file.name in names for file in session.files):
+        return True
+    stems = names | {PurePath(name).stem for name in names}
+    return session.item is not None and session.item.name in stems
+
+
+def item_name(session: Session) -> str | None:
+    """Return LIBRARY/NAME of the item that a session is about, as far as it is known."""
+    item = session.item
+    if item is None:
+        return None
+    return f"{item.library}/{item.name}" if item.library else item.name
+
+
+def name_of(session: Session) -> str:
+    """Return what people call a session: its item, or else its id."""
+    return item_name(session) or session.key.id

@@ -1,0 +1,55 @@
+"""Finding the sessions that a command opens: those on its account that were not there before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from keepalived.keeper.keeper import VCenter
+from keepalived.lease.answers import Answer
+from keepalived.lease.model import Kind, SessionKey
+
+
+class SearchError(Exception):
+    """The account's sessions cannot be listed; the message says why."""
+
+
+class Search:
+    """Lists the account's sessions of both kinds; two requests a look.
+
+    `token` returns the uploader's token where it is known: the server lists the sessions of
+    whoever asks. A look that fails finds nothing, and the next one finds what it missed.
+    """
+
+    def __init__(
+        self, name: str, vcenter: VCenter, token: Callable[[], str | None], timeout: float
+    ) -> None:
+        self._name = name
+        self._vcenter = vcenter
+        self._token = token
+        self._timeout = timeout
+        self._known: set[SessionKey] = set()
+
+    async def begin(self) -> None:
+        """Take note of what is there already. Raises SearchError."""
+        for kind in Kind:
+            answer = await self._list(kind)
+            if answer.value is not None:
+                self._known |= self._keys(kind, answer.value)
+            elif kind is Kind.UPDATE:
+                raise SearchError(answer.detail or answer.outcome.value)
+
+    async def appeared(self) -> list[SessionKey]:
+        """Return the sessions that were not there at the last look."""
+        found: list[SessionKey] = []
+        for kind in Kind:
+            answer = await self._list(kind)
+            new = self._keys(kind, answer.value or ()) - self._known
+            self._known |= new
+            found += sorted(new)
+        return found
+
+    async def _list(self, kind: Kind) -> Answer[tuple[str, ...]]:
+        return await self._vcenter.list(kind, timeout=self._timeout, token=self._token())
+
+    def _keys(self, kind: Kind, ids: tuple[str, ...]) -> set[SessionKey]:
+        return {SessionKey(self._name, kind, each) for each in ids}

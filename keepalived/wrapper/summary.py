@@ -1,0 +1,73 @@
+"""The last lines: what arrived, what did not and why, and what was left on the server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from keepalived.lease.endings import Ending
+from keepalived.lease.model import Kind, State
+from keepalived.lease.session import Session
+from keepalived.wrapper.claims import name_of
+from keepalived.wrapper.words import duration, printable
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What became of one session of the command's own.
+
+    `held` is for how long it was held, and `idle` the longest time in which nothing was seen of
+    its uploader; both in seconds.
+    """
+
+    session: Session
+    held: float
+    idle: float
+
+
+def line(account: Account) -> str:
+    """Return what a user wants to know of a session, in one line."""
+    session = account.session
+    spans = (
+        f"held {duration(account.held)}, longest idle gap {duration(account.idle)} "
+        f"of {duration(session.lifetime)} allowed"
+    )
+    return f"{printable(_subject(session))}{_outcome(session)}; {spans}"
+
+
+def is_left_open(session: Session) -> bool:
+    """Whether a session is still open on the server, as far as is known."""
+    return session.ending is None or session.ending.state is State.RELEASED
+
+
+def _subject(session: Session) -> str:
+    name = name_of(session)
+    before = session.target.content_version if session.target else None
+    after = session.item.content_version if session.item else None
+    if session.key.kind is Kind.DOWNLOAD:
+        return f"{name} (download)"
+    if session.ending is None or before is None or after is None or before == after:
+        return name
+    return f"{name} version {before}\N{RIGHTWARDS ARROW}{after}"
+
+
+def _outcome(session: Session) -> str:
+    if is_left_open(session):
+        return ", still open: it was not completed"
+    ending = session.ending
+    assert ending is not None  # noqa: S101 - a session without an ending is open
+    if session.key.kind is Kind.DOWNLOAD:
+        return _download_outcome(ending)
+    if ending.content_moved:
+        return ", content arrived"
+    if ending.state is State.DONE and ending.content_moved is None:
+        return ", completed; whether its content arrived could not be verified"
+    return f", content did not arrive: {_why(ending)}"
+
+
+def _download_outcome(ending: Ending) -> str:
+    return ", completed" if ending.state is State.DONE else f", {_why(ending)}"
+
+
+def _why(ending: Ending) -> str:
+    words = f"{ending.state}, {ending.reason}"
+    return f"{words} ({printable(ending.error_message)})" if ending.error_message else words

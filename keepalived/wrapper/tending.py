@@ -1,0 +1,204 @@
+"""The sessions that a command is about: held, told from other people's, and watched."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterable
+from dataclasses import replace
+
+from keepalived.host.clock import Clock, sleep_until
+from keepalived.host.open_files import OpenFile, largest_being_read, open_files, tree
+from keepalived.keeper.observer import SessionEnd
+from keepalived.keeper.registry import Registry
+from keepalived.lease.holds import Hold, Owner, OwnerKind, latest_until
+from keepalived.lease.model import SessionKey
+from keepalived.lease.progress import UNKNOWN, Progress
+from keepalived.lease.session import Session
+from keepalived.wrapper.activity import Activity
+from keepalived.wrapper.claims import Wanted, is_own, name_of
+from keepalived.wrapper.progress import Transfer, sizes_of, transfer
+from keepalived.wrapper.summary import Account
+from keepalived.wrapper.tokens import Lent
+from keepalived.wrapper.words import printable
+
+_LOOK_SECONDS = 2.0
+_LOOKS_PER_LIFETIME = 10
+_POLL_SECONDS = 0.1
+
+_OTHERS = Owner(OwnerKind.DISCOVERY)
+
+
+class Tending:
+    """Holds what appears while the command runs.
+
+    What is not known to be the command's own is held under the stall guard, as if it had been
+    discovered. `transfers` say how far the command's own sessions are, as far as anybody can tell.
+    """
+
+    def __init__(self, registry: Registry, wanted: Wanted, lent: Lent, clock: Clock) -> None:
+        self.transfers: dict[SessionKey, Transfer] = {}
+        self._registry = registry
+        self._wanted = wanted
+        self._lent = lent
+        self._clock = clock
+        self._uid = os.getuid()
+        self._owner = Owner(OwnerKind.COMMAND, str(os.getpid()))
+        self._own: set[SessionKey] = set()
+        self._activities: dict[SessionKey, Activity] = {}
+        self._ended: dict[SessionKey, tuple[float, float]] = {}
+        self._an_end = asyncio.Event()
+        self._opened: set[str] = set()
+        self._sizes: dict[str, int] = {}
+
+    # -- holds
+
+    def take(self, key: SessionKey) -> None:
+        """Hold a session that has appeared, or that the user named."""
+        now = self._clock.boot()
+        self._activities.setdefault(key, Activity(now))
+        is_named = key.id in self._wanted.session_ids
+        if is_named:
+            self._own.add(key)
+        owner = self._owner if is_named else _OTHERS
+        self._registry.hold(key, self._hold(owner))
+
+    def lend(self) -> None:
+        """Let all holds carry the token that is lent now."""
+        for session in self._open():
+            for hold in session.holds:
+                self._registry.hold(session.key, replace(hold, token=self._lent.borrowed))
+
+    def let_go_others(self) -> None:
+        """Let go of what is not known to be the command's own."""
+        for session in self.others():
+            self._registry.release(session.key, self._uid, _OTHERS)
+
+    def let_go_all(self) -> None:
+        """Let go of everything. Nothing is cancelled."""
+        for session in self._open():
+            for hold in session.holds:
+                self._registry.release(session.key, hold.uid, hold.owner)
+
+    def _hold(self, owner: Owner, progress: Progress = UNKNOWN) -> Hold:
+        now = self._clock.boot()
+        until = latest_until(owner.kind, now)
+        return Hold(self._uid, owner, now, until, progress, token=self._lent.borrowed)
+
+    # -- watching
+
+    async def run(self, lifetime: float) -> None:
+        """Look every two seconds at what the command has open, until cancelled."""
+        pause = min(_LOOK_SECONDS, lifetime / _LOOKS_PER_LIFETIME)
+        while True:
+            await self.look()
+            await sleep_until(self._clock, self._clock.boot() + pause)
+
+    async def look(self) -> None:
+        """Look at the open files of the command's processes, and at what follows from them."""
+        # In a thread, since a file may lie on a network that does not answer.
+        files = await asyncio.to_thread(_open_files)
+        self._opened |= {file.path for file in files}
+        self._sizes |= sizes_of(files)
+        reading = largest_being_read(files)
+        self.claim()
+        now = self._clock.boot()
+        for session in self._open():
+            seen = self._transfer(session, reading)
+            self._activities[session.key].note((session.state, session.files, seen), now)
+
+    def claim(self) -> None:
+        """Take for the command's own whatever is known to be by now, ended sessions included."""
+        for session in tuple(self._registry):
+            key = session.key
+            if key in self._own or not is_own(session, self._wanted, self._opened):
+                continue
+            self._own.add(key)
+            if not session.state.is_final:
+                self._registry.hold(key, self._hold(self._owner))
+                self._registry.release(key, self._uid, _OTHERS)
+
+    def _transfer(self, session: Session, reading: OpenFile | None) -> Transfer | None:
+        key = session.key
+        if key not in self._own:
+            return None
+        seen = transfer(session, reading, self._sizes)
+        if seen is not None:
+            self.transfers[key] = seen
+            if session.ending is None:
+                self._registry.hold(key, self._hold(self._owner, Progress(percent=seen.percent)))
+        return seen
+
+    def note_end(self, end: SessionEnd) -> None:
+        """Take down how long a session was held, and how long it waited at most."""
+        longest = self._activities[end.key].longest(self._clock.boot())
+        self._ended[end.key] = (end.held_seconds, longest)
+        self._an_end.set()
+
+    async def looked_at_all(self) -> None:
+        """Return once every session has had a whole round of being looked at, or has ended."""
+        # A round's end is no event of the registry's.
+        while any(  # noqa: ASYNC110
+            not _was_looked_at(session, self._clock.boot()) for session in self._open()
+        ):
+            await asyncio.sleep(_POLL_SECONDS)
+        self.claim()
+
+    async def all_settled(self) -> None:
+        """Return once none of the command's own sessions is open any more."""
+        while self.own_and_open():
+            self._an_end.clear()
+            await self._an_end.wait()
+
+    # -- what is known
+
+    def find(self, key: SessionKey) -> Session | None:
+        """Return a session as it stands."""
+        return self._registry.find(key)
+
+    def is_own(self, key: SessionKey) -> bool:
+        """Whether a session is known to be the command's own."""
+        return key in self._own
+
+    def own(self) -> list[Session]:
+        """Return the command's own sessions, ended ones included."""
+        return [session for session in self._registry if session.key in self._own]
+
+    def own_and_open(self) -> list[Session]:
+        """Return those of them that have not ended."""
+        return [session for session in self.own() if not session.state.is_final]
+
+    def others(self) -> list[Session]:
+        """Return what appeared and is open, and is not known to be the command's own."""
+        return [session for session in self._open() if session.key not in self._own]
+
+    def accounts(self) -> list[Account]:
+        """Return what became of the command's own sessions so far."""
+        return [Account(session, *self._spans(session)) for session in self.own()]
+
+    def _spans(self, session: Session) -> tuple[float, float]:
+        now = self._clock.boot()
+        so_far = now - session.since, self._activities[session.key].longest(now)
+        return self._ended.get(session.key, so_far)
+
+    def shortest_lifetime(self) -> float | None:
+        """Return how long the most short-lived session lives without activity, in seconds."""
+        return min((session.lifetime for session in self._open()), default=None)
+
+    def _open(self) -> list[Session]:
+        return [session for session in self._registry if not session.state.is_final]
+
+
+def names(sessions: Iterable[Session]) -> str:
+    """Return what people call these sessions."""
+    return ", ".join(printable(name_of(session)) for session in sessions)
+
+
+def _open_files() -> tuple[OpenFile, ...]:
+    """Return what the processes below this one have open; orphans are among them."""
+    own, *below = tree(os.getpid())
+    return open_files(each for each in below if each != own)
+
+
+def _was_looked_at(session: Session, now: float) -> bool:
+    return session.renewals > 0 and session.due > now

@@ -1,0 +1,116 @@
+"""The uploader's own API token: borrowed where it can be had, and what is said where it cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from keepalived.host.clock import Clock, sleep_until
+from keepalived.keeper.keeper import VCenter
+from keepalived.lease.answers import Outcome
+from keepalived.lease.holds import Borrowed
+
+Say = Callable[[str], None]
+
+_REFRESHES_PER_LIFETIME = 2
+"""An API session idles for half an hour by default, an update session for five minutes: refreshing
+the one as often as the other is plenty, and spares a setting."""
+
+_UNKNOWN = (
+    "the command's own API session cannot be kept fresh, as its token is not known here: a call "
+    "after a long transfer may be answered by 401. Lend it by --token-file, or let govc cache it"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a token may be found: its name for people, and how to look.
+
+    `look` returns the token that is there now, or None. `is_commands_own` says whether it is
+    certainly the one that the command uses.
+    """
+
+    name: str
+    look: Callable[[], str | None]
+    is_commands_own: bool
+
+
+class Lent:
+    """The token that is lent at present, looked for while there is none."""
+
+    def __init__(self, source: Source | None, clock: Clock) -> None:
+        self._source = source
+        self._clock = clock
+        self._value = source.look() if source else None
+        self._refused: set[str] = set()
+        self._was_lent = self._value is not None
+
+    @property
+    def token(self) -> str | None:
+        """The token, None where there is none that works."""
+        return self._value
+
+    @property
+    def borrowed(self) -> Borrowed | None:
+        """The token as a hold carries it."""
+        return None if self._value is None else Borrowed(self._value)
+
+    def refuse(self, say: Say) -> None:
+        """Take in that the vCenter does not take the token any more."""
+        if self._value is None or self._source is None:
+            return
+        self._refused.add(self._value)
+        self._value = None
+        say(
+            f"warning: the API session of {self._source.name} has ended (401): what uses it next "
+            "fails; update sessions are renewed otherwise where credentials are known"
+        )
+
+    async def run(
+        self, vcenter: VCenter, lifetime: float, timeout: float, say: Say, lend: Callable[[], None]
+    ) -> None:
+        """Keep the token fresh even while no session carries it, and look for one.
+
+        `lend` is called when a token was found. Runs until cancelled.
+        """
+        pause = lifetime / _REFRESHES_PER_LIFETIME
+        refreshed = self._clock.boot()
+        while True:
+            await sleep_until(self._clock, self._clock.boot() + min(pause, 5.0))
+            if self._value is None:
+                if self._find():
+                    say(self._words())
+                    lend()
+            elif self._clock.boot() - refreshed >= pause:
+                refreshed = self._clock.boot()
+                answer = await vcenter.who_am_i(timeout=timeout, token=self._value)
+                if answer.outcome is Outcome.UNAUTHENTICATED:
+                    self.refuse(say)
+
+    def say_at_start(self, say: Say) -> None:
+        """Say whether the API session is kept fresh, before anything depends on it."""
+        if self._value is not None:
+            say(self._words())
+        elif self._source is None:
+            say(_UNKNOWN)
+        else:
+            say(f"{_UNKNOWN}; {self._source.name} holds none so far, and is looked at again")
+
+    def say_at_end(self, say: Say) -> None:
+        """Say whether the API session was kept fresh, where it was not or not for certain."""
+        if not self._was_lent:
+            say("the command's own API session was not kept fresh: its token was not known")
+        elif self._value is None and self._source is not None:
+            say(f"the API session of {self._source.name} ended before the command did")
+
+    def _find(self) -> bool:
+        found = self._source.look() if self._source else None
+        if found is None or found in self._refused:
+            return False
+        self._value, self._was_lent = found, True
+        return True
+
+    def _words(self) -> str:
+        assert self._source is not None  # noqa: S101 - a token came from somewhere
+        words = f"the API session of {self._source.name} is kept fresh"
+        return words if self._source.is_commands_own else f"{words}; any other is not"
