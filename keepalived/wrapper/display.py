@@ -1,0 +1,91 @@
+"""What somebody at the terminal sees: a bar while there is one, lines now and then elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from typing import TextIO
+
+from keepalived.host.clock import Clock
+from keepalived.wrapper.bar import bar_on
+from keepalived.wrapper.claims import name_of
+from keepalived.wrapper.progress_line import BarView, words
+from keepalived.wrapper.rate import Rate
+from keepalived.wrapper.teller import Teller
+from keepalived.wrapper.tending import Tending
+
+_DRAW_SECONDS = 0.1
+_FIRST_LINE_SECONDS = 30.0
+_LONGEST_BETWEEN_LINES = 300.0
+
+
+class Display:
+    """Says lines, and shows how far the command's own session is."""
+
+    def __init__(self, stream: TextIO, clock: Clock, *, with_bar: bool) -> None:
+        self._stream = stream
+        self._clock = clock
+        self._bar = bar_on(stream, os.environ) if with_bar else None
+        self._rate = Rate()
+        self._may_draw: Callable[[], bool] = lambda: False
+        self._view: Callable[[], BarView | None] = lambda: None
+
+    def say(self, text: str) -> None:
+        """Say a line, above the bar where there is one."""
+        line = f"clkeepalived: {text}"
+        if self._bar is not None:
+            self._bar.say(line)
+        else:
+            print(line, file=self._stream, flush=True)
+
+    def show(self, tending: Tending, teller: Teller) -> None:
+        """Show the least advanced of the command's own open sessions from now on."""
+
+        def view() -> BarView | None:
+            own = tending.own_and_open()
+            if not own:
+                return None
+            session = min(own, key=lambda each: each.acknowledged or 0)
+            now = self._clock.boot()
+            seen = tending.transfers.get(session.key)
+            if seen is not None:
+                self._rate.add(now, seen.done)
+            return BarView(
+                label=name_of(session),
+                done=seen.done if seen else None,
+                total=seen.total if seen else None,
+                rate=self._rate.per_second,
+                left=self._rate.eta(seen.total) if seen else None,
+                slack=session.slack(now),
+                warning=teller.trouble,
+            )
+
+        self._view = view
+
+    def attach(self, may_draw: Callable[[], bool]) -> None:
+        """Draw only while this says so: while the terminal is the command's, or ours."""
+        self._may_draw = may_draw
+
+    async def run(self) -> None:
+        """Draw, or say lines now and then, until cancelled."""
+        pause, said = _FIRST_LINE_SECONDS, self._clock.boot()
+        while True:
+            view = self._view()
+            if view is not None and self._bar is not None and self._may_draw():
+                self._bar.draw(view)
+            elif view is not None and self._bar is None and self._clock.boot() - said >= pause:
+                self.say(words(view))
+                pause, said = min(2 * pause, _LONGEST_BETWEEN_LINES), self._clock.boot()
+            await asyncio.sleep(_DRAW_SECONDS)
+
+    def pause(self) -> None:
+        """Leave the terminal as if there were no bar, until it is drawn again."""
+        if self._bar is not None:
+            self._bar.withdraw()
+
+    def close(self) -> None:
+        """Draw nothing more."""
+        bar, self._bar = self._bar, None
+        if bar is not None:
+            bar.close()

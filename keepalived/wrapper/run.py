@@ -1,0 +1,255 @@
+"""`clkeepalived exec`: one command, and the sessions it opens, from its start to their end.
+
+1. begin   the account's sessions are listed, so that new ones can be told; named ones are renewed
+2. run     the command runs; sessions that appear are held, and its own are told from others'
+3. settle  after a success its own are held until vCenter is done with them, or for so long
+4. tell    what arrived, what did not and why; everything is let go, nothing is cancelled
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+import signal
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+
+from keepalived.host.clock import Clock, sleep_until
+from keepalived.keeper.observer import SessionEnd
+from keepalived.lease.model import Kind, SessionKey
+from keepalived.settings import VCenterSettings
+from keepalived.wrapper import summary
+from keepalived.wrapper.child import Child, running
+from keepalived.wrapper.claims import Wanted
+from keepalived.wrapper.display import Display
+from keepalived.wrapper.keeping import Engine, engine
+from keepalived.wrapper.search import Search, SearchError
+from keepalived.wrapper.signals import handled
+from keepalived.wrapper.teller import Teller
+from keepalived.wrapper.tending import Tending, names
+from keepalived.wrapper.tokens import Lent
+from keepalived.wrapper.words import duration
+
+UNAVAILABLE = 69
+"""EX_UNAVAILABLE of sysexits.h: the vCenter cannot be asked, so that nothing could be kept."""
+
+_LOOKS_PER_LIFETIME = 10
+_LONGEST_BETWEEN_LOOKS = 5.0
+_BEGIN_TRIES = 3
+_LAST_LOOK_SECONDS = 3.0
+_LET_GO = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class OnLoss(StrEnum):
+    """What happens to the command when a session of its own is lost."""
+
+    LEAVE = "leave"
+    TERM = "term"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the user asked for. Durations in seconds.
+
+    `cancel_command` is what cancels a session, but for its id.
+    """
+
+    argv: tuple[str, ...]
+    vcenter: str
+    settings: VCenterSettings
+    wanted: Wanted
+    kind: Kind
+    settle: float
+    on_loss: OnLoss
+    stall_timeout: float
+    cancel_command: Sequence[str]
+
+
+class Wrapped:
+    """One command under the care of this process. `run` may be called once."""
+
+    def __init__(self, options: Options, lent: Lent, display: Display, clock: Clock) -> None:
+        self._options = options
+        self._lent = lent
+        self._display = display
+        self._clock = clock
+        self._child: Child | None = None
+        lifetime = options.settings.session_timeout
+        self._look_seconds = min(_LONGEST_BETWEEN_LOOKS, lifetime / _LOOKS_PER_LIFETIME)
+        self._timeout = options.settings.request_timeout or min(10.0, lifetime / 10)
+
+    async def run(self) -> int:
+        """Run the command and return its exit code, or 69 where no vCenter could be asked.
+
+        Raises CommandError where there is no such command.
+        """
+        options, say = self._options, self._display.say
+
+        def on_ended(end: SessionEnd) -> None:
+            tending.note_end(end)
+            if end.state.is_failure and tending.is_own(end.key):
+                self._lost()
+
+        teller = Teller(
+            say, lambda key: tending.find(key), on_ended, lambda: self._lent.refuse(say)
+        )
+        async with engine(
+            options.vcenter,
+            options.settings,
+            teller,
+            self._clock,
+            stall_timeout=options.stall_timeout,
+        ) as kept:
+            tending = Tending(kept.registry, options.wanted, self._lent, self._clock)
+            self._display.show(tending, teller)
+            search = Search(
+                options.vcenter, kept.keeper.vcenter, lambda: self._lent.token, self._timeout
+            )
+            try:
+                await self._begin(search)
+            except SearchError as error:
+                say(f"{options.vcenter} cannot be asked for its sessions: {error}")
+                say("the command was not started, as nothing would keep its sessions alive")
+                return UNAVAILABLE
+            self._lent.say_at_start(say)
+            named = [
+                SessionKey(options.vcenter, options.kind, each)
+                for each in sorted(options.wanted.session_ids)
+            ]
+            for key in named:
+                tending.take(key)
+            await kept.renew(*named)
+            code = await self._run_command(kept, tending, search)
+            if code == 0:
+                await self._settle(tending, search)
+            self._tell(tending)
+            tending.let_go_all()
+            return code
+
+    async def _begin(self, search: Search) -> None:
+        for tries in range(1, _BEGIN_TRIES + 1):
+            try:
+                await search.begin()
+            except SearchError:
+                if tries == _BEGIN_TRIES:
+                    raise
+                await sleep_until(self._clock, self._clock.boot() + self._look_seconds)
+            else:
+                return
+
+    async def _run_command(self, kept: Engine, tending: Tending, search: Search) -> int:
+        async def on_stopped() -> None:
+            self._display.pause()
+            await kept.renew_all()
+
+        async def on_continued(gap: float) -> None:
+            shortest = tending.shortest_lifetime()
+            if shortest is not None and gap > shortest:
+                self._display.say(
+                    f"stopped for {duration(gap)}, longer than the {duration(shortest)} that a "
+                    "session lives without activity; what is left is renewed now"
+                )
+            await kept.renew_all()
+
+        with running(
+            self._options.argv,
+            clock=self._clock,
+            on_stopped=on_stopped,
+            on_continued=on_continued,
+        ) as child:
+            self._child = child
+            self._display.attach(child.is_in_foreground)
+            async with self._watching(kept, tending, search):
+                code = await child.wait()
+            self._child = None
+        await self._look_once_more(tending, search)
+        return code
+
+    @asynccontextmanager
+    async def _watching(
+        self, kept: Engine, tending: Tending, search: Search
+    ) -> AsyncIterator[None]:
+        say, lifetime = self._display.say, self._options.settings.session_timeout
+        async with asyncio.TaskGroup() as tasks:
+            work = [
+                tasks.create_task(self._look(tending, search), name="search"),
+                tasks.create_task(tending.run(lifetime), name="progress"),
+                tasks.create_task(
+                    self._lent.run(kept.keeper.vcenter, lifetime, self._timeout, say, tending.lend),
+                    name="token",
+                ),
+                tasks.create_task(self._display.run(), name="display"),
+            ]
+            try:
+                yield
+            finally:
+                for task in work:
+                    task.cancel()
+
+    async def _look(self, tending: Tending, search: Search) -> None:
+        while True:
+            await sleep_until(self._clock, self._clock.boot() + self._look_seconds)
+            for key in await search.appeared():
+                tending.take(key)
+
+    async def _look_once_more(self, tending: Tending, search: Search) -> None:
+        """Find what a quick command did since the last look, and let it be looked at."""
+        try:
+            async with asyncio.timeout(_LAST_LOOK_SECONDS):
+                for key in await search.appeared():
+                    tending.take(key)
+                await tending.looked_at_all()
+        except TimeoutError:
+            pass
+
+    async def _settle(self, tending: Tending, search: Search) -> None:
+        """Hold the command's own sessions until vCenter has done with them."""
+        tending.let_go_others()
+        waiting = tending.own_and_open()
+        if not waiting:
+            return
+        self._display.say(
+            f"the command succeeded; waiting until vCenter has settled {names(waiting)}, "
+            f"{duration(self._options.settle)} at most (^C ends that)"
+        )
+        interrupted = asyncio.Event()
+        # The command's group is gone, and its last signals with it: these are for us now.
+        with handled(dict.fromkeys(_LET_GO, interrupted.set)):
+            ended = asyncio.create_task(tending.all_settled(), name="settling")
+            stop = asyncio.create_task(interrupted.wait(), name="interruption")
+            await asyncio.wait(
+                (ended, stop), timeout=self._options.settle, return_when=asyncio.FIRST_COMPLETED
+            )
+            for task in (ended, stop):
+                task.cancel()
+
+    def _lost(self) -> None:
+        if self._options.on_loss is OnLoss.TERM and self._child is not None:
+            self._display.say("the command is asked to end, since its session is lost (SIGTERM)")
+            self._child.forward(signal.SIGTERM)
+
+    def _tell(self, tending: Tending) -> None:
+        say = self._display.say
+        self._display.close()
+        self._lent.say_at_end(say)
+        accounts = tending.accounts()
+        if not accounts:
+            say("no session of the command's own was seen")
+        for session in tending.others():
+            say(
+                f"{names([session])} appeared while the command ran, and nothing says "
+                "that it was the command's: it is left as it is (name items with --item)"
+            )
+        for account in accounts:
+            say(summary.line(account))
+        for account in accounts:
+            if summary.is_left_open(account.session):
+                command = (*self._options.cancel_command, *_kind_of(account.session.key))
+                words = shlex.join((*command, account.session.key.id))
+                say(f"left as it is on the server; to cancel it: {words}")
+
+
+def _kind_of(key: SessionKey) -> tuple[str, ...]:
+    return () if key.kind is Kind.UPDATE else ("--kind", key.kind.value)
