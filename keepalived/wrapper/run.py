@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 
+from keepalived.embedded.engine import Engine, engine
 from keepalived.host.clock import Clock, sleep_until
 from keepalived.keeper.observer import SessionEnd
 from keepalived.lease.model import Kind, SessionKey
@@ -24,7 +25,6 @@ from keepalived.wrapper import summary
 from keepalived.wrapper.child import Child, running
 from keepalived.wrapper.claims import Wanted
 from keepalived.wrapper.display import Display
-from keepalived.wrapper.keeping import Engine, engine
 from keepalived.wrapper.search import Search, SearchError
 from keepalived.wrapper.signals import handled
 from keepalived.wrapper.teller import Teller

@@ -1,4 +1,4 @@
-"""An engine for one command: a registry and a keeper, in this process and for its time only."""
+"""An engine for one vCenter: a registry and a keeper, in this process and for a while only."""
 
 from __future__ import annotations
 
