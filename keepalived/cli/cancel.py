@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import click
 
 from keepalived.cli import words
 from keepalived.cli.options import kind_option, session_argument, socket_option, vcenter_option
-from keepalived.cli.socket_client import Control, Refused, session_path
+from keepalived.cli.socket_client import THE_ONLY_VCENTER, Control, Refused, session_path
+from keepalived.lease.model import Kind
 
 _ANSWER_SECONDS = 60.0
 
@@ -19,15 +21,39 @@ _ANSWER_SECONDS = 60.0
 @kind_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--force", is_flag=True, help="Cancel even what others hold.")
+@click.option(
+    "--direct", is_flag=True, help="Ask the vCenter, without a daemon, with one's own credentials."
+)
+@click.option(
+    "--config",
+    envvar="CLKEEPALIVED_CONFIG",
+    type=click.Path(dir_okay=False, readable=False, path_type=Path),
+    help="With --direct: the configuration file. Without one, GOVC_URL and its like describe the "
+    "vCenter, or else /etc/clkeepalived/config.yaml.",
+)
 @socket_option
 def cancel(
-    session_id: str, vcenter: str, kind: str, yes: bool, force: bool, control: Control
+    session_id: str,
+    vcenter: str,
+    kind: str,
+    yes: bool,
+    force: bool,
+    direct: bool,
+    config: Path | None,
+    control: Control,
 ) -> None:
     """Cancel a session on the server, after asking. What was uploaded in it is lost.
 
     Sessions that others hold as well are left alone unless --force says otherwise. Only root, the
-    daemon's user and the members of control.admin_group may do this.
+    daemon's user and the members of control.admin_group may do this through the daemon; with
+    --direct it is up to the vCenter.
     """
+    if direct:
+        from keepalived.cli.cancel_direct import cancel_direct
+
+        name = None if vcenter == THE_ONLY_VCENTER else vcenter
+        cancel_direct(session_id, name, Kind(kind), config, ask=not yes)
+        return
     path = session_path(vcenter, session_id)
     if not yes:
         for line in _known(control, path, kind):

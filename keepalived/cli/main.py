@@ -23,6 +23,9 @@ class _Place(NamedTuple):
 
 
 _SECTIONS = {
+    "Uploads": {
+        "exec": _Place("exec", "exec_", "Run one command, and keep its sessions alive."),
+    },
     "Holds": {
         "hold": _Place("hold", "hold", "Keep a session alive."),
         "progress": _Place("progress", "progress", "Say how far its upload is."),

@@ -1,7 +1,7 @@
 """Configuration: YAML, or govc's environment, to validated and frozen settings."""
 
 from keepalived.settings.discover import Discover
-from keepalived.settings.loader import DEFAULT_PATH, Loaded, load_settings
+from keepalived.settings.loader import DEFAULT_PATH, Loaded, load_environment, load_settings
 from keepalived.settings.models import (
     ControlSettings,
     HttpSettings,
@@ -38,6 +38,7 @@ __all__ = [
     "Settings",
     "StateSettings",
     "VCenterSettings",
+    "load_environment",
     "load_settings",
     "read_sessions",
     "session_key",

@@ -41,13 +41,21 @@ def load_settings(path: Path | None, environ: Mapping[str, str]) -> Loaded:
         if not environ.get("GOVC_URL"):
             words = "there is no such file; write it, name another one by --config, or set GOVC_URL"
             raise ConfigError([Problem(str(DEFAULT_PATH), None, "", words)])
-        return _checked(environment.settings_from_environment(environ), environ, None, None)
+        return load_environment(environ)
     path = path or DEFAULT_PATH
     content, _ = files.read(str(path))
     with garbage_collection_paused():
         document = parse(str(path), content)
         settings = _validated(document, path)
     return _checked(settings, environ, path, document)
+
+
+def load_environment(environ: Mapping[str, str]) -> Loaded:
+    """Return settings with the one vCenter that GOVC_URL and its like describe.
+
+    Raises ConfigError with everything that is wrong. GOVC_URL has to be there.
+    """
+    return _checked(environment.settings_from_environment(environ), environ, None, None)
 
 
 def _validated(document: Document, path: Path) -> Settings:

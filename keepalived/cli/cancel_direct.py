@@ -1,0 +1,69 @@
+"""Cancelling a session without a daemon: this command speaks to the vCenter itself."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+import click
+
+from keepalived.cli import words
+from keepalived.cli.one_vcenter import choose, load
+from keepalived.host.clock import SystemClock
+from keepalived.lease.answers import Answer, Outcome, SessionInfo
+from keepalived.lease.model import Kind
+from keepalived.vcenter.client import Client
+from keepalived.vcenter.http import build_transport
+
+_SECONDS = 20.0
+
+
+def cancel_direct(
+    session_id: str, vcenter: str | None, kind: Kind, config: Path | None, *, ask: bool
+) -> None:
+    """Cancel a session with the credentials of the configuration, after asking.
+
+    Ends the process with 1 where the session is not cancelled then, 78 for a bad configuration.
+    """
+    name, settings = choose(vcenter, load(config))
+
+    def client() -> Client:
+        return Client(name, settings, build_transport(settings), SystemClock())
+
+    if ask:
+        # With a login of its own: somebody may think for longer than a login lasts.
+        click.echo(_described(name, asyncio.run(_get(client(), kind, session_id))))
+        click.confirm(f"Cancel {session_id} on the server?", abort=True)
+    answer = asyncio.run(_cancel(client(), kind, session_id))
+    if answer.outcome is not Outcome.OK:
+        click.echo(f"not cancelled: {_why(answer)}", err=True)
+        sys.exit(1)
+    click.echo(f"cancelled {session_id}")
+
+
+async def _get(client: Client, kind: Kind, session_id: str) -> Answer[SessionInfo]:
+    try:
+        return await client.get(kind, session_id, timeout=_SECONDS)
+    finally:
+        await client.close(timeout=_SECONDS)
+
+
+async def _cancel(client: Client, kind: Kind, session_id: str) -> Answer[None]:
+    try:
+        return await client.cancel(kind, session_id, timeout=_SECONDS)
+    finally:
+        await client.close(timeout=_SECONDS)
+
+
+def _described(name: str, answer: Answer[SessionInfo]) -> str:
+    """Say what is known of a session, for somebody who has to decide about it."""
+    if answer.value is None:
+        raise click.ClickException(f"{name}: {_why(answer)}")
+    told = f"{name} says that it is {words.printable(answer.value.state)}"
+    progress = answer.value.client_progress
+    return told if progress is None else f"{told}, and {progress} % done"
+
+
+def _why(answer: Answer[SessionInfo] | Answer[None]) -> str:
+    return words.printable(answer.detail or answer.outcome.value)

@@ -1,0 +1,235 @@
+"""`clkeepalived exec`: run one command with a keeper of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from keepalived.cli.lending import STDIN, Lend, lender
+from keepalived.cli.one_vcenter import choose, load, own_config_option, own_vcenter_option
+from keepalived.cli.options import kind_option
+from keepalived.lease.model import Kind, check_session_id
+
+if TYPE_CHECKING:
+    from keepalived.wrapper.run import Options
+    from keepalived.wrapper.tokens import Source
+
+
+def _session_ids(
+    _ctx: click.Context, _param: click.Parameter, ids: tuple[str, ...]
+) -> frozenset[str]:
+    try:
+        return frozenset(map(check_session_id, ids))
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def _items(_ctx: click.Context, _param: click.Parameter, items: tuple[str, ...]) -> frozenset[str]:
+    for item in items:
+        library, _, name = item.partition("/")
+        if not (library and name):
+            raise click.BadParameter(f"{item!r} is not LIBRARY/NAME")
+    return frozenset(items)
+
+
+def _duration(_ctx: click.Context, _param: click.Parameter, text: str) -> float:
+    from keepalived.settings.durations import parse_duration
+
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+@click.command(
+    "exec",
+    context_settings={"allow_interspersed_args": False},
+    options_metavar="[OPTIONS] --",
+)
+@own_config_option
+@own_vcenter_option
+@click.option(
+    "--item",
+    "items",
+    multiple=True,
+    metavar="LIBRARY/NAME",
+    callback=_items,
+    help="An item that the command fills: its session is the command's own. May be repeated.",
+)
+@click.option(
+    "--session",
+    "session_ids",
+    multiple=True,
+    metavar="ID",
+    callback=_session_ids,
+    help="A session that is open already and the command's own. May be repeated.",
+)
+@kind_option
+@click.option(
+    "--token-file",
+    metavar="FILE",
+    type=click.Path(readable=False),  # what is wrong with it is told in our words
+    help="A file with the API token that the command uses, to be kept fresh as well.",
+)
+@click.option(
+    "--govc-session/--no-govc-session",
+    default=None,
+    help="Keep the API session that govc has cached fresh as well. Tried anyway, unless a token "
+    "file is given; with --govc-session it has to be there.",
+)
+@click.option(
+    "--settle",
+    metavar="DURATION",
+    default="1h",
+    show_default=True,
+    callback=_duration,
+    help="After a success, hold the command's sessions until vCenter is done, for so long at most.",
+)
+@click.option(
+    "--on-loss",
+    type=click.Choice(["leave", "term"]),
+    default="leave",
+    show_default=True,
+    help="What happens to the command when its session is lost: nothing, or SIGTERM.",
+)
+@click.option(
+    "--progress/--no-progress", default=True, help="Show a progress bar on a terminal.  [default]"
+)
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+def exec_(
+    config: Path | None,
+    vcenter: str | None,
+    items: frozenset[str],
+    session_ids: frozenset[str],
+    kind: str,
+    token_file: str | None,
+    govc_session: bool | None,
+    settle: float,
+    on_loss: str,
+    progress: bool,
+    command: tuple[str, ...],
+) -> None:
+    """Run COMMAND, and keep the sessions alive that it opens.
+
+    No service and no root are needed. The exit code is the command's: 128+n for a signal, 127
+    where there is no such command, 126 where it cannot be run. 69 says that the vCenter could not
+    be asked, 78 that the configuration is bad; the command was not started then.
+
+    Sessions that appear on the same account while the command runs are its own where --item,
+    --session or the names of the files that it has open say so. Others may be somebody else's:
+    they are held while the command runs, with a warning, and never cancelled.
+    """
+    from keepalived.wrapper.claims import Wanted
+    from keepalived.wrapper.command import CommandError, check
+    from keepalived.wrapper.run import OnLoss, Options
+
+    try:
+        check(command[0])
+        settings = load(config)
+        name, chosen = choose(vcenter, settings)
+        options = Options(
+            argv=command,
+            vcenter=name,
+            settings=chosen,
+            wanted=Wanted(session_ids, items),
+            kind=Kind(kind),
+            settle=settle,
+            on_loss=OnLoss(on_loss),
+            stall_timeout=settings.stall_timeout,
+            cancel_command=_cancel_command(config, name, len(settings.vcenters) > 1),
+        )
+        source = _source(options, token_file, govc_session)
+        if chosen.username is None and source is None:
+            raise click.UsageError(
+                f"no credentials of {name} are known, and no token was lent; set GOVC_USERNAME "
+                "and GOVC_PASSWORD, or give --config or --token-file"
+            )
+        # The standard loop: uvloop has a SIGCHLD of its own.
+        code = asyncio.run(_run(options, source, show_bar=progress))
+    except CommandError as error:
+        click.echo(f"clkeepalived: {error}", err=True)
+        sys.exit(error.exit_code)
+    sys.exit(code)
+
+
+async def _run(options: Options, source: Source | None, *, show_bar: bool) -> int:
+    from keepalived.host.clock import SystemClock
+    from keepalived.wrapper.display import Display
+    from keepalived.wrapper.run import Wrapped
+    from keepalived.wrapper.tokens import Lent
+
+    clock = SystemClock()
+    display = Display(sys.stderr, clock, with_bar=show_bar)
+    return await Wrapped(options, Lent(source, clock), display, clock).run()
+
+
+def _cancel_command(config: Path | None, name: str, is_one_of_several: bool) -> tuple[str, ...]:
+    """Return what cancels a session of this vCenter, but for its id."""
+    file = () if config is None else ("--config", str(config))
+    which = ("--vcenter", name) if is_one_of_several else ()
+    return ("clkeepalived", "cancel", "--direct", *file, *which)
+
+
+def _source(options: Options, token_file: str | None, govc_session: bool | None) -> Source | None:
+    """Return where the command's own API token may be found. Raises ClickException."""
+    from keepalived.wrapper.tokens import Source
+
+    if token_file == STDIN:
+        raise click.UsageError("--token-file: stdin is the command's; name a file")
+    if token_file is not None:
+        lend = lender(token_file, govc_session or False)
+        lend()  # what is wrong with the file is said before anything depends on it
+        return Source(token_file, _leniently(lend), is_commands_own=True)
+    if govc_session is False or not (os.environ.get("GOVC_URL") or govc_session):
+        return None
+    if not _is_govcs(options):
+        if govc_session:
+            raise click.UsageError(
+                f"--govc-session: GOVC_URL does not name the vCenter {options.vcenter}, and a "
+                "token is lent to nobody else"
+            )
+        return None
+    lend = lender(None, govc_session=True)
+    if govc_session:
+        lend()
+    else:
+        _warn_of_bad_cache()
+    return Source("govc's cache", _leniently(lend), is_commands_own=False)
+
+
+def _is_govcs(options: Options) -> bool:
+    """Whether govc's own variables mean this vCenter: its tokens must not go anywhere else."""
+    from keepalived.settings.values import split_vcenter_url
+
+    try:
+        return split_vcenter_url(os.environ["GOVC_URL"]).url == options.settings.url
+    except (KeyError, ValueError):
+        return False
+
+
+def _warn_of_bad_cache() -> None:
+    from keepalived.host.govc import GovcSessionError, cached_session
+
+    try:
+        cached_session(os.environ, Path.home())
+    except GovcSessionError as error:
+        words = f"clkeepalived: warning: govc's cache is not used: {error} (or --no-govc-session)"
+        click.echo(words, err=True)
+
+
+def _leniently(lend: Lend) -> Callable[[], str | None]:
+    """Find nothing where a file is bad at the moment: it may be written just now."""
+
+    def look() -> str | None:
+        try:
+            return lend()
+        except click.ClickException:
+            return None
+
+    return look

@@ -1,0 +1,56 @@
+"""The one vCenter that a command without a daemon speaks to: of a file, or of the environment."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from keepalived.settings import Settings, VCenterSettings
+
+EXIT_BAD_CONFIGURATION = 78
+
+own_config_option = click.option(
+    "--config",
+    envvar="CLKEEPALIVED_CONFIG",
+    type=click.Path(dir_okay=False, readable=False, path_type=Path),
+    help="The configuration file. Without one, GOVC_URL and its like describe the vCenter, or "
+    "else /etc/clkeepalived/config.yaml.",
+)
+
+own_vcenter_option = click.option(
+    "--vcenter", metavar="NAME", help="Which vCenter, where the configuration has several."
+)
+
+
+def load(config: Path | None) -> Settings:
+    """Return the settings, after their warnings were said on stderr; ends the process if bad."""
+    from keepalived.settings import ConfigError, load_environment, load_settings
+
+    try:
+        if config is None and os.environ.get("GOVC_URL"):
+            loaded = load_environment(os.environ)
+        else:
+            loaded = load_settings(config, os.environ)
+    except ConfigError as error:
+        for problem in error.problems:
+            click.echo(str(problem), err=True)
+        sys.exit(EXIT_BAD_CONFIGURATION)
+    for warning in loaded.warnings:
+        click.echo(f"clkeepalived: warning: {warning}", err=True)
+    return loaded.settings
+
+
+def choose(vcenter: str | None, settings: Settings) -> tuple[str, VCenterSettings]:
+    """Return the vCenter that is meant, with its name. Raises UsageError where none is."""
+    names = ", ".join(settings.vcenters)
+    if vcenter is None and len(settings.vcenters) > 1:
+        raise click.UsageError(f"say by --vcenter which one is meant: {names}")
+    name = vcenter or next(iter(settings.vcenters))
+    if name not in settings.vcenters:
+        raise click.UsageError(f"there is no vCenter {name!r}; there is: {names}")
+    return name, settings.vcenters[name]
