@@ -5,13 +5,22 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
 from tests.system import vcsim_peer
 from tests.system.podman import Podman
+from tests.system.vcsim_peer import VCSim
+
+
+class StartVCSim(Protocol):
+    """Starts a vcsim whose API sessions idle out after `idle` seconds, or twice that at most."""
+
+    async def __call__(self, *, idle: float = 1800.0) -> VCSim: ...
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -30,6 +39,26 @@ def vcsim_binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip(f"vcsim needs {missing}")
     binary = tmp_path_factory.mktemp("vcsim") / "vcsim"
     vcsim_peer.build(binary)
+    return binary
+
+
+@pytest.fixture
+async def start_vcsim(vcsim_binary: Path) -> AsyncIterator[StartVCSim]:
+    """A function that starts a vcsim; each is stopped at the end of the test."""
+    async with AsyncExitStack() as stack:
+
+        async def start(*, idle: float = 1800.0) -> VCSim:
+            running = vcsim_peer.running(vcsim_binary, idle_timeout=f"{idle}s")
+            return await stack.enter_async_context(running)
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def govmomi_upload(vcsim_binary: Path) -> Path:
+    """A program that uploads with govmomi, compiled: `-item ITEM_ID -put 7s FILE`, by GOVC_*."""
+    binary = vcsim_binary.with_name("govmomi_upload")
+    vcsim_peer.build(binary, Path(__file__).with_name("govmomi_upload"))
     return binary
 
 

@@ -80,10 +80,10 @@ class VCSim:
         assert reply.status == 200, reply
         return reply.value if reply.text else None
 
-    async def open_session(self) -> str:
-        """Make a library, an item and an update session for it. Returns the session's id."""
+    async def new_item(self, library_name: str = "", item_name: str = "an appliance") -> str:
+        """Make a library with an item in it. Returns the item's id."""
         backing = {"type": "DATASTORE", "datastore_id": self.datastore}
-        library = {"name": f"library {uuid.uuid4()}", "type": "LOCAL"}
+        library = {"name": library_name or f"library {uuid.uuid4()}", "type": "LOCAL"}
         library_id = await self.call(
             "POST",
             f"{CONTENT}/local-library",
@@ -92,8 +92,14 @@ class VCSim:
         item_id = await self.call(
             "POST",
             f"{CONTENT}/library/item",
-            {"create_spec": {"library_id": library_id, "name": "an appliance", "type": "ovf"}},
+            {"create_spec": {"library_id": library_id, "name": item_name, "type": "ovf"}},
         )
+        assert isinstance(item_id, str)
+        return item_id
+
+    async def open_session(self) -> str:
+        """Make a library, an item and an update session for it. Returns the session's id."""
+        item_id = await self.new_item()
         session_id = await self.call(
             "POST", UPDATE_SESSION, {"create_spec": {"library_item_id": item_id}}
         )

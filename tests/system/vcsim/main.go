@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"crypto/tls"
 	"encoding/json"
@@ -10,12 +11,21 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/vmware/govmomi/simulator"
 	_ "github.com/vmware/govmomi/vapi/simulator" // adds the endpoints under /rest
+)
+
+const (
+	sessions = "/rest/com/vmware/cis/session"
+	content  = "/rest/com/vmware/cis/data/"
+	token    = "vmware-api-session-id"
 )
 
 func main() {
@@ -34,6 +44,7 @@ func main() {
 	model.Service.Listen = &url.URL{Host: *listen}
 	server := model.Service.NewServer()
 	defer server.Close()
+	server.Config.Handler = transferService{server.Config.Handler}
 
 	json.NewEncoder(os.Stdout).Encode(map[string]string{
 		"url":         "https://" + server.URL.Host,
@@ -41,4 +52,47 @@ func main() {
 		"datastore":   simulator.Map.Any("Datastore").Reference().Value,
 	})
 	io.Copy(io.Discard, os.Stdin)
+}
+
+// transferService takes in the content of files as a vCenter's own does: the caller's token counts
+// when a PUT begins, and meanwhile everybody else is served. vcsim alone holds its one lock for as
+// long as a PUT lasts, so that nobody could keep anything alive, and nothing could expire.
+type transferService struct {
+	vcsim http.Handler
+}
+
+func (t transferService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodPut || !strings.HasPrefix(r.URL.Path, content) {
+		t.vcsim.ServeHTTP(w, r)
+		return
+	}
+	if asked := t.ask(sessions+"?~action=get", r.Header); asked.Code != http.StatusOK {
+		w.WriteHeader(asked.Code)
+		return
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	r.Header.Set(token, t.logIn())
+	t.vcsim.ServeHTTP(w, r)
+}
+
+// logIn returns a token of the transfer service's own; it idles out like any other.
+func (t transferService) logIn() string {
+	basic := httptest.NewRequest(http.MethodPost, sessions, nil)
+	basic.SetBasicAuth("transfer service", "vcsim takes any")
+	var answer struct{ Value string }
+	json.NewDecoder(t.ask(sessions, basic.Header).Body).Decode(&answer)
+	return answer.Value
+}
+
+func (t transferService) ask(path string, headers http.Header) *httptest.ResponseRecorder {
+	request := httptest.NewRequest(http.MethodPost, path, nil)
+	request.Header = headers.Clone()
+	answer := httptest.NewRecorder()
+	t.vcsim.ServeHTTP(answer, request)
+	return answer
 }
