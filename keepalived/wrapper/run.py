@@ -20,6 +20,7 @@ from keepalived.embedded.engine import Engine, engine
 from keepalived.host.clock import Clock, sleep_until
 from keepalived.keeper.observer import SessionEnd
 from keepalived.lease.model import Kind, SessionKey
+from keepalived.lease.session import Session
 from keepalived.settings import VCenterSettings
 from keepalived.wrapper import summary
 from keepalived.wrapper.child import Child, running
@@ -122,9 +123,11 @@ class Wrapped:
                 tending.take(key)
             await kept.renew(*named)
             code = await self._run_command(kept, tending, search)
+            others = tending.others()
+            tending.let_go_others()
             if code == 0:
-                await self._settle(tending, search)
-            self._tell(tending)
+                await self._settle(kept, tending)
+            self._tell(tending, others)
             tending.let_go_all()
             return code
 
@@ -164,7 +167,7 @@ class Wrapped:
             async with self._watching(kept, tending, search):
                 code = await child.wait()
             self._child = None
-        await self._look_once_more(tending, search)
+        await self._look_once_more(kept, tending, search)
         return code
 
     @asynccontextmanager
@@ -194,19 +197,19 @@ class Wrapped:
             for key in await search.appeared():
                 tending.take(key)
 
-    async def _look_once_more(self, tending: Tending, search: Search) -> None:
-        """Find what a quick command did since the last look, and let it be looked at."""
+    async def _look_once_more(self, kept: Engine, tending: Tending, search: Search) -> None:
+        """Find what a quick command did since the last look, and how its sessions stand now."""
         try:
             async with asyncio.timeout(_LAST_LOOK_SECONDS):
                 for key in await search.appeared():
                     tending.take(key)
+                await kept.renew_all()
                 await tending.looked_at_all()
         except TimeoutError:
             pass
 
-    async def _settle(self, tending: Tending, search: Search) -> None:
+    async def _settle(self, kept: Engine, tending: Tending) -> None:
         """Hold the command's own sessions until vCenter has done with them."""
-        tending.let_go_others()
         waiting = tending.own_and_open()
         if not waiting:
             return
@@ -219,25 +222,33 @@ class Wrapped:
         with handled(dict.fromkeys(_LET_GO, interrupted.set)):
             ended = asyncio.create_task(tending.all_settled(), name="settling")
             stop = asyncio.create_task(interrupted.wait(), name="interruption")
+            asking = asyncio.create_task(self._ask_on(kept, tending), name="asking")
             await asyncio.wait(
                 (ended, stop), timeout=self._options.settle, return_when=asyncio.FIRST_COMPLETED
             )
-            for task in (ended, stop):
+            for task in (ended, stop, asking):
                 task.cancel()
+
+    async def _ask_on(self, kept: Engine, tending: Tending) -> None:
+        """Ask more often than the lifetime calls for: somebody is waiting."""
+        while True:
+            await kept.renew(*(session.key for session in tending.own_and_open()))
+            await sleep_until(self._clock, self._clock.boot() + self._look_seconds)
 
     def _lost(self) -> None:
         if self._options.on_loss is OnLoss.TERM and self._child is not None:
             self._display.say("the command is asked to end, since its session is lost (SIGTERM)")
             self._child.forward(signal.SIGTERM)
 
-    def _tell(self, tending: Tending) -> None:
+    def _tell(self, tending: Tending, others: Sequence[Session]) -> None:
         say = self._display.say
         self._display.close()
-        self._lent.say_at_end(say)
         accounts = tending.accounts()
-        if not accounts:
+        if accounts:
+            self._lent.say_at_end(say)
+        else:
             say("no session of the command's own was seen")
-        for session in tending.others():
+        for session in others:
             say(
                 f"{names([session])} appeared while the command ran, and nothing says "
                 "that it was the command's: it is left as it is (name items with --item)"

@@ -1,0 +1,114 @@
+"""An upload as people write it, which knows nothing of what keeps it alive. Needs Python alone.
+
+`python uploader.py FILE` uploads one file into an item of the vCenter that GOVC_URL, GOVC_USERNAME
+and GOVC_PASSWORD name: session, gap, PUT, gap, complete. It says `session ID` at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import http.client
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+ITEMS = "/api/content/library/item"
+SESSIONS = f"{ITEMS}/update-session"
+
+
+class Refused(Exception):
+    """The vCenter answered with a status that is no success."""
+
+
+def call(method: str, url: str, headers: dict[str, str], body: Any = None) -> Any:
+    parts = urlsplit(url if url.startswith("http") else os.environ["GOVC_URL"] + url)
+    connection = http.client.HTTPConnection(parts.netloc, timeout=30)
+    if not isinstance(body, Iterator):
+        headers = {"Content-Type": "application/json", **headers}
+        body = None if body is None else json.dumps(body).encode()
+    path = f"{parts.path}?{parts.query}" if parts.query else parts.path
+    connection.request(method, path, body, headers)
+    answer = connection.getresponse()
+    text = answer.read()
+    connection.close()
+    if answer.status >= 300:
+        raise Refused(f"{method} {parts.path} was answered by {answer.status}")
+    return json.loads(text) if text else None
+
+
+def log_in() -> str:
+    login = f"{os.environ['GOVC_USERNAME']}:{os.environ['GOVC_PASSWORD']}".encode()
+    basic = "Basic " + base64.b64encode(login).decode()
+    token: str = call("POST", "/api/session", {"Authorization": basic})
+    return token
+
+
+def slowly(path: Path, seconds: float) -> Iterator[bytes]:
+    """Read a file in twenty pieces, with pauses between them."""
+    piece = max(1, -(-path.stat().st_size // 20))
+    with path.open("rb", buffering=0) as file:
+        while chunk := file.read(piece):
+            yield chunk
+            time.sleep(seconds / 20)
+
+
+def item_id(library: str, name: str, mine: dict[str, str]) -> str:
+    backings = [{"type": "DATASTORE", "datastore_id": "datastore-1"}]
+    spec = {"name": library, "type": "LOCAL", "storage_backings": backings}
+    found = call("POST", "/api/content/library?action=find", mine, {"name": library})
+    where = found[0] if found else call("POST", "/api/content/local-library", mine, spec)
+    spec = {"name": name, "library_id": where}
+    found = call("POST", f"{ITEMS}?action=find", mine, spec)
+    item: str = found[0] if found else call("POST", ITEMS, mine, {**spec, "type": "iso"})
+    return item
+
+
+def upload(wanted: argparse.Namespace, token: str) -> None:
+    mine = {"vmware-api-session-id": token}
+    library, _, name = wanted.item.partition("/")
+    spec = {"library_item_id": item_id(library, name, mine)}
+    session = call("POST", SESSIONS, mine, spec)
+    print(f"session {session}", flush=True)
+    path: Path = wanted.file
+    size = path.stat().st_size
+    with path.open("rb"):  # what an uploader that computes a checksum has open
+        time.sleep(wanted.gap)
+    file = {"name": path.name, "source_type": "PUSH", "size": size}
+    added = call("POST", f"{SESSIONS}/{session}/file", mine, file)
+    length = {"Content-Length": str(size)}
+    call("PUT", added["upload_endpoint"]["uri"], {**mine, **length}, slowly(path, wanted.put))
+    time.sleep(wanted.gap)
+    if not wanted.leave:
+        call("POST", f"{SESSIONS}/{session}?action=complete", mine, {})
+        print(f"completed {session}", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--item", default="templates/image", help="LIBRARY/NAME")
+    parser.add_argument("--gap", type=float, default=0.0, help="seconds before and after the PUT")
+    parser.add_argument("--put", type=float, default=0.0, help="seconds that the PUT takes")
+    parser.add_argument("--leave", action="store_true", help="do not complete the session")
+    parser.add_argument("--exit", type=int, default=0, help="the exit code")
+    parser.add_argument("--token-file", type=Path, help="write the token there, for others")
+    wanted = parser.parse_args()
+    token = log_in()
+    if wanted.token_file:
+        wanted.token_file.touch(mode=0o600)
+        wanted.token_file.write_text(token)
+    try:
+        upload(wanted, token)
+    except Refused as error:
+        sys.exit(str(error))
+    sys.exit(wanted.exit)
+
+
+if __name__ == "__main__":
+    main()
