@@ -16,7 +16,8 @@ from typing import Any
 
 from keepalived.lease.model import Kind
 from keepalived.simulator.app import Simulator
-from keepalived.simulator.ledger import Entry, SessionEvent
+from keepalived.simulator.ledger import Entry
+from keepalived.simulator.resources import SessionEvent
 from keepalived.simulator.server import serve
 from tests.support.cli import COMMAND, Ran
 

@@ -13,7 +13,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -42,10 +42,11 @@ def call(method: str, url: str, headers: dict[str, str], body: Any = None) -> An
     return json.loads(text) if text else None
 
 
-def log_in() -> str:
-    login = f"{os.environ['GOVC_USERNAME']}:{os.environ['GOVC_PASSWORD']}".encode()
+def log_in_at(environ: Mapping[str, str]) -> str:
+    """Log in where GOVC_URL and its like say, and return the token."""
+    login = f"{environ['GOVC_USERNAME']}:{environ['GOVC_PASSWORD']}".encode()
     basic = "Basic " + base64.b64encode(login).decode()
-    token: str = call("POST", "/api/session", {"Authorization": basic})
+    token: str = call("POST", environ["GOVC_URL"] + "/api/session", {"Authorization": basic})
     return token
 
 
@@ -97,12 +98,9 @@ def main() -> None:
     parser.add_argument("--put", type=float, default=0.0, help="seconds that the PUT takes")
     parser.add_argument("--leave", action="store_true", help="do not complete the session")
     parser.add_argument("--exit", type=int, default=0, help="the exit code")
-    parser.add_argument("--token-file", type=Path, help="write the token there, for others")
+    parser.add_argument("--use-token", type=Path, help="the token is there already")
     wanted = parser.parse_args()
-    token = log_in()
-    if wanted.token_file:
-        wanted.token_file.touch(mode=0o600)
-        wanted.token_file.write_text(token)
+    token = wanted.use_token.read_text().strip() if wanted.use_token else log_in_at(os.environ)
     try:
         upload(wanted, token)
     except Refused as error:

@@ -1,0 +1,216 @@
+"""The API session of a wrapped uploader: kept fresh where its token can be had, said where not."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from tests.support.cli import line_of
+from tests.support.exec import UPLOADER, Place, image, place
+from tests.support.uploader import log_in_at
+
+pytestmark = pytest.mark.timeout(40)
+
+IDLE = 2.0
+"""Seconds that a token idles before the vCenter forgets it."""
+
+UNKNOWN = "the command's own API session cannot be kept fresh"
+
+
+@pytest.fixture
+async def lab(tmp_path: Path) -> AsyncIterator[Place]:
+    async with place(tmp_path, lifetime=3.0, token_idle_timeout=IDLE) as opened:
+        yield opened
+
+
+@pytest.fixture
+def iso(tmp_path: Path) -> Path:
+    return image(tmp_path)
+
+
+@pytest.fixture
+def token_file(tmp_path: Path) -> Path:
+    return tmp_path / "token"
+
+
+@pytest.fixture
+async def lent(lab: Place, token_file: Path) -> str:
+    """Log in for the uploader, and write its token where both find it."""
+    token = await asyncio.to_thread(log_in_at, lab.environment)
+    write(token_file, token)
+    return token
+
+
+def write(token_file: Path, token: str) -> None:
+    token_file.touch(mode=0o600)
+    token_file.write_text(token + "\n")
+
+
+def upload(iso: Path, token_file: Path) -> tuple[str, ...]:
+    """One PUT that takes twice as long as the token idles, with a token from a file."""
+    return (*UPLOADER, str(iso), "--put", str(2 * IDLE), "--use-token", str(token_file))
+
+
+def cache(lab: Place, token: str) -> Path:
+    """Leave a token where govc caches its own, as govmomi's session cache names it."""
+    user = quote(lab.environment["GOVC_USERNAME"], safe="")
+    key = lab.url.replace("://", f"://{user}@") + "/rest#insecure=false"
+    folder = Path(lab.environment["GOVMOMI_HOME"]) / "rest_sessions"
+    folder.mkdir(parents=True)
+    path = folder / hashlib.sha256(key.encode()).hexdigest()
+    path.touch(mode=0o600)
+    path.write_text(json.dumps({"SessionID": token}))
+    return path
+
+
+async def test_a_long_put_loses_the_token_of_an_uploader_that_is_alone(
+    lab: Place, iso: Path, lent: str, token_file: Path
+) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *upload(iso, token_file), env=lab.environment, stderr=asyncio.subprocess.PIPE
+    )
+    _, err = await process.communicate()
+
+    assert process.returncode == 1
+    assert b"was answered by 401" in err
+
+
+async def test_a_token_from_a_file_outlives_the_put(
+    lab: Place, iso: Path, lent: str, token_file: Path
+) -> None:
+    ran = await lab.exec("--token-file", str(token_file), "--", *upload(iso, token_file))
+
+    assert ran.code == 0, ran.err
+    assert f"the API session of {token_file} is kept fresh\n" in ran.err
+    assert "templates/image version 1→2, content arrived" in ran.err.splitlines()[-1]
+    assert UNKNOWN not in ran.err
+    assert lent not in ran.err + ran.out
+    assert not lab.simulator.ledger.requests("session.delete")  # what was lent is not logged out
+
+
+async def test_the_token_that_govc_has_cached_is_lent_without_being_asked_for(
+    lab: Place, iso: Path, lent: str, token_file: Path
+) -> None:
+    cache(lab, lent)
+
+    ran = await lab.exec("--", *upload(iso, token_file))
+
+    assert ran.code == 0, ran.err
+    assert "the API session of govc's cache is kept fresh; any other is not\n" in ran.err
+    assert lent not in ran.err + ran.out
+
+
+async def test_a_token_that_govc_caches_later_is_found(
+    lab: Place, iso: Path, lent: str, token_file: Path
+) -> None:
+    async with lab.started("--", "sh", "-c", "echo begun; sleep 4") as process:
+        await line_of(process.stdout, "begun")
+        cache(lab, lent)
+        assert process.stderr is not None
+        await line_of(process.stderr, "the API session of govc's cache is kept fresh")
+
+
+async def test_where_it_cannot_be_had_that_is_said_before_the_upload_starts(
+    lab: Place, iso: Path, lent: str, token_file: Path
+) -> None:
+    async with lab.started("--", "sh", "-c", "echo the upload starts >&2") as process:
+        _, err = await process.communicate(b"")
+
+    lines = err.decode().splitlines()
+    assert UNKNOWN in lines[0]
+    assert lines[1] == "the upload starts"
+
+
+async def test_where_it_could_not_be_had_the_end_says_so_too(lab: Place, iso: Path) -> None:
+    ran = await lab.exec("--", *UPLOADER, str(iso), "--put", "1")
+
+    assert ran.code == 0, ran.err
+    assert "the command's own API session was not kept fresh" in ran.err.splitlines()[-2]
+
+
+async def test_govcs_cache_is_left_alone_where_that_is_wanted(
+    lab: Place, iso: Path, lent: str, token_file: Path
+) -> None:
+    cache(lab, lent)
+
+    ran = await lab.exec("--no-govc-session", "--", *upload(iso, token_file))
+
+    assert ran.code == 1
+    assert "was answered by 401" in ran.err
+    assert UNKNOWN in ran.err
+
+
+async def test_a_token_is_lent_to_no_other_vcenter(lab: Place, iso: Path, lent: str) -> None:
+    cache(lab, lent)
+    elsewhere = "https://other.example.org"
+
+    tried = await lab.exec("--", "true", GOVC_URL=elsewhere)
+    wanted = await lab.exec("--govc-session", "--", "true", GOVC_URL=elsewhere)
+
+    assert (tried.code, UNKNOWN in tried.err) == (0, True)
+    assert wanted.code == 2
+    assert "GOVC_URL does not name the vCenter lab" in wanted.err
+
+
+async def test_a_cache_that_others_may_read_is_not_used_and_that_is_said(
+    lab: Place, lent: str
+) -> None:
+    cache(lab, lent).chmod(0o644)
+
+    ran = await lab.exec("--", "true")
+    wanted = await lab.exec("--govc-session", "--", "true")
+
+    assert ran.code == 0
+    assert "warning: govc's cache is not used: " in ran.err
+    assert "--no-govc-session" in ran.err
+    assert wanted.code == 1
+    assert lent not in ran.err + wanted.err
+
+
+async def test_a_token_that_is_no_good_from_the_start_is_said(
+    lab: Place, token_file: Path, iso: Path
+) -> None:
+    write(token_file, "not\none")
+
+    ran = await lab.exec("--token-file", str(token_file), "--", "true")
+
+    assert ran.code == 1
+    assert f"--token-file {token_file}: " in ran.err
+    assert not lab.simulator.ledger.total
+
+
+async def test_a_token_that_dies_is_said_and_a_fresh_one_taken(
+    lab: Place, iso: Path, lent: str, token_file: Path
+) -> None:
+    command = ("--token-file", str(token_file), "--", *UPLOADER, str(iso), "--put", "12")
+    async with lab.started(*command) as process:
+        assert process.stderr is not None
+        await line_of(process.stderr, "is kept fresh")
+        lab.simulator.logins.forget_all()
+        await line_of(process.stderr, "has ended (401)")
+        write(token_file, await asyncio.to_thread(log_in_at, lab.environment))
+        await line_of(process.stderr, "is kept fresh")
+
+
+async def test_two_execs_lend_what_is_theirs(lab: Place, tmp_path: Path) -> None:
+    async def run(name: str) -> str:
+        path = tmp_path / f"{name}.token"
+        write(path, await asyncio.to_thread(log_in_at, lab.environment))
+        file = image(tmp_path, f"{name}.iso")
+        item = ("--item", f"templates/{name}")
+        ran = await lab.exec("--token-file", str(path), "--", *upload(file, path), *item)
+        assert ran.code == 0, ran.err
+        return ran.err.splitlines()[-1]
+
+    before = time.monotonic()
+    lines = await asyncio.gather(run("one"), run("two"))
+
+    assert [each.split()[1] for each in lines] == ["templates/one", "templates/two"]
+    assert time.monotonic() - before > IDLE
