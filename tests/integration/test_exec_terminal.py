@@ -1,0 +1,165 @@
+"""`clkeepalived exec` on a terminal: keys, stops, the bar, and a session that lives through it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.support.exec import UPLOADER, Place, image, open_sessions, place
+from tests.support.pty import INTERRUPT, SUSPEND, Pty, shell, until
+
+pytestmark = pytest.mark.timeout(40)
+
+LIFETIME = 2.0
+
+
+@pytest.fixture
+async def lab(tmp_path: Path) -> AsyncIterator[Place]:
+    async with place(tmp_path, LIFETIME) as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def a_shell(lab: Place) -> AsyncIterator[Pty]:
+    """Start a shell on a terminal that can do what terminals can, with govc's variables."""
+    variables = {name: text for name, text in lab.environment.items() if name.startswith("GOVC_")}
+    async with shell() as terminal:
+        settings = " ".join(f"{name}={shlex.quote(text)}" for name, text in variables.items())
+        await terminal.run(f"export TERM=xterm {settings}")
+        yield terminal
+
+
+def line(lab: Place, *words: str) -> str:
+    """Return a shell's command line that runs `exec` with these words."""
+    python = (sys.executable, "-m", "keepalived.cli", "exec", "--config", str(lab.config))
+    return shlex.join([*python, *words])
+
+
+async def until_open(lab: Place) -> str:
+    """Wait for the one session of the test, and return its id."""
+    await until(lambda: open_sessions(lab.simulator))
+    (session_id,) = open_sessions(lab.simulator)
+    return session_id
+
+
+async def test_a_bar_shows_how_far_it_is_and_leaves_the_output_alone(
+    lab: Place, tmp_path: Path
+) -> None:
+    iso = image(tmp_path)
+    async with a_shell(lab) as terminal:
+        await terminal.run(line(lab, "--", *UPLOADER, str(iso), "--gap", "1", "--put", "4"))
+        await terminal.shows(r"templates/image  \d+ %  .* KiB/s  .* left  kept alive")
+        await terminal.shows("completed ")
+        await terminal.shows("templates/image version 1→2, content arrived")
+        await terminal.run("echo code=$?")
+        await terminal.shows("code=0")
+
+
+async def test_no_bar_where_none_is_wanted(lab: Place, tmp_path: Path) -> None:
+    iso = image(tmp_path)
+    async with a_shell(lab) as terminal:
+        await terminal.run(
+            line(lab, "--no-progress", "--", *UPLOADER, str(iso), "--gap", "1", "--put", "1")
+        )
+        await terminal.shows("content arrived")
+        assert "\x1b" not in terminal.text
+
+
+async def test_ctrl_c_is_the_commands(lab: Place, tmp_path: Path) -> None:
+    iso = image(tmp_path)
+    async with a_shell(lab) as terminal:
+        await terminal.run(line(lab, "--", *UPLOADER, str(iso), "--gap", "30"))
+        session_id = await until_open(lab)
+        await until(lambda: len(lab.keep_alives(session_id)) >= 2)
+        terminal.type(INTERRUPT)
+        await terminal.shows("KeyboardInterrupt")
+        await terminal.shows("templates/image, still open: it was not completed")
+        await terminal.shows(f"to cancel it: .* {session_id}")
+        await terminal.run("echo code=$?")
+        await terminal.shows("code=130")
+
+
+async def test_ctrl_z_renews_once_more_and_fg_renews_again(lab: Place, tmp_path: Path) -> None:
+    iso = image(tmp_path)
+    async with a_shell(lab) as terminal:
+        await terminal.run(line(lab, "--", *UPLOADER, str(iso), "--gap", "4"))
+        session_id = await until_open(lab)
+        await until(lambda: len(lab.keep_alives(session_id)) >= 2)
+        pressed = asyncio.get_running_loop().time()
+        terminal.type(SUSPEND)
+        await terminal.run("echo stopped")
+        await terminal.shows("stopped")
+        last = lab.keep_alives(session_id)
+        assert last[-1].time >= pressed
+        await terminal.run("fg")
+        await until(lambda: len(lab.keep_alives(session_id)) > len(last))
+        await terminal.shows("content arrived")
+        assert "longer than" not in terminal.text
+
+
+async def test_a_stop_that_outlasts_the_lifetime_is_said(lab: Place, tmp_path: Path) -> None:
+    iso = image(tmp_path)
+    async with a_shell(lab) as terminal:
+        await terminal.run(line(lab, "--", *UPLOADER, str(iso), "--gap", "4"))
+        session_id = await until_open(lab)
+        await until(lambda: lab.keep_alives(session_id))
+        terminal.type(SUSPEND)
+        await terminal.run("echo stopped")
+        await until(lambda: not open_sessions(lab.simulator))
+        await terminal.run("fg")
+        await terminal.shows(r"stopped for \d+ s, longer than the 2 s that a session lives")
+        await terminal.shows("content did not arrive")
+
+
+async def test_a_new_size_reaches_the_command_and_the_bar(lab: Place) -> None:
+    named = lab.simulator.open_session()
+    script = "trap 'stty size' WINCH; echo begun; while :; do sleep 0.02; done"
+    async with a_shell(lab) as terminal:
+        await terminal.run(line(lab, "--session", named, "--", "sh", "-c", script))
+        await terminal.shows("begun")
+        await terminal.shows(r"\x1b\[24;1H")
+        terminal.resize(60, 12)
+        await terminal.shows(r"\x1b\[12;1H")
+        assert "11 60" in terminal.text or "12 60" in terminal.text
+        terminal.type(INTERRUPT)
+        await terminal.shows("still open")
+
+
+async def test_what_is_typed_is_the_commands(lab: Place) -> None:
+    async with a_shell(lab) as terminal:
+        await terminal.run(line(lab, "--", "sh", "-c", "echo begun; read word; echo got $word"))
+        await terminal.shows("begun")
+        terminal.type("hello\n")
+        await terminal.shows("got hello")
+
+
+async def test_a_command_that_leaves_children_behind_gives_the_terminal_back(lab: Place) -> None:
+    async with a_shell(lab) as terminal:
+        await terminal.run(line(lab, "--", "sh", "-c", "sleep 30 & echo child=$!; exit 3"))
+        child = int((await terminal.shows(r"child=\d+")).removeprefix("child="))
+        try:
+            await terminal.run("echo code=$?")
+            await terminal.shows("code=3")
+            assert terminal.foreground() == terminal.leader.pid
+            os.kill(child, 0)
+        finally:
+            os.kill(child, signal.SIGKILL)
+
+
+async def test_ctrl_c_ends_the_wait_for_vcenter(lab: Place, tmp_path: Path) -> None:
+    iso = image(tmp_path)
+    async with a_shell(lab) as terminal:
+        await terminal.run(line(lab, "--", *UPLOADER, str(iso), "--gap", "1", "--leave"))
+        await terminal.shows("waiting until vCenter has settled templates/image")
+        terminal.type(INTERRUPT)
+        await terminal.shows("still open: it was not completed")
+        await terminal.run("echo code=$?")
+        await terminal.shows("code=0")
