@@ -10,7 +10,8 @@ SEEDS  ?= 30
 FIRST  ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check system hosts coverage storm durability fuzz lock clean bundle install uninstall
+.PHONY: help demo test check system hosts coverage storm durability fuzz bench lock clean bundle install \
+	uninstall
 .DELETE_ON_ERROR:
 
 help: ## Show this list
@@ -52,6 +53,9 @@ durability: $(VENV)/.dev ## Kill the daemon KILLS (50) times under load, and loo
 
 fuzz: $(VENV)/.dev ## Try the control socket against its own OpenAPI document at length
 	@FUZZ_EXAMPLES=2000 $(BIN)/python -m pytest tests/integration/test_control_schema.py
+
+bench: $(VENV)/.dev ## Measure what `clkeepalived exec` costs, side by side with nothing
+	@$(BIN)/python benchmarks/exec_cost.py
 
 # Versions are chosen anew for requirements/*.in; the tool that does it has a place of its own.
 LOCK = CUSTOM_COMPILE_COMMAND='make lock' $(CACHE)/lock/bin/pip-compile --upgrade \
