@@ -37,7 +37,7 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 
 def test_the_ten_lines_of_yaml_are_a_configuration(tmp_path: Path) -> None:
-    text = block_after((ROOT / "README.md").read_text(), "## Use it", "yaml")
+    text = block_after((ROOT / "README.md").read_text(), "## As a daemon", "yaml")
     assert len(text.splitlines()) <= 11
     secret = tmp_path / "lab.password"
     secret.write_text("secret\n")
