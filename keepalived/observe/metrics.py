@@ -98,6 +98,12 @@ class Metrics:
             ("source",),
             registry=registry,
         )
+        self._source_broken = Gauge(
+            "clkeepalived_source_broken",
+            "Whether a source of sessions, once found unreadable, still is, in whole or in part.",
+            ("source",),
+            registry=registry,
+        )
         self._durations = Histogram(
             "clkeepalived_keep_alive_duration_seconds",
             "Time a keep-alive took on the wire.",
@@ -200,8 +206,13 @@ class Metrics:
             counters.logins[outcome]()
 
     def source_failed(self, source: str) -> None:
-        """Count a source error."""
+        """Count a source error; the source is broken until it recovers."""
         self._source_errors.labels(source).inc()
+        self._source_broken.labels(source).set(1)
+
+    def source_recovered(self, source: str) -> None:
+        """Note that a source is good again, or gone."""
+        self._source_broken.labels(source).set(0)
 
     def scrape(
         self, snapshot: Snapshot, accept: str = "", accept_encoding: str = ""

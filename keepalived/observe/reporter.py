@@ -113,5 +113,6 @@ class Reporter:
         self._log.source_failed(source, problems)
 
     def source_recovered(self, source: str) -> None:
-        """Log it."""
+        """Note and log it."""
+        self._metrics.source_recovered(source)
         self._log.source_recovered(source)

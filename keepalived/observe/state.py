@@ -147,6 +147,11 @@ def _sessions(shown: Iterable[Session], to_wall: float) -> Iterable[Metric]:
     transferred = _gauge(
         "session_transferred_bytes", "Bytes that arrived in the session's files.", _SESSION
     )
+    stalled = _gauge(
+        "session_stalled",
+        "The session's transfer stands still (always 1; the stalled alone have it).",
+        _SESSION,
+    )
     seen: set[tuple[str, str]] = set()
     for session in shown:
         vcenter, kind, session_id = session.key
@@ -162,13 +167,15 @@ def _sessions(shown: Iterable[Session], to_wall: float) -> Iterable[Metric]:
         seen.add(labels)
         if session.state not in _FINAL:
             lifetime.add_metric(labels, session.lifetime)
+            if session.stalled:
+                stalled.add_metric(labels, 1)
             if session.deadline is not None:
                 deadline.add_metric(labels, round(session.deadline + to_wall, 3))
         if session.acknowledged is not None:
             progress.add_metric(labels, session.acknowledged / 100)
         if session.files:
             transferred.add_metric(labels, session.transferred)
-    return state, info, deadline, lifetime, progress, transferred
+    return state, info, deadline, lifetime, progress, transferred, stalled
 
 
 def _sources(holds: Holds) -> str:

@@ -143,6 +143,16 @@ def test_a_declared_source_stands_at_zero(metrics: Metrics) -> None:
     assert series(metrics)["source_errors_total", (("source", "b.yaml"),)] == 0
 
 
+def test_a_source_is_broken_until_it_recovers(metrics: Metrics) -> None:
+    broken = "source_broken", (("source", "a.yaml"),)
+    assert broken not in series(metrics)
+    metrics.source_failed("a.yaml")
+    assert series(metrics)[broken] == 1
+
+    Reporter(EventLog(), metrics).source_recovered("a.yaml")
+    assert series(metrics)[broken] == 0
+
+
 def test_histograms_put_observations_where_they_belong(metrics: Metrics) -> None:
     metrics.keep_alive_answered(KEY, Outcome.OK, 0.02)
     metrics.renewed(None)

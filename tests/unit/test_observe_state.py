@@ -126,6 +126,15 @@ def test_what_is_unknown_has_no_series() -> None:
     assert exported["session_info"] == {("lab", "a", "update", "", "", "file"): 1}
 
 
+def test_of_single_sessions_the_stalled_alone_say_so() -> None:
+    stalled = replace(session("b"), stalled=True)
+    ended = replace(session("c", State.RELEASED), stalled=True)
+    exported = export([session("a"), stalled, ended])
+
+    assert exported["sessions_stalled"] == {("lab",): 1, ("prod",): 0}
+    assert exported["session_stalled"] == {("lab", "b"): 1}
+
+
 def test_several_sources_are_one_label() -> None:
     exported = export([replace(session("a"), holds=(FILE_HOLD, BY_COMMAND))])
 
