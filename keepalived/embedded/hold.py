@@ -1,0 +1,277 @@
+"""`keepalived.hold`: keep a session alive for the time of a `with` block."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from functools import partial
+from types import TracebackType
+from typing import Literal, Self, overload
+
+from keepalived.embedded.arguments import Access, Connection, Wanted, check
+from keepalived.embedded.background import Background
+from keepalived.embedded.errors import HoldError, InvalidArguments, SessionLost, words_for
+from keepalived.embedded.keeping import Keeping, Parting, is_loss
+from keepalived.embedded.link import Link, OnEnd, logger
+from keepalived.host.clock import SystemClock
+from keepalived.keeper.observer import SessionEnd
+from keepalived.lease.model import Kind, State
+from keepalived.lease.progress import Progress
+
+AnyKind = Kind | Literal["update", "download"]
+AnyDialect = Literal["auto", "api", "rest"]
+AnyPath = str | os.PathLike[str]
+
+
+class SessionHold:
+    """A session that is kept alive while a `with` or `async with` block runs. Made by `hold`.
+
+    Everything here may be used in any thread. In a process that was forked within the block
+    nothing has an effect: the session is kept by the process that entered it.
+    """
+
+    def __init__(self, wanted: Wanted, patience: float) -> None:
+        self._wanted = wanted
+        self._link = Link()
+        self._keeping = keeping = Keeping(wanted, self._link, SystemClock(), patience)
+        self._give_up = partial(keeping.leave, Parting.AT_ONCE)
+        self._background: Background | None = None
+        self._told = Progress()
+
+    @property
+    def session_id(self) -> str:
+        """The server's id of the session."""
+        return self._wanted.key.id
+
+    @property
+    def kind(self) -> Kind:
+        """Which of the two kinds of session it is."""
+        return self._wanted.key.kind
+
+    @property
+    def state(self) -> State:
+        """Where the session stands, as of the last answer.
+
+        PENDING before the block, ACTIVE within it until the session ends as something else, and
+        RELEASED after a block in which it did not end.
+        """
+        return self._link.state
+
+    @property
+    def end(self) -> SessionEnd | None:
+        """How the session ended, None while it has not, as far as is known."""
+        return self._link.end
+
+    def on_end(self, callback: OnEnd) -> None:
+        """Call `callback(end)` once, should the session end within the block; at once if it has.
+
+        It is called in a thread of its own in a `with` block, and in the event loop of an
+        `async with` block. What it raises is logged.
+        """
+        self._link.on_end(callback)
+
+    @overload
+    def progress(self, percent: int, /) -> None: ...
+    @overload
+    def progress(self, done: int, total: int, /) -> None: ...
+    def progress(self, value: int, total: int | None = None, /) -> None:
+        """Let the server know with the next renewal how far the transfer is.
+
+        In percent, or as so many bytes of a total. Cheap enough for every chunk of a transfer;
+        what does not rise is not sent. Raises InvalidArguments.
+        """
+        _check_whole(value)
+        _check_whole(0 if total is None else total)
+        try:
+            if total is None:
+                progress = Progress(percent=value)
+            else:
+                # What is sent around the content may count as well: no upload fails for that.
+                progress = Progress(done=min(value, max(0, total)), total=total)
+        except ValueError as error:
+            raise InvalidArguments(str(error)) from None
+        if progress.client_progress == self._told.client_progress:
+            return
+        self._told = progress
+        if self._background is None:
+            self._keeping.tell(progress)
+        else:
+            self._background.call(self._keeping.tell, progress)
+
+    # -- the block
+
+    def __enter__(self) -> Self:
+        background = self._start()
+        try:
+            background.entered.result()
+        except BaseException:
+            background.call(self._give_up)
+            background.join()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        background = self._leave(error)
+        if background is not None:
+            background.join()
+            self._conclude(background, error)
+
+    async def __aenter__(self) -> Self:
+        self._link.deliver = partial(_call_in, asyncio.get_running_loop())
+        background = self._start()
+        try:
+            await asyncio.wrap_future(background.entered)
+        except BaseException:
+            background.call(self._give_up)
+            await asyncio.wrap_future(background.over)
+            background.join()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        background = self._leave(error)
+        if background is not None:
+            await asyncio.wait([asyncio.wrap_future(background.over)])
+            background.join()
+            self._conclude(background, error)
+
+    def _start(self) -> Background:
+        if self._background is not None:
+            raise HoldError("a hold is entered once; call hold() again for another block")
+        for words in self._wanted.warnings:
+            logger.warning("%s: %s", self._wanted.settings.url, words)
+        name = f"keepalived {self.session_id}"
+        background = Background(name, self._keeping.run, self._give_up)
+        background.start()
+        self._background = background
+        return background
+
+    def _leave(self, error: BaseException | None) -> Background | None:
+        """Ask the thread to end; return what is to be waited for, None in another process.
+
+        After Ctrl-C, and whatever else is no ordinary error, nothing more is asked of the vCenter.
+        """
+        background = self._background
+        if background is None or not background.is_here:
+            return None
+        is_ordinary = error is None or isinstance(error, Exception)
+        parting = Parting.LOOK if is_ordinary else Parting.AT_ONCE
+        background.call(self._keeping.leave, parting)
+        return background
+
+    def _conclude(self, background: Background, error: BaseException | None) -> None:
+        """Raise what is to be said at the end; an error of the block's own only gets a note."""
+        end, trouble = self.end, background.over.exception() if background.over.done() else None
+        if error is not None:
+            if end is not None and is_loss(end):
+                error.add_note(f"keepalived: {words_for(end)}")
+            if trouble is not None:
+                error.add_note(f"keepalived: the session was not kept: {trouble!r}")
+        elif trouble is not None:
+            raise HoldError(f"the session was not kept: {trouble!r}") from trouble
+        elif end is not None and is_loss(end):
+            raise SessionLost(end)
+
+    def __del__(self) -> None:
+        background = getattr(self, "_background", None)
+        if background is not None and background.is_running:
+            background.call(self._give_up)
+            warnings.warn(f"{self!r} was never left", ResourceWarning, stacklevel=2, source=self)
+
+    def __repr__(self) -> str:
+        where = self._wanted.settings.url
+        return f"<hold on {self.kind} session {self.session_id} at {where}: {self.state}>"
+
+
+@overload
+def hold(
+    url: str,
+    session_id: str,
+    *,
+    token: str,
+    kind: AnyKind = ...,
+    ca_file: AnyPath | None = ...,
+    fingerprints: str | Sequence[str] = ...,
+    insecure: bool = ...,
+    proxy: str | None = ...,
+    dialect: AnyDialect = ...,
+    session_timeout: float | str = ...,
+    patience: float = ...,
+) -> SessionHold: ...
+@overload
+def hold(
+    url: str,
+    session_id: str,
+    *,
+    username: str,
+    password: str,
+    kind: AnyKind = ...,
+    ca_file: AnyPath | None = ...,
+    fingerprints: str | Sequence[str] = ...,
+    insecure: bool = ...,
+    proxy: str | None = ...,
+    dialect: AnyDialect = ...,
+    session_timeout: float | str = ...,
+    patience: float = ...,
+) -> SessionHold: ...
+def hold(
+    url: str,
+    session_id: str,
+    *,
+    token: str | None = None,
+    username: str | None = None,
+    password: str | None = None,
+    kind: AnyKind = Kind.UPDATE,
+    ca_file: AnyPath | None = None,
+    fingerprints: str | Sequence[str] = (),
+    insecure: bool = False,
+    proxy: str | None = None,
+    dialect: AnyDialect = "auto",
+    session_timeout: float | str = 300.0,
+    patience: float = 10.0,
+) -> SessionHold:
+    """Keep a Content Library session alive for the time of a block.
+
+    `token` is the API token that the script itself uses: it is kept fresh as well, and never
+    logged out. With `username` and `password` the hold logs in by itself, and out at the end.
+    `ca_file`, `fingerprints` (SHA-256) or `insecure` say whom to trust in the system's stead.
+    `session_timeout` is what the Content Library Service is set to, `patience` how long a vCenter
+    that does not answer is waited for when the block is entered, both in seconds.
+
+    Raises InvalidArguments; entering the block raises AccessRefused, VCenterUnavailable and
+    SessionLost, and leaving it SessionLost, each a HoldError. What the block itself raises is
+    never replaced: a loss is then told in a note to it.
+    """
+    _check_patience(patience)
+    connection = Connection(ca_file, fingerprints, insecure, proxy, dialect, session_timeout)
+    access = Access(token, username, password)
+    return SessionHold(check(url, session_id, kind, access, connection), patience)
+
+
+def _check_whole(value: object) -> None:
+    if type(value) is not int:
+        raise InvalidArguments(f"progress is a whole number, not {value!r}")
+
+
+def _check_patience(value: object) -> None:
+    if type(value) not in (int, float) or not (isinstance(value, int | float) and value > 0):
+        raise InvalidArguments(f"patience: is a number of seconds above 0, not {value!r}")
+
+
+def _call_in(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
+    try:
+        loop.call_soon_threadsafe(call)
+    except RuntimeError:
+        logger.warning("nobody hears that a session has ended: the event loop is closed")

@@ -1,0 +1,54 @@
+"""What a script and the thread that keeps its session know in common."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from keepalived.keeper.observer import SessionEnd
+from keepalived.lease.model import State
+
+OnEnd = Callable[[SessionEnd], object]
+
+logger = logging.getLogger("keepalived")
+
+
+class Link:
+    """Where a session stands, and who wants to hear of its end. Safe to use in any thread.
+
+    `deliver` says where callbacks run: in the thread that learns of the end, unless told otherwise.
+    """
+
+    def __init__(self) -> None:
+        self.state = State.PENDING
+        self.end: SessionEnd | None = None
+        self.deliver: Callable[[Callable[[], None]], None] = lambda call: call()
+        self._callbacks: list[OnEnd] = []
+        self._lock = threading.Lock()
+
+    def on_end(self, callback: OnEnd) -> None:
+        """Call `callback` once the session has ended; at once if it has."""
+        with self._lock:
+            end = self.end
+            if end is None:
+                self._callbacks.append(callback)
+        if end is not None:
+            self._call(callback, end)
+
+    def ended(self, end: SessionEnd) -> None:
+        """Take in how the session ended, and tell whoever wants to hear of it."""
+        with self._lock:
+            self.end, self.state = end, end.state
+            callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
+            self._call(callback, end)
+
+    def _call(self, callback: OnEnd, end: SessionEnd) -> None:
+        def call() -> None:
+            try:
+                callback(end)
+            except Exception:
+                logger.exception("a callback that was given to on_end failed")
+
+        self.deliver(call)
