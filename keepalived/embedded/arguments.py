@@ -69,7 +69,7 @@ def _text(session_id: object) -> str:
 
 
 def _kind(kind: object) -> Kind:
-    if kind not in tuple(Kind):
+    if not isinstance(kind, str) or kind not in tuple(Kind):
         raise ValueError(f"kind: is update or download, not {kind!r}")
     return Kind(kind)
 
