@@ -1,43 +1,199 @@
-"""A real Prometheus scrapes a real daemon."""
+"""A real Prometheus scrapes a real daemon while things go wrong, and is asked what it would say.
+
+Life is twenty times as fast as usual: sessions live for 15 s instead of 300, scrapes and rules take
+their turn every 0.5 s instead of 10, and every duration in the rules is a twentieth of what it is.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import math
+import re
+import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
+import aiohttp
 import pytest
 
+from keepalived.lease.model import Kind
 from keepalived.simulator.app import Simulator
-from keepalived.simulator.server import serve as serve_simulator
+from keepalived.simulator.faults import Fail, Refuse
+from tests.integration.simulator_support import Uploader, uploader_at
 from tests.support.daemon import PASSWORD_VARIABLE, serving
 from tests.support.programs import needs
-from tests.system.prometheus_server import prometheus
+from tests.system.prometheus_server import Alert, PrometheusServer, prometheus
 
-pytestmark = [needs("prometheus"), pytest.mark.timeout(60)]
+pytestmark = [needs("prometheus"), pytest.mark.timeout(90)]
+
+RULES = Path(__file__).parents[2] / "config/prometheus/clkeepalived.rules.yml"
+FASTER = 20
+LIFETIME = 300 / FASTER
+STALL_TIMEOUT = 8.0
+STEADY = tuple(f"steady{number}" for number in range(8))
+
+_UNITS = {"s": 1000, "m": 60_000, "h": 3_600_000}
+# A range or an offset, the `for` and the interval of a rule; and an age in bare seconds.
+_DURATION = re.compile(r"(\[|offset |for: |interval: )(\d+)([smh])\b")
+_AGE = re.compile(r"(process_start_time_seconds < )(\d+)")
 
 
-async def test_a_held_session_is_seen_with_its_item_and_its_slack(tmp_path: Path) -> None:
-    simulator = Simulator(session_timeout=20)
-    session = simulator.open_session()
-    config = tmp_path / "config.yaml"
-    async with serve_simulator(simulator) as url:
-        config.write_text(
-            "vcenters:\n"
-            f"  lab: {{url: '{url}', username: '{simulator.username}',\n"
-            f"        password_env: {PASSWORD_VARIABLE}, session_timeout: 20}}\n"
-            f"sessions: [{{id: '{session}'}}]\n"
-            "http: {listen: '127.0.0.1:0'}\n"
+def compressed(rules: str) -> str:
+    """Return rules in which every duration is divided by FASTER; shares and counts stay."""
+    rules = _DURATION.sub(
+        lambda found: f"{found[1]}{int(found[2]) * _UNITS[found[3]] // FASTER}ms", rules
+    )
+    return _AGE.sub(lambda found: f"{found[1]}{int(found[2]) / FASTER}", rules)
+
+
+class Story:
+    """What is told: a vCenter with uploads, and what Prometheus makes of it."""
+
+    def __init__(self, simulator: Simulator, server: PrometheusServer) -> None:
+        self.simulator = simulator
+        self.server = server
+        self.began = time.monotonic()
+
+    async def fires(self, name: str, seconds: float, **labels: str) -> Alert:
+        """Wait until an alert with these labels fires."""
+
+        async def found() -> list[Alert]:
+            return [
+                alert
+                for alert in await self.server.alerts()
+                if alert.name == name
+                and alert.state == "firing"
+                and labels.items() <= alert.labels.items()
+            ]
+
+        alert = (await self.server.wait_until(found, seconds=seconds, what=f"{name} {labels}"))[0]
+        left = await self.time_left(alert.labels.get("item", ""))
+        self._tell(f"{name} fires: {alert.annotations['summary']} ({left:.1f} s left)")
+        return alert
+
+    async def is_over(self, name: str, seconds: float) -> None:
+        async def gone() -> bool:
+            return name not in await self.server.firing()
+
+        await self.server.wait_until(gone, seconds=seconds, what=f"the end of {name}")
+        self._tell(f"{name} is over")
+
+    async def time_left(self, item: str) -> float:
+        """Return the seconds that an item's session has left, by Prometheus and by the clock.
+
+        Not a number for one that has ended.
+        """
+        found = await self.server.query(
+            "clkeepalived_session_deadline_timestamp_seconds * on (session_id)"
+            f' clkeepalived_session_info{{item="{item}"}}'
         )
+        return found[0].value - time.time() if found else math.nan
+
+    def _tell(self, what: str) -> None:
+        print(f"{time.monotonic() - self.began:5.1f} s  {what}")
+
+
+async def bytes_until(event: asyncio.Event) -> AsyncIterator[bytes]:
+    """Yield bytes until an event is set, and then neither more of them nor the end."""
+    while not event.is_set():
+        yield bytes(1000)
+        await asyncio.sleep(0.2)
+    await asyncio.Event().wait()
+
+
+def write(config: Path, url: str, simulator: Simulator, sessions: Path) -> None:
+    config.write_text(
+        "vcenters:\n"
+        f"  lab: {{url: '{url}', username: '{simulator.username}',\n"
+        f"        password_env: {PASSWORD_VARIABLE}, session_timeout: {LIFETIME}}}\n"
+        f"session_files: ['{sessions}']\n"
+        f"stall_timeout: {STALL_TIMEOUT}\n"
+        "http: {listen: '127.0.0.1:0'}\n"
+        "log: {level: debug}\n"
+    )
+
+
+async def put(uploader: Uploader, uri: str, content: AsyncIterator[bytes]) -> None:
+    with contextlib.suppress(aiohttp.ClientError):  # the outage may end it
+        async with uploader.http.put(uri, data=content):
+            pass
+
+
+async def test_what_should_fire_fires_in_time_and_nothing_else_does(tmp_path: Path) -> None:
+    simulator = Simulator(session_timeout=LIFETIME)
+    ids = {
+        name: simulator.library.open_session(simulator.username, item_name=name).id
+        for name in (*STEADY, "expiring", "failing", "stalling")
+    }
+    config, sessions = tmp_path / "config.yaml", tmp_path / "sessions.yaml"
+    good = "sessions:\n" + "".join(f"- {{id: '{each}'}}\n" for each in ids.values())
+    sessions.write_text(good)
+    rules = tmp_path / "clkeepalived.rules.yml"
+    rules.write_text(compressed(RULES.read_text()))
+    still = asyncio.Event()
+
+    async with uploader_at(simulator) as uploader, asyncio.TaskGroup() as tasks:
+        uri = await uploader.add_file(ids["stalling"])
+        push = tasks.create_task(put(uploader, uri, bytes_until(still)))
+        write(config, uploader.url, simulator, sessions)
         async with serving(config, simulator.password) as daemon:
             address = (await daemon.event("ready"))["listen"]
-            async with prometheus(tmp_path, address) as server:
-                await server.scraped()
-                (slack,) = await server.wait_until(
-                    lambda: server.query(
-                        "(clkeepalived_session_deadline_timestamp_seconds - time())"
-                        " * on (vcenter, session_id) group_left (item) clkeepalived_session_info"
-                    ),
-                    what="the session's slack",
+            for each in ids.values():
+                await daemon.event("first_renewal", session_id=each)
+            async with prometheus(tmp_path, address, rules=[rules]) as server:
+                story = Story(simulator, server)
+                refused = simulator.faults.add(
+                    Fail(500), route="update_session.keep_alive", session_id=ids["expiring"]
                 )
-                assert 0 < slack.value <= 20
-                assert slack.labels["item"]
+                await server.scraped()
                 assert not await server.alerts()
+
+                # Files are looked at after each renewal: bytes moved between the first two.
+                await daemon.event("renewed", session_id=ids["stalling"])
+                still.set()
+                sessions.write_text(good + "- {id: no id at all}\n")
+                await story.fires("ClkeepalivedSourceBroken", 6, source=str(sessions))
+                await story.fires("ClkeepalivedSessionAtRisk", 12, item="expiring")
+                assert await story.time_left("expiring") > LIFETIME / 5
+
+                sessions.write_text(good)
+                await story.is_over("ClkeepalivedSourceBroken", 6)
+                simulator.library.sessions.fail(Kind.UPDATE, ids["failing"], "checksum mismatch")
+                await story.fires("ClkeepalivedSessionLost", 12, item="failing", state="ERROR")
+                await story.fires("ClkeepalivedUploadStalled", 12, item="stalling")
+                await story.fires("ClkeepalivedSessionOverdue", 12, item="expiring")
+
+                outage = simulator.faults.add(Refuse())
+                await story.fires("ClkeepalivedVCenterDown", LIFETIME)
+                endangered = await story.fires("ClkeepalivedSessionAtRisk", LIFETIME)
+                assert await story.time_left(endangered.labels["item"]) > 0
+                simulator.faults.remove(refused)
+                simulator.faults.remove(outage)
+                await story.fires("ClkeepalivedSessionLost", 8, item="expiring", state="EXPIRED")
+                for name in ("VCenterDown", "SessionAtRisk", "SessionOverdue"):
+                    await story.is_over(f"Clkeepalived{name}", 5)
+
+                assert await server.firing() == {
+                    "ClkeepalivedSessionLost",
+                    "ClkeepalivedUploadStalled",
+                }
+                fired = {
+                    (each.labels["alertname"], each.labels.get("item"))
+                    for each in await server.query('max_over_time(ALERTS{alertstate="firing"}[5m])')
+                }
+                outage_victims = {
+                    ("ClkeepalivedSessionAtRisk", name) for name in (*STEADY, "stalling")
+                }
+                assert fired - outage_victims == {
+                    ("ClkeepalivedSourceBroken", None),
+                    ("ClkeepalivedSessionAtRisk", "expiring"),
+                    ("ClkeepalivedSessionLost", "failing"),
+                    ("ClkeepalivedUploadStalled", "stalling"),
+                    ("ClkeepalivedSessionOverdue", "expiring"),
+                    ("ClkeepalivedVCenterDown", None),
+                    ("ClkeepalivedSessionLost", "expiring"),
+                }
+        ended = {name for name, each in ids.items() if simulator.ledger.session(each).ended}
+        assert ended == {"expiring", "failing"}
+        push.cancel()
