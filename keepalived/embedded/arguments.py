@@ -13,7 +13,6 @@ from keepalived.embedded.errors import InvalidArguments
 from keepalived.lease.holds import Borrowed, check_token
 from keepalived.lease.model import Kind, SessionKey, check_session_id
 from keepalived.settings import Settings, VCenterSettings, advice
-from keepalived.settings.base import FOLDER
 from keepalived.settings.values import split_vcenter_url
 from keepalived.settings.wording import words_for
 
@@ -109,7 +108,7 @@ def _settings(url: str, access: Access, connection: Connection) -> VCenterSettin
         "url": url,
         "username": access.username,
         "password": None if access.password is None else SecretStr(access.password),
-        "ca_file": connection.ca_file,
+        "ca_file": _absolute(connection.ca_file),
         "fingerprints": connection.fingerprints,
         "insecure": connection.insecure,
         "proxy": connection.proxy,
@@ -117,7 +116,7 @@ def _settings(url: str, access: Access, connection: Connection) -> VCenterSettin
         "session_timeout": connection.session_timeout,
     }
     try:
-        settings = VCenterSettings.model_validate(fields, context={FOLDER: Path.cwd()})
+        settings = VCenterSettings.model_validate(fields)
     except ValidationError as error:
         found = (
             f"{'.'.join(map(str, each['loc']))}: {words_for(each, VCenterSettings)}"
@@ -128,6 +127,11 @@ def _settings(url: str, access: Access, connection: Connection) -> VCenterSettin
     if unusable:
         raise InvalidArguments(unusable)
     return settings
+
+
+def _absolute(path: object) -> object:
+    """Return a path as it is to be found later, too, wherever the script has gone by then."""
+    return Path(path).expanduser().absolute() if isinstance(path, str | os.PathLike) else path
 
 
 def _warnings(settings: VCenterSettings, *, is_lent: bool) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -15,6 +15,9 @@ from keepalived.lease.model import SessionKey
 from keepalived.settings import VCenterSettings
 from keepalived.vcenter.client import Client
 from keepalived.vcenter.http import build_transport
+from keepalived.vcenter.transport import Transport
+
+MakeTransport = Callable[[VCenterSettings], Transport]
 
 _FOR_EVER = 365 * 86400.0
 _HOUSEKEEPING_SECONDS = 1.0
@@ -50,6 +53,7 @@ async def engine(
     clock: Clock,
     *,
     stall_timeout: float,
+    make_transport: MakeTransport = build_transport,
 ) -> AsyncIterator[Engine]:
     """Keep sessions of one vCenter until the block is left; then log out where we logged in.
 
@@ -59,7 +63,7 @@ async def engine(
     client = Client(
         name,
         settings,
-        build_transport(settings),
+        make_transport(settings),
         clock,
         on_login=lambda outcome: observer.login(name, outcome),
     )

@@ -15,7 +15,7 @@ from dataclasses import replace
 from enum import Enum
 
 from keepalived.embedded.arguments import Wanted
-from keepalived.embedded.engine import Engine, engine
+from keepalived.embedded.engine import Engine, MakeTransport, engine
 from keepalived.embedded.errors import (
     AccessRefused,
     HoldError,
@@ -34,6 +34,7 @@ from keepalived.lease.model import Kind, SessionKey, State
 from keepalived.lease.progress import UNKNOWN, Progress
 from keepalived.lease.stalls import STALL_TIMEOUT
 from keepalived.lease.timing import is_at_risk
+from keepalived.vcenter.http import build_transport
 
 _LAST_LOOK_SECONDS = 5.0
 _POLL_SECONDS = 0.01
@@ -53,11 +54,19 @@ class Keeping(Silence):
     `patience` is how long, in seconds, a vCenter that does not answer is waited for at the start.
     """
 
-    def __init__(self, wanted: Wanted, link: Link, clock: Clock, patience: float) -> None:
+    def __init__(
+        self,
+        wanted: Wanted,
+        link: Link,
+        clock: Clock,
+        patience: float,
+        make_transport: MakeTransport = build_transport,
+    ) -> None:
         self._wanted = wanted
         self._link = link
         self._clock = clock
         self._patience = patience
+        self._make_transport = make_transport
         self._uid = os.getuid()
         self._owner = Owner(OwnerKind.PROCESS, str(os.getpid()))
         self._progress = UNKNOWN
@@ -76,7 +85,12 @@ class Keeping(Silence):
         wanted, key = self._wanted, self._wanted.key
         self._first = asyncio.get_running_loop().create_future()
         async with engine(
-            key.vcenter, wanted.settings, self, self._clock, stall_timeout=STALL_TIMEOUT
+            key.vcenter,
+            wanted.settings,
+            self,
+            self._clock,
+            stall_timeout=STALL_TIMEOUT,
+            make_transport=self._make_transport,
         ) as kept:
             self._registry = registry = kept.registry
             now = self._clock.boot()
