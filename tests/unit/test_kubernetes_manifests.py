@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -90,3 +92,11 @@ def test_the_pod_monitor_finds_the_pods_and_their_port() -> None:
         assert wanted.items() <= job["spec"]["template"]["metadata"]["labels"].items()
         ports = {each["name"] for each in containers(job)[SIDECAR]["ports"]}
         assert endpoint["port"] in ports
+
+
+def test_the_rules_for_the_operator_are_those_for_prometheus() -> None:
+    rules = yaml.safe_load((ROOT / "config/prometheus/clkeepalived.rules.yml").read_text())
+    assert one(documents("prometheus-rule.yaml"), "PrometheusRule")["spec"] == rules
+    tool = ROOT / "installer/prometheus_rule.py"
+    made = subprocess.run([sys.executable, tool], check=True, capture_output=True, text=True)
+    assert made.stdout == (ROOT / "config/kubernetes/prometheus-rule.yaml").read_text()
