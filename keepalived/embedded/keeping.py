@@ -36,7 +36,7 @@ from keepalived.lease.stalls import STALL_TIMEOUT
 from keepalived.lease.timing import is_at_risk
 from keepalived.vcenter.http import build_transport
 
-_LAST_LOOK_SECONDS = 5.0
+_ROUND_SECONDS = 5.0
 _POLL_SECONDS = 0.01
 _REFUSALS = frozenset({Outcome.LOGIN_REFUSED, Outcome.UNAUTHENTICATED, Outcome.FORBIDDEN})
 
@@ -100,6 +100,9 @@ class Keeping(Silence):
             )
             try:
                 await self._enter(self._first)
+                await self._round_over(kept)
+                if self._link.end is not None:
+                    raise SessionLost(self._link.end)
                 entered()
                 await self._left.wait()
                 if self._parting is Parting.LOOK:
@@ -146,14 +149,8 @@ class Keeping(Silence):
     async def _look_once_more(self, kept: Engine) -> None:
         """Find out what has become of the session since it was renewed last."""
         key = self._wanted.key
-        try:
-            async with asyncio.timeout(_LAST_LOOK_SECONDS):
-                await kept.renew(key)
-                # A round's end is no event of the registry's.
-                while _is_asked_about(kept, key, self._clock.boot()):  # noqa: ASYNC110
-                    await asyncio.sleep(_POLL_SECONDS)
-        except TimeoutError:
-            pass
+        await kept.renew(key)
+        await self._round_over(kept)
         session = kept.registry.find(key)
         slack = None if session is None else session.slack(self._clock.boot())
         if slack is not None and slack < 0:
@@ -162,6 +159,21 @@ class Keeping(Silence):
                 "server knows what became of it",
                 *(key.kind, key.id, self._trouble),
             )
+
+    async def _round_over(self, kept: Engine) -> None:
+        """Return once the server has said what is asked in a round: state, files, item.
+
+        What the item was before tells at the end whether the content arrived.
+        """
+        try:
+            async with asyncio.timeout(_ROUND_SECONDS):
+                # A round's end is no event of the registry's.
+                while _is_asked_about(  # noqa: ASYNC110
+                    kept, self._wanted.key, self._clock.boot()
+                ):
+                    await asyncio.sleep(_POLL_SECONDS)
+        except TimeoutError:
+            pass
 
     # -- what the engine tells
 

@@ -1,0 +1,113 @@
+"""A simulator in a thread of its own, for scripts that hold sessions in this or another process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from keepalived.lease.model import Kind
+from keepalived.simulator.app import Simulator
+from keepalived.simulator.server import serve
+
+T = TypeVar("T")
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A simulator that is served, and its loop, which alone may touch it."""
+
+    simulator: Simulator
+    url: str
+    loop: asyncio.AbstractEventLoop
+
+    def do(self, function: Callable[..., T], *args: Any) -> T:
+        """Call a function in the simulator's loop."""
+
+        async def call() -> T:
+            return function(*args)
+
+        return asyncio.run_coroutine_threadsafe(call(), self.loop).result(5)
+
+    def open(self, kind: Kind = Kind.UPDATE) -> str:
+        """Open a session and return its id."""
+        return self.do(lambda: self.simulator.open_session(kind=kind))
+
+    def cancel(self, session_id: str) -> None:
+        """Cancel a session on the server, as an administrator would."""
+        self.do(self.simulator.library.sessions.cancel, Kind.UPDATE, session_id)
+
+    def events(self, session_id: str) -> list[str]:
+        """Return what happened to a session, in its order."""
+        ledger = self.simulator.ledger
+        return self.do(lambda: [each.event.value for each in ledger.events_of(session_id)])
+
+    def sent(self, route: str, session_id: str | None = None) -> list[int | None]:
+        """Return the progress that each request of a route carried, in their order."""
+        found = self.do(lambda: self.simulator.ledger.requests(route, session_id=session_id))
+        return [each.client_progress for each in found]
+
+    def logged_in(self) -> int:
+        """Return how many logins there were that nobody has logged out."""
+        return len(self.sent("session.create")) - len(self.sent("session.delete"))
+
+    def credentials(self) -> dict[str, Any]:
+        """Return what `hold` needs to log in by itself."""
+        return {"username": self.simulator.username, "password": self.simulator.password}
+
+
+@contextmanager
+def lab(certificate: Path | None = None, **how: Any) -> Iterator[Lab]:
+    """Serve a simulator while the block runs; by https where there is a certificate."""
+    simulator, tls = Simulator(**how), None
+    if certificate is not None:
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.load_cert_chain(certificate)
+    loop, stopped = asyncio.new_event_loop(), asyncio.Event()
+    listening: Future[str] = Future()
+
+    async def run() -> None:
+        async with serve(simulator, ssl_context=tls) as url:
+            listening.set_result(url)
+            await stopped.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(run(),), name="simulator")
+    thread.start()
+    try:
+        yield Lab(simulator, listening.result(5), loop)
+    finally:
+        loop.call_soon_threadsafe(stopped.set)
+        thread.join(5)
+        loop.close()
+
+
+def script(text: str, *words: str, **environment: str) -> subprocess.Popen[str]:
+    """Start a script as strictly as Python can be asked to; whoever starts it ends it.
+
+    `-W error` makes every warning an exception, and `-X dev` looks for what is left behind.
+    """
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", "-X", "dev", "-c", text, *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        start_new_session=True,
+    )
+
+
+def left_behind() -> tuple[list[str], int]:
+    """Return the names of this process's threads, and how many files it has open."""
+    names = sorted(thread.name for thread in threading.enumerate())
+    return names, len(os.listdir("/proc/self/fd"))
