@@ -57,6 +57,11 @@ class Lab:
         found = self.do(lambda: self.simulator.ledger.requests(route, session_id=session_id))
         return [each.client_progress for each in found]
 
+    def told(self, session_id: str) -> list[int]:
+        """Return the progress that the keep-alives of a session carried, where they did."""
+        sent = self.sent("*.keep_alive", session_id)
+        return [percent for percent in sent if percent is not None]
+
     def logged_in(self) -> int:
         """Return how many logins there were that nobody has logged out."""
         return len(self.sent("session.create")) - len(self.sent("session.delete"))
@@ -98,6 +103,7 @@ def script(text: str, *words: str, **environment: str) -> subprocess.Popen[str]:
     """
     return subprocess.Popen(
         [sys.executable, "-W", "error", "-X", "dev", "-c", text, *words],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

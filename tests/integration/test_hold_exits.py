@@ -1,0 +1,233 @@
+"""Scripts that end in every way there is, as strictly watched as Python can: `-W error -X dev`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.simulator_support import write_certificate
+from tests.support.held import Lab, lab, script
+
+pytestmark = pytest.mark.timeout(30)
+
+LIFETIME = 1.0
+
+BEGIN = """
+import gc, os, sys, threading, time
+from keepalived import hold as keep
+url, session_id, ca_file = sys.argv[1:]
+before = threading.enumerate(), len(os.listdir("/proc/self/fd"))
+def hold():
+    return keep(
+        url, session_id, username=os.environ["USERNAME"], password=os.environ["PASSWORD"],
+        session_timeout=1, ca_file=ca_file or None)
+"""
+
+
+@pytest.fixture
+def vcenter() -> Iterator[Lab]:
+    with lab(session_timeout=LIFETIME, put_counts_as_activity=False) as served:
+        yield served
+
+
+def start(
+    vcenter: Lab, text: str, session_id: str = "", ca_file: str = "", url: str = ""
+) -> subprocess.Popen[str]:
+    user = vcenter.credentials()
+    return script(
+        BEGIN + textwrap.dedent(text),
+        *(url or vcenter.url, session_id or vcenter.open(), ca_file),
+        USERNAME=user["username"],
+        PASSWORD=user["password"],
+    )
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    """Wait for a script; return its exit code, and what it said."""
+    try:
+        out, err = process.communicate(timeout=15)
+    finally:
+        process.kill()
+        process.communicate()
+    return process.returncode, out, err
+
+
+LEAVES_NOTHING = """
+with hold() as held:
+    inside = len(threading.enumerate())
+    time.sleep(1.5)
+gc.collect()
+print(inside - len(before[0]), threading.enumerate() == before[0])
+print(len(os.listdir("/proc/self/fd")) - before[1], held.state)
+"""
+
+
+def test_a_block_leaves_no_thread_no_socket_and_no_warning(vcenter: Lab) -> None:
+    assert ended(start(vcenter, LEAVES_NOTHING)) == (0, "1 True\n0 RELEASED\n", "")
+    assert vcenter.logged_in() == 0
+
+
+def test_nor_does_it_by_https(tmp_path: Path) -> None:
+    certificate = write_certificate(tmp_path / "server.pem")
+    with lab(certificate, session_timeout=LIFETIME) as vcenter:
+        process = start(vcenter, LEAVES_NOTHING, ca_file=str(certificate))
+        assert ended(process) == (0, "1 True\n0 RELEASED\n", "")
+        assert vcenter.logged_in() == 0
+
+
+def test_nor_does_one_of_asyncio(vcenter: Lab) -> None:
+    process = start(
+        vcenter,
+        """
+        import asyncio
+        async def main():
+            async with hold() as held:
+                await asyncio.sleep(1.5)
+        asyncio.run(main())
+        gc.collect()
+        print(threading.enumerate() == before[0], len(os.listdir("/proc/self/fd")) - before[1])
+        """,
+    )
+    assert ended(process) == (0, "True 0\n", "")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_script_that_forgets_to_leave_the_block_ends_and_is_logged_out(
+    vcenter: Lab, host: str
+) -> None:
+    # By name, addresses are looked up in threads of Python's own, which end before ours.
+    url = vcenter.url.replace("127.0.0.1", host)
+    process = start(vcenter, "held = hold().__enter__(); print(held.state)", url=url)
+    before = time.monotonic()
+    assert ended(process) == (0, "ACTIVE\n", "")
+    assert time.monotonic() - before < 4
+    assert vcenter.logged_in() == 0
+
+
+def test_one_that_drops_it_is_told_so_as_with_files(vcenter: Lab) -> None:
+    process = start(vcenter, "hold().__enter__(); gc.collect(); time.sleep(0.5)")
+    code, _, err = ended(process)
+    assert code == 0
+    assert "ResourceWarning: <hold on update session " in err
+    assert err.splitlines()[-1].endswith("was never left")
+    assert vcenter.logged_in() == 0
+
+
+@pytest.mark.parametrize(
+    ("how", "code"), [("sys.exit(3)", 3), ("os._exit(4)", 4), ("os.abort()", -signal.SIGABRT)]
+)
+def test_an_interpreter_that_exits_while_a_hold_is_open_does_not_hang(
+    vcenter: Lab, how: str, code: int
+) -> None:
+    faulthandler = "import faulthandler; faulthandler.disable()"  # which -X dev has switched on
+    process = start(vcenter, f"{faulthandler}\nwith hold():\n    {how}")
+    assert ended(process) == (code, "", "")
+
+
+def test_a_thread_that_holds_while_the_main_one_exits_ends_with_it(vcenter: Lab) -> None:
+    process = start(
+        vcenter,
+        """
+        entered = threading.Event()
+        def upload():
+            with hold():
+                entered.set()
+                time.sleep(60)
+        threading.Thread(target=upload, daemon=True).start()
+        entered.wait()
+        """,
+    )
+    assert ended(process) == (0, "", "")
+    assert vcenter.logged_in() == 0
+
+
+def interrupted(process: subprocess.Popen[str]) -> tuple[int, str, float]:
+    """Press Ctrl-C once the script has said that it is within; return how it ended, and when."""
+    assert process.stdout is not None
+    assert process.stdout.readline() == "within\n"
+    before = time.monotonic()
+    os.kill(process.pid, signal.SIGINT)
+    code, _, err = ended(process)
+    return code, err, time.monotonic() - before
+
+
+def test_ctrl_c_ends_the_block_and_is_not_replaced(vcenter: Lab) -> None:
+    session_id = vcenter.open()
+    text = "with hold():\n    print('within', flush=True)\n    time.sleep(60)"
+    code, err, seconds = interrupted(start(vcenter, text, session_id))
+    assert code == -signal.SIGINT
+    assert err.splitlines()[-1] == "KeyboardInterrupt"
+    assert "keepalived/" not in err
+    assert seconds < 4
+    assert vcenter.events(session_id) == ["created"]
+    assert vcenter.logged_in() == 0
+
+
+def test_ctrl_c_ends_an_asyncio_script(vcenter: Lab) -> None:
+    text = """
+    import asyncio
+    async def main():
+        async with hold():
+            print("within", flush=True)
+            await asyncio.sleep(60)
+    asyncio.run(main())
+    """
+    code, err, seconds = interrupted(start(vcenter, text))
+    assert code == -signal.SIGINT
+    assert err.splitlines()[-1] == "KeyboardInterrupt"
+    assert seconds < 4
+    assert vcenter.logged_in() == 0
+
+
+def test_ctrl_c_while_a_vcenter_that_is_away_is_waited_for(vcenter: Lab) -> None:
+    text = "print('within', flush=True)\nwith hold():\n    pass"
+    code, err, seconds = interrupted(start(vcenter, text, url="http://127.0.0.1:9"))
+    assert code == -signal.SIGINT
+    assert err.splitlines()[-1] == "KeyboardInterrupt"
+    assert seconds < 4
+
+
+def test_a_loss_ends_a_script_with_words(vcenter: Lab) -> None:
+    session_id = vcenter.open()
+    process = start(
+        vcenter, "with hold():\n    print('within', flush=True)\n    sys.stdin.read()", session_id
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    vcenter.cancel(session_id)
+    code, _, err = ended(process)
+    words = f"update session {session_id} ended as CANCELED (canceled on the server)"
+    assert code == 1
+    assert err.splitlines()[0] == words  # logged when it is seen
+    assert err.splitlines()[-1] == f"keepalived.embedded.errors.SessionLost: {words}"
+
+
+def test_a_child_of_a_fork_exits_as_if_it_held_nothing(vcenter: Lab) -> None:
+    session_id = vcenter.open()
+    process = start(
+        vcenter,
+        """
+        import warnings
+        with hold() as held:
+            warnings.simplefilter("ignore")  # newer Pythons warn of any fork beside threads
+            child = os.fork()
+            if child == 0:
+                held.progress(50)
+                gc.collect()
+                sys.exit(7)
+            print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+            time.sleep(1.5)
+            print(held.state)
+        """,
+        session_id,
+    )
+    assert ended(process) == (0, "7\nACTIVE\n", "")
+    assert vcenter.told(session_id) == []
+    assert vcenter.logged_in() == 0
