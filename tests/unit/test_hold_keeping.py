@@ -24,7 +24,7 @@ from keepalived.embedded.link import Link
 from keepalived.lease.model import Kind, State
 from keepalived.lease.progress import Progress
 from keepalived.simulator.app import Simulator
-from keepalived.simulator.faults import Fail, Refuse
+from keepalived.simulator.faults import Fail, Latency, Refuse
 from keepalived.simulator.wire import Request, Response
 from keepalived.vcenter.memory import MemoryTransport
 from tests.support.engine import LoopClock, simulator_in_loop
@@ -170,6 +170,20 @@ async def test_a_session_that_was_completed_is_not_lost(is_deleted: bool) -> Non
         end = opened.link.end
         assert end is not None
         assert (end.state, is_loss(end)) == (State.DONE, False)
+
+
+async def test_who_enters_knows_what_the_item_was_before_however_quick_the_upload() -> None:
+    simulator = simulator_in_loop(session_timeout=LIFETIME)
+    simulator.faults.add(Latency(2), route="update_session.get")
+    entered = asyncio.Event()
+    opened = keep(simulator, simulator.open_session(), entered=entered.set)
+    await asyncio.wait_for(entered.wait(), 5)
+    simulator.library.sessions.complete(Kind.UPDATE, opened.id)
+    simulator.library.sessions.delete(Kind.UPDATE, opened.id)
+    await opened.leave()
+    end = opened.link.end
+    assert end is not None
+    assert (end.state, end.content_moved) == (State.DONE, True)
 
 
 @pytest.mark.parametrize(("kind", "is_lost"), [(Kind.UPDATE, True), (Kind.DOWNLOAD, False)])
