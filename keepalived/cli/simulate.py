@@ -16,13 +16,17 @@ _LAST_PORT = 65535
 _EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-def _seconds(_ctx: click.Context, _param: click.Parameter, value: str) -> float:
+def _seconds_or_none(_ctx: click.Context, _param: click.Parameter, value: str) -> float:
     from keepalived.settings.durations import parse_duration
 
     try:
-        seconds = parse_duration(value)
+        return parse_duration(value)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
+
+
+def _seconds(ctx: click.Context, param: click.Parameter, value: str) -> float:
+    seconds = _seconds_or_none(ctx, param, value)
     if seconds <= 0:
         raise click.BadParameter("has to be longer than nothing")
     return seconds
@@ -81,14 +85,38 @@ def _address(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[
     show_default=True,
     help="How long the server takes to pull a file.",
 )
+@click.option(
+    "--validation",
+    "validation_duration",
+    callback=_seconds_or_none,
+    metavar="DURATION",
+    default="0",
+    show_default=True,
+    help="How long files are VALIDATING after `complete`, before the content has arrived.",
+)
+@click.option(
+    "--preparation",
+    "prepare_duration",
+    callback=_seconds_or_none,
+    metavar="DURATION",
+    default="0",
+    show_default=True,
+    help="How long a file is PREPARING before it can be downloaded.",
+)
 @click.option("--tls-cert", type=_EXISTING_FILE, help="Serve https with this certificate (PEM).")
 @click.option("--tls-key", type=_EXISTING_FILE, help="Its key, unless it is in the same file.")
 @click.option(
     "--put-counts-as-activity/--no-put-counts-as-activity",
     default=True,
     show_default=True,
-    help="Whether bytes arriving by PUT extend a session's lifetime. "
-    "What a real vCenter does is not documented.",
+    help="Whether bytes arriving by PUT, or leaving by a download's GET, extend a session's "
+    "lifetime. What a real vCenter does is not documented.",
+)
+@click.option(
+    "--bytes-during-put/--no-bytes-during-put",
+    default=True,
+    show_default=True,
+    help="Whether a file tells how many bytes arrived while its PUT goes on, or only after it.",
 )
 def simulate(
     listen: tuple[str, int],
@@ -98,14 +126,18 @@ def simulate(
     token_idle_timeout: float,
     token_max_age: float,
     pull_duration: float,
+    validation_duration: float,
+    prepare_duration: float,
     tls_cert: Path | None,
     tls_key: Path | None,
     put_counts_as_activity: bool,
+    bytes_during_put: bool,
 ) -> None:
     """Serve a simulated Content Library until SIGINT or SIGTERM.
 
     Prints one line of JSON with url, username and password once it listens. Faults, ledger and
-    restarts are had below /simulator/ of that URL.
+    restarts are had below /simulator/ of that URL. What was uploaded can be downloaded again, as
+    far as it was kept: 256 MiB, in memory.
     """
     from keepalived.simulator.app import Simulator
 
@@ -117,7 +149,10 @@ def simulate(
         token_idle_timeout=token_idle_timeout,
         token_max_age=token_max_age,
         put_counts_as_activity=put_counts_as_activity,
+        bytes_during_put=bytes_during_put,
         pull_duration=pull_duration,
+        validation_duration=validation_duration,
+        prepare_duration=prepare_duration,
         ledger_limit=_LEDGER_LIMIT,
         with_admin=True,
     )

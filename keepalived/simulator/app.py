@@ -11,6 +11,7 @@ from dataclasses import replace
 from keepalived.lease.model import Kind
 from keepalived.simulator import admin, bodies, jsonrpc
 from keepalived.simulator.clock import ServerClock
+from keepalived.simulator.content import DEFAULT_CONTENT_LIMIT
 from keepalived.simulator.errors import ApiError, ErrorType, type_for_status
 from keepalived.simulator.faults import (
     Effect,
@@ -63,7 +64,11 @@ class Simulator:
         token_idle_timeout: float = DEFAULT_TOKEN_IDLE_TIMEOUT,
         token_max_age: float = DEFAULT_TOKEN_MAX_AGE,
         put_counts_as_activity: bool = True,
+        bytes_during_put: bool = True,
         pull_duration: float = DEFAULT_PULL_DURATION,
+        validation_duration: float = 0.0,
+        prepare_duration: float = 0.0,
+        content_limit: int = DEFAULT_CONTENT_LIMIT,
         clock: Callable[[], float] = time.monotonic,
         epoch: float | None = None,
         ledger_limit: int | None = None,
@@ -87,7 +92,11 @@ class Simulator:
             clock,
             session_timeout=session_timeout,
             pull_duration=pull_duration,
+            validation_duration=validation_duration,
+            prepare_duration=prepare_duration,
             put_counts_as_activity=put_counts_as_activity,
+            bytes_during_put=bytes_during_put,
+            content_limit=content_limit,
             chronicle=self._ledger,
         )
         self._server = Server(self.library, self.logins, self.clock)
@@ -133,10 +142,8 @@ class Simulator:
             if effects:
                 entry.fault = "+".join(effect_name(effect) for effect in effects)
                 response = await self._act_under(effects, visit, chunks)
-            elif visit.is_upload:
-                response = await self._receive(visit, chunks)
             else:
-                response = self._act(visit)
+                response = await self._carry_out(visit, chunks)
             entry.status = response.status
         finally:
             self._ledger.finish(entry, self._now())
@@ -146,6 +153,8 @@ class Simulator:
         session_id = visit.session_id
         if visit.is_upload:
             session_id = self.library.transfers.session_of(visit.call.text("ticket"))
+        elif visit.is_download:
+            session_id = self.library.downloads.session_of(visit.call.text("ticket"))
         login = self.logins.peek(visit.call.token)
         entry = Entry(
             self._now(),
@@ -156,8 +165,13 @@ class Simulator:
             visit.client_progress,
             login.alias if login is not None else "",
         )
-        self._ledger.begin(entry, is_upload=visit.is_upload)
+        self._ledger.begin(entry, is_content=visit.is_upload or visit.is_download)
         return entry
+
+    async def _carry_out(self, visit: Visit, chunks: AsyncIterator[bytes] | None) -> Response:
+        if visit.is_upload:
+            return await self._receive(visit, chunks)
+        return self._send(visit) if visit.is_download else self._act(visit)
 
     def _act(self, visit: Visit) -> Response:
         """Carry out an operation, and answer with its result or with the error it met."""
@@ -205,6 +219,25 @@ class Simulator:
             return self._refusal(visit, error)
         return self._response(visit, 200, b"")
 
+    def _send(self, visit: Visit) -> Response:
+        """Begin to send out a file."""
+        going_down = self._going_down
+        try:
+            download = self.library.downloads.begin(visit.call.text("ticket"))
+        except ApiError as error:
+            return self._refusal(visit, error)
+
+        def stream() -> bytes:
+            if going_down.is_set():
+                raise Dropped
+            try:
+                return download.read()
+            except ApiError:
+                raise Dropped from None
+
+        length = {"content-length": str(download.size), "content-type": "application/octet-stream"}
+        return replace(_with_headers(self._response(visit, 200, b""), length), stream=stream)
+
     async def _act_under(
         self, effects: list[Effect], visit: Visit, chunks: AsyncIterator[bytes] | None
     ) -> Response:
@@ -212,11 +245,7 @@ class Simulator:
         response: Response | None = None
 
         async def act() -> Response:
-            if response is not None:
-                return response
-            if visit.is_upload:
-                return await self._receive(visit, chunks)
-            return self._act(visit)
+            return response or await self._carry_out(visit, chunks)
 
         for effect in effects:
             if isinstance(effect, Refuse):

@@ -21,7 +21,7 @@ class Entry:
 
     `route` is the operation's name, such as `update_session.keep_alive`, and empty for an unknown
     route. `login` names the caller's token without telling it. `concurrent` counts the requests
-    (other than uploads) that were in flight on the same session when this one came, this one
+    (other than for content) that were in flight on the same session when this one came, this one
     included. `status` is None until it is answered, and stays so when it never is; `fault` then
     says why.
     """
@@ -75,13 +75,13 @@ class Ledger:
 
     # Written by the simulator
 
-    def begin(self, entry: Entry, *, is_upload: bool) -> None:
+    def begin(self, entry: Entry, *, is_content: bool) -> None:
         """Take down a request as it comes."""
         self.total += 1
         if self.first_time is None:
             self.first_time = entry.time
         self.last_time = entry.time
-        if entry.session_id is not None and not is_upload:
+        if entry.session_id is not None and not is_content:
             record = self._record(entry.session_id)
             record.attempts += 1
             record.in_flight += 1
@@ -141,7 +141,7 @@ class Ledger:
         )
 
     def attempts(self, session_id: str) -> int:
-        """Return how many requests (uploads apart) were made on a session."""
+        """Return how many requests (those for content apart) were made on a session."""
         return self.session(session_id).attempts
 
     def longest_gap(self, session_id: str) -> float:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 from keepalived.lease.model import Kind
 from keepalived.simulator.catalog import Catalog
+from keepalived.simulator.content import DEFAULT_CONTENT_LIMIT, ContentStore
+from keepalived.simulator.downloads import Downloads
 from keepalived.simulator.resources import Item, Session, SessionEvent
 from keepalived.simulator.sessions import Chronicle, Sessions
 from keepalived.simulator.transfers import Transfers
@@ -19,7 +21,7 @@ class ContentLibrary:
     """The libraries, items, sessions and transfers of one simulated vCenter.
 
     `clock` gives monotonic seconds; nothing here looks at any other clock. `session_timeout` and
-    `pull_duration` are seconds.
+    all durations are seconds. Of what arrives, `content_limit` bytes are kept for downloads.
     """
 
     def __init__(
@@ -28,7 +30,11 @@ class ContentLibrary:
         *,
         session_timeout: float = DEFAULT_SESSION_TIMEOUT,
         pull_duration: float = DEFAULT_PULL_DURATION,
+        validation_duration: float = 0.0,
+        prepare_duration: float = 0.0,
         put_counts_as_activity: bool = True,
+        bytes_during_put: bool = True,
+        content_limit: int = DEFAULT_CONTENT_LIMIT,
         chronicle: Chronicle | None = None,
     ) -> None:
         self.catalog = Catalog(clock)
@@ -38,9 +44,20 @@ class ContentLibrary:
             chronicle or _Unwritten(),
             timeout=session_timeout,
             pull_duration=pull_duration,
+            validation_duration=validation_duration,
         )
         self.transfers = Transfers(
-            self.sessions, clock, put_counts_as_activity=put_counts_as_activity
+            self.sessions,
+            ContentStore(content_limit),
+            clock,
+            put_counts_as_activity=put_counts_as_activity,
+            bytes_during_put=bytes_during_put,
+        )
+        self.downloads = Downloads(
+            self.sessions,
+            clock,
+            prepare_duration=prepare_duration,
+            counts_as_activity=put_counts_as_activity,
         )
 
     def open_session(

@@ -14,7 +14,7 @@ from keepalived.simulator.library import ContentLibrary
 from keepalived.simulator.logins import Login, Logins, basic_credentials
 from keepalived.simulator.resources import SourceType
 from keepalived.simulator.views import (
-    downloadable_view,
+    download_file_view,
     file_view,
     item_view,
     library_view,
@@ -89,8 +89,8 @@ class Operation:
     """One operation.
 
     `wrapper` is the parameter that the `api` dialect sends as the whole body. `privilege` is what a
-    read-only user lacks. `is_upload` marks the PUT of a file's content, which takes its body as a
-    stream and has no function.
+    read-only user lacks. `is_upload` marks the PUT of a file's content and `is_download` the GET of
+    it: one takes its body as a stream, the other answers with one, and neither has a function.
     """
 
     name: str
@@ -101,6 +101,7 @@ class Operation:
     privilege: str | None = None
     needs_login: bool = True
     is_upload: bool = False
+    is_download: bool = False
 
     @property
     def session_parameter(self) -> str:
@@ -182,26 +183,29 @@ def _add_file(server: Server, call: Call) -> Any:
     except ValueError:
         raise invalid("source_type is none of NONE, PUSH and PULL.") from None
     endpoint = call.args.get("source_endpoint")
+    session_id = call.text("update_session_id")
     file = server.library.transfers.add(
-        call.text("update_session_id"),
+        session_id,
         call.text("name"),
         source_type,
         size=call.number_or_none("size"),
         source_uri=endpoint.get("uri") if isinstance(endpoint, Mapping) else None,
     )
-    return file_view(file, server.library.transfers, call.base_url)
+    return file_view(session_id, file, server.library.transfers, call.base_url)
 
 
 def _list_files(server: Server, call: Call) -> list[Any]:
     transfers = server.library.transfers
-    files = transfers.files(call.text("update_session_id"))
-    return [file_view(file, transfers, call.base_url) for file in files]
+    session_id = call.text("update_session_id")
+    files = transfers.files(session_id)
+    return [file_view(session_id, file, transfers, call.base_url) for file in files]
 
 
 def _get_file(server: Server, call: Call) -> Any:
     transfers = server.library.transfers
-    file = transfers.file(call.text("update_session_id"), call.text("file_name"))
-    return file_view(file, transfers, call.base_url)
+    session_id = call.text("update_session_id")
+    file = transfers.file(session_id, call.text("file_name"))
+    return file_view(session_id, file, transfers, call.base_url)
 
 
 def _remove_file(server: Server, call: Call) -> None:
@@ -212,10 +216,23 @@ def _validate_files(server: Server, call: Call) -> Any:
     return validation_view(server.library.transfers.validate(call.text("update_session_id")))
 
 
-def _list_downloadable(server: Server, call: Call) -> list[Any]:
-    session = server.library.sessions.get(Kind.DOWNLOAD, call.text("download_session_id"))
-    item = server.library.catalog.item(session.item_id)
-    return [downloadable_view(name, size) for name, size in item.files.items()]
+def _list_downloads(server: Server, call: Call) -> list[Any]:
+    downloads = server.library.downloads
+    files = downloads.files(call.text("download_session_id"))
+    return [download_file_view(file, downloads, call.base_url) for file in files]
+
+
+def _get_download(server: Server, call: Call) -> Any:
+    downloads = server.library.downloads
+    file = downloads.file(call.text("download_session_id"), call.text("file_name"))
+    return download_file_view(file, downloads, call.base_url)
+
+
+def _prepare_download(server: Server, call: Call) -> Any:
+    downloads = server.library.downloads
+    session_id, name = call.text("download_session_id"), call.text("file_name")
+    file = downloads.prepare(session_id, name, call.text_or_none("endpoint_type") or "HTTPS")
+    return download_file_view(file, downloads, call.base_url)
 
 
 def _session_operations(kind: Kind) -> list[Operation]:
@@ -271,11 +288,12 @@ def _complete(server: Server, call: Call) -> None:
     server.library.sessions.complete(Kind.UPDATE, call.text("update_session_id"))
 
 
-def _upload(server: Server, call: Call) -> None:
-    raise AssertionError("an upload's body is received as a stream")
+def _stream(server: Server, call: Call) -> None:
+    raise AssertionError("content is received and sent as a stream")
 
 
-UPLOAD = Operation("upload", _upload, Gives.NOTHING, Kind.UPDATE, needs_login=False, is_upload=True)
+UPLOAD = Operation("upload", _stream, Gives.NOTHING, Kind.UPDATE, needs_login=False, is_upload=True)
+DOWNLOAD = Operation("download", _stream, kind=Kind.DOWNLOAD, needs_login=False, is_download=True)
 
 _UPDATE, _DOWNLOAD = Kind.UPDATE, Kind.DOWNLOAD
 OPERATIONS: dict[str, Operation] = {
@@ -326,6 +344,8 @@ OPERATIONS: dict[str, Operation] = {
         Operation("update_session_file.remove", _remove_file, Gives.NOTHING, _UPDATE),
         Operation("update_session_file.validate", _validate_files, Gives.VALUE, _UPDATE),
         *_session_operations(_DOWNLOAD),
-        Operation("download_session_file.list", _list_downloadable, Gives.VALUE, _DOWNLOAD),
+        Operation("download_session_file.list", _list_downloads, Gives.VALUE, _DOWNLOAD),
+        Operation("download_session_file.get", _get_download, Gives.VALUE, _DOWNLOAD),
+        Operation("download_session_file.prepare", _prepare_download, Gives.VALUE, _DOWNLOAD),
     )
 }

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from keepalived.lease.model import Kind
+from keepalived.simulator.content import Content
 
 
 class SessionState(StrEnum):
@@ -35,6 +36,15 @@ class TransferStatus(StrEnum):
     ERROR = "ERROR"
 
 
+class PrepareStatus(StrEnum):
+    """How far the server has come with a file that somebody wants to download."""
+
+    UNPREPARED = "UNPREPARED"
+    PREPARING = "PREPARING"
+    PREPARED = "PREPARED"
+    ERROR = "ERROR"
+
+
 class SessionEvent(StrEnum):
     """What can become of a session."""
 
@@ -58,7 +68,7 @@ class Library:
 
 @dataclass(slots=True)
 class Item:
-    """A library item. `files` maps the name of each file that arrived to its size in bytes."""
+    """A library item. `files` maps the name of each file that arrived to its content."""
 
     id: str
     library_id: str
@@ -67,7 +77,7 @@ class Item:
     type: str = ""
     description: str = ""
     content_version: int = 1
-    files: dict[str, int] = field(default_factory=dict)
+    files: dict[str, Content] = field(default_factory=dict)
     active_update_session: str | None = None
 
 
@@ -89,6 +99,22 @@ class File:
     pull_started_at: float | None = None
     receiving: bool = False
     error: str | None = None
+    content: Content | None = None
+
+
+@dataclass(slots=True)
+class DownloadFile:
+    """One file of a download session, with the content it had when the session was made.
+
+    `ticket` is the secret part of the download address, once somebody asked for one, which was at
+    `requested_at`. `bytes_transferred` is how much of it went out.
+    """
+
+    name: str
+    content: Content
+    ticket: str = ""
+    requested_at: float | None = None
+    bytes_transferred: int = 0
 
 
 @dataclass(slots=True)
@@ -96,8 +122,9 @@ class Session:
     """An update or download session.
 
     `expires_at` is when the session ends unless there is activity, `announced_expiry` what `get`
-    says of it: they differ only under a fault. `completes_at` is when the last pull of a completed
-    session is done.
+    says of it: they differ only under a fault. `validates_at` is when the last pull of a completed
+    session is done, and `completes_at` when its files are validated, too. An update session has
+    `files`, a download session `downloads`, each by name.
     """
 
     id: str
@@ -110,6 +137,8 @@ class Session:
     announced_expiry: float
     state: SessionState = SessionState.ACTIVE
     client_progress: int | None = None
+    validates_at: float | None = None
     completes_at: float | None = None
     error: str | None = None
     files: dict[str, File] = field(default_factory=dict)
+    downloads: dict[str, DownloadFile] = field(default_factory=dict)

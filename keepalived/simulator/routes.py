@@ -12,7 +12,7 @@ from enum import StrEnum
 from functools import lru_cache
 from urllib.parse import parse_qsl, unquote
 
-from keepalived.simulator.operations import OPERATIONS, UPLOAD, Operation
+from keepalived.simulator.operations import DOWNLOAD, OPERATIONS, UPLOAD, Operation
 
 
 class Dialect(StrEnum):
@@ -42,7 +42,7 @@ class Match:
 JSON_RPC_TARGETS = ("/api", "/api/")
 API_PREFIX = "/api"
 REST_PREFIX = "/rest/com/vmware"
-UPLOAD_PREFIX = "/cls/data/"
+CONTENT_PREFIX = "/cls/data/"
 
 _API = {
     "session.create": "POST /session",
@@ -66,6 +66,8 @@ _API = {
     "update_session_file.get": "GET {update}/{update_session_id}/file/{file_name}",
     "update_session_file.remove": "DELETE {update}/{update_session_id}/file/{file_name}",
     "download_session_file.list": "GET {download}/{download_session_id}/file",
+    "download_session_file.get": "GET {download}/{download_session_id}/file?file_name",
+    "download_session_file.prepare": "POST {download}/{download_session_id}/file?prepare",
 }
 _REST = {
     "session.create": "POST /cis/session",
@@ -89,6 +91,8 @@ _REST = {
     "update_session_file.get": "POST {update_file}/id:{update_session_id}?get",
     "update_session_file.remove": "POST {update_file}/id:{update_session_id}?remove",
     "download_session_file.list": "GET {download_file}",
+    "download_session_file.get": "POST {download_file}/id:{download_session_id}?get",
+    "download_session_file.prepare": "POST {download_file}/id:{download_session_id}?prepare",
 }
 _BASES = {
     f"{kind}{suffix}": f"/content/library/item/{path}"
@@ -157,8 +161,9 @@ def _compile() -> dict[tuple[str, str], list[_Pattern]]:
             expression = prefix + re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", path)
             route = Route(dialect, OPERATIONS[name])
             patterns.setdefault((method, action), []).append((re.compile(expression), route))
-    upload = re.compile(UPLOAD_PREFIX + "(?P<ticket>[^/]+)/(?P<file_name>[^/]+)")
-    patterns.setdefault(("PUT", ""), []).append((upload, Route(Dialect.API, UPLOAD)))
+    content = re.compile(CONTENT_PREFIX + "(?P<ticket>[^/]+)/(?P<file_name>[^/]+)")
+    for method, operation in (("PUT", UPLOAD), ("GET", DOWNLOAD)):
+        patterns.setdefault((method, ""), []).append((content, Route(Dialect.API, operation)))
     return patterns
 
 
@@ -172,6 +177,9 @@ def resolve(method: str, target: str) -> Match | None:
     parameters = dict(parse_qsl(query, keep_blank_values=True))
     action_parameter = "~action" if path.startswith("/rest/") else "action"
     action = parameters.pop(action_parameter, "")
+    if not action and method == "GET" and "file_name" in parameters:
+        # One file of a download session is asked for as all are, and named in the query.
+        action = "file_name"
     for pattern, route in _PATTERNS.get((method, action), ()):
         found = pattern.fullmatch(path)
         if found:

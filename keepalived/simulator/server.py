@@ -7,14 +7,14 @@ import math
 import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
 from aiohttp import web
 
 from keepalived.simulator import admin
 from keepalived.simulator.app import Simulator
-from keepalived.simulator.routes import UPLOAD_PREFIX
+from keepalived.simulator.routes import CONTENT_PREFIX
 from keepalived.simulator.wire import Dropped, Refused, Request, Response
 
 _SHORTEST_WAIT = 0.001
@@ -131,7 +131,7 @@ class _Skin:
         return await _send(request, response)
 
     async def _answer(self, request: web.BaseRequest) -> Response:
-        is_upload = request.method == "PUT" and request.raw_path.startswith(UPLOAD_PREFIX)
+        is_upload = request.method == "PUT" and request.raw_path.startswith(CONTENT_PREFIX)
         wanted = Request(
             request.method,
             request.raw_path,
@@ -150,6 +150,8 @@ class _Skin:
 
 
 async def _send(request: web.BaseRequest, response: Response) -> web.StreamResponse:
+    if response.stream is not None:
+        return await _stream(request, response, response.stream)
     announced = int(response.headers.get("content-length", len(response.body)))
     if announced == len(response.body):
         answer = web.Response(
@@ -166,6 +168,21 @@ async def _send(request: web.BaseRequest, response: Response) -> web.StreamRespo
     if request.transport is not None:
         request.transport.close()
     return truncated
+
+
+async def _stream(
+    request: web.BaseRequest, response: Response, read: Callable[[], bytes]
+) -> web.StreamResponse:
+    answer = web.StreamResponse(status=response.status, headers=response.headers)
+    await answer.prepare(request)
+    with suppress(ConnectionError):  # the client went away, or the server "restarted"
+        try:
+            while chunk := read():
+                await answer.write(chunk)
+        except Dropped:
+            if request.transport is not None:
+                _reset(request.transport)
+    return answer
 
 
 def _reset(transport: asyncio.Transport) -> None:

@@ -4,8 +4,9 @@ Nothing runs in the background. A session that fell due is brought up to date wh
 at it, with the time at which it really happened.
 
 What counts as activity: creating a session, keeping it alive, adding or removing a file, asking for
-validation or completion, and, if so configured, every chunk of a PUT. Looking at a session does not
-extend it, and neither does the server's own work (pulling a file).
+validation, completion or a download, and, if so configured, every chunk of a PUT or a GET. Looking
+at a session does not extend it, and neither does the server's own work (pulling a file, validating,
+preparing).
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from typing import Protocol
 
 from keepalived.lease.model import Kind
 from keepalived.simulator.catalog import Catalog
+from keepalived.simulator.content import Content
 from keepalived.simulator.errors import ApiError, ErrorType, invalid, not_allowed, not_found
 from keepalived.simulator.resources import (
+    DownloadFile,
     Item,
     Session,
     SessionEvent,
@@ -50,7 +53,8 @@ class Sessions:
     """The sessions of one simulated vCenter.
 
     `timeout` (seconds) may be changed at any time and holds from the next activity on.
-    `pull_duration` (seconds) is how long the server takes to fetch a PULL file.
+    `pull_duration` (seconds) is how long the server takes to fetch a PULL file, and
+    `validation_duration` (seconds) how long it looks at all files once a session was completed.
     """
 
     def __init__(
@@ -61,9 +65,11 @@ class Sessions:
         *,
         timeout: float,
         pull_duration: float,
+        validation_duration: float = 0.0,
     ) -> None:
         self.timeout = timeout
         self.pull_duration = pull_duration
+        self.validation_duration = validation_duration
         self._catalog = catalog
         self._clock = clock
         self._chronicle = chronicle
@@ -98,6 +104,10 @@ class Sessions:
         self._sessions[kind][session.id] = session
         if kind is Kind.UPDATE:
             item.active_update_session = session.id
+        else:
+            session.downloads = {
+                name: DownloadFile(name, content) for name, content in item.files.items()
+            }
         self._chronicle.happened(SessionEvent.CREATED, session, now)
         self.touch(session)
         return session
@@ -145,8 +155,9 @@ class Sessions:
         return session
 
     def complete(self, kind: Kind, session_id: str) -> None:
-        """Take over what was uploaded; with pulls under way the session stays ACTIVE until then.
+        """Take over what was uploaded, once pulls are done and files are validated.
 
+        The session stays ACTIVE until then.
         Raises ApiError (NOT_ALLOWED_IN_CURRENT_STATE) while a pushed file has not fully arrived.
         """
         session = self.active(kind, session_id)
@@ -159,7 +170,9 @@ class Sessions:
             for file in session.files.values()
             if file.pull_started_at is not None
         ]
-        session.completes_at = max(pulls, default=now)
+        if session.completes_at is None:
+            session.validates_at = max([now, *pulls])
+            session.completes_at = session.validates_at + self.validation_duration
         self.touch(session)
         self._settle(session, now)
 
@@ -227,16 +240,18 @@ class Sessions:
         item = self._catalog.item(session.item_id)
         item.content_version += 1
         for file in session.files.values():
-            size = file.declared_size if file.source_type is SourceType.PULL else None
-            item.files[file.name] = size or file.bytes_transferred
+            content = file.content
+            item.files[file.name] = content or Content(size=file.declared_size or 0)
 
     def _end(self, session: Session, state: SessionState, at: float) -> None:
         session.state = state
+        _drop_content(session)
         self._release_item(session)
         self._chronicle.happened(_END_EVENTS[state], session, at)
 
     def _remove(self, session: Session, event: SessionEvent, at: float) -> None:
         del self._sessions[session.kind][session.id]
+        _drop_content(session)
         self._release_item(session)
         self._chronicle.happened(event, session, at)
 
@@ -251,6 +266,12 @@ class Sessions:
             # Settling releases the item if that session has expired or completed meanwhile.
             self._settle(self._sessions[Kind.UPDATE][item.active_update_session], self._clock())
         return item.active_update_session is not None
+
+
+def _drop_content(session: Session) -> None:
+    """Let go of what a session received; what it completed with is the item's now."""
+    for file in session.files.values():
+        file.content = None
 
 
 def _check_progress(progress: int, current: int | None) -> None:

@@ -7,14 +7,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from keepalived.lease.model import Kind
+from keepalived.simulator.content import ContentStore
 from keepalived.simulator.errors import ApiError, ErrorType, invalid, not_found
-from keepalived.simulator.resources import File, Session, SourceType, TransferStatus
+from keepalived.simulator.resources import (
+    File,
+    Session,
+    SessionState,
+    SourceType,
+    TransferStatus,
+)
 from keepalived.simulator.sessions import Sessions
 
 
 @dataclass(frozen=True, slots=True)
-class PullProgress:
-    """How far the server has come with a file that it fetches."""
+class Progress:
+    """How far a file has come, as the server tells it."""
 
     status: TransferStatus
     bytes_transferred: int
@@ -23,14 +30,23 @@ class PullProgress:
 class Transfers:
     """Files pushed by clients or pulled by the server.
 
-    With `put_counts_as_activity` every chunk of a PUT extends the session's lifetime. Whether it
-    does on a real server is not documented.
+    With `put_counts_as_activity` every chunk of a PUT extends the session's lifetime, and with
+    `bytes_during_put` it is told at once how many arrived. Whether a real server does either is not
+    documented.
     """
 
     def __init__(
-        self, sessions: Sessions, clock: Callable[[], float], *, put_counts_as_activity: bool
+        self,
+        sessions: Sessions,
+        store: ContentStore,
+        clock: Callable[[], float],
+        *,
+        put_counts_as_activity: bool,
+        bytes_during_put: bool,
     ) -> None:
         self.put_counts_as_activity = put_counts_as_activity
+        self.bytes_during_put = bytes_during_put
+        self.store = store
         self._sessions = sessions
         self._clock = clock
         self._tickets: dict[str, tuple[str, File]] = {}
@@ -88,15 +104,29 @@ class Transfers:
         self._sessions.touch(session)
         return [file for file in session.files.values() if file.status is TransferStatus.ERROR]
 
-    def pull_progress(self, file: File) -> PullProgress:
-        """Return how far the server's own fetching of a file has come."""
+    def progress(self, session_id: str, file: File) -> Progress:
+        """Return how far a file of a session has come."""
+        fetched = self._pulled(file)
+        session = self._sessions.get(Kind.UPDATE, session_id)
+        if fetched.status is TransferStatus.READY and self._is_validating(session):
+            return Progress(TransferStatus.VALIDATING, fetched.bytes_transferred)
+        if file.receiving and not self.bytes_during_put:
+            return Progress(fetched.status, 0)
+        return fetched
+
+    def _is_validating(self, session: Session) -> bool:
+        if session.state is not SessionState.ACTIVE or session.validates_at is None:
+            return False
+        return session.validates_at <= self._clock()
+
+    def _pulled(self, file: File) -> Progress:
         started_at = file.pull_started_at
         if started_at is None:
-            return PullProgress(file.status, file.bytes_transferred)
+            return Progress(file.status, file.bytes_transferred)
         duration = self._sessions.pull_duration
         share = 1.0 if duration <= 0 else min(1.0, (self._clock() - started_at) / duration)
         status = TransferStatus.READY if share >= 1 else TransferStatus.TRANSFERRING
-        return PullProgress(status, int(share * (file.declared_size or 0)))
+        return Progress(status, int(share * (file.declared_size or 0)))
 
     def session_of(self, ticket: str) -> str | None:
         """Return the id of the session that an upload address belongs to, if it is a known one."""
@@ -140,11 +170,13 @@ class Upload:
         file.status = TransferStatus.TRANSFERRING
         file.bytes_transferred = 0
         file.error = None
+        self._content = file.content = transfers.store.receive()
 
     def write(self, chunk: bytes) -> None:
         """Take in a chunk. Raises ApiError if the session cannot take it any more."""
         self._transfers.receive(self._session_id, len(chunk))
-        self._file.bytes_transferred += len(chunk)
+        self._content.write(chunk)
+        self._file.bytes_transferred = self._content.size
 
     def finish(self) -> None:
         """End with the whole body received. Raises ApiError if it is not of the announced size."""

@@ -7,9 +7,18 @@ from typing import Any
 from urllib.parse import quote
 
 from keepalived.simulator.clock import ServerClock
+from keepalived.simulator.content import CHECKSUM_ALGORITHM
+from keepalived.simulator.downloads import Downloads
 from keepalived.simulator.errors import ApiError
 from keepalived.simulator.logins import Login
-from keepalived.simulator.resources import File, Item, Library, Session
+from keepalived.simulator.resources import (
+    DownloadFile,
+    File,
+    Item,
+    Library,
+    PrepareStatus,
+    Session,
+)
 from keepalived.simulator.transfers import Transfers
 
 
@@ -52,7 +61,7 @@ def item_view(item: Item, clock: ServerClock) -> Struct:
             "type": item.type,
             "content_version": str(item.content_version),
             "cached": bool(item.files),
-            "size": sum(item.files.values()),
+            "size": sum(content.size for content in item.files.values()),
             "creation_time": clock.timestamp(item.created_at),
         },
     )
@@ -74,9 +83,9 @@ def session_view(session: Session, clock: ServerClock, skew: float) -> Struct:
     )
 
 
-def file_view(file: File, transfers: Transfers, base_url: str) -> Struct:
+def file_view(session_id: str, file: File, transfers: Transfers, base_url: str) -> Struct:
     """Return a file of an update session; its upload address is below `base_url`."""
-    progress = transfers.pull_progress(file)
+    progress = transfers.progress(session_id, file)
     is_ready = progress.status == "READY"
     return Struct(
         "com.vmware.content.library.item.updatesession.file.info",
@@ -86,7 +95,7 @@ def file_view(file: File, transfers: Transfers, base_url: str) -> Struct:
             "status": progress.status.value,
             "bytes_transferred": progress.bytes_transferred,
             "size": progress.bytes_transferred if is_ready else None,
-            "upload_endpoint": _endpoint(upload_url(file, base_url)),
+            "upload_endpoint": _endpoint(_content_url(file, base_url)),
             "source_endpoint": _endpoint(file.source_uri),
             "error_message": _message("transfer_error", file.error),
         },
@@ -94,17 +103,39 @@ def file_view(file: File, transfers: Transfers, base_url: str) -> Struct:
     )
 
 
-def upload_url(file: File, base_url: str) -> str | None:
-    """Return the address that takes a PUSH file's content."""
+def download_file_view(file: DownloadFile, downloads: Downloads, base_url: str) -> Struct:
+    """Return a file of a download session; its download address is below `base_url`."""
+    status = downloads.status(file)
+    is_prepared = status is PrepareStatus.PREPARED
+    content = file.content
+    is_complete = is_prepared and file.bytes_transferred == content.size
+    lost = "This simulator has not kept the content of the file."
+    return Struct(
+        "com.vmware.content.library.item.downloadsession.file.info",
+        {
+            "name": file.name,
+            "size": content.size,
+            "bytes_transferred": file.bytes_transferred,
+            "status": status.value,
+            "download_endpoint": _endpoint(_content_url(file, base_url)) if is_prepared else None,
+            "checksum_info": _checksum(content.checksum) if is_complete else None,
+            "error_message": _message(
+                "transfer_error", lost if status is PrepareStatus.ERROR else None
+            ),
+        },
+        required=("name", "bytes_transferred", "status"),
+    )
+
+
+def _content_url(file: File | DownloadFile, base_url: str) -> str | None:
     return f"{base_url}/cls/data/{file.ticket}/{quote(file.name)}" if file.ticket else None
 
 
-def downloadable_view(name: str, size: int) -> Struct:
-    """Return a file of a download session, which is never prepared for transfer here."""
+def _checksum(digits: str) -> Struct:
     return Struct(
-        "com.vmware.content.library.item.downloadsession.file.info",
-        {"name": name, "size": size, "bytes_transferred": 0, "status": "UNPREPARED"},
-        required=("name", "bytes_transferred", "status"),
+        "com.vmware.content.library.item.file.checksum_info",
+        {"algorithm": CHECKSUM_ALGORITHM, "checksum": digits},
+        required=("checksum",),
     )
 
 

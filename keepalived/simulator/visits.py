@@ -47,6 +47,11 @@ class Visit:
         return self.route is not None and self.route.operation.is_upload
 
     @property
+    def is_download(self) -> bool:
+        """Whether this is the GET of a file's content."""
+        return self.route is not None and self.route.operation.is_download
+
+    @property
     def session_id(self) -> str | None:
         """The session that the call names, if any."""
         if self.route is None or self.route.operation.kind is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 
@@ -18,11 +18,16 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """One response. Header names are lower case."""
+    """One response. Header names are lower case.
+
+    Where there is a `stream`, it gives the body piece by piece, and nothing at its end; it raises
+    Dropped where it breaks off. The header `content-length` then tells its size.
+    """
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    stream: Callable[[], bytes] | None = None
 
 
 class Dropped(Exception):

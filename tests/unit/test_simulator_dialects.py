@@ -9,6 +9,7 @@ import pytest
 
 from keepalived.lease.model import Kind
 from keepalived.simulator.app import Simulator
+from keepalived.simulator.content import Content
 from keepalived.simulator.routes import Dialect
 from keepalived.simulator.wire import Request
 from tests.support.simulator import EPOCH, ITEM, Caller, Hands, api_caller, rest_caller
@@ -168,7 +169,7 @@ async def test_files_in_the_rest_dialect(rest: Caller, simulator: Simulator) -> 
 async def test_download_sessions(api: Caller, simulator: Simulator) -> None:
     filled = simulator.library.open_session("uploader")
     item = simulator.library.catalog.item(filled.item_id)
-    item.files["disk"] = 7
+    item.files["disk"] = Content(size=7)
     downloads = f"{ITEM}/download-session"
     status, session = await api.call("POST", downloads, {"library_item_id": item.id})
     assert status == 201

@@ -36,6 +36,11 @@ def add(
     return library.transfers.add(session_id, name, SourceType.PUSH, size=size).ticket
 
 
+def sizes(library: ContentLibrary, item_id: str) -> dict[str, int]:
+    """Return the sizes of the files that arrived, by name."""
+    return {name: content.size for name, content in library.catalog.item(item_id).files.items()}
+
+
 def test_an_upload_fills_its_file(library: ContentLibrary) -> None:
     session = library.open_session("uploader")
     upload = library.transfers.begin_upload(add(library, session.id, size=30))
@@ -47,7 +52,7 @@ def test_an_upload_fills_its_file(library: ContentLibrary) -> None:
     upload.interrupt()  # means nothing after the end
     assert (file.status, file.bytes_transferred) == (TransferStatus.READY, 30)
     library.sessions.complete(UPDATE, session.id)
-    assert library.catalog.item(session.item_id).files == {"disk": 30}
+    assert sizes(library, session.item_id) == {"disk": 30}
 
 
 def test_whether_bytes_extend_the_lifetime_is_a_choice(
@@ -146,14 +151,14 @@ def test_a_completed_session_stays_active_until_its_pulls_are_done(
     file = library.transfers.add(session.id, "iso", SourceType.PULL, size=600, source_uri=uri)
     hands.time += 15
     library.sessions.complete(UPDATE, session.id)
-    progress = library.transfers.pull_progress(file)
+    progress = library.transfers.progress(session.id, file)
     assert (progress.status, progress.bytes_transferred) == (TransferStatus.TRANSFERRING, 150)
     assert library.sessions.get(UPDATE, session.id).state is SessionState.ACTIVE
     library.sessions.keep_alive(UPDATE, session.id, None)
     hands.time += 45
     assert library.sessions.get(UPDATE, session.id).state is SessionState.DONE
-    assert library.transfers.pull_progress(file).status is TransferStatus.READY
-    assert library.catalog.item(session.item_id).files == {"iso": 600}
+    assert library.transfers.progress(session.id, file).status is TransferStatus.READY
+    assert sizes(library, session.item_id) == {"iso": 600}
 
 
 def test_the_servers_own_pulling_is_no_activity(library: ContentLibrary, hands: Hands) -> None:
@@ -187,3 +192,68 @@ def test_files_that_make_no_sense_are_refused(
     with pytest.raises(ApiError) as error:
         library.transfers.file(session.id, name)
     assert error.value.type is ErrorType.INVALID_ARGUMENT
+
+
+def test_completed_files_are_validated_before_the_content_has_arrived(hands: Hands) -> None:
+    library = ContentLibrary(hands, session_timeout=300, validation_duration=200)
+    session = library.open_session("uploader")
+    upload = library.transfers.begin_upload(add(library, session.id))
+    upload.write(b"whole")
+    upload.finish()
+    (file,) = library.transfers.files(session.id)
+
+    library.sessions.complete(UPDATE, session.id)
+    hands.time += 150
+    library.sessions.complete(UPDATE, session.id)  # does not start it over
+
+    assert library.sessions.get(UPDATE, session.id).state is SessionState.ACTIVE
+    progress = library.transfers.progress(session.id, file)
+    assert (progress.status, progress.bytes_transferred) == (TransferStatus.VALIDATING, 5)
+    assert sizes(library, session.item_id) == {}
+    hands.time += 50
+    assert library.sessions.get(UPDATE, session.id).state is SessionState.DONE
+    assert library.transfers.progress(session.id, file).status is TransferStatus.READY
+    assert sizes(library, session.item_id) == {"disk": 5}
+
+
+def test_validating_is_no_activity(hands: Hands) -> None:
+    library = ContentLibrary(hands, session_timeout=300, validation_duration=400)
+    session = library.open_session("uploader")
+    library.sessions.complete(UPDATE, session.id)
+    hands.time += 300
+    with pytest.raises(ApiError) as error:
+        library.sessions.get(UPDATE, session.id)
+    assert error.value.type is ErrorType.NOT_FOUND
+    assert library.catalog.item(session.item_id).content_version == 1
+
+
+def test_a_pull_is_validated_when_it_is_done(hands: Hands) -> None:
+    library = ContentLibrary(hands, session_timeout=300, pull_duration=60, validation_duration=30)
+    session = library.open_session("uploader")
+    uri = "https://mirror.example/debian.iso"
+    file = library.transfers.add(session.id, "iso", SourceType.PULL, size=600, source_uri=uri)
+    library.sessions.complete(UPDATE, session.id)
+    seen = []
+    for _ in range(4):
+        library.settle()
+        seen.append((library.transfers.progress(session.id, file).status, session.state))
+        hands.time += 30
+    assert [status.value for status, _ in seen] == [
+        *("TRANSFERRING", "TRANSFERRING", "VALIDATING", "READY")
+    ]
+    assert [state.value for _, state in seen] == ["ACTIVE", "ACTIVE", "ACTIVE", "DONE"]
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_whether_bytes_are_told_during_a_put_is_a_choice(hands: Hands, told: bool) -> None:
+    library = ContentLibrary(hands, bytes_during_put=told)
+    session = library.open_session("uploader")
+    upload = library.transfers.begin_upload(add(library, session.id))
+    (file,) = library.transfers.files(session.id)
+    upload.write(b"half")
+    during = library.transfers.progress(session.id, file)
+    upload.write(b"half")
+    upload.finish()
+    after = library.transfers.progress(session.id, file)
+    assert (during.status, during.bytes_transferred) == ("TRANSFERRING", 4 if told else 0)
+    assert (after.status, after.bytes_transferred) == ("READY", 8)
