@@ -65,7 +65,7 @@ LOCK = CUSTOM_COMPILE_COMMAND='make lock' $(CACHE)/lock/bin/pip-compile --upgrad
 lock: ## Pin the newest versions of everything in requirements/*.in
 	@test -x $(CACHE)/lock/bin/pip-compile || { $(PYTHON) -m venv $(CACHE)/lock && \
 		$(CACHE)/lock/bin/python -m pip --quiet install pip-tools; }
-	@for name in base speed build dev; do echo "requirements/$$name.txt"; \
+	@for name in base speed build dev proof; do echo "requirements/$$name.txt"; \
 		$(LOCK) --output-file requirements/$$name.txt requirements/$$name.in || exit 1; done
 
 # What `make install` takes, and what `make bundle` packs: made anew each time, in seconds.
@@ -104,4 +104,9 @@ $(VENV)/.base: requirements/base.txt requirements/build.txt pyproject.toml | $(V
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.base
 	@echo "installing what the tests need"
 	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(VENV)/.proof: requirements/proof.txt $(VENV)/.dev
+	@echo "installing what measurements need"
+	@$(PIP) install --require-hashes -r requirements/proof.txt
 	@touch $@
