@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from keepalived.wrapper.words import duration, printable, size
+from keepalived.lease.words import duration, printable, size
 
 _MOST_PERCENT = 99
 _GAP = "  "

@@ -21,6 +21,7 @@ from keepalived.host.clock import Clock, sleep_until
 from keepalived.keeper.observer import SessionEnd
 from keepalived.lease.model import Kind, SessionKey
 from keepalived.lease.session import Session
+from keepalived.lease.words import duration
 from keepalived.settings import VCenterSettings
 from keepalived.wrapper import summary
 from keepalived.wrapper.child import Child, running
@@ -31,7 +32,6 @@ from keepalived.wrapper.signals import handled
 from keepalived.wrapper.teller import Teller
 from keepalived.wrapper.tending import Tending, names
 from keepalived.wrapper.tokens import Lent
-from keepalived.wrapper.words import duration
 
 UNAVAILABLE = 69
 """EX_UNAVAILABLE of sysexits.h: the vCenter cannot be asked, so that nothing could be kept."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from keepalived.lease.endings import Ending
 from keepalived.lease.model import Kind, State
 from keepalived.lease.session import Session
+from keepalived.lease.words import duration, printable
 from keepalived.wrapper.claims import name_of
-from keepalived.wrapper.words import duration, printable
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ from keepalived.lease.holds import Owner
 from keepalived.lease.model import SessionKey
 from keepalived.lease.session import Session
 from keepalived.lease.timing import is_at_risk
+from keepalived.lease.words import duration, printable
 from keepalived.wrapper.claims import name_of
-from keepalived.wrapper.words import duration, printable
 
 Say = Callable[[str], None]
 

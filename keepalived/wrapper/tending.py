@@ -15,12 +15,12 @@ from keepalived.lease.holds import Hold, Owner, OwnerKind, latest_until
 from keepalived.lease.model import SessionKey
 from keepalived.lease.progress import UNKNOWN, Progress
 from keepalived.lease.session import Session
+from keepalived.lease.words import printable
 from keepalived.wrapper.activity import Activity
 from keepalived.wrapper.claims import Wanted, is_own, name_of
 from keepalived.wrapper.progress import Transfer, sizes_of, transfer
 from keepalived.wrapper.summary import Account
 from keepalived.wrapper.tokens import Lent
-from keepalived.wrapper.words import printable
 
 _LOOK_SECONDS = 2.0
 _LOOKS_PER_LIFETIME = 10

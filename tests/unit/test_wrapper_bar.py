@@ -14,10 +14,10 @@ from typing import TextIO
 
 import pytest
 
+from keepalived.lease.words import size
 from keepalived.wrapper.bar import Bar, bar_on
 from keepalived.wrapper.progress_line import ASCII, BarView, line, width, words
 from keepalived.wrapper.rate import Rate
-from keepalived.wrapper.words import size
 from tests.support.screen import Screen
 
 GIB = 1024**3
