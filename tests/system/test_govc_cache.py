@@ -12,7 +12,9 @@ from keepalived.host.govc import CachedSession, cached_session
 from tests.system import vcsim_peer
 from tests.system.vcsim_peer import LOGIN, PASSWORD, USERNAME, VCSim, running
 
-pytestmark = pytest.mark.timeout(120)  # The first test waits for the compiler.
+pytestmark = pytest.mark.timeout(
+    300
+)  # The first test waits for the compiler, which is slow at first.
 
 
 @pytest.fixture(scope="module")

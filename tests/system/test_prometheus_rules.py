@@ -15,12 +15,12 @@ SHIPPED = ROOT / "config/prometheus"
 RULES = SHIPPED / "clkeepalived.rules.yml"
 STORIES = sorted((ROOT / "tests/rules").glob("*.yml"))
 
-pytestmark = needs("promtool")
+pytestmark = [needs("promtool"), pytest.mark.timeout(60)]  # the tools are slow on a busy machine
 
 
 def said_by(*command: str | Path) -> str:
     """Run a tool, which must be content, and return what it says."""
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=50)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

@@ -13,7 +13,9 @@ import pytest
 from tests.support.daemon import PASSWORD_VARIABLE, Daemon, serving
 from tests.system.vcsim_peer import PASSWORD, USERNAME, VCSim, running
 
-pytestmark = pytest.mark.timeout(120)  # The first test waits for the compiler.
+pytestmark = pytest.mark.timeout(
+    300
+)  # The first test waits for the compiler, which is slow at first.
 
 SESSION_TIMEOUT = 5.0
 RENEWALS = ("clkeepalived_keep_alives_total", "ok", "lab")

@@ -15,7 +15,9 @@ from tests.system.conftest import StartVCSim
 from tests.system.test_vcsim_tokens import IDLE, PUT, SESSION_TIMEOUT, govc_environment, token_file
 from tests.system.vcsim_peer import USERNAME, VCSim
 
-pytestmark = pytest.mark.timeout(120)  # The first test waits for the compiler.
+pytestmark = pytest.mark.timeout(
+    300
+)  # The first test waits for the compiler, which is slow at first.
 
 
 async def upload(vcsim: VCSim, program: Path, folder: Path, *options: str) -> Ran:

@@ -11,7 +11,9 @@ import pytest
 
 from tests.system.vcsim_peer import CONTENT, UPDATE_SESSION, Reply, VCSim, running
 
-pytestmark = pytest.mark.timeout(120)  # The first test waits for the compiler.
+pytestmark = pytest.mark.timeout(
+    300
+)  # The first test waits for the compiler, which is slow at first.
 
 
 @pytest.fixture

@@ -17,7 +17,9 @@ from tests.support.daemon import PASSWORD_VARIABLE, Daemon, serving
 from tests.system.conftest import StartVCSim
 from tests.system.vcsim_peer import PASSWORD, USERNAME, VCSim
 
-pytestmark = pytest.mark.timeout(120)  # The first test waits for the compiler.
+pytestmark = pytest.mark.timeout(
+    300
+)  # The first test waits for the compiler, which is slow at first.
 
 IDLE = 3.0
 PUT = "8s"  # vcsim looks for idle tokens every three seconds: this one is gone after six.
