@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from keepalived.lease.answers import ItemInfo, SessionInfo
-from keepalived.lease.model import State
+from keepalived.lease.model import Kind, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +45,19 @@ def told(info: SessionInfo) -> Ending | None:
     return Ending(state, reason, info.error_message)
 
 
-def vanished(deadline: float | None, at: float) -> Ending:
+def vanished(kind: Kind, deadline: float | None, at: float) -> Ending:
     """Say what it means that the server did not know a session at the time `at`.
 
     `deadline` is None for a session that was never renewed. Uploaders delete their sessions after
     completing them, and the server does not delete one before its lifetime is over: gone before
-    the deadline is somebody's doing.
+    the deadline is somebody's doing. A download is never completed: deleting its session is how it
+    ends when all has gone well.
     """
     if deadline is None:
         return Ending(State.NOT_FOUND, "the server does not know this session")
     if at < deadline:
+        if kind is Kind.DOWNLOAD:
+            return Ending(State.DONE, "deleted by its client")
         return Ending(State.REMOVED, "somebody ended and deleted it before its lifetime was over")
     return Ending(State.EXPIRED, "it was gone after its lifetime had passed without a renewal")
 

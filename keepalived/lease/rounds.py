@@ -166,7 +166,8 @@ def _get_answered(session: Session, event: _Event) -> Step:
         # Only a keep-alive that finds the session gone ends it: looking is secondary.
         return _looked_in_vain(session, event)
     if answer.outcome is Outcome.NOT_FOUND:
-        return _settle(session, vanished(session.deadline, answer.received_at), event.now)
+        kind, deadline = session.key.kind, session.deadline
+        return _settle(session, vanished(kind, deadline, answer.received_at), event.now)
     return _fail(session, event)
 
 

@@ -210,7 +210,7 @@ class Wrapped:
 
     async def _settle(self, kept: Engine, tending: Tending) -> None:
         """Hold the command's own sessions until vCenter has done with them."""
-        waiting = tending.own_and_open()
+        waiting = tending.unsettled()
         if not waiting:
             return
         self._display.say(
@@ -232,7 +232,7 @@ class Wrapped:
     async def _ask_on(self, kept: Engine, tending: Tending) -> None:
         """Ask more often than the lifetime calls for: somebody is waiting."""
         while True:
-            await kept.renew(*(session.key for session in tending.own_and_open()))
+            await kept.renew(*(session.key for session in tending.unsettled()))
             await sleep_until(self._clock, self._clock.boot() + self._look_seconds)
 
     def _lost(self) -> None:

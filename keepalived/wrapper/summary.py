@@ -51,11 +51,12 @@ def _subject(session: Session) -> str:
 
 
 def _outcome(session: Session) -> str:
+    is_download = session.key.kind is Kind.DOWNLOAD
     if is_left_open(session):
-        return ", still open: it was not completed"
+        return ", still open" if is_download else ", still open: it was not completed"
     ending = session.ending
     assert ending is not None  # noqa: S101 - a session without an ending is open
-    if session.key.kind is Kind.DOWNLOAD:
+    if is_download:
         return _download_outcome(ending)
     if ending.content_moved:
         return ", content arrived"
@@ -65,7 +66,7 @@ def _outcome(session: Session) -> str:
 
 
 def _download_outcome(ending: Ending) -> str:
-    return ", completed" if ending.state is State.DONE else f", {_why(ending)}"
+    return f", {ending.reason}" if ending.state is State.DONE else f", {_why(ending)}"
 
 
 def _why(ending: Ending) -> str:

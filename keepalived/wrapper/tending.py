@@ -12,7 +12,7 @@ from keepalived.host.open_files import OpenFile, largest_being_read, open_files,
 from keepalived.keeper.observer import SessionEnd
 from keepalived.keeper.registry import Registry
 from keepalived.lease.holds import Hold, Owner, OwnerKind, latest_until
-from keepalived.lease.model import SessionKey
+from keepalived.lease.model import Kind, SessionKey
 from keepalived.lease.progress import UNKNOWN, Progress
 from keepalived.lease.session import Session
 from keepalived.lease.words import printable
@@ -145,8 +145,8 @@ class Tending:
         self.claim()
 
     async def all_settled(self) -> None:
-        """Return once none of the command's own sessions is open any more."""
-        while self.own_and_open():
+        """Return once vCenter is done with all of the command's own sessions."""
+        while self.unsettled():
             self._an_end.clear()
             await self._an_end.wait()
 
@@ -167,6 +167,13 @@ class Tending:
     def own_and_open(self) -> list[Session]:
         """Return those of them that have not ended."""
         return [session for session in self.own() if not session.state.is_final]
+
+    def unsettled(self) -> list[Session]:
+        """Return those of them that vCenter has yet to finish.
+
+        Downloads are not among them: nothing becomes of one once its command has ended.
+        """
+        return [each for each in self.own_and_open() if each.key.kind is Kind.UPDATE]
 
     def others(self) -> list[Session]:
         """Return what appeared and is open, and is not known to be the command's own."""

@@ -28,6 +28,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
     from com.vmware.content.library.item.updatesession_client import File
     from com.vmware.content.library.item_client import (
+        DownloadSession,
         DownloadSessionModel,
         TransferEndpoint,
         UpdateSession,
@@ -270,16 +271,22 @@ def test_a_lost_token_is_unauthenticated(
 def test_the_sdks_rest_connector_sends_the_api_form(
     client: Any, simulator: Simulator, server: str, http: requests.Session
 ) -> None:
-    session_id = make_session(client, make_item(client))
+    items = client.content.library.item
+    item = make_item(client)
+    session_id = make_session(client, item)
+    download_id = items.DownloadSession.create(DownloadSessionModel(library_item_id=item))
     connector = get_requests_connector(
         session=http, url=f"https://{server}/api", msg_protocol="rest"
     )
     token = client.get_session_id()
     connector.set_security_context(create_session_security_context(token))
-    over_rest = UpdateSession(StubConfigurationFactory.new_std_configuration(connector))
+    over_rest = StubConfigurationFactory.new_std_configuration(connector)
 
-    over_rest.keep_alive(session_id, client_progress=40)
+    UpdateSession(over_rest).keep_alive(session_id, client_progress=40)
+    DownloadSession(over_rest).keep_alive(download_id, progress=60)
 
-    assert client.content.library.item.UpdateSession.get(session_id).client_progress == 40
-    (sent,) = simulator.ledger.requests("update_session.keep_alive")
-    assert (sent.dialect, sent.status, sent.client_progress) == ("api", 204, 40)
+    assert items.UpdateSession.get(session_id).client_progress == 40
+    assert items.DownloadSession.get(download_id).client_progress == 60
+    sent = simulator.ledger.requests("*_session.keep_alive")
+    assert [(each.dialect, each.status) for each in sent] == [("api", 204)] * 2
+    assert [each.client_progress for each in sent] == [40, 60]

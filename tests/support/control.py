@@ -6,7 +6,12 @@ import asyncio
 import json
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+)
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -225,11 +230,16 @@ def sleeper() -> Iterator[subprocess.Popen[bytes]]:
 
 
 @asynccontextmanager
-async def caller(control: Control) -> AsyncIterator[Caller]:
-    """Connect to a control socket."""
-    connector = aiohttp.UnixConnector(str(control.path))
+async def caller_at(socket: Path) -> AsyncIterator[Caller]:
+    """Connect to the control socket at a path."""
+    connector = aiohttp.UnixConnector(str(socket))
     async with aiohttp.ClientSession("http://localhost", connector=connector) as session:
         yield Caller(session)
+
+
+def caller(control: Control) -> AbstractAsyncContextManager[Caller]:
+    """Connect to a control socket."""
+    return caller_at(control.path)
 
 
 @asynccontextmanager

@@ -186,9 +186,12 @@ async def test_who_enters_knows_what_the_item_was_before_however_quick_the_uploa
     assert (end.state, end.content_moved) == (State.DONE, True)
 
 
-@pytest.mark.parametrize(("kind", "is_lost"), [(Kind.UPDATE, True), (Kind.DOWNLOAD, False)])
+@pytest.mark.parametrize(
+    ("kind", "state", "is_lost"),
+    [(Kind.UPDATE, State.REMOVED, True), (Kind.DOWNLOAD, State.DONE, False)],
+)
 async def test_an_upload_that_was_thrown_away_is_lost_and_a_download_has_served(
-    kind: Kind, is_lost: bool
+    kind: Kind, state: State, is_lost: bool
 ) -> None:
     async with held(kind) as opened:
         await asyncio.sleep(1)
@@ -197,7 +200,7 @@ async def test_an_upload_that_was_thrown_away_is_lost_and_a_download_has_served(
         await opened.leave()
         end = opened.link.end
         assert end is not None
-        assert (end.state, is_loss(end)) == (State.REMOVED, is_lost)
+        assert (end.state, is_loss(end)) == (state, is_lost)
 
 
 async def test_a_callback_that_fails_is_logged_and_keeps_nobody_from_hearing(

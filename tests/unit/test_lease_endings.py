@@ -103,8 +103,14 @@ def test_the_time_of_the_answer_decides_not_when_it_was_looked_at() -> None:
     answer: Answer[None] = Answer(Outcome.NOT_FOUND, session.due, session.deadline - 0.1)
     after, _ = rounds.step(session, request, answer, session.deadline + 60.0, 0.5)
     assert after.state is State.REMOVED
-    assert vanished(100.0, 99.9).state is State.REMOVED
-    assert vanished(100.0, 100.0).state is State.EXPIRED
+    assert vanished(Kind.UPDATE, 100.0, 99.9).state is State.REMOVED
+    assert vanished(Kind.UPDATE, 100.0, 100.0).state is State.EXPIRED
+
+
+def test_a_download_that_is_deleted_before_its_deadline_is_done() -> None:
+    assert vanished(Kind.DOWNLOAD, 100.0, 99.9).state is State.DONE
+    assert vanished(Kind.DOWNLOAD, 100.0, 100.0).state is State.EXPIRED
+    assert vanished(Kind.DOWNLOAD, None, 100.0).state is State.NOT_FOUND
 
 
 @pytest.mark.parametrize("outcome", [*WIDE, *OTHER_FAILURES, Outcome.NOT_ALLOWED])
@@ -205,7 +211,8 @@ def test_settling_does_not_wait_for_what_failed_before() -> None:
 
 def test_a_download_has_no_item_to_settle() -> None:
     session = replace(begun(), key=KEY._replace(kind=Kind.DOWNLOAD))
-    assert the_end(gone(of_item(session))).state is State.REMOVED
+    ending = the_end(gone(of_item(session)))
+    assert (ending.state, ending.content_moved) == (State.DONE, None)
 
 
 def test_an_item_that_is_gone_settles_nothing_and_is_told() -> None:
