@@ -64,12 +64,19 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
     except web.HTTPNotFound:
         detail = f"GET /openapi.json describes what there is; {request.path} is not part of it"
         return _problem(request, ProblemError(Problem.NO_SUCH_PATH, detail))
-    except (web.HTTPException, ConnectionError):
+    except web.HTTPException:
         raise
-    except Exception:
+    except Exception as error:
+        if isinstance(error, ConnectionError) and _has_left(request):
+            return web.Response()  # which nobody reads
         log.exception("request_failed", method=request.method, path=request.path)
         detail = "look into the daemon's log for `request_failed`, and report it"
         return _problem(request, ProblemError(Problem.INTERNAL, detail))
+
+
+def _has_left(request: web.Request) -> bool:
+    """Whether the caller went away in the middle of an answer, before the handler was told."""
+    return request.transport is None or request.transport.is_closing()
 
 
 def _response(reply: Reply) -> web.Response:

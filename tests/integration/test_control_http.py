@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
@@ -262,6 +263,25 @@ async def test_a_reader_that_is_behind_is_told_what_it_missed(tmp_path: Path) ->
 
     assert [line["event"] for line in heard] == ["vcenter_up"] * 3 + ["events_lost"]
     assert heard[-1]["count"] == 7
+
+
+async def test_a_listener_who_leaves_in_mid_stream_is_no_failure(
+    control: Control, caplog: pytest.LogCaptureFixture
+) -> None:
+    loop = asyncio.get_running_loop()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.setblocking(False)
+        await loop.sock_connect(listener, str(control.path))
+        await loop.sock_sendall(listener, b"GET /v1/events HTTP/1.1\r\nHost: x\r\n\r\n")
+        async with asyncio.timeout(5):
+            while b"stream_started" not in await loop.sock_recv(listener, 4096):
+                pass
+    # All of it before the daemon's loop turns, and can see that the connection is closed.
+    for number in range(3):
+        control.feed.vcenter_up("lab", number)
+    await asyncio.sleep(0.05)
+
+    assert caplog.records == []
 
 
 async def test_a_stop_ends_streams_and_lets_requests_finish(control: Control, me: Caller) -> None:
