@@ -11,7 +11,7 @@ from keepalived.lease.holds import Owner
 from keepalived.lease.model import SessionKey
 from keepalived.lease.session import Session
 
-_ROOM_FOR_FORGOTTEN = 1024
+_ROOM_FOR_FORGOTTEN = 64
 
 
 class Party(NamedTuple):
