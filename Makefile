@@ -8,9 +8,12 @@ PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 CACHE  := .cache
 SEEDS  ?= 30
 FIRST  ?= 1
+MINUTES ?= 60
+# What is published is the whole hour; anything shorter is a look.
+SOAK   = $(if $(filter 60,$(MINUTES)),benchmarks/results,build/soak)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check system hosts coverage storm durability fuzz bench lock clean bundle install \
+.PHONY: help demo test check system hosts coverage storm durability fuzz bench soak lock clean bundle install \
 	uninstall
 .DELETE_ON_ERROR:
 
@@ -56,6 +59,9 @@ fuzz: $(VENV)/.dev ## Try the control socket against its own OpenAPI document at
 
 bench: $(VENV)/.dev ## Measure what `clkeepalived exec` costs, side by side with nothing
 	@$(BIN)/python benchmarks/exec_cost.py
+
+soak: $(VENV)/.proof ## Run a daemon under churn for MINUTES (60) of real time, and see that nothing grows
+	@$(BIN)/python -m benchmarks.soak --minutes $(MINUTES) --results $(SOAK)
 
 # Versions are chosen anew for requirements/*.in; the tool that does it has a place of its own.
 LOCK = CUSTOM_COMPILE_COMMAND='make lock' $(CACHE)/lock/bin/pip-compile --upgrade \

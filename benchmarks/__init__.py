@@ -1,0 +1,1 @@
+"""What `clkeepalived` costs, measured beside what people would use instead: `make bench`."""

@@ -1,0 +1,204 @@
+"""Runs the soak. Exit code 1 means that something grew, or that a session was lost."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from http import HTTPStatus
+from pathlib import Path
+
+from benchmarks.soak import report
+from benchmarks.soak.churn import Churn
+from benchmarks.soak.samples import Sample, Sampler
+from benchmarks.soak.site import LIFETIME, Caller, Site, a_site
+from benchmarks.soak.surroundings import Surroundings
+from benchmarks.soak.verdict import BASELINE, CHURN, END, Finding, judge
+
+WARM_UP = "warm-up"
+MOST_IN_FLIGHT = 8
+_POOL_EXTRA = 2  # what keepalived/vcenter/http.py adds to max_in_flight
+_STANDING = 5
+_REST_SECONDS = 60.0
+_REST_SAMPLES = 3
+_MOST_SHOWN = 20
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=60.0, help="churn, warm-up and rests")
+    parser.add_argument("--results", type=Path, help="where soak.md, .json and .svg are written")
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    if options.results is not None:
+        options.results.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="soak.") as name:
+        findings = asyncio.run(soak(Path(name), options.minutes, options.seed, options.results))
+    for each in findings:
+        print(f"{'ok' if each.is_good else 'NO':<3} {each.name}: {each.seen} ({each.allowed})")
+    sys.exit(0 if all(each.is_good for each in findings) else 1)
+
+
+async def soak(folder: Path, minutes: float, seed: int, results: Path | None) -> list[Finding]:
+    """Run one soak, and say what was found. `folder` is empty and goes afterwards."""
+    ends_at = time.monotonic() + 60 * minutes
+    samples: list[Sample] = []
+    async with a_site(folder, _STANDING) as site, site.daemon() as process:
+        at = await site.listen_address(process)
+        sampler = Sampler(process.pid, site.ports, site.state, folder / "probe.json")
+        async with _standing(site):
+            warm_up = min(300.0, 8 * minutes)
+            every = min(5.0, max(1.0, minutes))
+            look = partial(_look, site, sampler, samples, every)
+            await _churn(site, process.pid, at, seed, time.monotonic() + warm_up, look, WARM_UP)
+            rested = await _rest(site, sampler, samples, BASELINE)
+            left = (ends_at - time.monotonic()) - rested
+            until = time.monotonic() + max(10.0, left)
+            await _churn(site, process.pid, at, seed + 1, until, look, CHURN)
+            await _rest(site, sampler, samples, END)
+            await _look_for_expired(site)
+            grown = sampler.types[-1] - sampler.types[_REST_SAMPLES - 1]
+        process.terminate()
+        code = await process.wait()
+        most = (MOST_IN_FLIGHT + _POOL_EXTRA) * len(site.simulators)
+        most_grown = ", ".join(f"{name} {more:+}" for name, more in grown.most_common(_MOST_SHOWN))
+        print(f"more objects at rest: {most_grown or 'none'}", file=sys.stderr)
+        findings = [*judge(samples, most), *_losses(site, code)]
+        if results is not None:
+            report.write(
+                results,
+                findings,
+                samples,
+                site.counts,
+                minutes=minutes,
+                lifetime=LIFETIME,
+                standing=len(site.alive),
+            )
+            from benchmarks.soak.plot import draw
+
+            draw(samples, results / "soak.svg")
+    return findings
+
+
+@asynccontextmanager
+async def _standing(site: Site) -> AsyncIterator[None]:
+    """Hold some sessions of each kind of owner from the beginning to the end."""
+    async with AsyncExitStack() as stack:
+        process = await asyncio.create_subprocess_exec("sleep", "86400")
+        stack.callback(process.kill)
+        for owner in (None, {"pid": process.pid}, {"connection": True}):
+            for _ in range(_STANDING):
+                session_id = site.open("old")
+                caller = await stack.enter_async_context(Caller(site.socket))
+                path = f"/v1/sessions/old/{session_id}"
+                answer = await caller.stream("PUT", path, {"owner": owner})
+                if answer.status != HTTPStatus.CREATED:
+                    raise RuntimeError(f"no hold was had: {await answer.text()}")
+                site.must_live("old", session_id)
+        for session_id in site.standing:
+            site.must_live("lab", session_id)
+        yield
+        site.look_for_losses()
+
+
+async def _churn(
+    site: Site,
+    pid: int,
+    at: str,
+    seed: int,
+    until: float,
+    look: Callable[[str], Awaitable[None]],
+    phase: str,
+) -> None:
+    """Let everybody play until a time, by the monotonic clock, and then stop."""
+    over = asyncio.Event()
+    churn = Churn(site, over)
+    around = Surroundings(site, over, pid, at)
+    parts: list[Callable[[random.Random], Coroutine[None, None, None]]] = [
+        *[churn.by_ttl] * 8,
+        *[churn.by_nothing] * 6,
+        *[churn.by_process] * 6,
+        *[churn.by_connection] * 6,
+        *[churn.by_transfer] * 2,
+        *[partial(churn.by_file, number=number) for number in range(4)],
+        *[churn.guests] * 3,
+        around.weather,
+        around.reloads,
+        around.scrapes,
+        around.page,
+        around.askers,
+        *[around.listeners] * 3,
+    ]
+    async with asyncio.TaskGroup() as tasks:
+        for number, part in enumerate(parts):
+            tasks.create_task(part(random.Random(1000 * seed + number)))  # noqa: S311
+        while time.monotonic() < until:
+            await look(phase)
+        over.set()
+
+
+async def _look(
+    site: Site, sampler: Sampler, samples: list[Sample], every: float, phase: str
+) -> None:
+    began = time.monotonic()
+    samples.append(await sampler.take(phase))
+    site.look_for_losses()
+    await asyncio.sleep(max(0.0, every - (time.monotonic() - began)))
+
+
+async def _rest(site: Site, sampler: Sampler, samples: list[Sample], phase: str) -> float:
+    """Wait until the standing holds alone are left, and sample; return the seconds it took."""
+    began = time.monotonic()
+    for simulator in site.simulators.values():
+        simulator.faults.clear()
+    known = -1
+    async with Caller(site.socket) as caller:
+        while time.monotonic() < began + _REST_SECONDS:
+            _, answer = await caller.send("GET", "/v1/sessions")
+            known = len(answer["sessions"])
+            if known == len(site.alive):
+                break
+            await asyncio.sleep(0.5)
+        else:
+            site.complaints.append(f"{known} sessions are known at rest, not {len(site.alive)}")
+    await asyncio.sleep(1.0)
+    for _ in range(_REST_SAMPLES):
+        samples.append(await sampler.take(phase, tidily=True))
+        await asyncio.sleep(1.0)
+    return time.monotonic() - began
+
+
+async def _look_for_expired(site: Site) -> None:
+    """The daemon's own word on it: nothing that it held has run out."""
+    states = Counter(
+        str(event["state"]) for event in site.events() if event.get("event") == "session_ended"
+    )
+    for state, number in states.items():
+        site.counts[f"sessions ended as {state}"] += number
+    if states["EXPIRED"]:
+        site.complaints.append(f"{states['EXPIRED']} sessions EXPIRED by the daemon's word")
+
+
+def _losses(site: Site, code: int) -> list[Finding]:
+    for event in site.events():
+        if "exception" in event:
+            site.complaints.append(f"{event['event']}: {event['exception']}")
+    for line in (*site.lost, *site.complaints)[:_MOST_SHOWN]:
+        print(line, file=sys.stderr)
+    opened = site.counts["sessions opened"]
+    return [
+        Finding("sessions lost", f"{len(site.lost)} of {opened:,}", "0", not site.lost),
+        Finding("complaints", str(len(site.complaints)), "0", not site.complaints),
+        Finding("exit code of the daemon", str(code), "0", code == 0),
+    ]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""What a soak has found, as a page and as data."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from benchmarks.soak.samples import Sample
+from benchmarks.soak.verdict import Finding
+
+_HEAD = """\
+# Soak
+
+One `clkeepalived serve` under churn for {minutes:g} min of real time: `make soak`, which writes
+this page anew. Holds of every kind of owner come and go, session files and the configuration are
+rewritten, broken ones among them, three simulated vCenters suffer one fault after the other, and
+somebody always scrapes, looks on or listens. Sessions live {lifetime:g} s without activity.
+
+Machine: {machine}.
+
+![memory, descriptors, threads, tasks, objects and state file over time](soak.svg)
+
+| what | seen | allowed | |
+| --- | --- | --- | --- |
+"""
+_TAIL = """
+"At rest" is after a warm-up and at the end, when all churn has stopped, what ended is forgotten,
+garbage is collected, and the same {standing} sessions are held. Trends are medians of all slopes
+between two samples. The daemon used {cpu:.0f} s of CPU.
+
+What went on meanwhile:
+
+| | |
+| --- | --- |
+"""
+
+
+def write(
+    folder: Path,
+    findings: Sequence[Finding],
+    samples: Sequence[Sample],
+    counts: Mapping[str, int],
+    *,
+    minutes: float,
+    lifetime: float,
+    standing: int,
+) -> None:
+    """Write soak.md and soak.json."""
+    page = _HEAD.format(minutes=minutes, lifetime=lifetime, machine=machine())
+    for each in findings:
+        verdict = "good" if each.is_good else "**NO**"
+        page += f"| {each.name} | {each.seen} | {each.allowed} | {verdict} |\n"
+    page += _TAIL.format(standing=standing, cpu=samples[-1].cpu)
+    for name, count in sorted(counts.items()):
+        page += f"| {name} | {count:,} |\n"
+    (folder / "soak.md").write_text(page, encoding="utf-8")
+    data = {
+        "machine": machine(),
+        "minutes": minutes,
+        "findings": [asdict(each) for each in findings],
+        "counts": dict(sorted(counts.items())),
+        "samples": [each.as_dict() for each in samples],
+    }
+    lines = json.dumps(data, indent=1, default=str)
+    (folder / "soak.json").write_text(lines + "\n", encoding="utf-8")
+
+
+def machine() -> str:
+    """Name the machine in words: processor, cores, kernel, Python."""
+    model = platform.machine()
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            model = line.partition(":")[2].strip()
+            break
+    kernel = platform.release().partition("-")[0]
+    return f"{model}, {os.cpu_count()} cores, Linux {kernel}, Python {platform.python_version()}"

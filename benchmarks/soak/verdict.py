@@ -1,0 +1,160 @@
+"""Whether a daemon was flat: what its samples have to be like, as pure arithmetic.
+
+A soak rests twice, after a warm-up and at the end: all churn has stopped, what ended is forgotten,
+and the same few sessions are held. What is left then has to be the same. Under churn, numbers go up
+and down; there the trend over the second half counts.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+from benchmarks.soak.samples import Sample
+
+MIB = 1024 * 1024
+BASELINE, CHURN, END = "baseline", "churn", "end"
+
+_MEMORY = 2 * MIB
+_MEMORY_SHARE = 0.04
+_OBJECTS = 1000
+_OBJECTS_SHARE = 0.01
+_STATE_FILE = MIB // 4
+_STATE_LOG = 8 * MIB
+_MOST_POINTS = 150
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at: what was seen, and what was allowed."""
+
+    name: str
+    seen: str
+    allowed: str
+    is_good: bool
+
+
+def judge(samples: Sequence[Sample], most_to_vcenters: int) -> list[Finding]:
+    """Say for each thing that may not grow whether it grew.
+
+    `most_to_vcenters` is how many connections the daemon may pool. Raises ValueError where one of
+    the phases was not sampled.
+    """
+    before = [each for each in samples if each.phase == BASELINE]
+    after = [each for each in samples if each.phase == END]
+    churn = [each for each in samples if each.phase == CHURN]
+    if not before or not after or len(churn) < 4:
+        raise ValueError("there are too few samples for a verdict")
+    second_half = churn[len(churn) // 2 :]
+    at_rest = [
+        _same("descriptors at rest", before, after, lambda each: each.descriptors),
+        _same("threads at rest", before, after, lambda each: each.threads),
+        _same("tasks at rest", before, after, lambda each: each.tasks),
+        _objects(before, after),
+        _memory_at_rest(before, after),
+    ]
+    return [
+        *at_rest,
+        _memory_under_churn(second_half),
+        _state_file(churn),
+        _at_most("write-ahead log", churn, lambda each: each.state_log, _STATE_LOG),
+        _pooled(samples, most_to_vcenters),
+    ]
+
+
+def trend(points: Sequence[tuple[float, float]]) -> float:
+    """Return the slope of a series by Theil and Sen: the median of all slopes between two points.
+
+    A few outliers, such as the peaks of a collector's rhythm, do not move it.
+    """
+    step = -(-len(points) // _MOST_POINTS)
+    slopes = [
+        (second[1] - first[1]) / (second[0] - first[0])
+        for first, second in combinations(points[::step], 2)
+        if second[0] > first[0]
+    ]
+    return statistics.median(slopes) if slopes else 0.0
+
+
+def _same(
+    name: str,
+    before: Sequence[Sample],
+    after: Sequence[Sample],
+    of: Callable[[Sample], int | None],
+) -> Finding:
+    first, last = _least(before, of), _least(after, of)
+    if first is None or last is None:
+        return Finding(name, "not told", "as many as before", is_good=False)
+    return Finding(name, f"{first} before, {last} after", "no more than before", last <= first)
+
+
+def _objects(before: Sequence[Sample], after: Sequence[Sample]) -> Finding:
+    first, last = _least(before, lambda each: each.objects), _least(after, lambda e: e.objects)
+    allowed = f"{_OBJECTS:,} or {_OBJECTS_SHARE:.0%} more"
+    if first is None or last is None:
+        return Finding("Python objects at rest", "not told", allowed, is_good=False)
+    bound = max(_OBJECTS, _OBJECTS_SHARE * first)
+    words = f"{first:,} before, {last:,} after"
+    return Finding("Python objects at rest", words, allowed, last - first <= bound)
+
+
+def _memory_at_rest(before: Sequence[Sample], after: Sequence[Sample]) -> Finding:
+    first = statistics.median(each.pss for each in before)
+    last = statistics.median(each.pss for each in after)
+    return Finding(
+        "memory (PSS) at rest",
+        f"{first / MIB:.1f} MiB before, {last / MIB:.1f} MiB after",
+        _memory_words(),
+        last - first <= _memory_bound(first),
+    )
+
+
+def _memory_under_churn(second_half: Sequence[Sample]) -> Finding:
+    seconds = second_half[-1].at - second_half[0].at
+    grown = seconds * trend([(each.at, float(each.pss)) for each in second_half])
+    middle = statistics.median(each.pss for each in second_half)
+    return Finding(
+        "memory (PSS) in the second half of the churn",
+        f"{grown / MIB:+.2f} MiB in {seconds / 60:.1f} min at {middle / MIB:.1f} MiB",
+        _memory_words(),
+        grown <= _memory_bound(middle),
+    )
+
+
+def _state_file(churn: Sequence[Sample]) -> Finding:
+    half = len(churn) // 2
+    first = max(each.state_file for each in churn[:half])
+    last = max(each.state_file for each in churn[half:])
+    return Finding(
+        "state file",
+        f"at most {first / 1024:.0f} KiB in the first half, {last / 1024:.0f} KiB in the second",
+        f"{_STATE_FILE / 1024:.0f} KiB more",
+        last - first <= _STATE_FILE,
+    )
+
+
+def _at_most(
+    name: str, samples: Sequence[Sample], of: Callable[[Sample], int], bound: int
+) -> Finding:
+    most = max(of(each) for each in samples)
+    return Finding(name, f"{most / MIB:.1f} MiB at most", f"{bound / MIB:.0f} MiB", most <= bound)
+
+
+def _pooled(samples: Sequence[Sample], bound: int) -> Finding:
+    most = max(each.to_vcenters for each in samples)
+    return Finding("connections to vCenters", f"{most} at most", f"{bound}", most <= bound)
+
+
+def _least(samples: Sequence[Sample], of: Callable[[Sample], int | None]) -> int | None:
+    """Return the least that was seen: somebody may have been on the way out."""
+    return min((value for each in samples if (value := of(each)) is not None), default=None)
+
+
+def _memory_bound(size: float) -> float:
+    return max(_MEMORY, _MEMORY_SHARE * size)
+
+
+def _memory_words() -> str:
+    return f"{_MEMORY / MIB:.0f} MiB or {_MEMORY_SHARE:.0%} more"
