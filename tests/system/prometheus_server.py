@@ -65,6 +65,11 @@ class PrometheusServer:
             for series in found["result"]
         ]
 
+    async def label_values(self, label: str, selector: str) -> list[str]:
+        """Return the values of a label in the series of a selector, as Grafana asks for them."""
+        values: list[str] = await self._get(f"label/{label}/values", **{"match[]": selector})
+        return values
+
     async def alerts(self) -> list[Alert]:
         """Return the alerts that are pending or firing."""
         found = await self._get("alerts")
