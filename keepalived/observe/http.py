@@ -12,6 +12,7 @@ from aiohttp import hdrs, web
 from keepalived.keeper.observer import Snapshot
 from keepalived.observe.health import Health
 from keepalived.observe.metrics import Metrics
+from keepalived.observe.steps import walk
 
 _SHUTDOWN_SECONDS = 2.0
 _BACKLOG = 128
@@ -65,9 +66,10 @@ class HttpListener:
 
     async def _get_metrics(self, request: web.Request) -> web.Response:
         async with self._scraping:
+            state = await walk(self._metrics.state(self._snapshot()))
             body, headers = await asyncio.to_thread(
                 self._metrics.scrape,
-                self._snapshot(),
+                state,
                 ",".join(request.headers.getall(hdrs.ACCEPT, ())),
                 ",".join(request.headers.getall(hdrs.ACCEPT_ENCODING, ())),
             )

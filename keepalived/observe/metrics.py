@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import platform
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from prometheus_client import (
@@ -19,14 +19,14 @@ from prometheus_client import (
     disable_created_metrics,
 )
 from prometheus_client.exposition import choose_encoder, gzip_accepted
-from prometheus_client.metrics_core import Metric
-from prometheus_client.registry import Collector
 
 from keepalived.host.clock import Clock
 from keepalived.keeper.observer import SessionEnd, Snapshot
 from keepalived.lease.answers import Outcome
 from keepalived.lease.model import FINAL_STATES, SessionKey, State
+from keepalived.observe.exposition import gauges
 from keepalived.observe.state import StateExporter
+from keepalived.observe.steps import Steps
 
 _DURATIONS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _SLACKS = (0, 5, 15, 30, 60, 90, 120, 150, 180, 240, 300, 600, 1800, 7200)
@@ -41,19 +41,6 @@ class _VCenterCounters:
     keep_alives: dict[Outcome, Callable[[], None]]
     ends: dict[State, Callable[[], None]]
     logins: dict[str, Callable[[], None]]
-
-
-class _Collected(Collector):
-    """What a counting registry and a snapshot have to say, as one thing to encode."""
-
-    def __init__(self, registry: CollectorRegistry, state: Iterable[Metric]) -> None:
-        self._registry = registry
-        self._state = state
-
-    def collect(self) -> Iterable[Metric]:
-        """Yield the counted, then the state."""
-        yield from self._registry.collect()
-        yield from self._state
 
 
 class Metrics:
@@ -214,15 +201,18 @@ class Metrics:
         """Note that a source is good again, or gone."""
         self._source_broken.labels(source).set(0)
 
-    def scrape(
-        self, snapshot: Snapshot, accept: str = "", accept_encoding: str = ""
-    ) -> tuple[bytes, dict[str, str]]:
-        """Return the body and headers that answer a scrape with these request headers.
+    def state(self, snapshot: Snapshot) -> Steps[str]:
+        """Return what a scrape tells of a snapshot, in steps. Not to be run twice at once."""
+        families = yield from self._state.families(snapshot)
+        return (yield from gauges(families))
 
-        May run in a thread, since a snapshot does not change, but not twice at once.
-        """
+    def scrape(
+        self, state: str, accept: str = "", accept_encoding: str = ""
+    ) -> tuple[bytes, dict[str, str]]:
+        """Return the body and headers that answer a scrape with these request headers: the `state`
+        from above, and what was counted. May run in a thread."""
         encode, content_type = choose_encoder(accept)
-        body = encode(_Collected(self.registry, self._state.families(snapshot)))
+        body = state.encode() + encode(self.registry)
         headers = {"Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}
         if gzip_accepted(accept_encoding):
             body = gzip.compress(body, compresslevel=6)

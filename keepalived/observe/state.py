@@ -16,10 +16,14 @@ from keepalived.lease.model import FINAL_STATES, State
 from keepalived.lease.session import Session
 from keepalived.lease.timing import is_at_risk
 from keepalived.observe.cap import StableCap
+from keepalived.observe.steps import Steps
 
 _FINAL = frozenset(FINAL_STATES)
 _KEY = ("vcenter", "session_id", "kind")
 _SESSION = ("vcenter", "session_id")
+# How many sessions a step looks at, and how many it makes series of: about a millisecond's worth.
+_LOOKED_AT = 1000
+_DESCRIBED = 50
 
 
 @dataclass(slots=True)
@@ -44,23 +48,25 @@ class StateExporter:
         self._clock = clock
         self.cap = StableCap(max_sessions)
 
-    def families(self, snapshot: Snapshot) -> list[Metric]:
-        """Return all families for one scrape. Not to be run twice at once."""
+    def families(self, snapshot: Snapshot) -> Steps[list[Metric]]:
+        """Return all families for one scrape, in steps. Not to be run twice at once."""
         tallies = {vcenter.name: _Tally() for vcenter in snapshot.vcenters}
-        live: list[Session] = []
-        ended: list[Session] = []
+        live, ended = self.cap.candidates(), self.cap.candidates()
         at_risk: list[Session] = []
         now = snapshot.now
-        for session in snapshot.sessions:  # may be a hundred thousand: one pass, nothing twice
+        # There may be a hundred thousand of them: one pass, nothing twice.
+        for number, session in enumerate(snapshot.sessions, 1):
+            if not number % _LOOKED_AT:
+                yield
             tally = tallies.get(session.key.vcenter)
             if tally is None:
                 continue
             state = session.state
             tally.states[state] += 1
             if state in _FINAL:
-                ended.append(session)
+                ended.offer(session)
                 continue
-            live.append(session)
+            live.offer(session)
             tally.stalled += session.stalled
             deadline = session.deadline
             if deadline is None:
@@ -77,7 +83,7 @@ class StateExporter:
         return [
             *_aggregates(tallies),
             *_vcenters(snapshot.vcenters),
-            *_sessions(shown, to_wall),
+            *(yield from _sessions(shown, to_wall)),
         ]
 
 
@@ -126,7 +132,7 @@ def _vcenters(vcenters: Iterable[VCenterView]) -> Iterable[Metric]:
     return up, in_flight, utilization
 
 
-def _sessions(shown: Iterable[Session], to_wall: float) -> Iterable[Metric]:
+def _sessions(shown: Iterable[Session], to_wall: float) -> Steps[Iterable[Metric]]:
     state = _gauge("session_state", "The state a session is in (always 1).", (*_KEY, "state"))
     info = _gauge(
         "session_info",
@@ -153,7 +159,9 @@ def _sessions(shown: Iterable[Session], to_wall: float) -> Iterable[Metric]:
         _SESSION,
     )
     seen: set[tuple[str, str]] = set()
-    for session in shown:
+    for number, session in enumerate(shown, 1):
+        if not number % _DESCRIBED:
+            yield
         vcenter, kind, session_id = session.key
         key = (vcenter, session_id, kind.value)
         library, item = (session.item.library, session.item.name) if session.item else (None, None)

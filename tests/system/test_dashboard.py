@@ -23,7 +23,7 @@ from tests.system.prometheus_server import JOB, PrometheusServer, prometheus
 pytestmark = [needs("prometheus"), pytest.mark.timeout(60)]
 
 RULES = Path(__file__).parents[2] / "config/prometheus/clkeepalived.rules.yml"
-LIFETIME = 6.0
+LIFETIME = 15.0
 SHOWN = 10.0
 """Seconds of the past that a graph shows."""
 
@@ -76,22 +76,14 @@ async def names(server: PrometheusServer, asked_by: str, values: Mapping[str, st
 async def test_every_query_is_answered_and_a_broken_one_is_found_out(tmp_path: Path) -> None:
     simulator = Simulator(session_timeout=LIFETIME)
     library = simulator.library
-    ids = {
-        name: library.open_session(simulator.username, item_name=name).id
-        for name in ("uploading", "idle", "failing")
-    }
     config, sessions, broken = (tmp_path / f"{each}.yaml" for each in ("config", "good", "broken"))
-    sessions.write_text("sessions:\n" + "".join(f"- {{id: '{each}'}}\n" for each in ids.values()))
+    sessions.write_text("sessions: []\n")
     broken.write_text("sessions: [{id: no id at all}]\n")
     async with uploader_at(simulator) as uploader:
-        uri = await uploader.add_file(ids["uploading"], size=2_000_000)
-        async with uploader.http.put(uri, data=bytes(1_000_000)):
-            pass
         config.write_text(
             "vcenters:\n"
             f"  lab: {{url: '{uploader.url}', username: '{simulator.username}',\n"
             f"        password_env: {PASSWORD_VARIABLE}, session_timeout: {LIFETIME}}}\n"
-            f"sessions: [{{id: '{ids['uploading']}', progress: 10}}]\n"
             f"session_files: ['{sessions}', '{broken}']\n"
             "http: {listen: '127.0.0.1:0'}\n"
         )
@@ -99,16 +91,27 @@ async def test_every_query_is_answered_and_a_broken_one_is_found_out(tmp_path: P
         rules.write_text(RULES.read_text().replace("interval: 10s", "interval: 500ms"))
         async with serving(config, simulator.password) as daemon:
             address = (await daemon.event("ready"))["listen"]
+            ids = {
+                name: library.open_session(simulator.username, item_name=name).id
+                for name in ("uploading", "idle", "failing")
+            }
+            uri = await uploader.add_file(ids["uploading"], size=2_000_000)
+            async with uploader.http.put(uri, data=bytes(1_000_000)):
+                pass
+            sessions.write_text(
+                "sessions:\n"
+                + "".join(f"- {{id: '{each}', progress: 10}}\n" for each in ids.values())
+            )
             for each in ids.values():
                 await daemon.event("first_renewal", session_id=each)
-            async with prometheus(tmp_path, address, rules=[rules]) as server:
+            async with prometheus(tmp_path, address, rules=[rules], interval="1s") as server:
                 await server.scraped()
                 library.sessions.fail(Kind.UPDATE, ids["failing"], "checksum mismatch")
                 await daemon.event("session_ended", session_id=ids["failing"])
 
                 everything = await choices(server)
                 assert everything["job"] == f"({JOB})"
-                assert await unanswered(server, QUERIES, everything, seconds=15) == []
+                assert await unanswered(server, QUERIES, everything, seconds=20) == []
                 one = {**everything, "job": JOB, "vcenter": "lab"}
                 assert await unanswered(server, QUERIES, one) == []
 

@@ -14,6 +14,7 @@ from keepalived.lease.session import Session
 from keepalived.observe.cap import StableCap
 from keepalived.observe.state import StateExporter
 from tests.support.sessions import FILE_HOLD, a_session
+from tests.support.steps import taken
 
 BY_COMMAND = replace(FILE_HOLD, owner=Owner(OwnerKind.COMMAND))
 
@@ -62,7 +63,7 @@ def export(
 ) -> dict[str, dict[tuple[str, ...], float]]:
     """Return the value of each series by family and label values."""
     exporter = exporter or StateExporter(FrozenClock(), 1000)
-    families = exporter.families(Snapshot(NOW, tuple(sessions), vcenters))
+    families = taken(exporter.families(Snapshot(NOW, tuple(sessions), vcenters)))
     return {
         family.name.removeprefix("clkeepalived_"): {
             tuple(sample.labels.values()): sample.value for sample in family.samples
@@ -145,9 +146,8 @@ def test_several_sources_are_one_label() -> None:
 
 def test_an_id_held_as_both_kinds_yields_no_series_twice() -> None:
     ended = replace(session("a", State.NOT_FOUND, kind=Kind.DOWNLOAD), acknowledged=None)
-    families = StateExporter(FrozenClock(), 10).families(
-        Snapshot(NOW, (ended, session("a")), (LAB,))
-    )
+    exporter = StateExporter(FrozenClock(), 10)
+    families = taken(exporter.families(Snapshot(NOW, (ended, session("a")), (LAB,))))
 
     for family in families:
         labels = [tuple(sample.labels.items()) for sample in family.samples]

@@ -1,0 +1,27 @@
+"""Work that would hold up the event loop, done in steps between which the loop goes on.
+
+Another thread would not do: it takes the interpreter's lock for 5 ms at a time, which whoever
+renews sessions would have to wait for after each of its system calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Generator
+from typing import TypeVar
+
+_T = TypeVar("_T")
+
+Steps = Generator[None, None, _T]
+"""Yields after each step, of about a millisecond; returns what came of them."""
+
+
+async def walk(steps: Steps[_T]) -> _T:
+    """Take the steps, letting everybody else have a turn after each, and return what came of it."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: _T = end.value
+            return result
+        await asyncio.sleep(0)

@@ -1,0 +1,77 @@
+"""A scrape of very many sessions takes many small steps, and reads as the library writes it."""
+
+from __future__ import annotations
+
+import asyncio
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.openmetrics.exposition import generate_latest as openmetrics
+from prometheus_client.registry import Collector
+
+from keepalived.keeper.observer import Snapshot, VCenterView
+from keepalived.lease.model import Kind, SessionKey
+from keepalived.observe.exposition import gauges
+from keepalived.observe.state import StateExporter
+from keepalived.observe.steps import Steps, walk
+from tests.support.engine import LoopClock
+from tests.support.sessions import a_session
+from tests.support.steps import taken
+
+LAB = VCenterView("lab", up=True, in_flight=0, utilization=0.0)
+
+
+class Family(Collector):
+    def __init__(self, family: Metric) -> None:
+        self._family = family
+
+    def collect(self) -> list[Metric]:
+        return [self._family]
+
+
+async def test_everybody_else_has_a_turn_after_each_step() -> None:
+    told: list[str] = []
+
+    def steps() -> Steps[str]:
+        for number in range(3):
+            told.append(f"step {number}")
+            yield
+        return "done"
+
+    async def renew() -> None:
+        while True:
+            told.append("renewal")
+            await asyncio.sleep(0)
+
+    renewing = asyncio.create_task(renew())
+    assert await walk(steps()) == "done"
+    renewing.cancel()
+
+    assert told[:6] == ["step 0", "renewal", "step 1", "renewal", "step 2", "renewal"]
+
+
+async def test_ten_times_the_sessions_take_ten_times_the_steps_and_no_longer_ones() -> None:
+    def steps_for(count: int) -> int:
+        crowd = tuple(
+            a_session(SessionKey("lab", Kind.UPDATE, str(number))) for number in range(count)
+        )
+        exporter = StateExporter(LoopClock(), max_sessions=count)
+        snapshot = Snapshot(0.0, crowd, (LAB,))
+        steps = exporter.families(snapshot)
+        series = gauges(taken(exporter.families(snapshot)))
+        return sum(1 for _ in steps) + sum(1 for _ in series)
+
+    assert steps_for(20_000) > 8 * steps_for(2_000) > 8 * 20
+
+
+def test_the_text_is_what_the_library_writes_in_either_format() -> None:
+    family = GaugeMetricFamily("clkeepalived_x", "What it is.", labels=("a", "b"))
+    for value in (0, 1, True, -0.25, 1e9, 1_700_000_150.123, float("inf"), float("nan")):
+        family.add_metric(("plain", str(value)), value)
+    family.add_metric(('"quoted"\\ and\ntwo lines', "süß"), 3)
+    registry = CollectorRegistry()
+    registry.register(Family(family))
+
+    text = taken(gauges([family]))
+    assert text == generate_latest(registry).decode()
+    assert text + "# EOF\n" == openmetrics(registry).decode()  # type: ignore[no-untyped-call]
