@@ -91,7 +91,9 @@ class Sessions(Protocol):
 class Manner:
     """How a keeper goes about it. Durations in seconds; `request_timeout` None means by rule.
 
-    `has_credentials` says whether the vCenter can be spoken to without a borrowed token.
+    `least_lifetime` is the shortest lifetime of a session that the server is believed, None the
+    tenth of `session_timeout`. `has_credentials` says whether the vCenter can be spoken to without
+    a borrowed token.
     """
 
     session_timeout: float = 300.0
@@ -99,6 +101,7 @@ class Manner:
     max_in_flight: int = 8
     looks: tuple[Ask, ...] = (Ask.GET, Ask.FILES)
     stall_timeout: float = STALL_TIMEOUT
+    least_lifetime: float | None = None
     has_credentials: bool = True
 
 
@@ -285,11 +288,9 @@ class Keeper:
         # Holds may have come and gone while the request was on its way.
         session = self._sessions.find(key)
         if session is not None:
-            draw, looks = self._draw(), self._looks()
-            stall_timeout = self.manner.stall_timeout
-            self._sessions.commit(
-                *rounds.step(session, request, answer, now, draw, looks, stall_timeout)
-            )
+            draw, looks, manner = self._draw(), self._looks(), self.manner
+            limits = manner.stall_timeout, manner.least_lifetime
+            self._sessions.commit(*rounds.step(session, request, answer, now, draw, looks, *limits))
 
     def _answer_callers(self, key: SessionKey, answer: Answer[object] | None) -> None:
         for called in self._callers.pop(key, ()):

@@ -31,6 +31,8 @@ from keepalived.lease.progress import highest, value_to_send
 from keepalived.lease.session import Ask, Session, Step, finish, held_by
 
 _SETTLE_TRIES = 3
+_SETTLE_SECONDS = 3600.0
+"""A vCenter that answers everything but what becomes of items: its sessions' ends are news, too."""
 _OUTCOMES_KEPT = 3
 _FIRST_LOOKS = 3
 
@@ -79,6 +81,7 @@ class _Event(NamedTuple):
     u: float
     looks: tuple[Ask, ...] | None
     stall_timeout: float
+    least_lifetime: float | None
 
 
 def step(
@@ -89,19 +92,21 @@ def step(
     u: float,
     looks: tuple[Ask, ...] | None = (),
     stall_timeout: float = stalls.STALL_TIMEOUT,
+    least_lifetime: float | None = None,
 ) -> Step:
     """Apply the answer to a request.
 
     `now` is when the answer is looked at, `u` a random number from [0, 1), and `looks` what is to
     be asked beyond the keep-alive in every round: GET, FILES, both or nothing (but for the first
-    rounds), or None where there is no time to ask anything. `stall_timeout` is in seconds. An
-    answer that arrives after the end changes nothing, nor does one to a question that the session,
-    begun anew meanwhile, does not ask.
+    rounds), or None where there is no time to ask anything. `stall_timeout` is in seconds, as is
+    `least_lifetime`, for which see `timing.learned_lifetime`. An answer that arrives after the end
+    changes nothing, nor does one to a question that the session, begun anew meanwhile, does not
+    ask.
     """
     is_renewal = request.ask is Ask.KEEP_ALIVE and session.ending is None
     if session.state.is_final or not (is_renewal or request.ask is session.ask):
         return session, ()
-    event = _Event(request, answer, now, u, looks, stall_timeout)
+    event = _Event(request, answer, now, u, looks, stall_timeout, least_lifetime)
     if request.token is not None and answer.outcome is Outcome.UNAUTHENTICATED:
         return _token_refused(session, request.token, now)
     if request.ask is Ask.KEEP_ALIVE:
@@ -153,7 +158,7 @@ def _keep_alive_answered(session: Session, event: _Event) -> Step:
 def _get_answered(session: Session, event: _Event) -> Step:
     answer, info = event.answer, event.answer.value
     if answer.outcome is Outcome.OK and isinstance(info, SessionInfo):
-        seen, effects = _learn(session, info)
+        seen, effects = _learn(session, info, event.least_lifetime)
         ending = told(info)
         if ending is not None:
             return _after(_settle(seen, ending, event.now), effects)
@@ -221,19 +226,21 @@ def _item_answered(session: Session, event: _Event) -> Step:
         return finish(session, replace(ending, reason=f"{ending.reason}; its item is gone, too"))
     # A vCenter that cannot be reached is waited for: whether the content arrived is worth it.
     unsettled = session.unsettled + (not outcome.speaks_of_the_vcenter)
-    if unsettled >= _SETTLE_TRIES:
+    began = event.now if session.settling_since is None else session.settling_since
+    if unsettled >= _SETTLE_TRIES or event.now - began >= _SETTLE_SECONDS:
         return finish(session, ending)
     after, _ = _fail(session, event)
     return replace(after, ask=Ask.ITEM, unsettled=unsettled), ()
 
 
-def _learn(session: Session, info: SessionInfo) -> Step:
+def _learn(session: Session, info: SessionInfo, least: float | None) -> Step:
     """Take from `get` what it teaches: the lifetime, the item, the progress others reported."""
     effects: tuple[Effect, ...] = ()
     lifetime, target = session.lifetime, session.target
     # In doubt, no renewal has just gone before: what is left then is not the whole lifetime.
     if info.lifetime_left is not None and info.state == "ACTIVE" and not session.doubted:
-        lifetime = timing.learned_lifetime(info.lifetime_left, session.configured_lifetime)
+        configured = session.configured_lifetime
+        lifetime = timing.learned_lifetime(info.lifetime_left, configured, least)
         # Readings differ by the seconds between renewal and reading: only a real change is news.
         if abs(lifetime - session.lifetime) > 0.1 * session.lifetime:
             effects = (LifetimeLearned(session.lifetime, lifetime),)
@@ -284,7 +291,8 @@ def _settle(session: Session, ending: Ending, now: float) -> Step:
     """Look once at the library item before the end is final, where there is one to look at."""
     if session.target is None or session.key.kind is not Kind.UPDATE:
         return finish(session, ending)
-    return replace(session, ending=ending, ask=Ask.ITEM, doubted=False, tries=0, due=now), ()
+    settling = replace(session, ending=ending, settling_since=now, ask=Ask.ITEM, due=now)
+    return replace(settling, doubted=False, tries=0), ()
 
 
 def _fail(session: Session, event: _Event) -> Step:

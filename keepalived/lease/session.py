@@ -34,10 +34,11 @@ class Session:
     Times are seconds on the boot-time clock. `doubted` means that a keep-alive was answered in a
     way that only `get` can explain, `mute` that the next keep-alive says nothing about progress,
     because the server refused what the last one said. `ending` is set from the moment the end is
-    known: before the state is final, it waits for one look at the library item; `unsettled` counts
-    the answers that told nothing about the item. `outcomes` are the last keep-alives' outcomes
-    with the time of the answer, newest last. `moved_at` is when the transfer was last seen moving,
-    None until it was (see `stalls`), and `stalled` that it has stood still for long since.
+    known: before the state is final, it waits, since `settling_since`, for one look at the library
+    item; `unsettled` counts the answers that told nothing about the item. `outcomes` are the last
+    keep-alives' outcomes with the time of the answer, newest last. `moved_at` is when the transfer
+    was last seen moving, None until it was (see `stalls`), and `stalled` that it has stood still
+    for long since.
     """
 
     key: SessionKey
@@ -58,6 +59,7 @@ class Session:
     item: ItemInfo | None = None
     files: tuple[FileInfo, ...] = ()
     ending: Ending | None = None
+    settling_since: float | None = None
     unsettled: int = 0
     last_error: str = ""
     outcomes: tuple[tuple[float, Outcome], ...] = ()

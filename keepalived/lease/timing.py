@@ -96,13 +96,15 @@ def attempts_that_fit(lifetime: float, configured_timeout: float | None = None) 
     return 10
 
 
-def learned_lifetime(lifetime_left: float, configured: float) -> float:
+def learned_lifetime(lifetime_left: float, configured: float, least: float | None = None) -> float:
     """Return the lifetime that a reading of the server teaches.
 
     Never longer than what is configured, since `expiration_time` is a promise that other things
-    may bring forward; never absurdly short, since clocks and servers err.
+    may bring forward; never absurdly short, since clocks and servers err: a tenth of what is
+    configured, or `least`.
     """
-    return min(configured, max(configured * _LEARNED_LEAST_SHARE, lifetime_left))
+    shortest = configured * _LEARNED_LEAST_SHARE if least is None else least
+    return min(configured, max(shortest, lifetime_left))
 
 
 def is_at_risk(slack: float | None, lifetime: float) -> bool:

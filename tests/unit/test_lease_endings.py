@@ -246,6 +246,16 @@ def test_an_unreachable_vcenter_is_waited_for_to_settle(outcome: Outcome) -> Non
     assert ending.state is State.DONE
 
 
+def test_items_that_cannot_be_read_for_an_hour_are_not_waited_for_any_longer() -> None:
+    session, _ = gone(of_item(begun()))
+    over = session.due + 3600.0
+    while session.due < over:
+        session, effects = answered(session, Outcome.UNAVAILABLE)
+        assert not effects
+    ending = the_end(answered(session, Outcome.UNAVAILABLE))
+    assert (ending.state, ending.content_moved) == (State.REMOVED, None)
+
+
 # -- by nobody wanting it any more
 
 

@@ -209,6 +209,12 @@ def test_a_learned_lifetime_is_clamped(reading: float, configured: float) -> Non
         assert learned == reading
 
 
+def test_where_nobody_configured_a_lifetime_the_server_is_believed_down_to_a_few_seconds() -> None:
+    assert timing.learned_lifetime(10.0, 300.0, least=5.0) == 10.0
+    assert timing.learned_lifetime(1.0, 300.0, least=5.0) == 5.0
+    assert timing.learned_lifetime(400.0, 300.0, least=5.0) == 300.0
+
+
 @pytest.mark.parametrize(
     ("slack", "is_at_risk"),
     [(None, False), (300.0, False), (120.0, False), (119.9, True), (0.0, True), (-5.0, True)],
