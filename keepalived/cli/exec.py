@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,8 @@ from keepalived.lease.model import Kind, check_session_id
 if TYPE_CHECKING:
     from keepalived.wrapper.run import Options
     from keepalived.wrapper.tokens import Source
+
+_INTERRUPTED = 128 + signal.SIGINT
 
 
 def _session_ids(
@@ -125,12 +128,13 @@ def exec_(
     --session or the names of the files that it has open say so. Others may be somebody else's:
     they are held while the command runs, with a warning, and never cancelled.
     """
-    from keepalived.wrapper.claims import Wanted
     from keepalived.wrapper.command import CommandError, check
-    from keepalived.wrapper.run import OnLoss, Options
 
     try:
         check(command[0])
+        from keepalived.wrapper.claims import Wanted
+        from keepalived.wrapper.run import OnLoss, Options
+
         settings = load(config)
         name, chosen = choose(vcenter, settings)
         options = Options(
@@ -150,15 +154,16 @@ def exec_(
                 f"no credentials of {name} are known, and no token was lent; set GOVC_USERNAME "
                 "and GOVC_PASSWORD, or give --config or --token-file"
             )
-        # The standard loop: uvloop has a SIGCHLD of its own.
-        code = asyncio.run(_run(options, source, show_bar=progress))
+        code = _run(options, source, show_bar=progress)
     except CommandError as error:
         click.echo(f"clkeepalived: {error}", err=True)
-        sys.exit(error.exit_code)
+        code = error.exit_code
+    except KeyboardInterrupt:  # before the command was there to be told
+        code = _INTERRUPTED
     sys.exit(code)
 
 
-async def _run(options: Options, source: Source | None, *, show_bar: bool) -> int:
+def _run(options: Options, source: Source | None, *, show_bar: bool) -> int:
     from keepalived.host.clock import SystemClock
     from keepalived.wrapper.display import Display
     from keepalived.wrapper.run import Wrapped
@@ -166,7 +171,11 @@ async def _run(options: Options, source: Source | None, *, show_bar: bool) -> in
 
     clock = SystemClock()
     display = Display(sys.stderr, clock, with_bar=show_bar)
-    return await Wrapped(options, Lent(source, clock), display, clock).run()
+    try:
+        # The standard loop: uvloop has a SIGCHLD of its own.
+        return asyncio.run(Wrapped(options, Lent(source, clock), display, clock).run())
+    finally:
+        display.finish()
 
 
 def _cancel_command(config: Path | None, name: str, is_one_of_several: bool) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TextIO, TypeGuard
 
+from keepalived.wrapper.outlet import Outlet, outlet_on
 from keepalived.wrapper.progress_line import ASCII, UNICODE, BarView, line
 
 _LEAST_ROWS = 3
@@ -33,16 +34,12 @@ def bar_on(
     """Return a bar on the terminal that a stream writes to, or None where there can be none."""
     if not stream.isatty() or environ.get("TERM", "") in ("", "dumb", "unknown"):
         return None
-    try:
-        # A way of its own: where the user has stopped the terminal (^S), or it is slow, this
-        # process must not wait, and whoever shares the stream must not be told to try again.
-        descriptor = os.open(
-            f"/proc/self/fd/{stream.fileno()}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY
-        )
-    except OSError:
-        return None  # another user's terminal, after `su`
+    outlet = outlet_on(stream)
+    if os.get_blocking(outlet.descriptor):
+        outlet.close()
+        return None  # another user's terminal, after `su`: drawing on it would have to wait
     bar = Bar(
-        descriptor,
+        outlet,
         clock,
         is_unicode=codecs.lookup(stream.encoding).name == "utf-8",
         has_colours=not environ.get("NO_COLOR"),
@@ -58,27 +55,26 @@ def _has_room(size: os.terminal_size | None) -> TypeGuard[os.terminal_size]:
 
 
 class Bar:
-    """The last row of a terminal. `descriptor`, which does not block, is closed with it.
+    """The last row of a terminal. `outlet`, which leads there, is closed with it.
 
     A terminal that was hung up swallows everything.
     """
 
     def __init__(
         self,
-        descriptor: int,
+        outlet: Outlet,
         clock: Callable[[], float] = time.monotonic,
         *,
         is_unicode: bool = True,
         has_colours: bool = True,
     ) -> None:
-        self._descriptor = descriptor
+        self.outlet = outlet
         self._clock = clock
         self._glyphs = UNICODE if is_unicode else ASCII
         self._has_colours = has_colours
         self._size: os.terminal_size | None = None  # what the scroll region was made for
         self._drawn = ""
         self._drawn_at = -_LEAST_SECONDS
-        self._unsent = b""
 
     @property
     def has_room(self) -> bool:
@@ -92,14 +88,14 @@ class Bar:
         which the kernel tells the processes in the foreground alone, and how what the terminal did
         not take before is sent again.
         """
-        self._send("")
+        self.outlet.send()
         now, size = self._clock(), self._window()
         has_moved = size != self._size and (self._size is not None or _has_room(size))
-        if self._unsent or (not has_moved and now - self._drawn_at < _LEAST_SECONDS):
+        if not self.outlet.is_clear or (not has_moved and now - self._drawn_at < _LEAST_SECONDS):
             return
         if has_moved:
             # What is below the cursor is what the window, in its new size, has left of the bar.
-            self._send(self._freed() + (self._reserved(size) if _has_room(size) else ""))
+            self.outlet.send(self._freed() + (self._reserved(size) if _has_room(size) else ""))
         if self._size is None:
             return
         # The last column is left alone: some terminals wrap as soon as it is written.
@@ -109,30 +105,26 @@ class Bar:
         if has_moved or text != self._drawn:
             self._drawn, self._drawn_at = text, now
             last = f"\x1b[{self._size.lines};1H"
-            self._send(_SAVE + last + _PLAIN + text + _PLAIN + _TO_LINE_END + _RESTORE)
+            self.outlet.send(_SAVE + last + _PLAIN + text + _PLAIN + _TO_LINE_END + _RESTORE)
 
     def say(self, text: str) -> None:
         """Write a line above the bar, after whatever was written there last."""
         # The command may have told the terminal not to begin a line with each newline.
-        self._send(f"{text}\r\n")
+        self.outlet.send(f"{text}\r\n")
 
     def withdraw(self) -> None:
         """Leave the terminal as if there had been no bar, until the next `draw`."""
-        self._send(self._freed())
+        self.outlet.send(self._freed())
         self._drawn_at = -_LEAST_SECONDS
 
     def close(self) -> None:
         """Withdraw the bar for good, waiting until the terminal has taken all that was said."""
-        if self._descriptor < 0:
-            return
-        os.set_blocking(self._descriptor, True)
         self.withdraw()
-        os.close(self._descriptor)
-        self._descriptor = -1
+        self.outlet.close()
 
     def _window(self) -> os.terminal_size | None:
         try:
-            return os.get_terminal_size(self._descriptor)
+            return os.get_terminal_size(self.outlet.descriptor)
         except OSError:
             return None
 
@@ -154,15 +146,3 @@ class Bar:
         # The row it was in may be the command's by now, unless it is below the cursor.
         below = f"{_DOWN}{_SAVE}{_CLEAR_BELOW}{_RESTORE}{_UP}"
         return f"{_SAVE}{_WHOLE_SCREEN}{_RESTORE}{below}"
-
-    def _send(self, text: str) -> None:
-        """Write as much as the terminal takes, and keep the rest: half a sequence harms."""
-        data = self._unsent + text.encode(errors="replace")
-        while data:
-            try:
-                data = data[os.write(self._descriptor, data) :]
-            except BlockingIOError:
-                break
-            except OSError:
-                data = b""
-        self._unsent = data

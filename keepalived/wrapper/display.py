@@ -10,6 +10,7 @@ from typing import TextIO
 from keepalived.host.clock import Clock
 from keepalived.wrapper.bar import bar_on
 from keepalived.wrapper.claims import name_of
+from keepalived.wrapper.outlet import outlet_on
 from keepalived.wrapper.progress_line import BarView, words
 from keepalived.wrapper.rate import Rate
 from keepalived.wrapper.teller import Teller
@@ -21,12 +22,16 @@ _LONGEST_BETWEEN_LINES = 300.0
 
 
 class Display:
-    """Says lines, and shows how far the command's own session is."""
+    """Says lines, and shows how far the command's own session is.
 
-    def __init__(self, stream: TextIO, clock: Clock, *, with_bar: bool) -> None:
-        self._stream = stream
+    None of that waits for whoever is to read it, until `finish`. `stream` None stands for one that
+    was closed before we were started.
+    """
+
+    def __init__(self, stream: TextIO | None, clock: Clock, *, with_bar: bool) -> None:
         self._clock = clock
-        self._bar = bar_on(stream, os.environ) if with_bar else None
+        self._bar = bar_on(stream, os.environ) if with_bar and stream is not None else None
+        self._outlet = outlet_on(stream) if self._bar is None else self._bar.outlet
         self._rate = Rate()
         self._may_draw: Callable[[], bool] = lambda: False
         self._view: Callable[[], BarView | None] = lambda: None
@@ -37,7 +42,7 @@ class Display:
         if self._bar is not None:
             self._bar.say(line)
         else:
-            print(line, file=self._stream, flush=True)
+            self._outlet.send(f"{line}\n")
 
     def show(self, tending: Tending, teller: Teller) -> None:
         """Show the least advanced of the command's own open sessions from now on."""
@@ -51,12 +56,13 @@ class Display:
             seen = tending.transfers.get(session.key)
             if seen is not None:
                 self._rate.add(now, seen.done)
+            is_moving = seen is not None and seen.done < seen.total
             return BarView(
                 label=name_of(session),
                 done=seen.done if seen else None,
                 total=seen.total if seen else None,
-                rate=self._rate.per_second,
-                left=self._rate.eta(seen.total) if seen else None,
+                rate=self._rate.per_second if is_moving else None,
+                left=self._rate.eta(seen.total) if seen and is_moving else None,
                 slack=session.slack(now),
                 warning=teller.trouble,
             )
@@ -71,6 +77,7 @@ class Display:
         """Draw, or say lines now and then, until cancelled."""
         pause, said = _FIRST_LINE_SECONDS, self._clock.boot()
         while True:
+            self._outlet.send()
             view = self._view()
             if view is not None and self._bar is not None and self._may_draw():
                 self._bar.draw(view)
@@ -86,6 +93,10 @@ class Display:
 
     def close(self) -> None:
         """Draw nothing more."""
-        bar, self._bar = self._bar, None
-        if bar is not None:
-            bar.close()
+        self.pause()
+        self._bar = None
+
+    def finish(self) -> None:
+        """Wait until all that was said was taken. The last that is asked of it."""
+        self.close()
+        self._outlet.close()
