@@ -10,7 +10,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from keepalived.lease.session import Session
+from keepalived.lease.answers import ItemInfo
+from keepalived.lease.session import Ask, Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,17 +25,33 @@ class Wanted:
 def is_own(session: Session, wanted: Wanted, opened: Collection[str]) -> bool:
     """Whether a session is the command's own, as far as is known of it now.
 
-    `opened` are the paths of regular files that the command's processes have, or had, open. A file
+    Where items were named, they decide: somebody else's job may send a file of the same name. Else
+    `opened` do, the paths of regular files that the command's processes have, or had, open. A file
     speaks for a session that has a file of that name, or whose item is called like it: an archive
     is often unpacked on the way, and its item keeps its name.
     """
-    if session.key.id in wanted.session_ids or item_name(session) in wanted.items:
+    if session.key.id in wanted.session_ids:
         return True
+    if wanted.items and (session.item is not None or not _was_looked_at(session)):
+        return _is_among(session.item, wanted.items)
     names = {PurePath(path).name for path in opened}
     if any(file.name in names for file in session.files):
         return True
     stems = names | {PurePath(name).stem for name in names}
     return session.item is not None and session.item.name in stems
+
+
+def _was_looked_at(session: Session) -> bool:
+    """Whether a whole round is over, after which an item that is not known cannot be read."""
+    return session.renewals > 0 and session.ask is Ask.KEEP_ALIVE
+
+
+def _is_among(item: ItemInfo | None, items: Collection[str]) -> bool:
+    if item is None:
+        return False
+    if item.library is None:  # it may not be read
+        return any(item.name == each.partition("/")[2] for each in items)
+    return f"{item.library}/{item.name}" in items
 
 
 def item_name(session: Session) -> str | None:

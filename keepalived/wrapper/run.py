@@ -11,10 +11,10 @@ from __future__ import annotations
 import asyncio
 import shlex
 import signal
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 
 from keepalived.embedded.engine import Engine, engine
 from keepalived.host.clock import Clock, sleep_until
@@ -24,13 +24,15 @@ from keepalived.lease.session import Session
 from keepalived.lease.words import duration
 from keepalived.settings import VCenterSettings
 from keepalived.wrapper import summary
+from keepalived.wrapper.beside import beside
 from keepalived.wrapper.child import Child, running
 from keepalived.wrapper.claims import Wanted
 from keepalived.wrapper.display import Display
 from keepalived.wrapper.search import Search, SearchError
-from keepalived.wrapper.signals import handled
+from keepalived.wrapper.signals import handled, is_ignored, stop_own_group
 from keepalived.wrapper.teller import Teller
 from keepalived.wrapper.tending import Tending, names
+from keepalived.wrapper.terminal import has_foreground
 from keepalived.wrapper.tokens import Lent
 
 UNAVAILABLE = 69
@@ -38,8 +40,11 @@ UNAVAILABLE = 69
 
 _LOOKS_PER_LIFETIME = 10
 _LONGEST_BETWEEN_LOOKS = 5.0
+_STRANGE_AFTER = 30.0
+"""Seconds: by then most uploaders have opened what they send."""
 _BEGIN_TRIES = 3
 _LAST_LOOK_SECONDS = 3.0
+_STDERR = 2
 _LET_GO = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -77,21 +82,40 @@ class Wrapped:
         self._display = display
         self._clock = clock
         self._child: Child | None = None
+        self._was_asked_to_end = False
+        self._interrupted = asyncio.Event()
+        self._interrupted_by: signal.Signals | None = None
         lifetime = options.settings.session_timeout
         self._look_seconds = min(_LONGEST_BETWEEN_LOOKS, lifetime / _LOOKS_PER_LIFETIME)
+        self._patience = min(_STRANGE_AFTER, lifetime)
         self._timeout = options.settings.request_timeout or min(10.0, lifetime / 10)
 
     async def run(self) -> int:
         """Run the command and return its exit code, or 69 where no vCenter could be asked.
 
-        Raises CommandError where there is no such command.
+        SIGINT, SIGTERM and SIGHUP are the command's while it runs. Before, they keep it from being
+        started, which the exit code says as a shell would; after it, they end whatever is still
+        waited for. Raises CommandError where there is no such command.
         """
+        handlers = {
+            each: partial(self._interrupt, each) for each in _LET_GO if not is_ignored(each)
+        }
+        with handled(handlers):
+            try:
+                return await self._run()
+            finally:
+                self._display.close()
+
+    def _interrupt(self, number: signal.Signals) -> None:
+        self._interrupted_by = self._interrupted_by or number
+        self._interrupted.set()
+
+    async def _run(self) -> int:
         options, say = self._options, self._display.say
 
         def on_ended(end: SessionEnd) -> None:
             tending.note_end(end)
-            if end.state.is_failure and tending.is_own(end.key):
-                self._lost()
+            self._note_losses(tending)
 
         teller = Teller(
             say, lambda key: tending.find(key), on_ended, lambda: self._lent.refuse(say)
@@ -109,19 +133,13 @@ class Wrapped:
                 options.vcenter, kept.keeper.vcenter, lambda: self._lent.token, self._timeout
             )
             try:
-                await self._begin(search)
+                await self._unless_interrupted(self._begin(kept, tending, search))
             except SearchError as error:
                 say(f"{options.vcenter} cannot be asked for its sessions: {error}")
                 say("the command was not started, as nothing would keep its sessions alive")
                 return UNAVAILABLE
-            self._lent.say_at_start(say)
-            named = [
-                SessionKey(options.vcenter, options.kind, each)
-                for each in sorted(options.wanted.session_ids)
-            ]
-            for key in named:
-                tending.take(key)
-            await kept.renew(*named)
+            if self._interrupted_by is not None:
+                return 128 + self._interrupted_by
             code = await self._run_command(kept, tending, search)
             others = tending.others()
             tending.let_go_others()
@@ -131,7 +149,31 @@ class Wrapped:
             tending.let_go_all()
             return code
 
-    async def _begin(self, search: Search) -> None:
+    async def _unless_interrupted(self, work: Coroutine[object, object, None]) -> None:
+        """Do something, and leave it where it is once we are asked to end."""
+        task = asyncio.create_task(work)
+        stop = asyncio.create_task(self._interrupted.wait())
+        try:
+            await asyncio.wait((task, stop), return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                await task
+        finally:
+            task.cancel()
+            stop.cancel()
+            await asyncio.wait((task, stop))
+
+    async def _begin(self, kept: Engine, tending: Tending, search: Search) -> None:
+        await self._list_what_is_there(search)
+        self._lent.say_at_start(self._display.say)
+        named = [
+            SessionKey(self._options.vcenter, self._options.kind, each)
+            for each in sorted(self._options.wanted.session_ids)
+        ]
+        for key in named:
+            tending.take(key)
+        await kept.renew(*named)
+
+    async def _list_what_is_there(self, search: Search) -> None:
         for tries in range(1, _BEGIN_TRIES + 1):
             try:
                 await search.begin()
@@ -147,55 +189,50 @@ class Wrapped:
             self._display.pause()
             await kept.renew_all()
 
-        async def on_continued(gap: float) -> None:
-            shortest = tending.shortest_lifetime()
-            if shortest is not None and gap > shortest:
-                self._display.say(
-                    f"stopped for {duration(gap)}, longer than the {duration(shortest)} that a "
-                    "session lives without activity; what is left is renewed now"
-                )
-            await kept.renew_all()
-
+        vcenter, lifetime = kept.keeper.vcenter, self._options.settings.session_timeout
         with running(
             self._options.argv,
             clock=self._clock,
             on_stopped=on_stopped,
-            on_continued=on_continued,
+            on_continued=partial(self._go_on, kept, tending),
         ) as child:
             self._child = child
             self._display.attach(child.is_in_foreground)
-            async with self._watching(kept, tending, search):
+            async with beside(
+                search=self._look(tending, search),
+                progress=tending.run(lifetime),
+                token=self._lent.run(
+                    vcenter, lifetime, self._timeout, self._display.say, tending.lend
+                ),
+                display=self._display.run(),
+            ):
                 code = await child.wait()
             self._child = None
-        await self._look_once_more(kept, tending, search)
+        await self._unless_interrupted(self._look_once_more(kept, tending, search))
         return code
 
-    @asynccontextmanager
-    async def _watching(
-        self, kept: Engine, tending: Tending, search: Search
-    ) -> AsyncIterator[None]:
-        say, lifetime = self._display.say, self._options.settings.session_timeout
-        async with asyncio.TaskGroup() as tasks:
-            work = [
-                tasks.create_task(self._look(tending, search), name="search"),
-                tasks.create_task(tending.run(lifetime), name="progress"),
-                tasks.create_task(
-                    self._lent.run(kept.keeper.vcenter, lifetime, self._timeout, say, tending.lend),
-                    name="token",
-                ),
-                tasks.create_task(self._display.run(), name="display"),
-            ]
-            try:
-                yield
-            finally:
-                for task in work:
-                    task.cancel()
+    async def _go_on(self, kept: Engine, tending: Tending, gap: float) -> None:
+        """Renew everything after a stop of so many seconds."""
+        shortest = tending.shortest_lifetime()
+        if shortest is not None and gap > shortest:
+            self._display.say(
+                f"stopped for {duration(gap)}, longer than the {duration(shortest)} that a "
+                "session lives without activity; what is left is renewed now"
+            )
+        await kept.renew_all()
 
     async def _look(self, tending: Tending, search: Search) -> None:
         while True:
             await sleep_until(self._clock, self._clock.boot() + self._look_seconds)
             for key in await search.appeared():
                 tending.take(key)
+            for session in tending.strangers(self._patience):
+                self._display.say(
+                    f"warning: nothing says so far that {names([session])} is the command's own; "
+                    "it is held while the command runs, and then left as it is (name items with "
+                    "--item)"
+                )
+            self._note_losses(tending)
 
     async def _look_once_more(self, kept: Engine, tending: Tending, search: Search) -> None:
         """Find what a quick command did since the last look, and how its sessions stand now."""
@@ -211,23 +248,23 @@ class Wrapped:
     async def _settle(self, kept: Engine, tending: Tending) -> None:
         """Hold the command's own sessions until vCenter has done with them."""
         waiting = tending.unsettled()
-        if not waiting:
+        if not waiting or self._interrupted.is_set():
             return
         self._display.say(
             f"the command succeeded; waiting until vCenter has settled {names(waiting)}, "
             f"{duration(self._options.settle)} at most (^C ends that)"
         )
-        interrupted = asyncio.Event()
-        # The command's group is gone, and its last signals with it: these are for us now.
-        with handled(dict.fromkeys(_LET_GO, interrupted.set)):
-            ended = asyncio.create_task(tending.all_settled(), name="settling")
-            stop = asyncio.create_task(interrupted.wait(), name="interruption")
-            asking = asyncio.create_task(self._ask_on(kept, tending), name="asking")
-            await asyncio.wait(
-                (ended, stop), timeout=self._options.settle, return_when=asyncio.FIRST_COMPLETED
-            )
-            for task in (ended, stop, asking):
-                task.cancel()
+        async with beside(
+            asking=self._ask_on(kept, tending),
+            progress=tending.run(self._options.settings.session_timeout),
+            stops=self._stop_when_asked(kept, tending),
+            display=self._display.run(),
+        ):
+            try:
+                async with asyncio.timeout(self._options.settle):
+                    await self._unless_interrupted(tending.all_settled())
+            except TimeoutError:
+                pass
 
     async def _ask_on(self, kept: Engine, tending: Tending) -> None:
         """Ask more often than the lifetime calls for: somebody is waiting."""
@@ -235,10 +272,26 @@ class Wrapped:
             await kept.renew(*(session.key for session in tending.unsettled()))
             await sleep_until(self._clock, self._clock.boot() + self._look_seconds)
 
-    def _lost(self) -> None:
-        if self._options.on_loss is OnLoss.TERM and self._child is not None:
+    async def _stop_when_asked(self, kept: Engine, tending: Tending) -> None:
+        """Stop on ^Z, after one more renewal: while the command ran, that was its business."""
+        asked = asyncio.Event()
+        self._display.attach(lambda: not asked.is_set() and has_foreground(_STDERR))
+        with handled({} if is_ignored(signal.SIGTSTP) else {signal.SIGTSTP: asked.set}):
+            while True:
+                await asked.wait()
+                since = self._clock.boot()
+                self._display.pause()
+                await kept.renew_all()
+                stop_own_group(signal.SIGTSTP)
+                asked.clear()
+                await self._go_on(kept, tending, self._clock.boot() - since)
+
+    def _note_losses(self, tending: Tending) -> None:
+        child = self._child if self._options.on_loss is OnLoss.TERM else None
+        if child is not None and not self._was_asked_to_end and tending.has_lost():
+            self._was_asked_to_end = True
             self._display.say("the command is asked to end, since its session is lost (SIGTERM)")
-            self._child.forward(signal.SIGTERM)
+            child.forward(signal.SIGTERM)
 
     def _tell(self, tending: Tending, others: Sequence[Session]) -> None:
         say = self._display.say

@@ -14,19 +14,32 @@ def is_ignored(number: signal.Signals) -> bool:
     return signal.getsignal(number) is signal.SIG_IGN
 
 
+_handlers: dict[signal.Signals, Callable[[], object]] = {}
+"""What the loop calls at present: it can be told, and not be asked."""
+
+
 @contextmanager
 def handled(handlers: Mapping[signal.Signals, Callable[[], object]]) -> Iterator[None]:
-    """Call these from the running loop when their signals arrive; put back what was there."""
+    """Call these from the running loop when their signals arrive; put back what was there.
+
+    Blocks may be nested: the innermost counts.
+    """
     loop = asyncio.get_running_loop()
-    previous = {number: signal.getsignal(number) for number in handlers}
+    previous = {number: (_handlers.get(number), signal.getsignal(number)) for number in handlers}
     for number, handler in handlers.items():
         loop.add_signal_handler(number, handler)
+        _handlers[number] = handler
     try:
         yield
     finally:
-        for number, handler_before in previous.items():
-            loop.remove_signal_handler(number)
-            signal.signal(number, handler_before)
+        for number, (outer, disposition) in previous.items():
+            if outer is not None:
+                loop.add_signal_handler(number, outer)
+                _handlers[number] = outer
+            else:
+                loop.remove_signal_handler(number)
+                signal.signal(number, disposition)
+                del _handlers[number]
 
 
 def stop_own_group(number: signal.Signals) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from keepalived.lease.endings import Ending
 from keepalived.lease.model import Kind, State
 from keepalived.lease.session import Session
+from keepalived.lease.stalls import is_server_at_work
 from keepalived.lease.words import duration, printable
 from keepalived.wrapper.claims import name_of
 
@@ -53,6 +54,8 @@ def _subject(session: Session) -> str:
 def _outcome(session: Session) -> str:
     is_download = session.key.kind is Kind.DOWNLOAD
     if is_left_open(session):
+        if is_server_at_work(session.files):
+            return ", still open: vCenter is at work on it"
         return ", still open" if is_download else ", still open: it was not completed"
     ending = session.ending
     assert ending is not None  # noqa: S101 - a session without an ending is open

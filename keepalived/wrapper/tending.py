@@ -12,7 +12,7 @@ from keepalived.host.open_files import OpenFile, largest_being_read, open_files,
 from keepalived.keeper.observer import SessionEnd
 from keepalived.keeper.registry import Registry
 from keepalived.lease.holds import Hold, Owner, OwnerKind, latest_until
-from keepalived.lease.model import Kind, SessionKey
+from keepalived.lease.model import Kind, SessionKey, State
 from keepalived.lease.progress import UNKNOWN, Progress
 from keepalived.lease.session import Session
 from keepalived.lease.words import printable
@@ -45,6 +45,7 @@ class Tending:
         self._uid = os.getuid()
         self._owner = Owner(OwnerKind.COMMAND, str(os.getpid()))
         self._own: set[SessionKey] = set()
+        self._strange: set[SessionKey] = set()
         self._activities: dict[SessionKey, Activity] = {}
         self._ended: dict[SessionKey, tuple[float, float]] = {}
         self._an_end = asyncio.Event()
@@ -111,7 +112,8 @@ class Tending:
         """Take for the command's own whatever is known to be by now, ended sessions included."""
         for session in tuple(self._registry):
             key = session.key
-            if key in self._own or not is_own(session, self._wanted, self._opened):
+            was_let_go = session.state is State.RELEASED
+            if key in self._own or was_let_go or not is_own(session, self._wanted, self._opened):
                 continue
             self._own.add(key)
             if not session.state.is_final:
@@ -178,6 +180,21 @@ class Tending:
     def others(self) -> list[Session]:
         """Return what appeared and is open, and is not known to be the command's own."""
         return [session for session in self._open() if session.key not in self._own]
+
+    def strangers(self, seconds: float) -> list[Session]:
+        """Return what has been held for so long and still is nobody's; each once."""
+        now = self._clock.boot()
+        found = [
+            session
+            for session in self.others()
+            if now - session.since >= seconds and session.key not in self._strange
+        ]
+        self._strange |= {session.key for session in found}
+        return found
+
+    def has_lost(self) -> bool:
+        """Whether one of the command's own sessions was lost."""
+        return any(session.state.is_failure for session in self.own())
 
     def accounts(self) -> list[Account]:
         """Return what became of the command's own sessions so far."""

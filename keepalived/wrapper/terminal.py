@@ -80,6 +80,14 @@ def controlling_terminal() -> Iterator[Terminal]:
             os.close(descriptor)
 
 
+def has_foreground(descriptor: int) -> bool:
+    """Whether our own process group is in the foreground of the terminal of a descriptor."""
+    try:
+        return os.tcgetpgrp(descriptor) == os.getpgrp()
+    except OSError:
+        return False
+
+
 def _pass(descriptor: int, group: int) -> bool:
     try:
         os.tcsetpgrp(descriptor, group)

@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from keepalived.lease.model import Kind
+from keepalived.simulator.faults import Hang, Latency
 from keepalived.simulator.resources import SessionEvent
-from tests.support.cli import line_of
+from tests.support.cli import COMMAND, Ran, line_of
 from tests.support.exec import UPLOADER, Place, image, open_sessions, place, session_of
 from tests.support.pty import until
 
@@ -196,6 +197,7 @@ async def test_what_was_not_completed_is_named_with_what_cancels_it(lab: Place, 
     assert words[:3] == ["clkeepalived", "cancel", "--direct"]
     assert words[-1] == session_id
 
+    lab.keep_open(session_id)
     cancelled = await lab.clkeepalived(*words[1:], "--yes")
 
     assert (cancelled.code, cancelled.out) == (0, f"cancelled {session_id}\n"), cancelled.err
@@ -206,6 +208,7 @@ async def test_cancelling_directly_asks_first(lab: Place, iso: Path) -> None:
     ran = await lab.exec("--settle", "0s", "--", *UPLOADER, str(iso), "--leave", "--gap", "1")
     session_id = session_of(ran.out)
     command = ("cancel", "--direct", "--config", str(lab.config), session_id)
+    lab.keep_open(session_id)
 
     refused = await lab.clkeepalived(*command)
 
@@ -241,6 +244,17 @@ async def test_somebody_elses_session_is_held_with_a_warning_and_left_alone(
     await until_ended(lab, foreign, SessionEvent.EXPIRED)
 
 
+async def test_a_session_that_nothing_claims_is_said_while_the_command_runs(lab: Place) -> None:
+    async with lab.started("--", "sh", "-c", "echo begun; sleep 30") as process:
+        await line_of(process.stdout, "begun")
+        lab.simulator.open_session()
+        assert process.stderr is not None
+        said = await line_of(process.stderr, "clkeepalived: warning: nothing says so far that ")
+
+        assert " library/image.ova is the command's own" in said
+        assert "--item" in said
+
+
 async def test_what_was_there_before_is_none_of_its_business(lab: Place) -> None:
     foreign = lab.simulator.open_session()
 
@@ -251,7 +265,7 @@ async def test_what_was_there_before_is_none_of_its_business(lab: Place) -> None
 
 
 async def test_a_session_named_is_its_own_from_the_start(lab: Place) -> None:
-    named = lab.simulator.open_session()
+    named = lab.open_session()
 
     ran = await lab.exec("--session", named, "--settle", "0s", "--", "sleep", LONG)
 
@@ -283,6 +297,24 @@ async def test_two_jobs_on_one_account_keep_apart(lab: Place, tmp_path: Path) ->
         assert f"templates/{name} version 1→2, content arrived" in each.err.splitlines()[-1]
         assert f"templates/{other} version" not in each.err
     assert not lab.simulator.ledger.requests("update_session.cancel")
+
+
+async def test_two_jobs_that_send_files_of_one_name_keep_apart_where_items_are_named(
+    lab: Place, iso: Path
+) -> None:
+    async def job(item: str, *more: str) -> Ran:
+        command = (*UPLOADER, str(iso), "--item", item, *more)
+        return await lab.exec("--item", item, "--settle", "30s", "--", *command)
+
+    quick, slow = await asyncio.gather(
+        job("templates/one", "--gap", "1"), job("templates/two", "--gap", "4")
+    )
+
+    for name, each in (("one", quick), ("two", slow)):
+        assert each.code == 0, each.err
+        assert f"templates/{name} version 1→2, content arrived" in each.err.splitlines()[-1]
+    assert "waiting until vCenter has settled templates/two" not in quick.err
+    assert "templates/two version" not in quick.err
 
 
 async def test_a_session_that_is_lost_leaves_the_command_alone(lab: Place, iso: Path) -> None:
@@ -349,6 +381,74 @@ async def test_signals_are_passed_on(lab: Place, number: signal.Signals) -> None
         out, _ = await process.communicate()
 
     assert (process.returncode, out) == (9, b"got\n")
+
+
+@pytest.mark.parametrize("where", ["2>&-", "2>&1 >/dev/null | true", "2>/dev/full"])
+async def test_where_nobody_listens_the_command_goes_on_all_the_same(
+    lab: Place, tmp_path: Path, where: str
+) -> None:
+    code = tmp_path / "code"  # of exec, whatever stands behind a pipe
+    command = shlex.join(
+        [*COMMAND, "exec", "--config", str(lab.config), "--", "sh", "-c", "exit 5"]
+    )
+    script = f"{{ {command}; echo $? >{shlex.quote(str(code))}; }} {where}"
+    process = await asyncio.create_subprocess_exec("sh", "-c", script, env=lab.environment)
+    await process.wait()
+
+    assert code.read_text() == "5\n"
+
+
+async def test_sessions_are_kept_while_nobody_reads_what_is_said(lab: Place) -> None:
+    kept, lost = lab.open_session(), lab.open_session()
+    script = "head -c 1000000 /dev/zero | tr '\\0' x >&2"  # more than a pipe holds
+    options = ("--session", kept, "--session", lost, "--settle", "0s")
+    async with lab.started(*options, "--", "sh", "-c", script) as process:
+        await until(lambda: lab.keep_alives(kept))
+        await asyncio.sleep(LIFETIME)  # the pipe is full by then
+        lab.simulator.library.sessions.fail(Kind.UPDATE, lost, "the datastore is full")
+        before = len(lab.keep_alives(kept))
+        await until(lambda: len(lab.keep_alives(kept)) >= before + 4)
+        _, err = await process.communicate()
+
+    assert process.returncode == 0
+    assert "the datastore is full" in err.decode()
+
+
+async def test_a_signal_before_the_start_keeps_the_command_from_being_started(
+    lab: Place, tmp_path: Path
+) -> None:
+    lab.simulator.faults.add(Hang(), route="update_session.list")
+    async with lab.started("--", "touch", str(tmp_path / "started")) as process:
+        await until(lambda: lab.simulator.ledger.requests("update_session.list"))
+        process.send_signal(signal.SIGTERM)
+        await process.communicate()
+
+    assert process.returncode == 128 + signal.SIGTERM
+    assert not (tmp_path / "started").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_behind_the_command_ends_the_wait_and_not_the_last_words(
+    lab: Place, tmp_path: Path, number: signal.Signals
+) -> None:
+    named = lab.open_session()
+    script = (
+        f"echo begun; while ! [ -e {shlex.quote(str(tmp_path))}/end ]; do sleep 0.05; done; exit 3"
+    )
+    async with lab.started("--session", named, "--", "sh", "-c", script) as process:
+        await line_of(process.stdout, "begun")
+        (command,) = _children(process.pid)
+        lab.simulator.faults.add(Latency(30.0), route="update_session.list")
+        (tmp_path / "end").touch()
+        await until(lambda: not Path(f"/proc/{command}").exists())
+        process.send_signal(number)
+        _, err = await process.communicate()
+
+    assert process.returncode == 3
+    assert "still open: it was not completed" in err.decode()
+    assert (
+        f"to cancel it: clkeepalived cancel --direct --config {lab.config} {named}" in err.decode()
+    )
 
 
 def _children(pid: int) -> list[int]:

@@ -120,7 +120,7 @@ async def test_a_stop_that_outlasts_the_lifetime_is_said(lab: Place, tmp_path: P
 
 
 async def test_a_new_size_reaches_the_command_and_the_bar(lab: Place) -> None:
-    named = lab.simulator.open_session()
+    named = lab.open_session()
     script = "trap 'stty size' WINCH; echo begun; while :; do sleep 0.02; done"
     async with a_shell(lab) as terminal:
         await terminal.run(line(lab, "--session", named, "--", "sh", "-c", script))
@@ -152,6 +152,24 @@ async def test_a_command_that_leaves_children_behind_gives_the_terminal_back(lab
             os.kill(child, 0)
         finally:
             os.kill(child, signal.SIGKILL)
+
+
+async def test_ctrl_z_and_fg_while_vcenter_is_waited_for(lab: Place, tmp_path: Path) -> None:
+    iso = image(tmp_path)
+    async with a_shell(lab) as terminal:
+        await terminal.run(line(lab, "--", *UPLOADER, str(iso), "--gap", "1", "--leave"))
+        await terminal.shows("waiting until vCenter has settled templates/image")
+        (session_id,) = open_sessions(lab.simulator)
+        # The bar goes on behind the command, too.
+        await terminal.shows(r"\x1b\[24;1H.*templates/image")
+        terminal.type(SUSPEND)
+        await terminal.run("echo stopped")
+        await terminal.shows("stopped")
+        last = lab.keep_alives(session_id)
+        await terminal.run("fg")
+        await until(lambda: len(lab.keep_alives(session_id)) > len(last))
+        terminal.type(INTERRUPT)
+        await terminal.shows("still open: it was not completed")
 
 
 async def test_ctrl_c_ends_the_wait_for_vcenter(lab: Place, tmp_path: Path) -> None:

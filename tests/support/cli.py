@@ -54,7 +54,7 @@ async def started(socket: Path, *words: str, **how: Any) -> AsyncIterator[Proces
 async def line_of(stream: asyncio.StreamReader | None, containing: str = "") -> str:
     """Read on until a line that contains a text, and return it."""
     assert stream is not None
-    async with asyncio.timeout(8):
+    async with asyncio.timeout(20):
         async for line in stream:
             if containing in line.decode():
                 return line.decode()

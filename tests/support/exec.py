@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +16,13 @@ from typing import Any
 
 from keepalived.lease.model import Kind
 from keepalived.simulator.app import Simulator
+from keepalived.simulator.errors import ApiError
 from keepalived.simulator.ledger import Entry
 from keepalived.simulator.resources import SessionEvent
 from keepalived.simulator.server import serve
 from tests.support.cli import COMMAND, Ran
 
+_TOUCH_SECONDS = 0.2
 UPLOADER = (sys.executable, str(Path(__file__).with_name("uploader.py")))
 
 
@@ -66,6 +68,24 @@ class Place:
         out, err = await process.communicate(b"")
         assert process.returncode is not None
         return Ran(process.returncode, out.decode(), err.decode())
+
+    def open_session(self) -> str:
+        """Open a session, and keep it open until somebody renews it: processes start slowly."""
+        session_id = self.simulator.open_session()
+        self.keep_open(session_id, lambda: not self.keep_alives(session_id))
+        return session_id
+
+    def keep_open(self, session_id: str, wanted: Callable[[], bool] = lambda: True) -> None:
+        """Keep a session open for as long as that is wanted, without a request."""
+        sessions = self.simulator.library.sessions
+
+        def touch() -> None:
+            with suppress(ApiError):
+                if wanted():
+                    sessions.touch(sessions.active(Kind.UPDATE, session_id))
+                    asyncio.get_running_loop().call_later(_TOUCH_SECONDS, touch)
+
+        touch()
 
     def keep_alives(self, session_id: str) -> list[Entry]:
         """Return the keep-alives that arrived for a session, in their order."""

@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 INTERRUPT, SUSPEND, END_OF_FILE = "\x03", "\x1a", "\x04"
-BOUND = 8.0
+BOUND = 20.0
 """Seconds that anything may take that is waited for here."""
 
 PROMPT = "ready> "
