@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import signal
 import sys
 
 import click
+
+from keepalived.cli.interruption import interruptions
 
 
 @click.command()
@@ -37,23 +38,12 @@ async def _play() -> int:
     """Play until the end, or until a signal; then put everything away before ending by it."""
     from keepalived.demo.play import play
 
-    loop = asyncio.get_running_loop()
     playing = asyncio.create_task(play(), name="play")
-    received: list[int] = []
-
-    def interrupt(number: int) -> None:
-        # Putting away is bounded, so that a second signal has nothing to hurry.
-        if not received:
-            received.append(number)
-            playing.cancel()
-
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
-            loop.add_signal_handler(number, interrupt, number)
-    try:
-        return 0 if await playing else 1
-    except asyncio.CancelledError:
-        if not received:
-            raise
-        click.echo("interrupted", err=True)
-        return 128 + received[0]
+    with interruptions(playing.cancel) as received:
+        try:
+            return 0 if await playing else 1
+        except asyncio.CancelledError:
+            if not received:
+                raise
+            click.echo("interrupted", err=True)
+            return 128 + received[0]

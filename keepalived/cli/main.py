@@ -44,6 +44,7 @@ _SECTIONS = {
         "cancel": _Place("cancel", "cancel", "Cancel a session on the server."),
     },
     "Trying": {
+        "probe": _Place("probe", "probe", "Find out how your vCenter treats update sessions."),
         "demo": _Place("demo", "demo", "See sessions outlive their lifetime, without a vCenter."),
         "simulate": _Place("simulate", "simulate", "Serve a content library to try uploads on."),
         "completion": _Place("completion", "completion", "Print the completion for a shell."),

@@ -52,7 +52,8 @@ class Answer(Generic[T_co]):
 
     `sent_at` and `received_at` are seconds on the boot-time clock and belong to the last try of
     the request (the one whose outcome this is). `value` is there exactly when `outcome` is OK.
-    `detail` is for people: it never holds a secret. `retry_after` is in seconds.
+    `detail` is for people: it never holds a secret. `error_type` is the vAPI error's, in lower
+    case, where the body of a refusal names one. `retry_after` is in seconds.
     """
 
     outcome: Outcome
@@ -62,6 +63,7 @@ class Answer(Generic[T_co]):
     detail: str = ""
     status: int | None = None
     retry_after: float | None = None
+    error_type: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,8 @@ class SessionInfo:
 
     `state` is the server's word: ACTIVE, DONE, ERROR or CANCELED. `lifetime_left` is
     `expiration_time` minus the `Date` of the response that carried it, in seconds; None where
-    either is missing.
+    either is missing. `expires_at` is `expiration_time` itself, in seconds since the epoch by the
+    server's clock.
     """
 
     id: str
@@ -80,6 +83,7 @@ class SessionInfo:
     client_progress: int | None = None
     lifetime_left: float | None = None
     error_message: str | None = None
+    expires_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

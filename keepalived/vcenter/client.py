@@ -27,7 +27,8 @@ NOWHERE_SECONDS = 15.0
 session would make one, with a login in it."""
 
 _NOWHERE = "there is no Content Library at this url, in any dialect that may be spoken"
-_SERVERS_ID = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._:~@-]+")
+SERVERS_ID = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._:~@-]+")
+"""Ids of a server's that can stand in a path without leading to another endpoint."""
 
 
 class Client:
@@ -125,7 +126,7 @@ class Client:
         self, item_id: str, *, timeout: float, token: str | None = None
     ) -> Answer[ItemInfo]:
         """Read a library item, and the name of its library where that can be read."""
-        if not _SERVERS_ID.fullmatch(item_id):
+        if not SERVERS_ID.fullmatch(item_id):
             return self._unsent(f"{item_id!r} is not an item's id")
         library_ids: list[str | None] = []
 
@@ -155,13 +156,51 @@ class Client:
         answer, _, _ = await self._send(lambda dialect: dialect.who_am_i, timeout, lent)
         return answer
 
+    async def ask(
+        self,
+        make: Make,
+        parse: Callable[[Any], T],
+        *,
+        session_id: str | None = None,
+        timeout: float,
+    ) -> Answer[T]:
+        """Carry out any other operation, and read the value in its answer by `parse`.
+
+        `parse` raises ValueError for what it cannot read. Where the operation is one of an update
+        session, `session_id` says which.
+        """
+        return await self._read(
+            Kind.UPDATE,
+            session_id,
+            make,
+            lambda dialect, reply: parse(dialect.value(reply.body)),
+            timeout,
+            None,
+        )
+
+    async def tell(
+        self, make: Make, *, session_id: str | None = None, timeout: float
+    ) -> Answer[None]:
+        """Carry out any other operation that is answered without a value."""
+        answer, _ = await self._operate(Kind.UPDATE, session_id, make, timeout, None)
+        return answer
+
+    async def token(self, *, timeout: float) -> Token | None:
+        """Return the API token in use, for what does not go through here; None without one."""
+        token = await self._login.token(timeout)
+        return None if isinstance(token, Answer) else token
+
+    def now(self) -> float:
+        """Seconds on the boot-time clock that answers are timed by."""
+        return self._exchange.now()
+
     async def close(self, *, timeout: float) -> None:
         """Log out and close the connections."""
         await self._login.log_out(timeout)
         await self._exchange.close()
 
     async def _library_name(self, library_id: str, timeout: float, token: str | None) -> str | None:
-        if not _SERVERS_ID.fullmatch(library_id):
+        if not SERVERS_ID.fullmatch(library_id):
             return None
         if library_id not in self._libraries:
             answer = await self._read(
@@ -201,6 +240,7 @@ class Client:
             detail,
             answer.status,
             answer.retry_after,
+            answer.error_type,
         )
 
     async def _operate(

@@ -6,13 +6,18 @@ come checked (`check_session_id`): nothing in a path needs escaping.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Protocol
 
 from keepalived.lease.model import Kind
 from keepalived.settings import Representation
 from keepalived.vcenter.representations import JSON_TYPE, as_form, as_json, keep_alive_as_xml
 from keepalived.vcenter.results import read_json
+
+Spec = Mapping[str, Any]
+"""What something is to be like that is made: names and values as they stand in JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +28,14 @@ class Call:
     path: str
     content_type: str | None = None
     body: bytes = b""
+
+
+class Resource(StrEnum):
+    """What can be made and removed, by its path."""
+
+    LOCAL_LIBRARY = "local-library"
+    ITEM = "library/item"
+    UPDATE_SESSION = "library/item/update-session"
 
 
 class Dialect(Protocol):
@@ -40,6 +53,12 @@ class Dialect(Protocol):
     def files(self, kind: Kind, session_id: str) -> Call: ...
     def item(self, item_id: str) -> Call: ...
     def library(self, library_id: str) -> Call: ...
+    def find_libraries(self, name: str) -> Call: ...
+    def find_items(self, spec: Spec) -> Call: ...
+    def sessions_of(self, item_id: str) -> Call: ...
+    def create(self, resource: Resource, spec: Spec) -> Call: ...
+    def delete(self, resource: Resource, resource_id: str) -> Call: ...
+    def add_file(self, session_id: str, spec: Spec) -> Call: ...
     def value(self, body: bytes) -> Any:
         """Return what a body says. Raises ValueError where it is not this dialect's."""
         ...
@@ -84,6 +103,31 @@ class Api:
     def library(self, library_id: str) -> Call:
         """Read a library."""
         return Call("GET", f"/api/content/library/{library_id}")
+
+    def find_libraries(self, name: str) -> Call:
+        """List the ids of the libraries of a name."""
+        return Call("POST", "/api/content/library?action=find", *as_json({"name": name}))
+
+    def find_items(self, spec: Spec) -> Call:
+        """List the ids of the items that are like this."""
+        return Call("POST", "/api/content/library/item?action=find", *as_json(spec))
+
+    def sessions_of(self, item_id: str) -> Call:
+        """List the ids of the calling user's update sessions of an item."""
+        return Call("GET", f"{_API_SESSION[Kind.UPDATE]}?library_item_id={item_id}")
+
+    def create(self, resource: Resource, spec: Spec) -> Call:
+        """Make something, of which the answer is the id."""
+        return Call("POST", f"/api/content/{resource}", *as_json(spec))
+
+    def delete(self, resource: Resource, resource_id: str) -> Call:
+        """Remove something."""
+        return Call("DELETE", f"/api/content/{resource}/{resource_id}")
+
+    def add_file(self, session_id: str, spec: Spec) -> Call:
+        """Announce a file of an update session."""
+        path = f"{_API_SESSION[Kind.UPDATE]}/{session_id}/file"
+        return Call("POST", path, *as_json(spec))
 
     def value(self, body: bytes) -> Any:
         """Return what a body says: values stand bare."""
@@ -145,6 +189,35 @@ class Rest:
     def library(self, library_id: str) -> Call:
         """Read a library."""
         return Call("GET", f"/rest/com/vmware/content/library/id:{library_id}")
+
+    def find_libraries(self, name: str) -> Call:
+        """List the ids of the libraries of a name."""
+        path = "/rest/com/vmware/content/library?~action=find"
+        return Call("POST", path, *as_json({"spec": {"name": name}}))
+
+    def find_items(self, spec: Spec) -> Call:
+        """List the ids of the items that are like this."""
+        path = "/rest/com/vmware/content/library/item?~action=find"
+        return Call("POST", path, *as_json({"spec": spec}))
+
+    def sessions_of(self, item_id: str) -> Call:
+        """List the ids of the calling user's update sessions of an item."""
+        return Call("GET", f"{_REST_SESSION[Kind.UPDATE]}?library_item_id={item_id}")
+
+    def create(self, resource: Resource, spec: Spec) -> Call:
+        """Make something, of which the answer is the id."""
+        path = f"/rest/com/vmware/content/{resource}"
+        return Call("POST", path, *as_json({"create_spec": spec}))
+
+    def delete(self, resource: Resource, resource_id: str) -> Call:
+        """Remove something."""
+        return Call("DELETE", f"/rest/com/vmware/content/{resource}/id:{resource_id}")
+
+    def add_file(self, session_id: str, spec: Spec) -> Call:
+        """Announce a file of an update session."""
+        noun = "/rest/com/vmware/content/library/item/updatesession/file"
+        path = f"{noun}/id:{session_id}?~action=add"
+        return Call("POST", path, *as_json({"file_spec": spec}))
 
     def value(self, body: bytes) -> Any:
         """Return what a body says: values stand in an object named `value`."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from keepalived.host.clock import Clock
 from keepalived.lease.answers import Answer, Outcome
 from keepalived.vcenter import results
-from keepalived.vcenter.classify import outcome_of, words_for
+from keepalived.vcenter.classify import outcome_of, read_refusal, words_for
 from keepalived.vcenter.dialects import Call
 from keepalived.vcenter.transport import Reply, StaleConnection, TimedOut, Transport, TransportError
 
@@ -63,6 +63,7 @@ class Exchange:
             detail=words_for(reply, secrets if token is None else (*secrets, token)),
             status=reply.status,
             retry_after=results.retry_after(reply.headers),
+            error_type=read_refusal(reply.body).type,
         )
         return answer, reply
 

@@ -6,7 +6,7 @@ import asyncio
 import importlib.metadata
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 
@@ -85,13 +85,35 @@ class HttpTransport:
         except TimeoutError:
             raise TimedOut(f"no answer within {timeout:.3g} s") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            if isinstance(error, aiohttp.ClientSSLError | aiohttp.ServerFingerprintMismatch):
-                # The trusted files may have been replaced since they were read: read them anew.
-                self._trusted = None
-            words = words_for(error, proxied=self._proxy is not None)
+            words = self._words_for(error)
             if isinstance(error, _CLOSED) and not connection.is_new:
                 raise StaleConnection(words) from None
             raise ConnectFailed(words) from None
+
+    async def put(
+        self, url: str, headers: Mapping[str, str], content: AsyncIterator[bytes], size: int
+    ) -> Reply:
+        """Send content by PUT; see UploadTransport."""
+        _in_use.set(_Connection())
+        try:
+            async with self._pool().put(
+                URL(url, encoded=True),
+                # What it would be sent by otherwise, chunks without a length, not all servers take.
+                headers={**headers, "content-length": str(size)},
+                data=content,
+                proxy=self._proxy,
+                ssl=self._trust(),
+                allow_redirects=False,
+            ) as response:
+                return Reply(response.status, response.headers, await _read(response))
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise ConnectFailed(self._words_for(error)) from None
+
+    def _words_for(self, error: Exception) -> str:
+        if isinstance(error, aiohttp.ClientSSLError | aiohttp.ServerFingerprintMismatch):
+            # The trusted files may have been replaced since they were read: read them anew.
+            self._trusted = None
+        return words_for(error, proxied=self._proxy is not None)
 
     async def close(self) -> None:
         """Close the pool. A request that follows opens another one."""

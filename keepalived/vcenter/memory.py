@@ -6,7 +6,8 @@ Timings are the loop's, so on a faked clock days pass in seconds.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from urllib.parse import urlsplit
 
 from keepalived.simulator.wire import Dropped, Refused, Request, Response
 from keepalived.vcenter.transport import ConnectFailed, Reply, TimedOut
@@ -38,3 +39,24 @@ class MemoryTransport:
 
     async def close(self) -> None:
         """Nothing to close."""
+
+
+class MemoryUploads(MemoryTransport):
+    """One that takes content as well, by a function that takes it as it comes."""
+
+    def __init__(
+        self, handle: Callable[[Request, AsyncIterator[bytes] | None], Awaitable[Response]]
+    ) -> None:
+        super().__init__(lambda request: handle(request, None))
+        self._take = handle
+
+    async def put(
+        self, url: str, headers: Mapping[str, str], content: AsyncIterator[bytes], size: int
+    ) -> Reply:
+        """Send content by PUT; see UploadTransport."""
+        fields = {**headers, "content-length": str(size)}
+        try:
+            response = await self._take(Request("PUT", urlsplit(url).path, fields, b""), content)
+        except (Dropped, Refused):
+            raise ConnectFailed("the connection was closed instead of an answer") from None
+        return Reply(response.status, response.headers, response.body)

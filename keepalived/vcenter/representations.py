@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import Any
 from urllib.parse import urlencode
 from xml.etree import ElementTree
 
@@ -20,7 +21,7 @@ _NAMESPACES = {
 }
 
 
-def as_json(parameters: dict[str, str | int]) -> tuple[str, bytes]:
+def as_json(parameters: Mapping[str, Any]) -> tuple[str, bytes]:
     """Return content type and body; an empty object where there is nothing to say."""
     return JSON_TYPE, _encode(parameters).encode()
 

@@ -27,14 +27,16 @@ def read_json(body: bytes) -> Any:
 def session_info(value: Any, headers: Mapping[str, str]) -> SessionInfo:
     """Read the answer to `get`; `/rest` leaves zero and absent fields out."""
     fields = _object(value)
+    expiry = _moment(_text(fields, "expiration_time"))
     return SessionInfo(
         id=_text(fields, "id") or "",
         state=_required(fields, "state"),
         item_id=_text(fields, "library_item_id"),
         content_version=_text(fields, "library_item_content_version"),
         client_progress=_number(fields, "client_progress"),
-        lifetime_left=_lifetime_left(fields, headers),
+        lifetime_left=_lifetime_left(expiry, headers),
         error_message=message(fields.get("error_message")),
+        expires_at=None if expiry is None else expiry.timestamp(),
     )
 
 
@@ -62,6 +64,27 @@ def item_info(value: Any) -> tuple[ItemInfo, str | None]:
 def name_of(value: Any) -> str | None:
     """Read the name of anything that has one."""
     return _text(_object(value), "name")
+
+
+def description_of(value: Any) -> str:
+    """Read the description of anything that may have one."""
+    return _text(_object(value), "description") or ""
+
+
+def new_id(value: Any) -> str:
+    """Read the id of what was made."""
+    text = _as_text(value, "the id")
+    if not text:
+        raise ValueError("it was made, but has no id")
+    return text
+
+
+def upload_uri(value: Any) -> str:
+    """Read where the content of a file that was added is to be put."""
+    uri = _text(_object(_object(value).get("upload_endpoint")), "uri")
+    if uri is None:
+        raise ValueError("the file was added, but there is no address to put its content to")
+    return uri
 
 
 def message(value: Any) -> str | None:
@@ -100,18 +123,18 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     return seconds if math.isfinite(seconds) and seconds >= 0 else None
 
 
-def _lifetime_left(fields: dict[str, Any], headers: Mapping[str, str]) -> float | None:
+def _lifetime_left(expiry: datetime | None, headers: Mapping[str, str]) -> float | None:
     """`expiration_time` against the same server's `Date`: our own clock has no part in it."""
-    expires, date = _text(fields, "expiration_time"), _http_date(headers.get("date", ""))
-    if expires is None or date is None:
-        return None
+    date = _http_date(headers.get("date", ""))
+    return None if expiry is None or date is None else (expiry - date).total_seconds()
+
+
+def _moment(text: str | None) -> datetime | None:
     try:
-        moment = datetime.fromisoformat(expires)
+        moment = datetime.fromisoformat(text or "")
     except ValueError:
         return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return (moment - date).total_seconds()
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _http_date(text: str) -> datetime | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -50,4 +50,18 @@ class Transport(Protocol):
 
     async def close(self) -> None:
         """Close all connections."""
+        ...
+
+
+class UploadTransport(Transport, Protocol):
+    """One that can send content as it comes, too."""
+
+    async def put(
+        self, url: str, headers: Mapping[str, str], content: AsyncIterator[bytes], size: int
+    ) -> Reply:
+        """Send `size` bytes of content by PUT, for as long as that takes, and return the answer.
+
+        `url` is a whole one, as servers tell where they take content. An answer that comes before
+        all was sent ends it. Raises TransportError.
+        """
         ...

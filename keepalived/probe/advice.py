@@ -1,0 +1,129 @@
+"""The configuration that follows from what was found, and what it means for uploads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from keepalived.probe.findings import Finding, Question, Verdict, about
+from keepalived.probe.notes import Notes
+from keepalived.settings import Observe
+from keepalived.settings.durations import format_duration
+
+_ROUND = 5.0
+_ROUND_FROM = 30.0
+_SHORTEST = 1.0
+_UNSURE = 1.5
+_SLACK = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What to configure, and why. `session_timeout` in seconds, None to leave it as it is."""
+
+    session_timeout: float | None
+    observe: Observe | None
+    remarks: tuple[str, ...]
+
+
+def advise(notes: Notes, found: Sequence[Finding], configured: float) -> Advice:
+    """Return the advice that follows. `configured` is the present session timeout in seconds."""
+    verdicts = {finding.question: finding.verdict for finding in found}
+    timeout = session_timeout(notes, configured)
+    return Advice(
+        timeout,
+        _observe(verdicts),
+        tuple(_remarks(notes, verdicts, timeout, configured)),
+    )
+
+
+def session_timeout(notes: Notes, configured: float) -> float | None:
+    """Return what to configure as session timeout, in seconds; None where nothing is known.
+
+    Never more than was announced, nor than was seen; what was not seen to expire lets the present
+    setting stand, unless a shorter one was announced.
+    """
+    span, announced = notes.untouched, notes.announced
+    if span is None:
+        return None
+    if span.most is None:
+        return None if announced is None or announced >= configured else _rounded(announced)
+    if announced is None or span.most < announced - _UNSURE:
+        return max(_SHORTEST, float(int(span.least)))
+    rounded = _rounded(announced)
+    return rounded if rounded <= span.most else max(_SHORTEST, float(int(span.least)))
+
+
+def _rounded(announced: float) -> float:
+    """Return a round number where what was announced may well be one: services are set to those."""
+    if announced >= _ROUND_FROM:
+        nearest = _ROUND * round(announced / _ROUND)
+        if abs(nearest - announced) <= _UNSURE:
+            return nearest
+    return max(_SHORTEST, float(int(announced + _SLACK)))
+
+
+def _observe(verdicts: dict[Question, Verdict]) -> Observe | None:
+    if verdicts[Question.KEEP_ALIVE_MOVES] is Verdict.NO:
+        return Observe.MINIMAL
+    return {Verdict.YES: Observe.FILES, Verdict.NO: Observe.STATE}.get(
+        verdicts[Question.BYTES_MOVE]
+    )
+
+
+def _remarks(
+    notes: Notes,
+    verdicts: dict[Question, Verdict],
+    timeout: float | None,
+    configured: float,
+) -> Iterator[str]:
+    span, announced = notes.untouched, notes.announced
+    if verdicts[Question.KEEP_ALIVE_KEEPS] is Verdict.NO:
+        yield (
+            "keep-alives do not keep a session alive here: this program cannot help; please report "
+            "it"
+        )
+    if timeout is None:
+        yield f"nothing was seen to expire: session_timeout stays {format_duration(configured)}"
+    elif span and span.most and announced and span.most < announced - _UNSURE:
+        yield (
+            f"sessions are gone after {about(span.most)}, though {about(announced)} are announced: "
+            "session_timeout has to be set, it is not learned"
+        )
+    yield from _of_puts(verdicts)
+    if verdicts[Question.KEEP_ALIVE_MOVES] is Verdict.NO:
+        yield (
+            "expiration_time, by which lifetimes are learned, stands still: observe: minimal keeps "
+            "it from being believed"
+        )
+    yield from _of_items(notes)
+
+
+def _of_puts(verdicts: dict[Question, Verdict]) -> Iterator[str]:
+    if verdicts[Question.PUT_KEEPS] is Verdict.YES:
+        yield (
+            "a PUT in progress keeps its session alive: what costs sessions are the gaps before, "
+            "between and after transfers, and transfers that are stuck"
+        )
+    elif verdicts[Question.PUT_KEEPS] is Verdict.NO:
+        yield (
+            "a PUT in progress does not keep its session alive: every transfer that takes longer "
+            "than the timeout needs keep-alives"
+        )
+    if verdicts[Question.BYTES_MOVE] is Verdict.YES:
+        yield "bytes are told during a PUT: with observe: files, progress goes by them, and stalls"
+    elif verdicts[Question.BYTES_MOVE] is Verdict.NO:
+        yield (
+            "bytes are not told during a PUT: stall_timeout will not find an upload that was "
+            "abandoned, and progress has to come from the uploader"
+        )
+
+
+def _of_items(notes: Notes) -> Iterator[str]:
+    if notes.second is not None and not notes.second.accepted:
+        yield (
+            "an item takes one session at a time: one that is kept alive for nobody locks its "
+            "item, so let holds end with their uploads"
+        )
+    elif notes.second is not None:
+        yield "an item takes several sessions at a time: see to it that the right one is held"

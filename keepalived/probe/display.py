@@ -1,0 +1,176 @@
+"""What somebody sees while a run goes on, and the table at its end: on a terminal, or in lines."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Protocol, TextIO
+
+from rich import box
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from keepalived.host.clock import Clock
+from keepalived.probe.findings import Verdict, about
+from keepalived.probe.notes import Trial
+from keepalived.probe.report import Report, rows, suggestion
+from keepalived.settings.problems import printable
+
+_DRAW_SECONDS = 0.25
+_LINE_SECONDS = 60.0
+_BAR_COLUMNS = 40
+_WIDEST = 120
+_STYLES = {Verdict.YES: "green", Verdict.NO: "yellow", Verdict.UNKNOWN: "dim"}
+
+
+class Display(Protocol):
+    """Shows how far a run has come. Nothing raises, whatever becomes of where it is shown."""
+
+    def say(self, text: str) -> None:
+        """Say a line."""
+        ...
+
+    def begin(self, trials: Sequence[Trial], expected: float) -> None:
+        """Show trials from now on, which are expected to take so many seconds."""
+        ...
+
+    def show(self, trial: Trial, words: str) -> None:
+        """Show how a trial stands."""
+        ...
+
+    async def run(self) -> None:
+        """Go on showing until cancelled."""
+        ...
+
+    def close(self) -> None:
+        """Show nothing more but lines that are said."""
+        ...
+
+
+def display_on(stream: TextIO, clock: Clock) -> Display:
+    """Return what suits a stream: a table that lives on a terminal, lines elsewhere."""
+    is_dumb = os.environ.get("TERM", "") in ("", "dumb", "unknown")
+    if stream.isatty() and not is_dumb:
+        return _Terminal(Console(file=stream, highlight=False), clock)
+    return _Lines(stream, clock)
+
+
+class _Lines:
+    """A line when something begins or ends, and one a minute about all."""
+
+    def __init__(self, stream: TextIO, clock: Clock) -> None:
+        self._stream = stream
+        self._clock = clock
+        self._words: dict[Trial, str] = {}
+        self._began = 0.0
+        self._expected = 0.0
+
+    def say(self, text: str) -> None:
+        with suppress(OSError, ValueError):  # nobody reads it any more
+            print(f"clkeepalived: {printable(text)}", file=self._stream, flush=True)
+
+    def begin(self, trials: Sequence[Trial], expected: float) -> None:
+        self._began, self._expected = self._clock.boot(), expected
+
+    def show(self, trial: Trial, words: str) -> None:
+        self._words[trial] = words
+
+    async def run(self) -> None:
+        while True:
+            await asyncio.sleep(_LINE_SECONDS)
+            passed = about(self._clock.boot() - self._began)
+            self.say(f"{passed} of about {about(self._expected)}")
+            for trial, words in self._words.items():
+                self.say(f"  {trial}: {words}")
+
+    def close(self) -> None:
+        for trial, words in self._words.items():
+            self.say(f"{trial}: {words}")
+        self._words.clear()
+
+
+class _Terminal:
+    """A table with a bar below it, which is drawn anew in its place."""
+
+    def __init__(self, console: Console, clock: Clock) -> None:
+        self._console = console
+        self._clock = clock
+        self._words: dict[Trial, str] = {}
+        self._began = 0.0
+        self._expected = 1.0
+        self._live: Live | None = None
+
+    def say(self, text: str) -> None:
+        self._try(lambda: self._console.print(Text(f"clkeepalived: {printable(text)}")))
+
+    def begin(self, trials: Sequence[Trial], expected: float) -> None:
+        self._words = dict.fromkeys(trials, "")
+        self._began, self._expected = self._clock.boot(), expected
+        self._live = Live(
+            self._drawing(),
+            console=self._console,
+            auto_refresh=False,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._try(self._live.start)
+
+    def show(self, trial: Trial, words: str) -> None:
+        self._words[trial] = words
+
+    async def run(self) -> None:
+        while True:
+            self._draw()
+            await asyncio.sleep(_DRAW_SECONDS)
+
+    def close(self) -> None:
+        self._draw()
+        live, self._live = self._live, None
+        if live is not None:
+            self._try(live.stop)
+
+    def _draw(self) -> None:
+        live = self._live
+        if live is not None:
+            self._try(lambda: live.update(self._drawing(), refresh=True))
+
+    def _drawing(self) -> Group:
+        table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+        table.add_column(no_wrap=True, min_width=max(map(len, Trial)))
+        table.add_column(no_wrap=True, overflow="ellipsis")
+        for trial, words in self._words.items():
+            table.add_row(str(trial), Text(printable(words), style="cyan"))
+        passed = self._clock.boot() - self._began
+        foot = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+        bar = ProgressBar(total=self._expected, completed=passed, width=_BAR_COLUMNS)
+        foot.add_row(bar, f"{about(round(passed))} of about {about(self._expected)}")
+        return Group(table, foot)
+
+    def _try(self, draw: Callable[[], object]) -> None:
+        with suppress(OSError, ValueError):  # the terminal was hung up
+            draw()
+
+
+def tell(report: Report, stream: TextIO) -> None:
+    """Write the table, and what follows from it. Raises OSError where it cannot be written."""
+    console = Console(
+        file=stream, highlight=False, width=None if stream.isatty() else _WIDEST, soft_wrap=False
+    )
+    table = Table(box=box.ROUNDED if stream.isatty() else box.ASCII, show_header=False)
+    table.add_column(ratio=4)
+    table.add_column(no_wrap=True)
+    table.add_column(ratio=5, overflow="fold")
+    for (question, verdict, words), finding in zip(rows(report), report.findings, strict=True):
+        style = _STYLES.get(finding.verdict, "")
+        table.add_row(question, Text(verdict, style=style), Text(printable(words)))
+    console.print(table)
+    console.print("\nThe configuration that follows:\n")
+    for line in suggestion(report):
+        console.print(Text(f"    {line}"))
+    for remark in report.advice.remarks:
+        console.print(Text(f"\n- {printable(remark)}"))

@@ -1,0 +1,115 @@
+"""What was seen on a vCenter. Plain records: what follows from them is decided elsewhere.
+
+Times are seconds. What could not be seen is None, and `Notes.troubles` says why.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from keepalived.lease.answers import Answer, Outcome
+
+
+class Trial(StrEnum):
+    """The trials, each on a scratch item of its own; the values are what people are shown."""
+
+    UNTOUCHED = "left untouched"
+    GET = "looked at now and then"
+    KEEP_ALIVE = "kept alive"
+    PUT = "in one long PUT"
+    WATCHED_PUT = "in a PUT, looked at"
+    PROGRESS = "told of progress"
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """How long a session lived: for `least`, and no longer than `most`.
+
+    `most` is None for one that was still alive then. `state` is what it had ended as where the
+    server still knew it.
+    """
+
+    least: float
+    most: float | None = None
+    state: str = ""
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the session was seen to be at its end."""
+        return self.most is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """By how much `expiration_time` moved between two readings that were `over` apart."""
+
+    by: float
+    over: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reaction:
+    """How a request was answered: HTTP status, and the vAPI error's type where one is named."""
+
+    accepted: bool
+    status: int | None
+    error_type: str = ""
+
+    @classmethod
+    def of(cls, answer: Answer[object]) -> Reaction | None:
+        """Read an answer; None where nothing was answered, or nothing that says anything."""
+        is_silence = answer.status is None or answer.outcome.speaks_of_the_vcenter
+        if is_silence or answer.outcome is Outcome.UNAUTHENTICATED:
+            return None
+        return cls(answer.outcome is Outcome.OK, answer.status, answer.error_type)
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why a trial could not be carried out; `detail` is the server's word, or the network's.
+
+    Details may name hosts, which `words` never do.
+    """
+
+    words: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What a file said `at` some seconds into its PUT."""
+
+    at: float
+    bytes_transferred: int
+
+
+@dataclass(slots=True)
+class Notes:
+    """All that was seen in one run.
+
+    `announced` is how long a new session has left by its `expiration_time`. `watched_for` is how
+    long the untouched session was watched at most. The spans count from the last activity that is
+    not the one being tried: `got` and `kept` from the opening of the session, `put` from the
+    beginning of the PUT. `progress_after` is what the session said after 50, 50 and 40 were told.
+    """
+
+    announced: float | None = None
+    untouched: Span | None = None
+    got: Span | None = None
+    kept: Span | None = None
+    put: Span | None = None
+    get_shift: Shift | None = None
+    keep_alive_shift: Shift | None = None
+    put_shift: Shift | None = None
+    samples: tuple[Sample, ...] = ()
+    bytes_sent: int = 0
+    bytes_after: int | None = None
+    put_end: Reaction | None = None
+    second: Reaction | None = None
+    rising: Reaction | None = None
+    equal: Reaction | None = None
+    lower: Reaction | None = None
+    progress_after: int | None = None
+    watched_for: float = 0.0
+    troubles: dict[Trial, Trouble] = field(default_factory=dict)

@@ -1,0 +1,57 @@
+"""Who is on the account's list of sessions: a look that names no session, and so touches none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from keepalived.host.clock import Clock, sleep_until
+from keepalived.lease.model import Kind
+from keepalived.vcenter.client import Client
+
+
+class Presence:
+    """Looks at the list now and then, and remembers when each session was on it.
+
+    Times are seconds on the boot-time clock. A look that fails says nothing.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        clock: Clock,
+        seconds_between: Callable[[], float],
+        timeout: float,
+    ) -> None:
+        self._client = client
+        self._clock = clock
+        self._seconds_between = seconds_between
+        self._timeout = timeout
+        self._seen: dict[str, float] = {}
+        self._missed: dict[str, float] = {}
+
+    def last_seen(self, session_id: str) -> float | None:
+        """When the session was on the list for the last time; None if it never was."""
+        return self._seen.get(session_id)
+
+    def missed(self, session_id: str) -> float | None:
+        """When the session, which had been on the list, was first missing from it."""
+        return self._missed.get(session_id)
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        while True:
+            await self.look()
+            await sleep_until(self._clock, self._clock.boot() + self._seconds_between())
+
+    async def look(self) -> None:
+        """Look once."""
+        answer = await self._client.list(Kind.UPDATE, timeout=self._timeout)
+        if answer.value is None:
+            return
+        listed = set(answer.value)
+        for session_id in listed:
+            # It was there when the list was made, which was not before it was asked for.
+            self._seen[session_id] = answer.sent_at
+            self._missed.pop(session_id, None)
+        for session_id in self._seen.keys() - listed:
+            self._missed.setdefault(session_id, answer.received_at)

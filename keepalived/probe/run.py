@@ -1,0 +1,186 @@
+"""One run, from its start to its end.
+
+1. begin     log in, find or make the library
+2. make      a scratch item with a session for each trial
+3. try       all trials at once, see trials.py
+4. put away  whatever happened before, and whoever interrupts
+5. tell      what was seen, what follows, and what was left behind
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from keepalived.host.clock import Clock
+from keepalived.lease.answers import Outcome
+from keepalived.lease.model import Kind
+from keepalived.probe.advice import advise
+from keepalived.probe.display import Display
+from keepalived.probe.findings import about, findings
+from keepalived.probe.notes import Notes, Trial
+from keepalived.probe.report import Names, Report
+from keepalived.probe.scratch import ProbeError, Scratch, ScratchItem
+from keepalived.probe.trials import Pace, Trials
+from keepalived.settings import VCenterSettings
+from keepalived.settings.durations import format_duration
+from keepalived.vcenter.client import Client
+from keepalived.vcenter.making import Making
+from keepalived.vcenter.transport import UploadTransport
+
+_REQUEST_SECONDS = 20.0
+_SLUGS = {
+    Trial.UNTOUCHED: "untouched",
+    Trial.GET: "get",
+    Trial.KEEP_ALIVE: "keep-alive",
+    Trial.PUT: "put",
+    Trial.WATCHED_PUT: "watched-put",
+    Trial.PROGRESS: "progress",
+}
+_EXPECTED = 1.3
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the user asked for. `limit`, in seconds, is how long an untouched session is watched.
+
+    With a `datastore`, by its id, the library is made there, and removed again.
+    """
+
+    vcenter: str
+    settings: VCenterSettings
+    library: str
+    datastore: str | None
+    limit: float
+    version: str
+
+
+@dataclass(slots=True)
+class _Course:
+    """How far a run has come."""
+
+    notes: Notes = field(default_factory=Notes)
+    dialect: str = ""
+    is_interrupted: bool = False
+    failure: ProbeError | None = None
+
+
+class Probe:
+    """One run on one vCenter. `run` may be called once.
+
+    To interrupt it, cancel the task that runs it, once: it puts everything away and returns.
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        transport: UploadTransport,
+        clock: Clock,
+        display: Display,
+    ) -> None:
+        settings = options.settings
+        self._options = options
+        self._clock = clock
+        self._display = display
+        self._timeout = settings.request_timeout or _REQUEST_SECONDS
+        self._client = Client(options.vcenter, settings, transport, clock)
+        self._making = Making(self._client, transport, settings)
+        self._scratch = Scratch(self._client, self._making, self._timeout)
+
+    async def run(self) -> Report:
+        """Try everything, put everything away, and return what was found."""
+        course, began, began_at = _Course(), self._clock.boot(), self._clock.wall()
+        try:
+            try:
+                await self._go(course)
+            except asyncio.CancelledError:
+                _forget_cancellation()
+                course.is_interrupted = True
+            except ProbeError as error:
+                course.failure = error
+        finally:
+            self._display.close()
+            self._display.say("putting away what was made")
+            left = tuple(await self._scratch.put_away())
+            await self._client.close(timeout=self._timeout)
+        options, notes = self._options, course.notes
+        found = findings(notes)
+        configured = options.settings.session_timeout
+        return Report(
+            version=options.version,
+            names=Names(options.vcenter, options.settings.url, options.library),
+            dialect=course.dialect,
+            began_at=began_at,
+            took=self._clock.boot() - began,
+            configured=configured,
+            limit=options.limit,
+            notes=notes,
+            findings=found,
+            advice=advise(notes, found, configured),
+            left=left,
+            is_interrupted=course.is_interrupted,
+            failure="" if course.failure is None else str(course.failure),
+            outcome=None if course.failure is None else course.failure.outcome,
+        )
+
+    async def _go(self, course: _Course) -> None:
+        await self._begin(course)
+        items = {}
+        for trial, slug in _SLUGS.items():
+            items[trial] = await self._scratch.make_item(slug)
+        pace = await self._pace(course.notes, items[Trial.GET])
+        trials = Trials(
+            self._client,
+            self._making,
+            self._scratch,
+            course.notes,
+            self._clock,
+            pace,
+            self._timeout,
+            self._display.show,
+        )
+        async with asyncio.TaskGroup() as tasks:
+            showing = tasks.create_task(self._display.run(), name="display")
+            await trials.run(items)
+            showing.cancel()
+
+    async def _begin(self, course: _Course) -> None:
+        options = self._options
+        answer = await self._client.who_am_i(timeout=self._timeout)
+        if answer.outcome is not Outcome.OK:
+            words = f"{options.vcenter} cannot be asked: {answer.detail or answer.outcome}"
+            raise ProbeError(words, answer.outcome)
+        token = await self._client.token(timeout=self._timeout)
+        course.dialect = "" if token is None else token.dialect.name
+        if options.datastore is None:
+            await self._scratch.use_library(options.library)
+        else:
+            await self._scratch.make_library(options.library, options.datastore)
+
+    async def _pace(self, notes: Notes, item: ScratchItem) -> Pace:
+        """Read how long sessions are said to live, and go by that."""
+        limit = self._options.limit
+        got = await self._client.get(Kind.UPDATE, item.session_id, timeout=self._timeout)
+        lifetime = self._options.settings.session_timeout
+        if got.value is not None and got.value.lifetime_left is not None:
+            lifetime = notes.announced = max(0.0, got.value.lifetime_left)
+        expected = _EXPECTED * min(lifetime, limit)
+        self._display.say(
+            f"trying {len(_SLUGS)} sessions on scratch items in {self._options.library!r}, which "
+            f"takes about {about(expected)} (^C puts away what was made)"
+        )
+        if lifetime > limit:
+            self._display.say(
+                f"sessions are announced to live for {about(lifetime)}, and are watched for "
+                f"{format_duration(limit)}: what keeps them alive will show only with a longer "
+                f"--limit, such as {format_duration(60 * (1 + int(1.1 * lifetime / 60)))}"
+            )
+        self._display.begin(list(_SLUGS), expected)
+        return Pace.for_lifetime(lifetime, limit)
+
+
+def _forget_cancellation() -> None:
+    """Have what follows run as if this task had not been cancelled."""
+    task = asyncio.current_task()
+    if task is not None:
+        task.uncancel()

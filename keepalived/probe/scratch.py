@@ -1,0 +1,289 @@
+"""What a run makes on the vCenter, and putting it away again: all of it, and nothing else.
+
+Everything is written down before it is asked for, under a name that no other run gives. A request
+that makes something is never broken off: whoever stops waiting for it does not stop it, and
+putting away begins when all of them are over. Where an answer was lost, what was made is found by
+its name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from keepalived.lease.answers import Answer, Outcome
+from keepalived.lease.model import Kind
+from keepalived.vcenter.client import Client
+from keepalived.vcenter.dialects import Resource
+from keepalived.vcenter.making import Making
+
+T = TypeVar("T")
+
+PREFIX = "clkeepalived-probe-"
+"""What the names of all scratch items begin with."""
+
+PUT_AWAY_SECONDS = 90.0
+"""How long putting away may take, in all; what is not gone by then is named."""
+
+_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
+_SECOND_LOOK_SECONDS = 1.0
+
+
+class ProbeError(Exception):
+    """The run cannot go on. `outcome` is the answer that ended it, where it was one."""
+
+    def __init__(self, words: str, outcome: Outcome | None = None) -> None:
+        super().__init__(words)
+        self.outcome = outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """Something that could not be removed. `id` is empty where it is not even known."""
+
+    what: str
+    name: str
+    id: str
+
+
+@dataclass(slots=True)
+class ScratchItem:
+    """A scratch item and the sessions on it. `id` is empty until it is known.
+
+    `is_doubtful` says that it may have sessions whose ids never reached us. Its first session was
+    opened at some time from `opened_from` to `opened_until`, on the boot-time clock.
+    """
+
+    name: str
+    id: str = ""
+    session_ids: list[str] = field(default_factory=list)
+    is_doubtful: bool = False
+    is_gone: bool = False
+    opened_from: float = 0.0
+    opened_until: float = 0.0
+
+    @property
+    def session_id(self) -> str:
+        """The session that was opened first."""
+        return self.session_ids[0]
+
+
+class Scratch:
+    """The things of one run. `timeout`, in seconds, bounds each request."""
+
+    def __init__(self, client: Client, making: Making, timeout: float) -> None:
+        self._client = client
+        self._making = making
+        self._timeout = timeout
+        self._run = secrets.token_hex(6)
+        self._library_name = ""
+        self._library_id = ""
+        self._makes_library = False
+        self._items: list[ScratchItem] = []
+        self._under_way: set[asyncio.Task[Any]] = set()
+
+    @property
+    def mark(self) -> str:
+        """The description of all that this run makes."""
+        return f"Made by `clkeepalived probe`, and removed by it at the end. Run {self._run}."
+
+    async def use_library(self, name: str) -> None:
+        """Work in a library that is there. Raises ProbeError unless there is exactly one."""
+        found = await self._find_libraries(name)
+        if not found:
+            raise ProbeError(f"there is no library {name!r}; make one, or give --datastore")
+        if len(found) > 1:
+            raise ProbeError(f"{len(found)} libraries are called {name!r}; name one that is alone")
+        self._library_name, (self._library_id,) = name, found
+
+    async def make_library(self, name: str, datastore_id: str) -> None:
+        """Make a library to work in. Raises ProbeError if there is one of that name."""
+        if await self._find_libraries(name):
+            raise ProbeError(
+                f"there is a library {name!r} already; leave out --datastore to use it"
+            )
+        self._library_name, self._makes_library = name, True
+
+        async def make() -> Answer[str]:
+            answer = await self._making.create_library(
+                name, self.mark, datastore_id, timeout=self._timeout
+            )
+            self._library_id = answer.value or ""
+            return answer
+
+        answer = await self._surely(make())
+        if answer.value is None:
+            self._makes_library = not is_refusal(answer)
+            raise _failed("the library cannot be made", answer)
+
+    async def make_item(self, label: str) -> ScratchItem:
+        """Make an item with an update session on it. Raises ProbeError."""
+        item = ScratchItem(f"{PREFIX}{self._run}-{label}")
+
+        async def make() -> Answer[str]:
+            answer = await self._making.create_item(
+                self._library_id, item.name, self.mark, timeout=self._timeout
+            )
+            item.id = answer.value or ""
+            item.is_gone = is_refusal(answer)
+            return answer
+
+        self._items.append(item)
+        made = await self._surely(make())
+        if made.value is None:
+            raise _failed(f"no item can be made in {self._library_name!r}", made)
+        opened = await self.open_session(item)
+        if opened.value is None:
+            raise _failed("no update session can be opened", opened)
+        item.opened_from, item.opened_until = opened.sent_at, opened.received_at
+        return item
+
+    async def open_session(self, item: ScratchItem) -> Answer[str]:
+        """Ask for a session, or another one, on an item."""
+
+        async def make() -> Answer[str]:
+            answer = await self._making.create_session(item.id, timeout=self._timeout)
+            if answer.value is not None:
+                item.session_ids.append(answer.value)
+            elif not is_refusal(answer):
+                item.is_doubtful = True
+            return answer
+
+        return await self._surely(make())
+
+    async def put_away(self) -> list[Left]:
+        """Remove everything that was made, within bounds; return what is left."""
+        try:
+            async with asyncio.timeout(PUT_AWAY_SECONDS):
+                if self._under_way:
+                    await asyncio.wait(self._under_way)
+                await asyncio.gather(*(self._remove_item(item) for item in self._items))
+                if self._makes_library:
+                    await self._remove_library()
+        except TimeoutError:
+            pass
+        left = [Left("item", each.name, each.id) for each in self._items if not each.is_gone]
+        if self._makes_library:
+            left.append(Left("library", self._library_name, self._library_id))
+        return left
+
+    async def _find_libraries(self, name: str) -> tuple[str, ...]:
+        answer = await self._making.find_libraries(name, timeout=self._timeout)
+        if answer.value is None:
+            raise _failed("libraries cannot be looked for", answer)
+        return answer.value
+
+    async def _surely(self, making: Coroutine[Any, Any, T]) -> T:
+        """Carry out what makes something, to its end, even if nobody waits any more."""
+        task = asyncio.create_task(making, name="making")
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return await asyncio.shield(task)
+
+    async def _remove_item(self, item: ScratchItem) -> None:
+        """Remove an item and its sessions, as far as they are there."""
+        if item.is_gone:
+            return
+        if not item.id and not await self._find_item(item):
+            return
+        if item.id and item.is_doubtful:
+            await self._find_sessions(item)
+        for session_id in item.session_ids:
+            await self._end_session(session_id)
+        item.is_gone = not item.id or await self._delete(Resource.ITEM, item.id)
+
+    async def _find_item(self, item: ScratchItem) -> bool:
+        """Look for an item that may have been made without our being told; say whether we know."""
+        for _ in range(2):  # It may have been under way when it was looked for.
+            found = await self._insist(
+                lambda: self._making.find_items(self._library_id, item.name, timeout=self._timeout)
+            )
+            if found is None:
+                return False
+            if found.value:
+                item.id = found.value[0]
+                break
+            await asyncio.sleep(_SECOND_LOOK_SECONDS)
+        return True
+
+    async def _find_sessions(self, item: ScratchItem) -> None:
+        """Note the sessions of an item that were opened without our being told."""
+        listed = await self._insist(
+            lambda: self._making.sessions_of(item.id, timeout=self._timeout)
+        )
+        for session_id in (listed and listed.value) or ():
+            if session_id in item.session_ids:
+                continue
+            got = await self._client.get(Kind.UPDATE, session_id, timeout=self._timeout)
+            if got.value is not None and got.value.item_id == item.id:
+                item.session_ids.append(session_id)
+
+    async def _end_session(self, session_id: str) -> None:
+        await self._insist(
+            lambda: self._client.cancel(Kind.UPDATE, session_id, timeout=self._timeout),
+            (Outcome.NOT_ALLOWED,),
+        )
+        await self._delete(Resource.UPDATE_SESSION, session_id)
+
+    async def _delete(self, resource: Resource, resource_id: str) -> bool:
+        answer = await self._insist(
+            lambda: self._making.delete(resource, resource_id, timeout=self._timeout)
+        )
+        return answer is not None
+
+    async def _remove_library(self) -> None:
+        """Remove the library that was made, unless somebody has put something into it."""
+        if not self._library_id and not await self._find_our_library():
+            return
+        items = await self._insist(
+            lambda: self._making.find_items(self._library_id, timeout=self._timeout)
+        )
+        if items is None or items.value:
+            return
+        self._makes_library = not await self._delete(Resource.LOCAL_LIBRARY, self._library_id)
+
+    async def _find_our_library(self) -> bool:
+        """Look for a library that was made without our being told; say whether there is one."""
+        found = await self._insist(
+            lambda: self._making.find_libraries(self._library_name, timeout=self._timeout)
+        )
+        if found is None:
+            return False
+        for library_id in found.value or ():
+            told = await self._insist(
+                lambda known=library_id: self._making.describe_library(  # type: ignore[misc]
+                    known, timeout=self._timeout
+                )
+            )
+            if told is None:
+                return False
+            if told.value == self.mark:
+                self._library_id = library_id
+                return True
+        self._makes_library = False
+        return False
+
+    async def _insist(
+        self, ask: Callable[[], Awaitable[Answer[T]]], good: Sequence[Outcome] = ()
+    ) -> Answer[T] | None:
+        """Ask until it is done, or was done already; None if that cannot be had."""
+        for pause in (*_PAUSES, None):
+            answer = await ask()
+            if answer.outcome in (Outcome.OK, Outcome.NOT_FOUND, *good):
+                return answer
+            if pause is None:
+                break
+            await asyncio.sleep(pause)
+        return None
+
+
+def is_refusal(answer: Answer[Any]) -> bool:
+    """Whether an answer proves that nothing was made."""
+    return answer.status is not None and 400 <= answer.status < 500
+
+
+def _failed(words: str, answer: Answer[Any]) -> ProbeError:
+    return ProbeError(f"{words}: {answer.detail or answer.outcome}", answer.outcome)

@@ -1,0 +1,337 @@
+"""The trials: what is done to each scratch session, and what is noted of it.
+
+All run at the same time. The session that is left untouched is what the others are compared with:
+they go on until it is gone and they have lived for clearly longer, or until it is known that it
+does not expire within the time that is given.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from keepalived.host.clock import Clock, sleep_until
+from keepalived.lease.answers import Answer, Outcome, SessionInfo
+from keepalived.lease.model import Kind
+from keepalived.probe.findings import proof_age
+from keepalived.probe.notes import Notes, Reaction, Sample, Shift, Span, Trial, Trouble
+from keepalived.probe.presence import Presence
+from keepalived.probe.scratch import Scratch, ScratchItem
+from keepalived.probe.upload import FILE_NAME, SlowUpload
+from keepalived.settings.durations import format_duration
+from keepalived.vcenter.client import Client
+from keepalived.vcenter.making import Making
+
+_WATCHED_LOOKS = 6
+_PROGRESS, _LESS_PROGRESS = 50, 40
+_TRIES = 3
+
+
+class TrialFailed(Exception):
+    """A trial cannot go on; `trouble` says why."""
+
+    def __init__(self, words: str, answer: Answer[Any] | None = None) -> None:
+        said, detail = ("", "") if answer is None else (f": {_classed(answer)}", answer.detail)
+        self.trouble = Trouble(words + said, detail)
+        super().__init__(self.trouble.words)
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often things are done, in seconds, where sessions live about so long.
+
+    `limit` is how long the untouched session is watched at most.
+    """
+
+    look: float
+    list: float
+    renew: float
+    piece: float
+    limit: float
+
+    @classmethod
+    def for_lifetime(cls, lifetime: float, limit: float) -> Pace:
+        """Return what suits a lifetime, of which no more is seen than the limit."""
+        base = min(lifetime, limit)
+        return cls(
+            # No whole seconds: whole seconds of the server's are read at different parts of one.
+            look=_between(0.25, base / 20, 9.7),
+            list=_between(0.1, base / 100, 3.0),
+            renew=base / 6,
+            piece=_between(0.05, base / 150, 1.0),
+            limit=limit,
+        )
+
+
+def _between(least: float, value: float, most: float) -> float:
+    return max(least, min(value, most))
+
+
+class Trials:
+    """The trials of one run on items that were made for them."""
+
+    def __init__(
+        self,
+        client: Client,
+        making: Making,
+        scratch: Scratch,
+        notes: Notes,
+        clock: Clock,
+        pace: Pace,
+        timeout: float,
+        show: Callable[[Trial, str], None],
+    ) -> None:
+        self._client = client
+        self._making = making
+        self._scratch = scratch
+        self._notes = notes
+        self._clock = clock
+        self._pace = pace
+        self._timeout = timeout
+        self._show = show
+        self._presence = Presence(client, clock, lambda: pace.list, timeout)
+        self._is_control_known = asyncio.Event()
+
+    async def run(self, items: dict[Trial, ScratchItem]) -> None:
+        """Carry all trials out, and note what is seen as it is seen."""
+        trials = {
+            Trial.UNTOUCHED: self._leave_untouched,
+            Trial.GET: self._look_now_and_then,
+            Trial.KEEP_ALIVE: self._keep_alive,
+            Trial.PUT: self._put,
+            Trial.WATCHED_PUT: self._put_and_look,
+            Trial.PROGRESS: self._tell_progress,
+        }
+        async with asyncio.TaskGroup() as around:
+            looking = around.create_task(self._presence.run(), name="presence")
+            async with asyncio.TaskGroup() as tasks:
+                for trial, item in items.items():
+                    carrying_out = self._carry_out(trial, trials[trial](item))
+                    tasks.create_task(carrying_out, name=f"trial: {trial}")
+            looking.cancel()
+
+    async def _carry_out(self, trial: Trial, trying: Coroutine[object, object, None]) -> None:
+        try:
+            await trying
+        except TrialFailed as error:
+            self._notes.troubles[trial] = error.trouble
+            self._show(trial, f"not measured: {error.trouble.detail or error}")
+        finally:
+            if trial is Trial.UNTOUCHED:
+                self._is_control_known.set()
+
+    async def _leave_untouched(self, item: ScratchItem) -> None:
+        """Watch the list of sessions only, until the session is not on it any more."""
+        notes, until = self._notes, item.opened_until + self._pace.limit
+        notes.watched_for = self._pace.limit
+        while self._presence.missed(item.session_id) is None and self._clock.boot() < until:
+            seen = self._presence.last_seen(item.session_id)
+            if seen is not None:
+                self._show(Trial.UNTOUCHED, f"still there after {_since(item.opened_from, seen)}")
+            await self._sleep(min(self._pace.list, until - self._clock.boot()))
+        got = await self._get(item.session_id)
+        notes.untouched = self._span(item.session_id, got, item.opened_from, item.opened_until)
+        self._show(Trial.UNTOUCHED, _told(notes.untouched))
+
+    async def _look_now_and_then(self, item: ScratchItem) -> None:
+        """Ask for the session, and do nothing else with it."""
+        notes = self._notes
+        first: tuple[float, float] | None = None
+        while True:
+            got = await self._get(item.session_id)
+            span = self._span(item.session_id, got, item.opened_from, item.opened_until)
+            notes.got = span
+            self._show(Trial.GET, _told(span))
+            info = got.value
+            if info is not None and info.expires_at is not None and not span.has_ended:
+                first = first or (info.expires_at, got.sent_at)
+                notes.get_shift = Shift(info.expires_at - first[0], got.sent_at - first[1])
+                if info.expires_at == first[0] and info.lifetime_left is not None:
+                    age = got.sent_at - item.opened_until
+                    told = info.lifetime_left + max(0.0, age)
+                    notes.announced = min(told, notes.announced or told)
+            if span.has_ended or self._is_enough(item.opened_from):
+                return
+            await self._sleep(self._pace.look)
+
+    async def _keep_alive(self, item: ScratchItem) -> None:
+        """Keep the session alive; look at it at the beginning and at the end only."""
+        before = await self._get(item.session_id)
+        while not self._is_enough(item.opened_from):
+            await self._sleep(self._pace.look if self._notes.kept is None else self._pace.renew)
+            answer = await self._client.keep_alive(
+                Kind.UPDATE, item.session_id, None, timeout=self._timeout
+            )
+            if self._notes.kept is None:
+                after = await self._get(item.session_id)
+                self._notes.keep_alive_shift = _shift(before, after)
+                self._notes.kept = Span(0.0)
+            if answer.outcome in (Outcome.NOT_FOUND, Outcome.NOT_ALLOWED):
+                break
+            age = _since(item.opened_from, answer.sent_at)
+            self._show(Trial.KEEP_ALIVE, f"keep-alive after {age}: {_answered(answer)}")
+        got = await self._get(item.session_id)
+        self._notes.kept = self._span(item.session_id, got, item.opened_from, item.opened_until)
+        self._show(Trial.KEEP_ALIVE, _told(self._notes.kept))
+
+    async def _put(self, item: ScratchItem) -> None:
+        """Send content, slowly, and do nothing else with the session while it goes on."""
+        upload = self._upload(2 * self._pace.limit)
+        try:
+            asked = self._clock.boot()
+            uri = await self._add_file(item, upload.size)
+            began = self._clock.boot()
+            upload.begin(uri)
+            while not (
+                upload.is_over
+                or self._presence.missed(item.session_id) is not None
+                or self._is_enough(began)
+            ):
+                self._show(Trial.PUT, f"sending for {_since(began, self._clock.boot())}")
+                await self._sleep(self._pace.list)
+            was_cut, stopped = upload.is_over, self._clock.boot()
+            end = await upload.finish()
+        finally:
+            await upload.stop()
+        self._notes.put_end = None if end is None else Reaction.of(end)
+        got = await self._get(item.session_id)
+        span = self._span(item.session_id, got, asked, began)
+        if was_cut and not span.has_ended:
+            raise TrialFailed(f"the PUT broke off after {_since(began, stopped)}", end)
+        self._notes.put = span if span.has_ended else Span(stopped - began)
+        self._show(Trial.PUT, _told(self._notes.put))
+
+    async def _put_and_look(self, item: ScratchItem) -> None:
+        """Send content, slowly, and look at the session and its file meanwhile."""
+        notes, upload = self._notes, self._upload(60 * self._pace.look)
+        try:
+            upload.begin(await self._add_file(item, upload.size))
+            began = self._clock.boot()
+            first: Answer[SessionInfo] | None = None
+            for _ in range(_WATCHED_LOOKS):
+                await self._sleep(self._pace.look)
+                if upload.is_over:
+                    raise TrialFailed("the PUT broke off", await upload.finish())
+                got = await self._get(item.session_id)
+                first = first or got
+                notes.put_shift = _shift(first, got)
+                sent = upload.sent
+                told = await self._bytes_told(item.session_id)
+                if told is not None:
+                    notes.bytes_sent = sent
+                    notes.samples += (Sample(self._clock.boot() - began, told),)
+                    self._show(Trial.WATCHED_PUT, f"{told} bytes told of {sent} sent")
+            await upload.finish()
+            notes.bytes_after = await self._bytes_told(item.session_id)
+            self._show(Trial.WATCHED_PUT, f"{notes.bytes_after} bytes told at the end")
+        finally:
+            await upload.stop()
+
+    async def _tell_progress(self, item: ScratchItem) -> None:
+        """Tell progress that rises, stays and falls; then ask for a second session on the item."""
+        notes = self._notes
+
+        async def tell(progress: int) -> Reaction | None:
+            answer = await self._client.keep_alive(
+                Kind.UPDATE, item.session_id, progress, timeout=self._timeout
+            )
+            self._show(Trial.PROGRESS, f"{progress} %: {_answered(answer)}")
+            return Reaction.of(answer)
+
+        notes.rising = await tell(_PROGRESS)
+        notes.equal = await tell(_PROGRESS)
+        notes.lower = await tell(_LESS_PROGRESS)
+        got = await self._get(item.session_id)
+        if got.value is not None:
+            notes.progress_after = got.value.client_progress or 0
+        second = await self._scratch.open_session(item)
+        notes.second = Reaction.of(second)
+        self._show(Trial.PROGRESS, f"a second session: {_answered(second)}")
+
+    def _is_enough(self, since: float) -> bool:
+        """Whether a session that is at an age has nothing more to show."""
+        if not self._is_control_known.is_set():
+            return False
+        control = self._notes.untouched
+        if control is None or not control.has_ended:
+            return True
+        return self._clock.boot() - since >= proof_age(control)
+
+    def _span(
+        self, session_id: str, got: Answer[SessionInfo], began: float, began_until: float
+    ) -> Span:
+        """Return how long a session has lived, by an answer to `get` and by the list."""
+        info = got.value
+        if info is not None and info.state == "ACTIVE":
+            return Span(max(0.0, got.sent_at - began_until))
+        seen = self._presence.last_seen(session_id)
+        if info is None and got.outcome is not Outcome.NOT_FOUND:
+            raise TrialFailed("the session cannot be asked for", got)
+        missed = self._presence.missed(session_id)
+        return Span(
+            max(0.0, (seen or began_until) - began_until),
+            min(got.received_at, missed or got.received_at) - began,
+            "" if info is None else info.state,
+        )
+
+    async def _get(self, session_id: str) -> Answer[SessionInfo]:
+        """Ask for a session, a few times where nothing comes of it."""
+        for _ in range(_TRIES - 1):
+            answer = await self._client.get(Kind.UPDATE, session_id, timeout=self._timeout)
+            if answer.value is not None or answer.outcome is Outcome.NOT_FOUND:
+                return answer
+            await self._sleep(self._pace.look)
+        return await self._client.get(Kind.UPDATE, session_id, timeout=self._timeout)
+
+    async def _bytes_told(self, session_id: str) -> int | None:
+        answer = await self._client.files(Kind.UPDATE, session_id, timeout=self._timeout)
+        files = [each for each in answer.value or () if each.name == FILE_NAME]
+        return files[0].bytes_transferred if files else None
+
+    async def _add_file(self, item: ScratchItem, size: int) -> str:
+        answer = await self._making.add_file(
+            item.session_id, FILE_NAME, size, timeout=self._timeout
+        )
+        if answer.value is None:
+            raise TrialFailed("no file can be added", answer)
+        return answer.value
+
+    def _upload(self, longest: float) -> SlowUpload:
+        return SlowUpload(self._making, self._pace.piece, longest, self._timeout)
+
+    async def _sleep(self, seconds: float) -> None:
+        await sleep_until(self._clock, self._clock.boot() + seconds)
+
+
+def _shift(first: Answer[SessionInfo], last: Answer[SessionInfo]) -> Shift | None:
+    if first.value is None or last.value is None:
+        return None
+    earlier, later = first.value.expires_at, last.value.expires_at
+    if earlier is None or later is None:
+        return None
+    return Shift(later - earlier, last.sent_at - first.sent_at)
+
+
+def _since(began: float, now: float) -> str:
+    return format_duration(round(max(0.0, now - began)))
+
+
+def _told(span: Span) -> str:
+    if span.most is None:
+        return f"ACTIVE after {format_duration(round(span.least))}"
+    end = span.state or "gone"
+    return f"{end} after {format_duration(round(span.most, 1))}"
+
+
+def _classed(answer: Answer[Any]) -> str:
+    """Say how something was answered, without anybody's words or names."""
+    status = "" if answer.status is None else f" (HTTP {answer.status})"
+    return f"{answer.error_type or answer.outcome.value}{status}".replace("_", " ")
+
+
+def _answered(answer: Answer[Any]) -> str:
+    if answer.outcome is Outcome.OK:
+        return "accepted"
+    return answer.detail or answer.outcome.value

@@ -1,0 +1,65 @@
+"""One long PUT: content in small pieces, now and then, until it may come to its end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from keepalived.lease.answers import Answer
+from keepalived.vcenter.making import Making
+
+FILE_NAME = "probe.bin"
+PIECE_BYTES = 16 * 1024
+_LAST_SECONDS = 30.0
+
+
+class SlowUpload:
+    """A PUT whose size allows for `longest` seconds at a piece every `pause` seconds.
+
+    `finish` sends at once what is still missing.
+    """
+
+    def __init__(self, making: Making, pause: float, longest: float, timeout: float) -> None:
+        self.size = PIECE_BYTES * (2 + int(longest / pause))
+        self.sent = 0
+        self._making = making
+        self._pause = pause
+        self._timeout = timeout
+        self._hurry = asyncio.Event()
+        self._task: asyncio.Task[Answer[None]] | None = None
+
+    def begin(self, uri: str) -> None:
+        """Begin to send to an upload address."""
+        putting = self._making.put(uri, self._content(), self.size, timeout=self._timeout)
+        self._task = asyncio.create_task(putting, name="slow upload")
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the server has answered, or the connection broke."""
+        return self._task is not None and self._task.done()
+
+    async def finish(self) -> Answer[None] | None:
+        """Send the rest and return the answer; None if none comes."""
+        self._hurry.set()
+        if self._task is None:
+            return None
+        await asyncio.wait([self._task], timeout=_LAST_SECONDS)
+        return self._task.result() if self._task.done() else None
+
+    async def stop(self) -> None:
+        """Break off what is under way."""
+        self._hurry.set()
+        if self._task is not None and not self._task.done():
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    async def _content(self) -> AsyncIterator[bytes]:
+        piece = bytes(PIECE_BYTES)
+        while self.sent < self.size:
+            yield piece
+            self.sent += len(piece)
+            try:
+                async with asyncio.timeout(self._pause):
+                    await self._hurry.wait()
+            except TimeoutError:
+                pass

@@ -1,0 +1,168 @@
+"""Making and removing things on a vCenter: libraries, items, update sessions, content."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+from keepalived.lease.answers import Answer, Outcome
+from keepalived.settings import VCenterSettings
+from keepalived.vcenter import results
+from keepalived.vcenter.classify import outcome_of, read_refusal, words_for
+from keepalived.vcenter.client import SERVERS_ID, Client
+from keepalived.vcenter.dialects import Resource, Spec
+from keepalived.vcenter.exchange import TOKEN_HEADER
+from keepalived.vcenter.transport import TransportError, UploadTransport
+
+_PORTS = {"http": 80, "https": 443}
+
+
+class Making:
+    """What a client that looks and renews does not do, by the same login and connections.
+
+    Every operation returns an Answer and raises nothing for what a network or a server does.
+    `timeout`, in seconds, bounds one request.
+    """
+
+    def __init__(
+        self, client: Client, transport: UploadTransport, settings: VCenterSettings
+    ) -> None:
+        self._client = client
+        self._transport = transport
+        self._origin = _origin(urlsplit(settings.url))
+
+    async def find_libraries(self, name: str, *, timeout: float) -> Answer[tuple[str, ...]]:
+        """List the ids of the libraries of a name."""
+        return await self._client.ask(
+            lambda dialect: dialect.find_libraries(name), _ids, timeout=timeout
+        )
+
+    async def describe_library(self, library_id: str, *, timeout: float) -> Answer[str]:
+        """Read the description of a library."""
+        return await self._client.ask(
+            lambda dialect: dialect.library(library_id), results.description_of, timeout=timeout
+        )
+
+    async def find_items(
+        self, library_id: str, name: str | None = None, *, timeout: float
+    ) -> Answer[tuple[str, ...]]:
+        """List the ids of a library's items, all of them or those of a name."""
+        spec = {"library_id": library_id, **({} if name is None else {"name": name})}
+        return await self._client.ask(
+            lambda dialect: dialect.find_items(spec), _ids, timeout=timeout
+        )
+
+    async def sessions_of(self, item_id: str, *, timeout: float) -> Answer[tuple[str, ...]]:
+        """List the ids of the calling user's update sessions of an item.
+
+        Not every server heeds which item is meant: look at what they are of.
+        """
+        return await self._client.ask(
+            lambda dialect: dialect.sessions_of(item_id), results.ids, timeout=timeout
+        )
+
+    async def create_library(
+        self, name: str, description: str, datastore_id: str, *, timeout: float
+    ) -> Answer[str]:
+        """Make a local library on a datastore. Returns its id."""
+        backing = {"type": "DATASTORE", "datastore_id": datastore_id}
+        spec = {"name": name, "description": description, "type": "LOCAL"}
+        return await self._create(
+            Resource.LOCAL_LIBRARY, {**spec, "storage_backings": [backing]}, timeout
+        )
+
+    async def create_item(
+        self, library_id: str, name: str, description: str, *, timeout: float
+    ) -> Answer[str]:
+        """Make an empty item of no particular type. Returns its id."""
+        spec = {"library_id": library_id, "name": name, "description": description}
+        return await self._create(Resource.ITEM, spec, timeout)
+
+    async def create_session(self, item_id: str, *, timeout: float) -> Answer[str]:
+        """Open an update session on an item. Returns its id."""
+        return await self._create(Resource.UPDATE_SESSION, {"library_item_id": item_id}, timeout)
+
+    async def delete(self, resource: Resource, resource_id: str, *, timeout: float) -> Answer[None]:
+        """Remove something. An update session has to be cancelled first."""
+        return await self._client.tell(
+            lambda dialect: dialect.delete(resource, resource_id),
+            session_id=resource_id if resource is Resource.UPDATE_SESSION else None,
+            timeout=timeout,
+        )
+
+    async def add_file(
+        self, session_id: str, name: str, size: int, *, timeout: float
+    ) -> Answer[str]:
+        """Announce a file that will be pushed. Returns the address to put its content to."""
+        spec = {"name": name, "source_type": "PUSH", "size": size}
+        return await self._client.ask(
+            lambda dialect: dialect.add_file(session_id, spec),
+            results.upload_uri,
+            session_id=session_id,
+            timeout=timeout,
+        )
+
+    async def put(
+        self, uri: str, content: AsyncIterator[bytes], size: int, *, timeout: float
+    ) -> Answer[None]:
+        """Send the content of a file, for as long as that takes.
+
+        The token goes with it where the address is the vCenter's own, and nowhere else. `timeout`
+        bounds no more than a login on the way.
+        """
+        began = self._client.now()
+        parts = _split(uri)
+        if parts is None:
+            return Answer(Outcome.FAILED, began, began, detail="the upload address is none")
+        token = await self._client.token(timeout=timeout)
+        is_home = token is not None and _origin(parts) == self._origin
+        headers = {TOKEN_HEADER: token.value} if token is not None and is_home else {}
+        try:
+            reply = await self._transport.put(uri, headers, content, size)
+        except TransportError as error:
+            now = self._client.now()
+            return Answer(Outcome.UNREACHABLE, began, now, detail=str(error))
+        answer: Answer[None] = Answer(
+            outcome_of(reply), began, self._client.now(), status=reply.status
+        )
+        if answer.outcome is Outcome.OK:
+            return answer
+        secrets = () if token is None else (token.value,)
+        return replace(
+            answer,
+            detail=words_for(reply, secrets),
+            error_type=read_refusal(reply.body).type,
+        )
+
+    async def _create(self, resource: Resource, spec: Spec, timeout: float) -> Answer[str]:
+        return await self._client.ask(
+            lambda dialect: dialect.create(resource, spec), _id, timeout=timeout
+        )
+
+
+def _id(value: Any) -> str:
+    """Read an id that is to stand in a path."""
+    text = results.new_id(value)
+    if not SERVERS_ID.fullmatch(text):
+        raise ValueError(f"{text!r} is not an id")
+    return text
+
+
+def _ids(value: Any) -> tuple[str, ...]:
+    return tuple(map(_id, results.ids(value)))
+
+
+def _split(uri: str) -> SplitResult | None:
+    """Return the parts of an address that content can be put to; None for any other."""
+    try:
+        parts = urlsplit(uri)
+        is_good = parts.scheme in _PORTS and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return None
+    return parts if is_good else None
+
+
+def _origin(parts: SplitResult) -> tuple[str, str | None, int | None]:
+    return parts.scheme, parts.hostname, parts.port or _PORTS.get(parts.scheme)
