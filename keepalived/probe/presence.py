@@ -28,6 +28,12 @@ class Presence:
         self._timeout = timeout
         self._seen: dict[str, float] = {}
         self._missed: dict[str, float] = {}
+        self._answered_at = clock.boot()
+
+    @property
+    def silent_for(self) -> float:
+        """For how many seconds no look has been answered."""
+        return self._clock.boot() - self._answered_at
 
     def last_seen(self, session_id: str) -> float | None:
         """When the session was on the list for the last time; None if it never was."""
@@ -48,6 +54,7 @@ class Presence:
         answer = await self._client.list(Kind.UPDATE, timeout=self._timeout)
         if answer.value is None:
             return
+        self._answered_at = answer.received_at
         listed = set(answer.value)
         for session_id in listed:
             # It was there when the list was made, which was not before it was asked for.

@@ -10,7 +10,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from keepalived.host.clock import Clock
 from keepalived.lease.answers import Outcome
@@ -20,13 +22,15 @@ from keepalived.probe.display import Display
 from keepalived.probe.findings import about, findings
 from keepalived.probe.notes import Notes, Trial
 from keepalived.probe.report import Names, Report
-from keepalived.probe.scratch import ProbeError, Scratch, ScratchItem
+from keepalived.probe.scratch import Left, ProbeError, Scratch, ScratchItem
 from keepalived.probe.trials import Pace, Trials
 from keepalived.settings import VCenterSettings
 from keepalived.settings.durations import format_duration
 from keepalived.vcenter.client import Client
 from keepalived.vcenter.making import Making
 from keepalived.vcenter.transport import UploadTransport
+
+T = TypeVar("T")
 
 _REQUEST_SECONDS = 20.0
 _SLUGS = {
@@ -101,8 +105,8 @@ class Probe:
         finally:
             self._display.close()
             self._display.say("putting away what was made")
-            left = tuple(await self._scratch.put_away())
-            await self._client.close(timeout=self._timeout)
+            left, was_hurried = await _to_its_end(self._put_away())
+            course.is_interrupted |= was_hurried
         options, notes = self._options, course.notes
         found = findings(notes)
         configured = options.settings.session_timeout
@@ -157,6 +161,11 @@ class Probe:
         else:
             await self._scratch.make_library(options.library, options.datastore)
 
+    async def _put_away(self) -> tuple[Left, ...]:
+        left = await self._scratch.put_away()
+        await self._client.close(timeout=self._timeout)
+        return tuple(left)
+
     async def _pace(self, notes: Notes, item: ScratchItem) -> Pace:
         """Read how long sessions are said to live, and go by that."""
         limit = self._options.limit
@@ -177,6 +186,19 @@ class Probe:
             )
         self._display.begin(list(_SLUGS), expected)
         return Pace.for_lifetime(lifetime, limit)
+
+
+async def _to_its_end(work: Coroutine[Any, Any, T]) -> tuple[T, bool]:
+    """Carry something out that nobody can cancel; return its result, and whether somebody tried."""
+    task, was_cancelled = asyncio.create_task(work, name="putting away"), False
+    while True:
+        try:
+            return await asyncio.shield(task), was_cancelled
+        except asyncio.CancelledError:
+            if task.cancelled():
+                raise
+            _forget_cancellation()
+            was_cancelled = True
 
 
 def _forget_cancellation() -> None:

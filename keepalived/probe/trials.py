@@ -27,6 +27,7 @@ from keepalived.vcenter.making import Making
 _WATCHED_LOOKS = 6
 _PROGRESS, _LESS_PROGRESS = 50, 40
 _TRIES = 3
+_PATIENCE_SECONDS = 60.0
 
 
 class TrialFailed(Exception):
@@ -60,7 +61,7 @@ class Pace:
             look=_between(0.25, base / 20, 9.7),
             list=_between(0.1, base / 100, 3.0),
             renew=base / 6,
-            piece=_between(0.05, base / 150, 1.0),
+            piece=_between(0.1, base / 150, 1.0),
             limit=limit,
         )
 
@@ -130,6 +131,8 @@ class Trials:
             seen = self._presence.last_seen(item.session_id)
             if seen is not None:
                 self._show(Trial.UNTOUCHED, f"still there after {_since(item.opened_from, seen)}")
+            if self._presence.silent_for > _PATIENCE_SECONDS:
+                raise TrialFailed(f"no answer for {format_duration(_PATIENCE_SECONDS)}")
             await self._sleep(min(self._pace.list, until - self._clock.boot()))
         got = await self._get(item.session_id)
         notes.untouched = self._span(item.session_id, got, item.opened_from, item.opened_until)

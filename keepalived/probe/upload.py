@@ -9,7 +9,7 @@ from keepalived.lease.answers import Answer
 from keepalived.vcenter.making import Making
 
 FILE_NAME = "probe.bin"
-PIECE_BYTES = 16 * 1024
+PIECE_BYTES = 4 * 1024
 _LAST_SECONDS = 30.0
 
 

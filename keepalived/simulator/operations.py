@@ -104,6 +104,11 @@ class Operation:
     is_download: bool = False
 
     @property
+    def is_content(self) -> bool:
+        """Whether this is the transfer of a file's content, in either direction."""
+        return self.is_upload or self.is_download
+
+    @property
     def session_parameter(self) -> str:
         """The name of the parameter that holds the session's id."""
         return f"{self.kind}_session_id"

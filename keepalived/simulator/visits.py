@@ -76,7 +76,8 @@ def understand(request: Request, spoken: AbstractSet[Dialect], base_url: str) ->
         return _understand_rpc(request, address)
     token = headers.get(TOKEN_HEADER) or _token_in_cookie(headers.get("cookie", ""))
     match = resolve(request.method, request.target)
-    if match is None or match.route.dialect not in spoken:
+    # Content has addresses of its own, whatever is spoken otherwise.
+    if match is None or not (match.route.operation.is_content or match.route.dialect in spoken):
         call = Call({}, token)
         return Visit(request, dialect_of(request.target), call, problem=unknown_route())
     route = match.route
