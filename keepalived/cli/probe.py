@@ -6,8 +6,10 @@ import asyncio
 import importlib.metadata
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import IO, TYPE_CHECKING, TextIO
 
 import click
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from keepalived.probe.run import Options
 
 _EXIT_UNAVAILABLE = 69
+_STDOUT = "-"
 
 
 def _duration(_ctx: click.Context, _param: click.Parameter, text: str) -> float:
@@ -57,7 +60,7 @@ def _duration(_ctx: click.Context, _param: click.Parameter, text: str) -> float:
     "--json",
     "json_file",
     metavar="FILE",
-    type=click.File("w", encoding="utf-8", lazy=False),
+    type=click.Path(dir_okay=False, allow_dash=True),
     help="Write a report that can be attached to a bug; - means standard output.",
 )
 @click.option(
@@ -71,7 +74,7 @@ def probe(
     library: str,
     datastore: str | None,
     limit: float,
-    json_file: TextIO | None,
+    json_file: str | None,
     with_names: bool,
     config: Path | None,
     vcenter: str | None,
@@ -97,8 +100,12 @@ def probe(
         )
     version = importlib.metadata.version("content-library-keepalived")
     options = Options(name, settings, library, datastore, limit, version)
-    report, number = asyncio.run(_run(options))
-    _tell(report, json_file, with_names=with_names)
+    with _opened(json_file) as file:  # Before it is worked for.
+        report, number = asyncio.run(_run(options))
+        if file is not None:
+            _write(report, file, with_names=with_names)
+    # Where the report goes to standard output, it is alone there.
+    _tell(report, sys.stderr if json_file == _STDOUT else sys.stdout)
     sys.exit(_exit_code(report, number))
 
 
@@ -116,19 +123,34 @@ async def _run(options: Options) -> tuple[Report, int | None]:
         return await task, received[0] if received else None
 
 
-def _tell(report: Report, json_file: TextIO | None, *, with_names: bool) -> None:
-    from keepalived.probe.display import tell
+@contextmanager
+def _opened(path: str | None) -> Iterator[IO[str] | None]:
+    if path is None:
+        yield None
+        return
+    try:
+        opened = click.open_file(path, "w", encoding="utf-8")
+    except OSError as error:
+        raise click.ClickException(f"{path}: {error.strerror}") from None
+    with opened as file:
+        yield file
+
+
+def _write(report: Report, file: IO[str], *, with_names: bool) -> None:
     from keepalived.probe.report import as_json
 
-    if json_file is not None:
-        json.dump(as_json(report, with_names=with_names), json_file, indent=2)
-        json_file.write("\n")
-        json_file.flush()
+    json.dump(as_json(report, with_names=with_names), file, indent=2)
+    file.write("\n")
+    file.flush()
+
+
+def _tell(report: Report, stream: TextIO) -> None:
+    from keepalived.probe.display import tell
+
     if report.failure:
         click.echo(f"clkeepalived: {report.failure}", err=True)
     else:
-        # Where the report goes to standard output, it is alone there.
-        tell(report, sys.stderr if json_file is sys.stdout else sys.stdout)
+        tell(report, stream)
     for each in report.left:
         click.echo(
             f"clkeepalived: left behind, as it could not be removed: {each.what} {each.name} "

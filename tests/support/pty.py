@@ -25,14 +25,16 @@ _SHELLS = {
 }
 
 
-async def until(condition: Callable[[], object], otherwise: Callable[[], str] = str) -> None:
+async def until(
+    condition: Callable[[], object], otherwise: Callable[[], str] = str, bound: float = BOUND
+) -> None:
     """Wait until something is so; fail with a text of what is the case instead."""
     try:
-        async with asyncio.timeout(BOUND):
+        async with asyncio.timeout(bound):
             while not condition():  # noqa: ASYNC110 # what other processes do raises no event here
                 await asyncio.sleep(0.01)
     except TimeoutError:
-        raise AssertionError(f"not so within {BOUND} s: {otherwise()}") from None
+        raise AssertionError(f"not so within {bound} s: {otherwise()}") from None
 
 
 def state_of(pid: int) -> str:

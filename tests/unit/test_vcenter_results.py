@@ -36,7 +36,7 @@ def test_a_session() -> None:
         "error_message": {"id": "x", "default_message": "The disk is full.", "args": []},
     }
     assert results.session_info(session, HEADERS) == SessionInfo(
-        "a:b", "ERROR", "item", "3", 40, 300.0, "The disk is full."
+        "a:b", "ERROR", "item", "3", 40, 300.0, "The disk is full.", DATE.timestamp() + 300
     )
 
 

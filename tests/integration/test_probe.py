@@ -1,0 +1,179 @@
+"""`clkeepalived probe` as a process of its own, before a simulator that is served by HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from keepalived.simulator.app import Simulator
+from keepalived.simulator.faults import Fail, Latency
+from tests.support.cli import COMMAND
+from tests.support.exec import Place, place
+from tests.support.probe import LIBRARY, Bystanders
+from tests.support.pty import INTERRUPT, pty, until
+
+pytestmark = pytest.mark.timeout(60)
+
+LIFETIME = 3.0
+MADE = ("--library", "made for the probe", "--datastore", "datastore-11")
+
+
+@asynccontextmanager
+async def started(place: Place, *words: str) -> AsyncIterator[Process]:
+    """Start a probe; what is left of it at the end of the block is killed."""
+    process = await asyncio.create_subprocess_exec(
+        *COMMAND,
+        *("probe", "--config", str(place.config), *words),
+        stdout=PIPE,
+        stderr=PIPE,
+        env=place.environment,
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def ended(place: Place, *words: str) -> tuple[int | None, str, str]:
+    """Run a probe to its end; return its exit code, and what it said on either stream."""
+    async with started(place, *words) as process:
+        out, err = await process.communicate()
+        assert place.simulator.password not in out.decode() + err.decode()
+        return process.returncode, out.decode(), err.decode()
+
+
+def asked(simulator: Simulator, route: str) -> bool:
+    return bool(simulator.ledger.requests(route))
+
+
+@pytest.mark.parametrize(("counts", "tells"), [(True, True), (False, False)])
+async def test_it_tells_the_truth(tmp_path: Path, *, counts: bool, tells: bool) -> None:
+    behaviour = {"put_counts_as_activity": counts, "bytes_during_put": tells}
+    async with place(tmp_path, LIFETIME, **behaviour) as there:
+        bystanders = Bystanders.on(there.simulator)
+        file = tmp_path / "report.json"
+        code, out, err = await ended(
+            there, "--library", LIBRARY, "--limit", "15s", "--json", str(file)
+        )
+        assert code == 0, err
+        report: dict[str, Any] = json.loads(file.read_text())
+        found = {name: each["answer"] for name, each in report["findings"].items()}
+        truth = {True: "yes", False: "no"}
+        assert found == {
+            "untouched_lifetime": "told",
+            "get_moves_expiration_time": "no",
+            "get_keeps_alive": "no",
+            "keep_alive_moves_expiration_time": "yes",
+            "keep_alive_keeps_alive": "yes",
+            "put_moves_expiration_time": truth[counts],
+            "put_keeps_alive": truth[counts],
+            "bytes_transferred_moves_during_put": truth[tells],
+            "second_session_on_an_item": "told",
+            "progress_that_stays": "told",
+            "progress_that_falls": "told",
+        }
+        span = report["observations"]["untouched"]
+        assert span["least"] <= LIFETIME + 0.1
+        assert span["most"] >= LIFETIME - 0.1
+        assert report["is_whole"]
+        assert "127.0.0.1" not in file.read_text()
+        assert LIBRARY not in file.read_text()
+        assert f"    observe: {'files' if tells else 'state'}\n" in out
+        bystanders.check_all_is_as_it_was()
+
+
+STEPS = [
+    ("session.create", signal.SIGINT),
+    ("local_library.create", signal.SIGTERM),
+    ("item.create", signal.SIGINT),
+    ("update_session.create", signal.SIGTERM),
+    ("update_session.keep_alive", signal.SIGINT),
+    ("upload", signal.SIGHUP),
+    ("update_session.cancel", signal.SIGINT),
+    ("item.delete", signal.SIGTERM),
+    ("local_library.delete", signal.SIGINT),
+]
+
+
+@pytest.mark.parametrize(("route", "number"), STEPS)
+async def test_a_signal_at_any_step_leaves_nothing_behind(
+    route: str, number: signal.Signals, tmp_path: Path
+) -> None:
+    async with place(tmp_path, 1.0) as there:
+        bystanders = Bystanders.on(there.simulator)
+        # Carried out, and the answer on its way when the signal comes.
+        there.simulator.faults.add(Latency(0.3, act_first=True), route=route, count=1)
+        async with started(there, *MADE, "--limit", "3s") as process:
+            await until(lambda: asked(there.simulator, route), bound=30.0)
+            process.send_signal(number)
+            out, err = await process.communicate()
+        assert process.returncode == 128 + number, err.decode()
+        assert "left behind" not in err.decode()
+        assert "Traceback" not in err.decode()
+        assert "How long does an untouched session live?" in out.decode()
+        bystanders.check_all_is_as_it_was()
+
+
+async def test_on_a_terminal_a_table_lives_and_ctrl_c_puts_everything_away(tmp_path: Path) -> None:
+    async with place(tmp_path, LIFETIME) as there:
+        bystanders = Bystanders.on(there.simulator)
+        words = ("probe", "--config", str(there.config), "--library", LIBRARY)
+        environment: dict[str, Any] = {**there.environment, "TERM": "xterm-256color"}
+        async with pty(*COMMAND, *words, **environment) as terminal:
+            await terminal.shows("which takes about")
+            await terminal.shows(r"left untouched  .*still there after \d+s")
+            await terminal.shows(r"s of about \d")
+            terminal.type(INTERRUPT)
+            await terminal.shows("putting away what was made")
+            await terminal.shows("the run was over before")
+            await terminal.shows("The configuration that follows")
+            assert await asyncio.wait_for(terminal.leader.wait(), 8) == 128 + signal.SIGINT
+            assert terminal.text.count("\x1b[?25l") == terminal.text.count("\x1b[?25h") > 0
+        bystanders.check_all_is_as_it_was()
+
+
+async def test_whoever_stops_reading_leaves_nothing_behind_either(tmp_path: Path) -> None:
+    async with place(tmp_path, 1.0) as there:
+        bystanders = Bystanders.on(there.simulator)
+        command = " ".join((*COMMAND, "probe", "--config", str(there.config), "--library", LIBRARY))
+        process = await asyncio.create_subprocess_shell(
+            f"{command} --limit 3s 2>&1 | head -n 1", stdout=PIPE, env=there.environment
+        )
+        out, _ = await asyncio.wait_for(process.communicate(), 20)
+        assert out.count(b"\n") == 1
+        await until(lambda: asked(there.simulator, "session.delete"))
+        bystanders.check_all_is_as_it_was()
+
+
+async def test_the_exit_code_says_how_it_went(tmp_path: Path) -> None:
+    async with place(tmp_path, 1.0) as there:
+        catalog = there.simulator.library.catalog
+        catalog.create_library(LIBRARY)
+
+        code, _, err = await ended(there, "--library", "nowhere")
+        assert (code, err.count("there is no library 'nowhere'")) == (1, 1)
+
+        code, _, err = await ended(there)
+        assert (code, "--library" in err) == (2, True)
+
+        there.simulator.faults.add(Fail(500), route="item.delete")
+        code, out, err = await ended(there, "--library", LIBRARY, "--limit", "2s", "--json", "-")
+        assert code == 1
+        left = json.loads(out)["left_behind"]
+        assert {each["id"] for each in left} == {item.id for item in catalog.items()}
+        for item in catalog.items():
+            assert f"could not be removed: item {item.name} {item.id}\n" in err
+    code, _, err = await ended(there, "--library", LIBRARY)
+    assert (code, "cannot be asked: cannot connect" in err) == (69, True)
+    there.config.write_text("vcenters: 1\n")
+    assert (await ended(there, "--library", LIBRARY))[0] == 78
