@@ -27,7 +27,7 @@ _EXIT_CODES = (
     ("0", "All is well; of `serve`: stopped as told, or idle for as long as configured."),
     ("1", "It could not be done; of `serve`: a socket or the state file cannot be had."),
     ("2", "The command line is wrong."),
-    ("69", "The daemon cannot be reached."),
+    ("69", "The daemon cannot be reached; of `exec` and `probe`: the vCenter cannot be asked."),
     ("78", "The configuration is wrong. The service does not restart on it."),
 )
 _SIGNALS = (

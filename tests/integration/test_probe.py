@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,6 +14,12 @@ from typing import Any
 
 import pytest
 
+from keepalived.cli.probe import _exit_code, _tell
+from keepalived.probe.advice import advise
+from keepalived.probe.findings import findings
+from keepalived.probe.notes import Notes
+from keepalived.probe.report import Names, Report
+from keepalived.probe.scratch import Left
 from keepalived.simulator.app import Simulator
 from keepalived.simulator.faults import Fail, Latency
 from tests.support.cli import COMMAND
@@ -166,14 +173,37 @@ async def test_the_exit_code_says_how_it_went(tmp_path: Path) -> None:
         code, _, err = await ended(there)
         assert (code, "--library" in err) == (2, True)
 
-        there.simulator.faults.add(Fail(500), route="item.delete")
+        there.simulator.faults.add(Fail(500), route="update_session_file.add")
         code, out, err = await ended(there, "--library", LIBRARY, "--limit", "2s", "--json", "-")
-        assert code == 1
-        left = json.loads(out)["left_behind"]
-        assert {each["id"] for each in left} == {item.id for item in catalog.items()}
-        for item in catalog.items():
-            assert f"could not be removed: item {item.name} {item.id}\n" in err
+        assert (code, json.loads(out)["is_whole"]) == (1, False)
+        assert "no file can be added" in err
+        assert catalog.items() == []
     code, _, err = await ended(there, "--library", LIBRARY)
     assert (code, "cannot be asked: cannot connect" in err) == (69, True)
     there.config.write_text("vcenters: 1\n")
     assert (await ended(there, "--library", LIBRARY))[0] == 78
+
+
+def test_what_is_left_behind_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    notes = Notes()
+    found = findings(notes)
+    left = (Left("item", "clkeepalived-probe-1-get", "an-id"), Left("library", "scratch", ""))
+    report = Report(
+        version="1",
+        names=Names("lab", "https://vcsa.example", "scratch"),
+        dialect="api",
+        began_at=0.0,
+        took=1.0,
+        configured=300.0,
+        limit=480.0,
+        notes=notes,
+        findings=found,
+        advice=advise(notes, found, 300.0),
+        left=left,
+    )
+    _tell(report, sys.stdout)
+    said = capsys.readouterr().err
+    assert "could not be removed: item clkeepalived-probe-1-get an-id\n" in said
+    assert "could not be removed: library scratch\n" in said
+    assert _exit_code(report, None) == 1
+    assert _exit_code(report, signal.SIGTERM) == 143
