@@ -12,7 +12,7 @@ from prometheus_client.utils import floatToGoString
 
 from keepalived.observe.steps import Steps
 
-_ENCODED = 200
+_ENCODED = 1000
 """How many series a step writes."""
 _ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 

@@ -13,7 +13,7 @@ from typing import TypeVar
 _T = TypeVar("_T")
 
 Steps = Generator[None, None, _T]
-"""Yields after each step, of about a millisecond; returns what came of them."""
+"""Yields after each step, of about five milliseconds; returns what came of them."""
 
 
 async def walk(steps: Steps[_T]) -> _T:
