@@ -162,7 +162,8 @@ def _compile() -> dict[tuple[str, str], list[_Pattern]]:
             route = Route(dialect, OPERATIONS[name])
             patterns.setdefault((method, action), []).append((re.compile(expression), route))
     content = re.compile(CONTENT_PREFIX + "(?P<ticket>[^/]+)/(?P<file_name>[^/]+)")
-    for method, operation in (("PUT", UPLOAD), ("GET", DOWNLOAD)):
+    # Ansible's modules upload by POST.
+    for method, operation in (("PUT", UPLOAD), ("POST", UPLOAD), ("GET", DOWNLOAD)):
         patterns.setdefault((method, ""), []).append((content, Route(Dialect.API, operation)))
     return patterns
 

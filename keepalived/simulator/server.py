@@ -131,7 +131,9 @@ class _Skin:
         return await _send(request, response)
 
     async def _answer(self, request: web.BaseRequest) -> Response:
-        is_upload = request.method == "PUT" and request.raw_path.startswith(CONTENT_PREFIX)
+        is_upload = request.method in ("PUT", "POST") and request.raw_path.startswith(
+            CONTENT_PREFIX
+        )
         wanted = Request(
             request.method,
             request.raw_path,

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote
 
+from keepalived.lease.model import Kind
 from keepalived.simulator.clock import ServerClock
 from keepalived.simulator.content import CHECKSUM_ALGORITHM
 from keepalived.simulator.downloads import Downloads
@@ -18,6 +19,7 @@ from keepalived.simulator.resources import (
     Library,
     PrepareStatus,
     Session,
+    SessionState,
 )
 from keepalived.simulator.transfers import Transfers
 
@@ -33,6 +35,14 @@ class Struct(dict[str, Any]):
         super().__init__((key, value) for key, value in fields.items() if value is not None)
         self.name = name
         self.required = frozenset(required)
+
+
+# Nothing is signed here and nothing warned of; some clients wait until that is known.
+_NO_PREVIEW = Struct(
+    "com.vmware.content.library.item.updatesession.preview_info",
+    {"state": "NOT_APPLICABLE"},
+    required=("state",),
+)
 
 
 def library_view(library: Library, clock: ServerClock) -> Struct:
@@ -69,6 +79,7 @@ def item_view(item: Item, clock: ServerClock) -> Struct:
 
 def session_view(session: Session, clock: ServerClock, skew: float) -> Struct:
     """Return a session as `get` shows it, its expiration `skew` seconds off."""
+    is_uploading = session.kind is Kind.UPDATE and session.state is SessionState.ACTIVE
     return Struct(
         f"com.vmware.content.library.item.{session.kind}_session_model",
         {
@@ -79,6 +90,7 @@ def session_view(session: Session, clock: ServerClock, skew: float) -> Struct:
             "client_progress": session.client_progress or 0,
             "expiration_time": clock.timestamp(session.announced_expiry, skew),
             "error_message": _message("client_error", session.error),
+            "preview_info": _NO_PREVIEW if is_uploading else None,
         },
     )
 

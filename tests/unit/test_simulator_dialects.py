@@ -69,6 +69,7 @@ async def test_the_api_dialect(api: Caller) -> None:
             "state": "ACTIVE",
             "client_progress": 0,
             "expiration_time": "2023-11-14T22:35:00.000Z",
+            "preview_info": {"state": "NOT_APPLICABLE"},
         },
     )
     assert await api.call("POST", f"{sessions}/{session}?action=keep-alive", {}) == (204, None)
@@ -104,6 +105,7 @@ async def test_the_rest_dialect(rest: Caller) -> None:
         "library_item_content_version": "1",
         "state": "ACTIVE",
         "expiration_time": "2023-11-14T22:35:00.000Z",
+        "preview_info": {"state": "NOT_APPLICABLE"},
     }
     keep_alive = f"{sessions}/id:{session}?~action=keep-alive"
     assert await rest.call("POST", keep_alive, {"client_progress": 5}) == (200, None)
