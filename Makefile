@@ -33,7 +33,7 @@ check: $(VENV)/.dev ## Lint, format, types, layers
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 
-system: $(VENV)/.dev ## Run the tests against real peers (Debian: golang-go, golang-github-vmware-govmomi-dev)
+system: $(VENV)/.dev ## Run the tests against real peers (Debian: golang-go, golang-github-{vmware-govmomi,kr-pretty}-dev)
 	@$(BIN)/python -m pytest -m 'system and not hosts' tests/system
 
 hosts: $(VENV)/.dev ## Install it, build it and run it: under a systemd of its own, in containers and pods (as root)
@@ -71,7 +71,7 @@ LOCK = CUSTOM_COMPILE_COMMAND='make lock' $(CACHE)/lock/bin/pip-compile --upgrad
 lock: ## Pin the newest versions of everything in requirements/*.in
 	@test -x $(CACHE)/lock/bin/pip-compile || { $(PYTHON) -m venv $(CACHE)/lock && \
 		$(CACHE)/lock/bin/python -m pip --quiet install pip-tools; }
-	@for name in base speed build dev proof; do echo "requirements/$$name.txt"; \
+	@for name in base speed build dev proof howto; do echo "requirements/$$name.txt"; \
 		$(LOCK) --output-file requirements/$$name.txt requirements/$$name.in || exit 1; done
 
 # What `make install` takes, and what `make bundle` packs: made anew each time, in seconds.

@@ -18,9 +18,12 @@ from tests.system.vcsim_peer import VCSim
 
 
 class StartVCSim(Protocol):
-    """Starts a vcsim whose API sessions idle out after `idle` seconds, or twice that at most."""
+    """Starts a vcsim whose API sessions idle out after `idle` seconds, or twice that at most.
 
-    async def __call__(self, *, idle: float = 1800.0) -> VCSim: ...
+    The content of each file is on its way for `transfer` seconds.
+    """
+
+    async def __call__(self, *, idle: float = 1800.0, transfer: float = 0.0) -> VCSim: ...
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -47,8 +50,10 @@ async def start_vcsim(vcsim_binary: Path) -> AsyncIterator[StartVCSim]:
     """A function that starts a vcsim; each is stopped at the end of the test."""
     async with AsyncExitStack() as stack:
 
-        async def start(*, idle: float = 1800.0) -> VCSim:
-            running = vcsim_peer.running(vcsim_binary, idle_timeout=f"{idle}s")
+        async def start(*, idle: float = 1800.0, transfer: float = 0.0) -> VCSim:
+            running = vcsim_peer.running(
+                vcsim_binary, idle_timeout=f"{idle}s", transfer=f"{transfer}s"
+            )
             return await stack.enter_async_context(running)
 
         yield start

@@ -120,11 +120,17 @@ class VCSim:
 
 
 @asynccontextmanager
-async def running(binary: Path, *, idle_timeout: str = "30m") -> AsyncIterator[VCSim]:
-    """Run vcsim until the block is left. `idle_timeout` is a Go duration such as `1s`."""
+async def running(
+    binary: Path, *, idle_timeout: str = "30m", transfer: str = "0s"
+) -> AsyncIterator[VCSim]:
+    """Run vcsim until the block is left.
+
+    `idle_timeout` and `transfer`, what the content of each file takes, are Go durations.
+    """
     process = await asyncio.create_subprocess_exec(
         str(binary),
         f"-idle-timeout={idle_timeout}",
+        f"-transfer={transfer}",
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )

@@ -31,6 +31,7 @@ const (
 func main() {
 	listen := flag.String("listen", "127.0.0.1:0", "address to serve HTTPS on")
 	idle := flag.Duration("idle-timeout", 30*time.Minute, "how long an idle API session lives")
+	takes := flag.Duration("transfer", 0, "how long the content of a file is on its way, at least")
 	flag.Parse()
 
 	simulator.SessionIdleTimeout = *idle
@@ -44,7 +45,7 @@ func main() {
 	model.Service.Listen = &url.URL{Host: *listen}
 	server := model.Service.NewServer()
 	defer server.Close()
-	server.Config.Handler = transferService{server.Config.Handler}
+	server.Config.Handler = transferService{server.Config.Handler, *takes}
 
 	json.NewEncoder(os.Stdout).Encode(map[string]string{
 		"url":         "https://" + server.URL.Host,
@@ -59,6 +60,7 @@ func main() {
 // long as a PUT lasts, so that nobody could keep anything alive, and nothing could expire.
 type transferService struct {
 	vcsim http.Handler
+	takes time.Duration
 }
 
 func (t transferService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -75,6 +77,7 @@ func (t transferService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
+	time.Sleep(t.takes)
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	r.Header.Set(token, t.logIn())
 	t.vcsim.ServeHTTP(w, r)
