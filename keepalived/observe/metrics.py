@@ -24,7 +24,6 @@ from keepalived.host.clock import Clock
 from keepalived.keeper.observer import SessionEnd, Snapshot
 from keepalived.lease.answers import Outcome
 from keepalived.lease.model import FINAL_STATES, SessionKey, State
-from keepalived.observe.exposition import gauges
 from keepalived.observe.state import StateExporter
 from keepalived.observe.steps import Steps
 
@@ -203,8 +202,7 @@ class Metrics:
 
     def state(self, snapshot: Snapshot) -> Steps[str]:
         """Return what a scrape tells of a snapshot, in steps. Not to be run twice at once."""
-        families = yield from self._state.families(snapshot)
-        return (yield from gauges(families))
+        return self._state.text(snapshot)
 
     def scrape(
         self, state: str, accept: str = "", accept_encoding: str = ""

@@ -6,9 +6,6 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.metrics_core import Metric
-
 from keepalived.host.clock import Clock
 from keepalived.keeper.observer import Snapshot, VCenterView
 from keepalived.lease.holds import Holds
@@ -16,6 +13,7 @@ from keepalived.lease.model import FINAL_STATES, State
 from keepalived.lease.session import Session
 from keepalived.lease.timing import is_at_risk
 from keepalived.observe.cap import StableCap
+from keepalived.observe.exposition import Gauge
 from keepalived.observe.steps import Steps
 
 _FINAL = frozenset(FINAL_STATES)
@@ -39,7 +37,7 @@ class _Tally:
 
 
 class StateExporter:
-    """Turns snapshots into metric families.
+    """Turns snapshots into the text of a scrape.
 
     Series follow the snapshot, so none can outlive what it describes. Sessions of a vCenter that
     the snapshot does not know are left out.
@@ -49,8 +47,8 @@ class StateExporter:
         self._clock = clock
         self.cap = StableCap(max_sessions)
 
-    def families(self, snapshot: Snapshot) -> Steps[list[Metric]]:
-        """Return all families for one scrape, in steps. Not to be run twice at once."""
+    def text(self, snapshot: Snapshot) -> Steps[str]:
+        """Return all gauges for one scrape, in steps. Not to be run twice at once."""
         tallies = {vcenter.name: _Tally() for vcenter in snapshot.vcenters}
         live, ended = self.cap.candidates(), self.cap.candidates()
         at_risk: list[Session] = []
@@ -81,80 +79,81 @@ class StateExporter:
                 at_risk.append(session)
         shown = self.cap.choose(live, ended, at_risk)
         to_wall = self._clock.wall() - self._clock.boot()
-        return [
+        gauges = (
             *_aggregates(tallies),
             *_vcenters(snapshot.vcenters),
             *(yield from _sessions(shown, to_wall)),
-        ]
+        )
+        return "".join([gauge.text for gauge in gauges])
 
 
-def _aggregates(tallies: dict[str, _Tally]) -> Iterable[Metric]:
-    sessions = _gauge("sessions", "Sessions known, by state.", ("vcenter", "state"))
-    at_risk = _gauge(
+def _aggregates(tallies: dict[str, _Tally]) -> Iterable[Gauge]:
+    sessions = Gauge("sessions", "Sessions known, by state.", ("vcenter", "state"))
+    at_risk = Gauge(
         "sessions_at_risk",
         "Sessions with less than 0.4 of their lifetime left, the overdue included.",
         ("vcenter",),
     )
-    overdue = _gauge("sessions_overdue", "Sessions past their deadline.", ("vcenter",))
-    stalled = _gauge(
+    overdue = Gauge("sessions_overdue", "Sessions past their deadline.", ("vcenter",))
+    stalled = Gauge(
         "sessions_stalled",
         "Sessions whose transfer was moving and has stood still for a quarter of the stall "
         "timeout.",
         ("vcenter",),
     )
-    min_slack = _gauge(
+    min_slack = Gauge(
         "min_slack_seconds",
         "Time left of the session nearest to its deadline; negative when overdue.",
         ("vcenter",),
     )
     for vcenter, tally in tallies.items():
         for state, count in tally.states.items():
-            sessions.add_metric((vcenter, state.value), count)
-        at_risk.add_metric((vcenter,), tally.at_risk)
-        stalled.add_metric((vcenter,), tally.stalled)
-        overdue.add_metric((vcenter,), tally.overdue)
+            sessions.add((vcenter, state.value), count)
+        at_risk.add((vcenter,), tally.at_risk)
+        stalled.add((vcenter,), tally.stalled)
+        overdue.add((vcenter,), tally.overdue)
         if tally.min_slack < math.inf:
-            min_slack.add_metric((vcenter,), tally.min_slack)
+            min_slack.add((vcenter,), tally.min_slack)
     return sessions, at_risk, overdue, stalled, min_slack
 
 
-def _vcenters(vcenters: Iterable[VCenterView]) -> Iterable[Metric]:
-    up = _gauge("vcenter_up", "Whether the vCenter can be reached.", ("vcenter",))
-    in_flight = _gauge("in_flight", "Requests on the wire.", ("vcenter",))
-    utilization = _gauge(
+def _vcenters(vcenters: Iterable[VCenterView]) -> Iterable[Gauge]:
+    up = Gauge("vcenter_up", "Whether the vCenter can be reached.", ("vcenter",))
+    in_flight = Gauge("in_flight", "Requests on the wire.", ("vcenter",))
+    utilization = Gauge(
         "utilization_ratio",
         "Share of the request slots in use over about the last minute.",
         ("vcenter",),
     )
     for view in vcenters:
-        up.add_metric((view.name,), view.up)
-        in_flight.add_metric((view.name,), view.in_flight)
-        utilization.add_metric((view.name,), view.utilization)
+        up.add((view.name,), view.up)
+        in_flight.add((view.name,), view.in_flight)
+        utilization.add((view.name,), view.utilization)
     return up, in_flight, utilization
 
 
-def _sessions(shown: Iterable[Session], to_wall: float) -> Steps[Iterable[Metric]]:
-    state = _gauge("session_state", "The state a session is in (always 1).", (*_KEY, "state"))
-    info = _gauge(
+def _sessions(shown: Iterable[Session], to_wall: float) -> Steps[Iterable[Gauge]]:
+    state = Gauge("session_state", "The state a session is in (always 1).", (*_KEY, "state"))
+    info = Gauge(
         "session_info",
         "The library item a session works on, and who holds it (always 1).",
         (*_KEY, "library", "item", "source"),
     )
-    deadline = _gauge(
+    deadline = Gauge(
         "session_deadline_timestamp_seconds",
         "When the session may expire unless it is renewed before.",
         _SESSION,
     )
-    lifetime = _gauge(
+    lifetime = Gauge(
         "session_lifetime_seconds", "How long the session lives without activity.", _SESSION
     )
-    progress = _gauge(
+    progress = Gauge(
         "session_client_progress_ratio", "The client's progress, from 0 to 1.", _SESSION
     )
-    transferred = _gauge(
+    transferred = Gauge(
         "session_transferred_bytes", "Bytes that arrived in the session's files.", _SESSION
     )
-    stalled = _gauge(
+    stalled = Gauge(
         "session_stalled",
         "The session's transfer stands still (always 1; the stalled alone have it).",
         _SESSION,
@@ -166,8 +165,8 @@ def _sessions(shown: Iterable[Session], to_wall: float) -> Steps[Iterable[Metric
         vcenter, kind, session_id = session.key
         key = (vcenter, session_id, kind.value)
         library, item = (session.item.library, session.item.name) if session.item else (None, None)
-        state.add_metric((*key, session.state.value), 1)
-        info.add_metric((*key, library or "", item or "", _sources(session.holds)), 1)
+        state.add((*key, session.state.value), 1)
+        info.add((*key, library or "", item or "", _sources(session.holds)), 1)
         # These have no label for the kind. Should an id be held as both kinds, of which one is a
         # mistake, then the first one, alive if any is, speaks for both.
         labels = (vcenter, session_id)
@@ -175,21 +174,17 @@ def _sessions(shown: Iterable[Session], to_wall: float) -> Steps[Iterable[Metric
             continue
         seen.add(labels)
         if session.state not in _FINAL:
-            lifetime.add_metric(labels, session.lifetime)
+            lifetime.add(labels, session.lifetime)
             if session.stalled:
-                stalled.add_metric(labels, 1)
+                stalled.add(labels, 1)
             if session.deadline is not None:
-                deadline.add_metric(labels, round(session.deadline + to_wall, 3))
+                deadline.add(labels, round(session.deadline + to_wall, 3))
         if session.acknowledged is not None:
-            progress.add_metric(labels, session.acknowledged / 100)
+            progress.add(labels, session.acknowledged / 100)
         if session.files:
-            transferred.add_metric(labels, session.transferred)
+            transferred.add(labels, session.transferred)
     return state, info, deadline, lifetime, progress, transferred, stalled
 
 
 def _sources(holds: Holds) -> str:
     return ",".join(sorted({hold.owner.kind.value for hold in holds}))
-
-
-def _gauge(name: str, documentation: str, labels: tuple[str, ...]) -> GaugeMetricFamily:
-    return GaugeMetricFamily(f"clkeepalived_{name}", documentation, labels=labels)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from keepalived.keeper.observer import Snapshot, VCenterView
 from keepalived.lease.holds import Owner, OwnerKind
@@ -63,12 +64,12 @@ def export(
 ) -> dict[str, dict[tuple[str, ...], float]]:
     """Return the value of each series by family and label values."""
     exporter = exporter or StateExporter(FrozenClock(), 1000)
-    families = taken(exporter.families(Snapshot(NOW, tuple(sessions), vcenters)))
+    text = taken(exporter.text(Snapshot(NOW, tuple(sessions), vcenters)))
     return {
         family.name.removeprefix("clkeepalived_"): {
             tuple(sample.labels.values()): sample.value for sample in family.samples
         }
-        for family in families
+        for family in text_string_to_metric_families(text)
     }
 
 
@@ -147,9 +148,9 @@ def test_several_sources_are_one_label() -> None:
 def test_an_id_held_as_both_kinds_yields_no_series_twice() -> None:
     ended = replace(session("a", State.NOT_FOUND, kind=Kind.DOWNLOAD), acknowledged=None)
     exporter = StateExporter(FrozenClock(), 10)
-    families = taken(exporter.families(Snapshot(NOW, (ended, session("a")), (LAB,))))
+    text = taken(exporter.text(Snapshot(NOW, (ended, session("a")), (LAB,))))
 
-    for family in families:
+    for family in text_string_to_metric_families(text):
         labels = [tuple(sample.labels.items()) for sample in family.samples]
         assert len(labels) == len(set(labels)), family.name
     exported = export([ended, session("a")])
