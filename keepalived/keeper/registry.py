@@ -60,6 +60,7 @@ class Registry:
         self._clock = clock
         self._journal = journal or Unrecorded()
         self._already_reported: set[SessionKey] = set()
+        self._named: dict[SessionKey, set[Owner]] = {}
         self._remembered: dict[SessionKey, Session] = {}
         self._keepers: dict[str, Keeper] = {}
         self._sessions: dict[SessionKey, Session] = {}
@@ -93,8 +94,8 @@ class Registry:
 
         Everything is due at once, and the stored deadlines say who goes first. Sessions without a
         hold were held by files: they go on when their file names them again. Ended ones are shown
-        for what is left of their retention; those whose end was news are not reported once more
-        on account of a line that still names them.
+        for what is left of their retention; a line that still names one neither begins it anew nor
+        has its end reported once more, however long ago that was.
         """
         now = self._clock.boot()
         for stored in sessions:
@@ -106,13 +107,14 @@ class Registry:
                 self._remembered[session.key] = session
         for session, ended_at in ended:
             until = ended_at + self.retention.of(session.state)
-            if until <= now:
-                self._journal.forget(session.key)
-                continue
-            self._sessions[session.key] = session
-            self._ended.put(session.key, until, None)
-            if session.state is not State.RELEASED:
+            is_over = session.state is not State.RELEASED or _is_line_over(session)
+            if is_over:
                 self._already_reported.add(session.key)
+            if until > now:
+                self._sessions[session.key] = session
+                self._ended.put(session.key, until, None)
+            elif not is_over:
+                self._journal.forget(session.key)
 
     def forget_unclaimed(self, vcenters: Collection[str]) -> None:
         """Drop what is remembered of sessions in `vcenters` that no source names any more.
@@ -125,9 +127,10 @@ class Registry:
             if key.vcenter in vcenters or key.vcenter not in self._keepers:
                 del self._remembered[key]
                 self._journal.forget(key)
-        self._already_reported = {
-            key for key in self._already_reported if key.vcenter not in vcenters
-        }
+        for key in tuple(self._already_reported):
+            if key.vcenter in vcenters or key.vcenter not in self._keepers:
+                self._already_reported.remove(key)
+                self._forget_unless_needed(key)
 
     # -- holds
 
@@ -140,12 +143,14 @@ class Registry:
         if keeper is None:
             raise UnknownVCenterError(key.vcenter)
         session = self._sessions.get(key)
-        if key in self._already_reported and hold.owner.kind is OwnerKind.FILE:
+        is_line = hold.owner.kind is OwnerKind.FILE and key in self._already_reported
+        if is_line and hold.owner not in self._named.get(key, ()):
             # The line was there before the restart, and what became of its session was said then.
-            self._already_reported.discard(key)
+            self._named.setdefault(key, set()).add(hold.owner)
             return False
         if session is None or session.state.is_final:
             self._already_reported.discard(key)
+            self._named.pop(key, None)
             self._ended.remove(key)
             held = self._begin(key, hold, keeper.manner.session_timeout)
             is_new = True
@@ -162,6 +167,9 @@ class Registry:
         known = self._remembered.pop(key, None)
         if known is None:
             return core.begin(key, lifetime, hold, self._clock.boot())
+        if hold.until is not None:
+            # The line's time did not begin with this process.
+            hold = replace(hold, since=known.since, until=known.since + hold.until - hold.since)
         return core.reconfigure(core.take_hold(known, hold), lifetime)
 
     async def take(self, key: SessionKey, hold: Hold) -> bool:
@@ -212,11 +220,21 @@ class Registry:
     def release(self, key: SessionKey, uid: int, owner: Owner) -> bool:
         """Let a party's hold go; return whether there was one."""
         session = self._sessions.get(key)
-        if session is None or not any(hold.is_by(uid, owner) for hold in session.holds):
-            return False
-        self._observer.hold_released(key, owner.kind)
-        self.commit(*core.release_hold(session, uid, owner))
-        return True
+        is_held = session is not None and any(hold.is_by(uid, owner) for hold in session.holds)
+        if session is not None and is_held:
+            self._observer.hold_released(key, owner.kind)
+            self.commit(*core.release_hold(session, uid, owner))
+        if (names := self._named.get(key)) is not None:
+            names.discard(owner)
+            self._forget_unless_needed(key)
+        return is_held
+
+    def _forget_unless_needed(self, key: SessionKey) -> None:
+        """Drop what is known of an end that is shown no more, and that no line names."""
+        if not self._named.get(key):
+            self._named.pop(key, None)
+            if key not in self._sessions:
+                self._journal.forget(key)
 
     def sweep(self) -> None:
         """Let go the holds whose time is over, and forget what ended long ago."""
@@ -234,8 +252,8 @@ class Registry:
         self._ended.advance(now)
         while (forgotten := self._ended.pop()) is not None:
             self._expiries.remove(forgotten[0])
-            self._journal.forget(forgotten[0])
             del self._sessions[forgotten[0]]
+            self._forget_unless_needed(forgotten[0])
 
     def _watch_expiry(self, session: Session) -> None:
         limits = [hold.until for hold in session.holds if hold.until is not None]
@@ -250,12 +268,21 @@ class Registry:
 
     def commit(self, session: Session, effects: tuple[Effect, ...]) -> None:
         """Take in the new state of a session, and carry out the effects."""
+        before = self._sessions.get(session.key)
         self._sessions[session.key] = session
+        if session.state.is_final and before is not None:
+            self._note_names(session.key, before)
         keeper = self._keepers.get(session.key.vcenter)
         if keeper is not None:
             keeper.schedule(session)
         for effect in effects:
             self._carry_out(session, effect)
+
+    def _note_names(self, key: SessionKey, before: Session) -> None:
+        """Remember whose lines name a session that ends: they are there after a restart as well."""
+        files = {hold.owner for hold in before.holds if hold.owner.kind is OwnerKind.FILE}
+        if files:
+            self._named[key] = files
 
     def _carry_out(self, session: Session, effect: Effect) -> None:
         key, observer = session.key, self._observer
@@ -330,3 +357,7 @@ class Registry:
             for key, session in self._sessions.items()
             if key.vcenter == vcenter and not session.state.is_final
         )
+
+
+def _is_line_over(session: Session) -> bool:
+    return session.ending is not None and session.ending.reason == core.LINE_IS_OVER

@@ -14,7 +14,7 @@ from keepalived.lease import timing
 from keepalived.lease.answers import FileInfo, ItemInfo, Outcome
 from keepalived.lease.effects import Effect, Ended
 from keepalived.lease.endings import Ending, Target
-from keepalived.lease.holds import Hold, Holds, Owner
+from keepalived.lease.holds import Hold, Holds, Owner, OwnerKind
 from keepalived.lease.model import SessionKey, State
 
 
@@ -119,10 +119,16 @@ def release_hold(session: Session, uid: int, owner: Owner) -> Step:
     return held_by(session, left, "its last hold was let go")
 
 
+LINE_IS_OVER = "the max_lifetime of the line that named it is over"
+"""Why a session was released that a file may go on naming."""
+
+
 def expire_holds(session: Session, now: float) -> Step:
     """Let go the holds whose time is over."""
     left = hold_rules.unexpired(session.holds, now)
-    return held_by(session, left, "its last hold reached its time limit")
+    over = [hold.owner.kind for hold in session.holds if hold not in left]
+    words = LINE_IS_OVER if OwnerKind.FILE in over else "its last hold reached its time limit"
+    return held_by(session, left, words)
 
 
 def held_by(session: Session, left: Holds, reason: str) -> Step:

@@ -10,7 +10,7 @@ import pytest
 
 from keepalived.keeper.journal import Unrecorded
 from keepalived.keeper.keeper import Manner
-from keepalived.keeper.registry import UnknownVCenterError
+from keepalived.keeper.registry import Retention, UnknownVCenterError
 from keepalived.lease.answers import ItemInfo
 from keepalived.lease.endings import Ending, Target
 from keepalived.lease.holds import Hold, Owner, OwnerKind
@@ -22,6 +22,7 @@ from tests.support.sessions import a_session
 pytestmark = pytest.mark.looptime
 
 SCRIPT = Owner(OwnerKind.TIME_LIMIT, "60")
+LINE = Owner(OwnerKind.FILE, "a.yaml")
 MINIMAL = Manner(looks=())
 
 
@@ -31,6 +32,7 @@ class FullDisk(Unrecorded):
     def __init__(self) -> None:
         self.is_full = False
         self.dropped: list[SessionKey] = []
+        self.forgotten: list[SessionKey] = []
 
     async def put_hold(self, key: SessionKey, hold: Hold) -> None:
         await asyncio.sleep(1)
@@ -43,9 +45,16 @@ class FullDisk(Unrecorded):
     def drop_hold(self, key: SessionKey, uid: int, owner: Owner) -> None:
         self.dropped.append(key)
 
+    def forget(self, key: SessionKey) -> None:
+        self.forgotten.append(key)
+
 
 def script(engine: Engine, *, until: float | None = None, note: str = "") -> Hold:
     return Hold(1000, SCRIPT, engine.clock.boot(), until, note=note)
+
+
+def line(engine: Engine, *, until: float | None = None) -> Hold:
+    return Hold(0, LINE, engine.clock.boot(), until)
 
 
 async def test_a_hold_that_cannot_be_written_is_undone() -> None:
@@ -188,6 +197,68 @@ async def test_a_line_that_names_an_ended_session_stays_silent_after_a_restart()
         engine.hold(key)
         await asyncio.sleep(1)
         assert engine.state(key) is State.ACTIVE
+
+
+async def test_a_line_whose_time_is_over_holds_nothing_after_a_restart_either() -> None:
+    async with running_engine(simulator_in_loop(), manner=MINIMAL) as engine:
+        key = SessionKey(NAME, Kind.UPDATE, engine.simulator.open_session())
+        engine.registry.hold(key, line(engine, until=engine.clock.boot() + 30))
+        await asyncio.sleep(40)
+        engine.registry.sweep()
+        released = engine.registry.find(key)
+        assert released is not None
+        assert released.state is State.RELEASED
+    async with running_engine(simulator_in_loop(), manner=MINIMAL) as engine:
+        engine.registry.restore((), [(released, engine.clock.boot() - 7200)])
+        assert not engine.registry.hold(key, line(engine))
+        assert engine.registry.find(key) is None
+
+
+async def test_the_time_of_a_line_runs_on_through_a_restart() -> None:
+    async with running_engine(simulator_in_loop(), manner=MINIMAL) as engine:
+        key = SessionKey(NAME, Kind.UPDATE, engine.simulator.open_session())
+        now = engine.clock.boot()
+        engine.registry.restore([replace(stored(key, deadline=now + 100), since=now - 50)], ())
+        engine.registry.hold(key, line(engine, until=now + 80))
+        await asyncio.sleep(29)
+        engine.registry.sweep()
+        assert engine.state(key) is State.ACTIVE
+        await asyncio.sleep(2)
+        engine.registry.sweep()
+        assert engine.state(key) is State.RELEASED
+
+
+async def test_an_end_is_remembered_for_as_long_as_a_line_names_its_session() -> None:
+    journal = FullDisk()
+    async with running_engine(simulator_in_loop(), manner=MINIMAL, journal=journal) as engine:
+        simulator, registry = engine.simulator, engine.registry
+        registry.retention = Retention(failed=100.0)
+        named, other = (SessionKey(NAME, Kind.UPDATE, simulator.open_session()) for _ in range(2))
+        registry.hold(named, line(engine))
+        registry.hold(other, script(engine))
+        await asyncio.sleep(1)
+        for key in (named, other):
+            simulator.library.sessions.fail(Kind.UPDATE, key.id, "no space left")
+        await asyncio.sleep(200)
+        assert engine.state(named) is engine.state(other) is State.ERROR
+        await asyncio.sleep(100)
+        registry.sweep()
+        assert registry.find(named) is registry.find(other) is None
+        assert journal.forgotten == [other]
+        registry.release(named, line(engine).uid, LINE)
+        assert journal.forgotten == [other, named]
+
+
+async def test_an_old_end_is_not_reported_again_and_forgotten_with_its_line() -> None:
+    journal = FullDisk()
+    async with running_engine(simulator_in_loop(), manner=MINIMAL, journal=journal) as engine:
+        named, other = (SessionKey(NAME, Kind.UPDATE, each) for each in ("a", "b"))
+        ending = Ending(State.DONE, "completed")
+        ended = [replace(a_session(key, State.DONE), ending=ending) for key in (named, other)]
+        engine.registry.restore((), [(each, engine.clock.boot() - 86400.0) for each in ended])
+        assert not engine.registry.hold(named, line(engine))
+        engine.registry.forget_unclaimed({NAME})
+        assert (engine.attempts(named), journal.forgotten) == ([], [other])
 
 
 async def test_what_no_file_names_and_no_vcenter_serves_is_let_go() -> None:
