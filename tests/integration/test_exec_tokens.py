@@ -26,7 +26,7 @@ UNKNOWN = "the command's own API session cannot be kept fresh"
 
 @pytest.fixture
 async def lab(tmp_path: Path) -> AsyncIterator[Place]:
-    async with place(tmp_path, lifetime=3.0, token_idle_timeout=IDLE) as opened:
+    async with place(tmp_path, lifetime=2.0, token_idle_timeout=IDLE) as opened:
         yield opened
 
 
@@ -44,6 +44,7 @@ def token_file(tmp_path: Path) -> Path:
 async def lent(lab: Place, token_file: Path) -> str:
     """Log in for the uploader, and write its token where both find it."""
     token = await asyncio.to_thread(log_in_at, lab.environment)
+    lab.keep_token(token)
     write(token_file, token)
     return token
 
@@ -202,7 +203,9 @@ async def test_a_token_that_dies_is_said_and_a_fresh_one_taken(
 async def test_two_execs_lend_what_is_theirs(lab: Place, tmp_path: Path) -> None:
     async def run(name: str) -> str:
         path = tmp_path / f"{name}.token"
-        write(path, await asyncio.to_thread(log_in_at, lab.environment))
+        token = await asyncio.to_thread(log_in_at, lab.environment)
+        lab.keep_token(token)
+        write(path, token)
         file = image(tmp_path, f"{name}.iso")
         item = ("--item", f"templates/{name}")
         ran = await lab.exec("--token-file", str(path), "--", *upload(file, path), *item)

@@ -87,6 +87,17 @@ class Place:
 
         touch()
 
+    def keep_token(self, token: str) -> None:
+        """Keep a token fresh until somebody asks for sessions."""
+        simulator = self.simulator
+
+        def touch() -> None:
+            if not simulator.ledger.requests("update_session.*"):
+                simulator.logins.authenticate(token)
+                asyncio.get_running_loop().call_later(_TOUCH_SECONDS, touch)
+
+        touch()
+
     def keep_alives(self, session_id: str) -> list[Entry]:
         """Return the keep-alives that arrived for a session, in their order."""
         return self.simulator.ledger.requests("update_session.keep_alive", session_id=session_id)
