@@ -27,6 +27,7 @@ from keepalived.lease.model import Kind, SessionKey, State
 from keepalived.lease.progress import Progress, highest
 from keepalived.lease.rounds import Request
 from keepalived.lease.session import Ask, Session
+from tests.support.examples import examples
 
 MOST_IMMEDIATE_REQUESTS = 5
 """A renewal whose progress is refused, the same without, the session, its files, its item."""
@@ -238,7 +239,8 @@ class Lives(RuleBasedStateMachine):
             assert not self.holds
         elif state is State.DONE:
             has_moved = self.moved_to is not None and self.moved_to != self.version
-            assert self.told == "DONE" or (self.gone_at is not None and has_moved)
+            has_arrived = has_moved or self._is_fetched()
+            assert self.told == "DONE" or (self.gone_at is not None and has_arrived)
         elif state in (State.ERROR, State.CANCELED):
             assert self.told == state.value
         elif state is State.NOT_FOUND:
@@ -249,6 +251,12 @@ class Lives(RuleBasedStateMachine):
             assert self.deadline_in_doubt is not None
             has_expired = self.gone_at >= self.deadline_in_doubt
             assert state is (State.EXPIRED if has_expired else State.REMOVED)
+
+    def _is_fetched(self) -> bool:
+        """Whether it was a download that was gone in time: its client had deleted it."""
+        gone, deadline = self.gone_at, self.deadline_in_doubt
+        in_time = gone is not None and deadline is not None and gone < deadline
+        return in_time and self.session.key.kind is Kind.DOWNLOAD
 
     # -- what people do
 
@@ -381,5 +389,5 @@ class Lives(RuleBasedStateMachine):
 
 TestLives = pytest.mark.timeout(60)(Lives.TestCase)
 TestLives.settings = settings(
-    max_examples=300, stateful_step_count=40, deadline=None, print_blob=True
+    max_examples=examples(300), stateful_step_count=40, deadline=None, print_blob=True
 )
