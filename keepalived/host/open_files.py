@@ -78,9 +78,9 @@ def _open_file(pid: int, descriptor: str) -> OpenFile | None:
     status = os.stat(link)
     if not stat.S_ISREG(status.st_mode):
         return None
-    facts = dict(
-        line.split(":", 1) for line in _read(f"/proc/{pid}/fdinfo/{descriptor}").splitlines()
-    )
+    # Kernels add lines of all kinds.
+    lines = _read(f"/proc/{pid}/fdinfo/{descriptor}").splitlines()
+    facts = {name: value for name, _, value in (line.partition(":") for line in lines)}
     flags = int(facts["flags"], 8)
     if flags & os.O_PATH:  # only names the file
         return None

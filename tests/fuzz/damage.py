@@ -1,0 +1,64 @@
+"""Strategies for what almost makes sense: built as it should be, then damaged."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "20"))
+
+fuzzed = settings(
+    max_examples=EXAMPLES, deadline=None, print_blob=True, suppress_health_check=list(HealthCheck)
+)
+
+SECRET = "k4nn-n1emand-w1ssen"
+
+# What has a meaning to some parser on the way, or had one to an attacker somewhere.
+_FRAGMENTS = (
+    b"\x00", b"\x1b[2J", b"\xff\xfe", b"\xef\xbb\xbf", b"\xe2\x80\xa8", b"\r\n", b"\n\n", b"\t",
+    b"'", b'"', b"\\", b"{", b"}", b"[", b"]", b"- ", b": ", b"---\n", b"!!python/object ", b"&a ",
+    b"*a", b"<<: ", b"~", b"|", b"%", b"../", b"NaN", b"1e999", b"-0", b"9" * 40, b"0x10",
+)  # fmt: skip
+
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats()
+    | st.text(max_size=12)
+    | st.sampled_from(["", "a:b", "update", "download", "lab", SECRET, "5m", "100", "-1", "../x"])
+)
+values: st.SearchStrategy[Any] = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=6,
+)
+"""Anything that JSON or YAML can say."""
+
+
+@st.composite
+def damaged(draw: st.DrawFn, wholes: st.SearchStrategy[bytes]) -> bytes:
+    """Return what a strategy makes, with a few pieces cut out, doubled, or put in."""
+    content = draw(wholes)
+    for _ in range(draw(st.integers(0, 3))):
+        at = draw(st.integers(0, len(content)))
+        to = min(len(content), at + draw(st.integers(0, 12)))
+        middle = draw(
+            st.sampled_from(_FRAGMENTS) | st.binary(max_size=4) | st.just(2 * content[at:to])
+        )
+        content = content[:at] + middle + content[to:]
+    return content
+
+
+def objects(fields: dict[str, st.SearchStrategy[Any]]) -> st.SearchStrategy[Any]:
+    """Return objects with some of these fields, each as it should be or anything at all."""
+    return st.fixed_dictionaries(
+        {}, optional={name: good | values for name, good in fields.items()}
+    ).flatmap(
+        lambda made: st.dictionaries(st.text(max_size=6), values, max_size=1).map(
+            lambda more: {**more, **made}
+        )
+    )
