@@ -13,8 +13,8 @@ MINUTES ?= 60
 SOAK   = $(if $(filter 60,$(MINUTES)),benchmarks/results,build/soak)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check system hosts coverage storm durability fuzz bench soak lock clean bundle install \
-	uninstall
+.PHONY: help demo test check system hosts coverage storm durability fuzz mutants bench soak lock clean \
+	bundle install uninstall
 .DELETE_ON_ERROR:
 
 help: ## Show this list
@@ -54,8 +54,14 @@ storm: $(VENV)/.dev ## Weather SEEDS (30) storms of faults instead of the one of
 durability: $(VENV)/.dev ## Kill the daemon KILLS (50) times under load, and look for what was lost
 	@KILLS=$${KILLS:-50} $(BIN)/python -m pytest tests/integration/test_durability.py
 
-fuzz: $(VENV)/.dev ## Try the control socket against its own OpenAPI document at length
-	@FUZZ_EXAMPLES=2000 $(BIN)/python -m pytest tests/integration/test_control_schema.py
+fuzz: $(VENV)/.dev ## Try what parses foreign input with FUZZ_EXAMPLES (2000) examples for each property
+	@FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-2000} $(BIN)/python -m pytest tests/fuzz \
+		tests/integration/test_control_schema.py
+
+mutants: $(VENV)/.proof ## Change the pure core in a thousand places, and list what no test notices
+	@rm -rf mutants
+	@EXAMPLES_SHARE=0.05 $(BIN)/mutmut run --max-children 1
+	@$(BIN)/mutmut results
 
 bench: $(VENV)/.dev ## Measure what `clkeepalived exec` costs, side by side with nothing
 	@$(BIN)/python benchmarks/exec_cost.py
@@ -92,7 +98,7 @@ uninstall: ## Remove what `make install` installed; configuration and state are 
 	@DESTDIR='$(DESTDIR)' PREFIX='$(or $(PREFIX),/usr)' installer/uninstall
 
 clean: ## Remove everything that was made here
-	rm -rf $(VENV) $(CACHE) .coverage .coverage.* htmlcov build dist .hypothesis
+	rm -rf $(VENV) $(CACHE) .coverage .coverage.* htmlcov build dist mutants .hypothesis
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find keepalived tests -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -40,10 +40,21 @@ def main() -> None:
     if options.results is not None:
         options.results.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="soak.") as name:
-        findings = asyncio.run(soak(Path(name), options.minutes, options.seed, options.results))
+        try:
+            findings = asyncio.run(soak(Path(name), options.minutes, options.seed, options.results))
+        except BaseException:
+            _last_words(Path(name) / "log")
+            raise
     for each in findings:
         print(f"{'ok' if each.is_good else 'NO':<3} {each.name}: {each.seen} ({each.allowed})")
     sys.exit(0 if all(each.is_good for each in findings) else 1)
+
+
+def _last_words(log: Path) -> None:
+    """Tell how the daemon went: where a soak breaks off, that is what matters."""
+    if log.exists():
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+        print("the log ends:", *lines[-_MOST_SHOWN:], sep="\n", file=sys.stderr)
 
 
 async def soak(folder: Path, minutes: float, seed: int, results: Path | None) -> list[Finding]:
