@@ -19,10 +19,9 @@ from keepalived.observe.steps import Steps
 _FINAL = frozenset(FINAL_STATES)
 _KEY = ("vcenter", "session_id", "kind")
 _SESSION = ("vcenter", "session_id")
-# How many sessions a step looks at, and how many it makes series of: some five milliseconds' worth.
-# Others have a turn after each step: many small ones would make a busy daemon's scrape a long one.
-_LOOKED_AT = 5000
-_DESCRIBED = 250
+# How many sessions a step looks at, and how many it makes series of: two milliseconds' worth or so.
+_LOOKED_AT = 2000
+_DESCRIBED = 100
 
 
 @dataclass(slots=True)

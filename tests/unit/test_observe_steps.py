@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import groupby
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
@@ -28,7 +29,7 @@ class Family(Collector):
         return [self._family]
 
 
-async def test_everybody_else_has_a_turn_after_each_step() -> None:
+async def test_everybody_else_has_turns_after_each_step() -> None:
     told: list[str] = []
 
     def steps() -> Steps[str]:
@@ -46,7 +47,10 @@ async def test_everybody_else_has_a_turn_after_each_step() -> None:
     assert await walk(steps()) == "done"
     renewing.cancel()
 
-    assert told[:6] == ["step 0", "renewal", "step 1", "renewal", "step 2", "renewal"]
+    turns = [len(list(each)) for what, each in groupby(told) if what == "renewal"]
+    assert told[0] == "step 0"
+    assert len(turns) == 3
+    assert all(each >= 2 for each in turns)
 
 
 async def test_ten_times_the_sessions_take_ten_times_the_steps_and_no_longer_ones() -> None:
