@@ -29,6 +29,7 @@ from keepalived.control.server import ControlServer
 from keepalived.host.clock import Clock, SystemClock, boot_id, sleep_until
 from keepalived.host.notify import Notifier
 from keepalived.host.processes import ProcessWatcher
+from keepalived.host.tasks import start_endless
 from keepalived.keeper.keeper import Keeper, Manner
 from keepalived.keeper.registry import Registry, Retention
 from keepalived.lease.session import Ask
@@ -90,6 +91,7 @@ class Daemon:
         self._metrics = Metrics(
             version=importlib.metadata.version("content-library-keepalived"),
             max_sessions=self.settings.metrics.max_sessions,
+            session_labels=self.settings.metrics.session_labels,
             clock=self._clock,
         )
         self._reporter = Reporter(EventLog(), self._metrics)
@@ -102,6 +104,8 @@ class Daemon:
             metrics=self._metrics,
             snapshot=self.registry.snapshot,
             health=self._health,
+            clock=self._clock,
+            page=self.settings.http.page,
         )
         self._sources = YamlFiles(
             self.settings, self.registry, self._feed, self._clock, config=loaded.path
@@ -141,7 +145,7 @@ class Daemon:
             listening = self._listen(to_close)
             admins = admin_gid(self.settings.control)
             tasks = await to_close.enter_async_context(asyncio.TaskGroup())
-            self._start = partial(_start, tasks)
+            self._start = partial(start_endless, tasks)
             for name, settings in self.settings.vcenters.items():
                 self._start_keeper(name, settings)
             control = await self._open_control(to_close, listening, admins) if listening else None
@@ -347,6 +351,7 @@ class Daemon:
         configure_logging(format=settings.log.format, level=settings.log.level)
         self.registry.retention = _retention(settings)
         self._metrics.max_sessions = settings.metrics.max_sessions
+        self._metrics.session_labels = settings.metrics.session_labels
         if self._store is not None:
             self._store.persist_tokens = settings.persist_tokens
         await self._discovery.rest()
@@ -383,15 +388,3 @@ def _store(settings: Settings, clock: Clock) -> Store | None:
     if "path" not in state.model_fields_set and not state.path.parent.is_dir():
         return None
     return Store(state.path, clock, boot_id(), persist_tokens=settings.persist_tokens)
-
-
-def _start(
-    tasks: asyncio.TaskGroup, work: Coroutine[Any, Any, None], name: str
-) -> asyncio.Task[None]:
-    return tasks.create_task(_endless(work, name), name=name)
-
-
-async def _endless(work: Coroutine[Any, Any, None], name: str) -> None:
-    """Run a root task; that it returns is as much an error as that it raises."""
-    await work
-    raise RuntimeError(f"the task {name!r} ended, and should not have")

@@ -180,6 +180,8 @@ class Keeper:
             up=self._reachability.is_up,
             in_flight=len(self._in_flight),
             utilization=self._utilization.at(self._clock.boot()),
+            down_since=self._reachability.down_since,
+            outcome=self._reachability.last_outcome,
         )
 
     async def part(self) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from keepalived.lease.answers import FileInfo, Outcome
@@ -103,12 +104,17 @@ class Observer(Protocol):
 @dataclass(frozen=True, slots=True)
 class VCenterView:
     """One vCenter as it stands now. `utilization` is the share of its request slots in use, 0 to 1,
-    over about the last minute."""
+    over about the last minute.
+
+    `down_since` is on the boot-time clock, and `outcome` the class of the last answer to anything.
+    """
 
     name: str
     up: bool
     in_flight: int
     utilization: float
+    down_since: float | None = None
+    outcome: Outcome = Outcome.OK
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +122,10 @@ class Snapshot:
     """The whole engine at one moment of the boot-time clock.
 
     Sessions are immutable, so a snapshot costs little, and may be read in another thread.
+    `ended_at` is when each of those that ended did, on the same clock.
     """
 
     now: float
     sessions: tuple[Session, ...]
     vcenters: tuple[VCenterView, ...]
+    ended_at: Mapping[SessionKey, float] = field(default_factory=dict)

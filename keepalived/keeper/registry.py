@@ -66,6 +66,7 @@ class Registry:
         self._sessions: dict[SessionKey, Session] = {}
         self._expiries = Schedule()
         self._ended = Schedule()
+        self._ended_at: dict[SessionKey, float] = {}
 
     # -- vCenters
 
@@ -113,6 +114,7 @@ class Registry:
             if until > now:
                 self._sessions[session.key] = session
                 self._ended.put(session.key, until, None)
+                self._ended_at[session.key] = ended_at
             elif not is_over:
                 self._journal.forget(session.key)
 
@@ -152,6 +154,7 @@ class Registry:
             self._already_reported.discard(key)
             self._named.pop(key, None)
             self._ended.remove(key)
+            self._ended_at.pop(key, None)
             held = self._begin(key, hold, keeper.manner.session_timeout)
             is_new = True
         else:
@@ -254,6 +257,7 @@ class Registry:
             self._expiries.remove(forgotten[0])
             del self._sessions[forgotten[0]]
             self._forget_unless_needed(forgotten[0])
+            del self._ended_at[forgotten[0]]
 
     def _watch_expiry(self, session: Session) -> None:
         limits = [hold.until for hold in session.holds if hold.until is not None]
@@ -307,6 +311,7 @@ class Registry:
             case Ended():
                 now = self._clock.boot()
                 self._ended.put(key, now + self.retention.of(session.state), None)
+                self._ended_at[key] = now
                 self._journal.note_end(session, now)
                 observer.session_ended(self._end_of(session, effect))
 
@@ -349,6 +354,7 @@ class Registry:
             now=self._clock.boot(),
             sessions=tuple(self._sessions.values()),
             vcenters=tuple(keeper.view() for keeper in self._keepers.values()),
+            ended_at=self._ended_at.copy(),
         )
 
     def _of(self, vcenter: str) -> tuple[Session, ...]:

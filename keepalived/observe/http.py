@@ -1,17 +1,22 @@
-"""The HTTP listener for Prometheus and for whoever asks about health."""
+"""The HTTP listener: for Prometheus, for whoever asks about health, and for people."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
+import ipaddress
 import socket
 from collections.abc import Callable, Iterable
 
 from aiohttp import hdrs, web
 
+from keepalived.host.clock import Clock
 from keepalived.keeper.observer import Snapshot
 from keepalived.observe.health import Health
+from keepalived.observe.hosts import loopback_names_only
 from keepalived.observe.metrics import Metrics
+from keepalived.observe.page.picture import DaemonView
+from keepalived.observe.page.serving import StatusPage
 from keepalived.observe.steps import walk
 
 _SHUTDOWN_SECONDS = 2.0
@@ -27,16 +32,27 @@ class ListenError(Exception):
 class HttpListener:
     """Serves `/metrics`, `/healthz` and `/readyz` on `listen`, a HOST:PORT as configured.
 
-    `snapshot` is called in the event loop, once a scrape.
+    With `page`, the status page is at `/`. `snapshot` is called in the event loop, once a scrape.
+    On loopback, nobody is answered who asks for another host.
     """
 
     def __init__(
-        self, listen: str, *, metrics: Metrics, snapshot: Callable[[], Snapshot], health: Health
+        self,
+        listen: str,
+        *,
+        metrics: Metrics,
+        snapshot: Callable[[], Snapshot],
+        health: Health,
+        clock: Clock,
+        page: bool = True,
     ) -> None:
         self._listen = listen
         self._metrics = metrics
         self._snapshot = snapshot
         self._health = health
+        self._clock = clock
+        self._started_at = 0.0
+        self._page = StatusPage(snapshot, self._view_of_daemon) if page else None
         self._scraping = asyncio.Lock()
         self._runner: web.AppRunner | None = None
 
@@ -45,11 +61,15 @@ class HttpListener:
 
         Raises ListenError when the address cannot be had.
         """
+        self._started_at = self._clock.boot()
         sockets = await _bind(self._listen)
-        app = web.Application()
+        is_local = all(ipaddress.ip_address(s.getsockname()[0]).is_loopback for s in sockets)
+        app = web.Application(middlewares=[loopback_names_only] if is_local else [])
         app.router.add_get("/metrics", self._get_metrics)
         app.router.add_get("/healthz", self._get_healthz)
         app.router.add_get("/readyz", self._get_readyz)
+        if self._page is not None:
+            self._page.add_to(app.router)
         app.on_response_prepare.append(_hide_server)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
         await self._runner.setup()
@@ -63,6 +83,17 @@ class HttpListener:
         runner, self._runner = self._runner, None
         if runner is not None:
             await runner.cleanup()
+
+    def _view_of_daemon(self) -> DaemonView:
+        return DaemonView(
+            version=self._metrics.version,
+            wall=self._clock.wall(),
+            running_for=self._clock.boot() - self._started_at,
+            complaints=self._health.complaints(),
+            waiting_for=self._health.missing,
+            broken_sources=self._metrics.broken_sources,
+            is_configuration_good=self._metrics.is_configuration_good,
+        )
 
     async def _get_metrics(self, request: web.Request) -> web.Response:
         async with self._scraping:

@@ -49,10 +49,15 @@ class Metrics:
     does not bring its series back.
     """
 
-    def __init__(self, *, version: str, max_sessions: int, clock: Clock) -> None:
+    def __init__(
+        self, *, version: str, max_sessions: int, session_labels: bool = True, clock: Clock
+    ) -> None:
+        self.version = version
         self._clock = clock
         self._vcenters: dict[str, _VCenterCounters] = {}
-        self._state = StateExporter(clock, max_sessions)
+        self._broken_sources: set[str] = set()
+        self._is_configuration_good = True
+        self._state = StateExporter(clock, max_sessions, session_labels=session_labels)
         self.registry = registry = CollectorRegistry()
         # The time at which a counter was made adds a series to each, and tells nothing here: all
         # of them are made, at zero, when their vCenter is.
@@ -131,6 +136,25 @@ class Metrics:
     def max_sessions(self, count: int) -> None:
         self._state.cap.size = count
 
+    @property
+    def session_labels(self) -> bool:
+        """Whether single sessions have series at all; may be changed at any time."""
+        return self._state.session_labels
+
+    @session_labels.setter
+    def session_labels(self, wanted: bool) -> None:
+        self._state.session_labels = wanted
+
+    @property
+    def broken_sources(self) -> tuple[str, ...]:
+        """The sources of sessions that cannot be read at present, in whole or in part."""
+        return tuple(sorted(self._broken_sources))
+
+    @property
+    def is_configuration_good(self) -> bool:
+        """Whether the configuration was good when it was last read."""
+        return self._is_configuration_good
+
     def declare_vcenter(self, vcenter: str) -> None:
         """Put all counters of `vcenter` at 0, so that its first loss is an increase."""
         if vcenter in self._vcenters:
@@ -159,6 +183,7 @@ class Metrics:
 
     def configuration_read(self, *, successful: bool) -> None:
         """Note that the configuration was read, at the start or at a reload."""
+        self._is_configuration_good = successful
         self._reload_successful.set(successful)
         if successful:
             self._reload_success_time.set(self._clock.wall())
@@ -195,10 +220,12 @@ class Metrics:
         """Count a source error; the source is broken until it recovers."""
         self._source_errors.labels(source).inc()
         self._source_broken.labels(source).set(1)
+        self._broken_sources.add(source)
 
     def source_recovered(self, source: str) -> None:
         """Note that a source is good again, or gone."""
         self._source_broken.labels(source).set(0)
+        self._broken_sources.discard(source)
 
     def state(self, snapshot: Snapshot) -> Steps[str]:
         """Return what a scrape tells of a snapshot, in steps. Not to be run twice at once."""

@@ -39,12 +39,13 @@ class StateExporter:
     """Turns snapshots into the text of a scrape.
 
     Series follow the snapshot, so none can outlive what it describes. Sessions of a vCenter that
-    the snapshot does not know are left out.
+    the snapshot does not know are left out. Without `session_labels`, nothing names a session.
     """
 
-    def __init__(self, clock: Clock, max_sessions: int) -> None:
+    def __init__(self, clock: Clock, max_sessions: int, *, session_labels: bool = True) -> None:
         self._clock = clock
         self.cap = StableCap(max_sessions)
+        self.session_labels = session_labels
 
     def text(self, snapshot: Snapshot) -> Steps[str]:
         """Return all gauges for one scrape, in steps. Not to be run twice at once."""
@@ -76,7 +77,7 @@ class StateExporter:
                 tally.at_risk += 1
                 tally.overdue += slack < 0
                 at_risk.append(session)
-        shown = self.cap.choose(live, ended, at_risk)
+        shown = self.cap.choose(live, ended, at_risk) if self.session_labels else []
         to_wall = self._clock.wall() - self._clock.boot()
         gauges = (
             *_aggregates(tallies),

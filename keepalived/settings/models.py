@@ -49,10 +49,13 @@ class LogLevel(StrEnum):
 
 
 class HttpSettings(Strict):
-    """Where metrics and health are served."""
+    """Where metrics, health and the status page are served."""
 
     listen: Annotated[str, AfterValidator(values.listen)] = "127.0.0.1:9878"
     """HOST:PORT; an IPv6 address stands in brackets, port 0 means any that is free."""
+
+    page: StrictBool = True
+    """Whether the status page is served at `/`. It names libraries, items, and shows notes."""
 
 
 class ControlSettings(Strict):
@@ -79,7 +82,10 @@ class MetricsSettings(Strict):
     """What is exported."""
 
     max_sessions: Annotated[StrictInt, Field(ge=0)] = 1000
-    """The most sessions with series of their own."""
+    """The most sessions with series of their own. Those at risk have them beyond that."""
+
+    session_labels: StrictBool = True
+    """Whether single sessions have series at all. Without, no id, library or item is exported."""
 
 
 class LogSettings(Strict):
@@ -135,7 +141,7 @@ class Settings(Strict):
     """Where holds and deadlines are kept, so that they outlive the process."""
 
     http: HttpSettings = HttpSettings()
-    """Where metrics and health are served."""
+    """Where metrics, health and the status page are served."""
 
     metrics: MetricsSettings = MetricsSettings()
     """What is exported."""

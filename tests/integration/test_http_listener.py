@@ -93,7 +93,11 @@ class Daemon:
 
     def listener(self, listen: str) -> HttpListener:
         return HttpListener(
-            listen, metrics=self.metrics, snapshot=lambda: self.snapshot, health=self.health
+            listen,
+            metrics=self.metrics,
+            snapshot=lambda: self.snapshot,
+            health=self.health,
+            clock=HandClock(),
         )
 
 
@@ -351,7 +355,8 @@ async def test_head_answers_without_a_body(http: aiohttp.ClientSession, path: st
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
-        ("GET", "/", 404),
+        ("GET", "/", 200),
+        ("GET", "/no-such-page", 404),
         ("GET", "/metrics/", 404),
         ("POST", "/metrics", 405),
         ("GET", "/healthz", 200),

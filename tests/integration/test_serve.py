@@ -171,7 +171,11 @@ async def test_sighup_names_what_needs_a_restart_and_applies_the_rest(site: Site
     site.write_sessions(held)
     async with serving(site.config, site.simulator.password) as daemon:
         await daemon.event("first_renewal", session_id=held)
-        site.write_config(listen="127.0.0.1:1", more="    observe: state\n")
+        assert ("clkeepalived_session_lifetime_seconds", held, "lab") in await daemon.metrics()
+        site.write_config(
+            listen="127.0.0.1:1",
+            more="    observe: state\nmetrics: {session_labels: false}\n",
+        )
         later = site.simulator.open_session()
         site.write_sessions(held, later)
         daemon.send(signal.SIGHUP)
@@ -179,7 +183,9 @@ async def test_sighup_names_what_needs_a_restart_and_applies_the_rest(site: Site
         assert "http" in str(refused["settings"])
         await daemon.event("reloaded")
         await daemon.event("first_renewal", session_id=later)
-        assert (await daemon.metrics())["clkeepalived_vcenter_up", "lab"] == 1
+        metrics = await daemon.metrics()
+        assert metrics["clkeepalived_vcenter_up", "lab"] == 1
+        assert not [name for name, *labels in metrics if held in labels]
 
 
 async def test_sighup_takes_a_vcenter_away_and_another_in(site: Site) -> None:

@@ -243,3 +243,19 @@ def test_never_more_than_the_cap(size: int) -> None:
     for start in range(0, 40, 3):
         crowd = [session(str(n)) for n in range(start, start + 20)]
         assert len(shown(cap, crowd)) == min(size, 20)
+
+
+def test_without_session_labels_nothing_names_a_session_and_the_numbers_stay() -> None:
+    exporter = StateExporter(FrozenClock(), 1000, session_labels=False)
+    sessions = [session("well"), session("at risk", slack=50.0), session("overdue", slack=-5.0)]
+
+    exported = export([*sessions, session("gone", State.ERROR)], exporter=exporter)
+
+    assert not [name for name, series in exported.items() if name.startswith("session_") and series]
+    assert exported["sessions_at_risk"]["lab",] == 2
+    assert exported["sessions_overdue"]["lab",] == 1
+    assert exported["sessions"]["lab", "ERROR"] == 1
+    assert exported["min_slack_seconds"] == {("lab",): -5.0}
+
+    exporter.session_labels = True
+    assert len(export(sessions, exporter=exporter)["session_state"]) == 3

@@ -140,6 +140,24 @@ async def test_an_ended_session_is_shown_for_its_retention_and_then_forgotten() 
         assert len(engine.registry) == 0
 
 
+async def test_a_snapshot_says_when_sessions_ended_also_over_a_restart() -> None:
+    async with running_engine(simulator_in_loop(), manner=MINIMAL) as engine:
+        before = SessionKey(NAME, Kind.UPDATE, "ended-before")
+        lost = replace(a_session(before, State.EXPIRED), ending=Ending(State.EXPIRED, "gone"))
+        began = engine.clock.boot()
+        engine.registry.restore((), [(lost, began - 10)])
+        released = engine.open()
+        await asyncio.sleep(7)
+        engine.release(released)
+        ended_at = engine.registry.snapshot().ended_at
+        assert ended_at == {before: began - 10, released: pytest.approx(began + 7)}
+        engine.hold(released)
+        assert engine.registry.snapshot().ended_at == {before: began - 10}
+        engine.clock.jump(8 * 86400)
+        engine.registry.sweep()
+        assert engine.registry.snapshot().ended_at == {}
+
+
 async def test_an_unknown_vcenter_is_refused() -> None:
     async with running_engine(simulator_in_loop()) as engine:
         with pytest.raises(UnknownVCenterError):

@@ -51,8 +51,8 @@ sessions:
   - {{id: "a:b", vcenter: lab, progress: 10, max_lifetime: 2d, note: nightly}}
   - {{id: "a:b", vcenter: prod, kind: download, bytes_done: 1, bytes_total: 4}}
 session_files: [sessions.d/*.yaml, /run/sessions.yaml]
-http: {{listen: "[::1]:0"}}
-metrics: {{max_sessions: 5}}
+http: {{listen: "[::1]:0", page: false}}
+metrics: {{max_sessions: 5, session_labels: false}}
 log: {{format: json, level: debug}}
 retention: {{ended: 1m, failed: 1d}}
 """.format(fingerprint=("AB:" * 32)[:-1])
@@ -85,8 +85,8 @@ def test_everything_that_can_be_set(tmp_path: Path) -> None:
     assert second.kind is Kind.DOWNLOAD
     assert second.known_progress() == Progress(None, 1, 4)
     assert settings.session_files == (f"{tmp_path}/sessions.d/*.yaml", "/run/sessions.yaml")
-    assert settings.http.listen == "[::1]:0"
-    assert settings.metrics.max_sessions == 5
+    assert (settings.http.listen, settings.http.page) == ("[::1]:0", False)
+    assert (settings.metrics.max_sessions, settings.metrics.session_labels) == (5, False)
     assert (settings.log.format, settings.log.level) == (LogFormat.JSON, LogLevel.DEBUG)
     assert (settings.retention.ended, settings.retention.failed) == (60.0, 86400.0)
 
@@ -100,10 +100,10 @@ def test_what_is_left_out_has_defaults(tmp_path: Path) -> None:
     assert lab.observe is Observe.FILES
     settings = loaded.settings
     assert (settings.sessions, settings.session_files) == ((), ())
-    assert settings.http.listen == "127.0.0.1:9878"
+    assert (settings.http.listen, settings.http.page) == ("127.0.0.1:9878", True)
     assert (settings.log.format, settings.log.level) == (LogFormat.AUTO, LogLevel.INFO)
     assert (settings.retention.ended, settings.retention.failed) == (3600.0, 604800.0)
-    assert settings.metrics.max_sessions == 1000
+    assert (settings.metrics.max_sessions, settings.metrics.session_labels) == (1000, True)
 
 
 def test_relative_paths_count_from_the_folder_of_the_configuration(

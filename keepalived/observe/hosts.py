@@ -1,0 +1,42 @@
+"""By which names a listener on loopback is spoken to: the guard against DNS rebinding.
+
+A page anywhere on the web can have its own host name resolve to 127.0.0.1, and then read what this
+machine's browser may read there. What it cannot do is have the browser name another host.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from keepalived.settings.values import is_loopback
+
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+REFUSAL = (
+    "This listener is on loopback, and answers only to localhost and loopback addresses by name.\n"
+    "A reverse proxy in front of it has to send such a name on: Host: localhost\n"
+)
+
+
+def names_loopback(host: str) -> bool:
+    """Whether the value of a Host header, with or without a port, is a name of this machine."""
+    try:
+        parts = urlsplit(f"//{host}")
+        parts.port  # noqa: B018  # looked at, since that is when it is checked
+    except ValueError:
+        return False
+    is_host_alone = parts.netloc == host and parts.username is None
+    return is_host_alone and parts.hostname is not None and is_loopback(parts.hostname)
+
+
+@web.middleware
+async def loopback_names_only(request: web.Request, handler: _Handler) -> web.StreamResponse:
+    """Answer 421 to whoever speaks to another host than this machine."""
+    # Every browser sends the header; a program that sends none has no page behind it.
+    host = request.headers.get("Host")
+    if host is not None and not names_loopback(host):
+        return web.Response(status=421, text=REFUSAL)
+    return await handler(request)

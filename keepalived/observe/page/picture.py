@@ -1,0 +1,214 @@
+"""What the page shows: chosen from a snapshot, without a word of HTML."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from heapq import nsmallest
+
+from keepalived.keeper.observer import Snapshot, VCenterView
+from keepalived.lease.answers import Outcome
+from keepalived.lease.model import FINAL_STATES, State
+from keepalived.lease.session import Session
+from keepalived.lease.timing import is_at_risk
+
+MOST_SESSIONS = 200
+MOST_ENDS = 25
+"""How many ends of each sort are shown: a flood of good ones does not wash the losses away."""
+
+LATELY = 900.0
+"""For how many seconds a loss is news: as long as its alert fires."""
+
+_LOSSES = frozenset({State.ERROR, State.EXPIRED, State.NOT_FOUND, State.REMOVED})
+"""Ends of which somebody is told: the content did not arrive, and was meant to."""
+
+_FINAL = frozenset(FINAL_STATES)
+
+
+class Danger(IntEnum):
+    """How urgently somebody should look at a session; the most urgent first."""
+
+    OVERDUE = 0
+    AT_RISK = 1
+    UNRENEWED = 2
+    """No keep-alive has succeeded so far: nobody knows how long it has left."""
+    WELL = 3
+    SETTLING = 4
+    """It has ended, and its library item is still to be looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A session that is held. `slack` is None where there is no deadline."""
+
+    session: Session
+    danger: Danger
+    slack: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """A session that ended `ago` seconds ago."""
+
+    session: Session
+    ago: float
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonView:
+    """How the daemon itself is. `wall` is the time of day, in seconds since the epoch."""
+
+    version: str
+    wall: float
+    running_for: float
+    complaints: tuple[str, ...] = ()
+    waiting_for: tuple[str, ...] = ()
+    broken_sources: tuple[str, ...] = ()
+    is_configuration_good: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """Everything on the page at one moment, `now` on the boot-time clock.
+
+    `counts` are of all sessions that are held, of which `held` are the most endangered; `ends` are
+    the newest first, out of `ended`.
+    """
+
+    now: float
+    daemon: DaemonView
+    vcenters: tuple[VCenterView, ...]
+    counts: Mapping[Danger, int]
+    held_by_vcenter: Mapping[str, int]
+    failing_from_the_start: int
+    stalled: int
+    held: tuple[Held, ...]
+    ends: tuple[End, ...]
+    ended: int
+    lost_lately: int
+
+    @property
+    def total(self) -> int:
+        """How many sessions are held."""
+        return sum(self.counts.values())
+
+
+def take(snapshot: Snapshot, daemon: DaemonView) -> Picture:
+    """Return what is to be shown. May run in a thread, and take a moment for many sessions."""
+    now = snapshot.now
+    tally = _Tally()
+    # A hundred thousand sessions leave nothing behind but those that are shown: what is allocated
+    # in masses has the garbage collector walk through everything, while nothing else runs.
+    held = tuple(
+        Held(session := snapshot.sessions[place], danger, session.slack(now))
+        for danger, _, place in nsmallest(MOST_SESSIONS, _ranked(snapshot, tally))
+    )
+    losses = nsmallest(MOST_ENDS, _ends(snapshot, _LOSSES, tally))
+    others = nsmallest(MOST_ENDS, _ends(snapshot, _FINAL - _LOSSES, tally))
+    return Picture(
+        now=now,
+        daemon=daemon,
+        vcenters=tuple(sorted(snapshot.vcenters, key=lambda view: (view.up, view.name))),
+        counts=tally.dangers,
+        held_by_vcenter=tally.vcenters,
+        failing_from_the_start=tally.failing,
+        stalled=tally.stalled,
+        held=held,
+        ends=tuple(End(snapshot.sessions[place], ago) for ago, place in sorted((*losses, *others))),
+        ended=tally.ended,
+        lost_lately=tally.lost_lately,
+    )
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What is counted on the way."""
+
+    dangers: Counter[Danger] = field(default_factory=Counter)
+    vcenters: Counter[str] = field(default_factory=Counter)
+    failing: int = 0
+    stalled: int = 0
+    ended: int = 0
+    lost_lately: int = 0
+
+
+def _ranked(snapshot: Snapshot, tally: _Tally) -> Iterator[tuple[Danger, float, int]]:
+    """Yield what orders each session that is held, with its place in the snapshot."""
+    now, dangers, vcenters = snapshot.now, tally.dangers, tally.vcenters
+    for place, session in enumerate(snapshot.sessions):
+        if session.state in _FINAL:
+            continue
+        danger, order = danger_of(session, now)
+        dangers[danger] += 1
+        vcenters[session.key.vcenter] += 1
+        tally.failing += danger is Danger.UNRENEWED and session.tries > 0
+        tally.stalled += session.stalled
+        yield danger, order, place
+
+
+def _ends(
+    snapshot: Snapshot, states: frozenset[State], tally: _Tally
+) -> Iterator[tuple[float, int]]:
+    """Yield how long ago each session ended that ended so, with its place in the snapshot."""
+    now, ended_at = snapshot.now, snapshot.ended_at
+    for place, session in enumerate(snapshot.sessions):
+        if session.state in states:
+            ago = now - ended_at.get(session.key, now)
+            tally.ended += 1
+            tally.lost_lately += session.state in _LOSSES and ago < LATELY
+            yield ago, place
+
+
+def danger_of(session: Session, now: float) -> tuple[Danger, float]:
+    """Return how urgent a session is, and what orders it among those that are as urgent."""
+    if session.ending is not None:
+        return Danger.SETTLING, session.since
+    slack = session.slack(now)
+    if slack is None:
+        return Danger.UNRENEWED, session.since
+    if slack < 0:
+        return Danger.OVERDUE, slack
+    return (Danger.AT_RISK if is_at_risk(slack, session.lifetime) else Danger.WELL), slack
+
+
+@dataclass(frozen=True, slots=True)
+class Concern:
+    """One thing that is not as it should be. What is `urgent` can cost a session in minutes."""
+
+    urgent: bool
+    words: str
+
+
+def concerns(picture: Picture) -> Iterator[Concern]:
+    """Yield what is wrong, the worst first; nothing where all is well."""
+    daemon = picture.daemon
+    if count := picture.counts.get(Danger.OVERDUE, 0):
+        yield Concern(True, f"{_sessions(count)} overdue")
+    if count := picture.counts.get(Danger.AT_RISK, 0):
+        yield Concern(True, f"{_sessions(count)} at risk")
+    for complaint in daemon.complaints:
+        yield Concern(True, complaint)
+    for view in picture.vcenters:
+        if not view.up:
+            held = picture.held_by_vcenter.get(view.name, 0)
+            is_refused = view.outcome is Outcome.LOGIN_REFUSED
+            trouble = "refuses the daemon's credentials" if is_refused else "does not answer"
+            yield Concern(held > 0, f"vCenter {view.name} {trouble}")
+    if count := picture.failing_from_the_start:
+        yield Concern(True, f"{_sessions(count)} could not be renewed even once")
+    if count := picture.lost_lately:
+        yield Concern(False, f"{_sessions(count)} lost in the last quarter of an hour")
+    if count := picture.stalled:
+        yield Concern(
+            False, f"{count:,} {'upload stands' if count == 1 else 'uploads stand'} still"
+        )
+    for source in daemon.broken_sources:
+        yield Concern(False, f"{source} cannot be read, or not all of it")
+    if not daemon.is_configuration_good:
+        yield Concern(False, "the changed configuration is refused, and the old one in force")
+
+
+def _sessions(count: int) -> str:
+    return f"{count:,} session{'' if count == 1 else 's'}"

@@ -1,0 +1,96 @@
+"""The page over HTTP: built in a thread, kept for a moment, and fenced in by its headers."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from collections.abc import Callable
+from importlib.resources import files
+
+from aiohttp import hdrs, web
+from prometheus_client.exposition import gzip_accepted
+
+from keepalived.keeper.observer import Snapshot
+from keepalived.observe.page.document import document
+from keepalived.observe.page.picture import DaemonView, take
+
+KEPT_SECONDS = 1.0
+"""For how long a page is served again: however many look, it is built once a second at most."""
+
+_REST = 4
+"""How many times as long as it took to build a page it is served at least: many sessions make it
+older, and not the daemon busier."""
+
+_FILES = {
+    "page.css": "text/css",
+    "page.js": "text/javascript",
+    "page.svg": "image/svg+xml",
+}
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; "
+    "connect-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+
+
+class StatusPage:
+    """Serves the page at `/`, and beside it what it is made of.
+
+    `snapshot` and `daemon` are called in the event loop, at most once in KEPT_SECONDS.
+    """
+
+    def __init__(self, snapshot: Callable[[], Snapshot], daemon: Callable[[], DaemonView]) -> None:
+        self._snapshot = snapshot
+        self._daemon = daemon
+        self._building = asyncio.Lock()
+        self._fresh_until = float("-inf")
+        self._page = (b"", b"")
+
+    def add_to(self, router: web.UrlDispatcher) -> None:
+        """Add the routes."""
+        router.add_get("/", self._get_page)
+        for name in _FILES:
+            router.add_get(f"/{name}", self._get_file)
+
+    async def _get_page(self, request: web.Request) -> web.Response:
+        loop = asyncio.get_running_loop()
+        async with self._building:
+            began = loop.time()
+            if began >= self._fresh_until:
+                self._page = await asyncio.to_thread(_build, self._snapshot(), self._daemon())
+                built = loop.time()
+                self._fresh_until = built + max(KEPT_SECONDS, _REST * (built - began))
+        plain, packed = self._page
+        headers = {**_HEADERS, "Cache-Control": "no-store", "Vary": "Accept-Encoding"}
+        is_packed = gzip_accepted(",".join(request.headers.getall(hdrs.ACCEPT_ENCODING, ())))
+        if is_packed:
+            headers["Content-Encoding"] = "gzip"
+        return web.Response(
+            body=packed if is_packed else plain,
+            content_type="text/html",
+            charset="utf-8",
+            headers=headers,
+        )
+
+    async def _get_file(self, request: web.Request) -> web.Response:
+        name = request.path.removeprefix("/")
+        return web.Response(
+            body=await asyncio.to_thread(_read, name),
+            content_type=_FILES[name],
+            charset="utf-8",
+            headers={**_HEADERS, "Cache-Control": "no-cache"},
+        )
+
+
+def _read(name: str) -> bytes:
+    return (files("keepalived.observe.page") / name).read_bytes()
+
+
+def _build(snapshot: Snapshot, daemon: DaemonView) -> tuple[bytes, bytes]:
+    """Return the page as it is, and packed."""
+    page = document(take(snapshot, daemon)).encode()
+    return page, gzip.compress(page, compresslevel=6)
