@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 
 import aiohttp
 import pytest
 
 from keepalived.host.clock import SystemClock
 from keepalived.keeper.observer import Snapshot, VCenterView
-from keepalived.lease.model import Kind, SessionKey
 from keepalived.observe.health import Health
 from keepalived.observe.hosts import names_loopback
 from keepalived.observe.http import HttpListener
 from keepalived.observe.metrics import Metrics
-from tests.support.sessions import a_session
 
 NOTHING_HELD = Snapshot(1000.0, (), (VCenterView("lab", up=True, in_flight=0, utilization=0.0),))
-KEY = SessionKey("lab", Kind.UPDATE, "815994e5:9c7e16e9")
 
 
 @asynccontextmanager
@@ -191,31 +186,3 @@ async def read(http: aiohttp.ClientSession) -> str:
     async with http.get("/", headers={"Accept-Encoding": "identity"}) as answer:
         assert answer.status == 200
         return await answer.text()
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(60)
-async def test_a_hundred_thousand_sessions_do_not_hold_up_the_loop() -> None:
-    sessions = tuple(
-        a_session(KEY._replace(id=f"s{number}"), deadline=1100.0 + number % 190, progress=7)
-        for number in range(100_000)
-    )
-    big = replace(NOTHING_HELD, sessions=sessions)
-    gaps: list[float] = []
-
-    async def watch() -> None:
-        while True:
-            asleep = time.perf_counter()
-            await asyncio.sleep(0.005)
-            gaps.append(time.perf_counter() - asleep - 0.005)
-
-    async with listening(lambda: big) as http:
-        watching = asyncio.create_task(watch())
-        page = await read(http)
-        watching.cancel()
-
-    assert "99,800 more are held" in page
-    # Built in one piece it would be one gap, of some hundreds of milliseconds.
-    assert len(gaps) > 5
-    print(f"the longest of {len(gaps)} gaps: {max(gaps):.3f} s")
-    assert sorted(gaps)[-2] < 0.25

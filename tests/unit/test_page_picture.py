@@ -25,6 +25,7 @@ from keepalived.observe.page.picture import (
     take,
 )
 from tests.support.sessions import LIFETIME, a_session
+from tests.support.steps import taken
 
 NOW = 1000.0
 DAEMON = DaemonView("1.2.3", 1_800_000_000.0, 60.0)
@@ -53,7 +54,7 @@ def picture(
     """Take the picture of these sessions, of which those in `ages` ended so long ago."""
     ages = ages or {}
     ended_at = {each.key: NOW - ages[each.key.id] for each in sessions if each.key.id in ages}
-    return take(Snapshot(NOW, sessions, vcenters, ended_at), daemon)
+    return taken(take(Snapshot(NOW, sessions, vcenters, ended_at), daemon))
 
 
 def said(found: Picture) -> list[str]:
@@ -98,6 +99,15 @@ def test_at_most_two_hundred_are_shown_and_none_in_more_danger_is_left_out(
     assert found.total == len(sessions)
     assert len(found.held) == min(len(sessions), MOST_SESSIONS)
     assert [danger_of(each.session, NOW) for each in found.held] == sorted(ranks)[:MOST_SESSIONS]
+
+
+def test_many_sessions_are_looked_at_in_steps() -> None:
+    sessions = tuple(held(f"s{number}", number / 1000) for number in range(20_000))
+
+    steps = take(Snapshot(NOW, sessions[::-1], (LAB,)), DAEMON)
+
+    assert sum(1 for _ in steps) == 10
+    assert picture(*sessions[::-1]).held[0].session is sessions[0]
 
 
 def test_a_flood_of_good_ends_does_not_wash_the_losses_away() -> None:

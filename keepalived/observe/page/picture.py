@@ -7,12 +7,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from heapq import nsmallest
+from itertools import chain
 
 from keepalived.keeper.observer import Snapshot, VCenterView
 from keepalived.lease.answers import Outcome
 from keepalived.lease.model import FINAL_STATES, State
 from keepalived.lease.session import Session
 from keepalived.lease.timing import is_at_risk
+from keepalived.observe.steps import Steps
 
 MOST_SESSIONS = 200
 MOST_ENDS = 25
@@ -25,6 +27,9 @@ _LOSSES = frozenset({State.ERROR, State.EXPIRED, State.NOT_FOUND, State.REMOVED}
 """Ends of which somebody is told: the content did not arrive, and was meant to."""
 
 _FINAL = frozenset(FINAL_STATES)
+_OTHERS = _FINAL - _LOSSES
+_STEP = 2000
+"""Sessions in a step."""
 
 
 class Danger(IntEnum):
@@ -95,18 +100,25 @@ class Picture:
         return sum(self.counts.values())
 
 
-def take(snapshot: Snapshot, daemon: DaemonView) -> Picture:
-    """Return what is to be shown. May run in a thread, and take a moment for many sessions."""
+def take(snapshot: Snapshot, daemon: DaemonView) -> Steps[Picture]:
+    """Return what is to be shown, in steps."""
     now = snapshot.now
     tally = _Tally()
+    ranked: list[tuple[Danger, float, int]] = []
+    losses: list[tuple[float, int]] = []
+    others: list[tuple[float, int]] = []
     # A hundred thousand sessions leave nothing behind but those that are shown: what is allocated
     # in masses has the garbage collector walk through everything, while nothing else runs.
+    for first in range(0, len(snapshot.sessions), _STEP):
+        part = range(first, min(first + _STEP, len(snapshot.sessions)))
+        ranked = nsmallest(MOST_SESSIONS, chain(ranked, _ranked(snapshot, part, tally)))
+        losses = nsmallest(MOST_ENDS, chain(losses, _ends(snapshot, part, _LOSSES, tally)))
+        others = nsmallest(MOST_ENDS, chain(others, _ends(snapshot, part, _OTHERS, tally)))
+        yield
     held = tuple(
         Held(session := snapshot.sessions[place], danger, session.slack(now))
-        for danger, _, place in nsmallest(MOST_SESSIONS, _ranked(snapshot, tally))
+        for danger, _, place in ranked
     )
-    losses = nsmallest(MOST_ENDS, _ends(snapshot, _LOSSES, tally))
-    others = nsmallest(MOST_ENDS, _ends(snapshot, _FINAL - _LOSSES, tally))
     return Picture(
         now=now,
         daemon=daemon,
@@ -134,10 +146,11 @@ class _Tally:
     lost_lately: int = 0
 
 
-def _ranked(snapshot: Snapshot, tally: _Tally) -> Iterator[tuple[Danger, float, int]]:
+def _ranked(snapshot: Snapshot, part: range, tally: _Tally) -> Iterator[tuple[Danger, float, int]]:
     """Yield what orders each session that is held, with its place in the snapshot."""
     now, dangers, vcenters = snapshot.now, tally.dangers, tally.vcenters
-    for place, session in enumerate(snapshot.sessions):
+    for place in part:
+        session = snapshot.sessions[place]
         if session.state in _FINAL:
             continue
         danger, order = danger_of(session, now)
@@ -149,11 +162,12 @@ def _ranked(snapshot: Snapshot, tally: _Tally) -> Iterator[tuple[Danger, float, 
 
 
 def _ends(
-    snapshot: Snapshot, states: frozenset[State], tally: _Tally
+    snapshot: Snapshot, part: range, states: frozenset[State], tally: _Tally
 ) -> Iterator[tuple[float, int]]:
     """Yield how long ago each session ended that ended so, with its place in the snapshot."""
     now, ended_at = snapshot.now, snapshot.ended_at
-    for place, session in enumerate(snapshot.sessions):
+    for place in part:
+        session = snapshot.sessions[place]
         if session.state in states:
             ago = now - ended_at.get(session.key, now)
             tally.ended += 1

@@ -1,4 +1,4 @@
-"""The page over HTTP: built in a thread, kept for a moment, and fenced in by its headers."""
+"""The page over HTTP: built beside the renewals, kept for a moment, fenced in by its headers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from prometheus_client.exposition import gzip_accepted
 
 from keepalived.keeper.observer import Snapshot
 from keepalived.observe.page.document import document
-from keepalived.observe.page.picture import DaemonView, take
+from keepalived.observe.page.picture import DaemonView, Picture, take
+from keepalived.observe.steps import walk
 
 KEPT_SECONDS = 1.0
 """For how long a page is served again: however many look, it is built once a second at most."""
@@ -61,7 +62,8 @@ class StatusPage:
         async with self._building:
             began = loop.time()
             if began >= self._fresh_until:
-                self._page = await asyncio.to_thread(_build, self._snapshot(), self._daemon())
+                picture = await walk(take(self._snapshot(), self._daemon()))
+                self._page = await asyncio.to_thread(_build, picture)
                 built = loop.time()
                 self._fresh_until = built + max(KEPT_SECONDS, _REST * (built - began))
         plain, packed = self._page
@@ -90,7 +92,7 @@ def _read(name: str) -> bytes:
     return (files("keepalived.observe.page") / name).read_bytes()
 
 
-def _build(snapshot: Snapshot, daemon: DaemonView) -> tuple[bytes, bytes]:
+def _build(picture: Picture) -> tuple[bytes, bytes]:
     """Return the page as it is, and packed."""
-    page = document(take(snapshot, daemon)).encode()
+    page = document(picture).encode()
     return page, gzip.compress(page, compresslevel=6)
