@@ -19,9 +19,10 @@ from keepalived.observe.steps import Steps
 _FINAL = frozenset(FINAL_STATES)
 _KEY = ("vcenter", "session_id", "kind")
 _SESSION = ("vcenter", "session_id")
-# How many sessions a step looks at, and how many it makes series of: two milliseconds' worth or so.
-_LOOKED_AT = 2000
-_DESCRIBED = 100
+# How many sessions a step looks at, and how many it makes series of: some five milliseconds' worth.
+# Others have a turn after each step: smaller ones made a busy daemon's scrape twice as long.
+_LOOKED_AT = 5000
+_DESCRIBED = 250
 
 
 @dataclass(slots=True)

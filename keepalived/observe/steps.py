@@ -13,20 +13,15 @@ from typing import TypeVar
 _T = TypeVar("_T")
 
 Steps = Generator[None, None, _T]
-"""Yields after each step, of a few milliseconds; returns what came of them."""
-
-_TURNS = 4
-"""How often the loop turns between two steps: a keep-alive takes a few turns, too, to be taken up,
-sent and answered, and all requests under way would come to a step's time each by a single one."""
+"""Yields after each step, of some five milliseconds; returns what came of them."""
 
 
 async def walk(steps: Steps[_T]) -> _T:
-    """Take the steps, with some turns for everybody else after each; return what came of them."""
+    """Take the steps, with a turn for everybody else after each; return what came of them."""
     while True:
         try:
             next(steps)
         except StopIteration as end:
             result: _T = end.value
             return result
-        for _ in range(_TURNS):
-            await asyncio.sleep(0)
+        await asyncio.sleep(0)

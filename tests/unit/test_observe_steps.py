@@ -29,7 +29,7 @@ class Family(Collector):
         return [self._family]
 
 
-async def test_everybody_else_has_turns_after_each_step() -> None:
+async def test_everybody_else_has_a_turn_after_each_step() -> None:
     told: list[str] = []
 
     def steps() -> Steps[str]:
@@ -50,7 +50,7 @@ async def test_everybody_else_has_turns_after_each_step() -> None:
     turns = [len(list(each)) for what, each in groupby(told) if what == "renewal"]
     assert told[0] == "step 0"
     assert len(turns) == 3
-    assert all(each >= 2 for each in turns)
+    assert all(turns)
 
 
 async def test_ten_times_the_sessions_take_ten_times_the_steps_and_no_longer_ones() -> None:
