@@ -15,7 +15,7 @@ import pytest
 from tests.integration.simulator_support import write_certificate
 from tests.support.held import Lab, lab, script
 
-pytestmark = pytest.mark.timeout(30)
+pytestmark = pytest.mark.timeout(60)
 
 LIFETIME = 1.0
 
@@ -43,7 +43,7 @@ def start(
     user = vcenter.credentials()
     return script(
         BEGIN + textwrap.dedent(text),
-        *(url or vcenter.url, session_id or vcenter.open(), ca_file),
+        *(url or vcenter.url, session_id or vcenter.open_early(), ca_file),
         USERNAME=user["username"],
         PASSWORD=user["password"],
     )
@@ -52,7 +52,7 @@ def start(
 def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     """Wait for a script; return its exit code, and what it said."""
     try:
-        out, err = process.communicate(timeout=15)
+        out, err = process.communicate(timeout=40)
     finally:
         process.kill()
         process.communicate()
@@ -104,10 +104,29 @@ def test_a_script_that_forgets_to_leave_the_block_ends_and_is_logged_out(
 ) -> None:
     # By name, addresses are looked up in threads of Python's own, which end before ours.
     url = vcenter.url.replace("127.0.0.1", host)
-    process = start(vcenter, "held = hold().__enter__(); print(held.state)", url=url)
+    text = "held = hold().__enter__(); print(held.state, flush=True)"
+    process = start(vcenter, text, url=url)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ACTIVE\n"
     before = time.monotonic()
-    assert ended(process) == (0, "ACTIVE\n", "")
+    assert ended(process) == (0, "", "")
     assert time.monotonic() - before < 4
+    assert vcenter.logged_in() == 0
+
+
+def test_so_does_one_on_asyncio(vcenter: Lab) -> None:
+    process = start(
+        vcenter,
+        """
+        import asyncio
+        async def main():
+            global held
+            held = await hold().__aenter__()
+            print(held.state)
+        asyncio.run(main())
+        """,
+    )
+    assert ended(process) == (0, "ACTIVE\n", "")
     assert vcenter.logged_in() == 0
 
 
@@ -159,7 +178,7 @@ def interrupted(process: subprocess.Popen[str]) -> tuple[int, str, float]:
 
 
 def test_ctrl_c_ends_the_block_and_is_not_replaced(vcenter: Lab) -> None:
-    session_id = vcenter.open()
+    session_id = vcenter.open_early()
     text = "with hold():\n    print('within', flush=True)\n    time.sleep(60)"
     code, err, seconds = interrupted(start(vcenter, text, session_id))
     assert code == -signal.SIGINT
@@ -195,7 +214,7 @@ def test_ctrl_c_while_a_vcenter_that_is_away_is_waited_for(vcenter: Lab) -> None
 
 
 def test_a_loss_ends_a_script_with_words(vcenter: Lab) -> None:
-    session_id = vcenter.open()
+    session_id = vcenter.open_early()
     process = start(
         vcenter, "with hold():\n    print('within', flush=True)\n    sys.stdin.read()", session_id
     )
@@ -210,7 +229,7 @@ def test_a_loss_ends_a_script_with_words(vcenter: Lab) -> None:
 
 
 def test_a_child_of_a_fork_exits_as_if_it_held_nothing(vcenter: Lab) -> None:
-    session_id = vcenter.open()
+    session_id = vcenter.open_early()
     process = start(
         vcenter,
         """

@@ -112,7 +112,8 @@ def test_every_block_is_run_or_its_page_says_that_none_is(page: str) -> None:
 
 @needs("bash")
 def test_the_vcenter_is_named_and_the_password_typed(desk: Desk) -> None:
-    (text,) = commands("README.md")
+    text, check = commands("README.md")
+    assert "administrator@vsphere.local" in desk.type(check)
     said = desk.type(f"{text}\nenv", "bash", stdin="of mine\n")
     assert "GOVC_URL=https://vcsa.lab.example\n" in said
     assert "GOVC_USERNAME=uploader@vsphere.local\n" in said
@@ -122,7 +123,7 @@ def test_the_vcenter_is_named_and_the_password_typed(desk: Desk) -> None:
 @needs("curl")
 def test_curl_with_a_token_that_is_lent_to_exec(desk: Desk) -> None:
     (desk.folder / "upload.sh").write_text(marked("curl.md", "upload.sh"))
-    log_in, upload = commands("curl.md")
+    log_in, upload, log_out = commands("curl.md")
     desk.type(log_in)
     assert (desk.folder / "token").stat().st_mode & 0o777 == 0o600
     said = desk.type(upload)
@@ -130,6 +131,8 @@ def test_curl_with_a_token_that_is_lent_to_exec(desk: Desk) -> None:
     assert desk.version() == 2
     assert desk.renewals() >= 1
     assert "the API session of token is kept fresh" in said
+    desk.type(log_out)
+    assert desk.vcenter.logged_in() == 0
 
 
 @needs("curl")

@@ -43,6 +43,18 @@ class Lab:
         """Open a session and return its id."""
         return self.do(lambda: self.simulator.open_session(kind=kind))
 
+    def open_early(self) -> str:
+        """Open a session that waits for a process to start: a minute, until it is renewed."""
+
+        def open_() -> str:
+            sessions = self.simulator.library.sessions
+            sessions.timeout, usual = 60.0, sessions.timeout
+            session_id = self.simulator.open_session()
+            sessions.timeout = usual
+            return session_id
+
+        return self.do(open_)
+
     def cancel(self, session_id: str) -> None:
         """Cancel a session on the server, as an administrator would."""
         self.do(self.simulator.library.sessions.cancel, Kind.UPDATE, session_id)

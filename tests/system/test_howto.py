@@ -109,7 +109,7 @@ async def test_govc(start_vcsim: StartVCSim, folder: Path) -> None:
         "PATH": f"{govc}:{PATH}",
         "CLKEEPALIVED_CONFIG": str(config),
     }
-    upload, download = commands("govc.md")
+    upload, download, upload_again, remove = commands("govc.md")
 
     up = await asyncio.to_thread(type_in, folder, upload, environ)
     assert up.returncode == 0, up.stdout
@@ -122,3 +122,9 @@ async def test_govc(start_vcsim: StartVCSim, folder: Path) -> None:
     down = await asyncio.to_thread(type_in, folder, download, environ)
     assert down.returncode == 0, down.stdout
     assert path.read_bytes() == content
+
+    for text in (upload_again, remove):
+        ran = await asyncio.to_thread(type_in, folder, text, environ)
+        assert ran.returncode == 0, ran.stdout
+    again = await asyncio.to_thread(type_in, folder, download, environ)
+    assert again.returncode != 0  # it is gone
