@@ -86,7 +86,7 @@ def probe(
     session on an item answered, and progress that does not rise? It ends with a table and with the
     configuration that follows.
 
-    It makes six items named clkeepalived-probe-…, with an update session each, and removes them
+    It makes six items named clkeepalived-probe-*, with an update session each, and removes them
     whatever happens; nothing else is touched. What could not be measured is said so. Ends with 0
     if all was tried and put away, 1 if not, 69 where the vCenter cannot be asked, 78 for a bad
     configuration, 128+n after a signal.
