@@ -27,6 +27,7 @@ from keepalived.vcenter.making import Making
 _WATCHED_LOOKS = 6
 _PROGRESS, _LESS_PROGRESS = 50, 40
 _TRIES = 3
+_TICK = 0.001
 _PATIENCE_SECONDS = 60.0
 
 
@@ -127,7 +128,7 @@ class Trials:
         """Watch the list of sessions only, until the session is not on it any more."""
         notes, until = self._notes, item.opened_until + self._pace.limit
         notes.watched_for = self._pace.limit
-        while self._presence.missed(item.session_id) is None and self._clock.boot() < until:
+        while self._presence.missed(item.session_id) is None and until - self._clock.boot() > _TICK:
             seen = self._presence.last_seen(item.session_id)
             if seen is not None:
                 self._show(Trial.UNTOUCHED, f"still there after {_since(item.opened_from, seen)}")
@@ -163,7 +164,9 @@ class Trials:
         """Keep the session alive; look at it at the beginning and at the end only."""
         before = await self._get(item.session_id)
         while not self._is_enough(item.opened_from):
-            await self._sleep(self._pace.look if self._notes.kept is None else self._pace.renew)
+            pause = self._pace.look if self._notes.kept is None else self._pace.renew
+            if await self._is_enough_within(pause, item.opened_from):
+                break
             answer = await self._client.keep_alive(
                 Kind.UPDATE, item.session_id, None, timeout=self._timeout
             )
@@ -252,6 +255,13 @@ class Trials:
         second = await self._scratch.open_session(item)
         notes.second = Reaction.of(second)
         self._show(Trial.PROGRESS, f"a second session: {_answered(second)}")
+
+    async def _is_enough_within(self, seconds: float, since: float) -> bool:
+        """Sleep for so long, or until there is nothing more to show; say whether that is so."""
+        until = self._clock.boot() + seconds
+        while not self._is_enough(since) and until - self._clock.boot() > _TICK:
+            await self._sleep(min(self._pace.list, until - self._clock.boot()))
+        return self._is_enough(since)
 
     def _is_enough(self, since: float) -> bool:
         """Whether a session that is at an age has nothing more to show."""

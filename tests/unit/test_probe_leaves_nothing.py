@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 
 import pytest
 
+from keepalived.lease.model import Kind
 from keepalived.probe.report import Report
 from keepalived.probe.scratch import PREFIX
 from keepalived.simulator.faults import Effect, Fail, Hang, Refuse, Reset
@@ -111,6 +113,50 @@ def assert_it_says_so(report: Report) -> None:
     """Fail if anything has no answer without its being said that something went wrong."""
     unknown = [each for each in report.findings if each.verdict == "not measured"]
     assert not unknown or not report.is_whole
+
+
+async def test_what_is_being_made_when_somebody_interrupts_is_waited_for() -> None:
+    stand = Stand(session_timeout=LIFETIME)
+    works: set[asyncio.Task[Response]] = set()
+
+    async def slow(request: Request, chunks: AsyncIterator[bytes] | None) -> Response:
+        """Make items at leisure, whether somebody waits for it or not."""
+        if not request.target.endswith("/library/item"):
+            return await stand.simulator.handle(request, chunks)
+        works.add(work := asyncio.create_task(_later(stand, request)))
+        return await asyncio.shield(work)
+
+    task = asyncio.create_task(stand.probe(slow).run())
+    asyncio.get_running_loop().call_later(1.0, task.cancel)
+    report = await task
+    await asyncio.gather(*works)
+    assert (report.is_interrupted, report.left) == (True, ())
+    stand.bystanders.check_all_is_as_it_was()
+
+
+async def _later(stand: Stand, request: Request) -> Response:
+    spec = json.loads(request.body)
+    await asyncio.sleep(10)  # Who asks was looked at before.
+    item = stand.simulator.library.catalog.create_item(spec["library_id"], spec["name"])
+    return Response(201, {}, json.dumps(item.id).encode())
+
+
+async def test_sessions_whose_ids_were_lost_are_ended_before_their_item_is_deleted() -> None:
+    stand = Stand(session_timeout=300.0)
+    stand.simulator.faults.add(Reset(act_first=True), route="update_session.create", count=1)
+
+    async def strict(request: Request, chunks: AsyncIterator[bytes] | None) -> Response:
+        """Delete no item that has an update session."""
+        item_id = request.target.rpartition("/")[2]
+        sessions = stand.simulator.library.sessions.all(Kind.UPDATE)
+        if request.method == "DELETE" and any(each.item_id == item_id for each in sessions):
+            return Response(400, {}, b"{}")
+        return await stand.simulator.handle(request, chunks)
+
+    report = await stand.probe(strict).run()
+    assert "no update session can be opened" in report.failure
+    assert report.left == ()
+    stand.bystanders.check_all_is_as_it_was()
 
 
 @pytest.mark.parametrize("route", ["item.create", "update_session.create", "library.find"])
