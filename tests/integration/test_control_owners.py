@@ -60,6 +60,29 @@ async def test_a_hold_dies_with_its_process(control: Control, me: Caller) -> Non
     assert len(control.watcher) == 0
 
 
+async def test_the_item_of_an_uploader_that_was_killed_is_free_again(tmp_path: Path) -> None:
+    async with running_control(tmp_path, lifetime=2.0) as control, caller(control) as me:
+        library = control.simulators["lab"].library
+        session_id = control.open()
+        item = library.catalog.item(library.sessions.get(Kind.UPDATE, session_id).item_id)
+        with sleeper() as uploader:
+            owner = {"owner": {"pid": uploader.pid}}
+            assert (await me.put(f"/v1/sessions/lab/{session_id}", owner)).status == 201
+            await asyncio.sleep(3.0)  # longer than it lives by itself
+            library.settle()
+            assert item.active_update_session == session_id
+
+            uploader.kill()
+
+            await control.until(lambda: control.state(session_id) is State.RELEASED)
+
+        def is_free() -> bool:
+            library.settle()
+            return item.active_update_session is None
+
+        await control.until(is_free)
+
+
 async def test_others_hold_on_when_one_process_dies(control: Control, me: Caller) -> None:
     session_id = control.open()
     path = f"/v1/sessions/lab/{session_id}"
