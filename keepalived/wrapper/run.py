@@ -130,7 +130,11 @@ class Wrapped:
             tending = Tending(kept.registry, options.wanted, self._lent, self._clock)
             self._display.show(tending, teller)
             search = Search(
-                options.vcenter, kept.keeper.vcenter, lambda: self._lent.token, self._timeout
+                options.vcenter,
+                kept.keeper.vcenter,
+                lambda: self._lent.token,
+                lambda: self._lent.refuse(say),
+                self._timeout,
             )
             try:
                 await self._unless_interrupted(self._begin(kept, tending, search))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from keepalived.keeper.keeper import VCenter
-from keepalived.lease.answers import Answer
+from keepalived.lease.answers import Answer, Outcome
 from keepalived.lease.model import Kind, SessionKey
 
 
@@ -17,15 +17,22 @@ class Search:
     """Lists the account's sessions of both kinds; two requests a look.
 
     `token` returns the uploader's token where it is known: the server lists the sessions of
-    whoever asks. A look that fails finds nothing, and the next one finds what it missed.
+    whoever asks. Where it is refused, `on_token_refused` hears of it, and our own login does.
+    A look that fails finds nothing, and the next one finds what it missed.
     """
 
     def __init__(
-        self, name: str, vcenter: VCenter, token: Callable[[], str | None], timeout: float
+        self,
+        name: str,
+        vcenter: VCenter,
+        token: Callable[[], str | None],
+        on_token_refused: Callable[[], None],
+        timeout: float,
     ) -> None:
         self._name = name
         self._vcenter = vcenter
         self._token = token
+        self._on_token_refused = on_token_refused
         self._timeout = timeout
         self._known: set[SessionKey] = set()
 
@@ -49,7 +56,13 @@ class Search:
         return found
 
     async def _list(self, kind: Kind) -> Answer[tuple[str, ...]]:
-        return await self._vcenter.list(kind, timeout=self._timeout, token=self._token())
+        token = self._token()
+        answer = await self._vcenter.list(kind, timeout=self._timeout, token=token)
+        if token is None or answer.outcome is not Outcome.UNAUTHENTICATED:
+            return answer
+        if token == self._token():
+            self._on_token_refused()
+        return await self._vcenter.list(kind, timeout=self._timeout)
 
     def _keys(self, kind: Kind, ids: tuple[str, ...]) -> set[SessionKey]:
         return {SessionKey(self._name, kind, each) for each in ids}

@@ -93,7 +93,7 @@ class Lent:
             say(self._words())
         elif self._source is None:
             say(_UNKNOWN)
-        else:
+        elif not self._refused:  # of which it was said
             say(f"{_UNKNOWN}; {self._source.name} holds none so far, and is looked at again")
 
     def say_at_end(self, say: Say) -> None:

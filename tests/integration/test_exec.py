@@ -306,15 +306,16 @@ async def test_two_jobs_that_send_files_of_one_name_keep_apart_where_items_are_n
         command = (*UPLOADER, str(iso), "--item", item, *more)
         return await lab.exec("--item", item, "--settle", "30s", "--", *command)
 
-    quick, slow = await asyncio.gather(
-        job("templates/one", "--gap", "1"), job("templates/two", "--gap", "4")
+    # While the first computes its checksum, the second is sending.
+    first, second = await asyncio.gather(
+        job("templates/one", "--gap", "3"), job("templates/two", "--gap", "0.5", "--put", "6")
     )
 
-    for name, each in (("one", quick), ("two", slow)):
+    for name, other, each in (("one", "two", first), ("two", "one", second)):
         assert each.code == 0, each.err
         assert f"templates/{name} version 1→2, content arrived" in each.err.splitlines()[-1]
-    assert "waiting until vCenter has settled templates/two" not in quick.err
-    assert "templates/two version" not in quick.err
+        assert f"templates/{other} version" not in each.err
+        assert f"waiting until vCenter has settled templates/{other}" not in each.err
 
 
 async def test_a_session_that_is_lost_leaves_the_command_alone(lab: Place, iso: Path) -> None:

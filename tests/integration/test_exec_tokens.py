@@ -187,6 +187,22 @@ async def test_a_token_that_is_no_good_from_the_start_is_said(
     assert not lab.simulator.ledger.total
 
 
+async def test_a_token_that_was_dead_before_is_said_and_the_upload_goes_on_without_it(
+    lab: Place, token_file: Path, iso: Path
+) -> None:
+    write(token_file, "long-forgotten")
+
+    ran = await lab.exec("--token-file", str(token_file), "--", *UPLOADER, str(iso), "--gap", "1")
+
+    assert ran.code == 0, ran.err
+    assert ran.err.startswith(
+        f"clkeepalived: warning: the API session of {token_file} has ended (401)"
+    )
+    assert "templates/image version 1→2, content arrived" in ran.err.splitlines()[-1]
+    assert f"the API session of {token_file} ended before the command did" in ran.err
+    assert "long-forgotten" not in ran.err
+
+
 async def test_a_token_that_dies_is_said_and_a_fresh_one_taken(
     lab: Place, iso: Path, lent: str, token_file: Path
 ) -> None:

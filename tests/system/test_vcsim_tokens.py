@@ -42,7 +42,7 @@ async def daemon_for(vcsim: VCSim, folder: Path) -> AsyncIterator[Daemon]:
         "http: {listen: '127.0.0.1:0'}\n"
     )
     async with serving(config, PASSWORD) as daemon:
-        await daemon.event("ready")
+        await daemon.event("ready", seconds=30)
         yield daemon
 
 
