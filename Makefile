@@ -13,12 +13,12 @@ MINUTES ?= 60
 SOAK   = $(if $(filter 60,$(MINUTES)),benchmarks/results,build/soak)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check system hosts coverage storm durability fuzz mutants bench soak lock clean \
-	bundle install uninstall
+.PHONY: help demo test check system hosts coverage storm durability fuzz mutants bench bench-check \
+	soak lock clean bundle install uninstall
 .DELETE_ON_ERROR:
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.base ## See update sessions outlive their lifetime, half a minute, no vCenter needed
 	@$(BIN)/clkeepalived demo
@@ -63,8 +63,12 @@ mutants: $(VENV)/.proof ## Change the pure core in a thousand places, and list w
 	@EXAMPLES_SHARE=0.05 $(BIN)/mutmut run --max-children 1
 	@$(BIN)/mutmut results
 
-bench: $(VENV)/.dev ## Measure what `clkeepalived exec` costs, side by side with nothing
-	@$(BIN)/python benchmarks/exec_cost.py
+bench: MINUTES = 10
+bench: $(VENV)/.proof ## Measure it beside its rivals: all, or ONLY=lane,idle; MINUTES (10) of real time each
+	@$(BIN)/python -m benchmarks --only '$(or $(ONLY),all)' --minutes $(MINUTES)
+
+bench-check: $(VENV)/.proof ## Measure in a minute whether it has become dear beside its rivals
+	@$(BIN)/python -m benchmarks.check
 
 soak: $(VENV)/.proof ## Run a daemon under churn for MINUTES (60) of real time, and see that nothing grows
 	@$(BIN)/python -m benchmarks.soak --minutes $(MINUTES) --results $(SOAK)

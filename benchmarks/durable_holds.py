@@ -2,13 +2,10 @@
 
 Runs `clkeepalived serve` with a state file and a vCenter that does not answer; clients are
 processes of their own, as upload scripts are.
-
-    python benchmarks/durable_holds.py --clients 32 --held 50000
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import os
@@ -18,7 +15,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from benchmarks.parts import Answer, Part, markdown
 
 CONFIG = """
 vcenters:
@@ -28,42 +29,40 @@ state: {{path: {folder}/state.db}}
 http: {{listen: "127.0.0.1:0"}}
 """
 PROCESSES = 2
+CLIENTS = 32
+HOLDS = 20_000
+"""Holds that are timed."""
+HELD = 50_000
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--clients", type=int, default=32)
-    parser.add_argument("--held", type=int, default=50_000, help="sessions held already")
-    parser.add_argument("--holds", type=int, default=20_000, help="holds that are timed")
-    parser.add_argument("--client", nargs=4, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.client:
-        socket, first, count, clients = options.client
-        print(json.dumps(asyncio.run(take(socket, int(first), int(count), int(clients)))))
-        return
-    with tempfile.TemporaryDirectory() as name:
-        measure(Path(name), options.clients, options.held, options.holds)
+def measure(_minutes: float) -> Answer:
+    """Time holds with none held, and with many."""
+    with tempfile.TemporaryDirectory() as name, _serving(Path(name)) as socket:
+        none = _told(*run(socket, 0, HOLDS, CLIENTS))
+        run(socket, HOLDS, HELD - HOLDS, CLIENTS)
+        many = _told(*run(socket, HELD, HOLDS, CLIENTS))
+    return {"0": none, str(HELD): many}
 
 
-def measure(folder: Path, clients: int, held: int, holds: int) -> None:
+@contextmanager
+def _serving(folder: Path) -> Iterator[Path]:
     config = folder / "config.yaml"
     config.write_text(CONFIG.format(folder=folder))
     environ = {**os.environ, "BENCH_PASSWORD": "bench"}
-    log = (folder / "log").open("wb")
-    serve = [sys.executable, "-m", "keepalived.cli", "serve", "--config", config]
-    daemon = subprocess.Popen(serve, env=environ, stderr=log)
-    try:
-        socket = folder / "control.sock"
-        while not socket.exists():
-            time.sleep(0.05)
-        rate, latencies = run(socket, 0, holds, clients)
-        report("with none held", rate, latencies)
-        run(socket, holds, max(0, held - holds), clients)
-        rate, latencies = run(socket, held, holds, clients)
-        report(f"with {held} held", rate, latencies)
-    finally:
-        daemon.send_signal(signal.SIGTERM)
-        daemon.wait(30)
+    serve = [sys.executable, "-m", "keepalived.cli", "serve", "--config", str(config)]
+    socket = folder / "control.sock"
+    with (folder / "log").open("wb") as log:
+        daemon = subprocess.Popen(serve, env=environ, stderr=log)
+        try:
+            deadline = time.monotonic() + 30
+            while not socket.exists():
+                if time.monotonic() > deadline:
+                    raise TimeoutError("the daemon's socket does not appear")
+                time.sleep(0.05)
+            yield socket
+        finally:
+            daemon.send_signal(signal.SIGTERM)
+            daemon.wait(30)
 
 
 def run(socket: Path, first: int, holds: int, clients: int) -> tuple[float, list[float]]:
@@ -72,7 +71,7 @@ def run(socket: Path, first: int, holds: int, clients: int) -> tuple[float, list
     workers = [
         subprocess.Popen(
             [
-                *(sys.executable, __file__, "--client", str(socket)),
+                *(sys.executable, "-m", "benchmarks.durable_holds", str(socket)),
                 *(str(first + number * share), str(share), str(clients // PROCESSES)),
             ],
             stdout=subprocess.PIPE,
@@ -110,12 +109,39 @@ async def take(socket: str, first: int, count: int, clients: int) -> list[float]
     return latencies
 
 
-def report(when: str, rate: float, latencies: list[float]) -> None:
+def _told(rate: float, latencies: list[float]) -> Answer:
     cuts = statistics.quantiles(latencies, n=100)
-    print(
-        f"{when:18} {rate:7.0f} holds/s   "
-        f"p50 {1e3 * cuts[49]:6.1f} ms   p99 {1e3 * cuts[98]:6.1f} ms"
-    )
+    return {
+        "holds_per_second": round(rate),
+        "p50_ms": round(1e3 * cuts[49], 1),
+        "p99_ms": round(1e3 * cuts[98], 1),
+    }
+
+
+def table(answer: Answer) -> str:
+    """Return a row for each number of sessions held already."""
+    rows = [
+        (
+            f"{int(held):,}",
+            f"{of['holds_per_second']:,}",
+            f"{of['p50_ms']} ms",
+            f"{of['p99_ms']} ms",
+        )
+        for held, of in answer.items()
+    ]
+    return markdown(("held already", "holds a second", "p50", "p99"), rows)
+
+
+ABOUT = f"""\
+{CLIENTS} clients take holds over the control socket; each answer means that the hold is on disk."""
+
+PART = Part("holds", "How fast are holds taken durably?", ABOUT, measure, table)
+
+
+def main() -> None:
+    """Be one of the processes that take holds."""
+    socket, first, count, clients = sys.argv[1:]
+    print(json.dumps(asyncio.run(take(socket, int(first), int(count), int(clients)))))
 
 
 if __name__ == "__main__":

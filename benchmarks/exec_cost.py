@@ -3,13 +3,10 @@
 The vCenter is a simulator on this machine, in a process of its own. Runs of `true`, of
 `clkeepalived exec -- true` and of Python doing nothing take turns. Progress is read from a tree of
 ten processes, each with a file that it reads.
-
-    python benchmarks/exec_cost.py --runs 15
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import statistics
@@ -21,8 +18,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from benchmarks.parts import Answer, Part, markdown
 from keepalived.host.open_files import open_files, tree
 
+RUNS = 15
+LOOKS = 500
 PROCESSES = 10
 LOOK_SECONDS = 2.0
 """How often `exec` looks at the files of its command; see keepalived/wrapper/tending.py."""
@@ -30,23 +30,30 @@ LOOK_SECONDS = 2.0
 EXEC = (sys.executable, "-m", "keepalived.cli", "exec", "--no-progress", "--", "true")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--runs", type=int, default=15)
-    parser.add_argument("--looks", type=int, default=500)
-    options = parser.parse_args()
+def measure(_minutes: float) -> Answer:
+    """Return what a run takes, and what `exec` adds, in milliseconds, and what a look costs."""
     with simulator() as environ:
         commands = {"true": ("true",), "Python": (sys.executable, "-c", ""), "exec": EXEC}
-        taken = side_by_side(commands, environ, options.runs)
-    plain = statistics.median(taken["true"])
-    for name, seconds in taken.items():
-        print(f"{name:<8} {words(seconds)}")
-    added = statistics.median(taken["exec"]) - plain
-    print(f"exec adds {1000 * added:.0f} ms to `true`, its round trips on loopback included")
-    cost = cost_of_a_look(options.looks)
-    print(
-        f"reading progress of {PROCESSES} processes: {1000 * cost:.2f} ms of CPU, "
-        f"{100 * cost / LOOK_SECONDS:.2f} % of a core at one look in {LOOK_SECONDS:g} s"
+        taken = side_by_side(commands, environ, RUNS)
+    medians = {name: 1e3 * statistics.median(seconds) for name, seconds in taken.items()}
+    cost = cost_of_a_look(LOOKS)
+    return {
+        "median_ms": {name: round(median, 1) for name, median in medians.items()},
+        "added_to_true_ms": round(medians["exec"] - medians["true"]),
+        "look_cpu_ms": round(1e3 * cost, 2),
+        "look_percent_of_a_core": round(100 * cost / LOOK_SECONDS, 3),
+    }
+
+
+def table(answer: Answer) -> str:
+    """Return a row for each command, and what a look at progress costs."""
+    rows = [(f"`{name}`", f"{median:.0f} ms") for name, median in answer["median_ms"].items()]
+    return (
+        f"{markdown(('command', 'median'), rows)}\n\n"
+        f"`exec` adds {answer['added_to_true_ms']} ms to `true`, its round trips on loopback "
+        f"included. Reading progress of {PROCESSES} processes: {answer['look_cpu_ms']:.2f} ms of "
+        f"CPU, {answer['look_percent_of_a_core']:.2f} % of a core at one look in "
+        f"{LOOK_SECONDS:g} s."
     )
 
 
@@ -83,11 +90,6 @@ def side_by_side(
     return taken
 
 
-def words(seconds: Sequence[float]) -> str:
-    low, middle, high = min(seconds), statistics.median(seconds), max(seconds)
-    return f"{1000 * middle:5.0f} ms  ({1000 * low:.0f} to {1000 * high:.0f})"
-
-
 def cost_of_a_look(looks: int) -> float:
     """Return the CPU seconds of one look at the files of a tree of processes."""
     with tempfile.TemporaryDirectory() as name, reading(Path(name)) as leader:
@@ -119,5 +121,8 @@ def reading(folder: Path) -> Iterator[int]:
         shell.stdout.close()
 
 
-if __name__ == "__main__":
-    main()
+ABOUT = """\
+Runs of `true`, of `clkeepalived exec -- true` and of Python doing nothing take turns; the
+vCenter is a simulator on the same machine."""
+
+PART = Part("exec", "What does `clkeepalived exec` cost?", ABOUT, measure, table)

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from keepalived.host.alarm import Alarm
 from keepalived.host.clock import LONGEST_SLEEP, Clock, sleep_until
 from keepalived.keeper.observer import Observer, VCenterView
 from keepalived.keeper.reachability import Reachability
@@ -134,7 +135,8 @@ class Keeper:
         self._last_failure: Answer[object] | None = None
         self._lent_at = -math.inf
         self._callers: dict[SessionKey, list[asyncio.Future[Answer[object] | None]]] = {}
-        self._wake = asyncio.Event()
+        self._alarm = Alarm()
+        self._looks_at = math.inf
         self._went_down = asyncio.Event()
         self._quiet = asyncio.Event()
         self._parting = False
@@ -155,7 +157,8 @@ class Keeper:
         elif session.key not in self._in_flight:
             # What is in flight is scheduled when its round is over: never two requests at once.
             self._schedule.put(session.key, session.due, session.deadline)
-        self._wake.set()
+            if session.due < self._looks_at:
+                self._alarm.ring()
 
     async def renew_now(self, key: SessionKey) -> Answer[object] | None:
         """Send a keep-alive as soon as a worker is free, and return its answer.
@@ -216,7 +219,6 @@ class Keeper:
 
     async def _keep_time(self) -> None:
         while True:
-            self._wake.clear()
             now = self.ticked_at = self._clock.boot()
             self._schedule.advance(now)
             self._dispatch()
@@ -224,11 +226,9 @@ class Keeper:
             wait = LONGEST_SLEEP if next_due is None else next_due - now
             # Sleeping less than the tolerance would spin on a clock that is coarser than that.
             wait = min(LONGEST_SLEEP, max(timing.DUE_TOLERANCE, wait))
-            try:
-                async with asyncio.timeout(wait):
-                    await self._wake.wait()
-            except TimeoutError:
-                continue
+            # Whatever falls due later than this needs no alarm.
+            self._looks_at = now + wait
+            await self._alarm.wait(wait)
 
     def _dispatch(self) -> None:
         if not self._reachability.is_up:
@@ -355,7 +355,7 @@ class Keeper:
             session = self._sessions.find(key)
             if session is not None and session.tries:
                 self._sessions.commit(core.hasten(session, now), ())
-        self._wake.set()
+        self._alarm.ring()
 
     async def _probe_while_down(self) -> None:
         while True:

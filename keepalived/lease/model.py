@@ -6,9 +6,8 @@ import re
 from enum import StrEnum
 from typing import NamedTuple
 
-_SESSION_ID = re.compile(r"[A-Za-z0-9._:-]+")
-_DOT_SEGMENTS = frozenset({".", ".."})
 SESSION_ID_MAX_LENGTH = 255
+_SESSION_ID = re.compile(rf"(?!\.{{1,2}}$)[A-Za-z0-9._:-]{{1,{SESSION_ID_MAX_LENGTH}}}")
 
 
 class Kind(StrEnum):
@@ -16,6 +15,9 @@ class Kind(StrEnum):
 
     UPDATE = "update"
     DOWNLOAD = "download"
+
+    # A part of every session key: an enumeration's own hash is computed in Python.
+    __hash__ = str.__hash__
 
 
 class SessionKey(NamedTuple):
@@ -42,7 +44,7 @@ class State(StrEnum):
     @property
     def is_final(self) -> bool:
         """Whether nothing more is sent for a session in this state."""
-        return self not in (State.PENDING, State.ACTIVE)
+        return self not in _ALIVE
 
     @property
     def is_failure(self) -> bool:
@@ -50,6 +52,7 @@ class State(StrEnum):
         return self in (State.ERROR, State.EXPIRED, State.NOT_FOUND)
 
 
+_ALIVE = (State.PENDING, State.ACTIVE)
 FINAL_STATES = tuple(state for state in State if state.is_final)
 
 
@@ -59,13 +62,13 @@ def check_session_id(text: str) -> str:
     The rule keeps ids from steering a request to another endpoint: an id stands in the path of a
     URL, and both dot segments and slashes would be resolved there.
     """
+    if _SESSION_ID.fullmatch(text):
+        return text
     if not text:
         raise ValueError("a session id must not be empty")
     if len(text) > SESSION_ID_MAX_LENGTH:
         raise ValueError(f"a session id has at most {SESSION_ID_MAX_LENGTH} characters")
-    if text in _DOT_SEGMENTS or not _SESSION_ID.fullmatch(text):
-        raise ValueError(
-            f"{text!r} is not a session id: ids consist of letters, digits and . _ : - "
-            "and are neither '.' nor '..'"
-        )
-    return text
+    raise ValueError(
+        f"{text!r} is not a session id: ids consist of letters, digits and . _ : - "
+        "and are neither '.' nor '..'"
+    )

@@ -128,23 +128,10 @@ def _token_refused(session: Session, token: str, now: float) -> Step:
 def _keep_alive_answered(session: Session, event: _Event) -> Step:
     request, answer, now = event.request, event.answer, event.now
     outcome = answer.outcome
-    kept = session.outcomes[1 - _OUTCOMES_KEPT :]
-    session = replace(session, outcomes=(*kept, (answer.received_at, outcome)))
+    outcomes = (*session.outcomes[1 - _OUTCOMES_KEPT :], (answer.received_at, outcome))
     if outcome is Outcome.OK:
-        slack = session.slack(answer.received_at)
-        renewed = replace(
-            session,
-            state=State.ACTIVE,
-            renewed_at=answer.sent_at,
-            renewals=session.renewals + 1,
-            tries=0,
-            mute=False,
-            acknowledged=highest(session.acknowledged, request.progress),
-            last_error="",
-        )
-        after, effects = _look_on(renewed, event)
-        effect = Renewed(session.renewals == 0, slack, request.progress)
-        return after, (effect, *effects)
+        return _renewed(session, event, outcomes)
+    session = replace(session, outcomes=outcomes)
     if outcome is Outcome.INVALID_ARGUMENT and request.progress is not None:
         # Refused means that the server knows of at least as much, so the value counts as known.
         known = highest(session.acknowledged, request.progress)
@@ -153,6 +140,31 @@ def _keep_alive_answered(session: Session, event: _Event) -> Step:
     if outcome in (Outcome.NOT_ALLOWED, Outcome.NOT_FOUND):
         return replace(session, ask=Ask.GET, doubted=True, due=now), ()
     return _fail(session, event)
+
+
+def _renewed(
+    session: Session, event: _Event, outcomes: tuple[tuple[float, Outcome], ...]
+) -> Step:
+    """Take in that a renewal succeeded. By far the most frequent step: one new session, no more."""
+    sent_at, progress, renewals = event.answer.sent_at, event.request.progress, session.renewals + 1
+    look = _next_look(session, event, renewals)
+    due = _next_renewal(session.lifetime, sent_at, renewals, event) if look is None else event.now
+    effect = Renewed(session.renewals == 0, session.slack(event.answer.received_at), progress)
+    renewed = replace(
+        session,
+        state=State.ACTIVE,
+        outcomes=outcomes,
+        renewed_at=sent_at,
+        renewals=renewals,
+        tries=0,
+        mute=False,
+        acknowledged=highest(session.acknowledged, progress),
+        last_error="",
+        ask=look or Ask.KEEP_ALIVE,
+        doubted=False,
+        due=due,
+    )
+    return renewed, (effect,)
 
 
 def _get_answered(session: Session, event: _Event) -> Step:
@@ -254,22 +266,28 @@ def _learn(session: Session, info: SessionInfo, least: float | None) -> Step:
 
 def _look_on(session: Session, event: _Event) -> Step:
     """Ask the next thing of this round, or end the round."""
-    looks = event.looks
-    if looks is None:
+    look = _next_look(session, event, session.renewals)
+    if look is None:
         return _rest(session, event), ()
-    early = session.renewals <= _FIRST_LOOKS
-    wanted = {
-        Ask.GET: Ask.GET in looks or (early and session.target is None),
-        Ask.FILES: Ask.FILES in looks or hold_rules.is_guarded(session.holds),
-        Ask.ITEM: early and session.target is not None and session.item is None,
-    }
-    for ask in _ORDER[_ORDER.index(event.request.ask) + 1 :]:
-        if wanted[ask]:
-            return replace(session, ask=ask, doubted=False, due=event.now), ()
-    return _rest(session, event), ()
+    return replace(session, ask=look, doubted=False, due=event.now), ()
 
 
-_ORDER = (Ask.KEEP_ALIVE, Ask.GET, Ask.FILES, Ask.ITEM)
+def _next_look(session: Session, event: _Event, renewals: int) -> Ask | None:
+    """Return what is asked next in this round; None if nothing is."""
+    looks, asked = event.looks, event.request.ask
+    if looks is None:
+        return None
+    early = renewals <= _FIRST_LOOKS
+    if asked is Ask.KEEP_ALIVE and (Ask.GET in looks or (early and session.target is None)):
+        return Ask.GET
+    if asked in _BEFORE_FILES and (Ask.FILES in looks or hold_rules.is_guarded(session.holds)):
+        return Ask.FILES
+    if asked is not Ask.ITEM and early and session.target is not None and session.item is None:
+        return Ask.ITEM
+    return None
+
+
+_BEFORE_FILES = (Ask.KEEP_ALIVE, Ask.GET)
 
 
 def _looked_in_vain(session: Session, event: _Event) -> Step:
@@ -282,9 +300,14 @@ def _looked_in_vain(session: Session, event: _Event) -> Step:
 def _rest(session: Session, event: _Event) -> Session:
     """End the round: schedule the next renewal."""
     sent = event.now if session.renewed_at is None else session.renewed_at
-    delay = timing.renewal_delay(session.lifetime, event.u, first=session.renewals <= 1)
-    due = max(sent + delay, event.now + timing.floor(session.lifetime))
+    due = _next_renewal(session.lifetime, sent, session.renewals, event)
     return replace(session, ask=Ask.KEEP_ALIVE, doubted=False, due=due)
+
+
+def _next_renewal(lifetime: float, sent: float, renewals: int, event: _Event) -> float:
+    """Return when the renewal after the last one, of so many, is due."""
+    delay = timing.renewal_delay(lifetime, event.u, first=renewals <= 1)
+    return max(sent + delay, event.now + timing.floor(lifetime))
 
 
 def _settle(session: Session, ending: Ending, now: float) -> Step:

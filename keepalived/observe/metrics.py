@@ -12,7 +12,6 @@ from prometheus_client import (
     Counter,
     Gauge,
     GCCollector,
-    Histogram,
     Info,
     PlatformCollector,
     ProcessCollector,
@@ -24,6 +23,7 @@ from keepalived.host.clock import Clock
 from keepalived.keeper.observer import SessionEnd, Snapshot
 from keepalived.lease.answers import Outcome
 from keepalived.lease.model import FINAL_STATES, SessionKey, State
+from keepalived.observe.histogram import QuickHistogram
 from keepalived.observe.state import StateExporter
 from keepalived.observe.steps import Steps
 
@@ -95,19 +95,19 @@ class Metrics:
             ("source",),
             registry=registry,
         )
-        self._durations = Histogram(
+        self._durations = QuickHistogram(
             "clkeepalived_keep_alive_duration_seconds",
             "Time a keep-alive took on the wire.",
             buckets=_DURATIONS,
             registry=registry,
         )
-        self._slacks = Histogram(
+        self._slacks = QuickHistogram(
             "clkeepalived_renewal_slack_seconds",
             "Time that was left when a renewal succeeded; 0 for a session that was overdue.",
             buckets=_SLACKS,
             registry=registry,
         )
-        self._lags = Histogram(
+        self._lags = QuickHistogram(
             "clkeepalived_schedule_lag_seconds",
             "Time between a session falling due and its attempt.",
             buckets=_LAGS,

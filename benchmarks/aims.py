@@ -1,0 +1,115 @@
+"""What was aimed at, and whether it was reached; where it was not, why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from benchmarks import lane
+from benchmarks.parts import Answer, markdown
+
+Kept = Mapping[str, Answer]
+"""Answers by the names of their parts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """One figure that was aimed at. `cause` says why it is missed, where it is."""
+
+    words: str
+    part: str
+    figure: Callable[[Answer], float | None]
+    shown: Callable[[float], str]
+    reached: Callable[[float], bool]
+    cause: str = ""
+
+
+def _ratio(to: str, loop: str, scheme: str) -> Callable[[Answer], float | None]:
+    cell = lane.Cell(lane.DAEMON, scheme, loop, "minimal").name
+
+    def figure(answer: Answer) -> float | None:
+        ratio: float | None = answer.get(cell, {}).get("ratios", {}).get(to)
+        return ratio
+
+    return figure
+
+
+def _at_100_000(name: str) -> Callable[[Answer], float]:
+    return lambda answer: float(answer["100000"][name])
+
+
+def _ratio_aims(to: str, least: float, cause: str = "") -> Iterator[Aim]:
+    for loop in ("uvloop", "asyncio"):
+        for scheme in lane.SCHEMES:
+            yield Aim(
+                f"keep-alives per CPU-second beside {to}, {loop}, {scheme}: at least {least:g}",
+                "lane",
+                _ratio(to, loop, scheme),
+                "{:.2f}".format,
+                lambda value: value >= least,
+                cause,
+            )
+
+
+AIMS = (
+    *_ratio_aims(lane.BARE, 0.8),
+    *_ratio_aims(lane.SDK, 4.0),
+    Aim(
+        "100,000 sessions: no renewal later than 1 s",
+        "steady",
+        _at_100_000("late_by_over_1_s"),
+        "{:.0f} late".format,
+        lambda value: value == 0,
+    ),
+    Aim(
+        "100,000 sessions: p99 of the lag under 50 ms",
+        "steady",
+        _at_100_000("p99_lag_at_most_ms"),
+        "≤ {:g} ms".format,
+        lambda value: value <= 50,
+    ),
+    Aim(
+        "100,000 sessions: under 30 % of one core",
+        "steady",
+        _at_100_000("cpu_percent"),
+        "{:.1f} %".format,
+        lambda value: value < 30,
+    ),
+    Aim(
+        "at most 1.5 KiB of memory a session, taken from the state file",
+        "crowd",
+        lambda answer: answer["state"]["bytes_per_session"] / 1024,
+        "{:.2f} KiB".format,
+        lambda value: value <= 1.5,
+    ),
+    Aim(
+        "at most 1.5 KiB of memory a session, taken from YAML",
+        "crowd",
+        lambda answer: answer["yaml"]["bytes_per_session"] / 1024,
+        "{:.2f} KiB".format,
+        lambda value: value <= 1.5,
+    ),
+    Aim(
+        "ten sessions: under 1 s of CPU an hour",
+        "idle",
+        lambda answer: float(answer["10"]["cpu_seconds_per_hour"]),
+        "{:.2f} s".format,
+        lambda value: value < 1,
+    ),
+)
+
+
+def table(kept: Kept) -> str:
+    """Return what became of the aims, as far as it was measured; causes follow the table."""
+    rows, causes = [], []
+    for aim in AIMS:
+        if aim.part not in kept:
+            continue
+        value = aim.figure(kept[aim.part])
+        if value is None:
+            continue
+        reached = aim.reached(value)
+        rows.append((aim.words, aim.shown(value), "yes" if reached else "**no**"))
+        if not reached and aim.cause and aim.cause not in causes:
+            causes.append(aim.cause)
+    return "\n\n".join([markdown(("aim", "measured", "reached"), rows), *causes])

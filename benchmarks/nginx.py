@@ -1,0 +1,159 @@
+"""nginx as a vCenter that answers everything at once, so that the client is what is measured.
+
+One worker, on http and https. A keep-alive is answered with 204; a session is ACTIVE, with a file
+that is being transferred and an item; `expiration_time` is one lifetime from now.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import trustme
+
+_CONFIG = """
+worker_processes 1;
+daemon off;
+error_log stderr error;
+pid {directory}/nginx.pid;
+events {{ worker_connections 1024; }}
+http {{
+  log_format arrival '$msec $request_method';
+  access_log {log};
+  default_type application/json;
+  client_body_temp_path {directory};
+  proxy_temp_path {directory};
+  fastcgi_temp_path {directory};
+  uwsgi_temp_path {directory};
+  scgi_temp_path {directory};
+  keepalive_requests 1000000000;
+  keepalive_timeout 1h;
+  map $time_iso8601 $moment {{ "~^(?<stamp>[^+]+)" $stamp; }}
+  server {{
+    listen 127.0.0.1:{http};
+    listen 127.0.0.1:{https} ssl;
+    ssl_certificate {directory}/server.pem;
+    ssl_certificate_key {directory}/server.pem;
+    location = /requests {{ stub_status; }}
+    location = /api/session {{ return 200 '"token"'; }}
+    location ~ ^/api/content/library/item/update-session/[^/]+/file$ {{
+      return 200 '[{{"name": "disk-0.vmdk", "source_type": "PUSH", "status": "TRANSFERRING",
+        "size": 42949672960, "bytes_transferred": 1073741824}}]';
+    }}
+    location ~ ^/api/content/library/item/update-session/[^/]+$ {{
+      if ($request_method = GET) {{
+        return 200 '{{"id": "session", "library_item_id": "item", "state": "ACTIVE",
+          "library_item_content_version": "1", "client_progress": 0,
+          "warning_behavior": [], "expiration_time": "$moment-{lifetime}"}}';
+      }}
+      return 204;
+    }}
+    location ~ ^/api/content/library/item/[^/]+$ {{
+      return 200 '{{"id": "item", "name": "image", "content_version": "1", "library_id": "lib"}}';
+    }}
+    location ~ ^/api/content/library/[^/]+$ {{ return 200 '{{"id": "lib", "name": "library"}}'; }}
+    location /rest/ {{ return 204; }}
+  }}
+}}
+"""
+
+
+@dataclass(slots=True)
+class Nginx:
+    """A running nginx, its two addresses, and the certificate of who vouches for it."""
+
+    directory: Path
+    http: str
+    https: str
+    process: subprocess.Popen[bytes]
+
+    def arrivals(self) -> list[float]:
+        """Return when keep-alives arrived, in seconds since the epoch, if that is written down.
+
+        nginx writes once a second.
+        """
+        lines = map(str.split, (self.directory / "arrivals").read_text().splitlines())
+        return [float(moment) for moment, method in lines if method == "POST"]
+
+    @property
+    def ca_file(self) -> Path:
+        """The certificate to trust, in PEM."""
+        return self.directory / "ca.pem"
+
+    def requests(self) -> int:
+        """Return how many requests were answered up to now, this one included."""
+        with urllib.request.urlopen(f"{self.http}/requests", timeout=10) as answer:
+            lines = answer.read().decode().splitlines()
+        return int(lines[2].split()[2])
+
+    def stop(self) -> None:
+        """Refuse connections from now on, until started again."""
+        self.process.terminate()
+        self.process.wait(10)
+
+    def start(self) -> None:
+        """Start, or start again at the same addresses; return once it answers."""
+        self.process = _start(self.directory)
+        self.wait_until_up()
+
+    def wait_until_up(self) -> None:
+        """Return once it answers."""
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                self.requests()
+            except (urllib.error.URLError, ConnectionError):
+                if time.monotonic() > deadline or self.process.poll() is not None:
+                    raise
+                time.sleep(0.02)
+            else:
+                return
+
+
+@contextmanager
+def nginx(directory: Path, lifetime: int = 300, *, arrivals: bool = False) -> Iterator[Nginx]:
+    """Run nginx with its files in `directory`; sessions live for `lifetime` seconds.
+
+    `arrivals` has it write down when each request arrived.
+    """
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(directory / "ca.pem")
+    certificate = authority.issue_cert("localhost", "127.0.0.1")
+    certificate.private_key_and_cert_chain_pem.write_to_path(directory / "server.pem")
+    http, https = free_port(), free_port()
+    # `$moment` is UTC: one that far behind UTC, to the west, is so much later.
+    minutes, seconds = divmod(lifetime, 60)
+    offset = f"{minutes // 60:02}:{minutes % 60:02}" + (f":{seconds:02}" if seconds else "")
+    log = f"{directory}/arrivals arrival buffer=64k flush=1s" if arrivals else "off"
+    (directory / "nginx.conf").write_text(
+        _CONFIG.format(directory=directory, log=log, http=http, https=https, lifetime=offset)
+    )
+    running = Nginx(
+        directory, f"http://127.0.0.1:{http}", f"https://127.0.0.1:{https}", _start(directory)
+    )
+    try:
+        running.wait_until_up()
+        yield running
+    finally:
+        running.stop()
+
+
+def free_port() -> int:
+    """Return a port of the loopback that nobody listens on at present."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _start(directory: Path) -> subprocess.Popen[bytes]:
+    command = ["nginx", "-c", str(directory / "nginx.conf"), "-p", str(directory)]
+    return subprocess.Popen(command, env={**os.environ, "TZ": "UTC"})

@@ -1,0 +1,73 @@
+"""Where answers are kept, and what is made of them: a page, plots, and the README's quotation.
+
+Each part is replaced by itself when it is measured anew, with the machine it was measured on.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks import aims, lane
+from benchmarks.machine import name_machine
+from benchmarks.parts import Answer, Part
+
+FOLDER = Path(__file__).parent / "results"
+_RECORD = FOLDER / "bench.json"
+_PAGE = FOLDER / "bench.md"
+_README = Path(__file__).parents[1] / "README.md"
+_BEGIN, _END = "<!-- written by `make bench` -->", "<!-- end of what `make bench` writes -->"
+_HEAD = """# What it costs
+
+Made by `make bench`. `make bench ONLY=lane,idle` measures these parts anew and leaves the others as
+they are recorded in [bench.json](bench.json). What was done to get there stands in
+[docs/performance.md](../../docs/performance.md)."""
+
+
+def recorded() -> dict[str, Answer]:
+    """Return the answers that are kept, each with its machine, by the parts' names."""
+    if not _RECORD.exists():
+        return {}
+    parts: dict[str, Answer] = json.loads(_RECORD.read_text())
+    return parts
+
+
+def record(part: Part, answer: Answer) -> None:
+    """Keep an answer in the place of an earlier one to the same question."""
+    FOLDER.mkdir(exist_ok=True)
+    parts = recorded() | {part.name: {"machine": name_machine(), "answer": answer}}
+    _RECORD.write_text(json.dumps(parts, indent=2, sort_keys=True) + "\n")
+
+
+def publish(parts: Sequence[Part]) -> None:
+    """Write page, plots and quotation from what is kept."""
+    kept = recorded()
+    answers = {name: each["answer"] for name, each in kept.items()}
+    paragraphs = [_HEAD, "## What was aimed at", aims.table(answers)]
+    for part in parts:
+        if part.name not in kept:
+            continue
+        paragraphs += [f"## {part.question}", part.about, part.table(answers[part.name])]
+        if part.plot is not None:
+            part.plot(answers[part.name], FOLDER / f"{part.name}.svg")
+            paragraphs.append(f"![{part.question}]({part.name}.svg)")
+        paragraphs.append(f"`make bench ONLY={part.name}`, on {kept[part.name]['machine']}.")
+    _PAGE.write_text("\n\n".join(paragraphs) + "\n")
+    _quote(kept)
+
+
+def _quote(kept: dict[str, Answer]) -> None:
+    """Replace what stands between the README's two markers."""
+    if lane.PART.name not in kept:
+        return
+    answers = {name: each["answer"] for name, each in kept.items()}
+    table = lane.table(answers["lane"], lambda cell: cell.scheme == "https")
+    quotation = (
+        f"{_BEGIN}\n`make bench`, on {kept['lane']['machine']}:\n\n{table}\n\n"
+        f"{aims.table(answers)}\n{_END}"
+    )
+    text = _README.read_text()
+    between = re.compile(f"{re.escape(_BEGIN)}.*?{re.escape(_END)}", re.DOTALL)
+    _README.write_text(between.sub(lambda _: quotation, text))

@@ -1,0 +1,32 @@
+"""Waiting for a moment, or for somebody who says that it has come."""
+
+from __future__ import annotations
+
+import asyncio
+
+
+class Alarm:
+    """Wakes the one who waits. Costs a third of an `asyncio.Event` within an `asyncio.timeout`."""
+
+    def __init__(self) -> None:
+        self._rung = False
+        self._waiter: asyncio.Future[None] | None = None
+
+    def ring(self) -> None:
+        """Wake whoever waits, or who waits next."""
+        self._rung = True
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def wait(self, seconds: float) -> None:
+        """Return when it rings, at once if it has rung since the last time, or after `seconds`."""
+        if not self._rung:
+            loop = asyncio.get_running_loop()
+            self._waiter = loop.create_future()
+            timer = loop.call_later(seconds, self.ring)
+            try:
+                await self._waiter
+            finally:
+                timer.cancel()
+                self._waiter = None
+        self._rung = False

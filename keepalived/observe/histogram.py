@@ -1,0 +1,53 @@
+"""A histogram for what is observed at every keep-alive."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
+from math import inf
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
+
+
+class QuickHistogram(Collector):
+    """As the library's own `Histogram` without labels, at a fifth of its cost.
+
+    That one takes a lock for every number that it counts up. Here one thread observes: a scrape in
+    another may see an observation's bucket without its sum, and nothing worse.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        documentation: str,
+        *,
+        buckets: Sequence[float],
+        registry: CollectorRegistry,
+    ) -> None:
+        self._name = name
+        self._documentation = documentation
+        self._bounds = tuple(map(float, buckets))
+        self._counts = [0] * (len(self._bounds) + 1)
+        self._sum = 0.0
+        registry.register(self)
+
+    def observe(self, value: float) -> None:
+        """Count a value into the bucket that it belongs to."""
+        self._counts[bisect_left(self._bounds, value)] += 1
+        self._sum += value
+
+    def describe(self) -> Iterable[Metric]:
+        """Return the name, for the registry."""
+        return self.collect()
+
+    def collect(self) -> Iterable[Metric]:
+        """Return what was observed up to now."""
+        counts = accumulate(self._counts.copy())
+        names = map(floatToGoString, (*self._bounds, inf))
+        buckets = list(zip(names, map(float, counts), strict=True))
+        yield HistogramMetricFamily(self._name, self._documentation, buckets, self._sum)
