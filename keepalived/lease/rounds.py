@@ -142,9 +142,7 @@ def _keep_alive_answered(session: Session, event: _Event) -> Step:
     return _fail(session, event)
 
 
-def _renewed(
-    session: Session, event: _Event, outcomes: tuple[tuple[float, Outcome], ...]
-) -> Step:
+def _renewed(session: Session, event: _Event, outcomes: tuple[tuple[float, Outcome], ...]) -> Step:
     """Take in that a renewal succeeded. By far the most frequent step: one new session, no more."""
     sent_at, progress, renewals = event.answer.sent_at, event.request.progress, session.renewals + 1
     look = _next_look(session, event, renewals)
