@@ -205,7 +205,6 @@ class Daemon:
             start(self._keep_house(), "housekeeping"),
             start(self._reload_when_asked(), "reload"),
             start(self._say_when_ready(address), "readiness"),
-            start(self._end_when_idle(), "idleness"),
         ]
         if self._notifier.watchdog is not None:
             helpers.append(
@@ -244,14 +243,10 @@ class Daemon:
         await self._discovery.run()
 
     async def _keep_house(self) -> None:
-        while True:
-            self.registry.sweep()
-            await sleep_until(self._clock, self._clock.boot() + _HOUSEKEEPING_SECONDS)
-
-    async def _end_when_idle(self) -> None:
-        """Stop once nothing has been held for as long as the settings say, if they do."""
+        """Let go what is over, and stop once nothing was held for as long as the settings say."""
         busy_at = self._clock.boot()
         while True:
+            self.registry.sweep()
             now = self._clock.boot()
             if self.registry.held():
                 busy_at = now

@@ -25,3 +25,13 @@ async def walk(steps: Steps[_T]) -> _T:
             result: _T = end.value
             return result
         await asyncio.sleep(0)
+
+
+def at_once(steps: Steps[_T]) -> _T:
+    """Take all the steps without a pause, and return what came of it."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: _T = end.value
+            return result

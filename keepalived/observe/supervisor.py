@@ -9,8 +9,13 @@ from keepalived.host.notify import Notifier
 from keepalived.keeper.observer import Snapshot
 from keepalived.lease.timing import is_at_risk
 from keepalived.observe.health import Health
+from keepalived.observe.steps import Steps, at_once, walk
 
 _STATUS_SECONDS = 5.0
+_STATUS_SESSIONS = 5_000
+"""Sessions that lengthen the time between two looks at all of them by a second."""
+_STEP = 1_000
+"""Sessions that are looked at before the loop may do something else: about a millisecond."""
 _SIGNS_PER_PATIENCE = 3.0
 """How many signs of life fit into the watchdog's patience: two may be late."""
 
@@ -71,11 +76,15 @@ class Supervised:
         """Keep the status line as things are."""
         said = ""
         while True:
-            status = self._status()
-            if status != said:
-                self._notifier.status(status)
-                said = status
-            await sleep_until(self._clock, self._clock.boot() + _STATUS_SECONDS)
+            pause = _STATUS_SECONDS
+            if self._notifier.is_heard:
+                snapshot = self._snapshot()
+                pause += len(snapshot.sessions) / _STATUS_SESSIONS
+                status = await walk(status_steps(snapshot, self._remark))
+                if status != said:
+                    self._notifier.status(status)
+                    said = status
+            await sleep_until(self._clock, self._clock.boot() + pause)
 
     def _status(self) -> str:
         return status_line(self._snapshot(), self._remark)
@@ -83,10 +92,17 @@ class Supervised:
 
 def status_line(snapshot: Snapshot, remark: str = "") -> str:
     """Return how things are: "12 sessions, next keep-alive in 34 s, 1 at risk"."""
+    return at_once(status_steps(snapshot, remark))
+
+
+def status_steps(snapshot: Snapshot, remark: str = "") -> Steps[str]:
+    """Return, in steps, what `status_line` returns."""
     now = snapshot.now
     count = at_risk = overdue = 0
     next_due: float | None = None
-    for session in snapshot.sessions:  # may be a hundred thousand: one pass
+    for place, session in enumerate(snapshot.sessions, start=1):  # may be a hundred thousand
+        if place % _STEP == 0:
+            yield
         if session.state.is_final:
             continue
         count += 1
