@@ -205,9 +205,9 @@ async def test_without_scripts_it_is_a_plain_page_that_loads_itself_anew(tmp_pat
 @pytest.mark.parametrize(("sessions", "rows"), [(0, 0), (3, 3), (5000, 200)])
 async def test_any_number_of_sessions(tmp_path: Path, tab: Tab, sessions: int, rows: int) -> None:
     async with watched(tmp_path, tab, lifetime=300.0, sessions=sessions):
-        await tab.until(f"{ROWS} === {rows}", seconds=30)
         held = "document.querySelector('.numbers dd').textContent"
-        assert await tab.tell(held) == f"{sessions:,}"
+        await tab.until(f"{held} === '{sessions:,}'", seconds=30)
+        assert await tab.tell(ROWS) == rows
         words = await tab.tell("document.body.innerText")
         assert ("4,800 more are held" in words) == (sessions == 5000)
         for width in (390, 1280):
