@@ -212,7 +212,8 @@ class Keeper:
 
     async def close(self) -> None:
         """Log out and close the connections."""
-        await self.vcenter.close(timeout=self._probe_timeout())
+        usual = timing.request_timeout(0, None, self.manner.session_timeout)
+        await self.vcenter.close(timeout=self.manner.request_timeout or usual)
 
     def _is_busy(self) -> bool:
         return bool(self._in_flight) or self._schedule.advance(self._clock.boot()) > 0
@@ -261,7 +262,8 @@ class Keeper:
                 session = self._sessions.find(key)
                 if session is None or not session.is_due(now):
                     break
-                request = rounds.next_request(session, now, self.manner.request_timeout)
+                pace = self._reachability.pace
+                request = rounds.next_request(session, now, self.manner.request_timeout, pace)
                 await self._carry_out(key, request)
         finally:
             self._in_flight.discard(key)
@@ -373,10 +375,11 @@ class Keeper:
 
     async def _probe(self) -> None:
         """Ask who we are; with a borrowed token where our own credentials were what is refused."""
-        token, timeout = None, self._probe_timeout()
+        token, manner, slack = None, self.manner, self._smallest_slack()
+        timeout = self._reachability.probe_timeout(slack, manner.session_timeout)
         if self._reachability.last_outcome is Outcome.LOGIN_REFUSED:
             token = self._borrowed_token()
-        answer = await self.vcenter.who_am_i(timeout=timeout, token=token)
+        answer = await self.vcenter.who_am_i(timeout=manner.request_timeout or timeout, token=token)
         if token is not None and answer.outcome is Outcome.OK:
             self._lent_at = answer.received_at
         self._note(answer)
@@ -385,11 +388,6 @@ class Keeper:
         sessions = (self._sessions.find(key) for key in self._schedule)
         tokens = (token_to_use(session.holds, 0) for session in sessions if session is not None)
         return next((token for token in tokens if token is not None), None)
-
-    def _probe_timeout(self) -> float:
-        return self.manner.request_timeout or timing.request_timeout(
-            0, None, self.manner.session_timeout
-        )
 
     def _smallest_slack(self) -> float | None:
         """The least time that any session has left, of those that have any."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from keepalived.lease import timing
 from keepalived.lease.answers import Answer, Outcome
+from keepalived.lease.pace import UNKNOWN
 
 FAILURES_UNTIL_DOWN = 3
 _REFUSED_LOOK = 2.0
 
 
 class Reachability:
-    """Counts failures in a row, and says when to probe while the vCenter is down.
+    """Counts failures in a row, says when to probe while the vCenter is down, and learns its pace.
 
     The back-off between probes starts anew only once a session's own request has succeeded, so
     that a vCenter that answers probes and nothing else is not asked ever faster.
@@ -19,6 +20,7 @@ class Reachability:
     def __init__(self) -> None:
         self.down_since: float | None = None
         self.last_outcome = Outcome.OK
+        self.pace = UNKNOWN
         self._failures = 0
         self._probes = 0
 
@@ -30,6 +32,7 @@ class Reachability:
     def note(self, answer: Answer[object]) -> bool:
         """Take in any answer; return True if the vCenter went down or came up by it."""
         self.last_outcome = answer.outcome
+        self.pace = self.pace.after(answer.outcome, answer.received_at - answer.sent_at)
         if not answer.outcome.speaks_of_the_vcenter:
             self._failures = 0
             was_down, self.down_since = self.down_since is not None, None
@@ -43,6 +46,10 @@ class Reachability:
     def proven(self) -> None:
         """A session's own request succeeded: the next outage is probed eagerly again."""
         self._probes = 0
+
+    def probe_timeout(self, slack: float | None, lifetime: float) -> float:
+        """Return how long to wait for the answer to a probe, given the smallest positive slack."""
+        return timing.request_timeout(0, slack, lifetime, self.pace)
 
     def probe_delay(
         self, slack: float | None, lifetime: float, retry_after: float | None, u: float

@@ -27,6 +27,7 @@ from keepalived.lease.effects import (
 )
 from keepalived.lease.endings import Ending, Target, settled, told, vanished
 from keepalived.lease.model import Kind, State
+from keepalived.lease.pace import UNKNOWN, Pace
 from keepalived.lease.progress import highest, value_to_send
 from keepalived.lease.session import Ask, Session, Step, finish, held_by
 
@@ -35,6 +36,8 @@ _SETTLE_SECONDS = 3600.0
 """A vCenter that answers everything but what becomes of items: its sessions' ends are news, too."""
 _OUTCOMES_KEPT = 3
 _FIRST_LOOKS = 3
+# Lifetimes since the renewal was sent: where answers are slow, the next renewal comes first.
+_ROUND_MOST = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +54,17 @@ class Request:
     token: str | None = field(default=None, repr=False)
 
 
-def next_request(session: Session, now: float, configured_timeout: float | None = None) -> Request:
-    """Return what to send for a session that is due. Raises ValueError once it has ended."""
+def next_request(
+    session: Session, now: float, configured_timeout: float | None = None, pace: Pace = UNKNOWN
+) -> Request:
+    """Return what to send for a session that is due. Raises ValueError once it has ended.
+
+    Unless a timeout is configured, in seconds, it goes by the vCenter's `pace`.
+    """
     if session.state.is_final:
         raise ValueError(f"{session.key} has ended: nothing may be sent for it")
     timeout = configured_timeout or timing.request_timeout(
-        session.tries, session.slack(now), session.lifetime
+        session.tries, session.slack(now), session.lifetime, pace
     )
     ask = session.ask
     if session.ending is None and now - session.due > timing.floor(session.lifetime):
@@ -145,7 +153,7 @@ def _keep_alive_answered(session: Session, event: _Event) -> Step:
 def _renewed(session: Session, event: _Event, outcomes: tuple[tuple[float, Outcome], ...]) -> Step:
     """Take in that a renewal succeeded. By far the most frequent step: one new session, no more."""
     sent_at, progress, renewals = event.answer.sent_at, event.request.progress, session.renewals + 1
-    look = _next_look(session, event, renewals)
+    look = _next_look(session, event, sent_at, renewals)
     due = _next_renewal(session.lifetime, sent_at, renewals, event) if look is None else event.now
     effect = Renewed(session.renewals == 0, session.slack(event.answer.received_at), progress)
     renewed = replace(
@@ -264,16 +272,17 @@ def _learn(session: Session, info: SessionInfo, least: float | None) -> Step:
 
 def _look_on(session: Session, event: _Event) -> Step:
     """Ask the next thing of this round, or end the round."""
-    look = _next_look(session, event, session.renewals)
+    sent = event.now if session.renewed_at is None else session.renewed_at
+    look = _next_look(session, event, sent, session.renewals)
     if look is None:
         return _rest(session, event), ()
     return replace(session, ask=look, doubted=False, due=event.now), ()
 
 
-def _next_look(session: Session, event: _Event, renewals: int) -> Ask | None:
-    """Return what is asked next in this round; None if nothing is."""
+def _next_look(session: Session, event: _Event, sent: float, renewals: int) -> Ask | None:
+    """Return what is asked next in the round whose renewal was `sent`; None if nothing is."""
     looks, asked = event.looks, event.request.ask
-    if looks is None:
+    if looks is None or event.now - sent > _ROUND_MOST * session.lifetime:
         return None
     early = renewals <= _FIRST_LOOKS
     if asked is Ask.KEEP_ALIVE and (Ask.GET in looks or (early and session.target is None)):

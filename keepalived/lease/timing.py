@@ -7,6 +7,8 @@ overdue), and `u` a random number from [0, 1) that the caller draws.
 
 from __future__ import annotations
 
+from keepalived.lease.pace import UNKNOWN, Pace
+
 DUE_TOLERANCE = 0.001
 """Within a millisecond counts as due: clocks that differ by less are not worth a wake-up."""
 
@@ -20,6 +22,9 @@ _BACKOFF_MOST = 15.0
 _JITTER = 0.2
 _TIMEOUT_FIRST = 10.0
 _TIMEOUT_MOST = 120.0
+_GROWTH = 3.0
+_GENEROUS = 2.0
+_NEEDED = 1.25
 _LEARNED_LEAST_SHARE = 0.1
 
 
@@ -66,19 +71,29 @@ def asked_delay(
     return max(delay, min(retry_after, remaining / 2))
 
 
-def request_timeout(tries: int, slack: float | None, lifetime: float) -> float:
+def request_timeout(
+    tries: int, slack: float | None, lifetime: float, pace: Pace = UNKNOWN
+) -> float:
     """Return how long to wait for an answer after `tries` failed attempts (0 for the first).
 
-    Starts far below a lifetime and doubles with each retry, for the server that is slow rather
+    Starts far below a lifetime and triples with each retry, for the server that is slow rather
     than dead, up to a third of what remains and two minutes at most: a hung request keeps a worker
-    from others.
+    from others. What others have waited for the same vCenter in vain counts like a try of one's
+    own. A vCenter that is known to be slow is given twice what it usually takes, up to half
+    of what remains, and never less than it needs: any shorter wait would be in vain.
     """
     first = min(_TIMEOUT_FIRST, lifetime / 10)
-    if tries == 0:
-        return first
     remaining = slack if slack is not None and slack > 0 else lifetime
     longest = min(_TIMEOUT_MOST, remaining / 3)
-    return max(floor(lifetime), min(first * 2.0 ** min(tries, 10), longest))
+    timeout = first
+    if tries:
+        timeout = max(floor(lifetime), min(first * _GROWTH ** min(tries, 10), longest))
+    if not pace.waited and _GENEROUS * pace.usual <= timeout:
+        return timeout
+    growing = min(_GROWTH * pace.waited, longest)
+    generous = min(_GENEROUS * pace.usual, remaining / 2)
+    needed = min(_NEEDED * pace.usual, remaining)
+    return max(timeout, min(_TIMEOUT_MOST, max(growing, generous, needed)))
 
 
 def attempts_that_fit(lifetime: float, configured_timeout: float | None = None) -> int:

@@ -144,7 +144,7 @@ class Client:
         return replace(answer, value=replace(answer.value, library=name))
 
     async def who_am_i(self, *, timeout: float, token: str | None = None) -> Answer[None]:
-        """Ask something that belongs to no session; logs in first where there is no token.
+        """Ask something that belongs to no session; where there is no token, log in instead.
 
         Without any credentials, that somebody answers at all is what can be asked.
         """
@@ -152,6 +152,12 @@ class Client:
             call = self._login.first_dialect.who_am_i
             answer, reply = await self._exchange.send(call, timeout)
             return answer if reply is None else replace(answer, outcome=_as_probed(answer.outcome))
+        if token is None and not self._login.has_token:
+            sent_at = self._exchange.now()
+            got = await self._login.token(timeout)
+            if isinstance(got, Answer):
+                return got
+            return Answer(Outcome.OK, sent_at, self._exchange.now())
         lent = None if token is None else self._login.borrow(token, self._proven)
         answer, _, _ = await self._send(lambda dialect: dialect.who_am_i, timeout, lent)
         return answer

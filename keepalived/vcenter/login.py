@@ -101,6 +101,11 @@ class Login:
         return self._settings.username is not None
 
     @property
+    def has_token(self) -> bool:
+        """Whether there is a token of our own, good or not."""
+        return self._token is not None
+
+    @property
     def first_dialect(self) -> Dialect:
         """The dialect that is tried first at present."""
         return self._dialects[0]

@@ -119,8 +119,32 @@ async def test_a_hanging_answer_is_given_up_in_time_for_more_attempts() -> None:
         await asyncio.sleep(1)
         simulator.faults.add(Hang(), session_id=key.id, count=2)
         await asyncio.sleep(150)
-        # Time-outs of 10 and 20 seconds, then delays of 1 and 2 seconds.
-        assert engine.attempts(key) == [0.0, 105.0, 116.0, 138.0]
+        # Time-outs of 10 and 30 seconds, then delays of 1 and 2 seconds.
+        assert engine.attempts(key) == [0.0, 105.0, 116.0, 148.0]
+
+
+@pytest.mark.parametrize("sessions", [1, 4])
+async def test_answers_that_take_a_fifth_of_the_lifetime_cost_no_session(sessions: int) -> None:
+    simulator = simulator_in_loop()
+    simulator.faults.add(Latency(60))
+    async with running_engine(simulator, manner=Manner()) as engine:
+        keys = [engine.open() for _ in range(sessions)]
+        await asyncio.sleep(3600)
+        assert {engine.state(key) for key in keys} == {State.ACTIVE}
+        learned = simulator.clock.now() - 1800
+        late = [entry for entry in simulator.ledger.entries if entry.time > learned]
+        assert {entry.status for entry in late if entry.finished is not None} == {200, 204}
+
+
+async def test_a_slow_vcenter_is_found_up_by_a_probe_that_waits_longer() -> None:
+    simulator = simulator_in_loop()
+    async with running_engine(simulator, manner=MINIMAL) as engine:
+        keys = [engine.open() for _ in range(4)]
+        await asyncio.sleep(1)
+        simulator.faults.add(Latency(25))
+        await asyncio.sleep(600)
+        assert {engine.state(key) for key in keys} == {State.ACTIVE}
+        assert engine.keeper.view().up
 
 
 async def test_a_connection_reset_is_a_failed_attempt() -> None:

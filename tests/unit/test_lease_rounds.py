@@ -102,7 +102,7 @@ def test_timeouts_grow_with_the_retries_and_start_anew_after_a_success() -> None
     for _ in range(3):
         timeouts.append(rounds.next_request(session, session.due).timeout)
         session, _ = answered(session, Outcome.TIMED_OUT)
-    assert timeouts == [10.0, 20.0, 40.0]
+    assert timeouts == [10.0, 30.0, 49.0]
     session, _ = answered(session)
     assert session.last_error == ""
     assert rounds.next_request(session, session.due).timeout == 10.0
@@ -249,3 +249,9 @@ def test_a_file_that_fails_is_reported_once() -> None:
     session, _ = answered(session, looks=(Ask.FILES,))
     session, effects = answered(session, value=(good, bad), looks=(Ask.FILES,))
     assert effects == ()
+
+
+@pytest.mark.parametrize(("took", "asked"), [(90.0, Ask.GET), (90.1, Ask.KEEP_ALIVE)])
+def test_nothing_more_is_asked_once_a_round_has_taken_too_long(took: float, asked: Ask) -> None:
+    session, _ = answered(settled_in(), took=took, looks=(Ask.GET, Ask.FILES))
+    assert session.ask is asked

@@ -7,6 +7,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from keepalived.lease import timing
+from keepalived.lease.answers import Outcome
+from keepalived.lease.pace import UNKNOWN, Pace
 from tests.support.examples import examples
 
 thoroughly = settings(max_examples=examples(300), deadline=None, print_blob=True)
@@ -156,9 +158,67 @@ def test_the_first_timeout_is_ten_seconds_or_a_tenth_of_the_lifetime(lifetime: f
         assert timeout == pytest.approx(min(10.0, lifetime / 10))
 
 
-def test_timeouts_double_up_to_a_third_of_what_remains() -> None:
-    timeouts = [timing.request_timeout(count, 135.0, 300.0) for count in range(5)]
-    assert timeouts == [10.0, 20.0, 40.0, 45.0, 45.0]
+def test_timeouts_triple_up_to_a_third_of_what_remains() -> None:
+    timeouts = [timing.request_timeout(count, 135.0, 300.0) for count in range(4)]
+    assert timeouts == [10.0, 30.0, 45.0, 45.0]
+
+
+@pytest.mark.parametrize(
+    ("waited", "slack", "timeout"),
+    [(2.0, 135.0, 10.0), (10.0, 135.0, 30.0), (30.0, 135.0, 45.0), (30.0, None, 90.0)],
+)
+def test_what_others_waited_in_vain_counts_like_a_try(
+    waited: float, slack: float | None, timeout: float
+) -> None:
+    assert timing.request_timeout(0, slack, 300.0, Pace(waited=waited)) == timeout
+
+
+@pytest.mark.parametrize(
+    ("usual", "slack", "timeout"),
+    [
+        (2.0, 135.0, 10.0),  # as fast as is expected of everybody
+        (8.0, 135.0, 16.0),  # twice as long
+        (40.0, 135.0, 67.5),  # up to half of what remains
+        (60.0, 135.0, 75.0),  # and never less than it needs
+        (60.0, 62.0, 62.0),  # where there is that much
+        (60.0, None, 120.0),  # two minutes at most
+    ],
+)
+def test_a_slow_vcenter_is_given_the_time_it_needs(
+    usual: float, slack: float | None, timeout: float
+) -> None:
+    assert timing.request_timeout(0, slack, 300.0, Pace(usual)) == timeout
+
+
+@given(st.integers(0, 10), slacks, lifetimes, st.floats(0, 1e3), st.floats(0, 1e3))
+@thoroughly
+def test_a_slow_pace_never_shortens_a_timeout(
+    count: int, slack: float | None, lifetime: float, usual: float, waited: float
+) -> None:
+    timeout = timing.request_timeout(count, slack, lifetime, Pace(usual, waited))
+    assert timing.request_timeout(count, slack, lifetime) <= timeout <= 120.0
+
+
+# -- pace
+
+
+def test_a_slower_answer_counts_at_once_and_faster_ones_little_by_little() -> None:
+    pace = UNKNOWN.after(Outcome.OK, 4.0)
+    assert pace == Pace(usual=4.0)
+    pace = pace.after(Outcome.OK, 8.0)
+    assert pace == Pace(usual=8.0)
+    assert pace.after(Outcome.OK, 0.0).after(Outcome.OK, 0.0) == Pace(usual=4.5)
+
+
+def test_waiting_in_vain_is_forgotten_with_the_next_answer() -> None:
+    pace = Pace(1.0).after(Outcome.TIMED_OUT, 30.0).after(Outcome.TIMED_OUT, 10.0)
+    assert pace == Pace(usual=1.0, waited=30.0)
+    assert pace.after(Outcome.OK, 1.0) == Pace(usual=1.0)
+
+
+@pytest.mark.parametrize("outcome", [Outcome.UNAVAILABLE, Outcome.UNREACHABLE, Outcome.FAILED])
+def test_who_refuses_at_once_tells_nothing_of_the_pace(outcome: Outcome) -> None:
+    assert Pace(4.0, 30.0).after(outcome, 0.0) == Pace(4.0, 30.0)
 
 
 # -- attempts
@@ -192,7 +252,7 @@ def test_three_attempts_fit_whatever_the_draws(
 
 
 @pytest.mark.parametrize(
-    ("timeout", "attempts"), [(None, 9), (1.0, 10), (10.0, 8), (40.0, 3), (60.0, 2), (136.0, 0)]
+    ("timeout", "attempts"), [(None, 8), (1.0, 10), (10.0, 8), (40.0, 3), (60.0, 2), (136.0, 0)]
 )
 def test_attempts_under_a_fixed_timeout(timeout: float | None, attempts: int) -> None:
     assert timing.attempts_that_fit(300.0, timeout) == attempts
