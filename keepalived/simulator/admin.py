@@ -6,8 +6,9 @@ POST   /simulator/faults    {"effect": "latency", "by": 2, "route": "session.*",
 DELETE /simulator/faults    lifts all of them; /simulator/faults/ID one
 POST   /simulator/restart   {"lose_tokens": false, "down_seconds": 0}
 
-A fault has the fields of `faults.Faults.add` (`method`, `route`, `session_id`, `count`, and
-`seconds` for how long it is in force) and those of its effect, whose own `seconds` is called `by`.
+A fault has the fields of `faults.Faults.add` (`method`, `route`, `session_id`, `count`, `every`,
+and `seconds` for how long it is in force) and those of its effect, whose own `seconds` is called
+`by`.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 PREFIX = "/simulator/"
 
-_CONDITIONS = frozenset({"method", "route", "session_id", "count", "seconds"})
+_CONDITIONS = frozenset({"method", "route", "session_id", "count", "every", "seconds"})
 
 
 class _BadRequest(Exception):
@@ -113,6 +114,7 @@ def _fault_view(fault: Fault) -> dict[str, Any]:
         "route": fault.route,
         "session_id": fault.session_id,
         "count": fault.remaining,
+        "every": fault.every,
         "start": fault.start,
         "until": fault.until if math.isfinite(fault.until) else None,
     }

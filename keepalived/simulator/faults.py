@@ -104,7 +104,8 @@ class Fault:
     """An effect and the requests it concerns: those that fit all conditions given.
 
     `route` is an operation's name or a pattern such as `update_session.*`. `remaining` is how many
-    more requests it hits. It is in force from `start` until `until`, in clock seconds.
+    more requests it hits, and of those that fit it hits every `every`-th. It is in force from
+    `start` until `until`, in clock seconds.
     """
 
     id: int
@@ -116,6 +117,8 @@ class Fault:
     remaining: int | None = None
     start: float = -math.inf
     until: float = math.inf
+    every: int = 1
+    passed: int = 0
 
     def concerns(self, entry: Entry) -> bool:
         """Whether a request fits the conditions, time and number apart."""
@@ -125,6 +128,11 @@ class Fault:
             and self.session_id in (None, entry.session_id)
             and (self.predicate is None or self.predicate(entry))
         )
+
+    def takes(self) -> bool:
+        """Count a request that fits, and say whether its turn has come."""
+        self.passed = (self.passed + 1) % self.every
+        return self.passed == 0
 
 
 class Faults:
@@ -151,15 +159,21 @@ class Faults:
         session_id: str | None = None,
         predicate: Callable[[Entry], bool] | None = None,
         count: int | None = None,
+        every: int = 1,
         start: float | None = None,
         seconds: float = math.inf,
     ) -> Fault:
         """Put a fault in force, from `start` (clock seconds; now by default) for `seconds`.
 
-        Raises ValueError for a Refuse with any other condition than time.
+        Raises ValueError for a Refuse with any other condition than time, and for an `every` below
+        one.
         """
+        if every < 1:
+            raise ValueError(f"every {every}th request cannot be told apart")
         conditions = (method, route, session_id, predicate, count)
-        if isinstance(effect, Refuse) and any(each is not None for each in conditions):
+        if isinstance(effect, Refuse) and (
+            every > 1 or any(each is not None for each in conditions)
+        ):
             raise ValueError("connections are refused to everybody: only time can limit that")
         begin = self._clock() if start is None else start
         self._count += 1
@@ -173,6 +187,7 @@ class Faults:
             remaining=count,
             start=begin,
             until=begin + seconds,
+            every=every,
         )
         self._faults.append(fault)
         self._changed()
@@ -193,7 +208,11 @@ class Faults:
         """Return what hits a request, and count it against those faults."""
         now = self._clock()
         self._faults = [each for each in self._faults if now < each.until]
-        hits = [each for each in self._faults if each.start <= now and each.concerns(entry)]
+        hits = [
+            each
+            for each in self._faults
+            if each.start <= now and each.concerns(entry) and each.takes()
+        ]
         for fault in hits:
             if fault.remaining is not None:
                 fault.remaining -= 1

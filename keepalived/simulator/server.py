@@ -189,7 +189,8 @@ async def _stream(
 
 def _reset(transport: asyncio.Transport) -> None:
     """Close a connection the hard way: the peer sees a reset, not an end."""
-    sock = transport.get_extra_info("socket")
+    # One that is closed already has no socket to speak of, and over TLS must not be asked for it.
+    sock = None if transport.is_closing() else transport.get_extra_info("socket")
     if sock is not None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
     transport.abort()

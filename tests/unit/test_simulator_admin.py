@@ -27,7 +27,8 @@ def admin(simulator: Simulator) -> Caller:
     ("wanted", "shown"),
     [
         ({"effect": "latency", "by": 2, "act_first": True}, {"by": 2.0, "act_first": True}),
-        ({"effect": "hang", "method": "GET"}, {"method": "GET"}),
+        ({"effect": "hang", "method": "GET"}, {"method": "GET", "every": 1}),
+        ({"effect": "reset", "every": 3}, {"every": 3}),
         ({"effect": "fail", "status": 429, "retry_after": 3}, {"status": 429, "retry_after": 3}),
         ({"effect": "lifetime", "by": 20, "announced": False, "seconds": 60}, {"until": 1060.0}),
         ({"effect": "skew", "by": -5, "date": False}, {"by": -5.0, "date": False, "until": None}),

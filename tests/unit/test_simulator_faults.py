@@ -261,3 +261,31 @@ async def test_who_watches_is_told_of_every_change(simulator: Simulator) -> None
     simulator.faults.remove(fault)
     simulator.faults.clear()
     assert seen == [[fault], [], []]
+
+
+async def test_a_fault_that_hits_every_third_request(simulator: Simulator, api: Caller) -> None:
+    path = path_of(simulator.open_session())
+    simulator.faults.add(Fail(500), route="*.keep_alive", every=3, count=2)
+    statuses = [(await api.call("POST", path, {}))[0] for _ in range(9)]
+    assert statuses == [204, 204, 500, 204, 204, 500, 204, 204, 204]
+
+
+async def test_requests_that_a_fault_does_not_concern_are_not_counted(
+    simulator: Simulator, api: Caller
+) -> None:
+    path = path_of(simulator.open_session())
+    simulator.faults.add(Fail(500), route="*.keep_alive", every=2)
+    assert (await api.call("POST", path, {}))[0] == 204
+    await api.call("GET", "/session")
+    assert (await api.call("POST", path, {}))[0] == 500
+
+
+@pytest.mark.parametrize("every", [0, -1])
+async def test_every_has_to_count(simulator: Simulator, every: int) -> None:
+    with pytest.raises(ValueError, match="cannot be told apart"):
+        simulator.faults.add(Fail(500), every=every)
+
+
+async def test_refusing_every_other_connection_is_not_offered(simulator: Simulator) -> None:
+    with pytest.raises(ValueError, match="only time can limit"):
+        simulator.faults.add(Refuse(), every=2)
