@@ -14,7 +14,7 @@ SOAK   = $(if $(filter 60,$(MINUTES)),benchmarks/results,build/soak)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check system hosts coverage storm durability fuzz mutants bench bench-check \
-	soak lock clean bundle install uninstall
+	survive soak lock clean bundle install uninstall
 .DELETE_ON_ERROR:
 
 help: ## Show this list
@@ -69,6 +69,9 @@ bench: $(VENV)/.proof ## Measure it beside its rivals: all, or ONLY=lane,idle; M
 
 bench-check: $(VENV)/.proof ## Measure in a minute whether it has become dear beside its rivals
 	@$(BIN)/python -m benchmarks.check
+
+survive: $(VENV)/.dev ## Count the sessions that faults cost, by who keeps them: all, or FAULTS=none,kill SECONDS=180
+	@$(BIN)/python -m benchmarks.survive --faults '$(FAULTS)' --seconds $(or $(SECONDS),1200)
 
 soak: $(VENV)/.proof ## Run a daemon under churn for MINUTES (60) of real time, and see that nothing grows
 	@$(BIN)/python -m benchmarks.soak --minutes $(MINUTES) --results $(SOAK)

@@ -277,8 +277,7 @@ class Keeper:
                 self._sessions.commit(session, ())
 
     async def _carry_out(self, key: SessionKey, request: Request) -> None:
-        answer = await self._send(key, request)
-        now = self._clock.boot()
+        answer, now = await self._send(key, request), self._clock.boot()
         if request.ask is Ask.KEEP_ALIVE:
             seconds = answer.received_at - answer.sent_at
             self._observer.keep_alive_answered(key, answer.outcome, seconds)

@@ -1,0 +1,1 @@
+"""What people use instead, each a program of its own."""
