@@ -1,0 +1,194 @@
+"""What people are told word for word, and where exactly the rules of the core begin to hold."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from keepalived.lease import session as core
+from keepalived.lease import stalls, timing
+from keepalived.lease.answers import Answer, FileInfo, ItemInfo, Outcome
+from keepalived.lease.effects import Ended, Moving
+from keepalived.lease.endings import Ending, Target, settled, vanished
+from keepalived.lease.holds import TOKEN_MAX_LENGTH, Borrowed, Hold, Owner, OwnerKind, check_token
+from keepalived.lease.model import Kind, State
+from keepalived.lease.rounds import next_request, step
+from keepalived.lease.session import Ask, Session
+from tests.support.lease import BEGUN_AT, OWNER, answered, begun, info, settled_in
+
+HOUR = 3600.0
+LATE = 0.25
+"""Seconds between sending and looking at the answer."""
+
+
+def said(ending: Ending) -> tuple[State, str]:
+    return ending.state, ending.reason
+
+
+# -- words
+
+
+@pytest.mark.parametrize(
+    ("kind", "deadline", "state", "reason"),
+    [
+        (Kind.UPDATE, None, State.NOT_FOUND, "the server does not know this session"),
+        (Kind.DOWNLOAD, 11.0, State.DONE, "deleted by its client"),
+        (
+            Kind.UPDATE,
+            11.0,
+            State.REMOVED,
+            "somebody ended and deleted it before its lifetime was over",
+        ),
+        (
+            Kind.UPDATE,
+            10.0,
+            State.EXPIRED,
+            "it was gone after its lifetime had passed without a renewal",
+        ),
+    ],
+)
+def test_what_is_said_of_a_session_that_is_gone(
+    kind: Kind, deadline: float | None, state: State, reason: str
+) -> None:
+    assert said(vanished(kind, deadline, 10.0)) == (state, reason)
+
+
+def test_what_is_said_of_content_that_arrived() -> None:
+    gone = vanished(Kind.UPDATE, 11.0, 10.0)
+    found = settled(gone, Target("item-1", "1"), ItemInfo("item-1", "x", "2"))
+    assert said(found) == (State.DONE, "completed and deleted")
+
+
+def test_what_is_said_of_a_hold_that_was_let_go() -> None:
+    _, effects = core.release_hold(begun(), 0, OWNER)
+    (ended,) = (effect for effect in effects if isinstance(effect, Ended))
+    assert said(ended.ending) == (State.RELEASED, "its last hold was let go")
+
+
+def test_what_is_said_of_a_token_that_cannot_be_one() -> None:
+    with pytest.raises(ValueError, match=r"^the API token is empty$"):
+        check_token(" \n")
+    with pytest.raises(
+        ValueError,
+        match=r"^an API token consists of printable ASCII characters without spaces: "
+        r"the value of vmware-api-session-id, and nothing else$",
+    ):
+        check_token("two words")
+    assert check_token("x" * TOKEN_MAX_LENGTH) == "x" * TOKEN_MAX_LENGTH
+
+
+# -- edges
+
+
+@pytest.mark.parametrize(("before", "after"), [("9", "10"), ("a", "b"), ("9", "b"), ("a", "10")])
+def test_a_version_that_is_no_number_has_moved_where_it_differs(before: str, after: str) -> None:
+    gone = vanished(Kind.UPDATE, 11.0, 10.0)
+    found = settled(gone, Target("item-1", before), ItemInfo("item-1", "x", after))
+    assert found.content_moved is True
+
+
+def test_one_file_that_moves_is_enough_whatever_comes_before_it() -> None:
+    def file(name: str, arrived: int) -> FileInfo:
+        return FileInfo(name, "PUSH", "TRANSFERRING", arrived)
+
+    before = (file("b", 1),)
+    assert stalls.was_moving(before, (file("a", 1), file("b", 2)))
+
+
+def test_due_counts_to_the_tolerance_and_hastening_leaves_what_is_due_alone() -> None:
+    # Near zero, where the tolerance is not lost in rounding.
+    session = replace(settled_in(), due=timing.DUE_TOLERANCE)
+    assert session.is_due(0.0)
+    assert not session.is_due(-timing.DUE_TOLERANCE)
+    assert core.hasten(session, session.due) is session
+
+
+def later(session: Session, outcome: Outcome, value: object = None) -> core.Step:
+    """Let a request be answered that was sent when it was due, and looked at a little later."""
+    return answered(session, outcome, value, took=LATE)
+
+
+def test_a_refused_token_is_followed_at_once_by_the_same_request_without_it() -> None:
+    lent = Hold(0, Owner(OwnerKind.NONE), BEGUN_AT, None, token=Borrowed("token"))
+    session = replace(settled_in(), holds=(lent,))
+    after, _ = later(session, Outcome.UNAUTHENTICATED)
+    assert after.due == session.due + LATE
+    assert next_request(after, after.due).token is None
+
+
+def test_an_end_is_settled_at_once_and_without_doubt() -> None:
+    session = replace(settled_in(), target=Target("item-1", "1"))
+    doubted, _ = later(session, Outcome.NOT_FOUND)
+    assert doubted.doubted
+    settling, _ = later(doubted, Outcome.NOT_FOUND)
+    assert settling.ask is Ask.ITEM
+    assert settling.doubted is False
+    assert settling.due == doubted.due + LATE
+    assert settling.settling_since == settling.due
+
+
+def test_an_item_that_cannot_be_had_is_given_up_an_hour_after_the_end_and_not_before() -> None:
+    session = replace(settled_in(), target=Target("item-1", "1"))
+    session, _ = answered(session, Outcome.NOT_FOUND)
+    session, _ = answered(session, Outcome.NOT_FOUND)
+    since = session.settling_since
+    assert since is not None
+    early, _ = answered(session, Outcome.UNREACHABLE, at=since + HOUR - 1)
+    assert not early.state.is_final
+    late, _ = answered(early, Outcome.UNREACHABLE, at=since + HOUR)
+    assert late.state.is_final
+
+
+def looked(session: Session, arrived: int, at: float) -> core.Step:
+    """Renew a session at a time, and let the look at its one file show that many bytes."""
+    session, _ = answered(replace(session, due=at), at=at, looks=(Ask.FILES,))
+    files = (FileInfo("disk.vmdk", "PUSH", "TRANSFERRING", arrived),)
+    return answered(session, value=files, at=at, looks=(Ask.FILES,))
+
+
+def test_movement_is_told_only_after_a_stall_and_lengthens_what_is_guarded() -> None:
+    guarded = Hold(0, Owner(OwnerKind.DISCOVERY), BEGUN_AT, BEGUN_AT + HOUR)
+    session = replace(settled_in(), holds=(guarded,))
+    session, _ = looked(session, 10, 10_000.0)
+    session, effects = looked(session, 20, 10_150.0)
+    assert not any(isinstance(effect, Moving) for effect in effects)
+    assert session.stalled is False
+    (hold,) = session.holds
+    assert hold.until is not None
+    assert guarded.until is not None
+    assert hold.until > guarded.until
+    session, effects = looked(replace(session, stalled=True), 30, 10_300.0)
+    assert any(isinstance(effect, Moving) for effect in effects)
+    assert session.stalled is False
+
+
+def test_a_transfer_that_has_just_stopped_is_not_moving() -> None:
+    session, _ = looked(settled_in(), 10, 10_000.0)
+    session, _ = looked(session, 20, 10_150.0)
+    session, effects = looked(replace(session, stalled=True), 20, 10_151.0)
+    assert not any(isinstance(effect, Moving) for effect in effects)
+    assert session.stalled
+
+
+def test_what_is_said_of_a_transfer_that_was_abandoned() -> None:
+    guarded = Hold(0, Owner(OwnerKind.DISCOVERY), BEGUN_AT, None)
+    session = replace(settled_in(), holds=(guarded,))
+    session, _ = looked(session, 10, 10_000.0)
+    session, _ = looked(session, 20, 10_150.0)
+    _, effects = looked(session, 20, 10_150.0 + stalls.STALL_TIMEOUT)
+    (ended,) = (effect for effect in effects if isinstance(effect, Ended))
+    assert ended.ending.reason == (
+        "its transfer has stood still for too long, and nobody asked for it to be held"
+    )
+
+
+def test_a_late_answer_is_looked_at_when_it_is_there() -> None:
+    session = settled_in()
+    request = next_request(session, session.due)
+    answer = Answer(Outcome.OK, session.due, session.due + LATE, None)
+    after, _ = step(session, request, answer, session.due + LATE, 0.5, (Ask.GET,))
+    assert after.ask is Ask.GET
+    assert after.due == session.due + LATE
+    seen, _ = later(after, Outcome.OK, info())
+    assert seen.ask is Ask.KEEP_ALIVE
