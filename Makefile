@@ -14,7 +14,7 @@ SOAK   = $(if $(filter 60,$(MINUTES)),benchmarks/results,build/soak)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check system hosts coverage storm durability fuzz mutants bench bench-check \
-	survive soak lock clean bundle install uninstall
+	survive soak package sbom lock clean bundle install uninstall
 .DELETE_ON_ERROR:
 
 help: ## Show this list
@@ -57,6 +57,15 @@ durability: $(VENV)/.dev ## Kill the daemon KILLS (50) times under load, and loo
 fuzz: $(VENV)/.dev ## Try what parses foreign input with FUZZ_EXAMPLES (2000) examples for each property
 	@FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-2000} $(BIN)/python -m pytest tests/fuzz \
 		tests/integration/test_control_schema.py
+
+package: $(VENV)/.dev ## Build wheel and sdist twice, compare them, and test them as they are installed
+	@PYTHON=$(BIN)/python .ci/package
+
+sbom: $(VENV)/.proof ## List what an installation consists of, for machines (dist/) and for people (docs/licences.md)
+	@mkdir -p dist
+	@PYTHONWARNINGS=ignore $(BIN)/cyclonedx-py requirements requirements/base.txt --pyproject pyproject.toml \
+		--output-reproducible --output-format JSON --output-file dist/clkeepalived.cdx.json
+	@$(BIN)/python installer/licences.py requirements/base.txt >docs/licences.md
 
 mutants: $(VENV)/.proof ## Change the pure core in a thousand places, and list what no test notices
 	@rm -rf mutants

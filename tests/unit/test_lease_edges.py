@@ -186,7 +186,7 @@ def test_what_is_said_of_a_transfer_that_was_abandoned() -> None:
 def test_a_late_answer_is_looked_at_when_it_is_there() -> None:
     session = settled_in()
     request = next_request(session, session.due)
-    answer = Answer(Outcome.OK, session.due, session.due + LATE, None)
+    answer: Answer[object] = Answer(Outcome.OK, session.due, session.due + LATE, None)
     after, _ = step(session, request, answer, session.due + LATE, 0.5, (Ask.GET,))
     assert after.ask is Ask.GET
     assert after.due == session.due + LATE
