@@ -11,6 +11,7 @@ from keepalived.lease import session as core
 from keepalived.lease.answers import Answer, ItemInfo, Outcome
 from keepalived.lease.effects import Ended
 from keepalived.lease.endings import Ending, Target, settled, told, vanished
+from keepalived.lease.holds import Hold, Owner, OwnerKind
 from keepalived.lease.model import Kind, State
 from keepalived.lease.rounds import Request
 from keepalived.lease.session import Ask, Session
@@ -276,8 +277,11 @@ def test_the_last_hold_over_releases() -> None:
     session = core.take_hold(session, hold(uid=1, until=2000.0))
     session, effects = core.expire_holds(session, 1500.0)
     assert ([held.uid for held in session.holds], effects) == ([1], ())
-    ending = the_end(core.expire_holds(session, 2000.0))
-    assert ending == Ending(State.RELEASED, "its last hold reached its time limit")
+    words = "the max_lifetime of the line that named it is over"
+    assert the_end(core.expire_holds(session, 2000.0)) == Ending(State.RELEASED, words)
+    nobodys = replace(session, holds=(Hold(1, Owner(OwnerKind.NONE), BEGUN_AT, 2000.0),))
+    words = "its last hold reached its time limit"
+    assert the_end(core.expire_holds(nobodys, 2000.0)) == Ending(State.RELEASED, words)
 
 
 def test_an_end_that_is_known_is_reported_whoever_still_wants_the_session() -> None:
