@@ -30,7 +30,6 @@ from benchmarks.survive.world import World
 _AT_ONCE = 6
 """Stages that are played at once: two cores carry them without disturbing each other."""
 
-_STARTING_AT_ONCE = 2
 _PLAYS_MOST = 3
 
 
@@ -52,7 +51,7 @@ class Play:
             Crowd(fault, True, CROWD_LIFETIME, place) for fault in faults if fault.is_crowd
         ]
         self._room = asyncio.Semaphore(_AT_ONCE)
-        self._starting = asyncio.Semaphore(_STARTING_AT_ONCE)
+        self._starting = asyncio.Lock()
 
     async def run(self) -> None:
         """Play every stage, a few at once."""

@@ -141,8 +141,9 @@ class Fault:
     `doomed` counts the sessions, first ones first, that nothing could save. `from_the_start`
     strikes before the sessions are opened. `by_name` reaches the vCenter by a host name,
     `over_link` over a link that loses packets; `small_disk` puts the contender's files on a small
-    disk of their own; `steps_clock` lets the clock of its program be stepped. `is_crowd` is of
-    thousands of sessions, and played once, as there are no PUTs.
+    disk of their own; `steps_clock` lets the clock of its program be stepped; `restarts` has its
+    program start again, while other stages may start none. `is_crowd` is of thousands of sessions,
+    and played once, as there are no PUTs.
     """
 
     name: str
@@ -155,6 +156,7 @@ class Fault:
     over_link: bool = False
     small_disk: bool = False
     steps_clock: bool = False
+    restarts: bool = False
     is_crowd: bool = False
 
 
@@ -184,7 +186,7 @@ FAULTS = (
     Fault("dns", "the name cannot be resolved any more", _no_names, Needs.NAMESPACES, by_name=True),
     Fault("certificate", "certificate and authority rotated", _other_certificate),
     Fault("password", "password rotated", _other_password),
-    Fault("kill", "the keeper killed by SIGKILL", _kill),
+    Fault("kill", "the keeper killed by SIGKILL", _kill, restarts=True),
     Fault(
         "clock-forward",
         "the host's clock stepped by +1 h",

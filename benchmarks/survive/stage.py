@@ -27,6 +27,8 @@ _PATIENCE = 2.0
 """How much longer than planned an upload may take, in lifetimes."""
 _STILL = 0.05
 """For how many lifetimes the machine may stand still."""
+_ROOM = 0.5
+_RESTARTED = 1.3
 _LEDGER_LIMIT = 20_000
 _USERNAME = "uploader@vsphere.local"
 _PASSWORD = "first"  # noqa: S105 - guards nothing
@@ -50,8 +52,8 @@ class Stage:
     threads: int = 0
     """What a rival keeps its sessions with; 0 means one thread for each."""
 
-    async def play(self, starting: asyncio.Semaphore) -> Outcome:
-        """Play it, and return how each contender fared. Programs start under the semaphore."""
+    async def play(self, starting: asyncio.Lock) -> Outcome:
+        """Play it, and return how each contender fared. Programs start under the lock."""
         async with AsyncExitStack() as stack:
             async with starting:
                 entering = (stack.enter_async_context(self._lane(name)) for name in Name)
@@ -60,6 +62,8 @@ class Stage:
                     for lane in lanes:
                         tasks.create_task(lane.contender.start())
             async with felt() as pulse, asyncio.TaskGroup() as tasks:
+                if self.fault.restarts:
+                    tasks.create_task(self._reserve(starting))
                 for lane in lanes:
                     tasks.create_task(self._drive(lane))
             cells = {lane.contender.name: judge(lane, self.fault.doomed) for lane in lanes}
@@ -127,6 +131,12 @@ class Stage:
                     tasks.create_task(self._strike(lane))
                 for upload in lane.uploads:
                     tasks.create_task(self._carry_out(uploader, lane, upload, opened_at))
+
+    async def _reserve(self, starting: asyncio.Lock) -> None:
+        """Let nobody else start programs while those that are killed start again."""
+        await asyncio.sleep((STRIKES - _ROOM) * self.lifetime)
+        async with starting:
+            await asyncio.sleep((_ROOM + _RESTARTED) * self.lifetime)
 
     async def _strike(self, lane: Lane) -> None:
         await asyncio.sleep(STRIKES * self.lifetime)
