@@ -17,7 +17,8 @@ from keepalived.simulator.app import Simulator
 from keepalived.simulator.faults import Fail, Hang, Latency, Reset, Truncate, UnknownRoute
 
 LONGEST_OUTAGE = LIFETIME / 5
-PAGE = "/healthz"
+PAGE = "/"
+PAGE_FILES = ("/page.css", "/page.js", "/page.svg")
 _LOOKS_AT_PAGE = 20
 _KEEP_ALIVE = "*.keep_alive"
 
@@ -142,6 +143,8 @@ class Surroundings:
         """Look at the page as an open browser does, closed and opened again at times."""
         while not self._over.is_set():
             async with aiohttp.ClientSession() as browser:
+                for file in PAGE_FILES:
+                    await self._get(browser, file)
                 for _ in range(_LOOKS_AT_PAGE):
                     if not self._over.is_set():
                         await self._get(browser, PAGE)
