@@ -12,7 +12,8 @@ from keepalived.lease.answers import Answer, FileInfo, ItemInfo, Outcome
 from keepalived.lease.effects import Ended, Moving
 from keepalived.lease.endings import Ending, Target, settled, vanished
 from keepalived.lease.holds import TOKEN_MAX_LENGTH, Borrowed, Hold, Owner, OwnerKind, check_token
-from keepalived.lease.model import Kind, State
+from keepalived.lease.model import SESSION_ID_MAX_LENGTH, Kind, State, check_session_id
+from keepalived.lease.pace import Pace
 from keepalived.lease.rounds import next_request, step
 from keepalived.lease.session import Ask, Session
 from tests.support.lease import BEGUN_AT, OWNER, answered, begun, info, settled_in
@@ -78,7 +79,29 @@ def test_what_is_said_of_a_token_that_cannot_be_one() -> None:
     assert check_token("x" * TOKEN_MAX_LENGTH) == "x" * TOKEN_MAX_LENGTH
 
 
+def test_what_is_said_of_an_id_that_cannot_be_one() -> None:
+    with pytest.raises(ValueError, match=r"^a session id must not be empty$"):
+        check_session_id("")
+    longest = "/" * SESSION_ID_MAX_LENGTH
+    with pytest.raises(ValueError, match=r"digits and \. _ : - and are neither '\.' nor '\.\.'$"):
+        check_session_id(longest)
+    with pytest.raises(ValueError, match=r"^a session id has at most \d+ characters$"):
+        check_session_id(longest + "/")
+
+
 # -- edges
+
+
+def test_an_attempt_that_times_out_at_the_deadline_still_fits() -> None:
+    lifetime = 300.0
+    slack = lifetime * (1 - 0.55)
+    assert timing.attempts_that_fit(lifetime, slack) == 1
+    assert timing.attempts_that_fit(lifetime, slack + 1) == 0
+
+
+def test_what_is_about_as_usual_teaches_nothing() -> None:
+    usual = Pace(5.0)
+    assert usual.after(Outcome.OK, 5.0 - 1e-6) is usual
 
 
 @pytest.mark.parametrize(("before", "after"), [("9", "10"), ("a", "b"), ("9", "b"), ("a", "10")])
