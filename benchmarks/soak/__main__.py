@@ -18,7 +18,7 @@ from pathlib import Path
 from benchmarks.soak import report
 from benchmarks.soak.churn import Churn
 from benchmarks.soak.samples import Sample, Sampler
-from benchmarks.soak.site import LIFETIME, Caller, Site, a_site
+from benchmarks.soak.site import Caller, Site, a_site
 from benchmarks.soak.surroundings import Surroundings
 from benchmarks.soak.verdict import BASELINE, CHURN, END, Finding, judge
 
@@ -26,6 +26,11 @@ WARM_UP = "warm-up"
 MOST_IN_FLIGHT = 8
 _POOL_EXTRA = 2  # what keepalived/vcenter/http.py adds to max_in_flight
 _STANDING = 5
+_LIFETIME = 60.0
+"""Seconds; other work on the machine may hold up both sides for a while without harm."""
+_SHORT_LIFETIME = 20.0
+"""For soaks of a few minutes, which would otherwise see few renewals."""
+_LONG_MINUTES = 10.0
 _REST_SECONDS = 60.0
 _REST_SAMPLES = 3
 _MOST_SHOWN = 20
@@ -61,7 +66,8 @@ async def soak(folder: Path, minutes: float, seed: int, results: Path | None) ->
     """Run one soak, and say what was found. `folder` is empty and goes afterwards."""
     ends_at = time.monotonic() + 60 * minutes
     samples: list[Sample] = []
-    async with a_site(folder, _STANDING) as site, site.daemon() as process:
+    lifetime = _SHORT_LIFETIME if minutes < _LONG_MINUTES else _LIFETIME
+    async with a_site(folder, _STANDING, lifetime) as site, site.daemon() as process:
         at = await site.listen_address(process)
         sampler = Sampler(process.pid, site.ports, site.state, folder / "probe.json")
         async with _standing(site):
@@ -89,7 +95,7 @@ async def soak(folder: Path, minutes: float, seed: int, results: Path | None) ->
                 samples,
                 site.counts,
                 minutes=minutes,
-                lifetime=LIFETIME,
+                lifetime=lifetime,
                 standing=len(site.alive),
             )
             from benchmarks.soak.plot import draw

@@ -23,9 +23,6 @@ from keepalived.simulator.errors import ApiError
 from keepalived.simulator.routes import Dialect
 from keepalived.simulator.server import serve as serve_simulator
 
-LIFETIME = 20.0
-"""Seconds that a session lives without activity. An outage of a quarter of it is bridged."""
-
 RETENTION = 3.0
 """Seconds that an ended session stays visible: short, so that the end of a soak shows all of them
 forgotten."""
@@ -49,6 +46,7 @@ class Site:
     folder: Path
     simulators: dict[str, Simulator]
     standing: list[str]
+    lifetime: float
     password: str = field(repr=False)
     alive: dict[Key, Kind] = field(default_factory=dict)
     lost: list[str] = field(default_factory=list)
@@ -121,7 +119,7 @@ class Site:
                 continue
             lines.append(
                 f"  {name}: {{url: '{simulator.base_url}', username: {USERNAME}, "
-                f"password_env: {_VARIABLE}, session_timeout: {LIFETIME}, observe: {observe}, "
+                f"password_env: {_VARIABLE}, session_timeout: {self.lifetime}, observe: {observe}, "
                 f"max_in_flight: {in_flight}, discover: {str(name == GUEST).lower()}}}"
             )
         lines += [
@@ -220,15 +218,18 @@ class Caller:
 
 
 @asynccontextmanager
-async def a_site(folder: Path, standing: int) -> AsyncIterator[Site]:
-    """Run the simulators, and furnish a folder for the daemon."""
+async def a_site(folder: Path, standing: int, lifetime: float) -> AsyncIterator[Site]:
+    """Run the simulators, and furnish a folder for the daemon.
+
+    `lifetime` is how many seconds a session lives without activity.
+    """
     password = secrets.token_urlsafe(12)
     dialects = {"lab": tuple(Dialect), "old": (Dialect.REST,), GUEST: tuple(Dialect)}
     simulators = {
         name: Simulator(
             username=USERNAME,
             password=password,
-            session_timeout=LIFETIME,
+            session_timeout=lifetime,
             token_max_age=120.0,
             dialects=spoken,
             ledger_limit=0,
@@ -239,7 +240,7 @@ async def a_site(folder: Path, standing: int) -> AsyncIterator[Site]:
         for simulator in simulators.values():
             await stack.enter_async_context(serve_simulator(simulator))
         (folder / "sessions.d").mkdir()
-        site = Site(folder, simulators, [], password)
+        site = Site(folder, simulators, [], lifetime, password)
         site.standing += [site.open("lab") for _ in range(standing)]
         site.write_config()
         yield site

@@ -12,11 +12,14 @@ from http import HTTPStatus
 
 import aiohttp
 
-from benchmarks.soak.site import LIFETIME, Caller, Site
+from benchmarks.soak.site import Caller, Site
 from keepalived.simulator.app import Simulator
 from keepalived.simulator.faults import Fail, Hang, Latency, Reset, Truncate, UnknownRoute
 
-LONGEST_OUTAGE = LIFETIME / 5
+LONGEST_OUTAGE = 4.0
+"""Seconds; a fifth of the shortest lifetime that is used, and bridged therefore."""
+
+_LONGEST_LATENCY = 1.0
 PAGE = "/"
 PAGE_FILES = ("/page.css", "/page.js", "/page.svg")
 _LOOKS_AT_PAGE = 20
@@ -53,7 +56,7 @@ def _resets(simulator: Simulator, draw: random.Random) -> None:
 
 
 def _slowness(simulator: Simulator, draw: random.Random) -> None:
-    simulator.faults.add(Latency(draw.uniform(0.05, LIFETIME / 20)), seconds=LONGEST_OUTAGE)
+    simulator.faults.add(Latency(draw.uniform(0.05, _LONGEST_LATENCY)), seconds=LONGEST_OUTAGE)
 
 
 def _hangs(simulator: Simulator, draw: random.Random) -> None:

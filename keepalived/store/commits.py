@@ -55,7 +55,9 @@ def purge(database: sqlite3.Connection, *, rewrite: bool) -> None:
     """
     if rewrite:
         database.execute("VACUUM")
-    database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    # Read to its end: a statement that has more to say counts as writing, for as long as anything
+    # keeps its cursor (a look at all objects does), and no transaction could be committed.
+    database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
 def write_error(path: Path, error: Exception) -> StoreWriteError:

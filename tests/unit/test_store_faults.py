@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -20,6 +21,7 @@ from keepalived.lease.endings import Ending
 from keepalived.lease.holds import Hold
 from keepalived.lease.model import State
 from keepalived.lease.progress import Progress
+from keepalived.store import changes, commits, files
 from keepalived.store.errors import StoreError, StoreWriteError
 from keepalived.store.store import Store
 from tests.support.state_file import HOLD, KEY, OWNER, Hands, kept, opened, renewed
@@ -363,3 +365,21 @@ async def test_a_row_that_means_nothing_is_named_and_left_and_stops_no_other(
     assert line["session_id"] in (KEY.id, "../../session")
     assert reason in line["reason"]
     assert all_rows(tmp_path, table) == before
+
+
+def test_an_emptied_log_is_in_nobodys_way_whoever_keeps_what_it_answered(tmp_path: Path) -> None:
+    seen: list[sqlite3.Cursor] = []
+
+    class Watched(sqlite3.Connection):
+        """As a look at all of Python's objects finds it: every cursor is kept by somebody."""
+
+        def execute(self, *args: Any) -> sqlite3.Cursor:
+            seen.append(super().execute(*args))
+            return seen[-1]
+
+    path = tmp_path / "state.db"
+    files.open_database(path).close()
+    database = sqlite3.connect(path, isolation_level=None, factory=Watched)
+    commits.purge(database, rewrite=False)
+    assert commits.commit(database, [changes.SCRUB]) == frozenset()
+    database.close()
