@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import random
 import sys
 import tempfile
@@ -25,6 +26,9 @@ from benchmarks.soak.verdict import BASELINE, CHURN, END, Finding, judge
 WARM_UP = "warm-up"
 MOST_IN_FLIGHT = 8
 _POOL_EXTRA = 2  # what keepalived/vcenter/http.py adds to max_in_flight
+_MOST_THREADS = 1 + 1 + min(32, (os.cpu_count() or 1) + 4) + 4
+"""The loop's, the store's, asyncio's pool, and the one of libuv where uvloop is used."""
+
 _STANDING = 5
 _LIFETIME = 60.0
 """Seconds; other work on the machine may hold up both sides for a while without harm."""
@@ -87,7 +91,7 @@ async def soak(folder: Path, minutes: float, seed: int, results: Path | None) ->
         most = (MOST_IN_FLIGHT + _POOL_EXTRA) * len(site.simulators)
         most_grown = ", ".join(f"{name} {more:+}" for name, more in grown.most_common(_MOST_SHOWN))
         print(f"more objects at rest: {most_grown or 'none'}", file=sys.stderr)
-        findings = [*judge(samples, most), *_losses(site, code)]
+        findings = [*judge(samples, most, _MOST_THREADS), *_losses(site, code)]
         if results is not None:
             report.write(
                 results,

@@ -36,10 +36,11 @@ class Finding:
     is_good: bool
 
 
-def judge(samples: Sequence[Sample], most_to_vcenters: int) -> list[Finding]:
+def judge(samples: Sequence[Sample], most_to_vcenters: int, most_threads: int) -> list[Finding]:
     """Say for each thing that may not grow whether it grew.
 
-    `most_to_vcenters` is how many connections the daemon may pool. Raises ValueError where one of
+    `most_to_vcenters` is how many connections the daemon may pool, `most_threads` how many threads
+    it has once each of its pools was busy with everything at once. Raises ValueError where one of
     the phases was not sampled.
     """
     before = [each for each in samples if each.phase == BASELINE]
@@ -50,7 +51,7 @@ def judge(samples: Sequence[Sample], most_to_vcenters: int) -> list[Finding]:
     second_half = churn[len(churn) // 2 :]
     at_rest = [
         _same("descriptors at rest", before, after, lambda each: each.descriptors),
-        _same("threads at rest", before, after, lambda each: each.threads),
+        _threads(before, after, most_threads),
         _same("tasks at rest", before, after, lambda each: each.tasks),
         _objects(before, after),
         _memory_at_rest(before, after),
@@ -88,6 +89,12 @@ def _same(
     if first is None or last is None:
         return Finding(name, "not told", "as many as before", is_good=False)
     return Finding(name, f"{first} before, {last} after", "no more than before", last <= first)
+
+
+def _threads(before: Sequence[Sample], after: Sequence[Sample], most: int) -> Finding:
+    first, last = before[-1].threads, after[-1].threads
+    words = f"{first} before, {last} after"
+    return Finding("threads at rest", words, f"{most}, with all pools full", last <= most)
 
 
 def _objects(before: Sequence[Sample], after: Sequence[Sample]) -> Finding:

@@ -12,6 +12,7 @@ from benchmarks.soak.samples import Sample
 from benchmarks.soak.verdict import BASELINE, CHURN, END, MIB, judge, trend
 
 MOST_TO_VCENTERS = 30
+MOST_THREADS = 9
 _REST = Sample(
     at=0.0,
     phase=BASELINE,
@@ -49,7 +50,9 @@ def an_hour(grow: Callable[[Sample], Sample] = lambda sample: sample) -> list[Sa
 
 
 def bad(samples: list[Sample]) -> list[str]:
-    return [each.name for each in judge(samples, MOST_TO_VCENTERS) if not each.is_good]
+    return [
+        each.name for each in judge(samples, MOST_TO_VCENTERS, MOST_THREADS) if not each.is_good
+    ]
 
 
 def at_the_end(**more: int) -> Callable[[Sample], Sample]:
@@ -71,7 +74,7 @@ def test_an_hour_of_ups_and_downs_is_flat() -> None:
     ("more", "name"),
     [
         ({"descriptors": 1}, "descriptors at rest"),
-        ({"threads": 1}, "threads at rest"),
+        ({"threads": 3}, "threads at rest"),
         ({"tasks": 1}, "tasks at rest"),
         ({"objects": 1001}, "Python objects at rest"),
         ({"pss": 3 * MIB}, "memory (PSS) at rest"),
@@ -79,6 +82,10 @@ def test_an_hour_of_ups_and_downs_is_flat() -> None:
 )
 def test_what_is_left_at_the_end_is_found(more: dict[str, int], name: str) -> None:
     assert bad(an_hour(at_the_end(**more))) == [name]
+
+
+def test_a_pool_may_fill() -> None:
+    assert bad(an_hour(at_the_end(threads=2))) == []
 
 
 def test_who_is_on_the_way_out_does_not_count() -> None:
@@ -117,7 +124,7 @@ def test_a_daemon_that_does_not_tell_of_its_tasks_is_not_taken_for_flat() -> Non
 
 def test_there_is_no_verdict_on_too_little() -> None:
     with pytest.raises(ValueError, match="too few"):
-        judge([_REST], MOST_TO_VCENTERS)
+        judge([_REST], MOST_TO_VCENTERS, MOST_THREADS)
 
 
 def test_a_trend_is_not_moved_by_outliers() -> None:
