@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -95,8 +96,9 @@ def words_for(reply: Reply, secrets: Iterable[str] = ()) -> str:
 
 
 def _hidden(text: str, secrets: Iterable[str]) -> str:
+    # Types and hosts are told in lower case; a secret in their place is a secret all the same.
     for secret in filter(None, secrets):
-        text = text.replace(secret, _HIDDEN)
+        text = re.sub(re.escape(secret), _HIDDEN, text, flags=re.IGNORECASE)
     return text
 
 

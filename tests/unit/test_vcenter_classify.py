@@ -150,6 +150,13 @@ def test_a_secret_that_the_server_repeats_is_hidden() -> None:
     assert TOKEN[:4] not in late
 
 
+def test_a_secret_is_hidden_where_it_is_told_in_lower_case() -> None:
+    error = json.dumps({"error_type": "Geheim"}).encode()
+    assert words_for(reply(400, error), ["Geheim"]) == "HTTP 400: ***"
+    moved = reply(302, location="https://Geheim.example/")
+    assert "geheim" not in words_for(moved, ["Geheim"])
+
+
 _KEYS = st.sampled_from(["type", "error_type", "value", "messages", "default_message", "id"])
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
