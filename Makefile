@@ -9,6 +9,8 @@ CACHE  := .cache
 SEEDS  ?= 30
 FIRST  ?= 1
 MINUTES ?= 60
+# A worker for each core; the tests of a file share one, and with it what they set up.
+WORKERS := --numprocesses auto --dist loadfile
 # What is published is the whole hour; anything shorter is a look.
 SOAK   = $(if $(filter 60,$(MINUTES)),benchmarks/results,build/soak)
 
@@ -24,7 +26,7 @@ demo: $(VENV)/.base ## See update sessions outlive their lifetime, half a minute
 	@$(BIN)/clkeepalived demo
 
 test: $(VENV)/.dev ## Run the unit and integration tests
-	@$(BIN)/python -m pytest -m 'not system'
+	@$(BIN)/python -m pytest $(WORKERS) -m 'not system'
 
 check: $(VENV)/.dev ## Lint, format, types, layers
 	@$(BIN)/ruff check --quiet .
@@ -34,14 +36,14 @@ check: $(VENV)/.dev ## Lint, format, types, layers
 	@$(BIN)/lint-imports --no-logo
 
 system: $(VENV)/.dev ## Run the tests against real peers (Debian: golang-go, golang-github-{vmware-govmomi,kr-pretty}-dev)
-	@$(BIN)/python -m pytest -m 'system and not hosts' tests/system
+	@$(BIN)/python -m pytest $(WORKERS) -m 'system and not hosts' tests/system
 
 hosts: $(VENV)/.dev ## Install it, build it and run it: under a systemd of its own, in containers and pods (as root)
 	@$(BIN)/python -m pytest -m hosts -s tests/system
 
 coverage: $(VENV)/.dev ## Run `make test`, but for the storms, under coverage and hold it to its limits
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest -m 'not system' --deselect tests/unit/test_storm.py
+	@$(BIN)/coverage run -m pytest $(WORKERS) -m 'not system' --deselect tests/unit/test_storm.py
 	@$(BIN)/coverage combine --quiet
 	@echo "the pure core, every branch:"
 	@$(BIN)/coverage report --skip-covered --include='keepalived/lease/*' --fail-under=100
@@ -49,7 +51,7 @@ coverage: $(VENV)/.dev ## Run `make test`, but for the storms, under coverage an
 	@$(BIN)/coverage report --skip-covered --omit='keepalived/lease/*' --fail-under=90
 
 storm: $(VENV)/.dev ## Weather SEEDS (30) storms of faults instead of the one of `make test`, from FIRST (1)
-	@STORM_SEEDS=$(SEEDS) STORM_FIRST_SEED=$(FIRST) $(BIN)/python -m pytest -k storm tests
+	@STORM_SEEDS=$(SEEDS) STORM_FIRST_SEED=$(FIRST) $(BIN)/python -m pytest --numprocesses auto -k storm tests
 
 durability: $(VENV)/.dev ## Kill the daemon KILLS (50) times under load, and look for what was lost
 	@KILLS=$${KILLS:-50} $(BIN)/python -m pytest tests/integration/test_durability.py
