@@ -10,7 +10,7 @@ from keepalived.lease import session as core
 from keepalived.lease import stalls, timing
 from keepalived.lease.answers import Answer, FileInfo, ItemInfo, Outcome
 from keepalived.lease.effects import Ended, Moving
-from keepalived.lease.endings import Ending, Target, settled, vanished
+from keepalived.lease.endings import Ending, Target, settled, told, vanished
 from keepalived.lease.holds import TOKEN_MAX_LENGTH, Borrowed, Hold, Owner, OwnerKind, check_token
 from keepalived.lease.model import SESSION_ID_MAX_LENGTH, Kind, State, check_session_id
 from keepalived.lease.pace import Pace
@@ -215,3 +215,44 @@ def test_a_late_answer_is_looked_at_when_it_is_there() -> None:
     assert after.due == session.due + LATE
     seen, _ = later(after, Outcome.OK, info())
     assert seen.ask is Ask.KEEP_ALIVE
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [
+        ("DONE", "completed"),
+        ("ERROR", "the server reports an error"),
+        ("CANCELED", "canceled on the server"),
+    ],
+)
+def test_what_is_said_of_an_end_that_the_server_tells(state: str, reason: str) -> None:
+    ending = told(info(state, error="the disk is full"))
+    assert ending is not None
+    assert said(ending) == (State(state), reason)
+    assert ending.error_message == "the disk is full"
+
+
+def test_what_has_ended_is_in_no_doubt() -> None:
+    session, _ = answered(settled_in(), Outcome.NOT_FOUND)
+    assert session.doubted
+    ended, _ = answered(session, value=info("DONE"))
+    assert ended.state is State.DONE
+    assert ended.doubted is False
+
+
+def test_a_wait_that_was_asked_for_takes_half_of_what_remains_and_no_more() -> None:
+    assert timing.asked_delay(0.0, 100.0, 0.5, 300.0) == 0.25
+    # Nothing remains: it is a matter of the lifetime then.
+    assert timing.asked_delay(0.0, 1000.0, 0.0, 300.0) == 150.0
+    assert timing.asked_delay(0.0, 1000.0, None, 300.0) == 150.0
+
+
+def test_the_least_lifetime_that_is_believed_can_be_given() -> None:
+    session, _ = answered(settled_in(), looks=(Ask.GET,))
+    request = next_request(session, session.due)
+    seen = info(left=2.0)
+    answer: Answer[object] = Answer(Outcome.OK, session.due, session.due, seen)
+    after, _ = step(session, request, answer, session.due, 0.5, least_lifetime=1.0)
+    assert after.lifetime == 2.0
+    after, _ = step(session, request, answer, session.due, 0.5)
+    assert after.lifetime == 30.0
