@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+import structlog
 from blockbuster import blockbuster_ctx
 
 # What the program reads from its surroundings: a test sets what it means to test.
@@ -62,6 +63,25 @@ def _bare_environment() -> Iterator[None]:
             if name.upper() in _NAMES or name.startswith(_PREFIXES):
                 patch.delenv(name)
         yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_logger_is_settled_for_good() -> Iterator[None]:
+    """Let each logger look up its configuration anew, so that a test's own ends with it."""
+    configure = structlog.configure
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            structlog,
+            "configure",
+            lambda **chosen: configure(**{**chosen, "cache_logger_on_first_use": False}),
+        )
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _logging_starts_as_it_comes() -> Iterator[None]:
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(autouse=True, scope="session")

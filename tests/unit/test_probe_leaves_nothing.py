@@ -24,7 +24,6 @@ LIBRARY, DATASTORE = "made for the probe", "datastore-11"
 # What a whole run asks for, and how often at least.
 STEPS = {
     "session.create": 1,
-    "session.get": 1,
     "library.find": 1,
     "local_library.create": 1,
     "item.create": 6,
