@@ -32,6 +32,7 @@ _NAMES = {
     # What changes how words are laid out on a terminal.
     "COLUMNS",
     "FORCE_COLOR",
+    "LINES",
     "NO_COLOR",
 }
 
