@@ -256,3 +256,12 @@ def test_the_least_lifetime_that_is_believed_can_be_given() -> None:
     assert after.lifetime == 2.0
     after, _ = step(session, request, answer, session.due, 0.5)
     assert after.lifetime == 30.0
+
+
+def test_a_round_that_has_taken_too_long_since_its_renewal_looks_no_further() -> None:
+    looks = (Ask.GET, Ask.FILES)
+    session, _ = answered(settled_in(), looks=looks)
+    prompt, _ = answered(session, value=info(), looks=looks)
+    assert prompt.ask is Ask.FILES
+    slow, _ = answered(session, value=info(), took=250.0, looks=looks)
+    assert slow.ask is Ask.KEEP_ALIVE
