@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from keepalived.cli import words
 from keepalived.cli.table import GAP, Cell, Look, cut, cut_middle, plain_rows, row, width_of
+from keepalived.lease.words import size
 
 Session = dict[str, Any]
 
@@ -162,7 +163,7 @@ def _progress_cell(session: Session, look: Look, width: int) -> Cell:
     done = progress_of(session)
     if done is None:
         count = session["bytes_transferred"]
-        return Cell("" if count is None else words.size(count))
+        return Cell("" if count is None else size(count))
     bar = width - 1 - _PROGRESS_WIDTH
     text = f"{done}%".rjust(_PROGRESS_WIDTH)
     return Cell(f"{look.bar(done / 100, bar)} {text}" if look.columns >= _BARS[-1][0] else text)

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
+from keepalived.lease.words import size
+
 Said = Mapping[str, Any]
 """A part of what the daemon answered."""
 
@@ -16,7 +18,6 @@ KEPT = frozenset({"DONE", "RELEASED"})
 LEND_A_FRESH_ONE = "lend a fresh one with `clkeepalived progress ID --token-file FILE`"
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
-_KILO = 1024
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -41,16 +42,6 @@ def brief(seconds: float) -> str:
     if whole < _DAY:
         return f"{sign}{whole // _HOUR}h{whole % _HOUR // _MINUTE:02}m"
     return f"{sign}{whole // _DAY}d{whole % _DAY // _HOUR:02}h"
-
-
-def size(count: int) -> str:
-    """Return a number of bytes in the unit that suits it."""
-    left = float(count)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if left < _KILO:
-            return f"{left:.0f} {unit}" if unit == "B" else f"{left:.1f} {unit}"
-        left /= _KILO
-    return f"{left:.1f} TiB"
 
 
 def transferred(said: Said) -> str:

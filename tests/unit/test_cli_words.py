@@ -9,6 +9,7 @@ import pytest
 from keepalived.cli import words
 from keepalived.cli.progress import read_value
 from keepalived.cli.socket_client import Refused, session_path
+from keepalived.lease.words import size
 
 
 @pytest.mark.parametrize(
@@ -38,7 +39,7 @@ def test_durations_are_brief(seconds: float, text: str) -> None:
     ],
 )
 def test_sizes_have_the_unit_that_suits_them(count: int, text: str) -> None:
-    assert words.size(count) == text
+    assert size(count) == text
 
 
 def test_nothing_that_others_wrote_steers_a_terminal() -> None:

@@ -18,8 +18,8 @@ from keepalived.observe.eventlog import EventLog
 from keepalived.observe.health import LONGEST_SILENCE, Health
 from keepalived.observe.metrics import Metrics
 from keepalived.observe.reporter import Reporter
+from keepalived.observe.steps import at_once
 from tests.support.sessions import a_session
-from tests.support.steps import taken
 
 KEY = SessionKey("lab", Kind.UPDATE, "a:b")
 NOTHING = Snapshot(0.0, (), (VCenterView("lab", up=True, in_flight=0, utilization=0.0),))
@@ -53,7 +53,7 @@ def metrics(clock: HandClock) -> Metrics:
 
 
 def series(metrics: Metrics, snapshot: Snapshot = NOTHING) -> Series:
-    body, _ = metrics.scrape(taken(metrics.state(snapshot)))
+    body, _ = metrics.scrape(at_once(metrics.state(snapshot)))
     return {
         (sample.name.removeprefix("clkeepalived_"), tuple(sorted(sample.labels.items()))): (
             sample.value
@@ -202,7 +202,7 @@ def test_any_label_survives_the_way_to_prometheus(metrics: Metrics) -> None:
     view = a_session(
         SessionKey("lab", Kind.UPDATE, "815994e5:9c7e.16e9_-"), library=library, item=item
     )
-    body, _ = metrics.scrape(taken(metrics.state(Snapshot(0.0, (view,), NOTHING.vcenters))))
+    body, _ = metrics.scrape(at_once(metrics.state(Snapshot(0.0, (view,), NOTHING.vcenters))))
 
     info = next(
         family
@@ -230,7 +230,7 @@ def test_the_cap_can_be_changed_while_running(metrics: Metrics) -> None:
 
 
 def test_a_scrape_speaks_what_it_was_asked_for(metrics: Metrics) -> None:
-    state = taken(metrics.state(NOTHING))
+    state = at_once(metrics.state(NOTHING))
     plain, headers = metrics.scrape(state)
     assert headers["Content-Type"].startswith("text/plain; version=0.0.4")
     assert "Content-Encoding" not in headers

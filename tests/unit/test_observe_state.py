@@ -14,8 +14,8 @@ from keepalived.lease.model import Kind, SessionKey, State
 from keepalived.lease.session import Session
 from keepalived.observe.cap import StableCap
 from keepalived.observe.state import StateExporter
+from keepalived.observe.steps import at_once
 from tests.support.sessions import FILE_HOLD, a_session
-from tests.support.steps import taken
 
 BY_COMMAND = replace(FILE_HOLD, owner=Owner(OwnerKind.COMMAND))
 
@@ -64,7 +64,7 @@ def export(
 ) -> dict[str, dict[tuple[str, ...], float]]:
     """Return the value of each series by family and label values."""
     exporter = exporter or StateExporter(FrozenClock(), 1000)
-    text = taken(exporter.text(Snapshot(NOW, tuple(sessions), vcenters)))
+    text = at_once(exporter.text(Snapshot(NOW, tuple(sessions), vcenters)))
     return {
         family.name.removeprefix("clkeepalived_"): {
             tuple(sample.labels.values()): sample.value for sample in family.samples
@@ -148,7 +148,7 @@ def test_several_sources_are_one_label() -> None:
 def test_an_id_held_as_both_kinds_yields_no_series_twice() -> None:
     ended = replace(session("a", State.NOT_FOUND, kind=Kind.DOWNLOAD), acknowledged=None)
     exporter = StateExporter(FrozenClock(), 10)
-    text = taken(exporter.text(Snapshot(NOW, (ended, session("a")), (LAB,))))
+    text = at_once(exporter.text(Snapshot(NOW, (ended, session("a")), (LAB,))))
 
     for family in text_string_to_metric_families(text):
         labels = [tuple(sample.labels.items()) for sample in family.samples]

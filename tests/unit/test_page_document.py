@@ -20,8 +20,8 @@ from keepalived.lease.session import Session
 from keepalived.observe.page.document import document
 from keepalived.observe.page.elements import LONGEST_TEXT, Html, tag, text
 from keepalived.observe.page.picture import DaemonView, take
+from keepalived.observe.steps import at_once
 from tests.support.sessions import a_session
-from tests.support.steps import taken
 
 NOW = 1000.0
 GIB = 1024**3
@@ -52,7 +52,7 @@ class Reader(HTMLParser):
 
 def shown(*sessions: Session, vcenters: tuple[VCenterView, ...] = (LAB,)) -> str:
     ended_at = {each.key: NOW - 90 for each in sessions if each.state.is_final}
-    return document(taken(take(Snapshot(NOW, sessions, vcenters, ended_at), DAEMON)))
+    return document(at_once(take(Snapshot(NOW, sessions, vcenters, ended_at), DAEMON)))
 
 
 def with_texts(words: str) -> tuple[Session, ...]:

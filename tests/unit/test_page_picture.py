@@ -24,8 +24,8 @@ from keepalived.observe.page.picture import (
     danger_of,
     take,
 )
+from keepalived.observe.steps import at_once
 from tests.support.sessions import LIFETIME, a_session
-from tests.support.steps import taken
 
 NOW = 1000.0
 DAEMON = DaemonView("1.2.3", 1_800_000_000.0, 60.0)
@@ -54,7 +54,7 @@ def picture(
     """Take the picture of these sessions, of which those in `ages` ended so long ago."""
     ages = ages or {}
     ended_at = {each.key: NOW - ages[each.key.id] for each in sessions if each.key.id in ages}
-    return taken(take(Snapshot(NOW, sessions, vcenters, ended_at), daemon))
+    return at_once(take(Snapshot(NOW, sessions, vcenters, ended_at), daemon))
 
 
 def said(found: Picture) -> list[str]:
