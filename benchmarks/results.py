@@ -63,7 +63,9 @@ def _quote(kept: dict[str, Answer]) -> None:
     if lane.PART.name not in kept:
         return
     answers = {name: each["answer"] for name, each in kept.items()}
-    table = lane.table(answers["lane"], lambda cell: cell.scheme == "https")
+    measured = {cell.scheme for cell in lane.cells() if cell.name in answers["lane"]}
+    scheme = "https" if "https" in measured else "http"
+    table = lane.table(answers["lane"], lambda cell: cell.scheme == scheme)
     quotation = (
         f"{_BEGIN}\n`make bench`, on {kept['lane']['machine']}:\n\n{table}\n\n"
         f"{aims.table(answers)}\n{_END}"
