@@ -17,11 +17,11 @@ from tests.integration.simulator_support import API, Uploader, uploader_at
 from tests.support.cli import Ran, run
 from tests.support.daemon import PASSWORD_VARIABLE, Daemon, serving
 
-pytestmark = pytest.mark.timeout(40)
+pytestmark = pytest.mark.timeout(90)
 
-LIFETIME = 1.5
-TOKEN_IDLE = 2.5
-TRANSFER = 4.0
+LIFETIME = 3.0
+TOKEN_IDLE = 6.0
+TRANSFER = 9.0
 _PIECES = 20
 
 

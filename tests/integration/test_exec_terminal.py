@@ -160,14 +160,14 @@ async def test_ctrl_z_and_fg_while_vcenter_is_waited_for(lab: Place, tmp_path: P
         await terminal.run(line(lab, "--", *UPLOADER, str(iso), "--gap", "1", "--leave"))
         await terminal.shows("waiting until vCenter has settled templates/image")
         (session_id,) = open_sessions(lab.simulator)
-        # The bar goes on behind the command, too.
-        await terminal.shows(r"\x1b\[24;1H.*templates/image")
         terminal.type(SUSPEND)
         await terminal.run("echo stopped")
         await terminal.shows("stopped")
         last = lab.keep_alives(session_id)
         await terminal.run("fg")
         await until(lambda: len(lab.keep_alives(session_id)) > len(last))
+        # The bar, which had gone from the stopped terminal, goes on behind the command, too.
+        await terminal.shows(r"\x1b\[24;1H.*templates/image")
         terminal.type(INTERRUPT)
         await terminal.shows("still open: it was not completed")
 

@@ -132,7 +132,7 @@ async def test_a_signal_at_any_step_leaves_nothing_behind(
 
 
 async def test_on_a_terminal_a_table_lives_and_ctrl_c_puts_everything_away(tmp_path: Path) -> None:
-    async with place(tmp_path, LIFETIME) as there:
+    async with place(tmp_path, 5 * LIFETIME) as there:
         bystanders = Bystanders.on(there.simulator)
         words = ("probe", "--config", str(there.config), "--library", LIBRARY)
         environment: dict[str, Any] = {**there.environment, "TERM": "xterm-256color"}
@@ -144,7 +144,7 @@ async def test_on_a_terminal_a_table_lives_and_ctrl_c_puts_everything_away(tmp_p
             await terminal.shows("putting away what was made")
             await terminal.shows("the run was over before")
             await terminal.shows("The configuration that follows")
-            assert await asyncio.wait_for(terminal.leader.wait(), 8) == 128 + signal.SIGINT
+            assert await asyncio.wait_for(terminal.leader.wait(), 20) == 128 + signal.SIGINT
             assert terminal.text.count("\x1b[?25l") == terminal.text.count("\x1b[?25h") > 0
         bystanders.check_all_is_as_it_was()
 
