@@ -43,6 +43,8 @@ _LONGEST_BETWEEN_LOOKS = 5.0
 _STRANGE_AFTER = 30.0
 """Seconds: by then most uploaders have opened what they send."""
 _BEGIN_TRIES = 3
+_BEGIN_SECONDS = 10.0
+"""Seconds for an answer before the command runs: nothing waits for it, so lifetimes don't count."""
 _LAST_LOOK_SECONDS = 3.0
 _STDERR = 2
 _LET_GO = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -88,7 +90,9 @@ class Wrapped:
         lifetime = options.settings.session_timeout
         self._look_seconds = min(_LONGEST_BETWEEN_LOOKS, lifetime / _LOOKS_PER_LIFETIME)
         self._patience = min(_STRANGE_AFTER, lifetime)
-        self._timeout = options.settings.request_timeout or min(10.0, lifetime / 10)
+        asked = options.settings.request_timeout
+        self._timeout = asked or min(_BEGIN_SECONDS, lifetime / 10)
+        self._begin_timeout = asked or _BEGIN_SECONDS
 
     async def run(self) -> int:
         """Run the command and return its exit code, or 69 where no vCenter could be asked.
@@ -167,20 +171,20 @@ class Wrapped:
             await asyncio.wait((task, stop))
 
     async def _begin(self, kept: Engine, tending: Tending, search: Search) -> None:
-        await self._list_what_is_there(search)
-        self._lent.say_at_start(self._display.say)
         named = [
             SessionKey(self._options.vcenter, self._options.kind, each)
             for each in sorted(self._options.wanted.session_ids)
         ]
         for key in named:
             tending.take(key)
+        await self._list_what_is_there(search)
+        self._lent.say_at_start(self._display.say)
         await kept.renew(*named)
 
     async def _list_what_is_there(self, search: Search) -> None:
         for tries in range(1, _BEGIN_TRIES + 1):
             try:
-                await search.begin()
+                await search.begin(self._begin_timeout)
             except SearchError:
                 if tries == _BEGIN_TRIES:
                     raise

@@ -36,10 +36,10 @@ class Search:
         self._timeout = timeout
         self._known: set[SessionKey] = set()
 
-    async def begin(self) -> None:
-        """Take note of what is there already. Raises SearchError."""
+    async def begin(self, timeout: float) -> None:
+        """Take note of what is there already; each answer may take so long. Raises SearchError."""
         for kind in Kind:
-            answer = await self._list(kind)
+            answer = await self._list(kind, timeout)
             if answer.value is not None:
                 self._known |= self._keys(kind, answer.value)
             elif kind is Kind.UPDATE:
@@ -49,20 +49,20 @@ class Search:
         """Return the sessions that were not there at the last look."""
         found: list[SessionKey] = []
         for kind in Kind:
-            answer = await self._list(kind)
+            answer = await self._list(kind, self._timeout)
             new = self._keys(kind, answer.value or ()) - self._known
             self._known |= new
             found += sorted(new)
         return found
 
-    async def _list(self, kind: Kind) -> Answer[tuple[str, ...]]:
+    async def _list(self, kind: Kind, timeout: float) -> Answer[tuple[str, ...]]:
         token = self._token()
-        answer = await self._vcenter.list(kind, timeout=self._timeout, token=token)
+        answer = await self._vcenter.list(kind, timeout=timeout, token=token)
         if token is None or answer.outcome is not Outcome.UNAUTHENTICATED:
             return answer
         if token == self._token():
             self._on_token_refused()
-        return await self._vcenter.list(kind, timeout=self._timeout)
+        return await self._vcenter.list(kind, timeout=timeout)
 
     def _keys(self, kind: Kind, ids: tuple[str, ...]) -> set[SessionKey]:
         return {SessionKey(self._name, kind, each) for each in ids}

@@ -162,6 +162,15 @@ async def test_a_vcenter_that_cannot_be_asked_is_said_before_anything_starts(
     assert not (tmp_path / "started").exists()
 
 
+async def test_a_vcenter_that_is_slow_to_list_is_waited_for(lab: Place) -> None:
+    slow = Latency(LIFETIME / 2)
+    lab.simulator.faults.add(slow, route="update_session.list", count=3)
+
+    ran = await lab.exec("--", "true")
+
+    assert ran.code == 0, ran.err
+
+
 async def test_a_bad_configuration_names_file_and_line(lab: Place) -> None:
     lab.config.write_text("vcenters:\n  lab: {url: 'ftp://x'}\n")
 
