@@ -29,6 +29,7 @@ def serve(config: Path | None) -> None:
     the end; a second one ends at once.
     """
     _leave_rich_out()
+    from keepalived.host.garbage import long_lived_set_aside
     from keepalived.observe.logs import configure_logging
     from keepalived.settings import ConfigError, load_settings
 
@@ -42,7 +43,7 @@ def serve(config: Path | None) -> None:
             click.echo(str(problem), err=True)
         sys.exit(EXIT_BAD_CONFIGURATION)
     configure_logging(format=loaded.settings.log.format, level=loaded.settings.log.level)
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with long_lived_set_aside(), asyncio.Runner(loop_factory=_loop_factory()) as runner:
         sys.exit(runner.run(_serve(loaded, load)))
 
 

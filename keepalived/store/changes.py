@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from keepalived.lease.holds import Hold, Owner
 from keepalived.lease.model import SessionKey
@@ -70,29 +71,50 @@ def delete_session(key: SessionKey) -> Change:
     return Change((SESSION.name, *_id(key)), _DELETE_SESSION, _id(key))
 
 
-def put_session(session: Session, ended_at: float | None, times: Times) -> Change:
-    """Write what is known of a session, with how it ended if it has."""
-    key, target, item = session.key, session.target, session.item
-    ending = session.ending if ended_at is not None else None
-    values = (
-        *(*_id(key), times.boot_id),
-        *times.both(session.since),
-        *times.both(session.renewed_at),
-        *(session.configured_lifetime, session.lifetime, session.renewals),
-        _fitting(session.acknowledged),
-        _words(target.item_id if target else None),
-        _words(target.content_version if target else None),
-        _words(item.name if item else None),
-        _words(item.content_version if item else None),
-        _words(item.library if item else None),
-        *times.both(ended_at),
-        ending.state.value if ending else None,
-        _words(ending.reason if ending else None),
-        _words(ending.error_message if ending else None),
-        ending.content_moved if ending else None,
-        *times.both(session.moved_at),
-    )
-    return Change((SESSION.name, *_id(key)), SESSION.put, values)
+@dataclass(frozen=True, slots=True)
+class PutSession:
+    """Write what is known of a session, with how it ended if it has.
+
+    A change like the others, but that its values are made when it is written, in the thread that
+    writes: there are thousands of these at a time, and the event loop has better things to do.
+    """
+
+    session: Session
+    ended_at: float | None
+    times: Times
+
+    statement: ClassVar[str] = SESSION.put
+    is_about_holds: ClassVar[bool] = False
+
+    @property
+    def subject(self) -> tuple[Value, ...]:
+        """The table, and what identifies the row in it."""
+        return (SESSION.name, *_id(self.session.key))
+
+    @property
+    def values(self) -> tuple[Value, ...]:
+        """The whole row."""
+        session, times = self.session, self.times
+        target, item = session.target, session.item
+        ending = session.ending if self.ended_at is not None else None
+        return (
+            *(*_id(session.key), times.boot_id),
+            *times.both(session.since),
+            *times.both(session.renewed_at),
+            *(session.configured_lifetime, session.lifetime, session.renewals),
+            _fitting(session.acknowledged),
+            _words(target.item_id if target else None),
+            _words(target.content_version if target else None),
+            _words(item.name if item else None),
+            _words(item.content_version if item else None),
+            _words(item.library if item else None),
+            *times.both(self.ended_at),
+            ending.state.value if ending else None,
+            _words(ending.reason if ending else None),
+            _words(ending.error_message if ending else None),
+            ending.content_moved if ending else None,
+            *times.both(session.moved_at),
+        )
 
 
 def _party(key: SessionKey, uid: int, owner: Owner) -> tuple[Value, ...]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from keepalived.store.changes import Change
+from keepalived.store.changes import Change, PutSession
 from keepalived.store.errors import StoreWriteError
 
 _ITS_OWN = (
@@ -25,7 +25,7 @@ _NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOER
 """A full disk may also surface as a failed write of the log."""
 
 
-def commit(database: sqlite3.Connection, changes: Sequence[Change]) -> frozenset[int]:
+def commit(database: sqlite3.Connection, changes: Sequence[Change | PutSession]) -> frozenset[int]:
     """Write changes in one transaction, or none of them.
 
     Returns the places of changes that cannot be written, now or ever, and are left out. Raises

@@ -21,7 +21,7 @@ from keepalived.lease.holds import Hold, Owner
 from keepalived.lease.model import SessionKey
 from keepalived.lease.session import Session
 from keepalived.store import changes, commits
-from keepalived.store.changes import Change
+from keepalived.store.changes import Change, PutSession
 from keepalived.store.errors import StoreError, StoreWriteError
 from keepalived.store.files import lock, open_database
 from keepalived.store.loading import Loaded, Stored, load, without_tokens
@@ -42,7 +42,7 @@ class _Write:
     `keep` is for what must not be forgotten where it cannot be written now.
     """
 
-    change: Change
+    change: Change | PutSession
     keep: bool
     done: asyncio.Future[None] | None = None
 
@@ -173,7 +173,7 @@ class Store:
         """Write how a session ended; its holds go with it."""
         self._changed.pop(session.key, None)
         self._enqueue(
-            _Write(changes.put_session(session, ended_at, self._times()), keep=True),
+            _Write(PutSession(session, ended_at, self._times()), keep=True),
             _Write(changes.delete_holds(session.key), keep=True),
         )
 
@@ -252,7 +252,7 @@ class Store:
         times = self._times()
         self._enqueue(
             *(
-                _Write(changes.put_session(session, None, times), keep=True)
+                _Write(PutSession(session, None, times), keep=True)
                 for session in changed.values()
             ),
         )
@@ -304,7 +304,7 @@ class Store:
             self._close()
             raise
 
-    def _commit(self, batch: Sequence[Change]) -> frozenset[int]:
+    def _commit(self, batch: Sequence[Change | PutSession]) -> frozenset[int]:
         return self._write_with(lambda database: commits.commit(database, batch))
 
     def _empty_log(self, *, rewrite: bool) -> None:

@@ -1,0 +1,60 @@
+"""When the interpreter looks for garbage among everything that has long been there.
+
+CPython stops the program while it goes through all objects: for a second where 100,000 sessions are
+held, and every minute or so, since a renewal makes a new session. Next to nothing is ever found:
+what the daemon drops goes at once, by its count of references. Cycles come from exceptions, and
+are young when they are dropped. So whatever a look through everything has left is set aside
+(`gc.freeze`), and the next one goes through what has come since. What became garbage after that is
+found as well, as seldom as the search is dear.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+WHOLE_SHARE = 1e-5
+"""The share of time that looks through all there is may take: one of 20 ms each half hour."""
+
+_OLDEST = 2
+
+
+@contextmanager
+def long_lived_set_aside(whole_share: float = WHOLE_SHARE) -> Iterator[None]:
+    """Look for garbage in this manner, in the whole interpreter, until the block is left."""
+    collector = _Collector(whole_share)
+    gc.callbacks.append(collector.heard)
+    try:
+        yield
+    finally:
+        gc.callbacks.remove(collector.heard)
+        gc.unfreeze()
+
+
+class _Collector:
+    """Hears of each look that CPython takes by itself, by its own thresholds."""
+
+    def __init__(self, whole_share: float) -> None:
+        self._whole_share = whole_share
+        self._began = 0.0
+        self._whole = True
+        """Whether the next look goes through everything: the first one does."""
+        self._whole_at = 0.0
+
+    def heard(self, phase: str, info: dict[str, int]) -> None:
+        """Set aside what a look through the oldest generation has left, or bring it all back."""
+        if info["generation"] != _OLDEST:
+            return
+        now = time.monotonic()
+        if phase == "start":
+            self._began = now
+            return
+        if self._whole:
+            self._whole_at = now + (now - self._began) / self._whole_share
+        self._whole = now >= self._whole_at
+        if self._whole:
+            gc.unfreeze()
+        else:
+            gc.freeze()
