@@ -100,7 +100,7 @@ class Registry:
         """
         now = self._clock.boot()
         for stored in sessions:
-            session = replace(stored, due=now)
+            session = stored._replace(due=now)
             if session.holds:
                 self._sessions[session.key] = session
                 self._watch_expiry(session)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -35,6 +35,9 @@ class Outcome(StrEnum):
     LOGIN_REFUSED = "login_refused"
     """The credentials were refused, now or within the last minute."""
 
+    # Counted by at every answer: an enumeration's own hash is computed in Python.
+    __hash__ = str.__hash__
+
     @property
     def speaks_of_the_vcenter(self) -> bool:
         """Whether this answer counts against the reachability of the whole vCenter."""
@@ -46,8 +49,7 @@ _VCENTER_WIDE = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Answer(Generic[T_co]):
+class Answer(NamedTuple, Generic[T_co]):
     """One answered, or unanswered, request.
 
     `sent_at` and `received_at` are seconds on the boot-time clock and belong to the last try of

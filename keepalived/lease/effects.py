@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from keepalived.lease.answers import FileInfo, Outcome
 from keepalived.lease.endings import Ending
 from keepalived.lease.holds import Hold, Owner
 
 
-@dataclass(frozen=True, slots=True)
-class Renewed:
+class Renewed(NamedTuple):
     """A keep-alive succeeded with `slack` seconds left (None if it was the first one)."""
 
     first: bool

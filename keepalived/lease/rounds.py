@@ -8,7 +8,7 @@ final state.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 from keepalived.lease import holds as hold_rules
@@ -40,8 +40,7 @@ _FIRST_LOOKS = 3
 _ROUND_MOST = 0.3
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """What to send next. `progress` goes with a keep-alive, `item_id` with a look at the item.
 
     `token` is a borrowed one to send it with; without it the vCenter's own credentials count.
@@ -51,7 +50,12 @@ class Request:
     timeout: float
     progress: int | None = None
     item_id: str | None = None
-    token: str | None = field(default=None, repr=False)
+    token: str | None = None
+
+    def __repr__(self) -> str:
+        """Tell everything but the token."""
+        shown = self._replace(token=None if self.token is None else "***")
+        return f"Request{tuple(shown)}"
 
 
 def next_request(
@@ -130,7 +134,7 @@ def _token_refused(session: Session, token: str, now: float) -> Step:
     """Ask the same again at once, with another token or the vCenter's own credentials."""
     holds, concerned = hold_rules.refuse_token(session.holds, token)
     effects = tuple(TokenRefused(hold.uid, hold.owner) for hold in concerned)
-    return replace(session, holds=holds, due=now), effects
+    return session._replace(holds=holds, due=now), effects
 
 
 def _keep_alive_answered(session: Session, event: _Event) -> Step:
@@ -139,14 +143,14 @@ def _keep_alive_answered(session: Session, event: _Event) -> Step:
     outcomes = (*session.outcomes[1 - _OUTCOMES_KEPT :], (answer.received_at, outcome))
     if outcome is Outcome.OK:
         return _renewed(session, event, outcomes)
-    session = replace(session, outcomes=outcomes)
+    session = session._replace(outcomes=outcomes)
     if outcome is Outcome.INVALID_ARGUMENT and request.progress is not None:
         # Refused means that the server knows of at least as much, so the value counts as known.
         known = highest(session.acknowledged, request.progress)
-        again = replace(session, acknowledged=known, mute=True, due=now)
-        return replace(again, ask=Ask.KEEP_ALIVE, doubted=False), ()
+        again = session._replace(acknowledged=known, mute=True, due=now)
+        return again._replace(ask=Ask.KEEP_ALIVE, doubted=False), ()
     if outcome in (Outcome.NOT_ALLOWED, Outcome.NOT_FOUND):
-        return replace(session, ask=Ask.GET, doubted=True, due=now), ()
+        return session._replace(ask=Ask.GET, doubted=True, due=now), ()
     return _fail(session, event)
 
 
@@ -156,8 +160,7 @@ def _renewed(session: Session, event: _Event, outcomes: tuple[tuple[float, Outco
     look = _next_look(session, event, sent_at, renewals)
     due = _next_renewal(session.lifetime, sent_at, renewals, event) if look is None else event.now
     effect = Renewed(session.renewals == 0, session.slack(event.answer.received_at), progress)
-    renewed = replace(
-        session,
+    renewed = session._replace(
         state=State.ACTIVE,
         outcomes=outcomes,
         renewed_at=sent_at,
@@ -183,7 +186,7 @@ def _get_answered(session: Session, event: _Event) -> Step:
         if not session.doubted:
             return _after(_look_on(seen, event), effects)
         words = f"keep-alive was refused, though the server says that the session is {info.state}"
-        contradiction = replace(answer, outcome=Outcome.FAILED, detail=words)
+        contradiction = answer._replace(outcome=Outcome.FAILED, detail=words)
         return _after(_fail(seen, event._replace(answer=contradiction)), effects)
     if not session.doubted:
         # Only a keep-alive that finds the session gone ends it: looking is secondary.
@@ -204,7 +207,7 @@ def _files_answered(session: Session, event: _Event) -> Step:
         for file in files
         if file.status == "ERROR" and file.name not in failed_before
     )
-    seen, movement = _watch_movement(replace(session, files=files), session.files, event)
+    seen, movement = _watch_movement(session._replace(files=files), session.files, event)
     if seen.state.is_final:
         return seen, (*effects, *movement)
     return _after(_look_on(seen, event), (*effects, *movement))
@@ -216,14 +219,14 @@ def _watch_movement(session: Session, before: stalls.Files, event: _Event) -> St
     moved_at = stalls.moved_at(session.moved_at, before, session.files, now)
     if moved_at is None:
         return session, ()
-    session = replace(session, moved_at=moved_at)
+    session = session._replace(moved_at=moved_at)
     idle = now - moved_at
     if idle <= 0:
-        after = replace(session, stalled=False, holds=hold_rules.after_movement(session.holds, now))
+        after = session._replace(stalled=False, holds=hold_rules.after_movement(session.holds, now))
         return after, (Moving(),) if session.stalled else ()
     effects: tuple[Effect, ...] = ()
     if idle >= stalls.WARNING_SHARE * event.stall_timeout and not session.stalled:
-        session, effects = replace(session, stalled=True), (Stalled(idle),)
+        session, effects = session._replace(stalled=True), (Stalled(idle),)
     if idle < event.stall_timeout or not hold_rules.is_guarded(session.holds):
         return session, effects
     left, gone = hold_rules.abandoned(session.holds)
@@ -235,7 +238,7 @@ def _item_answered(session: Session, event: _Event) -> Step:
     outcome, item = event.answer.outcome, event.answer.value
     ending, target = session.ending, session.target
     if isinstance(item, ItemInfo):
-        session = replace(session, item=item)
+        session = session._replace(item=item)
     if ending is None:
         return _rest(session, event), ()
     if isinstance(item, ItemInfo) and target is not None:
@@ -248,7 +251,7 @@ def _item_answered(session: Session, event: _Event) -> Step:
     if unsettled >= _SETTLE_TRIES or event.now - began >= _SETTLE_SECONDS:
         return finish(session, ending)
     after, _ = _fail(session, event)
-    return replace(after, ask=Ask.ITEM, unsettled=unsettled), ()
+    return after._replace(ask=Ask.ITEM, unsettled=unsettled), ()
 
 
 def _learn(session: Session, info: SessionInfo, least: float | None) -> Step:
@@ -267,7 +270,7 @@ def _learn(session: Session, info: SessionInfo, least: float | None) -> Step:
     if target is None and info.state == "ACTIVE" and item_id is not None and version is not None:
         target = Target(item_id, version)
     acknowledged = highest(session.acknowledged, info.client_progress)
-    return replace(session, lifetime=lifetime, target=target, acknowledged=acknowledged), effects
+    return session._replace(lifetime=lifetime, target=target, acknowledged=acknowledged), effects
 
 
 def _look_on(session: Session, event: _Event) -> Step:
@@ -276,7 +279,7 @@ def _look_on(session: Session, event: _Event) -> Step:
     look = _next_look(session, event, sent, session.renewals)
     if look is None:
         return _rest(session, event), ()
-    return replace(session, ask=look, doubted=False, due=event.now), ()
+    return session._replace(ask=look, doubted=False, due=event.now), ()
 
 
 def _next_look(session: Session, event: _Event, sent: float, renewals: int) -> Ask | None:
@@ -308,7 +311,7 @@ def _rest(session: Session, event: _Event) -> Session:
     """End the round: schedule the next renewal."""
     sent = event.now if session.renewed_at is None else session.renewed_at
     due = _next_renewal(session.lifetime, sent, session.renewals, event)
-    return replace(session, ask=Ask.KEEP_ALIVE, doubted=False, due=due)
+    return session._replace(ask=Ask.KEEP_ALIVE, doubted=False, due=due)
 
 
 def _next_renewal(lifetime: float, sent: float, renewals: int, event: _Event) -> float:
@@ -321,8 +324,8 @@ def _settle(session: Session, ending: Ending, now: float) -> Step:
     """Look once at the library item before the end is final, where there is one to look at."""
     if session.target is None or session.key.kind is not Kind.UPDATE:
         return finish(session, ending)
-    settling = replace(session, ending=ending, settling_since=now, ask=Ask.ITEM, due=now)
-    return replace(settling, doubted=False, tries=0), ()
+    settling = session._replace(ending=ending, settling_since=now, ask=Ask.ITEM, due=now)
+    return settling._replace(doubted=False, tries=0), ()
 
 
 def _fail(session: Session, event: _Event) -> Step:
@@ -333,9 +336,9 @@ def _fail(session: Session, event: _Event) -> Step:
     delay = timing.retry_delay(tries, slack, session.lifetime, event.u)
     delay = timing.asked_delay(delay, answer.retry_after, slack, session.lifetime)
     words = answer.detail or answer.outcome.value
-    failed = replace(session, tries=tries, due=now + delay, last_error=words)
+    failed = session._replace(tries=tries, due=now + delay, last_error=words)
     effect = Failed(answer.outcome, words, delay, slack)
-    return replace(failed, ask=Ask.KEEP_ALIVE, doubted=False), (effect,)
+    return failed._replace(ask=Ask.KEEP_ALIVE, doubted=False), (effect,)
 
 
 def _after(result: Step, effects: tuple[Effect, ...]) -> Step:

@@ -6,8 +6,8 @@ function returns a new `Session`, and the effects that somebody has to carry out
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import NamedTuple
 
 from keepalived.lease import holds as hold_rules
 from keepalived.lease import timing
@@ -27,8 +27,7 @@ class Ask(StrEnum):
     ITEM = "item"
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(NamedTuple):
     """One session and everything that decisions about it depend on.
 
     Times are seconds on the boot-time clock. `doubted` means that a keep-alive was answered in a
@@ -110,7 +109,7 @@ def take_hold(session: Session, hold: Hold) -> Session:
     """
     if session.state.is_final:
         raise ValueError(f"{session.key} has ended: it cannot be held")
-    return replace(session, holds=hold_rules.taken(session.holds, hold))
+    return session._replace(holds=hold_rules.taken(session.holds, hold))
 
 
 def release_hold(session: Session, uid: int, owner: Owner) -> Step:
@@ -133,7 +132,7 @@ def expire_holds(session: Session, now: float) -> Step:
 
 def held_by(session: Session, left: Holds, reason: str) -> Step:
     """Go on with the holds that are left; without any, the session is released for `reason`."""
-    session = replace(session, holds=left)
+    session = session._replace(holds=left)
     # An end that is known already is reported as what it is, whoever still wants the session.
     if left or session.state.is_final or session.ending is not None:
         return session, ()
@@ -142,7 +141,7 @@ def held_by(session: Session, left: Holds, reason: str) -> Step:
 
 def hasten(session: Session, now: float) -> Session:
     """Make the session due now, if it is not due earlier."""
-    return session if session.due <= now else replace(session, due=now)
+    return session if session.due <= now else session._replace(due=now)
 
 
 def reconfigure(session: Session, configured_lifetime: float) -> Session:
@@ -155,8 +154,7 @@ def reconfigure(session: Session, configured_lifetime: float) -> Session:
         return session
     has_learned = session.lifetime < session.configured_lifetime
     reading = session.lifetime if has_learned else configured_lifetime
-    changed = replace(
-        session,
+    changed = session._replace(
         configured_lifetime=configured_lifetime,
         lifetime=timing.learned_lifetime(reading, configured_lifetime),
     )
@@ -167,5 +165,5 @@ def reconfigure(session: Session, configured_lifetime: float) -> Session:
 
 def finish(session: Session, ending: Ending) -> Step:
     """End a session as `ending` says; its holds go with it."""
-    ended = replace(session, state=ending.state, ending=ending, holds=(), doubted=False)
+    ended = session._replace(state=ending.state, ending=ending, holds=(), doubted=False)
     return ended, (Ended(ending),)

@@ -75,7 +75,7 @@ def load(database: sqlite3.Connection, times: Times) -> Loaded:
 def without_tokens(stored: Stored) -> Stored:
     """Return the same without the tokens that were lent."""
     sessions = (
-        replace(session, holds=tuple(replace(hold, token=None) for hold in session.holds))
+        session._replace(holds=tuple(replace(hold, token=None) for hold in session.holds))
         if any(hold.token for hold in session.holds)
         else session
         for session in stored.sessions

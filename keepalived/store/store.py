@@ -251,10 +251,7 @@ class Store:
         changed, self._changed = self._changed, {}
         times = self._times()
         self._enqueue(
-            *(
-                _Write(PutSession(session, None, times), keep=True)
-                for session in changed.values()
-            ),
+            *(_Write(PutSession(session, None, times), keep=True) for session in changed.values()),
         )
         if self._kept:
             self._start_committing()

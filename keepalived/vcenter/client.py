@@ -141,7 +141,7 @@ class Client:
         if answer.value is None or not library_ids or library_ids[-1] is None:
             return answer
         name = await self._library_name(library_ids[-1], timeout, token)
-        return replace(answer, value=replace(answer.value, library=name))
+        return answer._replace(value=replace(answer.value, library=name))
 
     async def who_am_i(self, *, timeout: float, token: str | None = None) -> Answer[None]:
         """Ask something that belongs to no session; where there is no token, log in instead.
@@ -151,7 +151,7 @@ class Client:
         if token is None and not self._login.has_credentials:
             call = self._login.first_dialect.who_am_i
             answer, reply = await self._exchange.send(call, timeout)
-            return answer if reply is None else replace(answer, outcome=_as_probed(answer.outcome))
+            return answer if reply is None else answer._replace(outcome=_as_probed(answer.outcome))
         if token is None and not self._login.has_token:
             sent_at = self._exchange.now()
             got = await self._login.token(timeout)
@@ -283,7 +283,7 @@ class Client:
     ) -> tuple[Answer[None], Token | None, Reply | None]:
         """A 404 on an unproven route: does a list of sessions prove the dialect, or another one?"""
         if self._exchange.now() < self._nowhere_until:
-            return replace(not_found, outcome=Outcome.FAILED, detail=_NOWHERE), token, None
+            return not_found._replace(outcome=Outcome.FAILED, detail=_NOWHERE), token, None
         listed = await self._prove(kind, token, timeout)
         if listed.outcome is Outcome.OK:
             return not_found, token, None
@@ -312,7 +312,7 @@ class Client:
 
     def _found_nowhere(self, answer: Answer[None]) -> Answer[None]:
         self._nowhere_until = self._exchange.now() + NOWHERE_SECONDS
-        return replace(answer, outcome=Outcome.FAILED, detail=_NOWHERE)
+        return answer._replace(outcome=Outcome.FAILED, detail=_NOWHERE)
 
     async def _send(
         self, make: Make, timeout: float, token: Token | None = None

@@ -7,9 +7,8 @@ come checked (`check_session_id`): nothing in a path needs escaping.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from keepalived.lease.model import Kind
 from keepalived.settings import Representation
@@ -20,8 +19,7 @@ Spec = Mapping[str, Any]
 """What something is to be like that is made: names and values as they stand in JSON."""
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """One request of a dialect, without its token."""
 
     method: str

@@ -189,7 +189,7 @@ class Login:
         failure = self._failure
         if failure is not None and failure.digest == digest and now < failure.until:
             words = f"{failure.answer.detail} (not tried again so soon)"
-            return replace(failure.answer, sent_at=now, received_at=now, detail=words)
+            return failure.answer._replace(sent_at=now, received_at=now, detail=words)
         result = await self._try_dialects(password, timeout)
         if isinstance(result, Token):
             self._failure = None
@@ -219,17 +219,17 @@ class Login:
                 continue
             if answer.outcome in (Outcome.UNAUTHENTICATED, Outcome.FORBIDDEN):
                 words = f"the credentials of {user} were refused"
-                return replace(answer, outcome=Outcome.LOGIN_REFUSED, detail=words)
+                return answer._replace(outcome=Outcome.LOGIN_REFUSED, detail=words)
             if reply is None or answer.outcome is not Outcome.OK:
                 return answer
             try:
                 return Token(results.token(dialect.value(reply.body)), dialect)
             except ValueError:
                 words = "the login was answered, but not as a vCenter does; check the url"
-                return replace(answer, outcome=Outcome.FAILED, detail=words)
+                return answer._replace(outcome=Outcome.FAILED, detail=words)
         names = " nor ".join(f"/{dialect.name}" for dialect in self._dialects)
         words = f"no login at {names}: not a vCenter, or the wrong dialect"
-        return replace(answer, outcome=Outcome.FAILED, detail=words)
+        return answer._replace(outcome=Outcome.FAILED, detail=words)
 
     def _say(self, outcome: LoginOutcome, answer: Answer[None]) -> Answer[None]:
         self._on_login(outcome)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -130,8 +129,7 @@ class Making:
         if answer.outcome is Outcome.OK:
             return answer
         secrets = () if token is None else (token.value,)
-        return replace(
-            answer,
+        return answer._replace(
             detail=words_for(reply, secrets),
             error_type=read_refusal(reply.body).type,
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -91,7 +90,7 @@ async def test_five_hundred_sessions_of_which_the_most_endangered_are_shown(
     session = control.registry.find(key)
     assert session is not None
     assert session.renewed_at is not None
-    control.registry.commit(replace(session, renewed_at=session.renewed_at - 250), ())
+    control.registry.commit(session._replace(renewed_at=session.renewed_at - 250), ())
     async with terminal(control.path, "status", columns=columns, rows=24) as shown:
         assert await shown.end() == 0
         await shown.until(lambda screen: " more: " in screen.text)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +60,7 @@ async def at_rest(control: Control, key: SessionKey) -> Session:
 async def test_files_are_shown_one_by_one(control: Control, me: Caller) -> None:
     key = discovered(control, control.open())
     session = await at_rest(control, key)
-    control.registry.commit(replace(session, files=FILES), ())
+    control.registry.commit(session._replace(files=FILES), ())
 
     shown = (await me.get(f"/v1/sessions/lab/{key.id}")).body
 
@@ -85,7 +84,7 @@ async def test_a_stall_is_shown_with_its_length_until_the_session_ends(
     session = await at_rest(control, key)
     for stalled, expected in ((False, None), (True, pytest.approx(2460.0, abs=5))):
         moved_at = control.clock.boot() - 2460
-        control.registry.commit(replace(session, moved_at=moved_at, stalled=stalled), ())
+        control.registry.commit(session._replace(moved_at=moved_at, stalled=stalled), ())
         assert (await me.get(path)).body["stalled"] == expected
     await me.delete(path)
     assert (await me.get(path)).body["stalled"] is None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 
 from keepalived.host.clock import Clock
@@ -63,8 +62,7 @@ async def kept(folder: Path, clock: Hands | None = None, boot_id: str = "this-bo
 
 def renewed() -> Session:
     """Return a session without holds of which everything is known that a file keeps."""
-    return replace(
-        a_session(KEY, deadline=1200.0, progress=40),
+    return a_session(KEY, deadline=1200.0, progress=40)._replace(
         holds=(),
         renewals=7,
         target=Target("item-1", "3"),

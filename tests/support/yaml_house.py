@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +79,7 @@ class House:
         """Let a session end, as the server's answers would."""
         session = self.registry.find(SessionKey("lab", Kind.UPDATE, name))
         assert session is not None
-        self.registry.commit(replace(session, state=State.DONE, holds=()), ())
+        self.registry.commit(session._replace(state=State.DONE, holds=()), ())
 
     def write(self, name: str, text: str) -> Path:
         """Write a file as people do who care: whole, and renamed into place."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -118,8 +117,8 @@ def test_sizes_are_summed_once_all_are_known() -> None:
     known = (FileInfo("a", "PUSH", "READY", 3, 4), FileInfo("b", "PUSH", "READY", 1, 6))
     unknown = (*known, FileInfo("c", "PUSH", "WAITING_FOR_TRANSFER"))
     view = View(StoppedClock(), None)
-    first = view.session(replace(a_session(KEY), files=known))
-    second = view.session(replace(a_session(KEY), files=unknown))
+    first = view.session(a_session(KEY)._replace(files=known))
+    second = view.session(a_session(KEY)._replace(files=unknown))
 
     assert (first.bytes_transferred, first.bytes_total) == (4, 10)
     assert (second.bytes_transferred, second.bytes_total) == (4, None)
@@ -128,7 +127,7 @@ def test_sizes_are_summed_once_all_are_known() -> None:
 
 def test_a_user_is_shown_their_own_holds() -> None:
     mine, other = (Hold(uid, Owner(OwnerKind.NONE), 0.0, None) for uid in (1000, 1001))
-    session = replace(a_session(KEY, State.ACTIVE), holds=(mine, other))
+    session = a_session(KEY, State.ACTIVE)._replace(holds=(mine, other))
 
     assert [hold.uid for hold in View(StoppedClock(), 1000).session(session).holds] == [1000]
     assert len(View(StoppedClock(), None).session(session).holds) == 2

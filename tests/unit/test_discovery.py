@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -307,7 +306,7 @@ async def test_what_is_remembered_from_before_a_restart_waits_for_the_first_list
     async with scouting(simulator, discovering(False)) as scout:
         await asyncio.sleep(0.1)
         # As the state file tells of it: without its hold.
-        scout.engine.registry.restore([replace(before, holds=())], [])
+        scout.engine.registry.restore([before._replace(holds=())], [])
         scout.discovery.apply(discovering())
         await asyncio.sleep(LOOK)
         after = scout.engine.registry.find(key)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from keepalived.lease import session as core
@@ -121,7 +119,7 @@ def test_one_file_that_moves_is_enough_whatever_comes_before_it() -> None:
 
 def test_due_counts_to_the_tolerance_and_hastening_leaves_what_is_due_alone() -> None:
     # Near zero, where the tolerance is not lost in rounding.
-    session = replace(settled_in(), due=timing.DUE_TOLERANCE)
+    session = settled_in()._replace(due=timing.DUE_TOLERANCE)
     assert session.is_due(0.0)
     assert not session.is_due(-timing.DUE_TOLERANCE)
     assert core.hasten(session, session.due) is session
@@ -134,14 +132,14 @@ def later(session: Session, outcome: Outcome, value: object = None) -> core.Step
 
 def test_a_refused_token_is_followed_at_once_by_the_same_request_without_it() -> None:
     lent = Hold(0, Owner(OwnerKind.NONE), BEGUN_AT, None, token=Borrowed("token"))
-    session = replace(settled_in(), holds=(lent,))
+    session = settled_in()._replace(holds=(lent,))
     after, _ = later(session, Outcome.UNAUTHENTICATED)
     assert after.due == session.due + LATE
     assert next_request(after, after.due).token is None
 
 
 def test_an_end_is_settled_at_once_and_without_doubt() -> None:
-    session = replace(settled_in(), target=Target("item-1", "1"))
+    session = settled_in()._replace(target=Target("item-1", "1"))
     doubted, _ = later(session, Outcome.NOT_FOUND)
     assert doubted.doubted
     settling, _ = later(doubted, Outcome.NOT_FOUND)
@@ -152,7 +150,7 @@ def test_an_end_is_settled_at_once_and_without_doubt() -> None:
 
 
 def test_an_item_that_cannot_be_had_is_given_up_an_hour_after_the_end_and_not_before() -> None:
-    session = replace(settled_in(), target=Target("item-1", "1"))
+    session = settled_in()._replace(target=Target("item-1", "1"))
     session, _ = answered(session, Outcome.NOT_FOUND)
     session, _ = answered(session, Outcome.NOT_FOUND)
     since = session.settling_since
@@ -165,14 +163,14 @@ def test_an_item_that_cannot_be_had_is_given_up_an_hour_after_the_end_and_not_be
 
 def looked(session: Session, arrived: int, at: float) -> core.Step:
     """Renew a session at a time, and let the look at its one file show that many bytes."""
-    session, _ = answered(replace(session, due=at), at=at, looks=(Ask.FILES,))
+    session, _ = answered(session._replace(due=at), at=at, looks=(Ask.FILES,))
     files = (FileInfo("disk.vmdk", "PUSH", "TRANSFERRING", arrived),)
     return answered(session, value=files, at=at, looks=(Ask.FILES,))
 
 
 def test_movement_is_told_only_after_a_stall_and_lengthens_what_is_guarded() -> None:
     guarded = Hold(0, Owner(OwnerKind.DISCOVERY), BEGUN_AT, BEGUN_AT + HOUR)
-    session = replace(settled_in(), holds=(guarded,))
+    session = settled_in()._replace(holds=(guarded,))
     session, _ = looked(session, 10, 10_000.0)
     session, effects = looked(session, 20, 10_150.0)
     assert not any(isinstance(effect, Moving) for effect in effects)
@@ -181,7 +179,7 @@ def test_movement_is_told_only_after_a_stall_and_lengthens_what_is_guarded() -> 
     assert hold.until is not None
     assert guarded.until is not None
     assert hold.until > guarded.until
-    session, effects = looked(replace(session, stalled=True), 30, 10_300.0)
+    session, effects = looked(session._replace(stalled=True), 30, 10_300.0)
     assert any(isinstance(effect, Moving) for effect in effects)
     assert session.stalled is False
 
@@ -189,14 +187,14 @@ def test_movement_is_told_only_after_a_stall_and_lengthens_what_is_guarded() -> 
 def test_a_transfer_that_has_just_stopped_is_not_moving() -> None:
     session, _ = looked(settled_in(), 10, 10_000.0)
     session, _ = looked(session, 20, 10_150.0)
-    session, effects = looked(replace(session, stalled=True), 20, 10_151.0)
+    session, effects = looked(session._replace(stalled=True), 20, 10_151.0)
     assert not any(isinstance(effect, Moving) for effect in effects)
     assert session.stalled
 
 
 def test_what_is_said_of_a_transfer_that_was_abandoned() -> None:
     guarded = Hold(0, Owner(OwnerKind.DISCOVERY), BEGUN_AT, None)
-    session = replace(settled_in(), holds=(guarded,))
+    session = settled_in()._replace(holds=(guarded,))
     session, _ = looked(session, 10, 10_000.0)
     session, _ = looked(session, 20, 10_150.0)
     _, effects = looked(session, 20, 10_150.0 + stalls.STALL_TIMEOUT)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from keepalived.lease import rounds
@@ -211,7 +209,7 @@ def test_settling_does_not_wait_for_what_failed_before() -> None:
 
 
 def test_a_download_has_no_item_to_settle() -> None:
-    session = replace(begun(), key=KEY._replace(kind=Kind.DOWNLOAD))
+    session = begun()._replace(key=KEY._replace(kind=Kind.DOWNLOAD))
     ending = the_end(gone(of_item(session)))
     assert (ending.state, ending.content_moved) == (State.DONE, None)
 
@@ -279,7 +277,7 @@ def test_the_last_hold_over_releases() -> None:
     assert ([held.uid for held in session.holds], effects) == ([1], ())
     words = "the max_lifetime of the line that named it is over"
     assert the_end(core.expire_holds(session, 2000.0)) == Ending(State.RELEASED, words)
-    nobodys = replace(session, holds=(Hold(1, Owner(OwnerKind.NONE), BEGUN_AT, 2000.0),))
+    nobodys = session._replace(holds=(Hold(1, Owner(OwnerKind.NONE), BEGUN_AT, 2000.0),))
     words = "its last hold reached its time limit"
     assert the_end(core.expire_holds(nobodys, 2000.0)) == Ending(State.RELEASED, words)
 

@@ -32,12 +32,12 @@ def file(
 
 def discovered() -> Session:
     """Return a session whose only hold is under the stall guard."""
-    return replace(settled_in(), holds=(DISCOVERED,))
+    return settled_in()._replace(holds=(DISCOVERED,))
 
 
 def looked(session: Session, *files: FileInfo, at: float) -> tuple[Session, tuple[object, ...]]:
     """Renew a session at the time `at`, and let the look at its files show `files`."""
-    session = replace(session, due=at)
+    session = session._replace(due=at)
     session, _ = answered(session, at=at, looks=(Ask.FILES,))
     assert session.ask is Ask.FILES
     return answered(session, value=files, at=at, looks=(Ask.FILES,))
@@ -167,16 +167,16 @@ def test_nothing_is_let_go_before_bytes_were_seen_moving() -> None:
 def test_nothing_is_let_go_because_files_cannot_be_read() -> None:
     session = moving(discovered(), at=10_000.0)
     at = 10_000.0 + 9 * HOUR
-    session, _ = answered(replace(session, due=at), at=at, looks=(Ask.FILES,))
+    session, _ = answered(session._replace(due=at), at=at, looks=(Ask.FILES,))
     session, _ = answered(session, value=None, at=at, looks=(Ask.FILES,))
     assert session.state is State.ACTIVE
 
 
 def test_files_are_looked_at_where_nothing_else_is_asked() -> None:
     """The guard has to see, whatever `observe` says."""
-    session, _ = answered(replace(discovered(), due=5000.0), at=5000.0, looks=())
+    session, _ = answered(discovered()._replace(due=5000.0), at=5000.0, looks=())
     assert session.ask is Ask.FILES
-    session, _ = answered(replace(settled_in(), due=5000.0), at=5000.0, looks=())
+    session, _ = answered(settled_in()._replace(due=5000.0), at=5000.0, looks=())
     assert session.ask is Ask.KEEP_ALIVE
 
 
@@ -195,7 +195,7 @@ def test_bytes_at_the_server_are_progress_where_the_total_is_known() -> None:
     session = settled_in()
     wanted = Hold(1, Owner(OwnerKind.NONE), BEGUN_AT, None, hold().progress)
     total = replace(wanted, progress=replace(wanted.progress, total=1000))
-    session = replace(session, holds=(total,), files=(file(250), file(6, name="b")))
+    session = session._replace(holds=(total,), files=(file(250), file(6, name="b")))
     assert next_request(session, session.due).progress == 25
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from keepalived.lease import rounds
@@ -23,7 +21,7 @@ def lender(uid: int, token: str | None) -> Hold:
 
 def lent(*tokens: str | None) -> Session:
     """Return a session whose holds, of the users 0, 1 …, come with these tokens."""
-    return replace(settled_in(), holds=tuple(map(lender, range(len(tokens)), tokens)))
+    return settled_in()._replace(holds=tuple(map(lender, range(len(tokens)), tokens)))
 
 
 def refused(session: Session) -> Step:
@@ -100,7 +98,7 @@ def test_a_look_that_finds_the_token_refused_is_repeated_without_it() -> None:
 def test_a_fresh_token_that_came_meanwhile_is_not_given_up_for_the_old_one() -> None:
     session = lent(FIRST)
     request = rounds.next_request(session, session.due)
-    renewed = replace(session, holds=(lender(0, SECOND),))
+    renewed = session._replace(holds=(lender(0, SECOND),))
     answer: Answer[None] = Answer(Outcome.UNAUTHENTICATED, session.due, session.due)
     session, effects = rounds.step(renewed, request, answer, session.due, 0.5)
     assert effects == ()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from prometheus_client.parser import text_string_to_metric_families
 
 from keepalived.host.clock import SystemClock
@@ -50,7 +48,7 @@ def test_every_metric_is_there_with_its_labels_and_there_is_no_other() -> None:
     metrics.source_failed("a.yaml")
     key = SessionKey("lab", Kind.UPDATE, "a")
     held = a_session(key, deadline=100.0, progress=1, transferred_bytes=2, item="debian")
-    stalled = replace(held, stalled=True)
+    stalled = held._replace(stalled=True)
     snapshot = Snapshot(0.0, (stalled,), (VCenterView("lab", up=True, in_flight=0, utilization=0),))
     body, _ = metrics.scrape(at_once(metrics.state(snapshot)))
 

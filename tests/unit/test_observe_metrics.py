@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pytest
 from prometheus_client.openmetrics.parser import (
@@ -221,7 +221,7 @@ def test_any_label_survives_the_way_to_prometheus(metrics: Metrics) -> None:
 
 def test_the_cap_can_be_changed_while_running(metrics: Metrics) -> None:
     view = a_session(KEY, State.PENDING)
-    crowd = tuple(replace(view, key=KEY._replace(id=str(number))) for number in range(30))
+    crowd = tuple(view._replace(key=KEY._replace(id=str(number))) for number in range(30))
     snapshot = Snapshot(0.0, crowd, NOTHING.vcenters)
     for size in (20, 5):
         metrics.max_sessions = size

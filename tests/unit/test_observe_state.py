@@ -129,8 +129,8 @@ def test_what_is_unknown_has_no_series() -> None:
 
 
 def test_of_single_sessions_the_stalled_alone_say_so() -> None:
-    stalled = replace(session("b"), stalled=True)
-    ended = replace(session("c", State.RELEASED), stalled=True)
+    stalled = session("b")._replace(stalled=True)
+    ended = session("c", State.RELEASED)._replace(stalled=True)
     exported = export([session("a"), stalled, ended])
 
     assert exported["sessions_stalled"] == {("lab",): 1, ("prod",): 0}
@@ -138,7 +138,7 @@ def test_of_single_sessions_the_stalled_alone_say_so() -> None:
 
 
 def test_several_sources_are_one_label() -> None:
-    exported = export([replace(session("a"), holds=(FILE_HOLD, BY_COMMAND))])
+    exported = export([session("a")._replace(holds=(FILE_HOLD, BY_COMMAND))])
 
     assert list(exported["session_info"]) == [
         ("lab", "a", "update", "Templates", "debian-12", "command,file")
@@ -146,7 +146,7 @@ def test_several_sources_are_one_label() -> None:
 
 
 def test_an_id_held_as_both_kinds_yields_no_series_twice() -> None:
-    ended = replace(session("a", State.NOT_FOUND, kind=Kind.DOWNLOAD), acknowledged=None)
+    ended = session("a", State.NOT_FOUND, kind=Kind.DOWNLOAD)._replace(acknowledged=None)
     exporter = StateExporter(FrozenClock(), 10)
     text = at_once(exporter.text(Snapshot(NOW, (ended, session("a")), (LAB,))))
 

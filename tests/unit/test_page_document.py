@@ -63,8 +63,8 @@ def with_texts(words: str) -> tuple[Session, ...]:
     file = FileInfo(f"x{words}", "PUSH", "ERROR", 5, None, f"x{words}")
     hold = Hold(0, Owner(OwnerKind.NONE), 0.0, None, note=f"x{words}")
     return (
-        replace(alive, item=item, files=(file,), holds=(hold,), tries=2, last_error=f"x{words}"),
-        replace(a_session(KEY._replace(id="gone"), State.ERROR), item=item, ending=ending),
+        alive._replace(item=item, files=(file,), holds=(hold,), tries=2, last_error=f"x{words}"),
+        a_session(KEY._replace(id="gone"), State.ERROR)._replace(item=item, ending=ending),
     )
 
 
@@ -108,8 +108,7 @@ def test_attributes_without_a_value_and_none_at_all() -> None:
 
 
 def test_bars_of_progress_and_of_time_left() -> None:
-    session = replace(
-        a_session(KEY, deadline=NOW + 148.2, library="isos", item="debian-12"),
+    session = a_session(KEY, deadline=NOW + 148.2, library="isos", item="debian-12")._replace(
         files=(FileInfo("a", "PUSH", "READY", GIB, GIB), FileInfo("b", "PUSH", "X", GIB, 3 * GIB)),
         holds=(Hold(0, Owner(OwnerKind.PROCESS, "7"), 0.0, None, Progress(percent=42)),),
     )
@@ -149,13 +148,13 @@ def test_bars_of_progress_and_of_time_left() -> None:
     ],
 )
 def test_how_a_session_stands_is_said_in_words(change: dict[str, object], words: str) -> None:
-    session = replace(a_session(KEY, deadline=NOW + 100), **change)  # type: ignore[arg-type]
+    session = a_session(KEY, deadline=NOW + 100)._replace(**change)  # type: ignore[arg-type]
     assert words in Reader(shown(session)).text
 
 
 def test_ends_say_what_became_of_the_content_and_what_the_server_said() -> None:
     ending = Ending(State.ERROR, "the server reports an error", "checksum mismatch", False)
-    session = replace(a_session(KEY, State.ERROR), ending=ending)
+    session = a_session(KEY, State.ERROR)._replace(ending=ending)
 
     read = re.sub(r"\s+", " ", Reader(shown(session)).text)
 

@@ -36,12 +36,12 @@ def held(name: str, slack: float | None, **changes: Any) -> Session:
     deadline = None if slack is None else NOW + slack
     state = State.PENDING if slack is None else State.ACTIVE
     session = a_session(SessionKey("lab", Kind.UPDATE, name), state, deadline=deadline)
-    return replace(session, **changes)
+    return session._replace(**changes)
 
 
 def over(name: str, state: State) -> Session:
-    return replace(
-        a_session(SessionKey("lab", Kind.UPDATE, name), state), ending=Ending(state, "why")
+    return a_session(SessionKey("lab", Kind.UPDATE, name), state)._replace(
+        ending=Ending(state, "why")
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from dataclasses import replace
 
 import pytest
 
@@ -143,7 +142,7 @@ async def test_an_ended_session_is_shown_for_its_retention_and_then_forgotten() 
 async def test_a_snapshot_says_when_sessions_ended_also_over_a_restart() -> None:
     async with running_engine(simulator_in_loop(), manner=MINIMAL) as engine:
         before = SessionKey(NAME, Kind.UPDATE, "ended-before")
-        lost = replace(a_session(before, State.EXPIRED), ending=Ending(State.EXPIRED, "gone"))
+        lost = a_session(before, State.EXPIRED)._replace(ending=Ending(State.EXPIRED, "gone"))
         began = engine.clock.boot()
         engine.registry.restore((), [(lost, began - 10)])
         released = engine.open()
@@ -165,8 +164,7 @@ async def test_an_unknown_vcenter_is_refused() -> None:
 
 
 def stored(key: SessionKey, *, deadline: float, holds: tuple[Hold, ...] = ()) -> Session:
-    return replace(
-        a_session(key, deadline=deadline),
+    return a_session(key, deadline=deadline)._replace(
         holds=holds,
         target=Target("item-1", "1"),
         item=ItemInfo("item-1", "disk", "1", "Templates"),
@@ -193,7 +191,7 @@ async def test_after_a_restart_the_earliest_stored_deadline_goes_first() -> None
 async def test_a_file_takes_up_what_was_known_of_its_session() -> None:
     async with running_engine(simulator_in_loop(), manner=MINIMAL) as engine:
         key = SessionKey(NAME, Kind.UPDATE, engine.simulator.open_session())
-        known = replace(stored(key, deadline=engine.clock.boot() + 100), lifetime=120.0)
+        known = stored(key, deadline=engine.clock.boot() + 100)._replace(lifetime=120.0)
         engine.registry.restore([known], ())
         assert engine.registry.find(key) is None
         engine.hold(key)
@@ -205,7 +203,7 @@ async def test_a_file_takes_up_what_was_known_of_its_session() -> None:
 async def test_a_line_that_names_an_ended_session_stays_silent_after_a_restart() -> None:
     async with running_engine(simulator_in_loop(), manner=MINIMAL) as engine:
         key = SessionKey(NAME, Kind.UPDATE, engine.simulator.open_session())
-        lost = replace(a_session(key, State.EXPIRED), ending=Ending(State.EXPIRED, "it was gone"))
+        lost = a_session(key, State.EXPIRED)._replace(ending=Ending(State.EXPIRED, "it was gone"))
         engine.registry.restore((), [(lost, engine.clock.boot() - 10)])
         engine.hold(key)
         await asyncio.sleep(1)
@@ -236,7 +234,7 @@ async def test_the_time_of_a_line_runs_on_through_a_restart() -> None:
     async with running_engine(simulator_in_loop(), manner=MINIMAL) as engine:
         key = SessionKey(NAME, Kind.UPDATE, engine.simulator.open_session())
         now = engine.clock.boot()
-        engine.registry.restore([replace(stored(key, deadline=now + 100), since=now - 50)], ())
+        engine.registry.restore([stored(key, deadline=now + 100)._replace(since=now - 50)], ())
         engine.registry.hold(key, line(engine, until=now + 80))
         await asyncio.sleep(29)
         engine.registry.sweep()
@@ -272,7 +270,7 @@ async def test_an_old_end_is_not_reported_again_and_forgotten_with_its_line() ->
     async with running_engine(simulator_in_loop(), manner=MINIMAL, journal=journal) as engine:
         named, other = (SessionKey(NAME, Kind.UPDATE, each) for each in ("a", "b"))
         ending = Ending(State.DONE, "completed")
-        ended = [replace(a_session(key, State.DONE), ending=ending) for key in (named, other)]
+        ended = [a_session(key, State.DONE)._replace(ending=ending) for key in (named, other)]
         engine.registry.restore((), [(each, engine.clock.boot() - 86400.0) for each in ended])
         assert not engine.registry.hold(named, line(engine))
         engine.registry.forget_unclaimed({NAME})

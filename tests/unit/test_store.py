@@ -46,12 +46,12 @@ async def test_what_is_known_of_a_session_comes_back_with_its_holds(tmp_path: Pa
         await store.put_hold(KEY, HOLD)
         store.note_session(renewed())
     (session,) = (await kept(tmp_path)).sessions
-    assert session == replace(renewed(), holds=(HOLD,))
+    assert session == renewed()._replace(holds=(HOLD,))
 
 
 async def test_an_end_takes_the_holds_along_and_says_how(tmp_path: Path) -> None:
     ending = Ending(State.ERROR, "the server reports an error", "no space left", False)
-    ended = replace(renewed(), state=State.ERROR, ending=ending)
+    ended = renewed()._replace(state=State.ERROR, ending=ending)
     async with opened(tmp_path) as (store, _):
         await store.put_hold(KEY, HOLD)
         store.note_session(renewed())
@@ -62,7 +62,7 @@ async def test_an_end_takes_the_holds_along_and_says_how(tmp_path: Path) -> None
 
 
 async def test_a_hold_after_the_end_begins_the_session_anew(tmp_path: Path) -> None:
-    ended = replace(renewed(), state=State.DONE, ending=Ending(State.DONE, "completed"))
+    ended = renewed()._replace(state=State.DONE, ending=Ending(State.DONE, "completed"))
     async with opened(tmp_path) as (store, _):
         store.note_end(ended, 999.0)
         await store.put_hold(KEY, HOLD)
@@ -128,7 +128,7 @@ async def test_a_full_disk_refuses_holds_and_keeps_what_must_not_be_forgotten(
             await store.put_hold(KEY._replace(id="other"), big)
         assert refused.value.errno == errno.ENOSPC
         store.note_end(
-            replace(renewed(), state=State.DONE, ending=Ending(State.DONE, "x" * 100_000)), 999.0
+            renewed()._replace(state=State.DONE, ending=Ending(State.DONE, "x" * 100_000)), 999.0
         )
         with pytest.raises(StoreWriteError):
             await store.put_hold(KEY._replace(id="other"), big)
@@ -214,7 +214,7 @@ async def test_a_damaged_file_is_refused_by_name_and_left_alone(tmp_path: Path) 
     path = tmp_path / "state.db"
     async with opened(tmp_path) as (store, _):
         for number in range(200):
-            store.note_session(replace(renewed(), key=KEY._replace(id=str(number))))
+            store.note_session(renewed()._replace(key=KEY._replace(id=str(number))))
     damaged = bytearray(path.read_bytes())
     damaged[4096 : 2 * 4096 + 512] = b"\xff" * (4096 + 512)
     path.write_bytes(damaged)

@@ -93,8 +93,8 @@ async def test_a_session_that_cannot_be_written_is_named_once_and_given_up(tmp_p
     with capture_logs() as logs:
         async with opened(tmp_path) as (store, _):
             for _ in range(2):
-                store.note_session(replace(renewed(), renewals=2**63))
-                store.note_session(replace(renewed(), key=OTHER))
+                store.note_session(renewed()._replace(renewals=2**63))
+                store.note_session(renewed()._replace(key=OTHER))
                 store._flush()
                 await store.put_hold(OTHER, HOLD)
     dropped = [line for line in logs if line["event"] == "state_change_dropped"]
@@ -107,8 +107,7 @@ async def test_a_session_that_cannot_be_written_is_named_once_and_given_up(tmp_p
 async def test_whatever_a_server_says_its_end_is_written(tmp_path: Path) -> None:
     words = f"no space{HALF_A_CHARACTER}\0 left"
     ending = Ending(State.ERROR, "the server reports an error", words)
-    strange = replace(
-        renewed(),
+    strange = renewed()._replace(
         state=State.ERROR,
         ending=ending,
         acknowledged=10**30,
@@ -176,7 +175,7 @@ async def test_a_disk_that_fails_for_days_does_not_fill_the_memory(tmp_path: Pat
         with disk_of(store) as disk:
             await disk.fail()
             for renewals in range(50):
-                store.note_session(replace(renewed(), renewals=renewals))
+                store.note_session(renewed()._replace(renewals=renewals))
                 store._flush()
                 with pytest.raises(StoreWriteError):
                     await store.put_hold(OTHER, HOLD)
@@ -221,7 +220,7 @@ async def test_what_comes_after_closing_is_refused_and_does_not_hang(tmp_path: P
     async with opened(tmp_path) as (store, _):
         pass
     ending = Ending(State.DONE, "completed")
-    store.note_end(replace(renewed(), state=State.DONE, ending=ending), 999.0)
+    store.note_end(renewed()._replace(state=State.DONE, ending=ending), 999.0)
     with pytest.raises(StoreWriteError, match="closed"):
         await store.put_hold(KEY, HOLD)
 
@@ -352,14 +351,14 @@ async def test_a_row_that_means_nothing_is_named_and_left_and_stops_no_other(
     async with opened(tmp_path) as (store, _):
         for key in (KEY, OTHER):
             await store.put_hold(key, HOLD)
-            store.note_session(replace(renewed(), key=key))
+            store.note_session(renewed()._replace(key=key))
     # The words of this test.
     edit(tmp_path, f"UPDATE {table} SET {change} WHERE id = '{KEY.id}'")  # noqa: S608
     before = all_rows(tmp_path, table)
     with capture_logs() as logs:
         stored = await kept(tmp_path)
     whole = next(session for session in stored.sessions if session.key == OTHER)
-    assert whole == replace(renewed(), key=OTHER, holds=(HOLD,))
+    assert whole == renewed()._replace(key=OTHER, holds=(HOLD,))
     (line,) = (line for line in logs if line["event"] == "state_row_ignored")
     assert (line["table"], line["vcenter"]) == (table, "lab")
     assert line["session_id"] in (KEY.id, "../../session")

@@ -33,7 +33,7 @@ def refuse(house: House) -> None:
     (hold,) = session.holds
     assert hold.token is not None
     dead = replace(hold, token=replace(hold.token, refused=True))
-    house.registry.commit(replace(session, holds=(dead,)), ())
+    house.registry.commit(session._replace(holds=(dead,)), ())
 
 
 async def test_the_size_of_the_file_is_the_total_and_is_followed(tmp_path: Path) -> None:
