@@ -22,7 +22,7 @@ Curve = tuple[str, Callable[[Sample], float | None]]
 _PANELS: tuple[tuple[str, tuple[Curve, ...]], ...] = (
     (
         "memory, MiB",
-        (("RSS", lambda each: each.rss / MIB), ("PSS", lambda each: each.pss / MIB)),
+        (("RSS", lambda each: each.rss / MIB), ("anonymous", lambda each: each.anonymous / MIB)),
     ),
     (
         "file descriptors",

@@ -19,6 +19,8 @@ _PROBE_SECONDS = 2.0
 class Sample:
     """The daemon at one moment. Sizes are bytes, `at` is seconds since the soak began.
 
+    `anonymous` is its heap and its stacks, what is nobody else's and in no file. Other measures
+    rise and fall with programs that come to share a library with it, or cease to.
     `to_vcenters` are the descriptors of connections to vCenters, which are pooled for minutes, and
     `descriptors` are all the others. `tasks` and `objects` are None where the daemon did not say.
     """
@@ -26,7 +28,7 @@ class Sample:
     at: float
     phase: str
     rss: int
-    pss: int
+    anonymous: int
     descriptors: int
     to_vcenters: int
     threads: int
@@ -72,7 +74,7 @@ class Sampler:
             at=time.monotonic() - self._began,
             phase=phase,
             rss=1024 * memory["Rss"],
-            pss=1024 * memory["Pss"],
+            anonymous=1024 * memory["Anonymous"],
             descriptors=others,
             to_vcenters=pooled,
             threads=status["Threads"],

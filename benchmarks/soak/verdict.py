@@ -108,10 +108,10 @@ def _objects(before: Sequence[Sample], after: Sequence[Sample]) -> Finding:
 
 
 def _memory_at_rest(before: Sequence[Sample], after: Sequence[Sample]) -> Finding:
-    first = statistics.median(each.pss for each in before)
-    last = statistics.median(each.pss for each in after)
+    first = statistics.median(each.anonymous for each in before)
+    last = statistics.median(each.anonymous for each in after)
     return Finding(
-        "memory (PSS) at rest",
+        "memory at rest",
         f"{first / MIB:.1f} MiB before, {last / MIB:.1f} MiB after",
         _memory_words(),
         last - first <= _memory_bound(first),
@@ -120,10 +120,10 @@ def _memory_at_rest(before: Sequence[Sample], after: Sequence[Sample]) -> Findin
 
 def _memory_under_churn(second_half: Sequence[Sample]) -> Finding:
     seconds = second_half[-1].at - second_half[0].at
-    grown = seconds * trend([(each.at, float(each.pss)) for each in second_half])
-    middle = statistics.median(each.pss for each in second_half)
+    grown = seconds * trend([(each.at, float(each.anonymous)) for each in second_half])
+    middle = statistics.median(each.anonymous for each in second_half)
     return Finding(
-        "memory (PSS) in the second half of the churn",
+        "memory in the second half of the churn",
         f"{grown / MIB:+.2f} MiB in {seconds / 60:.1f} min at {middle / MIB:.1f} MiB",
         _memory_words(),
         grown <= _memory_bound(middle),

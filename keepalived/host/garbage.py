@@ -19,17 +19,23 @@ WHOLE_SHARE = 1e-5
 """The share of time that looks through all there is may take: one of 20 ms each half hour."""
 
 _OLDEST = 2
+_LOOKS = 4
+"""Looks through the younger generations before one through the oldest: what has come since is some
+30,000 objects, and takes 30 ms."""
 
 
 @contextmanager
 def long_lived_set_aside(whole_share: float = WHOLE_SHARE) -> Iterator[None]:
     """Look for garbage in this manner, in the whole interpreter, until the block is left."""
     collector = _Collector(whole_share)
+    young, middle, oldest = gc.get_threshold()
+    gc.set_threshold(young, middle, _LOOKS)
     gc.callbacks.append(collector.heard)
     try:
         yield
     finally:
         gc.callbacks.remove(collector.heard)
+        gc.set_threshold(young, middle, oldest)
         gc.unfreeze()
 
 

@@ -81,10 +81,10 @@ def test_old_garbage_waits_while_looking_for_it_is_dear() -> None:
 
 
 def test_the_interpreter_is_left_as_it_was() -> None:
-    before = list(gc.callbacks)
+    before = list(gc.callbacks), gc.get_threshold()
     with long_lived_set_aside():
         gc.collect()
         assert gc.get_freeze_count() > 0
 
     assert gc.get_freeze_count() == 0
-    assert gc.callbacks == before
+    assert (gc.callbacks, gc.get_threshold()) == before

@@ -17,7 +17,7 @@ _REST = Sample(
     at=0.0,
     phase=BASELINE,
     rss=60 * MIB,
-    pss=50 * MIB,
+    anonymous=50 * MIB,
     descriptors=20,
     to_vcenters=5,
     threads=7,
@@ -39,7 +39,7 @@ def an_hour(grow: Callable[[Sample], Sample] = lambda sample: sample) -> list[Sa
             _REST,
             at=310.0 + 5 * number,
             phase=CHURN,
-            pss=52 * MIB + draw.randrange(-3 * MIB, 3 * MIB),
+            anonymous=52 * MIB + draw.randrange(-3 * MIB, 3 * MIB),
             descriptors=60 + draw.randrange(30),
             tasks=200 + draw.randrange(50),
             objects=90_000 + draw.randrange(20_000),
@@ -77,7 +77,7 @@ def test_an_hour_of_ups_and_downs_is_flat() -> None:
         ({"threads": 3}, "threads at rest"),
         ({"tasks": 1}, "tasks at rest"),
         ({"objects": 1001}, "Python objects at rest"),
-        ({"pss": 3 * MIB}, "memory (PSS) at rest"),
+        ({"anonymous": 3 * MIB}, "memory at rest"),
     ],
 )
 def test_what_is_left_at_the_end_is_found(more: dict[str, int], name: str) -> None:
@@ -98,9 +98,9 @@ def test_a_slow_leak_under_churn_is_found() -> None:
     def grow(sample: Sample) -> Sample:
         if sample.phase != CHURN:
             return sample
-        return replace(sample, pss=sample.pss + int(sample.at / 3600 * 12 * MIB))
+        return replace(sample, anonymous=sample.anonymous + int(sample.at / 3600 * 12 * MIB))
 
-    assert bad(an_hour(grow)) == ["memory (PSS) in the second half of the churn"]
+    assert bad(an_hour(grow)) == ["memory in the second half of the churn"]
 
 
 def test_a_growing_state_file_and_log_are_found() -> None:

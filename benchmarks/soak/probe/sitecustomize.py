@@ -16,10 +16,13 @@ def _tell(number: int, _frame: types.FrameType | None) -> None:
     import json
 
     told: dict[str, object] = {}
+    # What the daemon has set aside counts as well.
     if number == signal.SIGUSR1:
+        gc.unfreeze()
         gc.collect()
+        gc.unfreeze()
         told["types"] = collections.Counter(type(each).__qualname__ for each in gc.get_objects())
-    told["objects"] = len(gc.get_objects())
+    told["objects"] = len(gc.get_objects()) + gc.get_freeze_count()
     try:
         told["tasks"] = len(asyncio.all_tasks())
     except RuntimeError:  # no loop runs at this moment, such as at the very start
