@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 from keepalived.lease.holds import Owner
@@ -149,5 +150,11 @@ class Holders:
 
 
 def _record(session: Session) -> _Record:
-    parties = frozenset(Party(hold.uid, hold.owner) for hold in session.holds)
+    parties = _one_set_of(tuple(Party(hold.uid, hold.owner) for hold in session.holds))
     return _Record(session.since, parties, is_live=not session.state.is_final)
+
+
+@lru_cache(maxsize=1024)
+def _one_set_of(parties: tuple[Party, ...]) -> frozenset[Party]:
+    """Return the set of these, the same object for the many sessions of a file."""
+    return frozenset(parties)
