@@ -26,7 +26,7 @@ from keepalived.control.limits import DEFAULT_LIMITS
 from keepalived.control.listening import Listening, admin_gid, listen
 from keepalived.control.room import Reloaded
 from keepalived.control.server import ControlServer
-from keepalived.host.clock import Clock, SystemClock, boot_id, sleep_until
+from keepalived.host.clock import LONGEST_SLEEP, Clock, SystemClock, boot_id, sleep_until
 from keepalived.host.notify import Notifier
 from keepalived.host.processes import ProcessWatcher
 from keepalived.host.tasks import start_endless
@@ -53,7 +53,7 @@ log = structlog.get_logger(__name__)
 
 Start = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
 
-_HOUSEKEEPING_SECONDS = 1.0
+_IDLE_LOOK_SECONDS = 1.0
 _LOOKS = {
     Observe.FILES: (Ask.GET, Ask.FILES),
     Observe.STATE: (Ask.GET,),
@@ -202,7 +202,8 @@ class Daemon:
         helpers = [
             start(self._sources.run(), "sources"),
             start(self._discover(), "discovery"),
-            start(self._keep_house(), "housekeeping"),
+            start(self.registry.keep_house(), "housekeeping"),
+            start(self._end_when_idle(), "end when idle"),
             start(self._reload_when_asked(), "reload"),
             start(self._say_when_ready(address), "readiness"),
         ]
@@ -242,19 +243,20 @@ class Daemon:
         await self._sources.read_once.wait()
         await self._discovery.run()
 
-    async def _keep_house(self) -> None:
-        """Let go what is over, and stop once nothing was held for as long as the settings say."""
+    async def _end_when_idle(self) -> None:
+        """Stop once nothing was held for as long as the settings say."""
         busy_at = self._clock.boot()
         while True:
-            self.registry.sweep()
             now = self._clock.boot()
             if self.registry.held():
                 busy_at = now
-            patience = self.settings.exit_when_idle
-            if patience is not None and now - busy_at >= patience:
-                log.info("idle", seconds=round(now - busy_at), message="ending, as configured")
-                self._stop.set()
-            await sleep_until(self._clock, now + _HOUSEKEEPING_SECONDS)
+            patience, pause = self.settings.exit_when_idle, LONGEST_SLEEP
+            if patience is not None:
+                pause = _IDLE_LOOK_SECONDS
+                if now - busy_at >= patience:
+                    log.info("idle", seconds=round(now - busy_at), message="ending, as configured")
+                    self._stop.set()
+            await sleep_until(self._clock, now + pause)
 
     # -- keepers
 

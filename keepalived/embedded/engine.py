@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from keepalived.host.clock import Clock, sleep_until
+from keepalived.host.clock import Clock
 from keepalived.keeper.keeper import Keeper, Manner
 from keepalived.keeper.observer import Observer
 from keepalived.keeper.registry import Registry, Retention
@@ -22,7 +22,6 @@ MakeTransport = Callable[[VCenterSettings], Transport]
 _LEAST_LIFETIME = 5.0
 """Seconds: where nobody said how long sessions live, the server alone does, down to this."""
 _FOR_EVER = 365 * 86400.0
-_HOUSEKEEPING_SECONDS = 1.0
 _RENEWAL_SECONDS = 5.0
 
 
@@ -81,7 +80,7 @@ async def engine(
     registry.attach(keeper)
     work = [
         asyncio.create_task(keeper.run(), name="keeper"),
-        asyncio.create_task(_keep_house(registry, clock), name="housekeeping"),
+        asyncio.create_task(registry.keep_house(), name="housekeeping"),
     ]
     try:
         yield Engine(registry, keeper)
@@ -90,9 +89,3 @@ async def engine(
             task.cancel()
         await asyncio.wait(work)
         await keeper.close()
-
-
-async def _keep_house(registry: Registry, clock: Clock) -> None:
-    while True:
-        registry.sweep()
-        await sleep_until(clock, clock.boot() + _HOUSEKEEPING_SECONDS)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
+from math import inf
 
-from keepalived.host.clock import Clock
+from keepalived.host.alarm import Alarm
+from keepalived.host.clock import LONGEST_SLEEP, Clock
 from keepalived.keeper.journal import Journal, Unrecorded
 from keepalived.keeper.keeper import Keeper
 from keepalived.keeper.observer import Observer, SessionEnd, Snapshot
@@ -27,6 +29,7 @@ from keepalived.lease.effects import (
 from keepalived.lease.holds import Hold, Owner, OwnerKind, token_to_use
 from keepalived.lease.model import SessionKey, State
 from keepalived.lease.session import Session
+from keepalived.lease.timing import DUE_TOLERANCE
 
 
 class UnknownVCenterError(LookupError):
@@ -67,6 +70,8 @@ class Registry:
         self._expiries = Schedule()
         self._ended = Schedule()
         self._ended_at: dict[SessionKey, float] = {}
+        self._alarm = Alarm()
+        self._sweeps_at = inf
 
     # -- vCenters
 
@@ -239,6 +244,18 @@ class Registry:
             if key not in self._sessions:
                 self._journal.forget(key)
 
+    async def keep_house(self) -> None:
+        """Sweep whenever something is over, until cancelled."""
+        while True:
+            self.sweep()
+            now = self._clock.boot()
+            over = (self._expiries.next_due(), self._ended.next_due())
+            next_due = min(due for due in (*over, inf) if due is not None)
+            wait = min(LONGEST_SLEEP, max(DUE_TOLERANCE, next_due - now))
+            # Whatever is over later than this needs no alarm.
+            self._sweeps_at = now + wait
+            await self._alarm.wait(wait)
+
     def sweep(self) -> None:
         """Let go the holds whose time is over, and forget what ended long ago."""
         now = self._clock.boot()
@@ -263,6 +280,11 @@ class Registry:
         limits = [hold.until for hold in session.holds if hold.until is not None]
         if limits:
             self._expiries.put(session.key, min(limits), None)
+            self._sweep_at(min(limits))
+
+    def _sweep_at(self, when: float) -> None:
+        if when < self._sweeps_at:
+            self._alarm.ring()
 
     # -- what keepers need
 
@@ -310,7 +332,9 @@ class Registry:
                 observer.token_refused(key, owner, fallback=self._has_fallback(session))
             case Ended():
                 now = self._clock.boot()
-                self._ended.put(key, now + self.retention.of(session.state), None)
+                forgotten_at = now + self.retention.of(session.state)
+                self._ended.put(key, forgotten_at, None)
+                self._sweep_at(forgotten_at)
                 self._ended_at[key] = now
                 self._journal.note_end(session, now)
                 observer.session_ended(self._end_of(session, effect))

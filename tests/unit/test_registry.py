@@ -122,6 +122,25 @@ async def test_a_time_limit_ends_its_hold_and_the_last_one_the_session() -> None
         assert journal.dropped == [key]
 
 
+async def test_the_house_is_kept_on_time_whatever_it_was_waiting_for() -> None:
+    journal = FullDisk()
+    async with running_engine(simulator_in_loop(), manner=MINIMAL, journal=journal) as engine:
+        key, registry = engine.open(), engine.registry
+        keeping = asyncio.create_task(registry.keep_house())
+        await asyncio.sleep(1)  # by now it waits for nothing in particular
+        await registry.take(key, script(engine, until=engine.clock.boot() + 2.5))
+        await asyncio.sleep(1.4)
+        assert not journal.dropped
+        await asyncio.sleep(0.2)
+        assert journal.dropped == [key]
+        registry.release(key, 0, OWNER)
+        await asyncio.sleep(engine.registry.retention.ended - 0.1)
+        assert registry.find(key) is not None
+        await asyncio.sleep(0.2)
+        assert registry.find(key) is None
+        keeping.cancel()
+
+
 async def test_an_ended_session_is_shown_for_its_retention_and_then_forgotten() -> None:
     async with running_engine(simulator_in_loop(), manner=MINIMAL) as engine:
         released = engine.open()
