@@ -147,13 +147,13 @@ async def test_what_cannot_be_meant_ends_with_2(
     control: Control, words: list[str], told: str
 ) -> None:
     ran = await bad(control, *words)
-    assert ran.code == 2
+    assert ran.code == 2, ran.err
     assert told in ran.err
 
 
 async def test_a_problem_is_told_with_its_title_and_its_detail(control: Control) -> None:
     ran = await bad(control, "release", "nobody-has-this")
-    assert ran.code == 1
+    assert ran.code == 1, ran.err
     assert ran.err.startswith("Error: You hold no such session: you hold no update session nobody")
 
 
@@ -197,7 +197,7 @@ async def test_something_else_that_listens_is_not_the_daemon(tmp_path: Path) -> 
     server = await asyncio.start_unix_server(talk, tmp_path / "mail.sock")
     async with server:
         ran = await run(tmp_path / "mail.sock", "status")
-    assert ran.code == 69
+    assert ran.code == 69, ran.err
     assert "is not clkeepalived" in ran.err
 
 
@@ -226,7 +226,7 @@ async def test_who_may_not_open_the_socket_is_told_of_the_group() -> None:
         async with running_control(directory) as control:
             control.path.chmod(0o660)
             ran = await as_nobody(control)
-    assert ran.code == 69
+    assert ran.code == 69, ran.err
     assert "its group, root, lets people in" in ran.err
 
 
@@ -236,7 +236,7 @@ async def test_who_does_not_see_everything_is_not_told_that_all_is_idle() -> Non
         async with running_control(directory) as control:
             await good(control, "hold", control.open(), "--no-owner")
             ran = await as_nobody(control, "--idle")
-    assert ran.code == 1
+    assert ran.code == 1, ran.err
     assert "you cannot see what others hold" in ran.err
 
 
@@ -262,7 +262,7 @@ async def test_the_servers_sessions_are_listed_with_whoever_holds_them(control: 
 async def test_a_vcenter_that_does_not_list_makes_the_list_fail(control: Control) -> None:
     control.simulators["lab"].faults.add(Fail(503))
     ran = await bad(control, "sessions")
-    assert ran.code == 1
+    assert ran.code == 1, ran.err
     assert ran.err.startswith("lab did not list its sessions: ")
 
 
@@ -329,11 +329,11 @@ async def test_a_reload_says_what_was_not_applied(control: Control) -> None:
 
     control.reload = partly
     ran = await run(control.path, "reload")
-    assert ran.code == 0
+    assert ran.code == 0, ran.err
     assert "not applied: state: restart needed" in ran.err
     control.reload = refused
     ran = await run(control.path, "reload")
-    assert ran.code == 78
+    assert ran.code == 78, ran.err
     assert "config.yaml:3: vcenters: missing\nError: The new configuration was refused" in ran.err
 
 

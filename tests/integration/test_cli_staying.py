@@ -64,7 +64,7 @@ async def test_it_ends_with_the_session_and_says_as_what(control: Control) -> No
     async with started(control.path, "hold", session_id, "--while-connected") as process:
         await line_of(process.stdout, "renewed for the first time")
         ran = await run(control.path, "cancel", session_id, "--yes")
-        assert ran.code == 0
+        assert ran.code == 0, ran.err
         out, _ = await process.communicate()
     assert process.returncode == 1
     assert "ended: CANCELED" in out.decode()
@@ -72,7 +72,7 @@ async def test_it_ends_with_the_session_and_says_as_what(control: Control) -> No
 
 async def test_a_session_that_never_was_is_a_loss(control: Control) -> None:
     ran = await run(control.path, "hold", "no-such-session", "--while-connected")
-    assert ran.code == 1
+    assert ran.code == 1, ran.err
     assert "ended: NOT_FOUND" in ran.out
 
 
@@ -171,7 +171,7 @@ async def test_what_is_no_number_is_warned_of_once(control: Control) -> None:
     await run(control.path, "hold", session_id, "--no-owner")
     noise = "".join(chr(each) for each in range(256)) * 100
     ran = await run(control.path, "progress", session_id, "-", stdin=f"{noise}\n42\n{noise}")
-    assert ran.code == 0
+    assert ran.code == 0, ran.err
     assert ran.err.count("these are no numbers") == 1
     assert "2> >(clkeepalived progress ID -)" in ran.err
     assert progress(control, session_id) == 42

@@ -90,7 +90,7 @@ async def test_what_cannot_be_lent_or_measured_is_said(
     control: Control, words: list[str], code: int, told: str
 ) -> None:
     ran = await run(control.path, *words)
-    assert ran.code == code
+    assert ran.code == code, ran.err
     assert told in " ".join(ran.err.split())
 
 

@@ -180,7 +180,7 @@ async def test_cancelled_without_a_daemon(here: Place) -> None:
 async def test_named_to_exec(here: Place) -> None:
     session_id = opened_early(here)
     ran = await here.exec("--session", session_id, *DOWNLOAD, "--", "sleep", str(1.2 * LIFETIME))
-    assert ran.code == 0
+    assert ran.code == 0, ran.err
     assert here.simulator.ledger.session(session_id).ended is None
     *_, last, cancel = ran.err.splitlines()
     assert last.startswith("clkeepalived: library/image.ova (download), still open; held ")
@@ -195,7 +195,7 @@ async def test_opened_by_a_command(here: Place, gap: float, more: tuple[str, ...
     words = (sys.executable, "-m", "tests.support.downloader", item_id, str(gap), *more)
     ran = await here.exec("--item", "library/image.ova", "--", *words, PYTHONPATH=str(ROOT))
     assert ran.code == 0, ran.err
-    session_id = session_of(ran.out.replace("30 bytes\n", ""))
+    session_id = session_of(ran)
     assert ran.out.endswith("30 bytes\n")
     end = "still open" if more else "deleted by its client"
     assert f"clkeepalived: library/image.ova (download), {end}; held " in ran.err

@@ -59,7 +59,7 @@ async def test_an_upload_with_gaps_arrives(lab: Place, iso: Path) -> None:
     ran = await lab.exec("--", *UPLOADER, str(iso), "--gap", LONG, "--put", "1")
 
     assert ran.code == 0, ran.err
-    session_id = session_of(ran.out)
+    session_id = session_of(ran)
     assert lab.events(session_id) == [SessionEvent.CREATED, SessionEvent.COMPLETED]
     assert ran.err.splitlines()[-1].startswith(
         "clkeepalived: templates/image version 1→2, content arrived; held "
@@ -83,7 +83,7 @@ async def test_progress_only_rises_and_never_claims_the_end(lab: Place, iso: Pat
     assert ran.code == 0, ran.err
     sent = [
         each.client_progress
-        for each in lab.keep_alives(session_of(ran.out))
+        for each in lab.keep_alives(session_of(ran))
         if each.client_progress is not None
     ]
     assert sent == sorted(sent)
@@ -94,7 +94,7 @@ async def test_progress_only_rises_and_never_claims_the_end(lab: Place, iso: Pat
 async def test_nothing_is_cancelled_and_every_login_is_ended(lab: Place, iso: Path) -> None:
     ran = await lab.exec("--", *UPLOADER, str(iso))
 
-    assert ran.code == 0
+    assert ran.code == 0, ran.err
     ledger = lab.simulator.ledger
     assert not ledger.requests("update_session.cancel")
     assert not ledger.requests("update_session.delete")
@@ -116,7 +116,7 @@ async def test_the_exit_code_and_the_streams_are_the_commands(lab: Place) -> Non
 async def test_a_signal_that_kills_the_command_is_told_as_shells_do(lab: Place) -> None:
     ran = await lab.exec("--", "sh", "-c", "kill -TERM $$")
 
-    assert ran.code == 128 + signal.SIGTERM
+    assert ran.code == 128 + signal.SIGTERM, ran.err
 
 
 async def test_odd_arguments_pass_through(lab: Place) -> None:
@@ -125,20 +125,20 @@ async def test_odd_arguments_pass_through(lab: Place) -> None:
 
     ran = await lab.exec("--", sys.executable, "-c", script, *odd)
 
-    assert ran.code == 0
+    assert ran.code == 0, ran.err
     assert ran.out == f"{odd!a}\n"
 
 
 async def test_options_of_the_command_are_its_own_even_without_the_dashes(lab: Place) -> None:
     ran = await lab.exec("sh", "-c", "exit 5")
 
-    assert ran.code == 5
+    assert ran.code == 5, ran.err
 
 
 async def test_a_command_that_does_not_exist(lab: Place) -> None:
     ran = await lab.exec("--", "no-such-program")
 
-    assert ran.code == 127
+    assert ran.code == 127, ran.err
     assert ran.err == "clkeepalived: no-such-program: command not found\n"
     assert not lab.simulator.ledger.total
 
@@ -146,7 +146,7 @@ async def test_a_command_that_does_not_exist(lab: Place) -> None:
 async def test_a_command_that_is_not_executable(lab: Place, iso: Path) -> None:
     ran = await lab.exec("--", str(iso))
 
-    assert ran.code == 126
+    assert ran.code == 126, ran.err
     assert ran.err == f"clkeepalived: {iso}: permission denied\n"
 
 
@@ -157,7 +157,7 @@ async def test_a_vcenter_that_cannot_be_asked_is_said_before_anything_starts(
 
     ran = await lab.exec("--", "touch", str(tmp_path / "started"))
 
-    assert ran.code == 69
+    assert ran.code == 69, ran.err
     assert "lab cannot be asked for its sessions: " in ran.err
     assert not (tmp_path / "started").exists()
 
@@ -176,7 +176,7 @@ async def test_a_bad_configuration_names_file_and_line(lab: Place) -> None:
 
     ran = await lab.exec("--", "true")
 
-    assert ran.code == 78
+    assert ran.code == 78, ran.err
     assert ran.err.startswith(f"{lab.config}:2: vcenters.lab.url")
 
 
@@ -198,8 +198,8 @@ async def test_the_vcenter_of_the_environment_does_as_well(tmp_path: Path, iso: 
 async def test_what_was_not_completed_is_named_with_what_cancels_it(lab: Place, iso: Path) -> None:
     ran = await lab.exec("--", *UPLOADER, str(iso), "--gap", LONG, "--leave", "--exit", "3")
 
-    assert ran.code == 3
-    session_id = session_of(ran.out)
+    assert ran.code == 3, ran.err
+    session_id = session_of(ran)
     lines = ran.err.splitlines()
     assert "templates/image, still open: it was not completed" in lines[-2]
     words = shlex.split(lines[-1].partition(" to cancel it: ")[2])
@@ -215,7 +215,7 @@ async def test_what_was_not_completed_is_named_with_what_cancels_it(lab: Place, 
 
 async def test_cancelling_directly_asks_first(lab: Place, iso: Path) -> None:
     ran = await lab.exec("--settle", "0s", "--", *UPLOADER, str(iso), "--leave", "--gap", "1")
-    session_id = session_of(ran.out)
+    session_id = session_of(ran)
     command = ("cancel", "--direct", "--config", str(lab.config), session_id)
     lab.keep_open(session_id)
 
@@ -233,7 +233,7 @@ async def test_cancelling_directly_what_is_no_more_is_an_error(lab: Place) -> No
         "cancel", "--direct", "--config", str(lab.config), "--yes", unknown
     )
 
-    assert ran.code == 1
+    assert ran.code == 1, ran.err
     assert ran.err.startswith("not cancelled: ")
 
 
@@ -269,7 +269,7 @@ async def test_what_was_there_before_is_none_of_its_business(lab: Place) -> None
 
     ran = await lab.exec("--", "sleep", "3")
 
-    assert ran.code == 0
+    assert ran.code == 0, ran.err
     assert not lab.keep_alives(foreign)
 
 
@@ -278,7 +278,7 @@ async def test_a_session_named_is_its_own_from_the_start(lab: Place) -> None:
 
     ran = await lab.exec("--session", named, "--settle", "0s", "--", "sleep", LONG)
 
-    assert ran.code == 0
+    assert ran.code == 0, ran.err
     assert len(lab.keep_alives(named)) >= 3
     assert "still open: it was not completed" in ran.err
 
@@ -377,7 +377,7 @@ async def test_children_that_the_command_leaves_behind_are_not_waited_for(
     script = f"sleep 60 >/dev/null 2>&1 & echo $! >{shlex.quote(str(pids))}; exit 4"
     ran = await lab.exec("--", "sh", "-c", script)
 
-    assert ran.code == 4
+    assert ran.code == 4, ran.err
     with suppress(ProcessLookupError):
         os.kill(int(pids.read_text()), signal.SIGKILL)
 

@@ -35,7 +35,7 @@ async def test_its_session_outlives_ten_lifetimes_of_gaps(tmp_path: Path) -> Non
         ran = await place.exec("--", sys.executable, *words)
 
     assert ran.code == 23, ran.err
-    session_id = session_of(ran.out)
+    session_id = session_of(ran)
     assert ran.out.endswith("ended as DONE\n")
     assert place.events(session_id) == [SessionEvent.CREATED, SessionEvent.COMPLETED]
     sent = [

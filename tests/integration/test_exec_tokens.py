@@ -143,7 +143,7 @@ async def test_govcs_cache_is_left_alone_where_that_is_wanted(
 
     ran = await lab.exec("--no-govc-session", "--", *upload(iso, token_file))
 
-    assert ran.code == 1
+    assert ran.code == 1, ran.err
     assert "was answered by 401" in ran.err
     assert UNKNOWN in ran.err
 
@@ -168,7 +168,7 @@ async def test_a_cache_that_others_may_read_is_not_used_and_that_is_said(
     ran = await lab.exec("--", "true")
     wanted = await lab.exec("--govc-session", "--", "true")
 
-    assert ran.code == 0
+    assert ran.code == 0, ran.err
     assert "warning: govc's cache is not used: " in ran.err
     assert "--no-govc-session" in ran.err
     assert wanted.code == 1
@@ -182,7 +182,7 @@ async def test_a_token_that_is_no_good_from_the_start_is_said(
 
     ran = await lab.exec("--token-file", str(token_file), "--", "true")
 
-    assert ran.code == 1
+    assert ran.code == 1, ran.err
     assert f"--token-file {token_file}: " in ran.err
     assert not lab.simulator.ledger.total
 

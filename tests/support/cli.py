@@ -23,6 +23,10 @@ class Ran:
     out: str
     err: str
 
+    def __str__(self) -> str:
+        """Return all of it as people read it, for the words of a test that fails."""
+        return f"it ended with {self.code}\nout: {self.out}\nerr: {self.err}"
+
 
 def surroundings(socket: Path, **more: str) -> dict[str, str]:
     """Return the environment of a command that is to use this control socket."""

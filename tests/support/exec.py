@@ -137,10 +137,11 @@ def image(folder: Path, name: str = "image.iso", size: int = 400_000) -> Path:
     return path
 
 
-def session_of(ran_out: str) -> str:
-    """Return the session id that the uploader said."""
-    (line,) = [line for line in ran_out.splitlines() if line.startswith("session ")]
-    return line.removeprefix("session ")
+def session_of(ran: Ran) -> str:
+    """Return the session id that the uploader said; fail with all that was said otherwise."""
+    lines = [line for line in ran.out.splitlines() if line.startswith("session ")]
+    assert len(lines) == 1, f"not one session was said:\n{ran}"
+    return lines[0].removeprefix("session ")
 
 
 def open_sessions(simulator: Simulator) -> list[str]:

@@ -49,7 +49,7 @@ async def test_the_token_that_govc_caches_saves_the_upload(
     assert ran.code == 0, ran.err
     assert "govc's cache holds none so far, and is looked at again" in ran.err
     assert "the API session of govc's cache is kept fresh" in ran.err
-    assert await vcsim.state(session_of(ran.out)) == "DONE"
+    assert await vcsim.state(session_of(ran)) == "DONE"
 
 
 async def test_without_it_exec_keeps_the_session_and_the_upload_fails_all_the_same(
@@ -59,10 +59,10 @@ async def test_without_it_exec_keeps_the_session_and_the_upload_fails_all_the_sa
 
     ran = await upload(vcsim, govmomi_upload, tmp_path, "--no-govc-session")
 
-    assert ran.code == 1
+    assert ran.code == 1, ran.err
     assert "401 Unauthorized" in ran.err
     assert "the command's own API session was not kept fresh" in ran.err
-    assert await vcsim.state(session_of(ran.out)) == "ACTIVE"
+    assert await vcsim.state(session_of(ran)) == "ACTIVE"
 
 
 async def test_a_token_from_a_file_saves_the_upload(
