@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import os
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -50,13 +51,25 @@ def main() -> None:
         options.results.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="soak.") as name:
         try:
-            findings = asyncio.run(soak(Path(name), options.minutes, options.seed, options.results))
+            findings = asyncio.run(
+                _until_told(soak(Path(name), options.minutes, options.seed, options.results))
+            )
+        except asyncio.CancelledError:
+            sys.exit(128 + signal.SIGTERM)
         except BaseException:
             _last_words(Path(name) / "log")
             raise
     for each in findings:
         print(f"{'ok' if each.is_good else 'NO':<3} {each.name}: {each.seen} ({each.allowed})")
     sys.exit(0 if all(each.is_good for each in findings) else 1)
+
+
+async def _until_told(soaking: Coroutine[None, None, list[Finding]]) -> list[Finding]:
+    """Soak, and put everything away at a SIGTERM, the daemon first of all."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await soaking
 
 
 def _last_words(log: Path) -> None:
