@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -36,6 +37,9 @@ _NAMES = {
     "NO_COLOR",
 }
 
+# What `nohup` and a shell's `&` let everything ignore that they start.
+_MAY_BE_IGNORED = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
+
 # Where the event loop may be held up: what is done once and early, or never waits.
 _MAY_BLOCK = {
     "/linecache.py": {"checkcache", "updatecache"},  # the source lines of a traceback
@@ -57,6 +61,11 @@ def pytest_configure() -> None:
     asyncio.set_event_loop(None)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long, so that no worker is left alone with it at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _bare_environment() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
@@ -64,6 +73,17 @@ def _bare_environment() -> Iterator[None]:
             if name.upper() in _NAMES or name.startswith(_PREFIXES):
                 patch.delenv(name)
         yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_signal_is_ignored() -> Iterator[None]:
+    ignored = [each for each in _MAY_BE_IGNORED if signal.getsignal(each) is signal.SIG_IGN]
+    for each in ignored:
+        python_s_own = each is signal.SIGINT
+        signal.signal(each, signal.default_int_handler if python_s_own else signal.SIG_DFL)
+    yield
+    for each in ignored:
+        signal.signal(each, signal.SIG_IGN)
 
 
 @pytest.fixture(autouse=True, scope="session")
