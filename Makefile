@@ -9,8 +9,9 @@ CACHE  := .cache
 SEEDS  ?= 30
 FIRST  ?= 1
 MINUTES ?= 60
-# A worker for each core; the tests of a file share one, and with it what they set up.
-WORKERS := --numprocesses auto --dist loadfile
+# Three workers to two cores, as many tests wait for sessions to outlive their time. Who has nothing left
+# takes from the others, but where the tests of a file share what is dear to set up.
+WORKERS := --numprocesses $(shell echo $$(((3 * $$(nproc) + 1) / 2))) --dist
 # What is published is the whole hour; anything shorter is a look.
 SOAK   = $(if $(filter 60,$(MINUTES)),benchmarks/results,build/soak)
 
@@ -26,7 +27,7 @@ demo: $(VENV)/.base ## See update sessions outlive their lifetime, half a minute
 	@$(BIN)/clkeepalived demo
 
 test: $(VENV)/.dev ## Run the unit and integration tests
-	@$(BIN)/python -m pytest $(WORKERS) -m 'not system'
+	@$(BIN)/python -m pytest $(WORKERS) worksteal -m 'not system'
 
 check: $(VENV)/.dev ## Lint, format, types, layers
 	@$(BIN)/ruff check --quiet .
@@ -36,14 +37,14 @@ check: $(VENV)/.dev ## Lint, format, types, layers
 	@$(BIN)/lint-imports --no-logo
 
 system: $(VENV)/.dev ## Run the tests against real peers (Debian: golang-go, golang-github-{vmware-govmomi,kr-pretty}-dev)
-	@$(BIN)/python -m pytest $(WORKERS) -m 'system and not hosts' tests/system
+	@$(BIN)/python -m pytest $(WORKERS) loadfile -m 'system and not hosts' tests/system
 
 hosts: $(VENV)/.dev ## Install it, build it and run it: under a systemd of its own, in containers and pods (as root)
 	@$(BIN)/python -m pytest -m hosts -s tests/system
 
 coverage: $(VENV)/.dev ## Run `make test`, but for the storms, under coverage and hold it to its limits
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest $(WORKERS) -m 'not system' --deselect tests/unit/test_storm.py
+	@$(BIN)/coverage run -m pytest $(WORKERS) worksteal -m 'not system' --deselect tests/unit/test_storm.py
 	@$(BIN)/coverage combine --quiet
 	@echo "the pure core, every branch:"
 	@$(BIN)/coverage report --skip-covered --include='keepalived/lease/*' --fail-under=100
