@@ -139,7 +139,7 @@ async def test_a_connection_has_one_lifetime_to_come_back_after_a_restart(tmp_pa
             assert lines.status == 200
             await lines.line()
             await control.until(lambda: not control.holds(other_id))
-            assert 2.0 <= control.clock.boot() - restarted < 4.0
+            assert 2.0 <= control.clock.boot() - restarted < 10.0
             assert control.state(other_id) is State.RELEASED
             assert len(control.holds(session_id)) == 1
             assert control.state(session_id) is State.ACTIVE

@@ -209,7 +209,7 @@ async def test_it_is_over_in_time_however_slow_its_daemon_is(place: Path) -> Non
         "sys.exit(0 if asyncio.run(play.play()) else 1)"
     )
     process = await start(place, sys.executable, "-c", program)
-    async with asyncio.timeout(12):
+    async with asyncio.timeout(25):
         await read_until(process, b"checksumming")
         os.kill(daemon_of(process), signal.SIGSTOP)
         out, err = await process.communicate()

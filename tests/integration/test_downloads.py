@@ -230,7 +230,7 @@ def test_in_a_script(end: Callable[[Simulator, str], None], state: str) -> None:
         ) as held:
             held.on_end(ends.append)
             held.progress(3, 4)
-            until = time.monotonic() + 4
+            until = time.monotonic() + 20
             while not vcenter.told(session_id):
                 assert time.monotonic() < until
                 time.sleep(0.01)

@@ -48,7 +48,7 @@ def test_a_session_outlives_its_lifetime_and_nothing_is_left_behind(vcenter: Lab
             time.sleep(0.7)
 
     assert str(held.state) == "RELEASED"
-    within(1, lambda: left_behind() == before)
+    within(10, lambda: left_behind() == before)
     assert vcenter.events(session_id) == ["created"]
     told = vcenter.told(session_id)
     assert told == sorted(set(told))
@@ -105,7 +105,7 @@ def test_an_expired_session_is_lost(vcenter: Lab) -> None:
         faults = vcenter.simulator.faults
         with hold(vcenter, session_id):
             fault = vcenter.do(lambda: faults.add(Fail(500), route="update_session.*"))
-            within(4, lambda: "expired" in vcenter.events(session_id))
+            within(10, lambda: "expired" in vcenter.events(session_id))
             vcenter.do(faults.remove, fault)
 
     with pytest.raises(keepalived.SessionLost) as lost:
@@ -163,14 +163,14 @@ def test_who_is_refused_never_enters_and_leaves_nothing(
     session_id, before = vcenter.open(), left_behind()
     with pytest.raises(error), hold(vcenter, session_id, **access):
         pytest.fail("the block was entered")
-    within(1, lambda: left_behind() == before)
+    within(10, lambda: left_behind() == before)
 
 
 def test_a_session_that_is_none_is_never_entered(vcenter: Lab) -> None:
     before = left_behind()
     with pytest.raises(keepalived.SessionLost, match="NOT_FOUND"), hold(vcenter, "nothing"):
         pytest.fail("the block was entered")
-    within(1, lambda: left_behind() == before)
+    within(10, lambda: left_behind() == before)
     assert vcenter.logged_in() == 0
 
 
@@ -210,7 +210,7 @@ def test_several_holds_at_once_end_each_by_itself(vcenter: Lab) -> None:
         assert vcenter.events(ids[0]) == vcenter.events(ids[1]) == ["created"]
         assert vcenter.events(ids[3]) == ["created", "expired"]  # let go, as its block was left
     assert lost.value.session_id == ids[2]
-    within(1, lambda: left_behind() == before)
+    within(10, lambda: left_behind() == before)
 
 
 def test_two_holds_on_one_session_are_harmless(vcenter: Lab) -> None:
@@ -257,7 +257,7 @@ def test_threads_hold_sessions_of_their_own(vcenter: Lab) -> None:
     for worker in workers:
         worker.join()
     assert [vcenter.events(each) for each in ids] == [["created"]] * 4
-    within(1, lambda: left_behind() == before)
+    within(10, lambda: left_behind() == before)
 
 
 def test_a_block_may_be_left_in_another_thread_and_in_a_callback(vcenter: Lab) -> None:
@@ -270,7 +270,7 @@ def test_a_block_may_be_left_in_another_thread_and_in_a_callback(vcenter: Lab) -
     ended = hold(vcenter, session_id).__enter__()
     ended.on_end(lambda _end: ended.__exit__(RuntimeError, RuntimeError(), None))
     vcenter.cancel(session_id)
-    within(3, lambda: left_behind() == before)
+    within(10, lambda: left_behind() == before)
 
 
 def test_a_child_of_a_fork_neither_ends_the_hold_nor_waits_for_it(vcenter: Lab) -> None:
@@ -297,5 +297,5 @@ def test_a_hold_that_is_dropped_is_warned_of_and_ends(vcenter: Lab) -> None:
     before = left_behind()
     with pytest.warns(ResourceWarning, match="was never left"):
         hold(vcenter, vcenter.open()).__enter__()
-    within(3, lambda: left_behind() == before)
+    within(10, lambda: left_behind() == before)
     assert vcenter.logged_in() == 0

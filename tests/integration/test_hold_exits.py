@@ -110,7 +110,7 @@ def test_a_script_that_forgets_to_leave_the_block_ends_and_is_logged_out(
     assert process.stdout.readline() == "ACTIVE\n"
     before = time.monotonic()
     assert ended(process) == (0, "", "")
-    assert time.monotonic() - before < 4
+    assert time.monotonic() - before < 10
     assert vcenter.logged_in() == 0
 
 
@@ -184,7 +184,7 @@ def test_ctrl_c_ends_the_block_and_is_not_replaced(vcenter: Lab) -> None:
     assert code == -signal.SIGINT
     assert err.splitlines()[-1] == "KeyboardInterrupt"
     assert "keepalived/" not in err
-    assert seconds < 4
+    assert seconds < 10
     assert vcenter.events(session_id) == ["created"]
     assert vcenter.logged_in() == 0
 
@@ -201,7 +201,7 @@ def test_ctrl_c_ends_an_asyncio_script(vcenter: Lab) -> None:
     code, err, seconds = interrupted(start(vcenter, text))
     assert code == -signal.SIGINT
     assert err.splitlines()[-1] == "KeyboardInterrupt"
-    assert seconds < 4
+    assert seconds < 10
     assert vcenter.logged_in() == 0
 
 
@@ -210,7 +210,7 @@ def test_ctrl_c_while_a_vcenter_that_is_away_is_waited_for(vcenter: Lab) -> None
     code, err, seconds = interrupted(start(vcenter, text, url="http://127.0.0.1:9"))
     assert code == -signal.SIGINT
     assert err.splitlines()[-1] == "KeyboardInterrupt"
-    assert seconds < 4
+    assert seconds < 10
 
 
 def test_a_loss_ends_a_script_with_words(vcenter: Lab) -> None:

@@ -270,7 +270,7 @@ async def test_a_server_that_hangs(before: bytes) -> None:
     async with listening(hang) as port, transport_to(port) as transport:
         started = time.monotonic()
         error = await failure(transport, timeout=0.2)
-        assert time.monotonic() - started < 2.0
+        assert time.monotonic() - started < 10.0
     assert isinstance(error, TimedOut)
     assert str(error) == "no answer within 0.2 s"
 

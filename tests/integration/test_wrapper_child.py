@@ -83,7 +83,7 @@ async def started(notes: Notes, *argv: str, **how: Any) -> AsyncIterator[Process
 
 async def ran(notes: Notes, *argv: str, stdin: str = "", **how: Any) -> tuple[int | None, str]:
     """Run a command under the runner to its end; return the exit code and what it wrote."""
-    async with started(notes, *argv, **how) as process, asyncio.timeout(8):
+    async with started(notes, *argv, **how) as process, asyncio.timeout(20):
         out, _ = await process.communicate(stdin.encode())
         return process.returncode, out.decode()
 
@@ -323,7 +323,7 @@ async def test_a_script_without_jobs_has_the_terminal_again(notes: Notes) -> Non
         await until(lambda: terminal.foreground() == terminal.leader.pid)
         terminal.type("hello\n")
         await terminal.shows("got hello")
-        assert await asyncio.wait_for(terminal.leader.wait(), 8) == 0
+        assert await asyncio.wait_for(terminal.leader.wait(), 20) == 0
 
 
 async def test_a_script_stops_with_the_command_that_it_waits_for(notes: Notes) -> None:
@@ -481,7 +481,7 @@ async def test_what_is_ignored_is_what_was_ignored_when_we_started(
 ) -> None:
     traps = f"trap '' {ignored}; " if ignored else ""
     script = f"{traps}exec {line(notes, 'grep', '-E', '^Sig(Ign|Blk)', '/proc/self/status')}"
-    async with started_plainly("sh", "-c", script) as process, asyncio.timeout(8):
+    async with started_plainly("sh", "-c", script) as process, asyncio.timeout(20):
         out, _ = await process.communicate()
     states = dict(entry.split(":\t") for entry in out.decode().splitlines())
     assert int(states["SigBlk"], 16) == 0
@@ -506,7 +506,7 @@ async def test_signals_are_forwarded_and_the_command_decides(notes: Notes) -> No
     names = ["HUP", "INT", "QUIT", "USR1", "USR2", "WINCH", "TERM"]
     traps = "; ".join(f"trap 'echo {name}' {name}" for name in names[:-1])
     script = f"{traps}; trap 'exit 9' TERM; echo begun; while :; do sleep 0.02; done"
-    async with started(notes, "sh", "-c", script) as process, asyncio.timeout(8):
+    async with started(notes, "sh", "-c", script) as process, asyncio.timeout(20):
         assert process.stdout is not None
         assert await process.stdout.readline() == b"begun\n"
         for name in names[:-1]:
@@ -518,7 +518,7 @@ async def test_signals_are_forwarded_and_the_command_decides(notes: Notes) -> No
 
 async def test_who_ignores_hangups_goes_on_ignoring_them(notes: Notes) -> None:
     script = f"trap '' HUP; exec {line(notes, 'sh', '-c', SLEEPS)}"
-    async with started_plainly("sh", "-c", script) as process, asyncio.timeout(8):
+    async with started_plainly("sh", "-c", script) as process, asyncio.timeout(20):
         runner, command = await notes.pids()
         assert runner == process.pid
         process.send_signal(signal.SIGHUP)
@@ -552,7 +552,7 @@ async def test_what_ends_beside_the_command_is_not_taken_for_it(
         await until(lambda: state_of(orphan) == "", lambda: "it is not reaped")
         assert process.stdin is not None
         process.stdin.write(b"go on\n")
-        assert await asyncio.wait_for(process.wait(), 8) == 6
+        assert await asyncio.wait_for(process.wait(), 20) == 6
 
 
 async def test_a_command_stopped_and_continued_by_others_without_a_terminal(notes: Notes) -> None:
@@ -568,7 +568,7 @@ async def test_a_command_stopped_and_continued_by_others_without_a_terminal(note
         process.send_signal(signal.SIGCONT)
         await notes.first("continued", 2)
         process.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(process.wait(), 8) == 143
+        assert await asyncio.wait_for(process.wait(), 20) == 143
 
 
 async def test_nothing_that_was_installed_stays() -> None:
@@ -582,7 +582,7 @@ async def test_nothing_that_was_installed_stays() -> None:
     for argv, code in [(["true"], 0), (["sh", "-c", "exit 3"], 3)]:
         with running(argv, clock=SystemClock(), on_stopped=never, on_continued=never) as child:
             assert installed() != before
-            assert await asyncio.wait_for(child.wait(), 8) == code
+            assert await asyncio.wait_for(child.wait(), 20) == code
             assert not child.forward(signal.SIGTERM)
         assert installed() == before
     with (

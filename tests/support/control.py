@@ -115,7 +115,7 @@ class Control:
         self.watcher.close()
         self.listener.close()
 
-    async def until(self, condition: Callable[[], object], seconds: float = 5.0) -> None:
+    async def until(self, condition: Callable[[], object], seconds: float = 20.0) -> None:
         """Wait for something to become true."""
         async with asyncio.timeout(seconds):
             while not condition():  # noqa: ASYNC110 - many things make it true, and few tell
@@ -207,7 +207,7 @@ class Stream:
 
     async def line(self) -> Any:
         """Return the next line, None at the end."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             raw = await self.response.content.readline()
         return json.loads(raw) if raw else None
 

@@ -181,7 +181,7 @@ class Terminal:
     async def until(self, condition: Callable[[Screen], object]) -> None:
         """Wait until the screen looks as it should."""
         try:
-            async with asyncio.timeout(8):
+            async with asyncio.timeout(20):
                 while not condition(self.screen):
                     self._more.clear()
                     await self._more.wait()
@@ -190,7 +190,7 @@ class Terminal:
 
     async def end(self) -> int:
         """Wait for the program to end, and for all that it has said."""
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(20):
             return await self.process.wait()
 
 
