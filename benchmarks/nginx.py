@@ -26,8 +26,7 @@ error_log stderr error;
 pid {directory}/nginx.pid;
 events {{ worker_connections 1024; }}
 http {{
-  log_format arrival '$msec $request_method';
-  access_log {log};
+  access_log off;
   default_type application/json;
   client_body_temp_path {directory};
   proxy_temp_path {directory};
@@ -75,14 +74,6 @@ class Nginx:
     https: str
     process: subprocess.Popen[bytes]
 
-    def arrivals(self) -> list[float]:
-        """Return when keep-alives arrived, in seconds since the epoch, if that is written down.
-
-        nginx writes once a second.
-        """
-        lines = map(str.split, (self.directory / "arrivals").read_text().splitlines())
-        return [float(moment) for moment, method in lines if method == "POST"]
-
     @property
     def ca_file(self) -> Path:
         """The certificate to trust, in PEM."""
@@ -119,11 +110,8 @@ class Nginx:
 
 
 @contextmanager
-def nginx(directory: Path, lifetime: int = 300, *, arrivals: bool = False) -> Iterator[Nginx]:
-    """Run nginx with its files in `directory`; sessions live for `lifetime` seconds.
-
-    `arrivals` has it write down when each request arrived.
-    """
+def nginx(directory: Path, lifetime: int = 300) -> Iterator[Nginx]:
+    """Run nginx with its files in `directory`; sessions live for `lifetime` seconds."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(directory / "ca.pem")
     certificate = authority.issue_cert("localhost", "127.0.0.1")
@@ -132,9 +120,8 @@ def nginx(directory: Path, lifetime: int = 300, *, arrivals: bool = False) -> It
     # `$moment` is UTC: one that far behind UTC, to the west, is so much later.
     minutes, seconds = divmod(lifetime, 60)
     offset = f"{minutes // 60:02}:{minutes % 60:02}" + (f":{seconds:02}" if seconds else "")
-    log = f"{directory}/arrivals arrival buffer=64k flush=1s" if arrivals else "off"
     (directory / "nginx.conf").write_text(
-        _CONFIG.format(directory=directory, log=log, http=http, https=https, lifetime=offset)
+        _CONFIG.format(directory=directory, http=http, https=https, lifetime=offset)
     )
     running = Nginx(
         directory, f"http://127.0.0.1:{http}", f"https://127.0.0.1:{https}", _start(directory)

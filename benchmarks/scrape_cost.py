@@ -1,8 +1,7 @@
 """What a scrape costs while very many sessions are held: its time, and what it delays.
 
 Keep-alives are sent for a while without a scrape, and for as long while scrapes come, as Prometheus
-asks for them. Delays are told twice: by the daemon's own `clkeepalived_schedule_lag_seconds`, and
-by the longest silence that nginx saw.
+asks for them. Delays are told by the daemon's own `clkeepalived_schedule_lag_seconds`.
 """
 
 from __future__ import annotations
@@ -14,11 +13,10 @@ import statistics
 import tempfile
 import time
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from urllib.request import Request, urlopen
 
-from benchmarks.nginx import Nginx, nginx
+from benchmarks.nginx import nginx
 from benchmarks.parts import Answer, Part, markdown
 from benchmarks.served import daemon, write_sessions
 
@@ -53,13 +51,13 @@ def measure(_minutes: float) -> Answer:
         (place / "nginx").mkdir()
         write_sessions(place, SESSIONS)
         with (
-            nginx(place / "nginx", LIFETIME, arrivals=True) as served,
+            nginx(place / "nginx", LIFETIME) as served,
             daemon(place, served.http, lifetime=LIFETIME) as running,
         ):
             running.wait_for_keep_alives(SESSIONS, within=600)
             url = running.address + "/metrics"
             _wait_for_renewals(url)
-            return _watch(served, url)
+            return _watch(url)
 
 
 def _wait_for_renewals(url: str) -> None:
@@ -75,30 +73,22 @@ def _wait_for_renewals(url: str) -> None:
         before = now
 
 
-def _watch(served: Nginx, url: str) -> Answer:
+def _watch(url: str) -> Answer:
     time.sleep(EVERY)
     first, _ = timed_scrape(url)
-    began_quiet = time.time()
     time.sleep(SCRAPES * EVERY)
-    ended_quiet = time.time()
     between, _ = timed_scrape(url)
-    began = time.time()
     taken: list[float] = []
     last = between
     for _ in range(SCRAPES):
         time.sleep(EVERY)
         last, seconds = timed_scrape(url)
         taken.append(seconds)
-    ended = time.time()
-    time.sleep(2.0)  # nginx writes once a second
-    arrivals = served.arrivals()
-    quiet = window(first, between, longest_silence(arrivals, began_quiet, ended_quiet))
-    scraped = window(between, last, longest_silence(arrivals, began, ended))
     return {
         "scrape_median_ms": round(1e3 * statistics.median(taken)),
         "scrape_longest_ms": round(1e3 * max(taken)),
-        "without_scrapes": quiet,
-        "with_scrapes": scraped,
+        "without_scrapes": window(first, between),
+        "with_scrapes": window(between, last),
     }
 
 
@@ -115,7 +105,7 @@ def timed_scrape(url: str) -> tuple[Lags, float]:
     return Lags({float(bound): float(count) for bound, count in buckets}, float(total[0])), seconds
 
 
-def window(before: Lags, after: Lags, silence: float) -> Answer:
+def window(before: Lags, after: Lags) -> Answer:
     """Return how late the keep-alives between two scrapes were sent."""
     grew = {bound: count - before.counts[bound] for bound, count in after.counts.items()}
     sent = grew[math.inf]
@@ -124,14 +114,7 @@ def window(before: Lags, after: Lags, silence: float) -> Answer:
         "late_by_over_100_ms": round(sent - grew[DELAY_LIMIT]),
         "lag_mean_ms": round(1e3 * (after.total - before.total) / max(1.0, sent), 1),
         "lag_at_most_ms": 1e3 * min(bound for bound, count in grew.items() if count == sent),
-        "longest_silence_ms": round(1e3 * silence),
     }
-
-
-def longest_silence(arrivals: list[float], began: float, ended: float) -> float:
-    """Return the longest time without an arrival between two moments."""
-    within = [began, *(moment for moment in sorted(arrivals) if began < moment < ended), ended]
-    return max(later - earlier for earlier, later in pairwise(within))
 
 
 def table(answer: Answer) -> str:
@@ -143,12 +126,11 @@ def table(answer: Answer) -> str:
             f"{of['late_by_over_100_ms']}",
             f"{of['lag_mean_ms']:.1f} ms",
             f"≤ {of['lag_at_most_ms']:g} ms",
-            f"{of['longest_silence_ms']} ms",
         )
         for name in ("without_scrapes", "with_scrapes")
         if (of := answer[name])
     ]
-    head = ("", "keep-alives", "late by over 100 ms", "mean lag", "longest lag", "longest silence")
+    head = ("", "keep-alives", "late by over 100 ms", "mean lag", "longest lag")
     return (
         f"A scrape takes {answer['scrape_median_ms']} ms, at most {answer['scrape_longest_ms']} "
         f"ms.\n\n{markdown(head, rows)}"
@@ -156,7 +138,6 @@ def table(answer: Answer) -> str:
 
 
 ABOUT = f"""\
-{SESSIONS:,} sessions, scraped every {EVERY:g} s as Prometheus scrapes. The silence is between two
-keep-alives, as nginx saw them arrive."""
+{SESSIONS:,} sessions, scraped every {EVERY:g} s as Prometheus scrapes."""
 
 PART = Part("scrape", "What does a scrape cost, and what does it delay?", ABOUT, measure, table)

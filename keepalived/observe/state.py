@@ -21,8 +21,8 @@ _KEY = ("vcenter", "session_id", "kind")
 _SESSION = ("vcenter", "session_id")
 # How many sessions a step looks at, and how many it makes series of: some five milliseconds' worth.
 # Others have a turn after each step: smaller ones made a busy daemon's scrape twice as long.
-_LOOKED_AT = 5000
-_DESCRIBED = 250
+_LOOKED_AT = 1500
+_DESCRIBED = 100
 
 
 @dataclass(slots=True)
