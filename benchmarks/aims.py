@@ -47,7 +47,7 @@ _MEMORY = (
 _IDLE = (
     "CPU when idle: session files are looked at every two seconds, in a thread since they may lie "
     "on a slow file system, and nothing sleeps for more than five seconds, since a suspended "
-    "machine's timers stand still. That makes some two wake-ups a second, of 0.2 ms to 0.3 ms each, "
+    "machine's timers stand still. That makes two wake-ups a second, of 0.2 ms to 0.3 ms each, "
     "most of which goes into filling the processor's caches anew."
 )
 

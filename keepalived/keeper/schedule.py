@@ -9,20 +9,21 @@ from math import inf
 from keepalived.lease.model import SessionKey
 from keepalived.lease.timing import DUE_TOLERANCE
 
-_Entry = tuple[float, int, SessionKey]
+_Entry = tuple[float, int, SessionKey, float]
+"""What it is ordered by, its ticket, whose it is, and what it will be ordered by, or was before."""
 
 
 class Schedule:
     """Two heaps: sessions that wait, by when they fall due, and those that are due, by deadline.
 
     Times are seconds on the boot-time clock. Moving or removing a session leaves its old entry in
-    its heap, to be passed over when it comes up; the ticket tells the entries apart. A heap that
-    is mostly passed-over entries is rebuilt.
+    its heap, to be passed over when it comes up: an entry counts only while it is the session's
+    current one. A heap that is mostly passed-over entries is rebuilt.
     """
 
     def __init__(self) -> None:
         self._tickets = 0
-        self._current: dict[SessionKey, tuple[int, float, float]] = {}
+        self._current: dict[SessionKey, _Entry] = {}
         self._waiting: list[_Entry] = []
         self._ready: list[_Entry] = []
 
@@ -35,8 +36,9 @@ class Schedule:
     def put(self, key: SessionKey, due: float, deadline: float | None) -> None:
         """Schedule a session, in place of where it stood before."""
         self._tickets += 1
-        self._current[key] = (self._tickets, due, inf if deadline is None else deadline)
-        heapq.heappush(self._waiting, (due, self._tickets, key))
+        entry = (due, self._tickets, key, inf if deadline is None else deadline)
+        self._current[key] = entry
+        heapq.heappush(self._waiting, entry)
         if len(self._waiting) > 64 + 2 * len(self._current):
             self._waiting = [entry for entry in self._waiting if self._is_current(entry)]
             heapq.heapify(self._waiting)
@@ -54,8 +56,10 @@ class Schedule:
     def advance(self, now: float) -> int:
         """Move everything that is due from the waiting to the ready, and count the ready."""
         while (due := self.next_due()) is not None and due - now <= DUE_TOLERANCE:
-            _, ticket, key = heapq.heappop(self._waiting)
-            heapq.heappush(self._ready, (self._current[key][2], ticket, key))
+            _, ticket, key, deadline = heapq.heappop(self._waiting)
+            entry = (deadline, ticket, key, due)
+            self._current[key] = entry
+            heapq.heappush(self._ready, entry)
         return len(self._ready)
 
     def pop(self) -> tuple[SessionKey, float] | None:
@@ -66,8 +70,9 @@ class Schedule:
         while self._ready:
             entry = heapq.heappop(self._ready)
             if self._is_current(entry):
-                key = entry[2]
-                return key, self._current.pop(key)[1]
+                _, _, key, due = entry
+                del self._current[key]
+                return key, due
         return None
 
     def backlog(self) -> int:
@@ -75,5 +80,4 @@ class Schedule:
         return len(self._ready)
 
     def _is_current(self, entry: _Entry) -> bool:
-        current = self._current.get(entry[2])
-        return current is not None and current[0] == entry[1]
+        return self._current.get(entry[2]) is entry
