@@ -154,7 +154,7 @@ def _record(session: Session) -> _Record:
     return _Record(session.since, parties, is_live=not session.state.is_final)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=16)
 def _one_set_of(parties: tuple[Party, ...]) -> frozenset[Party]:
     """Return the set of these, the same object for the many sessions of a file."""
     return frozenset(parties)

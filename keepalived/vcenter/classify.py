@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -98,8 +97,26 @@ def words_for(reply: Reply, secrets: Iterable[str] = ()) -> str:
 def _hidden(text: str, secrets: Iterable[str]) -> str:
     # Types and hosts are told in lower case; a secret in their place is a secret all the same.
     for secret in filter(None, secrets):
-        text = re.sub(re.escape(secret), _HIDDEN, text, flags=re.IGNORECASE)
+        text = _without(secret, text)
     return text
+
+
+def _without(secret: str, text: str) -> str:
+    """Return a text without a secret, in capitals or not.
+
+    By hand: Python keeps the last 512 regular expressions that it was given, and secrets in them.
+    """
+    sought, folded = secret.casefold(), text.casefold()
+    if sought not in folded:
+        return text
+    # A folded character may be several: which one of the text each of them comes from.
+    origins = [place for place, character in enumerate(text) for _ in character.casefold()]
+    kept, begin, at = "", 0, 0
+    while (found := folded.find(sought, at)) >= 0:
+        kept += text[begin : origins[found]] + _HIDDEN
+        at = found + len(sought)
+        begin = origins[at - 1] + 1
+    return kept + text[begin:]
 
 
 def _error_type(named: Any, typed: Any) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import re
 from typing import Any
 
 import pytest
@@ -155,6 +157,29 @@ def test_a_secret_is_hidden_where_it_is_told_in_lower_case() -> None:
     assert words_for(reply(400, error), ["Geheim"]) == "HTTP 400: ***"
     moved = reply(302, location="https://Geheim.example/")
     assert "geheim" not in words_for(moved, ["Geheim"])
+
+
+@pytest.mark.parametrize(
+    ("secret", "said", "shown"),
+    [
+        ("abc", "ABCabc, aBc!", "******, ***!"),
+        ("a.c", "abc a.c", "abc ***"),
+        ("straße", "STRASSE 1", "*** 1"),
+        ("ss", "straße", "stra***e"),
+        ("as", "aß.", "***."),
+        ("geheim", "İgeheim", "İ***"),
+    ],
+)
+def test_a_secret_is_hidden_in_whatever_letters(secret: str, said: str, shown: str) -> None:
+    assert words_for(reply(400, api("ERROR", said)), [secret]) == f"HTTP 400: error: {shown}"
+
+
+def test_no_secret_is_left_in_the_cache_of_regular_expressions() -> None:
+    secret = "5e7c0a1d-not-to-be-kept"
+    words_for(reply(401, api("UNAUTHENTICATED", f"{secret} is unknown")), [secret])
+    patterns = [each for each in gc.get_objects() if isinstance(each, re.Pattern)]
+    assert patterns
+    assert not [each for each in patterns if "5e7c0a1d" in str(each.pattern)]
 
 
 _KEYS = st.sampled_from(["type", "error_type", "value", "messages", "default_message", "id"])
