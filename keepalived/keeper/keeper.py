@@ -34,6 +34,8 @@ from keepalived.lease.stalls import STALL_TIMEOUT
 
 PARTING_SECONDS = 10.0
 _BACKLOG_PER_WORKER = 4
+_GRAIN = 0.02
+"""Seconds: those that fall due within it go together, for a fifth less than one at a time."""
 
 
 class VCenter(Protocol):
@@ -225,8 +227,7 @@ class Keeper:
             self._dispatch()
             next_due = self._schedule.next_due()
             wait = LONGEST_SLEEP if next_due is None else next_due - now
-            # Sleeping less than the tolerance would spin on a clock that is coarser than that.
-            wait = min(LONGEST_SLEEP, max(timing.DUE_TOLERANCE, wait))
+            wait = min(LONGEST_SLEEP, max(_GRAIN, wait))
             # Whatever falls due later than this needs no alarm.
             self._looks_at = now + wait
             await self._alarm.wait(wait)
