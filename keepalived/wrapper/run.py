@@ -87,6 +87,7 @@ class Wrapped:
         self._was_asked_to_end = False
         self._interrupted = asyncio.Event()
         self._interrupted_by: signal.Signals | None = None
+        self._asked_to_stop = asyncio.Event()
         lifetime = options.settings.session_timeout
         self._look_seconds = min(_LONGEST_BETWEEN_LOOKS, lifetime / _LOOKS_PER_LIFETIME)
         self._patience = min(_STRANGE_AFTER, lifetime)
@@ -148,11 +149,15 @@ class Wrapped:
                 return UNAVAILABLE
             if self._interrupted_by is not None:
                 return 128 + self._interrupted_by
-            code = await self._run_command(kept, tending, search)
-            others = tending.others()
-            tending.let_go_others()
-            if code == 0:
-                await self._settle(kept, tending)
+            # From before the command to the end: while it runs, ^Z is its own business, and as soon
+            # as it does not, ours.
+            stops = {} if is_ignored(signal.SIGTSTP) else {signal.SIGTSTP: self._asked_to_stop.set}
+            with handled(stops):
+                code = await self._run_command(kept, tending, search)
+                others = tending.others()
+                tending.let_go_others()
+                if code == 0:
+                    await self._settle(kept, tending)
             self._tell(tending, others)
             tending.let_go_all()
             return code
@@ -216,7 +221,8 @@ class Wrapped:
             ):
                 code = await child.wait()
             self._child = None
-        await self._unless_interrupted(self._look_once_more(kept, tending, search))
+        async with beside(stops=self._stop_when_asked(kept, tending)):
+            await self._unless_interrupted(self._look_once_more(kept, tending, search))
         return code
 
     async def _go_on(self, kept: Engine, tending: Tending, gap: float) -> None:
@@ -281,18 +287,17 @@ class Wrapped:
             await sleep_until(self._clock, self._clock.boot() + self._look_seconds)
 
     async def _stop_when_asked(self, kept: Engine, tending: Tending) -> None:
-        """Stop on ^Z, after one more renewal: while the command ran, that was its business."""
-        asked = asyncio.Event()
+        """Stop on ^Z, after one more renewal."""
+        asked = self._asked_to_stop
         self._display.attach(lambda: not asked.is_set() and has_foreground(_STDERR))
-        with handled({} if is_ignored(signal.SIGTSTP) else {signal.SIGTSTP: asked.set}):
-            while True:
-                await asked.wait()
-                since = self._clock.boot()
-                self._display.pause()
-                await kept.renew_all()
-                stop_own_group(signal.SIGTSTP)
-                asked.clear()
-                await self._go_on(kept, tending, self._clock.boot() - since)
+        while True:
+            await asked.wait()
+            since = self._clock.boot()
+            self._display.pause()
+            await kept.renew_all()
+            stop_own_group(signal.SIGTSTP)
+            asked.clear()
+            await self._go_on(kept, tending, self._clock.boot() - since)
 
     def _note_losses(self, tending: Tending) -> None:
         child = self._child if self._options.on_loss is OnLoss.TERM else None

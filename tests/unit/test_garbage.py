@@ -56,7 +56,7 @@ def test_young_garbage_is_found() -> None:
 
 
 def test_old_garbage_is_found_by_a_look_through_everything() -> None:
-    with long_lived_set_aside(whole_share=100.0):  # at once, nearly
+    with long_lived_set_aside(whole_share=1e6):  # at once, nearly
         old = Node()
         gone = weakref.ref(old)
         gc.collect()
