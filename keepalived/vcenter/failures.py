@@ -7,6 +7,8 @@ import ssl
 
 import aiohttp
 
+from keepalived.vcenter.wire import NotHttpError
+
 
 def words_for(error: Exception, *, proxied: bool = False) -> str:
     """Say what failed. Neither the path nor anything of a proxy's URL is told.
@@ -25,7 +27,7 @@ def words_for(error: Exception, *, proxied: bool = False) -> str:
         return "the connection was closed in the middle of the answer"
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return f"the proxy answered HTTP {error.status}"
-    if isinstance(error, aiohttp.ClientResponseError):
+    if isinstance(error, NotHttpError | aiohttp.ClientResponseError):
         return "the answer is not HTTP"
     if isinstance(error, OSError):
         return _system_words(error)

@@ -19,16 +19,8 @@ from keepalived.vcenter.failures import words_for
 from keepalived.vcenter.proxies import check_proxy, proxy_for
 from keepalived.vcenter.resolver import RememberingResolver
 from keepalived.vcenter.tls import trust
-from keepalived.vcenter.transport import (
-    ConnectFailed,
-    Reply,
-    StaleConnection,
-    TimedOut,
-    TransportError,
-)
-
-BODY_MOST = 16 * 1024 * 1024
-"""Bytes of an answer that are read at most; a list of many thousand sessions is far smaller."""
+from keepalived.vcenter.transport import ConnectFailed, Reply, StaleConnection, TimedOut
+from keepalived.vcenter.wire import Door, read
 
 _POOLED_SECONDS = 600.0
 _USER_AGENT = "clkeepalived/" + importlib.metadata.version("content-library-keepalived")
@@ -61,32 +53,22 @@ class HttpTransport:
         self._resolver = RememberingResolver(resolver)
         self._session: aiohttp.ClientSession | None = None
         self._trusted: ssl.SSLContext | aiohttp.Fingerprint | bool | None = None
+        self._way: Door | None = None
 
     async def send(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes, timeout: float
     ) -> Reply:
         """Send one request; see Transport."""
-        connection = _Connection()
-        _in_use.set(connection)
+        opened = _Connection()
+        _in_use.set(opened)
         try:
-            async with (
-                asyncio.timeout(timeout),
-                self._pool().request(
-                    method,
-                    URL(self._settings.url + path, encoded=True),
-                    headers=headers,
-                    data=body or None,
-                    proxy=self._proxy,
-                    ssl=self._trust(),
-                    allow_redirects=False,
-                ) as response,
-            ):
-                return Reply(response.status, response.headers, await _read(response))
+            async with asyncio.timeout(timeout):
+                return await self._door().send(method, path, headers, body)
         except TimeoutError:
             raise TimedOut(f"no answer within {timeout:.3g} s") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             words = self._words_for(error)
-            if isinstance(error, _CLOSED) and not connection.is_new:
+            if isinstance(error, _CLOSED) and not opened.is_new:
                 raise StaleConnection(words) from None
             raise ConnectFailed(words) from None
 
@@ -105,22 +87,30 @@ class HttpTransport:
                 ssl=self._trust(),
                 allow_redirects=False,
             ) as response:
-                return Reply(response.status, response.headers, await _read(response))
+                return Reply(response.status, response.headers, await read(response.content))
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise ConnectFailed(self._words_for(error)) from None
 
     def _words_for(self, error: Exception) -> str:
         if isinstance(error, aiohttp.ClientSSLError | aiohttp.ServerFingerprintMismatch):
             # The trusted files may have been replaced since they were read: read them anew.
-            self._trusted = None
+            self._trusted = self._way = None
         return words_for(error, proxied=self._proxy is not None)
 
     async def close(self) -> None:
         """Close the pool. A request that follows opens another one."""
-        session, self._session = self._session, None
+        session, self._session, self._way = self._session, None, None
         if session is not None:
             await session.close()
         await self._resolver.close()
+
+    def _door(self) -> Door:
+        if self._way is None:
+            session = self._pool()
+            assert session.connector is not None  # noqa: S101 - it is open
+            trusted, url = self._trust(), self._settings.url
+            self._way = Door(session, session.connector, url, proxy=self._proxy, trusted=trusted)
+        return self._way
 
     def _pool(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -164,16 +154,3 @@ def _open_socket(address: tuple[int, int, int, str, tuple[object, ...]]) -> sock
     _in_use.get().is_new = True
     family, kind, protocol, *_ = address
     return socket.socket(family, kind, protocol)
-
-
-async def _read(response: aiohttp.ClientResponse) -> bytes:
-    if response.content.at_eof():
-        return b""  # as a keep-alive is answered
-    parts: list[bytes] = []
-    size = 0
-    async for part in response.content.iter_any():
-        size += len(part)
-        if size > BODY_MOST:
-            raise TransportError(f"the answer is longer than {BODY_MOST} bytes")
-        parts.append(part)
-    return b"".join(parts)

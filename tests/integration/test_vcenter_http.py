@@ -19,7 +19,7 @@ from keepalived.lease.answers import Outcome
 from keepalived.lease.model import Kind
 from keepalived.settings import VCenterSettings
 from keepalived.vcenter.client import Client
-from keepalived.vcenter.http import BODY_MOST, HttpTransport
+from keepalived.vcenter.http import HttpTransport
 from keepalived.vcenter.transport import (
     ConnectFailed,
     Reply,
@@ -27,6 +27,7 @@ from keepalived.vcenter.transport import (
     TimedOut,
     TransportError,
 )
+from keepalived.vcenter.wire import BODY_MOST
 from tests.support.peers import NO_CONTENT, Scripted, answer, listening, read_request
 
 LOGGED_IN = answer(b'"T0KEN-0123456789"', "201 Created")
