@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib.metadata
-import socket
 import ssl
 from collections.abc import AsyncIterator, Mapping
-from contextvars import ContextVar
-from dataclasses import dataclass
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
@@ -20,17 +16,12 @@ from keepalived.vcenter.proxies import check_proxy, proxy_for
 from keepalived.vcenter.resolver import RememberingResolver
 from keepalived.vcenter.tls import trust
 from keepalived.vcenter.transport import ConnectFailed, Reply, StaleConnection, TimedOut
-from keepalived.vcenter.wire import Door, read
+from keepalived.vcenter.wire import ClosedMeanwhileError, Door, read
 
-_POOLED_SECONDS = 600.0
+_BESIDES = 2
+"""Requests at once beyond those of the keeper's workers: probes, and whoever asks for a list."""
+
 _USER_AGENT = "clkeepalived/" + importlib.metadata.version("content-library-keepalived")
-
-# By these a pooled connection tells that the server has closed it.
-_CLOSED = (
-    aiohttp.ServerDisconnectedError,
-    aiohttp.ClientOSError,
-    aiohttp.ClientConnectionResetError,
-)
 
 
 def build_transport(settings: VCenterSettings) -> HttpTransport:
@@ -59,24 +50,19 @@ class HttpTransport:
         self, method: str, path: str, headers: Mapping[str, str], body: bytes, timeout: float
     ) -> Reply:
         """Send one request; see Transport."""
-        opened = _Connection()
-        _in_use.set(opened)
         try:
-            async with asyncio.timeout(timeout):
-                return await self._door().send(method, path, headers, body)
+            return await self._door().send(method, path, headers, body, timeout)
         except TimeoutError:
             raise TimedOut(f"no answer within {timeout:.3g} s") from None
+        except ClosedMeanwhileError as error:
+            raise StaleConnection(self._words_for(error.how)) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            words = self._words_for(error)
-            if isinstance(error, _CLOSED) and not opened.is_new:
-                raise StaleConnection(words) from None
-            raise ConnectFailed(words) from None
+            raise ConnectFailed(self._words_for(error)) from None
 
     async def put(
         self, url: str, headers: Mapping[str, str], content: AsyncIterator[bytes], size: int
     ) -> Reply:
         """Send content by PUT; see UploadTransport."""
-        _in_use.set(_Connection())
         try:
             async with self._pool().put(
                 URL(url, encoded=True),
@@ -94,12 +80,14 @@ class HttpTransport:
     def _words_for(self, error: Exception) -> str:
         if isinstance(error, aiohttp.ClientSSLError | aiohttp.ServerFingerprintMismatch):
             # The trusted files may have been replaced since they were read: read them anew.
-            self._trusted = self._way = None
+            self._trusted = None
+            self._close_door()
         return words_for(error, proxied=self._proxy is not None)
 
     async def close(self) -> None:
         """Close the pool. A request that follows opens another one."""
-        session, self._session, self._way = self._session, None, None
+        self._close_door()
+        session, self._session = self._session, None
         if session is not None:
             await session.close()
         await self._resolver.close()
@@ -108,9 +96,20 @@ class HttpTransport:
         if self._way is None:
             session = self._pool()
             assert session.connector is not None  # noqa: S101 - it is open
-            trusted, url = self._trust(), self._settings.url
-            self._way = Door(session, session.connector, url, proxy=self._proxy, trusted=trusted)
+            self._way = Door(
+                session,
+                session.connector,
+                self._settings.url,
+                proxy=self._proxy,
+                trusted=self._trust(),
+                at_once=self._settings.max_in_flight + _BESIDES,
+            )
         return self._way
+
+    def _close_door(self) -> None:
+        if self._way is not None:
+            self._way.close()
+            self._way = None
 
     def _pool(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -119,9 +118,7 @@ class HttpTransport:
             connector = aiohttp.TCPConnector(
                 resolver=self._resolver,
                 use_dns_cache=False,
-                keepalive_timeout=_POOLED_SECONDS,
-                limit=self._settings.max_in_flight + 2,
-                socket_factory=_open_socket,
+                limit=0,
             )
             self._session = aiohttp.ClientSession(
                 connector=connector,
@@ -137,20 +134,3 @@ class HttpTransport:
             is_tls = self._settings.url.startswith("https:")
             self._trusted = trust(self._settings) if is_tls else True
         return self._trusted
-
-
-@dataclass(slots=True)
-class _Connection:
-    """What the connection of one request is, as far as it matters: new, or out of the pool."""
-
-    is_new: bool = False
-
-
-_in_use: ContextVar[_Connection] = ContextVar("_in_use")
-
-
-def _open_socket(address: tuple[int, int, int, str, tuple[object, ...]]) -> socket.socket:
-    """Open a socket for the request under way, whose connection is a new one therefore."""
-    _in_use.get().is_new = True
-    family, kind, protocol, *_ = address
-    return socket.socket(family, kind, protocol)

@@ -1,17 +1,19 @@
 """Requests and answers on pooled connections, without aiohttp's client session around them.
 
-A keep-alive is a few hundred bytes there and a status back. aiohttp connects (names, proxies, TLS),
-pools the connections and parses the answers; what its session adds for everything else that HTTP
-can be (redirects, cookies, bodies that stream) takes three quarters of the CPU time of a request.
+A keep-alive is a few hundred bytes there and a status back. aiohttp connects (names, proxies, TLS)
+and parses the answers; what its session adds for everything else that HTTP can be (redirects,
+cookies, bodies that stream) takes three quarters of the CPU time of a request.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ssl
+from collections import deque
 from collections.abc import Mapping
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
@@ -21,17 +23,37 @@ from keepalived.vcenter.transport import Reply, TransportError
 BODY_MOST = 16 * 1024 * 1024
 """Bytes of an answer that are read at most; a list of many thousand sessions is far smaller."""
 
+IDLE_SECONDS = 600.0
+"""How long a connection is kept that is not used: longer than the pause between two renewals."""
+
 _UNLIMITED = aiohttp.ClientTimeout(total=None)
 _SWITCHING = 101
+
+# By these a connection tells that the server has closed it.
+_CLOSED = (
+    aiohttp.ServerDisconnectedError,
+    aiohttp.ClientOSError,
+    aiohttp.ClientConnectionResetError,
+)
 
 
 class NotHttpError(aiohttp.ClientError):
     """What came back is not HTTP."""
 
 
+class ClosedMeanwhileError(aiohttp.ClientError):
+    """The server had closed a connection that was to be used once more; `how` is what told it."""
+
+    def __init__(self, how: aiohttp.ClientError) -> None:
+        super().__init__()
+        self.how = how
+
+
 class Door:
-    """The way to one server: which connections of a session's pool lead there, and what all
-    requests there say. To be made anew where the server is to be verified in another way.
+    """The way to one server: the connections that lead there, and what all requests there say.
+
+    Sends `at_once` requests at most, and lets others wait. To be made anew where the server is to
+    be verified in another way.
     """
 
     def __init__(
@@ -42,14 +64,16 @@ class Door:
         *,
         proxy: str | None,
         trusted: ssl.SSLContext | aiohttp.Fingerprint | bool,
+        at_once: int,
     ) -> None:
+        self._loop = asyncio.get_running_loop()
         self._connector = connector
         # A connector is asked by a request; this one is never sent.
         self._request = aiohttp.ClientRequest(
             "GET",
             URL(url),
             headers=session.headers,
-            loop=asyncio.get_running_loop(),
+            loop=self._loop,
             session=session,
             proxy=None if proxy is None else URL(proxy),
             ssl=trusted,
@@ -58,23 +82,57 @@ class Door:
         is_proxy_told = proxy is not None and not self._request.is_ssl()
         self._before_path = url if is_proxy_told else ""
         self._headers = ""
+        self._slots = asyncio.Semaphore(at_once)
+        self._idle: deque[tuple[float, Connection]] = deque()
+        self._sweep: asyncio.TimerHandle | None = None
+        self._is_closed = False
 
-    async def send(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Reply:
-        """Send a request and return the whole answer.
+    async def send(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes, timeout: float
+    ) -> Reply:
+        """Send a request and return the whole answer, all within `timeout` seconds.
 
-        Raises OSError and aiohttp.ClientError where a connection cannot be had or breaks,
-        ValueError for what cannot be sent, and TransportError for an answer that is too long.
+        Raises TimeoutError, OSError and aiohttp.ClientError where a connection cannot be had or
+        breaks, ValueError for what cannot be sent, and TransportError for too long an answer.
         """
-        connection = await self._connector.connect(self._request, [], _UNLIMITED)
+        until = self._loop.time() + timeout
+        if self._slots.locked():
+            async with asyncio.timeout_at(until):
+                await self._slots.acquire()
+        else:
+            await self._slots.acquire()
         try:
-            if not self._headers:
-                # By now the connector has added what the proxy asks for.
-                self._headers = _lines(self._request.headers)
-            reply = await _exchange(connection, self._written(method, path, headers, body))
-        except BaseException:
+            return await self._send(method, path, headers, body, until)
+        finally:
+            self._slots.release()
+
+    def close(self) -> None:
+        """Close the connections, those in use after their answers."""
+        self._is_closed = True
+        if self._sweep is not None:
+            self._sweep.cancel()
+        while self._idle:
+            self._idle.pop()[1].close()
+
+    async def _send(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes, until: float
+    ) -> Reply:
+        connection = used_before = self._take_idle()
+        if connection is None:
+            async with asyncio.timeout_at(until):
+                connection = await self._connect()
+        try:
+            protocol, transport = connection.protocol, connection.transport
+            if protocol is None or transport is None:
+                raise aiohttp.ServerDisconnectedError
+            request = self._written(method, path, headers, body)
+            reply = await self._exchange(protocol, transport, request, until)
+        except BaseException as error:
             connection.close()
+            if used_before is not None and isinstance(error, _CLOSED):
+                raise ClosedMeanwhileError(error) from None
             raise
-        connection.release()
+        self._give_back(connection, protocol)
         return reply
 
     def _written(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> bytes:
@@ -86,21 +144,69 @@ class Door:
             raise ValueError("there is a line break in a header, or a blank in the path")
         return head.encode() + body
 
+    async def _exchange(
+        self, protocol: ResponseHandler, transport: asyncio.Transport, request: bytes, until: float
+    ) -> Reply:
+        is_late = False
 
-async def _exchange(connection: Connection, request: bytes) -> Reply:
-    protocol = connection.protocol
-    if protocol is None or protocol.transport is None:
-        raise aiohttp.ServerDisconnectedError
-    # Also puts a fresh parser in the place of the last answer's.
-    protocol.set_response_params(read_until_eof=True)
-    protocol.transport.write(request)
-    try:
-        message, content = await protocol.read()
-        while message.code < 200 and message.code != _SWITCHING:
+        def give_up() -> None:
+            nonlocal is_late
+            is_late = True
+            transport.abort()
+
+        # A third of what asyncio.timeout costs: here it is one connection that is waited for.
+        timer = self._loop.call_at(until, give_up)
+        try:
+            transport.write(request)
             message, content = await protocol.read()
-    except HttpProcessingError:
-        raise NotHttpError from None
-    return Reply(message.code, message.headers, await read(content))
+            while message.code < 200 and message.code != _SWITCHING:
+                message, content = await protocol.read()
+            reply = Reply(message.code, message.headers, await read(content))
+        except Exception as error:
+            if is_late:
+                raise TimeoutError from None
+            if isinstance(error, HttpProcessingError):
+                raise NotHttpError from None
+            raise
+        finally:
+            timer.cancel()
+        if is_late:
+            raise TimeoutError
+        return reply
+
+    async def _connect(self) -> Connection:
+        connection = await self._connector.connect(self._request, [], _UNLIMITED)
+        if connection.protocol is not None:
+            connection.protocol.set_response_params(read_until_eof=True)
+        # By now the connector has added what the proxy asks for.
+        self._headers = _lines(self._request.headers)
+        return connection
+
+    def _take_idle(self) -> Connection | None:
+        while self._idle:
+            _, connection = self._idle.pop()
+            protocol = connection.protocol
+            if protocol is not None and protocol.is_connected() and not protocol.should_close:
+                return connection
+            connection.close()
+        return None
+
+    def _give_back(self, connection: Connection, protocol: ResponseHandler) -> None:
+        if self._is_closed or protocol.should_close:
+            connection.close()
+            return
+        self._idle.append((self._loop.time(), connection))
+        if self._sweep is None:
+            self._sweep = self._loop.call_later(IDLE_SECONDS, self._close_unused)
+
+    def _close_unused(self) -> None:
+        """Close what was not used for long; what was used last is taken first."""
+        now, self._sweep = self._loop.time(), None
+        while self._idle and now - self._idle[0][0] >= IDLE_SECONDS:
+            self._idle.popleft()[1].close()
+        if self._idle:
+            when = self._idle[0][0] + IDLE_SECONDS
+            self._sweep = self._loop.call_at(when, self._close_unused)
 
 
 async def read(content: aiohttp.StreamReader) -> bytes:
