@@ -9,22 +9,29 @@ from math import inf
 from keepalived.lease.model import SessionKey
 from keepalived.lease.timing import DUE_TOLERANCE
 
+_SLOT_SECONDS = 0.02
+
 _Entry = tuple[float, int, SessionKey, float]
 """What it is ordered by, its ticket, whose it is, and what it will be ordered by, or was before."""
 
 
 class Schedule:
-    """Two heaps: sessions that wait, by when they fall due, and those that are due, by deadline.
+    """Sessions that wait, by when they fall due, and a heap of those that are due, by deadline.
 
-    Times are seconds on the boot-time clock. Moving or removing a session leaves its old entry in
-    its heap, to be passed over when it comes up: an entry counts only while it is the session's
-    current one. A heap that is mostly passed-over entries is rebuilt.
+    Times are seconds on the boot-time clock. Who waits stands in the slot of 20 ms that it falls
+    due in: what falls due together is taken out together, however many wait. Moving or removing a
+    session leaves its old entry where it was, to be passed over when it comes up: an entry counts
+    only while it is the session's current one. When most entries are such, they are cleared away.
     """
 
     def __init__(self) -> None:
         self._tickets = 0
         self._current: dict[SessionKey, _Entry] = {}
-        self._waiting: list[_Entry] = []
+        self._waiting: dict[int, list[_Entry]] = {}
+        self._slots: list[int] = []
+        """A heap of the keys of `_waiting`."""
+        self._entries = 0
+        """How many entries wait, in all slots."""
         self._ready: list[_Entry] = []
 
     def __len__(self) -> int:
@@ -38,10 +45,9 @@ class Schedule:
         self._tickets += 1
         entry = (due, self._tickets, key, inf if deadline is None else deadline)
         self._current[key] = entry
-        heapq.heappush(self._waiting, entry)
-        if len(self._waiting) > 64 + 2 * len(self._current):
-            self._waiting = [entry for entry in self._waiting if self._is_current(entry)]
-            heapq.heapify(self._waiting)
+        self._wait(entry)
+        if self._entries > 64 + 2 * len(self._current):
+            self._clear_away()
 
     def remove(self, key: SessionKey) -> None:
         """Forget a session; unknown ones are no error."""
@@ -49,17 +55,29 @@ class Schedule:
 
     def next_due(self) -> float | None:
         """When the next waiting session falls due; None when nothing waits."""
-        while self._waiting and not self._is_current(self._waiting[0]):
-            heapq.heappop(self._waiting)
-        return self._waiting[0][0] if self._waiting else None
+        while self._slots:
+            waiting = self._waiting[self._slots[0]]
+            dues = [entry[0] for entry in waiting if self._current.get(entry[2]) is entry]
+            if dues:
+                return min(dues)
+            self._next_slot()
+        return None
 
     def advance(self, now: float) -> int:
         """Move everything that is due from the waiting to the ready, and count the ready."""
-        while (due := self.next_due()) is not None and due - now <= DUE_TOLERANCE:
-            _, ticket, key, deadline = heapq.heappop(self._waiting)
-            entry = (deadline, ticket, key, due)
-            self._current[key] = entry
-            heapq.heappush(self._ready, entry)
+        latest = now + DUE_TOLERANCE
+        last_slot = latest // _SLOT_SECONDS
+        while self._slots and self._slots[0] <= last_slot:
+            for entry in self._next_slot():
+                due, ticket, key, deadline = entry
+                if self._current.get(key) is not entry:
+                    continue
+                if due > latest:
+                    self._wait(entry)
+                    last_slot = -inf
+                    continue
+                entry = self._current[key] = (deadline, ticket, key, due)
+                heapq.heappush(self._ready, entry)
         return len(self._ready)
 
     def pop(self) -> tuple[SessionKey, float] | None:
@@ -69,8 +87,8 @@ class Schedule:
         """
         while self._ready:
             entry = heapq.heappop(self._ready)
-            if self._is_current(entry):
-                _, _, key, due = entry
+            _, _, key, due = entry
+            if self._current.get(key) is entry:
                 del self._current[key]
                 return key, due
         return None
@@ -79,5 +97,24 @@ class Schedule:
         """How many sessions are due and not taken up (an upper bound)."""
         return len(self._ready)
 
-    def _is_current(self, entry: _Entry) -> bool:
-        return self._current.get(entry[2]) is entry
+    def _wait(self, entry: _Entry) -> None:
+        slot = int(entry[0] // _SLOT_SECONDS)
+        self._entries += 1
+        if (waiting := self._waiting.get(slot)) is None:
+            self._waiting[slot] = [entry]
+            heapq.heappush(self._slots, slot)
+        else:
+            waiting.append(entry)
+
+    def _next_slot(self) -> list[_Entry]:
+        """Take out the first slot."""
+        waiting = self._waiting.pop(heapq.heappop(self._slots))
+        self._entries -= len(waiting)
+        return waiting
+
+    def _clear_away(self) -> None:
+        everything, self._waiting, self._slots, self._entries = self._waiting, {}, [], 0
+        for waiting in everything.values():
+            for entry in waiting:
+                if self._current.get(entry[2]) is entry:
+                    self._wait(entry)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -76,7 +77,7 @@ class PutSession:
     """Write what is known of a session, with how it ended if it has.
 
     A change like the others, but that its values are made when it is written, in the thread that
-    writes: there are thousands of these at a time, and the event loop has better things to do.
+    writes.
     """
 
     session: Session
@@ -115,6 +116,32 @@ class PutSession:
             ending.content_moved if ending else None,
             *times.both(session.moved_at),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class PutSessions:
+    """Write what is known of many sessions, none of which has ended.
+
+    There are thousands of these at a time, and the event loop has better things to do than to make
+    a change of each.
+    """
+
+    sessions: tuple[Session, ...]
+    times: Times
+
+    is_about_holds: ClassVar[bool] = False
+
+
+AnyChange = Change | PutSession | PutSessions
+
+
+def single(change: AnyChange) -> Iterator[Change | PutSession]:
+    """Return the changes to one row, or to rows of one kind, that a change consists of."""
+    if isinstance(change, PutSessions):
+        for session in change.sessions:
+            yield PutSession(session, None, change.times)
+    else:
+        yield change
 
 
 def _party(key: SessionKey, uid: int, owner: Owner) -> tuple[Value, ...]:

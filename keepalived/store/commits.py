@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import sqlite3
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from keepalived.store.changes import Change, PutSession
+from keepalived.store.changes import AnyChange, Change, PutSession, single
 from keepalived.store.errors import StoreWriteError
 
 _ITS_OWN = (
@@ -25,26 +26,27 @@ _NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOER
 """A full disk may also surface as a failed write of the log."""
 
 
-def commit(database: sqlite3.Connection, changes: Sequence[Change | PutSession]) -> frozenset[int]:
+def commit(
+    database: sqlite3.Connection, changes: Sequence[AnyChange]
+) -> tuple[Change | PutSession, ...]:
     """Write changes in one transaction, or none of them.
 
-    Returns the places of changes that cannot be written, now or ever, and are left out. Raises
-    sqlite3.Error.
+    Returns those that cannot be written, now or ever, and are left out. Raises sqlite3.Error.
     """
     _end(database)
-    left_out = set()
+    left_out = []
     try:
         database.execute("BEGIN")
-        for place, change in enumerate(changes):
+        for change in itertools.chain.from_iterable(map(single, changes)):
             try:
                 database.execute(change.statement, change.values)
             except _ITS_OWN:
-                left_out.add(place)
+                left_out.append(change)
         database.execute("COMMIT")
     finally:
         with suppress(sqlite3.Error):
             _end(database)
-    return frozenset(left_out)
+    return tuple(left_out)
 
 
 def purge(database: sqlite3.Connection, *, rewrite: bool) -> None:

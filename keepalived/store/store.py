@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import itertools
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -21,7 +22,7 @@ from keepalived.lease.holds import Hold, Owner
 from keepalived.lease.model import SessionKey
 from keepalived.lease.session import Session
 from keepalived.store import changes, commits
-from keepalived.store.changes import Change, PutSession
+from keepalived.store.changes import AnyChange, Change, PutSession, PutSessions, single
 from keepalived.store.errors import StoreError, StoreWriteError
 from keepalived.store.files import lock, open_database
 from keepalived.store.loading import Loaded, Stored, load, without_tokens
@@ -42,7 +43,7 @@ class _Write:
     `keep` is for what must not be forgotten where it cannot be written now.
     """
 
-    change: Change | PutSession
+    change: AnyChange
     keep: bool
     done: asyncio.Future[None] | None = None
 
@@ -66,7 +67,7 @@ class Store:
         self._database: sqlite3.Connection | None = None
         self._is_open = False
         self._waiting: list[_Write] = []
-        self._kept: dict[tuple[Value, ...], _Write] = {}
+        self._kept: dict[tuple[Value, ...], Change | PutSession] = {}
         self._committing: asyncio.Task[None] | None = None
         self._changed: dict[SessionKey, Session] = {}
         self._refused: set[tuple[Value, ...]] = set()
@@ -213,46 +214,54 @@ class Store:
 
     async def _commit_next(self) -> None:
         # What could not be written earlier comes first: the file must not see an old change last.
-        batch, self._waiting = [*self._kept.values(), *self._waiting], []
+        batch, self._waiting = self._waiting, []
+        written: list[AnyChange] = [*self._kept.values(), *(write.change for write in batch)]
         failure: StoreWriteError | None = None
-        left_out: frozenset[int] = frozenset()
+        left_out: tuple[Change | PutSession, ...] = ()
         try:
-            left_out = await self._in_thread(
-                partial(self._commit, [write.change for write in batch])
-            )
+            left_out = await self._in_thread(partial(self._commit, written))
         except StoreWriteError as error:
             failure = error
         self._say(failure)
         if failure is None:
             self._kept = {}
-            self._must_rewrite |= any(write.change is changes.SCRUB for write in batch)
+            self._must_rewrite |= any(change is changes.SCRUB for change in written)
             self._must_purge |= self._must_rewrite or (
-                self._has_tokens and any(write.change.is_about_holds for write in batch)
+                self._has_tokens and any(change.is_about_holds for change in written)
             )
         else:
-            self._kept = _last_of_each(write for write in batch if write.keep)
-        for place, write in enumerate(batch):
-            own = commits.unwritable(self.path) if place in left_out else failure
-            self._answer(write, own, is_lost=place in left_out)
+            kept = (write.change for write in batch if write.keep)
+            self._kept = _last_of_each([*self._kept.values(), *kept])
+        self._answer(batch, failure, left_out)
 
-    def _answer(self, write: _Write, failure: StoreWriteError | None, *, is_lost: bool) -> None:
-        """Tell whoever waits for a write; where nobody does, the log hears of one that is lost."""
-        if write.done is not None and not write.done.done():
-            if failure is None:
+    def _answer(
+        self,
+        batch: Sequence[_Write],
+        failure: StoreWriteError | None,
+        left_out: tuple[Change | PutSession, ...],
+    ) -> None:
+        """Tell whoever waits for a write; where nobody does, the log hears of what is lost."""
+        lost = {id(change): change for change in left_out}
+        for write in batch:
+            if write.done is None or write.done.done():
+                continue
+            own = commits.unwritable(self.path) if lost.pop(id(write.change), None) else failure
+            if own is None:
                 write.done.set_result(None)
             else:
-                write.done.set_exception(failure)
-        elif is_lost and write.change.subject not in self._refused:
-            self._refused.add(write.change.subject)
-            row = " ".join(map(str, write.change.subject))
-            log.error("state_change_dropped", row=row, reason=str(failure))
+                write.done.set_exception(own)
+        for change in lost.values():
+            if change.subject not in self._refused:
+                self._refused.add(change.subject)
+                row = " ".join(map(str, change.subject))
+                reason = str(commits.unwritable(self.path))
+                log.error("state_change_dropped", row=row, reason=reason)
 
     def _flush(self) -> None:
         changed, self._changed = self._changed, {}
-        times = self._times()
-        self._enqueue(
-            *(_Write(PutSession(session, None, times), keep=True) for session in changed.values()),
-        )
+        if changed:
+            sessions = PutSessions(tuple(changed.values()), self._times())
+            self._enqueue(_Write(sessions, keep=True))
         if self._kept:
             self._start_committing()
 
@@ -301,7 +310,7 @@ class Store:
             self._close()
             raise
 
-    def _commit(self, batch: Sequence[Change | PutSession]) -> frozenset[int]:
+    def _commit(self, batch: Sequence[AnyChange]) -> tuple[Change | PutSession, ...]:
         return self._write_with(lambda database: commits.commit(database, batch))
 
     def _empty_log(self, *, rewrite: bool) -> None:
@@ -327,14 +336,10 @@ class Store:
             self._lock = -1
 
 
-def _last_of_each(writes: Iterable[_Write]) -> dict[tuple[Value, ...], _Write]:
-    """Return the last write of each subject, in their order: a disk may fail for days.
-
-    Nobody waits for these any more.
-    """
-    last: dict[tuple[Value, ...], _Write] = {}
-    for write in writes:
-        subject = write.change.subject
-        last.pop(subject, None)
-        last[subject] = replace(write, done=None)
+def _last_of_each(changed: Iterable[AnyChange]) -> dict[tuple[Value, ...], Change | PutSession]:
+    """Return the last change of each subject, in their order: a disk may fail for days."""
+    last: dict[tuple[Value, ...], Change | PutSession] = {}
+    for change in itertools.chain.from_iterable(map(single, changed)):
+        last.pop(change.subject, None)
+        last[change.subject] = change
     return last

@@ -380,5 +380,5 @@ def test_an_emptied_log_is_in_nobodys_way_whoever_keeps_what_it_answered(tmp_pat
     files.open_database(path).close()
     database = sqlite3.connect(path, isolation_level=None, factory=Watched)
     commits.purge(database, rewrite=False)
-    assert commits.commit(database, [changes.SCRUB]) == frozenset()
+    assert commits.commit(database, [changes.SCRUB]) == ()
     database.close()
