@@ -36,7 +36,7 @@ SDK = "VMware SDK"
 REQUESTS = "requests"
 GOVMOMI = "govmomi"
 
-_BUSY = (SESSIONS, 5)
+_BUSY = (SESSIONS, 2)
 _WITH_ROOM = (1_000, 5)
 """Sessions and their lifetime in seconds: 400 rounds a second."""
 

@@ -170,6 +170,35 @@ async def test_connections_are_used_again() -> None:
         assert server.connections == 1
 
 
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        ("/x", {"vmware-api-session-id": "T0KEN\r\nx-more: 1"}),
+        ("/x", {"vmware-api-session-id": "T0KEN\n"}),
+        ("/x HTTP/1.1\r\n\r\nDELETE /y", {}),
+        ("/x HTTP/1.1", {}),
+    ],
+)
+async def test_one_request_never_becomes_two(path: str, headers: dict[str, str]) -> None:
+    server = Scripted([NO_CONTENT])
+    async with listening(server) as port, transport_to(port) as transport:
+        with pytest.raises(ConnectFailed) as caught:
+            await transport.send("POST", path, headers, b"{}", 5.0)
+        assert "T0KEN" not in str(caught.value)
+        assert (await post(transport)).status == 204
+    assert len(server.requests) == 1
+
+
+async def test_a_body_is_announced_and_none_is_not() -> None:
+    server = Scripted([NO_CONTENT])
+    async with listening(server) as port, transport_to(port) as transport:
+        await transport.send("GET", "/x", {}, b"", 5.0)
+        await transport.send("DELETE", "/x", {}, b"", 5.0)
+    read, deleted = (request.lower() for request in server.requests)
+    assert "content-length" not in read
+    assert "content-length: 0\r\n" in deleted
+
+
 # Connections that are closed
 
 
@@ -230,6 +259,100 @@ async def test_a_stale_connection_is_tried_once_more_only() -> None:
         assert renewed.outcome is Outcome.UNREACHABLE
         keep_alives = [each for each in server.requests if "keep-alive" in each.split("\r\n")[0]]
         assert len(keep_alives) == 1 + 2
+
+
+async def test_what_a_server_says_unasked_is_no_answer() -> None:
+    """As a proxy's 408 for a connection that was idle for long."""
+    unasked = answer(b"", "408 Request Timeout")
+    connections = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        while await read_request(reader):
+            writer.write(NO_CONTENT + (unasked if connections == 1 else b""))
+
+    async with listening(serve) as port, transport_to(port) as transport:
+        for _ in range(3):
+            assert (await post(transport)).status == 204
+        assert connections == 2
+
+
+async def test_a_connection_that_was_too_slow_is_not_used_again() -> None:
+    slow = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while request := await read_request(reader):
+            if "/slow" in request:
+                await slow.wait()
+            writer.write(answer(request.split(" ")[1].encode()))
+
+    async with listening(serve) as port, transport_to(port) as transport:
+        await post(transport, "/quick")
+        with pytest.raises(TimedOut):
+            await post(transport, "/slow", timeout=0.2)
+        slow.set()
+        assert (await post(transport, "/quick")).body == b"/quick"
+
+
+async def test_a_body_without_a_length_that_does_not_end() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n[")
+        await asyncio.Event().wait()
+
+    async with listening(serve) as port, transport_to(port) as transport:
+        assert isinstance(await failure(transport, timeout=0.2), TimedOut)
+
+
+async def test_interim_answers_are_passed_over() -> None:
+    server = Scripted([b"HTTP/1.1 102 Processing\r\n\r\n" + answer(b"done")])
+    async with listening(server) as port, transport_to(port) as transport:
+        for _ in range(2):
+            assert (await post(transport)).body == b"done"
+        assert server.connections == 1
+
+
+async def test_no_more_requests_at_once_than_there_is_leave_for() -> None:
+    at_once = most = 0
+    go_on = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal at_once, most
+        while await read_request(reader):
+            at_once += 1
+            most = max(most, at_once)
+            await go_on.wait()
+            at_once -= 1
+            writer.write(NO_CONTENT)
+
+    async with listening(serve) as port, transport_to(port) as transport:
+        asked = [asyncio.create_task(post(transport, timeout=0.3)) for _ in range(30)]
+        done = await asyncio.gather(*asked, return_exceptions=True)
+        # Those that waited for their turn had no more time than the others.
+        assert {type(each) for each in done} == {TimedOut}
+        assert most == 8 + 2
+        go_on.set()
+        replies = await asyncio.gather(*(post(transport) for _ in range(30)))
+        assert {reply.status for reply in replies} == {204}
+
+
+async def test_connections_that_are_not_used_are_closed_in_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("keepalived.vcenter.wire.IDLE_SECONDS", 0.2)
+    over = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await read_request(reader):
+            writer.write(NO_CONTENT)
+        over.set()
+
+    async with listening(serve) as port, transport_to(port) as transport:
+        await post(transport)
+        async with asyncio.timeout(10.0):
+            await over.wait()
+        assert (await post(transport)).status == 204
 
 
 # Names

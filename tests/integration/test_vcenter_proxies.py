@@ -54,6 +54,16 @@ async def test_a_forward_proxy() -> None:
     assert server.requests[0].startswith("GET /api/session HTTP/1.1\r\n")
 
 
+async def test_a_forward_proxy_with_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    server, proxy = Scripted([NO_CONTENT]), Proxy()
+    async with listening(server) as port, listening(proxy) as at:
+        monkeypatch.setenv("HTTP_PROXY", f"http://user:{SECRET}@127.0.0.1:{at}")
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        async with transport_to(f"http://127.0.0.1:{port}") as transport:
+            assert await status(transport) == 204
+    assert "Proxy-Authorization: Basic dXNlcjpodW50ZXIy\r\n" in proxy.requests[0]
+
+
 @pytest.mark.parametrize("way", ["ca_file", "fingerprints", "insecure"])
 async def test_a_tunnel(certificate: Path, way: str) -> None:
     trust = {"ca_file": certificate, "fingerprints": [sha256_of(certificate)], "insecure": True}[
