@@ -246,8 +246,8 @@ Each takes its turn against the same nginx, in rounds, so that whatever else the
 falls on all of them; CPU time is the client's own, the kernel's work for it included. The daemon
 is its whole lane: schedule, core, metrics, log, and a state file. Ratios compare requests per
 CPU-second within a round, on the same event loop where there is one, and are medians of the
-rounds. `bare aiohttp` is the ceiling of the library: a prepared loop of requests whose answers
-nobody looks at."""
+rounds. `bare aiohttp` is the ceiling of the library's client session: a prepared loop of requests
+whose answers nobody looks at. The daemon's own requests go past that session."""
 
 
 def plot(answer: Answer, path: Path) -> None:
