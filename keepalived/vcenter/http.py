@@ -86,10 +86,15 @@ class HttpTransport:
 
     async def close(self) -> None:
         """Close the pool. A request that follows opens another one."""
-        self._close_door()
         session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        door, self._way = self._way, None
+        try:
+            if session is not None:
+                # Waits for all connections; whoever closes one by itself does not.
+                await session.close()
+        finally:
+            if door is not None:
+                door.close()
         await self._resolver.close()
 
     def _door(self) -> Door:
