@@ -36,6 +36,20 @@ def test_within_a_millisecond_counts_as_due() -> None:
     assert schedule.advance(9.9995) == 1
 
 
+def test_those_that_fall_due_within_20_ms_are_told_apart() -> None:
+    schedule = Schedule()
+    for number, due in enumerate((10.019, 10.001, 10.010, 10.030)):
+        schedule.put(key(number), due=due, deadline=None)
+    assert schedule.next_due() == 10.001
+    assert schedule.advance(10.001) == 1
+    assert schedule.next_due() == 10.010
+    assert schedule.advance(10.012) == 2
+    assert schedule.next_due() == 10.019
+    schedule.remove(key(0))
+    assert schedule.next_due() == 10.030
+    assert popped(schedule) == [key(1), key(2)]
+
+
 def test_among_the_due_the_earliest_deadline_goes_first_and_none_goes_last() -> None:
     schedule = Schedule()
     schedule.put(key(1), due=1.0, deadline=None)
@@ -107,4 +121,5 @@ def test_moving_without_end_does_not_grow_the_heap_without_end() -> None:
     schedule = Schedule()
     for move in range(10_000):
         schedule.put(key(move % 10), due=float(move), deadline=None)
-    assert len(schedule._waiting) <= 64 + 2 * 10 + 1
+    assert sum(map(len, schedule._waiting.values())) <= 64 + 2 * 10 + 1
+    assert len(schedule._slots) == len(schedule._waiting)

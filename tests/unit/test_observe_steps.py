@@ -29,7 +29,8 @@ class Family(Collector):
         return [self._family]
 
 
-async def test_everybody_else_has_a_turn_after_each_step() -> None:
+async def test_everybody_else_has_several_turns_after_each_step() -> None:
+    """A request takes more than one: its worker is woken, sends, and is woken by the answer."""
     told: list[str] = []
 
     def steps() -> Steps[str]:
@@ -50,7 +51,7 @@ async def test_everybody_else_has_a_turn_after_each_step() -> None:
     turns = [len(list(each)) for what, each in groupby(told) if what == "renewal"]
     assert told[0] == "step 0"
     assert len(turns) == 3
-    assert all(turns)
+    assert min(turns) >= 3
 
 
 async def test_ten_times_the_sessions_take_ten_times_the_steps_and_no_longer_ones() -> None:
