@@ -40,10 +40,6 @@ _BESIDE_REQUESTS = (
     "many small pieces: docs/performance.md. Where the bare loop is at its cheapest, over http "
     "with uvloop, they weigh most."
 )
-_APART = (
-    "CPU at 100,000 sessions: a renewal that falls due by itself wakes the process, and costs "
-    "twice what one in a row does."
-)
 _MEMORY = (
     "Memory: a session, its key, its hold, its last three outcomes and its places in two "
     "schedules are Python objects, each with a header of its own; what comes from YAML is kept as "
@@ -97,7 +93,6 @@ AIMS = (
         _at_100_000("cpu_percent"),
         "{:.1f} %".format,
         lambda value: value < 30,
-        _APART,
     ),
     Aim(
         "at most 1.5 KiB of memory a session, taken from the state file",
