@@ -18,10 +18,6 @@ if TYPE_CHECKING:
     from keepalived.settings import Loaded
 
 EXIT_BAD_CONFIGURATION = 78
-_SWITCH_SECONDS = 0.0005
-"""How long another thread keeps the interpreter's lock once the event loop asks for it. After each
-system call it does, and Python's own 5 ms make a send last ten times as long while rows are written
-or a scrape is encoded."""
 
 
 @click.command()
@@ -47,7 +43,6 @@ def serve(config: Path | None) -> None:
             click.echo(str(problem), err=True)
         sys.exit(EXIT_BAD_CONFIGURATION)
     configure_logging(format=loaded.settings.log.format, level=loaded.settings.log.level)
-    sys.setswitchinterval(_SWITCH_SECONDS)
     with long_lived_set_aside(), asyncio.Runner(loop_factory=_loop_factory()) as runner:
         sys.exit(runner.run(_serve(loaded, load)))
 

@@ -1,7 +1,7 @@
 """Work that would hold up the event loop, done in steps between which the loop goes on.
 
-Another thread would not do: it takes the interpreter's lock, which whoever renews sessions would
-have to wait for after each of its system calls.
+Another thread would not do: it takes the interpreter's lock for 5 ms at a time, which whoever
+renews sessions would have to wait for after each of its system calls.
 """
 
 from __future__ import annotations
