@@ -331,6 +331,9 @@ async def test_a_script_stops_with_the_command_that_it_waits_for(notes: Notes) -
     async with shell() as terminal:
         await terminal.run("sh -c " + shlex.quote(script))
         await terminal.shows("begun")
+        _, command = await notes.pids()
+        # Before that the script stops by itself, and `fg` may come before we have heard of ^Z.
+        await until(lambda: terminal.foreground() == command)
         terminal.type(SUSPEND)
         await terminal.run("fg")
         await notes.first("continued")
