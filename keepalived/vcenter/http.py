@@ -1,4 +1,4 @@
-"""The transport that users have: HTTP over one aiohttp connection pool per vCenter."""
+"""The transport that users have: HTTP over connections of aiohttp, kept at one door per vCenter."""
 
 from __future__ import annotations
 
