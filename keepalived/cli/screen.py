@@ -53,8 +53,19 @@ def _paint(lines: list[str]) -> None:
 
 
 def _write(text: str) -> None:
-    sys.stdout.write(text)
-    sys.stdout.flush()
+    with _stops_held_back():
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+
+@contextmanager
+def _stops_held_back() -> Iterator[None]:
+    """Let ^Z wait until the end: its handler writes too, and a stream cannot be written twice."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTSTP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager
@@ -85,10 +96,11 @@ def _full_screen() -> Iterator[Callable[[float], bool]]:
         return False
 
     def pause(_number: int, _frame: object) -> None:
-        leave()
-        signal.signal(signal.SIGTSTP, signal.SIG_DFL)
-        os.kill(os.getpid(), signal.SIGTSTP)
-        # Here again after `fg`.
+        with _stops_held_back():
+            leave()
+            signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGTSTP)
+        # Stopped here, and here again after `fg`.
         signal.signal(signal.SIGTSTP, pause)
         enter()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -174,6 +175,37 @@ async def test_a_job_that_is_stopped_gives_the_terminal_back(control: Control) -
         shown.type("q")
         assert await shown.end() == 0
         await shown.until(lambda screen: not screen.is_alternate)
+
+
+STOPPED_WHILE_IT_WRITES = """
+import io, os, signal, sys
+from keepalived.cli.screen import watch_screen
+
+class Terminal(io.FileIO):
+    is_stopped = False
+
+    def write(self, data):
+        if b"picture" in bytes(data) and not self.is_stopped:
+            self.is_stopped = True
+            os.kill(os.getpid(), signal.SIGTSTP)
+        return super().write(data)
+
+sys.stdout = io.TextIOWrapper(io.BufferedWriter(Terminal(1, "w")))
+watch_screen(lambda: ["picture"])
+"""
+
+
+async def test_a_stop_waits_for_the_picture_that_is_being_written(tmp_path: Path) -> None:
+    job = f'"{sys.executable}" -c "$0"; echo stopped; read; fg'
+    shell = ("bash", "-m", "-c", job, STOPPED_WHILE_IT_WRITES)
+    async with terminal(tmp_path / "none.sock", prefix=shell) as shown:
+        await shown.until(lambda screen: "stopped" in screen.text)
+        assert "picture" in shown.screen.everything
+        assert not shown.screen.is_alternate
+        shown.type("\n")
+        await shown.until(lambda screen: screen.is_alternate and "picture" in screen.text)
+        shown.type("q")
+        assert await shown.end() == 0
 
 
 @BOTH_WIDTHS
