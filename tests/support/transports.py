@@ -1,0 +1,84 @@
+"""The transport to servers that are written by hand, and a client above it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from keepalived.host.clock import SystemClock
+from keepalived.settings import VCenterSettings
+from keepalived.vcenter.client import Client
+from keepalived.vcenter.http import HttpTransport
+from keepalived.vcenter.transport import Reply, TransportError
+from tests.support.peers import answer
+
+LOGGED_IN = answer(b'"T0KEN-0123456789"', "201 Created")
+_TOKEN = {"vmware-api-session-id": "T0KEN-0123456789"}
+
+
+class Names(AbstractResolver):
+    """Knows every name as this machine, until it fails."""
+
+    fails = False
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        if self.fails:
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return [
+            ResolveResult(
+                hostname=host,
+                host="127.0.0.1",
+                port=port,
+                family=socket.AF_INET,
+                proto=0,
+                flags=socket.AI_NUMERICHOST,
+            )
+        ]
+
+    async def close(self) -> None:
+        pass
+
+
+@asynccontextmanager
+async def transport_to(
+    port: int, *, host: str = "127.0.0.1", resolver: AbstractResolver | None = None
+) -> AsyncIterator[HttpTransport]:
+    """Yield a transport to a port of this machine."""
+    settings = VCenterSettings.model_validate({"url": f"http://{host}:{port}"})
+    transport = HttpTransport(settings, resolver=resolver)
+    try:
+        yield transport
+    finally:
+        await transport.close()
+
+
+@asynccontextmanager
+async def client_to(port: int) -> AsyncIterator[Client]:
+    """Yield a client with credentials, of a vCenter at a port of this machine."""
+    settings = VCenterSettings.model_validate(
+        {"url": f"http://127.0.0.1:{port}", "username": "somebody", "password_env": "HOME"}
+    )
+    client = Client("lab", settings, HttpTransport(settings), SystemClock())
+    try:
+        yield client
+    finally:
+        await client.close(timeout=1.0)
+
+
+async def post(transport: HttpTransport, path: str = "/x", timeout: float = 5.0) -> Reply:
+    """Send a request with a token."""
+    return await transport.send("POST", path, _TOKEN, b"{}", timeout)
+
+
+async def failure(transport: HttpTransport, timeout: float = 5.0) -> TransportError:
+    """Send a request that fails, and return how, which is without the token."""
+    with pytest.raises(TransportError) as caught:
+        await post(transport, timeout=timeout)
+    assert "T0KEN" not in str(caught.value)
+    return caught.value
