@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import fcntl
 import os
 import re
@@ -53,6 +54,7 @@ class Pty:
         self.text = ""
         """All that was written to the terminal."""
         self._master = master
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._seen = 0
         self._more = asyncio.Event()
 
@@ -64,7 +66,7 @@ class Pty:
             chunk = b""
         if not chunk:
             asyncio.get_running_loop().remove_reader(self._master)
-        self.text += chunk.decode()
+        self.text += self._decoder.decode(chunk)
         self._more.set()
 
     def type(self, keys: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import fcntl
 import os
 import re
@@ -155,6 +156,7 @@ class Terminal:
         self.screen = screen
         self.process = process
         self._master = master
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._more = asyncio.Event()
 
     def read(self) -> None:
@@ -164,7 +166,7 @@ class Terminal:
         except OSError:  # EIO: nobody has the other end any more
             chunk = b""
         if chunk:
-            self.screen.feed(chunk.decode())
+            self.screen.feed(self._decoder.decode(chunk))
         else:
             asyncio.get_running_loop().remove_reader(self._master)
         self._more.set()
