@@ -1,7 +1,8 @@
 """What a scrape costs while very many sessions are held: its time, and what it delays.
 
-Keep-alives are sent for a while without a scrape, and for as long while scrapes come, as Prometheus
-asks for them. Delays are told by the daemon's own `clkeepalived_schedule_lag_seconds`.
+Keep-alives are sent for a while without a scrape, for as long while scrapes come, as Prometheus
+asks for them, and so on by turns: how many fall due in a second goes up and down with the crowd
+that came together. Delays are told by the daemon's own `clkeepalived_schedule_lag_seconds`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import re
 import statistics
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.request import Request, urlopen
@@ -22,7 +24,9 @@ from benchmarks.served import daemon, write_sessions
 
 SESSIONS = 100_000
 LIFETIME = 300
-SCRAPES = 12
+TURNS = 4
+SCRAPES = 4
+"""In each turn; those that end one, with scrapes or without, are not counted."""
 EVERY = 5.0
 """Seconds between scrapes."""
 DELAY_LIMIT = 0.1
@@ -74,21 +78,27 @@ def _wait_for_renewals(url: str) -> None:
 
 
 def _watch(url: str) -> Answer:
-    time.sleep(EVERY)
-    first, _ = timed_scrape(url)
-    time.sleep(SCRAPES * EVERY)
-    between, _ = timed_scrape(url)
     taken: list[float] = []
-    last = between
-    for _ in range(SCRAPES):
-        time.sleep(EVERY)
-        last, seconds = timed_scrape(url)
-        taken.append(seconds)
+    without: list[tuple[Lags, Lags]] = []
+    scraped: list[tuple[Lags, Lags]] = []
+    for _ in range(TURNS):
+        # What a scrape delays is sent within the second, and belongs to no turn without them.
+        time.sleep(1.0)
+        began, _ = timed_scrape(url)
+        time.sleep(SCRAPES * EVERY)
+        between, _ = timed_scrape(url)
+        ended = between
+        for _ in range(SCRAPES):
+            time.sleep(EVERY)
+            ended, seconds = timed_scrape(url)
+            taken.append(seconds)
+        without.append((began, between))
+        scraped.append((between, ended))
     return {
         "scrape_median_ms": round(1e3 * statistics.median(taken)),
         "scrape_longest_ms": round(1e3 * max(taken)),
-        "without_scrapes": window(first, between),
-        "with_scrapes": window(between, last),
+        "without_scrapes": windows(without),
+        "with_scrapes": windows(scraped),
     }
 
 
@@ -105,14 +115,18 @@ def timed_scrape(url: str) -> tuple[Lags, float]:
     return Lags({float(bound): float(count) for bound, count in buckets}, float(total[0])), seconds
 
 
-def window(before: Lags, after: Lags) -> Answer:
-    """Return how late the keep-alives between two scrapes were sent."""
-    grew = {bound: count - before.counts[bound] for bound, count in after.counts.items()}
+def windows(between: Sequence[tuple[Lags, Lags]]) -> Answer:
+    """Return how late the keep-alives between two scrapes were sent, for several such pairs."""
+    grew = {
+        bound: sum(after.counts[bound] - before.counts[bound] for before, after in between)
+        for bound in between[0][0].counts
+    }
     sent = grew[math.inf]
+    total = sum(after.total - before.total for before, after in between)
     return {
         "keep_alives": round(sent),
         "late_by_over_100_ms": round(sent - grew[DELAY_LIMIT]),
-        "lag_mean_ms": round(1e3 * (after.total - before.total) / max(1.0, sent), 1),
+        "lag_mean_ms": round(1e3 * total / max(1.0, sent), 1),
         "lag_at_most_ms": 1e3 * min(bound for bound, count in grew.items() if count == sent),
     }
 

@@ -102,7 +102,7 @@ class Daemon:
         self._listener = HttpListener(
             self.settings.http.listen,
             metrics=self._metrics,
-            snapshot=self.registry.snapshot,
+            engine=self.registry,
             health=self._health,
             clock=self._clock,
             page=self.settings.http.page,
@@ -114,7 +114,7 @@ class Daemon:
         self._watcher = ProcessWatcher(DEFAULT_LIMITS.processes)
         self._notifier = notifier or Notifier(None)
         self._supervised = Supervised(
-            self._notifier, self._health, self.registry.snapshot, self._clock
+            self._notifier, self._health, self.registry.overview, self._clock
         )
         self._start: Start
         self._keeping: dict[str, asyncio.Task[None]] = {}

@@ -187,6 +187,7 @@ class Keeper:
             utilization=self._utilization.at(self._clock.boot()),
             down_since=self._reachability.down_since,
             outcome=self._reachability.last_outcome,
+            next_due=self._next_due(),
         )
 
     async def part(self) -> None:
@@ -216,6 +217,11 @@ class Keeper:
         """Log out and close the connections."""
         usual = timing.request_timeout(0, None, self.manner.session_timeout)
         await self.vcenter.close(timeout=self.manner.request_timeout or usual)
+
+    def _next_due(self) -> float | None:
+        if self._in_flight or self._schedule.backlog():
+            return self._clock.boot()
+        return self._schedule.next_due()
 
     def _is_busy(self) -> bool:
         return bool(self._in_flight) or self._schedule.advance(self._clock.boot()) > 0

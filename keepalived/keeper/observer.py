@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from keepalived.keeper.roll import Roll
 from keepalived.lease.answers import FileInfo, Outcome
 from keepalived.lease.holds import Owner
 from keepalived.lease.model import SessionKey, State
@@ -106,7 +107,8 @@ class VCenterView:
     """One vCenter as it stands now. `utilization` is the share of its request slots in use, 0 to 1,
     over about the last minute.
 
-    `down_since` is on the boot-time clock, and `outcome` the class of the last answer to anything.
+    `down_since` is on the boot-time clock, as is `next_due`, when the next session falls due (None
+    where none waits); `outcome` is the class of the last answer to anything.
     """
 
     name: str
@@ -115,6 +117,19 @@ class VCenterView:
     utilization: float
     down_since: float | None = None
     outcome: Outcome = Outcome.OK
+    next_due: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """How things stand at one moment of the boot-time clock.
+
+    `roll` holds the sessions themselves, and goes on to change.
+    """
+
+    now: float
+    roll: Roll
+    vcenters: tuple[VCenterView, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,3 +144,13 @@ class Snapshot:
     sessions: tuple[Session, ...]
     vcenters: tuple[VCenterView, ...]
     ended_at: Mapping[SessionKey, float] = field(default_factory=dict)
+
+
+class Engine(Protocol):
+    """What is shown to the world, as it stands when it is asked."""
+
+    def overview(self) -> Overview:
+        """Return how things stand, at once: for whoever asks often."""
+
+    def snapshot(self) -> Snapshot:
+        """Return everything, which takes a moment where there are very many sessions."""

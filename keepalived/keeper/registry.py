@@ -10,7 +10,8 @@ from keepalived.host.alarm import Alarm
 from keepalived.host.clock import LONGEST_SLEEP, Clock
 from keepalived.keeper.journal import Journal, Unrecorded
 from keepalived.keeper.keeper import Keeper
-from keepalived.keeper.observer import Observer, SessionEnd, Snapshot
+from keepalived.keeper.observer import Observer, Overview, SessionEnd, Snapshot, VCenterView
+from keepalived.keeper.roll import Roll
 from keepalived.keeper.schedule import Schedule
 from keepalived.lease import session as core
 from keepalived.lease.answers import Answer
@@ -66,7 +67,7 @@ class Registry:
         self._named: dict[SessionKey, set[Owner]] = {}
         self._remembered: dict[SessionKey, Session] = {}
         self._keepers: dict[str, Keeper] = {}
-        self._sessions: dict[SessionKey, Session] = {}
+        self._roll = Roll()
         self._expiries = Schedule()
         self._ended = Schedule()
         self._ended_at: dict[SessionKey, float] = {}
@@ -107,7 +108,7 @@ class Registry:
         for stored in sessions:
             session = stored._replace(due=now)
             if session.holds:
-                self._sessions[session.key] = session
+                self._roll.put(session)
                 self._watch_expiry(session)
             else:
                 self._remembered[session.key] = session
@@ -117,7 +118,7 @@ class Registry:
             if is_over:
                 self._already_reported.add(session.key)
             if until > now:
-                self._sessions[session.key] = session
+                self._roll.put(session)
                 self._ended.put(session.key, until, None)
                 self._ended_at[session.key] = ended_at
             elif not is_over:
@@ -149,7 +150,7 @@ class Registry:
         keeper = self._keepers.get(key.vcenter)
         if keeper is None:
             raise UnknownVCenterError(key.vcenter)
-        session = self._sessions.get(key)
+        session = self._roll.get(key)
         is_line = hold.owner.kind is OwnerKind.FILE and key in self._already_reported
         if is_line and hold.owner not in self._named.get(key, ()):
             # The line was there before the restart, and what became of its session was said then.
@@ -221,13 +222,13 @@ class Registry:
         return None if keeper is None else await keeper.renew_now(key)
 
     def _hold_of(self, key: SessionKey, uid: int, owner: Owner) -> Hold | None:
-        session = self._sessions.get(key)
-        holds = () if session is None or session.state.is_final else session.holds
+        session = self._roll.live.get(key)
+        holds = () if session is None else session.holds
         return next((hold for hold in holds if hold.is_by(uid, owner)), None)
 
     def release(self, key: SessionKey, uid: int, owner: Owner) -> bool:
         """Let a party's hold go; return whether there was one."""
-        session = self._sessions.get(key)
+        session = self._roll.get(key)
         is_held = session is not None and any(hold.is_by(uid, owner) for hold in session.holds)
         if session is not None and is_held:
             self._observer.hold_released(key, owner.kind)
@@ -241,7 +242,7 @@ class Registry:
         """Drop what is known of an end that is shown no more, and that no line names."""
         if not self._named.get(key):
             self._named.pop(key, None)
-            if key not in self._sessions:
+            if key not in self._roll:
                 self._journal.forget(key)
 
     async def keep_house(self) -> None:
@@ -261,7 +262,9 @@ class Registry:
         now = self._clock.boot()
         self._expiries.advance(now)
         while (expired := self._expiries.pop()) is not None:
-            session = self._sessions[expired[0]]
+            session = self._roll.live.get(expired[0])
+            if session is None:
+                continue
             left, effects = core.expire_holds(session, now)
             for hold in session.holds:
                 if hold not in left.holds:
@@ -272,7 +275,7 @@ class Registry:
         self._ended.advance(now)
         while (forgotten := self._ended.pop()) is not None:
             self._expiries.remove(forgotten[0])
-            del self._sessions[forgotten[0]]
+            self._roll.drop(forgotten[0])
             self._forget_unless_needed(forgotten[0])
             del self._ended_at[forgotten[0]]
 
@@ -290,12 +293,11 @@ class Registry:
 
     def find(self, key: SessionKey) -> Session | None:
         """Return the session as it stands now."""
-        return self._sessions.get(key)
+        return self._roll.get(key)
 
     def commit(self, session: Session, effects: tuple[Effect, ...]) -> None:
         """Take in the new state of a session, and carry out the effects."""
-        before = self._sessions.get(session.key)
-        self._sessions[session.key] = session
+        before = self._roll.put(session)
         if session.state.is_final and before is not None:
             self._note_names(session.key, before)
         keeper = self._keepers.get(session.key.vcenter)
@@ -363,30 +365,34 @@ class Registry:
     # -- what the world may see
 
     def __len__(self) -> int:
-        return len(self._sessions)
+        return len(self._roll)
 
     def __iter__(self) -> Iterator[Session]:
-        return iter(self._sessions.values())
+        return iter(self._roll)
 
     def held(self) -> int:
         """How many sessions are held at present."""
-        return len(self._sessions) - len(self._ended)
+        return len(self._roll.live)
+
+    def overview(self) -> Overview:
+        """Return how things stand now, without looking at the sessions."""
+        return Overview(self._clock.boot(), self._roll, self._views())
 
     def snapshot(self) -> Snapshot:
         """Return the whole engine as it stands now."""
         return Snapshot(
             now=self._clock.boot(),
-            sessions=tuple(self._sessions.values()),
-            vcenters=tuple(keeper.view() for keeper in self._keepers.values()),
+            sessions=tuple(self._roll),
+            vcenters=self._views(),
             ended_at=self._ended_at.copy(),
         )
 
+    def _views(self) -> tuple[VCenterView, ...]:
+        return tuple(keeper.view() for keeper in self._keepers.values())
+
     def _of(self, vcenter: str) -> tuple[Session, ...]:
-        return tuple(
-            session
-            for key, session in self._sessions.items()
-            if key.vcenter == vcenter and not session.state.is_final
-        )
+        live = self._roll.live
+        return tuple(session for key, session in live.items() if key.vcenter == vcenter)
 
 
 def _is_line_over(session: Session) -> bool:

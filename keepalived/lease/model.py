@@ -41,6 +41,9 @@ class State(StrEnum):
     NOT_FOUND = "NOT_FOUND"
     RELEASED = "RELEASED"
 
+    # Sessions are counted by it.
+    __hash__ = str.__hash__
+
     @property
     def is_final(self) -> bool:
         """Whether nothing more is sent for a session in this state."""

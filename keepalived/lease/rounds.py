@@ -29,12 +29,12 @@ from keepalived.lease.endings import Ending, Target, settled, told, vanished
 from keepalived.lease.model import Kind, State
 from keepalived.lease.pace import UNKNOWN, Pace
 from keepalived.lease.progress import highest, value_to_send
+from keepalived.lease.recent import with_outcome
 from keepalived.lease.session import Ask, Session, Step, finish, held_by
 
 _SETTLE_TRIES = 3
 _SETTLE_SECONDS = 3600.0
 """A vCenter that answers everything but what becomes of items: its sessions' ends are news, too."""
-_OUTCOMES_KEPT = 3
 _FIRST_LOOKS = 3
 # Lifetimes since the renewal was sent: where answers are slow, the next renewal comes first.
 _ROUND_MOST = 0.3
@@ -140,10 +140,10 @@ def _token_refused(session: Session, token: str, now: float) -> Step:
 def _keep_alive_answered(session: Session, event: _Event) -> Step:
     request, answer, now = event.request, event.answer, event.now
     outcome = answer.outcome
-    outcomes = (*session.outcomes[1 - _OUTCOMES_KEPT :], (answer.received_at, outcome))
+    recent = with_outcome(session.recent, answer.received_at, outcome)
     if outcome is Outcome.OK:
-        return _renewed(session, event, outcomes)
-    session = session._replace(outcomes=outcomes)
+        return _renewed(session, event, recent)
+    session = session._replace(recent=recent)
     if outcome is Outcome.INVALID_ARGUMENT and request.progress is not None:
         # Refused means that the server knows of at least as much, so the value counts as known.
         known = highest(session.acknowledged, request.progress)
@@ -154,7 +154,7 @@ def _keep_alive_answered(session: Session, event: _Event) -> Step:
     return _fail(session, event)
 
 
-def _renewed(session: Session, event: _Event, outcomes: tuple[tuple[float, Outcome], ...]) -> Step:
+def _renewed(session: Session, event: _Event, recent: bytes) -> Step:
     """Take in that a renewal succeeded. By far the most frequent step: one new session, no more."""
     sent_at, progress, renewals = event.answer.sent_at, event.request.progress, session.renewals + 1
     look = _next_look(session, event, sent_at, renewals)
@@ -162,7 +162,7 @@ def _renewed(session: Session, event: _Event, outcomes: tuple[tuple[float, Outco
     effect = Renewed(session.renewals == 0, session.slack(event.answer.received_at), progress)
     renewed = session._replace(
         state=State.ACTIVE,
-        outcomes=outcomes,
+        recent=recent,
         renewed_at=sent_at,
         renewals=renewals,
         tries=0,

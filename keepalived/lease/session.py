@@ -6,6 +6,7 @@ function returns a new `Session`, and the effects that somebody has to carry out
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ from keepalived.lease.effects import Effect, Ended
 from keepalived.lease.endings import Ending, Target
 from keepalived.lease.holds import Hold, Holds, Owner, OwnerKind
 from keepalived.lease.model import SessionKey, State
+from keepalived.lease.recent import outcomes_in
 
 
 class Ask(StrEnum):
@@ -34,10 +36,9 @@ class Session(NamedTuple):
     way that only `get` can explain, `mute` that the next keep-alive says nothing about progress,
     because the server refused what the last one said. `ending` is set from the moment the end is
     known: before the state is final, it waits, since `settling_since`, for one look at the library
-    item; `unsettled` counts the answers that told nothing about the item. `outcomes` are the last
-    keep-alives' outcomes with the time of the answer, newest last. `moved_at` is when the transfer
-    was last seen moving, None until it was (see `stalls`), and `stalled` that it has stood still
-    for long since.
+    item; `unsettled` counts the answers that told nothing about the item. `recent` is `outcomes`,
+    packed. `moved_at` is when the transfer was last seen moving, None until it was (see `stalls`),
+    and `stalled` that it has stood still for long since.
     """
 
     key: SessionKey
@@ -61,7 +62,7 @@ class Session(NamedTuple):
     settling_since: float | None = None
     unsettled: int = 0
     last_error: str = ""
-    outcomes: tuple[tuple[float, Outcome], ...] = ()
+    recent: bytes = b""
     moved_at: float | None = None
     stalled: bool = False
 
@@ -71,6 +72,11 @@ class Session(NamedTuple):
         if self.renewed_at is None or self.ending is not None:
             return None
         return self.renewed_at + self.lifetime
+
+    @property
+    def outcomes(self) -> tuple[tuple[float, Outcome], ...]:
+        """The last keep-alives' outcomes with the times of their answers, newest last."""
+        return outcomes_in(self.recent)
 
     def slack(self, now: float) -> float | None:
         """Seconds until the deadline, negative when overdue; None where there is no deadline."""
@@ -88,6 +94,21 @@ class Session(NamedTuple):
 
 
 Step = tuple[Session, tuple[Effect, ...]]
+
+
+def at_risk_among(sessions: Iterable[Session], now: float) -> list[Session]:
+    """Return the sessions at risk, the overdue included (see `timing.is_at_risk`).
+
+    The rule is spelt out here: of a hundred thousand sessions, calls would take most of the time.
+    """
+    share = timing.AT_RISK_SHARE
+    return [
+        session
+        for session in sessions
+        if (renewed_at := session.renewed_at) is not None
+        and renewed_at + session.lifetime - now < share * session.lifetime
+        and session.ending is None
+    ]
 
 
 def begin(key: SessionKey, configured_lifetime: float, hold: Hold, now: float) -> Session:

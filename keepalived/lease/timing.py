@@ -122,6 +122,11 @@ def learned_lifetime(lifetime_left: float, configured: float, least: float | Non
     return min(configured, max(shortest, lifetime_left))
 
 
+def at_risk_from(deadline: float, lifetime: float) -> float:
+    """Return from when on a session is at risk unless it is renewed before; see `is_at_risk`."""
+    return deadline - AT_RISK_SHARE * lifetime
+
+
 def is_at_risk(slack: float | None, lifetime: float) -> bool:
     """Whether renewals have been failing for a while; true of the overdue as well."""
     return slack is not None and slack < AT_RISK_SHARE * lifetime

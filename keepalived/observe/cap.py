@@ -2,33 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Mapping
 from itertools import islice
 
 from keepalived.lease.model import SessionKey
 from keepalived.lease.session import Session
-
-
-class Candidates:
-    """Of the sessions that are offered, those from whom a cap may choose: the members, and as many
-    others as there can be places. So few are left of very many, in the order of their offer."""
-
-    def __init__(self, members: frozenset[SessionKey], places: int) -> None:
-        self._members = members
-        self._places = places
-        self._standing: list[Session] = []
-        self._others: list[Session] = []
-
-    def offer(self, session: Session) -> None:
-        """Keep the session if it may be chosen."""
-        if session.key in self._members:
-            self._standing.append(session)
-        elif len(self._others) < self._places:
-            self._others.append(session)
-
-    def __iter__(self) -> Iterator[Session]:
-        yield from self._standing
-        yield from self._others
 
 
 class StableCap:
@@ -40,30 +18,32 @@ class StableCap:
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self._members: frozenset[SessionKey] = frozenset()
-
-    def candidates(self) -> Candidates:
-        """Return what sessions are offered to before some of them are chosen."""
-        return Candidates(self._members, self.size)
+        self._members: dict[SessionKey, None] = {}
 
     def choose(
         self,
-        live: Iterable[Session],
-        ended: Iterable[Session],
+        live: Mapping[SessionKey, Session],
+        ended: Mapping[SessionKey, Session],
         at_risk: Iterable[Session],
+        vcenters: Collection[str],
     ) -> list[Session]:
-        """Return who is shown, the live before the ended; `at_risk` are live ones.
+        """Return who is shown of these vCenters, the live before the ended; `at_risk` are live.
 
-        The first two are gone through more than once.
+        However many there are, not many more than are chosen are looked at.
         """
         chosen: list[Session] = []
-        for candidates in (live, ended):
-            for standing in (True, False):
-                room = self.size - len(chosen)
-                if room > 0:
-                    chosen += islice(
-                        (s for s in candidates if (s.key in self._members) is standing), room
-                    )
-        self._members = frozenset(session.key for session in chosen)
+        for sessions in (live, ended):
+            found = (sessions.get(key) for key in self._members if key.vcenter in vcenters)
+            standing = [session for session in found if session is not None]
+            chosen += standing[: self.size - len(chosen)]
+            room = self.size - len(chosen)
+            if room > 0 and len(standing) < len(sessions):
+                others = (
+                    session
+                    for key, session in sessions.items()
+                    if key not in self._members and key.vcenter in vcenters
+                )
+                chosen += islice(others, room)
+        self._members = {session.key: None for session in chosen}
         extra = [session for session in at_risk if session.key not in self._members]
         return extra + chosen

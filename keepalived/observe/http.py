@@ -6,12 +6,12 @@ import asyncio
 import errno
 import ipaddress
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from aiohttp import hdrs, web
 
 from keepalived.host.clock import Clock
-from keepalived.keeper.observer import Snapshot
+from keepalived.keeper.observer import Engine
 from keepalived.observe.health import Health
 from keepalived.observe.hosts import loopback_names_only
 from keepalived.observe.metrics import Metrics
@@ -32,7 +32,7 @@ class ListenError(Exception):
 class HttpListener:
     """Serves `/metrics`, `/healthz` and `/readyz` on `listen`, a HOST:PORT as configured.
 
-    With `page`, the status page is at `/`. `snapshot` is called in the event loop, once a scrape.
+    With `page`, the status page is at `/`. `engine` is asked in the event loop, once a scrape.
     On loopback, nobody is answered who asks for another host.
     """
 
@@ -41,18 +41,18 @@ class HttpListener:
         listen: str,
         *,
         metrics: Metrics,
-        snapshot: Callable[[], Snapshot],
+        engine: Engine,
         health: Health,
         clock: Clock,
         page: bool = True,
     ) -> None:
         self._listen = listen
         self._metrics = metrics
-        self._snapshot = snapshot
+        self._engine = engine
         self._health = health
         self._clock = clock
         self._started_at = 0.0
-        self._page = StatusPage(snapshot, self._view_of_daemon) if page else None
+        self._page = StatusPage(engine.snapshot, self._view_of_daemon) if page else None
         self._scraping = asyncio.Lock()
         self._runner: web.AppRunner | None = None
 
@@ -97,7 +97,7 @@ class HttpListener:
 
     async def _get_metrics(self, request: web.Request) -> web.Response:
         async with self._scraping:
-            state = await walk(self._metrics.state(self._snapshot()))
+            state = await walk(self._metrics.state(self._engine.overview()))
             body, headers = await asyncio.to_thread(
                 self._metrics.scrape,
                 state,

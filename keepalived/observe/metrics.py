@@ -20,7 +20,7 @@ from prometheus_client import (
 from prometheus_client.exposition import choose_encoder, gzip_accepted
 
 from keepalived.host.clock import Clock
-from keepalived.keeper.observer import SessionEnd, Snapshot
+from keepalived.keeper.observer import Overview, SessionEnd
 from keepalived.lease.answers import Outcome
 from keepalived.lease.model import FINAL_STATES, SessionKey, State
 from keepalived.observe.histogram import QuickHistogram
@@ -227,9 +227,9 @@ class Metrics:
         self._source_broken.labels(source).set(0)
         self._broken_sources.discard(source)
 
-    def state(self, snapshot: Snapshot) -> Steps[str]:
-        """Return what a scrape tells of a snapshot, in steps. Not to be run twice at once."""
-        return self._state.text(snapshot)
+    def state(self, overview: Overview) -> Steps[str]:
+        """Return what a scrape tells of how things stand, in steps. Not to be run twice at once."""
+        return self._state.text(overview)
 
     def scrape(
         self, state: str, accept: str = "", accept_encoding: str = ""

@@ -1,46 +1,33 @@
-"""State as metrics: everything that is read from a snapshot at the moment of the scrape."""
+"""State as metrics: everything that is read from the engine at the moment of the scrape."""
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 from keepalived.host.clock import Clock
-from keepalived.keeper.observer import Snapshot, VCenterView
+from keepalived.keeper.observer import Overview, VCenterView
 from keepalived.lease.holds import Holds
-from keepalived.lease.model import FINAL_STATES, State
+from keepalived.lease.model import FINAL_STATES
 from keepalived.lease.session import Session
-from keepalived.lease.timing import is_at_risk
 from keepalived.observe.cap import StableCap
+from keepalived.observe.danger import in_danger
 from keepalived.observe.exposition import Gauge
 from keepalived.observe.steps import Steps
 
 _FINAL = frozenset(FINAL_STATES)
 _KEY = ("vcenter", "session_id", "kind")
 _SESSION = ("vcenter", "session_id")
-# How many sessions a step looks at, and how many it makes series of: some five milliseconds' worth.
-# Others have a turn after each step: smaller ones made a busy daemon's scrape twice as long.
-_LOOKED_AT = 1500
 _DESCRIBED = 100
-
-
-@dataclass(slots=True)
-class _Tally:
-    """The aggregates of one vCenter."""
-
-    states: dict[State, int] = field(default_factory=lambda: dict.fromkeys(State, 0))
-    at_risk: int = 0
-    overdue: int = 0
-    stalled: int = 0
-    min_slack: float = math.inf
+"""How many sessions a step makes series of: a millisecond's worth, or two."""
 
 
 class StateExporter:
-    """Turns snapshots into the text of a scrape.
+    """Turns how things stand into the text of a scrape.
 
-    Series follow the snapshot, so none can outlive what it describes. Sessions of a vCenter that
-    the snapshot does not know are left out. Without `session_labels`, nothing names a session.
+    Series follow the roll, so none can outlive what it describes. Sessions of a vCenter that is not
+    there any more are left out. Without `session_labels`, nothing names a session.
     """
 
     def __init__(self, clock: Clock, max_sessions: int, *, session_labels: bool = True) -> None:
@@ -48,47 +35,23 @@ class StateExporter:
         self.cap = StableCap(max_sessions)
         self.session_labels = session_labels
 
-    def text(self, snapshot: Snapshot) -> Steps[str]:
+    def text(self, overview: Overview) -> Steps[str]:
         """Return all gauges for one scrape, in steps. Not to be run twice at once."""
-        tallies = {vcenter.name: _Tally() for vcenter in snapshot.vcenters}
-        live, ended = self.cap.candidates(), self.cap.candidates()
-        at_risk: list[Session] = []
-        now = snapshot.now
-        # There may be a hundred thousand of them: one pass, nothing twice.
-        for number, session in enumerate(snapshot.sessions, 1):
-            if not number % _LOOKED_AT:
-                yield
-            tally = tallies.get(session.key.vcenter)
-            if tally is None:
-                continue
-            state = session.state
-            tally.states[state] += 1
-            if state in _FINAL:
-                ended.offer(session)
-                continue
-            live.offer(session)
-            tally.stalled += session.stalled
-            deadline = session.deadline
-            if deadline is None:
-                continue
-            slack = deadline - now
-            if slack < tally.min_slack:
-                tally.min_slack = slack
-            if is_at_risk(slack, session.lifetime):
-                tally.at_risk += 1
-                tally.overdue += slack < 0
-                at_risk.append(session)
-        shown = self.cap.choose(live, ended, at_risk) if self.session_labels else []
+        at_risk = yield from in_danger(overview)
+        roll, names = overview.roll, {vcenter.name for vcenter in overview.vcenters}
+        shown: list[Session] = []
+        if self.session_labels:
+            shown = self.cap.choose(roll.live, roll.ended, at_risk, names)
         to_wall = self._clock.wall() - self._clock.boot()
         gauges = (
-            *_aggregates(tallies),
-            *_vcenters(snapshot.vcenters),
+            *_aggregates(overview, at_risk),
+            *_vcenters(overview.vcenters),
             *(yield from _sessions(shown, to_wall)),
         )
         return "".join([gauge.text for gauge in gauges])
 
 
-def _aggregates(tallies: dict[str, _Tally]) -> Iterable[Gauge]:
+def _aggregates(overview: Overview, endangered: Iterable[Session]) -> Iterable[Gauge]:
     sessions = Gauge("sessions", "Sessions known, by state.", ("vcenter", "state"))
     at_risk = Gauge(
         "sessions_at_risk",
@@ -104,17 +67,24 @@ def _aggregates(tallies: dict[str, _Tally]) -> Iterable[Gauge]:
     )
     min_slack = Gauge(
         "min_slack_seconds",
-        "Time left of the session nearest to its deadline; negative when overdue.",
+        "Time left of the session nearest to its deadline, to a tenth of a second; negative when "
+        "overdue.",
         ("vcenter",),
     )
-    for vcenter, tally in tallies.items():
-        for state, count in tally.states.items():
-            sessions.add((vcenter, state.value), count)
-        at_risk.add((vcenter,), tally.at_risk)
-        stalled.add((vcenter,), tally.stalled)
-        overdue.add((vcenter,), tally.overdue)
-        if tally.min_slack < math.inf:
-            min_slack.add((vcenter,), tally.min_slack)
+    now = overview.now
+    risks = Counter(session.key.vcenter for session in endangered)
+    losses = Counter(
+        session.key.vcenter for session in endangered if (session.slack(now) or 0.0) < 0
+    )
+    for vcenter in overview.vcenters:
+        name, standing = vcenter.name, overview.roll.standing(vcenter.name)
+        for state, count in standing.states.items():
+            sessions.add((name, state.value), count)
+        at_risk.add((name,), risks[name])
+        stalled.add((name,), standing.stalled)
+        overdue.add((name,), losses[name])
+        if standing.first_deadline < math.inf:
+            min_slack.add((name,), standing.first_deadline - now)
     return sessions, at_risk, overdue, stalled, min_slack
 
 

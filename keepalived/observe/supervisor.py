@@ -6,16 +6,14 @@ from collections.abc import Callable
 
 from keepalived.host.clock import Clock, sleep_until
 from keepalived.host.notify import Notifier
-from keepalived.keeper.observer import Snapshot
-from keepalived.lease.timing import is_at_risk
+from keepalived.keeper.observer import Overview
+from keepalived.observe.danger import in_danger
 from keepalived.observe.health import Health
 from keepalived.observe.steps import Steps, at_once, walk
 
 _STATUS_SECONDS = 5.0
 _STATUS_SESSIONS = 5_000
 """Sessions that lengthen the time between two looks at all of them by a second."""
-_STEP = 1_000
-"""Sessions that are looked at before the loop may do something else: about a millisecond."""
 _SIGNS_PER_PATIENCE = 3.0
 """How many signs of life fit into the watchdog's patience: two may be late."""
 
@@ -31,12 +29,12 @@ class Supervised:
         self,
         notifier: Notifier,
         health: Health,
-        snapshot: Callable[[], Snapshot],
+        overview: Callable[[], Overview],
         clock: Clock,
     ) -> None:
         self._notifier = notifier
         self._health = health
-        self._snapshot = snapshot
+        self._overview = overview
         self._clock = clock
         self._remark = ""
         self._is_ready = False
@@ -78,49 +76,39 @@ class Supervised:
         while True:
             pause = _STATUS_SECONDS
             if self._notifier.is_heard:
-                snapshot = self._snapshot()
-                pause += len(snapshot.sessions) / _STATUS_SESSIONS
-                status = await walk(status_steps(snapshot, self._remark))
+                overview = self._overview()
+                pause += len(overview.roll.live) / _STATUS_SESSIONS
+                status = await walk(status_steps(overview, self._remark))
                 if status != said:
                     self._notifier.status(status)
                     said = status
             await sleep_until(self._clock, self._clock.boot() + pause)
 
     def _status(self) -> str:
-        return status_line(self._snapshot(), self._remark)
+        return status_line(self._overview(), self._remark)
 
 
-def status_line(snapshot: Snapshot, remark: str = "") -> str:
+def status_line(overview: Overview, remark: str = "") -> str:
     """Return how things are: "12 sessions, next keep-alive in 34 s, 1 at risk"."""
-    return at_once(status_steps(snapshot, remark))
+    return at_once(status_steps(overview, remark))
 
 
-def status_steps(snapshot: Snapshot, remark: str = "") -> Steps[str]:
+def status_steps(overview: Overview, remark: str = "") -> Steps[str]:
     """Return, in steps, what `status_line` returns."""
-    now = snapshot.now
-    count = at_risk = overdue = 0
-    next_due: float | None = None
-    for place, session in enumerate(snapshot.sessions, start=1):  # may be a hundred thousand
-        if place % _STEP == 0:
-            yield
-        if session.state.is_final:
-            continue
-        count += 1
-        next_due = session.due if next_due is None else min(next_due, session.due)
-        slack = session.slack(now)
-        if slack is not None and slack < 0:
-            overdue += 1
-        elif is_at_risk(slack, session.lifetime):
-            at_risk += 1
+    now, count = overview.now, len(overview.roll.live)
+    dues = [view.next_due for view in overview.vcenters if view.next_due is not None]
+    endangered = yield from in_danger(overview)
+    overdue = sum((session.slack(now) or 0.0) < 0 for session in endangered)
+    at_risk = len(endangered) - overdue
     parts = [f"{count} session{'' if count == 1 else 's'}"]
-    if next_due is not None:
-        wait = next_due - now
+    if dues:
+        wait = min(dues) - now
         parts.append(f"next keep-alive in {wait:.0f} s" if wait >= 1 else "a keep-alive under way")
     if at_risk:
         parts.append(f"{at_risk} at risk")
     if overdue:
         parts.append(f"{overdue} overdue")
-    parts += [f"{vcenter.name} does not answer" for vcenter in snapshot.vcenters if not vcenter.up]
+    parts += [f"{vcenter.name} does not answer" for vcenter in overview.vcenters if not vcenter.up]
     if remark:
         parts.append(remark)
     return ", ".join(parts)

@@ -30,6 +30,38 @@ from keepalived.settings.wording import kind_of, problems_of
 _SESSIONS = "sessions"
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What an entry says, besides of which session: the same of most, where there are very many.
+
+    The fields are those of SessionEntry.
+    """
+
+    progress: int | None = None
+    bytes_done: int | None = None
+    bytes_total: int | None = None
+    path: FilePath | None = None
+    token_file: FilePath | None = None
+    max_lifetime: float | None = None
+    note: str = ""
+
+    def known_progress(self, size: int | None = None) -> Progress:
+        """Return how far the transfer has come, as far as this line says.
+
+        `size` is that of the file at `path`, where it could be seen. A file that is smaller than
+        what is done of it is still being written: then it says nothing.
+        """
+        if self.path is None:
+            return Progress(self.progress, self.bytes_done, self.bytes_total)
+        if size is None or size < (self.bytes_done or 0):
+            return Progress(done=self.bytes_done)
+        return Progress(done=self.bytes_done, total=size)
+
+    def latest_until(self, since: float) -> float:
+        """Return when a hold ends at the latest that this line took at `since`."""
+        return latest_until(OwnerKind.FILE, since, self.max_lifetime)
+
+
 class SessionEntry(Strict):
     """One session to keep alive."""
 
@@ -81,21 +113,18 @@ class SessionEntry(Strict):
             raise ValueError(f"{others[0]} is given as well; the size of this file is the total")
         return value
 
-    def known_progress(self, size: int | None = None) -> Progress:
-        """Return how far the transfer has come, as far as this line says.
-
-        `size` is that of the file at `path`, where it could be seen. A file that is smaller than
-        what is done of it is still being written: then it says nothing.
-        """
-        if self.path is None:
-            return Progress(self.progress, self.bytes_done, self.bytes_total)
-        if size is None or size < (self.bytes_done or 0):
-            return Progress(done=self.bytes_done)
-        return Progress(done=self.bytes_done, total=size)
-
-    def latest_until(self, since: float) -> float:
-        """Return when a hold ends at the latest that this line took at `since`."""
-        return latest_until(OwnerKind.FILE, since, self.max_lifetime)
+    @property
+    def line(self) -> Line:
+        """What is said here, besides of which session."""
+        return Line(
+            self.progress,
+            self.bytes_done,
+            self.bytes_total,
+            self.path,
+            self.token_file,
+            self.max_lifetime,
+            self.note,
+        )
 
 
 Spots = Mapping[tuple[SessionKey, str], Spot]

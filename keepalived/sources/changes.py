@@ -11,15 +11,12 @@ caught half-written and still be valid YAML, with half of its entries.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from keepalived.lease.model import SessionKey
-from keepalived.settings import SessionEntry
-from keepalived.settings.sessions import FILE_FIELDS
+from keepalived.settings import Line
 
-Entries = Mapping[SessionKey, SessionEntry]
-
-_UPDATES = dict.fromkeys(("progress", "bytes_done", "bytes_total", *FILE_FIELDS))
+Entries = Mapping[SessionKey, Line]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,5 +64,6 @@ def compare(
     )
 
 
-def _but_for_updates(entry: SessionEntry) -> SessionEntry:
-    return entry.model_copy(update=_UPDATES)
+def _but_for_updates(line: Line) -> Line:
+    held = replace(line, progress=None, bytes_done=None, bytes_total=None)
+    return replace(held, path=None, token_file=None)

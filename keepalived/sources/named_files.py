@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from keepalived.lease.holds import TOKEN_MAX_LENGTH, check_token
-from keepalived.settings import SessionEntry
+from keepalived.settings import Line
 from keepalived.settings.files import Signature, signature_of, why_unreadable
 
 SETTLED_NS = 2_000_000_000
@@ -58,26 +58,26 @@ class Look:
         return f"Look(seen={self.seen!r}, is_read={self.is_read!r})"
 
 
-def look(entry: SessionEntry, seen: Seen, *, again: bool) -> Look:
-    """Look at the files that an entry names. `again` reads the token even if it seems unchanged.
+def look(line: Line, seen: Seen, *, again: bool) -> Look:
+    """Look at the files that a line names. `again` reads the token even if it seems unchanged.
 
     A token that cannot be had is done without from the second look on that misses it: who writes
     a file in place empties it first.
     """
-    if (seen.path, seen.token_file) != (entry.path, entry.token_file):
-        seen = Seen(entry.path, entry.token_file)
+    if (seen.path, seen.token_file) != (line.path, line.token_file):
+        seen = Seen(line.path, line.token_file)
     problems: list[tuple[str, str]] = []
     size = seen.size
-    if entry.path is not None:
-        size, trouble = _size_of(entry.path, seen.size)
+    if line.path is not None:
+        size, trouble = _size_of(line.path, seen.size)
         if trouble:
-            words = f"{entry.path}: {trouble}; how much there is to transfer is not known"
+            words = f"{line.path}: {trouble}; how much there is to transfer is not known"
             problems.append(("path", words))
     found = Look(replace(seen, size=size, problems=tuple(problems)))
-    if entry.token_file is None:
+    if line.token_file is None:
         return found
     try:
-        signature, token = _token_in(entry.token_file, None if again else seen.token)
+        signature, token = _token_in(line.token_file, None if again else seen.token)
     except OSError as error:
         trouble = why_unreadable(error)
     except ValueError as error:
@@ -85,7 +85,7 @@ def look(entry: SessionEntry, seen: Seen, *, again: bool) -> Look:
     else:
         after = replace(found.seen, token=signature, misses=0)
         return Look(after, is_read=token is not None, token=token)
-    words = f"{entry.token_file}: {trouble}; the session is held without that token"
+    words = f"{line.token_file}: {trouble}; the session is held without that token"
     problems.append(("token_file", words))
     misses = min(seen.misses + 1, _MISSES_UNTIL_LOST)
     is_lost = misses == _MISSES_UNTIL_LOST and misses > seen.misses

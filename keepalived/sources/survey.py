@@ -11,13 +11,14 @@ import hashlib
 import os
 import stat
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from keepalived.lease.model import SessionKey
 from keepalived.settings import (
     ConfigError,
+    Line,
     Problem,
     SessionEntry,
     SessionFile,
@@ -76,8 +77,8 @@ class News:
     updated: tuple[SessionKey, ...] = ()
     tokens: Mapping[SessionKey, str | None] = field(default_factory=dict, repr=False)
 
-    def entry(self, key: SessionKey) -> SessionEntry:
-        """Return an entry that is in effect."""
+    def entry(self, key: SessionKey) -> Line:
+        """Return what an entry says that is in effect."""
         return (self.known or Known()).entries[key]
 
     def seen(self, key: SessionKey) -> Seen:
@@ -160,7 +161,7 @@ class Survey:
 
     def _look_at_settings(self, known: Known) -> News:
         vcenters = self._vcenters
-        wanted = {session_key(each, vcenters): each for each in self.settings.sessions}
+        wanted = _shared((session_key(each, vcenters), each) for each in self.settings.sessions)
         changes = self._compared(known, wanted)
         spots = {
             (key, name): Spot(IN_THE_SETTINGS, None, f"sessions: {key.id}: {name}")
@@ -193,7 +194,7 @@ class Survey:
 
     def _wanted(self, said: SessionFile, known: Known) -> Entries:
         """Return the good entries, and those that were good before and now are not."""
-        wanted = dict(said.entries)
+        wanted = _shared(said.entries)
         if said.doubtful_ids:
             for key, entry in self._kept(known).items():
                 if key.id in said.doubtful_ids:
@@ -226,6 +227,13 @@ class Survey:
         changes = self._compared(known, {})
         after = _after(_unread(known), changes, ())
         return News(path, after if after.missed else None, changes)
+
+
+def _shared(entries: Iterable[tuple[SessionKey, SessionEntry]]) -> dict[SessionKey, Line]:
+    """Return what entries say, in one place for all that say the same."""
+    lines: dict[Line, Line] = {}
+    said = ((key, entry.line) for key, entry in entries)
+    return {key: lines.setdefault(line, line) for key, line in said}
 
 
 def _unread(known: Known) -> Known:

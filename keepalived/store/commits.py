@@ -11,6 +11,7 @@ from pathlib import Path
 
 from keepalived.store.changes import AnyChange, Change, PutSession, single
 from keepalived.store.errors import StoreWriteError
+from keepalived.store.tables import MANY, SESSION
 
 _ITS_OWN = (
     UnicodeError,
@@ -34,19 +35,36 @@ def commit(
     Returns those that cannot be written, now or ever, and are left out. Raises sqlite3.Error.
     """
     _end(database)
-    left_out = []
+    left_out: list[Change | PutSession] = []
     try:
         database.execute("BEGIN")
-        for change in itertools.chain.from_iterable(map(single, changes)):
-            try:
-                database.execute(change.statement, change.values)
-            except _ITS_OWN:
-                left_out.append(change)
+        for change in changes:
+            alike = tuple(single(change))
+            for first in range(0, len(alike), MANY):
+                left_out += _write(database, alike[first : first + MANY])
         database.execute("COMMIT")
     finally:
         with suppress(sqlite3.Error):
             _end(database)
     return tuple(left_out)
+
+
+def _write(
+    database: sqlite3.Connection, alike: Sequence[Change | PutSession]
+) -> list[Change | PutSession]:
+    """Write changes of one kind, at most MANY; return those that cannot be written."""
+    if len(alike) == MANY:
+        values = tuple(itertools.chain.from_iterable(change.values for change in alike))
+        with suppress(*_ITS_OWN):
+            database.execute(SESSION.put_many, values)
+            return []
+    left_out = []
+    for change in alike:
+        try:
+            database.execute(change.statement, change.values)
+        except _ITS_OWN:
+            left_out.append(change)
+    return left_out
 
 
 def purge(database: sqlite3.Connection, *, rewrite: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import itertools
+import math
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
@@ -33,7 +34,17 @@ T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 FLUSH_SECONDS = 5.0
-"""How often deadlines and progress are written. Older ones only make renewals come early."""
+"""How long deadlines and progress wait to be written. Older ones only make renewals come early."""
+
+_PIECE = 200
+"""Sessions that are written in one transaction: some ten milliseconds, in which the thread takes
+the interpreter's lock away from renewals again and again, and holds wait for it."""
+
+_PIECES = 25
+"""How many transactions there are in a row at most: with more sessions they become larger."""
+
+_PAUSE_SECONDS = 0.1
+"""Between two of them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,7 +132,7 @@ class Store:
         """Write deadlines and progress from time to time, until cancelled."""
         while True:
             await sleep_until(self._clock, self._clock.boot() + FLUSH_SECONDS)
-            self._flush()
+            await self._flush_piece_by_piece()
             await self._purge()
 
     async def close(self) -> None:
@@ -257,11 +268,25 @@ class Store:
                 reason = str(commits.unwritable(self.path))
                 log.error("state_change_dropped", row=row, reason=reason)
 
-    def _flush(self) -> None:
-        changed, self._changed = self._changed, {}
+    async def _flush_piece_by_piece(self) -> None:
+        """Write what has changed until now, with time between for everybody else."""
+        size = max(_PIECE, math.ceil(len(self._changed) / _PIECES))
+        pieces = math.ceil(len(self._changed) / size)
+        self._flush(size)
+        for _ in range(pieces - 1):
+            if self._committing is not None:
+                await asyncio.wait([self._committing])
+            if self._is_failing:
+                # The rest stays together until the next attempt.
+                return
+            await sleep_until(self._clock, self._clock.boot() + _PAUSE_SECONDS)
+            self._flush(size)
+
+    def _flush(self, most: int | None = None) -> None:
+        """Begin to write what has changed, the oldest changes of so many sessions at most."""
+        changed = [self._changed.pop(key) for key in tuple(itertools.islice(self._changed, most))]
         if changed:
-            sessions = PutSessions(tuple(changed.values()), self._times())
-            self._enqueue(_Write(sessions, keep=True))
+            self._enqueue(_Write(PutSessions(tuple(changed), self._times()), keep=True))
         if self._kept:
             self._start_committing()
 

@@ -20,16 +20,22 @@ _WHOLE: Types = frozenset({int})
 _WHOLE_OR_NOTHING: Types = frozenset({int, NoneType})
 
 
+MANY = 50
+"""Rows that one statement writes where there are very many: SQLite does that without the
+interpreter's lock, which it takes and gives back for each statement."""
+
+
 class Table:
     """A table, its columns in the order in which rows are written and read, and their types."""
 
     def __init__(self, name: str, columns: Mapping[str, Types]) -> None:
         self.name = name
         self._columns = columns
-        names, places = ", ".join(columns), ", ".join("?" * len(columns))
+        names, row = ", ".join(columns), f"({', '.join('?' * len(columns))})"
         # Nothing but names of our own stands in the statements.
         self.select = f"SELECT {names} FROM {name}"  # noqa: S608
-        self.put = f"INSERT OR REPLACE INTO {name} ({names}) VALUES ({places})"  # noqa: S608
+        self.put = f"INSERT OR REPLACE INTO {name} ({names}) VALUES {row}"  # noqa: S608
+        self.put_many = ", ".join([self.put, *[row] * (MANY - 1)])
         self._sound: set[tuple[type, ...]] = set()
 
     def check(self, row: tuple[object, ...]) -> None:

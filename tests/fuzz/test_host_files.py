@@ -71,7 +71,7 @@ def test_any_token_file_is_a_token_or_a_reason(
     path = tmp_path_factory.getbasetemp() / "token"
     path.write_bytes(content)
     entry = SessionEntry.model_validate({"id": "a", "path": str(path), "token_file": str(path)})
-    found = look(entry, Seen(), again=True)
+    found = look(entry.line, Seen(), again=True)
     assert found.seen.size == len(content)
     if found.token is None:
         ((field, words),) = found.seen.problems

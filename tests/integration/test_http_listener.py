@@ -26,7 +26,7 @@ from keepalived.observe.health import Health
 from keepalived.observe.http import HttpListener, ListenError
 from keepalived.observe.metrics import Metrics
 from keepalived.observe.reporter import Reporter
-from tests.support.sessions import a_session
+from tests.support.sessions import Still, a_session
 
 UPLOAD = SessionKey("lab", Kind.UPDATE, "815994e5:9c7e16e9")
 BOOT, WALL = 5000.0, 1_700_000_000.0
@@ -79,7 +79,7 @@ class Daemon:
     """What stands behind a listener in these tests, for the tests to change."""
 
     url: str = ""
-    snapshot: Snapshot = SNAPSHOT
+    engine: Still = field(default_factory=lambda: Still(SNAPSHOT))
     silences: dict[str, float] = field(default_factory=lambda: {"lab": 1.0})
     metrics: Metrics = field(
         default_factory=lambda: Metrics(version="1.2.3", max_sessions=100, clock=HandClock())
@@ -95,7 +95,7 @@ class Daemon:
         return HttpListener(
             listen,
             metrics=self.metrics,
-            snapshot=lambda: self.snapshot,
+            engine=self.engine,
             health=self.health,
             clock=HandClock(),
         )
@@ -261,7 +261,7 @@ async def test_a_scrape_shows_the_state_of_that_moment(
     daemon: Daemon, http: aiohttp.ClientSession
 ) -> None:
     await scrape(http)
-    daemon.snapshot = replace(SNAPSHOT, sessions=SNAPSHOT.sessions[:1])
+    daemon.engine.state = replace(SNAPSHOT, sessions=SNAPSHOT.sessions[:1])
 
     families = await scrape(http)
     assert len(families["clkeepalived_session_state"].samples) == 1

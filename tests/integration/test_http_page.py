@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 import aiohttp
 import pytest
 
 from keepalived.host.clock import SystemClock
-from keepalived.keeper.observer import Snapshot, VCenterView
+from keepalived.keeper.observer import Engine, Snapshot, VCenterView
 from keepalived.observe.health import Health
 from keepalived.observe.hosts import names_loopback
 from keepalived.observe.http import HttpListener
 from keepalived.observe.metrics import Metrics
+from tests.support.sessions import Still
 
-NOTHING_HELD = Snapshot(1000.0, (), (VCenterView("lab", up=True, in_flight=0, utilization=0.0),))
+LAB = VCenterView("lab", up=True, in_flight=0, utilization=0.0)
+NOTHING_HELD = Still(Snapshot(1000.0, (), (LAB,)))
 
 
 @asynccontextmanager
 async def listening(
-    snapshot: Callable[[], Snapshot] = lambda: NOTHING_HELD,
+    engine: Engine = NOTHING_HELD,
     *,
     listen: str = "127.0.0.1:0",
     page: bool = True,
@@ -32,7 +35,7 @@ async def listening(
     metrics = Metrics(version="1.2.3", max_sessions=10, clock=clock)
     health = Health(dict, [])
     listener = HttpListener(
-        listen, metrics=metrics, snapshot=snapshot, health=health, clock=clock, page=page
+        listen, metrics=metrics, engine=engine, health=health, clock=clock, page=page
     )
     _, port = await listener.start()
     try:
@@ -165,19 +168,24 @@ async def test_beyond_loopback_any_name_is_answered() -> None:
         assert answer.status == 200
 
 
+@dataclass
+class Asked(Still):
+    """Counts how often it is asked for everything."""
+
+    times: int = 0
+
+    def snapshot(self) -> Snapshot:
+        self.times += 1
+        return super().snapshot()
+
+
 async def test_however_many_look_the_page_is_built_once_a_second() -> None:
-    asked = 0
-
-    def snapshot() -> Snapshot:
-        nonlocal asked
-        asked += 1
-        return NOTHING_HELD
-
-    async with listening(snapshot) as http:
+    engine = Asked(NOTHING_HELD.state)
+    async with listening(engine) as http:
         await asyncio.gather(*(read(http) for _ in range(20)))
-        assert asked == 1
+        assert engine.times == 1
         async with asyncio.timeout(20):
-            while asked == 1:
+            while engine.times == 1:
                 await read(http)
                 await asyncio.sleep(0.1)
 

@@ -2,12 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from keepalived.keeper.observer import Overview, Snapshot, VCenterView
+from keepalived.keeper.roll import Roll
 from keepalived.lease.answers import FileInfo, ItemInfo
 from keepalived.lease.holds import Hold, Owner, OwnerKind
 from keepalived.lease.model import SessionKey, State
 from keepalived.lease.session import Session
 
 LIFETIME = 300.0
+
+
+@dataclass
+class Still:
+    """An engine in which nothing happens."""
+
+    state: Snapshot
+
+    def overview(self) -> Overview:
+        return overview_of(self.state.now, self.state.sessions, self.state.vcenters)
+
+    def snapshot(self) -> Snapshot:
+        return self.state
+
+
+def overview_of(
+    now: float, sessions: Iterable[Session], vcenters: tuple[VCenterView, ...]
+) -> Overview:
+    """Return how things stand with these sessions."""
+    return Overview(now, Roll(sessions), vcenters)
+
+
 FILE_HOLD = Hold(0, Owner(OwnerKind.FILE, "/etc/clkeepalived/config.yaml"), 0.0, None)
 
 

@@ -19,11 +19,12 @@ from keepalived.observe.health import Health
 from keepalived.observe.http import HttpListener
 from keepalived.observe.metrics import Metrics
 from tests.support.programs import needs
+from tests.support.sessions import Still
 from tests.system.nginx import NAME, PASSWORD, USER, nginx
 
 pytestmark = [needs("nginx"), needs("openssl"), pytest.mark.timeout(40)]
 
-NOTHING_HELD = Snapshot(1000.0, (), ())
+NOTHING_HELD = Still(Snapshot(1000.0, (), ()))
 
 
 @dataclass
@@ -53,7 +54,7 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
     listener = HttpListener(
         "127.0.0.1:0",
         metrics=metrics,
-        snapshot=lambda: NOTHING_HELD,
+        engine=NOTHING_HELD,
         health=Health(dict, []),
         clock=clock,
     )

@@ -5,11 +5,11 @@ from __future__ import annotations
 from prometheus_client.parser import text_string_to_metric_families
 
 from keepalived.host.clock import SystemClock
-from keepalived.keeper.observer import Snapshot, VCenterView
+from keepalived.keeper.observer import VCenterView
 from keepalived.lease.model import Kind, SessionKey
 from keepalived.observe.metrics import Metrics
 from keepalived.observe.steps import at_once
-from tests.support.sessions import a_session
+from tests.support.sessions import a_session, overview_of
 
 OF_A_VCENTER, OF_A_SESSION = ("vcenter",), ("vcenter", "session_id")
 CONTRACT: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -49,8 +49,8 @@ def test_every_metric_is_there_with_its_labels_and_there_is_no_other() -> None:
     key = SessionKey("lab", Kind.UPDATE, "a")
     held = a_session(key, deadline=100.0, progress=1, transferred_bytes=2, item="debian")
     stalled = held._replace(stalled=True)
-    snapshot = Snapshot(0.0, (stalled,), (VCenterView("lab", up=True, in_flight=0, utilization=0),))
-    body, _ = metrics.scrape(at_once(metrics.state(snapshot)))
+    lab = VCenterView("lab", up=True, in_flight=0, utilization=0)
+    body, _ = metrics.scrape(at_once(metrics.state(overview_of(0.0, (stalled,), (lab,)))))
 
     found: dict[str, tuple[str, set[str]]] = {}
     for family in text_string_to_metric_families(body.decode()):

@@ -11,7 +11,7 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families
 
-from keepalived.keeper.observer import Observer, SessionEnd, Snapshot, VCenterView
+from keepalived.keeper.observer import Observer, Overview, SessionEnd, VCenterView
 from keepalived.lease.answers import FileInfo, Outcome
 from keepalived.lease.model import FINAL_STATES, Kind, SessionKey, State
 from keepalived.observe.eventlog import EventLog
@@ -19,10 +19,10 @@ from keepalived.observe.health import LONGEST_SILENCE, Health
 from keepalived.observe.metrics import Metrics
 from keepalived.observe.reporter import Reporter
 from keepalived.observe.steps import at_once
-from tests.support.sessions import a_session
+from tests.support.sessions import a_session, overview_of
 
 KEY = SessionKey("lab", Kind.UPDATE, "a:b")
-NOTHING = Snapshot(0.0, (), (VCenterView("lab", up=True, in_flight=0, utilization=0.0),))
+NOTHING = overview_of(0.0, (), (VCenterView("lab", up=True, in_flight=0, utilization=0.0),))
 Series = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
@@ -52,8 +52,8 @@ def metrics(clock: HandClock) -> Metrics:
     return metrics
 
 
-def series(metrics: Metrics, snapshot: Snapshot = NOTHING) -> Series:
-    body, _ = metrics.scrape(at_once(metrics.state(snapshot)))
+def series(metrics: Metrics, overview: Overview = NOTHING) -> Series:
+    body, _ = metrics.scrape(at_once(metrics.state(overview)))
     return {
         (sample.name.removeprefix("clkeepalived_"), tuple(sorted(sample.labels.items()))): (
             sample.value
@@ -108,7 +108,7 @@ def test_a_removed_vcenters_series_go_and_late_answers_do_not_bring_them_back(
     metrics.login("lab", "ok")
     metrics.forget_vcenter("lab")
 
-    exported = series(metrics, Snapshot(0.0, (), ()))
+    exported = series(metrics, overview_of(0.0, (), ()))
     assert [labels for _, labels in exported if ("vcenter", "lab") in labels] == []
     assert [labels for _, labels in exported if ("vcenter", "prod") in labels] != []
 
@@ -202,7 +202,7 @@ def test_any_label_survives_the_way_to_prometheus(metrics: Metrics) -> None:
     view = a_session(
         SessionKey("lab", Kind.UPDATE, "815994e5:9c7e.16e9_-"), library=library, item=item
     )
-    body, _ = metrics.scrape(at_once(metrics.state(Snapshot(0.0, (view,), NOTHING.vcenters))))
+    body, _ = metrics.scrape(at_once(metrics.state(overview_of(0.0, (view,), NOTHING.vcenters))))
 
     info = next(
         family
@@ -222,11 +222,11 @@ def test_any_label_survives_the_way_to_prometheus(metrics: Metrics) -> None:
 def test_the_cap_can_be_changed_while_running(metrics: Metrics) -> None:
     view = a_session(KEY, State.PENDING)
     crowd = tuple(view._replace(key=KEY._replace(id=str(number))) for number in range(30))
-    snapshot = Snapshot(0.0, crowd, NOTHING.vcenters)
+    overview = overview_of(0.0, crowd, NOTHING.vcenters)
     for size in (20, 5):
         metrics.max_sessions = size
         assert metrics.max_sessions == size
-        assert len(by_label(series(metrics, snapshot), "session_state", "session_id")) == size
+        assert len(by_label(series(metrics, overview), "session_state", "session_id")) == size
 
 
 def test_a_scrape_speaks_what_it_was_asked_for(metrics: Metrics) -> None:

@@ -10,13 +10,13 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.openmetrics.exposition import generate_latest as openmetrics
 from prometheus_client.registry import Collector
 
-from keepalived.keeper.observer import Snapshot, VCenterView
+from keepalived.keeper.observer import VCenterView
 from keepalived.lease.model import Kind, SessionKey
 from keepalived.observe.exposition import Gauge
 from keepalived.observe.state import StateExporter
 from keepalived.observe.steps import Steps, walk
 from tests.support.engine import LoopClock
-from tests.support.sessions import a_session
+from tests.support.sessions import a_session, overview_of
 
 LAB = VCenterView("lab", up=True, in_flight=0, utilization=0.0)
 
@@ -60,7 +60,7 @@ async def test_ten_times_the_sessions_take_ten_times_the_steps_and_no_longer_one
             a_session(SessionKey("lab", Kind.UPDATE, str(number))) for number in range(count)
         )
         exporter = StateExporter(LoopClock(), max_sessions=count)
-        return sum(1 for _ in exporter.text(Snapshot(0.0, crowd, (LAB,))))
+        return sum(1 for _ in exporter.text(overview_of(0.0, crowd, (LAB,))))
 
     assert steps_for(40_000) > 8 * steps_for(4_000) > 8 * 10
 

@@ -81,9 +81,9 @@ def test_everything_that_can_be_set(tmp_path: Path) -> None:
     assert prod.request_timeout is None
     first, second = settings.sessions
     assert (first.id, first.kind, first.max_lifetime) == ("a:b", Kind.UPDATE, 172800.0)
-    assert first.known_progress() == Progress(10)
+    assert first.line.known_progress() == Progress(10)
     assert second.kind is Kind.DOWNLOAD
-    assert second.known_progress() == Progress(None, 1, 4)
+    assert second.line.known_progress() == Progress(None, 1, 4)
     assert settings.session_files == (f"{tmp_path}/sessions.d/*.yaml", "/run/sessions.yaml")
     assert (settings.http.listen, settings.http.page) == ("[::1]:0", False)
     assert (settings.metrics.max_sessions, settings.metrics.session_labels) == (5, False)
@@ -330,5 +330,5 @@ def test_a_govc_url_with_a_name_that_nothing_else_could_hold() -> None:
 
 
 def test_a_session_entry_ends_its_hold() -> None:
-    assert SessionEntry(id="a").latest_until(10.0) == 10.0 + 7 * 86400
-    assert SessionEntry(id="a", max_lifetime=60.0).latest_until(10.0) == 70.0
+    assert SessionEntry(id="a").line.latest_until(10.0) == 10.0 + 7 * 86400
+    assert SessionEntry(id="a", max_lifetime=60.0).line.latest_until(10.0) == 70.0

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from keepalived.lease.model import Kind, SessionKey
-from keepalived.settings import SessionEntry
+from keepalived.settings import Line
 from keepalived.sources.changes import Entries, compare
+from keepalived.sources.survey import Survey
+from tests.support.yaml_house import settings
 
 
 def key(name: str) -> SessionKey:
     return SessionKey("lab", Kind.UPDATE, name)
 
 
-def entry(name: str, **fields: Any) -> SessionEntry:
-    return SessionEntry(id=name, **fields)
+def entry(name: str, **fields: Any) -> tuple[SessionKey, Line]:
+    return key(name), Line(**fields)
 
 
-def entries(*given: SessionEntry) -> Entries:
-    return {key(each.id): each for each in given}
+def entries(*given: tuple[SessionKey, Line]) -> Entries:
+    return dict(given)
 
 
 A, B = key("a"), key("b")
@@ -51,9 +54,20 @@ def test_progress_alone_is_an_update() -> None:
 
 
 def test_any_other_change_is_taken_as_new() -> None:
-    for after in (entry("a", note="x"), entry("a", max_lifetime=60), entry("a", vcenter="lab")):
+    for after in (entry("a", note="x"), entry("a", max_lifetime=60)):
         changes = compare(entries(entry("a")), entries(after), certain=False)
         assert (changes.taken, changes.updated) == ((A,), ())
+
+
+def test_what_very_many_say_is_kept_once(tmp_path: Path) -> None:
+    file = tmp_path / "sessions.yaml"
+    file.write_text("sessions:\n- {id: a}\n- {id: b, vcenter: lab}\n- {id: c, note: x}\n")
+    there = settings(tmp_path, "lab", session_files=[str(file)])
+    (news,) = Survey(there, tmp_path / "config.yaml", afresh=True).news({})[1:]
+    assert news.known is not None
+    lines = news.known.entries
+    assert lines[A] is lines[B] == Line()
+    assert lines[key("c")] == Line(note="x")
 
 
 def test_what_is_missed_once_is_kept_and_twice_is_let_go() -> None:
@@ -79,8 +93,7 @@ def test_certainly_missing_is_let_go_at_once() -> None:
 _ENTRIES = st.dictionaries(
     st.sampled_from([key(name) for name in "abcdef"]),
     st.builds(
-        SessionEntry,
-        id=st.just("x"),
+        Line,
         progress=st.none() | st.integers(0, 3),
         note=st.sampled_from(["", "x"]),
     ),
@@ -91,7 +104,7 @@ _ENTRIES = st.dictionaries(
 def test_two_looks_at_the_same_file_leave_exactly_what_it_says(versions: list[Entries]) -> None:
     applied: Entries = {}
     missed: frozenset[SessionKey] = frozenset()
-    held: dict[SessionKey, SessionEntry] = {}
+    held: dict[SessionKey, Line] = {}
     for wanted in [*versions, versions[-1]]:
         changes = compare(applied, wanted, missed, certain=False)
         for taken in (*changes.taken, *changes.updated):

@@ -1,0 +1,27 @@
+"""The last outcomes of a session's keep-alives, packed into as few bytes as they need.
+
+A daemon may hold a hundred thousand sessions, and the pairs themselves take six times as much.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from keepalived.lease.answers import Outcome
+
+KEPT = 3
+"""How many outcomes are remembered."""
+
+_PAIR = struct.Struct("<dB")
+_OUTCOMES = tuple(Outcome)
+_NUMBERS = {outcome: number for number, outcome in enumerate(_OUTCOMES)}
+
+
+def with_outcome(recent: bytes, at: float, outcome: Outcome) -> bytes:
+    """Add an outcome with the time of its answer, and drop what is too old."""
+    return recent[-_PAIR.size * (KEPT - 1) :] + _PAIR.pack(at, _NUMBERS[outcome])
+
+
+def outcomes_in(recent: bytes) -> tuple[tuple[float, Outcome], ...]:
+    """Return the outcomes and the times of their answers, newest last."""
+    return tuple((at, _OUTCOMES[number]) for at, number in _PAIR.iter_unpack(recent))
