@@ -11,8 +11,11 @@ from keepalived.lease.timing import DUE_TOLERANCE
 
 _SLOT_SECONDS = 0.02
 
-_Entry = tuple[float, int, SessionKey, float]
-"""What it is ordered by, its ticket, whose it is, and what it will be ordered by, or was before."""
+_Waiting = tuple[float, SessionKey, float]
+"""When it is due, whose it is, and its deadline. There may be a hundred thousand of these."""
+
+_Ready = tuple[float, int, SessionKey, float]
+"""Its deadline, its ticket among those of the same deadline, whose it is, and when it was due."""
 
 
 class Schedule:
@@ -26,13 +29,13 @@ class Schedule:
 
     def __init__(self) -> None:
         self._tickets = 0
-        self._current: dict[SessionKey, _Entry] = {}
-        self._waiting: dict[int, list[_Entry]] = {}
+        self._current: dict[SessionKey, _Waiting | _Ready] = {}
+        self._waiting: dict[int, list[_Waiting]] = {}
         self._slots: list[int] = []
         """A heap of the keys of `_waiting`."""
         self._entries = 0
         """How many entries wait, in all slots."""
-        self._ready: list[_Entry] = []
+        self._ready: list[_Ready] = []
 
     def __len__(self) -> int:
         return len(self._current)
@@ -42,8 +45,7 @@ class Schedule:
 
     def put(self, key: SessionKey, due: float, deadline: float | None) -> None:
         """Schedule a session, in place of where it stood before."""
-        self._tickets += 1
-        entry = (due, self._tickets, key, inf if deadline is None else deadline)
+        entry = (due, key, inf if deadline is None else deadline)
         self._current[key] = entry
         self._wait(entry)
         if self._entries > 64 + 2 * len(self._current):
@@ -57,7 +59,7 @@ class Schedule:
         """When the next waiting session falls due; None when nothing waits."""
         while self._slots:
             waiting = self._waiting[self._slots[0]]
-            dues = [entry[0] for entry in waiting if self._current.get(entry[2]) is entry]
+            dues = [entry[0] for entry in waiting if self._current.get(entry[1]) is entry]
             if dues:
                 return min(dues)
             self._next_slot()
@@ -69,15 +71,16 @@ class Schedule:
         last_slot = latest // _SLOT_SECONDS
         while self._slots and self._slots[0] <= last_slot:
             for entry in self._next_slot():
-                due, ticket, key, deadline = entry
+                due, key, deadline = entry
                 if self._current.get(key) is not entry:
                     continue
                 if due > latest:
                     self._wait(entry)
                     last_slot = -inf
                     continue
-                entry = self._current[key] = (deadline, ticket, key, due)
-                heapq.heappush(self._ready, entry)
+                self._tickets += 1
+                ready = self._current[key] = (deadline, self._tickets, key, due)
+                heapq.heappush(self._ready, ready)
         return len(self._ready)
 
     def pop(self) -> tuple[SessionKey, float] | None:
@@ -97,7 +100,7 @@ class Schedule:
         """How many sessions are due and not taken up (an upper bound)."""
         return len(self._ready)
 
-    def _wait(self, entry: _Entry) -> None:
+    def _wait(self, entry: _Waiting) -> None:
         slot = int(entry[0] // _SLOT_SECONDS)
         self._entries += 1
         if (waiting := self._waiting.get(slot)) is None:
@@ -106,7 +109,7 @@ class Schedule:
         else:
             waiting.append(entry)
 
-    def _next_slot(self) -> list[_Entry]:
+    def _next_slot(self) -> list[_Waiting]:
         """Take out the first slot."""
         waiting = self._waiting.pop(heapq.heappop(self._slots))
         self._entries -= len(waiting)
@@ -116,5 +119,5 @@ class Schedule:
         everything, self._waiting, self._slots, self._entries = self._waiting, {}, [], 0
         for waiting in everything.values():
             for entry in waiting:
-                if self._current.get(entry[2]) is entry:
+                if self._current.get(entry[1]) is entry:
                     self._wait(entry)

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from keepalived.lease.answers import ItemInfo
@@ -134,7 +135,7 @@ def read_hold(row: Row, times: Times) -> tuple[SessionKey, Hold]:
     known = percent is not None or done is not None or total is not None
     hold = Hold(
         uid,
-        Owner(_OWNER_KINDS[owner_kind], owner_id),
+        _one(Owner(_OWNER_KINDS[owner_kind], owner_id)),
         times.read(boot_id, since_boot, since_wall),
         times.read_if_any(boot_id, until_boot, until_wall),
         Progress(percent, done, total) if known else UNKNOWN,
@@ -171,8 +172,8 @@ def read_session(
     has_target = item_id is not None and content_version is not None
     session = Session(
         key=key,
-        configured_lifetime=configured_lifetime,
-        lifetime=lifetime,
+        configured_lifetime=_one(configured_lifetime),
+        lifetime=_one(lifetime),
         since=times.read(boot_id, since_boot, since_wall),
         due=0.0,
         holds=tuple(holds.get(key, ())),
@@ -191,7 +192,13 @@ def read_session(
 def _key(vcenter: str, kind: str, session_id: str) -> SessionKey:
     if kind not in _KINDS:
         raise ValueError("kind is none that this release knows")
-    return SessionKey(vcenter, _KINDS[kind], check_session_id(session_id))
+    return SessionKey(_one(vcenter), _KINDS[kind], check_session_id(session_id))
+
+
+@lru_cache(maxsize=1024)
+def _one(value: T) -> T:
+    """Return the first one of all equal values: each row comes with objects of its own."""
+    return value
 
 
 def _never_renewed(key: SessionKey, holds: tuple[Hold, ...]) -> Session:
