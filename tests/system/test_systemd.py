@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import shutil
 import statistics
@@ -298,11 +297,19 @@ async def test_the_sandbox_is_as_tight_as_its_work_allows(site: Site) -> None:
     assert [line for line in complaints if "clkeepalived" in line] == []
 
 
+IMPORT_LIBRARIES = (
+    "/usr/lib/clkeepalived/bin/python -c 'import time; began = time.perf_counter(); "
+    "import aiohttp.web, prometheus_client, pydantic, sqlite3, structlog, yaml; "
+    "print(time.perf_counter() - began)'"
+)
+
+
 async def test_it_is_ready_within_a_second_and_small(site: Site) -> None:
     await site.start()
     held = await site.open(10)
-    starts, sizes = [], []
+    starts, imports, sizes = [], [], []
     for _ in range(5):
+        imports.append(float(await site.machine.must(IMPORT_LIBRARIES)))
         await site.machine.must(f"systemctl stop {SERVICE}")
         before = site.renewals(held)
         await site.start()
@@ -317,9 +324,9 @@ async def test_it_is_ready_within_a_second_and_small(site: Site) -> None:
         sizes.append(int(found[1]) / 1024)
     print(f"\nREADY after {[round(each, 2) for each in starts]} s")
     print(f"resident with ten sessions: {[round(each, 1) for each in sizes]} MiB")
-    busy = os.getloadavg()[0] > (os.cpu_count() or 1)
-    # What other work on this machine takes is not the daemon's: then only the limit is loose.
-    assert statistics.median(starts) < (3.0 if busy else 1.0)
+    print(f"its libraries alone: {[round(each, 2) for each in imports]} s")
+    # Where the libraries alone take long, the machine is slow, which is not the daemon's doing.
+    assert statistics.median(starts) < max(1.0, 2.5 * statistics.median(imports))
     assert statistics.median(sizes) < 64
 
 
