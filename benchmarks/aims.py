@@ -41,9 +41,9 @@ _BESIDE_REQUESTS = (
     "with uvloop, they weigh most."
 )
 _MEMORY = (
-    "Memory: a session, its key, its hold, its last three outcomes and its places in two "
-    "schedules are Python objects, each with a header of its own; what comes from YAML is kept as "
-    "it was read as well, to tell what has changed in its file."
+    "Memory: a session, its key, its id, its hold, half a dozen times and its places in two "
+    "schedules and three tables are Python objects, each with a header of its own; what comes from "
+    "YAML has a place in one more table, to tell what has changed in its file."
 )
 _IDLE = (
     "CPU when idle: session files are looked at every two seconds, in a thread since they may lie "
