@@ -16,7 +16,7 @@ WORKERS := --numprocesses $(shell echo $$(((3 * $$(nproc) + 1) / 2))) --dist
 SOAK   = $(if $(filter 60,$(MINUTES)),benchmarks/results,build/soak)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check system hosts coverage storm durability fuzz mutants bench bench-check \
+.PHONY: help demo test test-all check system hosts coverage storm durability fuzz mutants bench bench-check \
 	survive soak package sbom lock clean bundle install uninstall
 .DELETE_ON_ERROR:
 
@@ -26,7 +26,12 @@ help: ## Show this list
 demo: $(VENV)/.base ## See update sessions outlive their lifetime, half a minute, no vCenter needed
 	@$(BIN)/clkeepalived demo
 
-test: $(VENV)/.dev ## Run the unit and integration tests
+test: $(VENV)/.dev ## Run the tests: every rule and every part, about two and a half minutes
+	@echo "Running the tests: about two and a half minutes on two idle cores. 'make test-all' runs the slow ones, too."
+	@$(BIN)/python -m pytest $(WORKERS) worksteal -m 'not system and not extended'
+
+test-all: $(VENV)/.dev ## Run these and the slow tests, about seven minutes
+	@echo "Running all tests but 'make system': about seven minutes on two idle cores."
 	@$(BIN)/python -m pytest $(WORKERS) worksteal -m 'not system'
 
 check: $(VENV)/.dev ## Lint, format, types, layers

@@ -159,7 +159,7 @@ def test_bad_lines_in_session_files_are_warned_of_and_stop_nobody(
     assert "  2 sessions in 7 session files" in result.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.extended
 @pytest.mark.timeout(120)
 def test_a_hundred_thousand_sessions(check: Check) -> None:
     def seconds_for(entries: str) -> tuple[float, Result]:

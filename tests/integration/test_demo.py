@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.extended, pytest.mark.timeout(60)]
 
 COMMAND = (sys.executable, "-m", "keepalived.cli", "demo")
 VERDICT = "27 of 27 facts are as they should be."

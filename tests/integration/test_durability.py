@@ -130,7 +130,7 @@ async def stopped(daemon: Daemon) -> None:
     await daemon.end()
 
 
-@pytest.mark.slow
+@pytest.mark.extended
 @pytest.mark.timeout(60 + 6 * KILLS)
 async def test_a_killing_field_loses_no_acknowledged_hold_and_revives_none(site: Field) -> None:
     config = site.write_config()

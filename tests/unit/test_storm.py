@@ -43,7 +43,7 @@ def open_failing_session(engine: Engine) -> None:
     engine.hold(SessionKey(NAME, Kind.UPDATE, FAILING))
 
 
-@pytest.mark.slow
+@pytest.mark.extended
 @pytest.mark.timeout(300)
 @pytest.mark.looptime(end=75 * 3600)
 @pytest.mark.parametrize("seed", SEEDS)
@@ -74,7 +74,7 @@ async def test_fifty_sessions_outlive_three_days_of_storm(seed: int) -> None:
         assert simulator.ledger.total < 2 * ordinary_requests(50, 72.0, looks=1)
 
 
-@pytest.mark.slow
+@pytest.mark.extended
 @pytest.mark.timeout(300)
 @pytest.mark.looptime(end=3 * 3600)
 @pytest.mark.parametrize("seed", SEEDS)
@@ -92,7 +92,7 @@ async def test_five_hundred_sessions_outlive_two_hours_of_storm(seed: int) -> No
         assert simulator.ledger.total < 2 * ordinary_requests(500, 2.0, looks=2)
 
 
-@pytest.mark.slow
+@pytest.mark.extended
 @pytest.mark.timeout(120)
 @pytest.mark.looptime(end=2 * 3600)
 @pytest.mark.parametrize("seed", SEEDS)

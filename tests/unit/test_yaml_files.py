@@ -260,7 +260,7 @@ async def test_a_file_that_grows_beyond_reason_keeps_its_last_good_content(
 # -- size
 
 
-@pytest.mark.slow
+@pytest.mark.extended
 @pytest.mark.timeout(60)
 @pytest.mark.looptime(False)
 async def test_a_hundred_thousand_sessions_never_hold_up_the_loop(tmp_path: Path) -> None:
