@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sqlite3
 import traceback
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
 from keepalived.host.clock import SystemClock
+from keepalived.lease.endings import Ending
 from keepalived.lease.holds import Borrowed
+from keepalived.lease.model import State
 from keepalived.store import store as store_module
 from keepalived.store.errors import StoreWriteError
 from keepalived.store.store import Store
-from tests.support.state_file import HOLD, KEY, OWNER, kept, opened
+from tests.support.state_file import HOLD, KEY, OWNER, kept, opened, renewed
 
 TOKEN = "b00f0f0f0f0f0f0f-lent"
 LENT = replace(HOLD, token=Borrowed(TOKEN))
@@ -131,6 +136,57 @@ async def test_the_token_of_a_hold_that_is_gone_leaves_the_log_as_well(
             while traces(tmp_path):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         running.cancel()
+
+
+@pytest.fixture
+def _plain_sqlite(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make SQLite leave what it deletes, as most builds do; Debian's overwrites it by itself."""
+    connect = sqlite3.connect
+
+    def connect_plainly(*args: Any, **options: Any) -> sqlite3.Connection:
+        database: sqlite3.Connection = connect(*args, **options)
+        database.execute("PRAGMA secure_delete = OFF")
+        return database
+
+    monkeypatch.setattr(sqlite3, "connect", connect_plainly)
+
+
+async def end_hold(store: Store) -> None:
+    await store.delete_hold(KEY, LENT.uid, OWNER)
+
+
+async def drop_hold(store: Store) -> None:
+    store.drop_hold(KEY, LENT.uid, OWNER)
+
+
+async def end_session(store: Store) -> None:
+    ended = renewed()._replace(state=State.DONE, ending=Ending(State.DONE, "completed"))
+    store.note_end(ended, 999.0)
+
+
+async def lend_another(store: Store) -> None:
+    await store.put_hold(KEY, replace(HOLD, token=Borrowed("short")))
+
+
+async def take_back(store: Store) -> None:
+    await store.put_hold(KEY, HOLD)
+
+
+@pytest.mark.usefixtures("_plain_sqlite")
+@pytest.mark.parametrize("end", [end_hold, drop_hold, end_session, lend_another, take_back])
+async def test_a_token_that_has_reached_the_file_is_overwritten_when_it_goes(
+    end: Callable[[Store], Awaitable[None]], tmp_path: Path
+) -> None:
+    beside = Borrowed("beside-" + TOKEN[::-1])
+    async with opened(tmp_path) as (store, _):
+        await store.put_hold(KEY, LENT)
+        await store.put_hold(KEY._replace(id="beside"), replace(HOLD, token=beside))
+    assert traces(tmp_path) == ["state.db"]
+    async with opened(tmp_path) as (store, _):
+        await end(store)
+        await purged(store)
+        assert traces(tmp_path) == []
+        assert traces(tmp_path, beside.value) != []
 
 
 async def test_a_token_is_never_said_where_its_hold_cannot_be_written(tmp_path: Path) -> None:
