@@ -15,6 +15,8 @@ from typing import Any
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.support.patience import PATIENCE_SECONDS
+
 Event = dict[str, Any]
 PASSWORD_VARIABLE = "TEST_VCENTER_PASSWORD"
 
@@ -39,7 +41,9 @@ class Daemon:
             self._more.set()
         self._more.set()
 
-    async def event(self, name: str, *, seconds: float = 20.0, **fields: object) -> Event:
+    async def event(
+        self, name: str, *, seconds: float = PATIENCE_SECONDS, **fields: object
+    ) -> Event:
         """Return the first log line of that name and those fields; wait for it if need be."""
 
         def found() -> Event | None:
@@ -54,7 +58,7 @@ class Daemon:
         return event
 
     async def until(
-        self, condition: Callable[[], bool], *, seconds: float = 20.0, what: str = "it"
+        self, condition: Callable[[], bool], *, seconds: float = PATIENCE_SECONDS, what: str = "it"
     ) -> None:
         """Wait until a condition holds, which is looked at after each log line and often."""
         try:
@@ -75,7 +79,7 @@ class Daemon:
     def send(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
-    async def end(self, *, seconds: float = 30.0) -> int:
+    async def end(self, *, seconds: float = PATIENCE_SECONDS) -> int:
         """Wait for the process to end by itself, and return its exit code."""
         async with asyncio.timeout(seconds):
             code = await self.process.wait()

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from keepalived.lease.model import Kind
 from keepalived.simulator.app import Simulator
 from keepalived.simulator.server import serve
+from tests.support.patience import PATIENCE_SECONDS
 
 T = TypeVar("T")
 ROOT = Path(__file__).parents[2]
@@ -37,7 +38,7 @@ class Lab:
         async def call() -> T:
             return function(*args)
 
-        return asyncio.run_coroutine_threadsafe(call(), self.loop).result(5)
+        return asyncio.run_coroutine_threadsafe(call(), self.loop).result(PATIENCE_SECONDS)
 
     def open(self, kind: Kind = Kind.UPDATE) -> str:
         """Open a session and return its id."""
@@ -101,10 +102,10 @@ def lab(certificate: Path | None = None, **how: Any) -> Iterator[Lab]:
     thread = threading.Thread(target=loop.run_until_complete, args=(run(),), name="simulator")
     thread.start()
     try:
-        yield Lab(simulator, listening.result(5), loop)
+        yield Lab(simulator, listening.result(PATIENCE_SECONDS), loop)
     finally:
         loop.call_soon_threadsafe(stopped.set)
-        thread.join(5)
+        thread.join(PATIENCE_SECONDS)
         loop.close()
 
 

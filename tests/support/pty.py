@@ -15,10 +15,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-INTERRUPT, SUSPEND, END_OF_FILE = "\x03", "\x1a", "\x04"
-BOUND = 20.0
-"""Seconds that anything may take that is waited for here."""
+from tests.support.patience import PATIENCE_SECONDS
 
+INTERRUPT, SUSPEND, END_OF_FILE = "\x03", "\x1a", "\x04"
 PROMPT = "ready> "
 _SHELLS = {
     "bash": ("bash", "--norc", "--noprofile", "--noediting", "-i"),
@@ -27,7 +26,9 @@ _SHELLS = {
 
 
 async def until(
-    condition: Callable[[], object], otherwise: Callable[[], str] = str, bound: float = BOUND
+    condition: Callable[[], object],
+    otherwise: Callable[[], str] = str,
+    bound: float = PATIENCE_SECONDS,
 ) -> None:
     """Wait until something is so; fail with a text of what is the case instead."""
     try:
@@ -88,7 +89,7 @@ class Pty:
     async def shows(self, pattern: str) -> str:
         """Wait until what was written since the last such call matches, and return the match."""
         try:
-            async with asyncio.timeout(BOUND):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 while not (match := re.compile(pattern).search(self.text, self._seen)):
                     self._more.clear()
                     await self._more.wait()

@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from tests.support.cli import COMMAND, surroundings
+from tests.support.patience import PATIENCE_SECONDS
 
 _CONTROL = re.compile(r"\x1b\[(\??)([0-9;]*)([A-Za-z])|\x1b([78D])|[\r\n]|[^\x00-\x1f\x7f]")
 _ALTERNATE, _CURSOR, _WRAPPING = "1049", "25", "7"
@@ -183,7 +184,7 @@ class Terminal:
     async def until(self, condition: Callable[[Screen], object]) -> None:
         """Wait until the screen looks as it should."""
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 while not condition(self.screen):
                     self._more.clear()
                     await self._more.wait()
@@ -192,7 +193,7 @@ class Terminal:
 
     async def end(self) -> int:
         """Wait for the program to end, and for all that it has said."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             return await self.process.wait()
 
 
