@@ -8,6 +8,7 @@ import re
 import shlex
 import signal
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
@@ -18,19 +19,29 @@ from keepalived.lease.model import Kind
 from keepalived.simulator.faults import Hang, Latency
 from keepalived.simulator.resources import SessionEvent
 from tests.support.cli import COMMAND, Ran, line_of
-from tests.support.exec import UPLOADER, Place, image, open_sessions, place, session_of
+from tests.support.exec import (
+    UPLOADER,
+    Place,
+    ended,
+    image,
+    open_sessions,
+    place,
+    session_of,
+    waiting,
+)
 from tests.support.pty import until
 
-pytestmark = pytest.mark.timeout(40)
-
-LIFETIME = 2.0
-LONG = str(1.5 * LIFETIME)
+LIFETIME, SERVED = 2.0, 16.0
+"""What `exec` is told of how long sessions live, and how long they do: it renews every second."""
+LONG = str(SERVED + 1)
 """A gap that no session outlives by itself."""
+
+extended = pytest.mark.extended
 
 
 @pytest.fixture
 async def lab(tmp_path: Path) -> AsyncIterator[Place]:
-    async with place(tmp_path, LIFETIME) as opened:
+    async with place(tmp_path, LIFETIME, served_lifetime=SERVED) as opened:
         yield opened
 
 
@@ -39,24 +50,23 @@ def iso(tmp_path: Path) -> Path:
     return image(tmp_path)
 
 
-async def until_open(lab: Place) -> str:
-    """Wait for the one session of the test, and return its id."""
-    await until(lambda: open_sessions(lab.simulator))
-    (session_id,) = open_sessions(lab.simulator)
-    return session_id
-
-
-async def until_held(lab: Place, session_id: str) -> None:
-    """Wait until a session is known to be the command's own, too, from its files."""
-    await until(lambda: len(lab.keep_alives(session_id)) >= 3)
+async def upload(
+    lab: Place, iso: Path, *words: str, options: tuple[str, ...] = (), gap: str = "--gap"
+) -> Ran:
+    """Upload under `exec`, with a gap that lasts until the session is known to be held."""
+    go_on = iso.with_name("go on")
+    async with lab.started(*options, "--", *UPLOADER, str(iso), gap, str(go_on), *words) as process:
+        await lab.until_held()
+        go_on.touch()
+        return await ended(process)
 
 
 async def until_ended(lab: Place, session_id: str, event: SessionEvent) -> None:
     await until(lambda: event in lab.events(session_id), lambda: str(lab.events(session_id)))
 
 
-async def test_an_upload_with_gaps_arrives(lab: Place, iso: Path) -> None:
-    ran = await lab.exec("--", *UPLOADER, str(iso), "--gap", LONG, "--put", "1")
+async def test_an_upload_with_gaps_is_kept_and_arrives(lab: Place, iso: Path) -> None:
+    ran = await upload(lab, iso)
 
     assert ran.code == 0, ran.err
     session_id = session_of(ran)
@@ -67,30 +77,48 @@ async def test_an_upload_with_gaps_arrives(lab: Place, iso: Path) -> None:
     assert re.search(r"longest idle gap \d+ s of 2 s allowed$", ran.err)
 
 
-async def test_without_it_the_same_upload_fails(lab: Place, iso: Path) -> None:
-    process = await asyncio.create_subprocess_exec(
-        *UPLOADER, str(iso), "--gap", LONG, env=lab.environment, stderr=asyncio.subprocess.PIPE
-    )
-    _, err = await process.communicate()
+@extended
+async def test_a_session_outlives_its_lifetime(lab: Place, iso: Path) -> None:
+    ran = await lab.exec("--", *UPLOADER, str(iso), "--gap", LONG, "--queue", "0")
+
+    assert ran.code == 0, ran.err
+    assert "templates/image version 1→2, content arrived" in ran.err.splitlines()[-1]
+
+
+@extended
+async def test_without_it_the_same_upload_fails(tmp_path: Path, iso: Path) -> None:
+    async with place(tmp_path, LIFETIME) as lab:
+        process = await asyncio.create_subprocess_exec(
+            *(*UPLOADER, str(iso), "--gap", str(1.5 * LIFETIME)),
+            env=lab.environment,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        _, err = await process.communicate()
 
     assert process.returncode == 1
     assert b"was answered by 404" in err
 
 
+@extended
 async def test_progress_only_rises_and_never_claims_the_end(lab: Place, iso: Path) -> None:
-    ran = await lab.exec("--", *UPLOADER, str(iso), "--gap", LONG, "--put", "4")
+    go_on = iso.with_name("go on")
+    async with lab.started("--", *UPLOADER, str(iso), "--put", str(go_on)) as process:
+        session_id = await lab.until_open()
+
+        def told() -> list[int]:
+            found = [each.client_progress for each in lab.keep_alives(session_id)]
+            return [percent for percent in found if percent is not None]
+
+        await until(lambda: len(set(told())) >= 3, lambda: str(told()))
+        go_on.touch()
+        ran = await ended(process)
 
     assert ran.code == 0, ran.err
-    sent = [
-        each.client_progress
-        for each in lab.keep_alives(session_of(ran))
-        if each.client_progress is not None
-    ]
-    assert sent == sorted(sent)
-    assert len(set(sent)) >= 3
-    assert 0 < max(sent) <= 99
+    assert told() == sorted(told())
+    assert 0 < max(told()) <= 99
 
 
+@extended
 async def test_nothing_is_cancelled_and_every_login_is_ended(lab: Place, iso: Path) -> None:
     ran = await lab.exec("--", *UPLOADER, str(iso))
 
@@ -113,12 +141,14 @@ async def test_the_exit_code_and_the_streams_are_the_commands(lab: Place) -> Non
     assert b"err\n" in err
 
 
+@extended
 async def test_a_signal_that_kills_the_command_is_told_as_shells_do(lab: Place) -> None:
     ran = await lab.exec("--", "sh", "-c", "kill -TERM $$")
 
     assert ran.code == 128 + signal.SIGTERM, ran.err
 
 
+@extended
 async def test_odd_arguments_pass_through(lab: Place) -> None:
     odd = ["--", "-h", "--config", "a b", "", "*", "$HOME", "ä\n", "--help"]
     script = "import sys; print(ascii(sys.argv[1:]))"
@@ -129,6 +159,7 @@ async def test_odd_arguments_pass_through(lab: Place) -> None:
     assert ran.out == f"{odd!a}\n"
 
 
+@extended
 async def test_options_of_the_command_are_its_own_even_without_the_dashes(lab: Place) -> None:
     ran = await lab.exec("sh", "-c", "exit 5")
 
@@ -143,6 +174,7 @@ async def test_a_command_that_does_not_exist(lab: Place) -> None:
     assert not lab.simulator.ledger.total
 
 
+@extended
 async def test_a_command_that_is_not_executable(lab: Place, iso: Path) -> None:
     ran = await lab.exec("--", str(iso))
 
@@ -162,11 +194,12 @@ async def test_a_vcenter_that_cannot_be_asked_is_said_before_anything_starts(
     assert not (tmp_path / "started").exists()
 
 
-async def test_a_vcenter_that_is_slow_to_list_is_waited_for(lab: Place) -> None:
-    slow = Latency(LIFETIME / 2)
-    lab.simulator.faults.add(slow, route="update_session.list", count=3)
+@extended
+async def test_a_vcenter_that_is_slow_to_list_is_waited_for(tmp_path: Path) -> None:
+    async with place(tmp_path, LIFETIME) as lab:  # a tenth of which is the usual patience
+        lab.simulator.faults.add(Latency(LIFETIME / 2), route="update_session.list", count=3)
 
-    ran = await lab.exec("--", "true")
+        ran = await lab.exec("--", "true")
 
     assert ran.code == 0, ran.err
 
@@ -180,23 +213,28 @@ async def test_a_bad_configuration_names_file_and_line(lab: Place) -> None:
     assert ran.err.startswith(f"{lab.config}:2: vcenters.lab.url")
 
 
+@extended
 async def test_the_vcenter_of_the_environment_does_as_well(tmp_path: Path, iso: Path) -> None:
+    go_on = tmp_path / "go on"
     async with place(tmp_path, lifetime=300.0) as lab:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "keepalived.cli", "exec", "--"),
-            *(*UPLOADER, str(iso), "--gap", "2.5"),
+            *(*UPLOADER, str(iso), "--gap", str(go_on)),
             env=lab.environment,
             stderr=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.DEVNULL,
         )
+        await lab.until_held(more=1)
+        go_on.touch()
         _, err = await process.communicate()
 
     assert process.returncode == 0
     assert "templates/image version 1→2, content arrived" in err.decode()
 
 
+@extended
 async def test_what_was_not_completed_is_named_with_what_cancels_it(lab: Place, iso: Path) -> None:
-    ran = await lab.exec("--", *UPLOADER, str(iso), "--gap", LONG, "--leave", "--exit", "3")
+    ran = await upload(lab, iso, "--leave", "--exit", "3")
 
     assert ran.code == 3, ran.err
     session_id = session_of(ran)
@@ -213,19 +251,19 @@ async def test_what_was_not_completed_is_named_with_what_cancels_it(lab: Place, 
     assert SessionEvent.CANCELLED in lab.events(session_id)
 
 
-async def test_cancelling_directly_asks_first(lab: Place, iso: Path) -> None:
-    ran = await lab.exec("--settle", "0s", "--", *UPLOADER, str(iso), "--leave", "--gap", "1")
-    session_id = session_of(ran)
-    command = ("cancel", "--direct", "--config", str(lab.config), session_id)
+@extended
+async def test_cancelling_directly_asks_first(lab: Place) -> None:
+    session_id = lab.simulator.open_session()
     lab.keep_open(session_id)
 
-    refused = await lab.clkeepalived(*command)
+    refused = await lab.clkeepalived("cancel", "--direct", "--config", str(lab.config), session_id)
 
     assert refused.code == 1
     assert "lab says that it is ACTIVE" in refused.out
     assert SessionEvent.CANCELLED not in lab.events(session_id)
 
 
+@extended
 async def test_cancelling_directly_what_is_no_more_is_an_error(lab: Place) -> None:
     unknown = "00000000-0000-4000-8000-000000000000:00000000-0000-4000-8000-000000000001"
 
@@ -237,24 +275,28 @@ async def test_cancelling_directly_what_is_no_more_is_an_error(lab: Place) -> No
     assert ran.err.startswith("not cancelled: ")
 
 
+@extended
 async def test_somebody_elses_session_is_held_with_a_warning_and_left_alone(
-    lab: Place, iso: Path
+    lab: Place, tmp_path: Path
 ) -> None:
-    async with lab.started("--", "sh", "-c", "echo begun; sleep 6") as process:
+    async with lab.started("--", *waiting(tmp_path / "end")) as process:
         await line_of(process.stdout, "begun")
-        foreign = lab.simulator.open_session()
-        _, err = await process.communicate()
+        foreign = await lab.until_held(lab.simulator.open_session(), more=4)
+        (tmp_path / "end").touch()
+        ran = await ended(process)
 
-    assert process.returncode == 0
-    assert len(lab.keep_alives(foreign)) >= 4
-    assert "appeared while the command ran, and nothing says" in err.decode()
-    assert "no session of the command's own was seen" in err.decode()
-    assert not lab.simulator.ledger.requests("update_session.cancel")
+    assert ran.code == 0
+    assert "appeared while the command ran, and nothing says" in ran.err
+    assert "no session of the command's own was seen" in ran.err
+    assert lab.events(foreign) == [SessionEvent.CREATED]
     await until_ended(lab, foreign, SessionEvent.EXPIRED)
 
 
-async def test_a_session_that_nothing_claims_is_said_while_the_command_runs(lab: Place) -> None:
-    async with lab.started("--", "sh", "-c", "echo begun; sleep 30") as process:
+@extended
+async def test_a_session_that_nothing_claims_is_said_while_the_command_runs(
+    lab: Place, tmp_path: Path
+) -> None:
+    async with lab.started("--", *waiting(tmp_path / "end")) as process:
         await line_of(process.stdout, "begun")
         lab.simulator.open_session()
         assert process.stderr is not None
@@ -264,42 +306,72 @@ async def test_a_session_that_nothing_claims_is_said_while_the_command_runs(lab:
         assert "--item" in said
 
 
-async def test_what_was_there_before_is_none_of_its_business(lab: Place) -> None:
+@extended
+async def test_what_was_there_before_is_none_of_its_business(lab: Place, tmp_path: Path) -> None:
     foreign = lab.simulator.open_session()
-
-    ran = await lab.exec("--", "sleep", "3")
+    lab.keep_open(foreign)
+    async with lab.started("--", *waiting(tmp_path / "end")) as process:
+        await until(lambda: len(lab.simulator.ledger.requests("update_session.list")) >= 5)
+        (tmp_path / "end").touch()
+        ran = await ended(process)
 
     assert ran.code == 0, ran.err
     assert not lab.keep_alives(foreign)
 
 
-async def test_a_session_named_is_its_own_from_the_start(lab: Place) -> None:
+@extended
+async def test_a_session_named_is_its_own_from_the_start(lab: Place, tmp_path: Path) -> None:
     named = lab.open_session()
-
-    ran = await lab.exec("--session", named, "--settle", "0s", "--", "sleep", LONG)
+    command = waiting(tmp_path / "end")
+    async with lab.started("--session", named, "--settle", "0s", "--", *command) as process:
+        await lab.until_held(named)
+        (tmp_path / "end").touch()
+        ran = await ended(process)
 
     assert ran.code == 0, ran.err
-    assert len(lab.keep_alives(named)) >= 3
     assert "still open: it was not completed" in ran.err
 
 
-async def test_an_item_named_makes_its_session_the_commands_own(lab: Place) -> None:
-    async with lab.started(
-        "--item", "templates/odd", "--settle", "0s", "--", *UPLOADER, "/dev/null",
-        "--item", "templates/odd", "--gap", LONG, "--leave",
-    ) as process:  # fmt: skip
-        _, err = await process.communicate()
+@extended
+async def test_an_item_named_makes_its_session_the_commands_own(lab: Place, iso: Path) -> None:
+    name = ("--item", "templates/odd")
 
-    assert "clkeepalived: templates/odd, still open" in err.decode()
+    ran = await upload(lab, iso, *name, "--leave", options=(*name, "--settle", "0s"))
+
+    assert "clkeepalived: templates/odd, still open" in ran.err
 
 
+async def until_held_by_two(lab: Place) -> None:
+    """Wait until each of two jobs has renewed, from now on, each of two sessions three times."""
+    await until(lambda: len(open_sessions(lab.simulator)) == 2)
+    before = lab.simulator.ledger.total
+
+    def is_held() -> bool:
+        sent = list(lab.simulator.ledger.entries)[before:]
+        kept = Counter(
+            (each.session_id, each.login)
+            for each in sent
+            if each.route == "update_session.keep_alive"
+        )
+        return len(kept) == 4 and min(kept.values()) >= 3
+
+    await until(is_held)
+
+
+@extended
 async def test_two_jobs_on_one_account_keep_apart(lab: Place, tmp_path: Path) -> None:
-    first, second = image(tmp_path, "first.iso"), image(tmp_path, "second.iso")
+    go_on = tmp_path / "go on"
 
-    ran = await asyncio.gather(
-        lab.exec("--", *UPLOADER, str(first), "--item", "templates/one", "--gap", LONG),
-        lab.exec("--", *UPLOADER, str(second), "--item", "templates/two", "--gap", str(3.5)),
-    )
+    async def job(file: str, name: str) -> Ran:
+        words = ("--item", f"templates/{name}", "--queue", str(go_on))
+        return await lab.exec("--", *UPLOADER, str(image(tmp_path, file)), *words)
+
+    async def let_go() -> None:
+        await until(lambda: len(lab.simulator.ledger.requests("upload")) == 2)
+        await until_held_by_two(lab)
+        go_on.touch()
+
+    *ran, _ = await asyncio.gather(job("first.iso", "one"), job("second.iso", "two"), let_go())
 
     for name, other, each in zip(("one", "two"), ("two", "one"), ran, strict=True):
         assert each.code == 0, each.err
@@ -308,16 +380,28 @@ async def test_two_jobs_on_one_account_keep_apart(lab: Place, tmp_path: Path) ->
     assert not lab.simulator.ledger.requests("update_session.cancel")
 
 
+@extended
 async def test_two_jobs_that_send_files_of_one_name_keep_apart_where_items_are_named(
     lab: Place, iso: Path
 ) -> None:
+    is_computed, is_sent = iso.with_name("computed"), iso.with_name("sent")
+
     async def job(item: str, *more: str) -> Ran:
         command = (*UPLOADER, str(iso), "--item", item, *more)
         return await lab.exec("--item", item, "--settle", "30s", "--", *command)
 
-    # While the first computes its checksum, the second is sending.
-    first, second = await asyncio.gather(
-        job("templates/one", "--gap", "3"), job("templates/two", "--gap", "0.5", "--put", "6")
+    async def let_go() -> None:
+        # While the first computes its checksum, the second is sending.
+        await until(lambda: lab.simulator.ledger.requests("upload"))
+        await until_held_by_two(lab)
+        is_sent.touch()
+        await until(lambda: len(open_sessions(lab.simulator)) == 1)
+        is_computed.touch()
+
+    first, second, _ = await asyncio.gather(
+        job("templates/one", "--gap", str(is_computed)),
+        job("templates/two", "--put", str(is_sent)),
+        let_go(),
     )
 
     for name, other, each in (("one", "two", first), ("two", "one", second)):
@@ -327,25 +411,28 @@ async def test_two_jobs_that_send_files_of_one_name_keep_apart_where_items_are_n
         assert f"waiting until vCenter has settled templates/{other}" not in each.err
 
 
+@extended
 async def test_a_session_that_is_lost_leaves_the_command_alone(lab: Place, iso: Path) -> None:
-    async with lab.started("--", *UPLOADER, str(iso), "--gap", "5") as process:
-        session_id = await until_open(lab)
-        await until_held(lab, session_id)
+    go_on = iso.with_name("go on")
+    async with lab.started("--", *UPLOADER, str(iso), "--gap", str(go_on)) as process:
+        session_id = await lab.until_held()
         lab.simulator.library.sessions.fail(Kind.UPDATE, session_id, "the datastore is full")
-        _, err = await process.communicate()
+        await until(lambda: any(each.status == 400 for each in lab.keep_alives(session_id)))
+        go_on.touch()
+        ran = await ended(process)
 
-    assert process.returncode == 1  # the uploader's own, as its next call is refused
-    assert "the datastore is full" in err.decode()
-    assert "SIGTERM" not in err.decode()
+    assert ran.code == 1  # the uploader's own, as its next call is refused
+    assert "the datastore is full" in ran.err
+    assert "SIGTERM" not in ran.err
 
 
+@extended
 async def test_a_session_that_is_lost_ends_the_command_where_that_is_wanted(
     lab: Place, iso: Path
 ) -> None:
-    command = (*UPLOADER, str(iso), "--gap", "30")
+    command = (*UPLOADER, str(iso), "--gap", "/never")
     async with lab.started("--on-loss", "term", "--", *command) as process:
-        session_id = await until_open(lab)
-        await until_held(lab, session_id)
+        session_id = await lab.until_held()
         lab.simulator.library.sessions.fail(Kind.UPDATE, session_id, "the datastore is full")
         _, err = await process.communicate()
 
@@ -354,10 +441,10 @@ async def test_a_session_that_is_lost_ends_the_command_where_that_is_wanted(
     assert "the datastore is full" in err.decode().splitlines()[-1]
 
 
+@extended
 async def test_an_upload_that_was_killed_is_let_go(lab: Place, iso: Path) -> None:
-    async with lab.started("--", *UPLOADER, str(iso), "--gap", "30") as process:
-        session_id = await until_open(lab)
-        await until_held(lab, session_id)
+    async with lab.started("--", *UPLOADER, str(iso), "--gap", "/never") as process:
+        session_id = await lab.until_held()
         (uploader,) = _children(process.pid)
         os.kill(uploader, signal.SIGKILL)
         _, err = await process.communicate()
@@ -370,6 +457,7 @@ async def test_an_upload_that_was_killed_is_let_go(lab: Place, iso: Path) -> Non
     assert ran.code == 0, ran.err
 
 
+@extended
 async def test_children_that_the_command_leaves_behind_are_not_waited_for(
     lab: Place, iso: Path
 ) -> None:
@@ -382,6 +470,7 @@ async def test_children_that_the_command_leaves_behind_are_not_waited_for(
         os.kill(int(pids.read_text()), signal.SIGKILL)
 
 
+@extended
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
 async def test_signals_are_passed_on(lab: Place, number: signal.Signals) -> None:
     script = f"trap 'echo got; exit 9' {number.name.removeprefix('SIG')}; echo begun; "
@@ -393,6 +482,7 @@ async def test_signals_are_passed_on(lab: Place, number: signal.Signals) -> None
     assert (process.returncode, out) == (9, b"got\n")
 
 
+@extended
 @pytest.mark.parametrize("where", ["2>&-", "2>&1 >/dev/null | true", "2>/dev/full"])
 async def test_where_nobody_listens_the_command_goes_on_all_the_same(
     lab: Place, tmp_path: Path, where: str
@@ -408,22 +498,22 @@ async def test_where_nobody_listens_the_command_goes_on_all_the_same(
     assert code.read_text() == "5\n"
 
 
+@extended
 async def test_sessions_are_kept_while_nobody_reads_what_is_said(lab: Place) -> None:
     kept, lost = lab.open_session(), lab.open_session()
     script = "head -c 1000000 /dev/zero | tr '\\0' x >&2"  # more than a pipe holds
     options = ("--session", kept, "--session", lost, "--settle", "0s")
     async with lab.started(*options, "--", "sh", "-c", script) as process:
-        await until(lambda: lab.keep_alives(kept))
-        await asyncio.sleep(LIFETIME)  # the pipe is full by then
+        await lab.until_held(kept)  # the pipe is full by then
         lab.simulator.library.sessions.fail(Kind.UPDATE, lost, "the datastore is full")
-        before = len(lab.keep_alives(kept))
-        await until(lambda: len(lab.keep_alives(kept)) >= before + 4)
+        await lab.until_held(kept, more=4)
         _, err = await process.communicate()
 
     assert process.returncode == 0
     assert "the datastore is full" in err.decode()
 
 
+@extended
 async def test_a_signal_before_the_start_keeps_the_command_from_being_started(
     lab: Place, tmp_path: Path
 ) -> None:
@@ -437,28 +527,25 @@ async def test_a_signal_before_the_start_keeps_the_command_from_being_started(
     assert not (tmp_path / "started").exists()
 
 
+@extended
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_a_signal_behind_the_command_ends_the_wait_and_not_the_last_words(
     lab: Place, tmp_path: Path, number: signal.Signals
 ) -> None:
     named = lab.open_session()
-    script = (
-        f"echo begun; while ! [ -e {shlex.quote(str(tmp_path))}/end ]; do sleep 0.05; done; exit 3"
-    )
-    async with lab.started("--session", named, "--", "sh", "-c", script) as process:
+    async with lab.started("--session", named, "--", *waiting(tmp_path / "end", code=3)) as process:
         await line_of(process.stdout, "begun")
         (command,) = _children(process.pid)
-        lab.simulator.faults.add(Latency(30.0), route="update_session.list")
+        lab.simulator.faults.add(Latency(300.0), route="update_session.list")
         (tmp_path / "end").touch()
         await until(lambda: not Path(f"/proc/{command}").exists())
         process.send_signal(number)
-        _, err = await process.communicate()
+        ran = await ended(process)
 
-    assert process.returncode == 3
-    assert "still open: it was not completed" in err.decode()
-    assert (
-        f"to cancel it: clkeepalived cancel --direct --config {lab.config} {named}" in err.decode()
-    )
+    assert ran.code == 3
+    assert "still open: it was not completed" in ran.err
+    cancel = f"clkeepalived cancel --direct --config {lab.config} {named}"
+    assert f"to cancel it: {cancel}" in ran.err
 
 
 def _children(pid: int) -> list[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shlex
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -21,6 +22,8 @@ from keepalived.simulator.ledger import Entry
 from keepalived.simulator.resources import SessionEvent
 from keepalived.simulator.server import serve
 from tests.support.cli import COMMAND, Ran
+from tests.support.patience import PATIENCE_SECONDS
+from tests.support.pty import until
 
 _TOUCH_SECONDS = 0.2
 UPLOADER = (sys.executable, str(Path(__file__).with_name("uploader.py")))
@@ -35,12 +38,10 @@ class Place:
     config: Path
     environment: dict[str, str]
 
-    async def exec(self, *words: str, stdin: str = "", **more: str) -> Ran:
+    async def exec(self, *words: str, **more: str) -> Ran:
         """Run `exec` with these words behind `--config` to its end."""
         async with self.started(*words, **more) as process:
-            out, err = await process.communicate(stdin.encode())
-        assert process.returncode is not None
-        return Ran(process.returncode, out.decode(), err.decode())
+            return await ended(process)
 
     @asynccontextmanager
     async def started(self, *words: str, **more: str) -> AsyncIterator[Process]:
@@ -65,9 +66,7 @@ class Place:
         process = await asyncio.create_subprocess_exec(
             *COMMAND, *words, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=self.environment
         )
-        out, err = await process.communicate(b"")
-        assert process.returncode is not None
-        return Ran(process.returncode, out.decode(), err.decode())
+        return await ended(process)
 
     def open_session(self) -> str:
         """Open a session, and keep it open until somebody renews it: processes start slowly."""
@@ -102,15 +101,40 @@ class Place:
         """Return the keep-alives that arrived for a session, in their order."""
         return self.simulator.ledger.requests("update_session.keep_alive", session_id=session_id)
 
+    async def until_open(self) -> str:
+        """Wait for the one session of the test, and return its id."""
+        await until(lambda: open_sessions(self.simulator))
+        (session_id,) = open_sessions(self.simulator)
+        return session_id
+
+    async def until_held(self, session_id: str = "", more: int = 3) -> str:
+        """Wait until a session, the only one by default, has been renewed some more times.
+
+        After three renewals of a new one it is known whose it is, too. Returns its id.
+        """
+        session_id = session_id or await self.until_open()
+        before = len(self.keep_alives(session_id))
+        await until(
+            lambda: len(self.keep_alives(session_id)) >= before + more,
+            lambda: f"{self.keep_alives(session_id)}, {self.events(session_id)}",
+        )
+        return session_id
+
     def events(self, session_id: str) -> list[SessionEvent]:
         """Return what happened to a session, in its order."""
         return [event.event for event in self.simulator.ledger.events_of(session_id)]
 
 
 @asynccontextmanager
-async def place(folder: Path, lifetime: float = 1.5, **how: Any) -> AsyncIterator[Place]:
-    """Serve a simulator whose sessions live that long, in seconds, and describe it to `exec`."""
-    simulator = Simulator(session_timeout=lifetime, **how)
+async def place(
+    folder: Path, lifetime: float = 1.5, *, served_lifetime: float | None = None, **how: Any
+) -> AsyncIterator[Place]:
+    """Serve a simulator whose sessions live that long, in seconds, and describe it to `exec`.
+
+    With `served_lifetime` they live longer than `exec` is told, and it waits as long for an answer:
+    it renews often, and yet no session is lost where the machine is busy.
+    """
+    simulator = Simulator(session_timeout=served_lifetime or lifetime, **how)
     async with serve(simulator) as url:
         config = folder / "exec.yaml"
         vcenter = {
@@ -118,6 +142,7 @@ async def place(folder: Path, lifetime: float = 1.5, **how: Any) -> AsyncIterato
             "username": simulator.username,
             "password_env": "GOVC_PASSWORD",
             "session_timeout": lifetime,
+            "request_timeout": served_lifetime or "auto",
         }
         config.write_text(json.dumps({"vcenters": {"lab": vcenter}}))
         environment = {
@@ -128,6 +153,20 @@ async def place(folder: Path, lifetime: float = 1.5, **how: Any) -> AsyncIterato
             "GOVMOMI_HOME": str(folder / "govmomi"),
         }
         yield Place(simulator, url, config, environment)
+
+
+async def ended(process: Process) -> Ran:
+    """Wait for a process to end; return what it said that nobody has read."""
+    async with asyncio.timeout(2 * PATIENCE_SECONDS):
+        out, err = await process.communicate(b"")
+    assert process.returncode is not None
+    return Ran(process.returncode, out.decode(), err.decode())
+
+
+def waiting(file: Path, *, code: int = 0) -> tuple[str, ...]:
+    """Return a command that says `begun`, and ends with a code once a file exists."""
+    text = f"echo begun; until [ -e {shlex.quote(str(file))} ]; do sleep 0.05; done; exit {code}"
+    return "sh", "-c", text
 
 
 def image(folder: Path, name: str = "image.iso", size: int = 400_000) -> Path:

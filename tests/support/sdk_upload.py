@@ -1,7 +1,8 @@
 """An upload on VMware's own SDK as its users write it, which knows nothing of what keeps it alive.
 
 `python sdk_upload.py HOST CA_FILE FILE GAP TRANSFER` logs in with SDK_USERNAME and SDK_PASSWORD. So
-many seconds pass before the transfer, and within it.
+many seconds pass before the transfer, and within it; a gap may also last until a file exists, whose
+path is given instead.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class Slow:
         return self._file.read(min(size, 16384))
 
 
-def main(host: str, ca_file: str, path: Path, gap: float, transfer: float) -> None:
+def main(host: str, ca_file: str, path: Path, gap: str, transfer: float) -> None:
     http = requests.Session()
     http.trust_env = False
     http.verify = ca_file
@@ -53,9 +54,11 @@ def main(host: str, ca_file: str, path: Path, gap: float, transfer: float) -> No
     info = client.content.library.item.updatesession.File.add(session_id, spec)
     with path.open("rb") as file:
         while file.read(65536):  # a checksum, say, of an image on a slow disk
-            time.sleep(gap / 8)
+            time.sleep(0.0 if "/" in gap else float(gap) / 8)
+        while "/" in gap and not os.path.exists(gap):
+            time.sleep(0.05)
     with path.open("rb") as file:
-        answer = http.put(info.upload_endpoint.uri, data=Slow(file, transfer), timeout=30)
+        answer = http.put(info.upload_endpoint.uri, data=Slow(file, transfer), timeout=300)
     answer.raise_for_status()
     sessions.complete(session_id)
     while sessions.get(session_id).state == UpdateSessionModel.State.ACTIVE:
@@ -76,4 +79,4 @@ def make_item(client: Any, path: Path) -> str:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]), float(sys.argv[4]), float(sys.argv[5]))
+    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]), sys.argv[4], float(sys.argv[5]))

@@ -1,7 +1,8 @@
 """An upload as people write it, which knows nothing of what keeps it alive. Needs Python alone.
 
 `python uploader.py FILE` uploads one file into an item of the vCenter that GOVC_URL, GOVC_USERNAME
-and GOVC_PASSWORD name: session, gap, PUT, gap, complete. It says `session ID` at once.
+and GOVC_PASSWORD name: session, gap, PUT, gap, complete. It says `session ID` at once. Gaps and the
+PUT take so many seconds, or until a file exists whose path is given instead.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class Refused(Exception):
 
 def call(method: str, url: str, headers: dict[str, str], body: Any = None) -> Any:
     parts = urlsplit(url if url.startswith("http") else os.environ["GOVC_URL"] + url)
-    connection = http.client.HTTPConnection(parts.netloc, timeout=30)
+    connection = http.client.HTTPConnection(parts.netloc, timeout=300)
     if not isinstance(body, Iterator):
         headers = {"Content-Type": "application/json", **headers}
         body = None if body is None else json.dumps(body).encode()
@@ -50,13 +51,28 @@ def log_in_at(environ: Mapping[str, str]) -> str:
     return token
 
 
-def slowly(path: Path, seconds: float) -> Iterator[bytes]:
-    """Read a file in twenty pieces, with pauses between them."""
-    piece = max(1, -(-path.stat().st_size // 20))
+def wait(until: str) -> None:
+    """Sleep for so many seconds, or until a file exists."""
+    if "/" not in until:
+        time.sleep(float(until))
+    while "/" in until and not os.path.exists(until):
+        time.sleep(0.05)
+
+
+def slowly(path: Path, until: str) -> Iterator[bytes]:
+    """Read a file in so many seconds, or nine tenths of it at most until another file exists."""
+    size = path.stat().st_size
     with path.open("rb", buffering=0) as file:
-        while chunk := file.read(piece):
-            yield chunk
-            time.sleep(seconds / 20)
+        if "/" in until:
+            while file.tell() < 0.9 * size and not os.path.exists(until):
+                yield file.read(max(1, size // 400))
+                time.sleep(0.1)
+            wait(until)
+            yield file.read()
+        else:
+            while chunk := file.read(max(1, -(-size // 20))):
+                yield chunk
+                time.sleep(float(until) / 20)
 
 
 def item_id(library: str, name: str, mine: dict[str, str]) -> str:
@@ -79,12 +95,12 @@ def upload(wanted: argparse.Namespace, token: str) -> None:
     path: Path = wanted.file
     size = path.stat().st_size
     with path.open("rb"):  # what an uploader that computes a checksum has open
-        time.sleep(wanted.gap)
+        wait(wanted.gap)
     file = {"name": path.name, "source_type": "PUSH", "size": size}
     added = call("POST", f"{SESSIONS}/{session}/file", mine, file)
     length = {"Content-Length": str(size)}
     call("PUT", added["upload_endpoint"]["uri"], {**mine, **length}, slowly(path, wanted.put))
-    time.sleep(wanted.gap)
+    wait(wanted.gap if wanted.queue is None else wanted.queue)
     if not wanted.leave:
         call("POST", f"{SESSIONS}/{session}?action=complete", mine, {})
         print(f"completed {session}", flush=True)
@@ -94,8 +110,9 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("file", type=Path)
     parser.add_argument("--item", default="templates/image", help="LIBRARY/NAME")
-    parser.add_argument("--gap", type=float, default=0.0, help="seconds before and after the PUT")
-    parser.add_argument("--put", type=float, default=0.0, help="seconds that the PUT takes")
+    parser.add_argument("--gap", default="0", help="how long it waits before and after the PUT")
+    parser.add_argument("--queue", help="how long it waits after the PUT, if not as long as before")
+    parser.add_argument("--put", default="0", help="how long the PUT takes")
     parser.add_argument("--leave", action="store_true", help="do not complete the session")
     parser.add_argument("--exit", type=int, default=0, help="the exit code")
     parser.add_argument("--use-token", type=Path, help="the token is there already")
