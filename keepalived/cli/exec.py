@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from keepalived.cli.lending import STDIN, Lend, lender
-from keepalived.cli.one_vcenter import choose, load, own_config_option, own_vcenter_option
+from keepalived.cli.one_vcenter import choose, load, own_config_option, own_vcenter_option, warn
 from keepalived.cli.options import kind_option
 from keepalived.lease.model import Kind, check_session_id
 
@@ -228,8 +228,7 @@ def _warn_of_bad_cache() -> None:
     try:
         cached_session(os.environ, Path.home())
     except GovcSessionError as error:
-        words = f"clkeepalived: warning: govc's cache is not used: {error} (or --no-govc-session)"
-        click.echo(words, err=True)
+        warn(f"govc's cache is not used: {error} (or --no-govc-session)")
 
 
 def _leniently(lend: Lend) -> Callable[[], str | None]:

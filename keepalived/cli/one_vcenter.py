@@ -41,8 +41,17 @@ def load(config: Path | None) -> Settings:
             click.echo(str(problem), err=True)
         sys.exit(EXIT_BAD_CONFIGURATION)
     for warning in loaded.warnings:
-        click.echo(f"clkeepalived: warning: {warning}", err=True)
+        warn(str(warning))
     return loaded.settings
+
+
+def warn(words: str) -> None:
+    """Write a warning to stderr; a full disk or a closed pipe there does not end the process."""
+    from keepalived.wrapper.outlet import outlet_on
+
+    outlet = outlet_on(sys.stderr)
+    outlet.send(f"clkeepalived: warning: {words}\n")
+    outlet.close()
 
 
 def choose(vcenter: str | None, settings: Settings) -> tuple[str, VCenterSettings]:
