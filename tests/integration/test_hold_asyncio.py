@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -14,8 +13,11 @@ import keepalived
 # At the top, where nothing is held up yet, as scripts on asyncio do.
 from keepalived import SessionHold, SessionLost, State
 from tests.support.held import Lab, lab, left_behind
+from tests.support.patience import PATIENCE_SECONDS
+from tests.support.pty import until
 
-LIFETIME = 1.0
+LIFETIME, SHORT = 120.0, 2.0
+"""How long sessions live, and what a hold is told where it is to renew every second."""
 
 
 @pytest.fixture
@@ -24,25 +26,25 @@ def vcenter() -> Iterator[Lab]:
         yield served
 
 
-def hold(vcenter: Lab, session_id: str) -> SessionHold:
+def hold(vcenter: Lab, session_id: str, lifetime: float = LIFETIME) -> SessionHold:
     return keepalived.hold(
-        vcenter.url, session_id, session_timeout=LIFETIME, **vcenter.credentials()
+        vcenter.url, session_id, session_timeout=lifetime, **vcenter.credentials()
     )
 
 
 async def gone(before: object) -> None:
     """Return once no more is open than was before; at once, or a moment later."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while left_behind() != before:  # noqa: ASYNC110 - no event says that a socket is closed
             await asyncio.sleep(0.01)
 
 
-async def test_a_session_outlives_its_lifetime_and_nothing_is_left_behind(vcenter: Lab) -> None:
+async def test_a_session_is_renewed_and_nothing_is_left_behind(vcenter: Lab) -> None:
     session_id, before = vcenter.open(), left_behind()
-    async with hold(vcenter, session_id) as held:
-        for percent in range(0, 100, 20):
+    async with hold(vcenter, session_id, SHORT) as held:
+        for percent in range(20, 100, 20):
             held.progress(percent)
-            await asyncio.sleep(0.5)
+            await until(lambda: percent in vcenter.told(session_id))  # noqa: B023 - called at once
     await gone(before)
     assert vcenter.events(session_id) == ["created"]
     assert vcenter.told(session_id)[-1] == 80
@@ -51,8 +53,8 @@ async def test_a_session_outlives_its_lifetime_and_nothing_is_left_behind(vcente
 
 async def test_a_loop_that_is_held_up_by_a_checksum_loses_nothing(vcenter: Lab) -> None:
     session_id = vcenter.open()
-    async with hold(vcenter, session_id):
-        time.sleep(2 * LIFETIME)  # noqa: ASYNC251 - what is tried here
+    async with hold(vcenter, session_id, SHORT):
+        vcenter.until_renewed(session_id)  # which holds the loop up
     assert vcenter.events(session_id) == ["created"]
 
 
@@ -60,11 +62,11 @@ async def test_the_end_is_heard_in_the_loop_of_the_block(vcenter: Lab) -> None:
     session_id, heard, threads = vcenter.open(), asyncio.Event(), []
 
     async def upload() -> None:
-        async with hold(vcenter, session_id) as held:
+        async with hold(vcenter, session_id, SHORT) as held:
             held.on_end(lambda _end: threads.append(threading.current_thread()))
             held.on_end(lambda _end: heard.set())
             vcenter.cancel(session_id)
-            await asyncio.wait_for(heard.wait(), 20)
+            await asyncio.wait_for(heard.wait(), PATIENCE_SECONDS)
             assert held.state is State.CANCELED
 
     with pytest.raises(SessionLost) as lost:
@@ -96,10 +98,10 @@ async def test_a_task_that_is_cancelled_leaves_nothing_behind(vcenter: Lab) -> N
     async def upload() -> None:
         async with hold(vcenter, session_id):
             entered.set()
-            await asyncio.sleep(60)
+            await asyncio.sleep(100_000)
 
     task = asyncio.create_task(upload())
-    await asyncio.wait_for(entered.wait(), 20)
+    await asyncio.wait_for(entered.wait(), PATIENCE_SECONDS)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -111,7 +113,7 @@ async def test_a_task_that_is_cancelled_while_entering_leaves_nothing_behind(vce
     session_id, before = vcenter.open(), left_behind()
     held = keepalived.hold("http://127.0.0.1:9", session_id, token="anything")
     task = asyncio.create_task(held.__aenter__())
-    await asyncio.sleep(0.2)
+    await until(lambda: left_behind() != before)  # it has begun
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -129,8 +131,8 @@ async def test_many_at_once(vcenter: Lab) -> None:
     ids, before = [vcenter.open() for _ in range(10)], left_behind()
 
     async def upload(session_id: str) -> None:
-        async with hold(vcenter, session_id) as held:
-            await asyncio.sleep(1.5 * LIFETIME)
+        async with hold(vcenter, session_id, SHORT) as held:
+            await until(lambda: vcenter.renewals(session_id) >= 3)
             assert held.state is State.ACTIVE
 
     await asyncio.gather(*map(upload, ids))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,9 +13,11 @@ import keepalived
 from keepalived import State
 from keepalived.lease.model import Kind
 from keepalived.simulator.faults import Fail
-from tests.support.held import Lab, lab, left_behind
+from tests.support.held import Lab, lab, left_behind, within
+from tests.support.patience import PATIENCE_SECONDS
 
-LIFETIME = 1.0
+LIFETIME, SHORT = 120.0, 2.0
+"""How long sessions live, and what a hold is told where it is to renew every second."""
 
 
 @pytest.fixture
@@ -25,42 +26,36 @@ def vcenter() -> Iterator[Lab]:
         yield served
 
 
-def hold(vcenter: Lab, session_id: str, **how: Any) -> keepalived.SessionHold:
+def hold(
+    vcenter: Lab, session_id: str, lifetime: float = LIFETIME, **how: Any
+) -> keepalived.SessionHold:
     access = how or vcenter.credentials()
-    return keepalived.hold(vcenter.url, session_id, session_timeout=LIFETIME, **access)
+    return keepalived.hold(vcenter.url, session_id, session_timeout=lifetime, **access)
 
 
-def within(seconds: float, condition: Callable[[], bool]) -> None:
-    """Wait for a condition, for so long at most."""
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.01)
-
-
-def test_a_session_outlives_its_lifetime_and_nothing_is_left_behind(vcenter: Lab) -> None:
+def test_a_session_is_renewed_and_nothing_is_left_behind(vcenter: Lab) -> None:
     session_id, before = vcenter.open(), left_behind()
 
-    with hold(vcenter, session_id) as held:
+    with hold(vcenter, session_id, SHORT) as held:
         assert held.state is State.ACTIVE
-        for percent in range(0, 100, 20):
+        for percent in range(20, 100, 20):
             held.progress(percent)
-            time.sleep(0.7)
+            within(lambda: percent in vcenter.told(session_id))  # noqa: B023 - called at once
 
     assert str(held.state) == "RELEASED"
-    within(10, lambda: left_behind() == before)
+    within(lambda: left_behind() == before)
     assert vcenter.events(session_id) == ["created"]
     told = vcenter.told(session_id)
-    assert told == sorted(set(told))
-    assert told[-1] == 80
+    assert told == sorted(told)
+    assert set(told) == {20, 40, 60, 80}
     assert vcenter.logged_in() == 0
     assert not vcenter.sent("*.cancel")
 
 
-def test_without_it_the_session_is_gone(vcenter: Lab) -> None:
-    session_id = vcenter.open()
-    time.sleep(1.5 * LIFETIME)
-    assert vcenter.events(session_id) == ["created", "expired"]
+def test_without_it_the_session_is_gone() -> None:
+    with lab(session_timeout=0.5) as vcenter:
+        session_id = vcenter.open()
+        within(lambda: vcenter.events(session_id) == ["created", "expired"])
 
 
 def test_what_is_told_in_bytes_reaches_the_server(vcenter: Lab) -> None:
@@ -78,7 +73,7 @@ def test_what_is_told_in_bytes_reaches_the_server(vcenter: Lab) -> None:
 def test_a_session_lost_in_mid_upload_is_told_at_the_end_of_the_block(vcenter: Lab) -> None:
     session_id, heard = vcenter.open(), threading.Event()
     seen: list[tuple[State, str]] = []
-    held = hold(vcenter, session_id)
+    held = hold(vcenter, session_id, SHORT)
 
     def upload() -> None:
         with held:
@@ -86,7 +81,7 @@ def test_a_session_lost_in_mid_upload_is_told_at_the_end_of_the_block(vcenter: L
             held.on_end(lambda _end: heard.set())
             fail = vcenter.simulator.library.sessions.fail
             vcenter.do(fail, Kind.UPDATE, session_id, "disk full")
-            assert heard.wait(5)
+            assert heard.wait(PATIENCE_SECONDS)
             assert held.state is State.ERROR
 
     with pytest.raises(keepalived.SessionLost) as lost:
@@ -98,18 +93,17 @@ def test_a_session_lost_in_mid_upload_is_told_at_the_end_of_the_block(vcenter: L
     assert vcenter.logged_in() == 0
 
 
-def test_an_expired_session_is_lost(vcenter: Lab) -> None:
-    session_id = vcenter.open()
-
-    def upload() -> None:
-        faults = vcenter.simulator.faults
-        with hold(vcenter, session_id):
+@pytest.mark.extended
+def test_an_expired_session_is_lost() -> None:
+    def upload(vcenter: Lab) -> None:
+        session_id, faults = vcenter.open(), vcenter.simulator.faults
+        with hold(vcenter, session_id, SHORT):
             fault = vcenter.do(lambda: faults.add(Fail(500), route="update_session.*"))
-            within(10, lambda: "expired" in vcenter.events(session_id))
+            within(lambda: "expired" in vcenter.events(session_id))
             vcenter.do(faults.remove, fault)
 
-    with pytest.raises(keepalived.SessionLost) as lost:
-        upload()
+    with lab(session_timeout=5 * SHORT) as vcenter, pytest.raises(keepalived.SessionLost) as lost:
+        upload(vcenter)
     assert lost.value.state is State.EXPIRED
 
 
@@ -158,19 +152,19 @@ def test_an_upload_that_arrived_is_no_loss(vcenter: Lab) -> None:
     ids=["credentials", "token"],
 )
 def test_who_is_refused_never_enters_and_leaves_nothing(
-    vcenter: Lab, access: dict[str, str], error: type[Exception]
+    vcenter: Lab, access: dict[str, Any], error: type[Exception]
 ) -> None:
     session_id, before = vcenter.open(), left_behind()
     with pytest.raises(error), hold(vcenter, session_id, **access):
         pytest.fail("the block was entered")
-    within(10, lambda: left_behind() == before)
+    within(lambda: left_behind() == before)
 
 
 def test_a_session_that_is_none_is_never_entered(vcenter: Lab) -> None:
     before = left_behind()
     with pytest.raises(keepalived.SessionLost, match="NOT_FOUND"), hold(vcenter, "nothing"):
         pytest.fail("the block was entered")
-    within(10, lambda: left_behind() == before)
+    within(lambda: left_behind() == before)
     assert vcenter.logged_in() == 0
 
 
@@ -198,28 +192,29 @@ def test_several_holds_at_once_end_each_by_itself(vcenter: Lab) -> None:
     ids, before = [vcenter.open() for _ in range(5)], left_behind()
 
     def upload() -> None:
-        with hold(vcenter, ids[2]):
-            with hold(vcenter, ids[3]), hold(vcenter, ids[4]):
-                time.sleep(1.5 * LIFETIME)
+        with hold(vcenter, ids[2], SHORT):
+            with hold(vcenter, ids[3], SHORT), hold(vcenter, ids[4], SHORT):
+                vcenter.until_renewed(*ids)
             vcenter.cancel(ids[2])
 
-    with hold(vcenter, ids[0]), hold(vcenter, ids[1]):
+    with hold(vcenter, ids[0], SHORT), hold(vcenter, ids[1], SHORT):
         with pytest.raises(keepalived.SessionLost) as lost:
             upload()
-        time.sleep(1.5 * LIFETIME)
+        let_go = vcenter.renewals(ids[3])
+        vcenter.until_renewed(ids[0], ids[1])
         assert vcenter.events(ids[0]) == vcenter.events(ids[1]) == ["created"]
-        assert vcenter.events(ids[3]) == ["created", "expired"]  # let go, as its block was left
+        assert vcenter.renewals(ids[3]) == let_go  # as its block was left
     assert lost.value.session_id == ids[2]
-    within(10, lambda: left_behind() == before)
+    within(lambda: left_behind() == before)
 
 
 def test_two_holds_on_one_session_are_harmless(vcenter: Lab) -> None:
     session_id = vcenter.open()
-    with hold(vcenter, session_id) as one, hold(vcenter, session_id) as other:
+    with hold(vcenter, session_id, SHORT) as one, hold(vcenter, session_id, SHORT) as other:
         for percent in (10, 20, 30):
             one.progress(percent)
             other.progress(percent + 5)
-            time.sleep(0.5)
+            within(lambda: {percent, percent + 5} <= set(vcenter.told(session_id)))  # noqa: B023
         assert (one.state, other.state) == (State.ACTIVE, State.ACTIVE)
     assert vcenter.events(session_id) == ["created"]
 
@@ -248,8 +243,8 @@ def test_threads_hold_sessions_of_their_own(vcenter: Lab) -> None:
     ids, before = [vcenter.open() for _ in range(4)], left_behind()
 
     def upload(session_id: str) -> None:
-        with hold(vcenter, session_id):
-            time.sleep(1.5 * LIFETIME)
+        with hold(vcenter, session_id, SHORT):
+            vcenter.until_renewed(session_id)
 
     workers = [threading.Thread(target=upload, args=(each,)) for each in ids]
     for worker in workers:
@@ -257,7 +252,7 @@ def test_threads_hold_sessions_of_their_own(vcenter: Lab) -> None:
     for worker in workers:
         worker.join()
     assert [vcenter.events(each) for each in ids] == [["created"]] * 4
-    within(10, lambda: left_behind() == before)
+    within(lambda: left_behind() == before)
 
 
 def test_a_block_may_be_left_in_another_thread_and_in_a_callback(vcenter: Lab) -> None:
@@ -265,17 +260,17 @@ def test_a_block_may_be_left_in_another_thread_and_in_a_callback(vcenter: Lab) -
     held = hold(vcenter, vcenter.open()).__enter__()
     leaver = threading.Thread(target=held.__exit__, args=(None, None, None))
     leaver.start()
-    leaver.join(5)
+    leaver.join(PATIENCE_SECONDS)
     session_id = vcenter.open()
-    ended = hold(vcenter, session_id).__enter__()
+    ended = hold(vcenter, session_id, SHORT).__enter__()
     ended.on_end(lambda _end: ended.__exit__(RuntimeError, RuntimeError(), None))
     vcenter.cancel(session_id)
-    within(10, lambda: left_behind() == before)
+    within(lambda: left_behind() == before)
 
 
 def test_a_child_of_a_fork_neither_ends_the_hold_nor_waits_for_it(vcenter: Lab) -> None:
     session_id = vcenter.open()
-    with hold(vcenter, session_id) as held:
+    with hold(vcenter, session_id, SHORT) as held:
         child = os.fork()
         if child == 0:
             code = 1
@@ -286,7 +281,7 @@ def test_a_child_of_a_fork_neither_ends_the_hold_nor_waits_for_it(vcenter: Lab) 
             finally:
                 os._exit(code)
         assert os.waitpid(child, 0)[1] == 0
-        time.sleep(1.5 * LIFETIME)
+        vcenter.until_renewed(session_id)
         assert held.state is State.ACTIVE
     assert vcenter.events(session_id) == ["created"]
     assert vcenter.told(session_id) == []
@@ -297,5 +292,5 @@ def test_a_hold_that_is_dropped_is_warned_of_and_ends(vcenter: Lab) -> None:
     before = left_behind()
     with pytest.warns(ResourceWarning, match="was never left"):
         hold(vcenter, vcenter.open()).__enter__()
-    within(10, lambda: left_behind() == before)
+    within(lambda: left_behind() == before)
     assert vcenter.logged_in() == 0

@@ -15,12 +15,12 @@ from keepalived.lease.model import Kind
 from keepalived.simulator.faults import Latency
 from tests.integration.simulator_support import write_certificate
 from tests.support.held import ROOT, Lab, lab
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.simulator import api_caller
 
-pytestmark = pytest.mark.timeout(90)
-
 EXAMPLES = ("upload_sdk.py", "upload_aiohttp.py")
-LIFETIME, IDLE = 4.0, 5.0
+LIFETIME, SERVED = 2.0, 16.0
+"""What a script is told of how long sessions live, and how long they and tokens do."""
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def certificate(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def vcenter(certificate: Path) -> Iterator[Lab]:
-    with lab(certificate, session_timeout=LIFETIME, token_idle_timeout=IDLE) as served:
+    with lab(certificate, session_timeout=SERVED, token_idle_timeout=SERVED) as served:
         yield served
 
 
@@ -46,7 +46,7 @@ def item(vcenter: Lab) -> str:
         _, made = await caller.call("POST", "/content/library/item", wanted)
         return str(made)
 
-    return asyncio.run_coroutine_threadsafe(make(), vcenter.loop).result(5)
+    return asyncio.run_coroutine_threadsafe(make(), vcenter.loop).result(PATIENCE_SECONDS)
 
 
 def run(example: str, vcenter: Lab, certificate: Path, folder: Path) -> subprocess.Popen[str]:
@@ -74,33 +74,42 @@ def run(example: str, vcenter: Lab, certificate: Path, folder: Path) -> subproce
     )
 
 
+def test_the_content_arrives(vcenter: Lab, certificate: Path, tmp_path: Path) -> None:
+    with run("upload_aiohttp.py", vcenter, certificate, tmp_path) as process:
+        out, err = process.communicate(timeout=PATIENCE_SECONDS)
+    assert (process.returncode, err) == (0, "")
+    assert out.endswith("ended as DONE\n")
+
+
+@pytest.mark.extended
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_the_content_arrives_though_all_takes_longer_than_sessions_and_tokens_live(
     example: str, vcenter: Lab, certificate: Path, tmp_path: Path
 ) -> None:
     # So long it takes to be told where the file belongs.
-    slow = Latency(2 * IDLE)
+    slow = Latency(SERVED + 1)
     vcenter.do(lambda: vcenter.simulator.faults.add(slow, route="*file.add"))
     with run(example, vcenter, certificate, tmp_path) as process:
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=PATIENCE_SECONDS)
     assert (process.returncode, err) == (0, "")
     assert out.endswith("ended as DONE\n")
     created = [each for each in vcenter.simulator.ledger.events if each.event == "created"]
     assert vcenter.events(created[0].session_id) == ["created", "completed"]
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_a_session_that_is_lost_on_the_way_is_told(
     example: str, vcenter: Lab, certificate: Path, tmp_path: Path
 ) -> None:
-    slow = Latency(IDLE)
+    slow = Latency(SERVED)
     vcenter.do(lambda: vcenter.simulator.faults.add(slow, route="*file.add"))
     with run(example, vcenter, certificate, tmp_path) as process:
         assert process.stdout is not None
         process.stdout.readline()  # the checksum: the block is entered
         (session,) = vcenter.do(vcenter.simulator.library.sessions.all, Kind.UPDATE)
         vcenter.cancel(session.id)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 1
     # The upload's own error, as the server refuses what follows, and what is behind it.
     assert f"update session {session.id} ended as CANCELED (canceled on the server)" in err

@@ -22,10 +22,9 @@ from tests.support.held import Lab, lab
 from tests.support.printed import HOW_TO, blocks, commands, marked
 from tests.support.programs import needs
 
-pytestmark = pytest.mark.timeout(60)
-
-LIFETIME = 15.0  # how long commands take to start does not matter then
-GAP = 4.0  # that the server takes a file in: `exec` looks every tenth of a lifetime
+LIFETIME, SERVED = 5.0, 120.0
+"""What keepers are told of how long sessions live, and how long they do."""
+GAP = 6.0  # that the server takes a file in: `exec` looks every tenth of a lifetime
 UNTESTED = ("powercli.md", "terraform.md")
 PAGES = sorted(page.name for page in HOW_TO.glob("*.md"))
 
@@ -68,7 +67,7 @@ class Desk:
 def desk(tmp_path: Path) -> Iterator[Desk]:
     certificate = write_certificate(tmp_path / "server.pem")
     image(tmp_path, "debian-12.iso")
-    with lab(certificate, session_timeout=LIFETIME) as vcenter:
+    with lab(certificate, session_timeout=SERVED) as vcenter:
         faults = vcenter.simulator.faults
         vcenter.do(lambda: faults.add(Latency(GAP), route="upload"))
         vcenter.do(vcenter.simulator.library.catalog.create_library, "templates")
@@ -135,6 +134,7 @@ def test_curl_with_a_token_that_is_lent_to_exec(desk: Desk) -> None:
     assert desk.vcenter.logged_in() == 0
 
 
+@pytest.mark.extended
 @needs("curl")
 async def test_curl_with_one_line_for_the_daemon(desk: Desk) -> None:
     config, socket = desk.folder / "daemon.json", desk.folder / "control.sock"
@@ -148,7 +148,7 @@ async def test_curl_with_one_line_for_the_daemon(desk: Desk) -> None:
     lines.append(marked("curl.md", "the end of the script"))
     (desk.folder / "upload.sh").write_text("".join(lines))
     async with serving(config, desk.environ["GOVC_PASSWORD"]) as daemon:
-        await daemon.event("ready", seconds=30)
+        await daemon.event("ready")
         text = commands("curl.md")[0] + "bash upload.sh templates debian-12.iso"
         said = await asyncio.to_thread(desk.type, text, CLKEEPALIVED_SOCKET=str(socket))
         ended = await daemon.event("session_ended")
@@ -167,6 +167,7 @@ def item(desk: Desk) -> str:
     return desk.vcenter.do(make)
 
 
+@pytest.mark.extended
 def test_a_script_on_the_sdk_with_a_hold(desk: Desk) -> None:
     (desk.folder / "upload.py").write_text(marked("python-sdk.md", "upload.py"))
     desk.type(commands("python-sdk.md")[0], ITEM_ID=item(desk))
@@ -174,6 +175,7 @@ def test_a_script_on_the_sdk_with_a_hold(desk: Desk) -> None:
     assert desk.renewals() >= 1
 
 
+@pytest.mark.extended
 def test_a_script_on_the_sdk_as_it_was(desk: Desk) -> None:
     text = marked("python-sdk.md", "upload.py").replace("import keepalived\n", "")
     (hold,) = [line for line in text.splitlines() if line.startswith("with keepalived")]

@@ -55,7 +55,7 @@ def test_the_ten_lines_of_yaml_are_a_configuration(tmp_path: Path) -> None:
 
 @pytest.fixture
 async def simulator() -> AsyncIterator[tuple[Simulator, str]]:
-    simulator = Simulator(session_timeout=20.0)
+    simulator = Simulator(session_timeout=300.0)
     async with serve_simulator(simulator) as url:
         yield simulator, url
 
@@ -75,7 +75,6 @@ def configured(simulator: tuple[Simulator, str], folder: Path) -> Path:
     return config
 
 
-@pytest.mark.timeout(40)
 async def test_the_lines_of_the_command_line_do_what_they_say(
     simulator: tuple[Simulator, str], tmp_path: Path
 ) -> None:
@@ -96,7 +95,6 @@ async def test_the_lines_of_the_command_line_do_what_they_say(
 
 
 @needs("curl")
-@pytest.mark.timeout(40)
 async def test_the_lines_of_curl_do_what_they_say(
     simulator: tuple[Simulator, str], tmp_path: Path
 ) -> None:

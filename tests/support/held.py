@@ -8,6 +8,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -44,18 +45,6 @@ class Lab:
         """Open a session and return its id."""
         return self.do(lambda: self.simulator.open_session(kind=kind))
 
-    def open_early(self) -> str:
-        """Open a session that waits for a process to start: a minute, until it is renewed."""
-
-        def open_() -> str:
-            sessions = self.simulator.library.sessions
-            sessions.timeout, usual = 60.0, sessions.timeout
-            session_id = self.simulator.open_session()
-            sessions.timeout = usual
-            return session_id
-
-        return self.do(open_)
-
     def cancel(self, session_id: str) -> None:
         """Cancel a session on the server, as an administrator would."""
         self.do(self.simulator.library.sessions.cancel, Kind.UPDATE, session_id)
@@ -70,6 +59,15 @@ class Lab:
         found = self.do(lambda: self.simulator.ledger.requests(route, session_id=session_id))
         return [each.client_progress for each in found]
 
+    def renewals(self, session_id: str) -> int:
+        """Return how many keep-alives arrived for a session."""
+        return len(self.sent("*.keep_alive", session_id))
+
+    def until_renewed(self, *session_ids: str, more: int = 3) -> None:
+        """Wait, in any thread but the simulator's, until each was renewed some more times."""
+        before = {each: self.renewals(each) for each in session_ids}
+        within(lambda: all(self.renewals(each) >= before[each] + more for each in session_ids))
+
     def told(self, session_id: str) -> list[int]:
         """Return the progress that the keep-alives of a session carried, where they did."""
         sent = self.sent("*.keep_alive", session_id)
@@ -82,6 +80,14 @@ class Lab:
     def credentials(self) -> dict[str, Any]:
         """Return what `hold` needs to log in by itself."""
         return {"username": self.simulator.username, "password": self.simulator.password}
+
+
+def within(condition: Callable[[], bool]) -> None:
+    """Wait until a condition holds."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.01)
 
 
 @contextmanager
