@@ -1,0 +1,170 @@
+"""The whole daemon in one event loop, on the fake clock, in front of a simulator in memory.
+
+Its files, its control socket and its HTTP listener are real; the vCenter and the time are not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+
+from keepalived.daemon import Daemon
+from keepalived.host.notify import Notifier
+from keepalived.lease.holds import Hold
+from keepalived.lease.model import Kind, SessionKey
+from keepalived.lease.session import Session
+from keepalived.settings import ConfigError, Loaded, Settings
+from keepalived.simulator.app import Simulator
+from keepalived.simulator.wire import Request, Response
+from keepalived.vcenter.memory import MemoryTransport
+from tests.support.engine import NAME, LoopClock
+
+PATIENCE = 600.0
+"""How many seconds of the fake clock a condition is waited for, unless a test says otherwise."""
+
+VCenters = Mapping[str, Mapping[str, Any]]
+
+
+class SharedClock(LoopClock):
+    """The loop's time, which the state file's thread may read as well."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._loop = asyncio.get_running_loop()
+
+    def boot(self) -> float:
+        return self._loop.time() + self._jumped
+
+
+class MemoryDaemon:
+    """A daemon at work, whose configuration can be replaced and read again.
+
+    `folder` has its state file and its control socket. `vcenters` gives the settings of each
+    vCenter by name: those of `simulator` unless they say otherwise. All of them are reached through
+    `handle`, which is the simulator's own by default. Other settings are given by their names.
+    """
+
+    def __init__(
+        self,
+        simulator: Simulator,
+        folder: Path,
+        *,
+        handle: Callable[[Request], Awaitable[Response]] | None = None,
+        draw: Callable[[], float] = random.random,
+        notifier: Notifier | None = None,
+        vcenters: VCenters | None = None,
+        **settings: Any,
+    ) -> None:
+        self.simulator = simulator
+        self.folder = folder
+        self.socket = folder / "control.sock"
+        self.clock = SharedClock()
+        self._loaded: Loaded | ConfigError
+        self._loaded = loaded = self._load(vcenters or {NAME: {}}, settings)
+        self.daemon = Daemon(
+            loaded,
+            self._read,
+            clock=self.clock,
+            make_transport=lambda _settings: MemoryTransport(handle or simulator.handle),
+            draw=draw,
+            notifier=notifier,
+        )
+        self.task = asyncio.create_task(self.daemon.run())
+
+    def _load(self, vcenters: VCenters, settings: Mapping[str, Any]) -> Loaded:
+        usual = {
+            "url": "http://vcenter.test",
+            "username": self.simulator.username,
+            "password": SecretStr(self.simulator.password),
+        }
+        data = {
+            "vcenters": {name: {**usual, **own} for name, own in vcenters.items()},
+            "state": {"path": self.folder / "state.db"},
+            "control": {"socket": self.socket},
+            "http": {"listen": "127.0.0.1:0"},
+            **settings,
+        }
+        return Loaded(Settings.model_validate(data))
+
+    async def _read(self) -> Loaded:
+        if isinstance(self._loaded, ConfigError):
+            raise self._loaded
+        return self._loaded
+
+    async def reload(
+        self,
+        *,
+        vcenters: VCenters | None = None,
+        refused: ConfigError | None = None,
+        **settings: Any,
+    ) -> None:
+        """Replace the configuration, or have it `refused`, and let the daemon read it again."""
+        self._loaded = refused or self._load(vcenters or {NAME: {}}, settings)
+        self.daemon.reload()
+        await asyncio.sleep(5)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it has started, and read its sources once."""
+        return not self.daemon._health.missing
+
+    async def until(self, condition: Callable[[], object], seconds: float = PATIENCE) -> None:
+        """Wait until a condition holds; fail once so much time of the fake clock has passed."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        while not condition():
+            assert loop.time() < end, f"not within {seconds} s of the fake clock"
+            await asyncio.sleep(0.5)
+
+    def find(
+        self, session_id: str, *, vcenter: str = NAME, kind: Kind = Kind.UPDATE
+    ) -> Session | None:
+        """Return a session that the daemon knows."""
+        return self.daemon.registry.find(SessionKey(vcenter, kind, session_id))
+
+    def hold(self, session_id: str) -> Hold | None:
+        """Return the one hold on a session, None where it is not held."""
+        session = self.find(session_id)
+        holds = session.holds if session else ()
+        assert len(holds) < 2
+        return holds[0] if holds else None
+
+    async def ended_after(self) -> float:
+        """Wait until the daemon has ended by itself; return how many seconds that took."""
+        began = self.clock.boot()
+        await self.task
+        return self.clock.boot() - began
+
+
+@contextmanager
+def logging_put_back() -> Iterator[None]:
+    """Undo at the end of the block what a reload does to the logging of the process."""
+    root = logging.getLogger()
+    level, handlers = root.level, list(root.handlers)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        root.handlers[:] = handlers
+
+
+@asynccontextmanager
+async def running(simulator: Simulator, folder: Path, **how: Any) -> AsyncIterator[MemoryDaemon]:
+    """Run a daemon until the block is left; it has started when the block begins."""
+    with logging_put_back():
+        life = MemoryDaemon(simulator, folder, **how)
+        try:
+            await life.until(lambda: life.is_ready or life.task.done())
+            await asyncio.sleep(2)  # for its first requests
+            yield life
+        finally:
+            if not life.task.done():
+                life.daemon.stop()
+            await life.task
