@@ -81,6 +81,8 @@ def _open_file(pid: int, descriptor: str) -> OpenFile | None:
     # Kernels add lines of all kinds.
     lines = _read(f"/proc/{pid}/fdinfo/{descriptor}").splitlines()
     facts = {name: value for name, _, value in (line.partition(":") for line in lines)}
+    if os.readlink(link) != path:  # closed and used anew: the position is another file's
+        return None
     flags = int(facts["flags"], 8)
     if flags & os.O_PATH:  # only names the file
         return None

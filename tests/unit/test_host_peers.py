@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from keepalived.host.peers import PeerCredentials, peer_credentials
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.programs import needs
 from tests.support.users import needs_root, open_directory
 
@@ -42,7 +43,7 @@ def met(directory: Path, **how: Any) -> tuple[PeerCredentials, int]:
         listening.bind(str(path))
         path.chmod(0o777)
         listening.listen()
-        listening.settimeout(5)
+        listening.settimeout(PATIENCE_SECONDS)
         command = ["curl", "--silent", "--unix-socket", str(path), "http://localhost/"]
         with subprocess.Popen(command, **how) as process:
             connection, _ = listening.accept()

@@ -25,6 +25,7 @@ from keepalived.host.processes import (
     owner_uid,
     process,
 )
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.users import NOBODY, needs_root
 
 NO_PID = 2**22 - 1  # PID_MAX_LIMIT is 2**22, and the kernel's default far below
@@ -33,7 +34,7 @@ NO_PID = 2**22 - 1  # PID_MAX_LIMIT is 2**22, and the kernel's default far below
 @contextmanager
 def sleeper(*command: str) -> Iterator[subprocess.Popen[bytes]]:
     """A process that does nothing for longer than any test."""
-    with subprocess.Popen(command or ["sleep", "60"]) as child:
+    with subprocess.Popen(command or ["sleep", "600"]) as child:
         try:
             yield child
         finally:
@@ -61,7 +62,7 @@ class Heard:
         self._something.set()
 
     async def of_something(self) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await self._something.wait()
 
 
@@ -81,12 +82,15 @@ def test_a_process_is_known_by_its_number_its_start_and_the_boot() -> None:
 def test_a_name_full_of_traps_does_not_shift_the_fields(tmp_path: Path) -> None:
     program = tmp_path / ") R 1 2 ("
     program.symlink_to(which("sleep") or "")
-    with sleeper(str(program), "60") as child:
-        ticks = os.sysconf("SC_CLK_TCK")
-        now = time.clock_gettime(time.CLOCK_BOOTTIME) * ticks
-
-        assert now - 10 * ticks <= process(child.pid).start <= now
+    before = ticks()
+    with sleeper(str(program), "600") as child:
+        assert before <= process(child.pid).start <= ticks()
         assert Path(f"/proc/{child.pid}/comm").read_text() == f"{program.name}\n"
+
+
+def ticks() -> int:
+    """Return the time since the boot as the kernel counts it for processes."""
+    return int(time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK"))
 
 
 @pytest.mark.parametrize("text", ["", "1", "1:2", "a:b:c", "1:2:boot:more"])
@@ -108,7 +112,7 @@ def test_our_own_processes_are_ours_and_in_our_namespace() -> None:
 
 @needs_root
 def test_a_process_belongs_to_its_real_user() -> None:
-    with subprocess.Popen(["sleep", "60"], user=NOBODY) as child:
+    with subprocess.Popen(["sleep", "600"], user=NOBODY) as child:
         try:
             assert owner_uid(child.pid) == NOBODY
         finally:
@@ -205,7 +209,7 @@ async def test_exec_changes_the_program_and_not_the_process() -> None:
     child = await asyncio.create_subprocess_exec(
         "sh",
         "-c",
-        "echo before; read line; exec sh -c 'echo after; exec sleep 60'",
+        "echo before; read line; exec sh -c 'echo after; exec sleep 600'",
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )

@@ -393,7 +393,7 @@ def test_a_warning_needs_its_room() -> None:
     assert line(WARNED, 60, ASCII).isascii()
 
 
-@pytest.mark.timeout(120)  # a thousand lines each, and coverage looks at every character
+@pytest.mark.extended
 @pytest.mark.parametrize("glyphs", [ASCII, None], ids=["ASCII", "Unicode"])
 def test_no_line_is_longer_than_it_may_be(glyphs: object) -> None:
     labels = ["x", "library/" + "very long name " * 5, "図書館/仮想マシン" * 3, "e\u0301" * 40]
