@@ -7,6 +7,7 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import structlog
@@ -55,6 +56,26 @@ _MAY_BLOCK = {
     "keepalived/vcenter/secrets.py": {"_read"},  # a few bytes, when they have changed
     "keepalived/wrapper/command.py": {"check", "spawn"},  # once, with nothing to wait for yet
 }
+
+# All tests in these have the marker. Where `-m` has "not" before it, they are not even imported,
+# which would take seconds of every worker.
+_TESTS = Path(__file__).parent
+_CONTROL_SCHEMA = _TESTS / "integration/test_control_schema.py"
+_DESELECTED = {_TESTS / "system": "system", _CONTROL_SCHEMA: "extended"}
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out of the collection what `-m` deselects as a whole."""
+    marker = _DESELECTED.get(collection_path)
+    if marker is not None and f"not {marker}" in config.option.markexpr:
+        return True
+    return None
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> None:
+    """Load the slow plugin of schemathesis for the one file that needs it."""
+    if file_path == _CONTROL_SCHEMA:
+        parent.config.pluginmanager.import_plugin("schemathesis.pytest.plugin")
 
 
 def pytest_configure() -> None:

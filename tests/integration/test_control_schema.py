@@ -22,6 +22,8 @@ from keepalived.control.routes import ROUTES
 from tests.support.control import running_control
 from tests.support.unix_requests import BASE_URL, unix_session
 
+pytestmark = pytest.mark.extended
+
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "20"))
 IDS = ("session-1", "session-2", "815994e5:9c7e16e9")
 
@@ -62,14 +64,15 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
             await stop.wait()
 
     thread.start()
-    assert started.wait(10)
+    assert started.wait(120)
     with unix_session(directory / "control.sock") as session:
         yield session
     loops[0].call_soon_threadsafe(stop.set)
-    thread.join(10)
+    thread.join(120)
+    assert not thread.is_alive()
 
 
-@pytest.mark.timeout(60 + EXAMPLES)
+@pytest.mark.timeout(300 + 10 * EXAMPLES)
 @settings(
     max_examples=EXAMPLES,
     deadline=None,
