@@ -1,7 +1,8 @@
-"""What the tests of `check-config` begin with."""
+"""Fixtures for the control socket, the commands that use it, and `check-config`."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,21 @@ from click.testing import CliRunner, Result
 from keepalived.cli.check_config import check_config
 from keepalived.settings import loader
 from tests.support.check_config import SECRET, Check
+from tests.support.control import Caller, Control, caller, running_control
+
+
+@pytest.fixture
+async def control(tmp_path: Path) -> AsyncIterator[Control]:
+    """A control socket over the engine and a simulated library."""
+    async with running_control(tmp_path) as control:
+        yield control
+
+
+@pytest.fixture
+async def me(control: Control) -> AsyncIterator[Caller]:
+    """A client of `control`, of the user who runs the tests, with a connection that it keeps."""
+    async with caller(control) as me:
+        yield me
 
 
 @pytest.fixture

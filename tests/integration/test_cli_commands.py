@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -21,12 +20,6 @@ from tests.support.control import Control, running_control
 from tests.support.users import NOBODY, needs_root, open_directory
 
 pytestmark = pytest.mark.timeout(30)
-
-
-@pytest.fixture
-async def control(tmp_path: Path) -> AsyncIterator[Control]:
-    async with running_control(tmp_path) as control:
-        yield control
 
 
 def state(control: Control, session_id: str) -> State | None:

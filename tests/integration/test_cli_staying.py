@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -15,12 +14,6 @@ from tests.support.cli import line_of, run, started
 from tests.support.control import Control, running_control
 
 pytestmark = pytest.mark.timeout(40)
-
-
-@pytest.fixture
-async def control(tmp_path: Path) -> AsyncIterator[Control]:
-    async with running_control(tmp_path) as control:
-        yield control
 
 
 def state(control: Control, session_id: str) -> State | None:

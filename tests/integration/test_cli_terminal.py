@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -12,18 +11,12 @@ from keepalived.lease.holds import Hold, Owner, OwnerKind, latest_until
 from keepalived.lease.model import Kind, SessionKey, State
 from keepalived.lease.progress import Progress
 from keepalived.simulator.faults import Fail
-from tests.support.control import Control, running_control
+from tests.support.control import Control
 from tests.support.screen import Screen, terminal
 
 pytestmark = pytest.mark.timeout(40)
 
 BOTH_WIDTHS = pytest.mark.parametrize("columns", [80, 200])
-
-
-@pytest.fixture
-async def control(tmp_path: Path) -> AsyncIterator[Control]:
-    async with running_control(tmp_path) as control:
-        yield control
 
 
 async def hold(control: Control, count: int) -> list[str]:

@@ -5,23 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from keepalived.lease.model import Kind, SessionKey, State
 from tests.support.cli import Ran, line_of, run, started
-from tests.support.control import Control, running_control
+from tests.support.control import Control
 from tests.support.simulator import api_caller
 
 SECRET = "5eCre7-of-the-uploader"
-
-
-@pytest.fixture
-async def control(tmp_path: Path) -> AsyncIterator[Control]:
-    async with running_control(tmp_path) as control:
-        yield control
 
 
 def is_silent(secret: str, *runs: Ran) -> bool:

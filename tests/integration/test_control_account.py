@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 
 from keepalived.lease.model import Kind, SessionKey, State
@@ -13,18 +10,6 @@ from tests.support.control import Caller, Control, caller, running_control
 from tests.support.users import NOBODY, needs_root, open_directory
 
 NO_OWNER = {"owner": None}
-
-
-@pytest.fixture
-async def control(tmp_path: Path) -> AsyncIterator[Control]:
-    async with running_control(tmp_path) as control:
-        yield control
-
-
-@pytest.fixture
-async def me(control: Control) -> AsyncIterator[Caller]:
-    async with caller(control) as me:
-        yield me
 
 
 def state(control: Control, session_id: str) -> State | None:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
-
-import pytest
 
 from keepalived.lease.holds import OwnerKind
 from keepalived.lease.model import State
@@ -15,18 +12,6 @@ from tests.support.programs import needs
 
 CONNECTED = {"owner": {"connection": True}}
 NAMED = {"owner": {"connection": "my-upload"}}
-
-
-@pytest.fixture
-async def control(tmp_path: Path) -> AsyncIterator[Control]:
-    async with running_control(tmp_path) as control:
-        yield control
-
-
-@pytest.fixture
-async def me(control: Control) -> AsyncIterator[Caller]:
-    async with caller(control) as me:
-        yield me
 
 
 async def test_a_connection_s_stream_says_what_happens(control: Control) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -20,18 +19,6 @@ from tests.support.control import Caller, Control, caller, running_control, stre
 from tests.support.programs import needs
 
 SESSION = "/v1/sessions/lab/session-1"
-
-
-@pytest.fixture
-async def control(tmp_path: Path) -> AsyncIterator[Control]:
-    async with running_control(tmp_path) as control:
-        yield control
-
-
-@pytest.fixture
-async def me(control: Control) -> AsyncIterator[Caller]:
-    async with caller(control) as me:
-        yield me
 
 
 def complaints(body: Any) -> dict[str, str]:

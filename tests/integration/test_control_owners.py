@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 import subprocess
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,18 +19,6 @@ from tests.support.control import Caller, Control, caller, running_control, slee
 from tests.support.users import NOBODY, needs_root
 
 NO_PID = 2**22 - 1
-
-
-@pytest.fixture
-async def control(tmp_path: Path) -> AsyncIterator[Control]:
-    async with running_control(tmp_path) as control:
-        yield control
-
-
-@pytest.fixture
-async def me(control: Control) -> AsyncIterator[Caller]:
-    async with caller(control) as me:
-        yield me
 
 
 def hold_before_the_start(control: Control, owner: Owner, until: float | None = None) -> str:

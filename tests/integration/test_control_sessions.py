@@ -19,18 +19,6 @@ TWO_MINUTES = {"owner": {"ttl": "2m"}}
 
 
 @pytest.fixture
-async def control(tmp_path: Path) -> AsyncIterator[Control]:
-    async with running_control(tmp_path) as control:
-        yield control
-
-
-@pytest.fixture
-async def me(control: Control) -> AsyncIterator[Caller]:
-    async with caller(control) as me:
-        yield me
-
-
-@pytest.fixture
 async def two(tmp_path: Path) -> AsyncIterator[Control]:
     async with running_control(tmp_path, vcenters=("lab", "prod")) as control:
         yield control

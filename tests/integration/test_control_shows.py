@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +10,7 @@ from keepalived.lease.answers import FileInfo
 from keepalived.lease.holds import Hold, Owner, OwnerKind
 from keepalived.lease.model import Kind, SessionKey, State
 from keepalived.lease.session import Ask, Session
-from tests.support.control import Caller, Control, caller, running_control, stream
+from tests.support.control import Caller, Control, running_control, stream
 from tests.support.users import NOBODY, needs_root, open_directory
 
 NO_OWNER = {"owner": None}
@@ -22,18 +20,6 @@ FILES = (
     FileInfo("image.ovf", "PULL", "ERROR", 0, None, "SSL error"),
     FileInfo("image.nvram", "PUSH", "READY", 512, 512),
 )
-
-
-@pytest.fixture
-async def control(tmp_path: Path) -> AsyncIterator[Control]:
-    async with running_control(tmp_path) as control:
-        yield control
-
-
-@pytest.fixture
-async def me(control: Control) -> AsyncIterator[Caller]:
-    async with caller(control) as me:
-        yield me
 
 
 def discovered(control: Control, session_id: str, uid: int = 0) -> SessionKey:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,23 +12,11 @@ from keepalived.control import openapi
 from keepalived.control.routes import ROUTES
 from keepalived.lease.holds import Borrowed
 from keepalived.lease.model import Kind, SessionKey
-from tests.support.control import Answered, Caller, Control, caller, running_control, stream
+from tests.support.control import Answered, Caller, Control, stream
 from tests.support.simulator import api_caller
 
 NO_OWNER = {"owner": None}
 SECRET = "5eCre7-of-the-uploader"
-
-
-@pytest.fixture
-async def control(tmp_path: Path) -> AsyncIterator[Control]:
-    async with running_control(tmp_path) as control:
-        yield control
-
-
-@pytest.fixture
-async def me(control: Control) -> AsyncIterator[Caller]:
-    async with caller(control) as me:
-        yield me
 
 
 async def token_of_an_uploader(control: Control) -> str:
