@@ -10,8 +10,9 @@ from click.testing import CliRunner, Result
 
 from keepalived.cli.check_config import check_config
 from keepalived.settings import loader
-from tests.support.check_config import SECRET, Check
+from tests.support.check_config import Check
 from tests.support.control import Caller, Control, caller, running_control
+from tests.support.settings import SECRET
 
 
 @pytest.fixture

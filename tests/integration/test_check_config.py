@@ -1,4 +1,7 @@
-"""`check-config`, read as a person reads it: what it says of good and of bad configurations."""
+"""`check-config`, read as a person reads it: exit codes, what it says, and where.
+
+What is wrong with which value is tested in tests/unit/test_settings_*.py.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 
 from keepalived.cli.check_config import check_config
-from tests.support.check_config import LAB, SECRET, Check, errors, warnings
-
-# -- good configurations
+from tests.support.check_config import Check, errors, warnings
+from tests.support.settings import LAB, SECRET
 
 
 def test_a_good_configuration_is_summed_up_in_words(check: Check, tmp_path: Path) -> None:
@@ -55,7 +57,18 @@ def test_as_the_command_that_people_type(config: Path) -> None:
     )
 
 
-# -- the file as a whole
+def test_a_configuration_that_comes_through_a_pipe(config: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "keepalived.cli", "check-config", "/dev/stdin"],
+        env={**os.environ, "LAB_PASSWORD": SECRET},
+        cwd=config.absolute().parent,
+        input=LAB,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "lab: https://vcsa.lab.example as uploader@vsphere.local" in done.stdout
 
 
 def test_a_missing_file(check: Check) -> None:
@@ -75,31 +88,6 @@ def test_no_configuration_at_all(config: Path) -> None:
         "nowhere.yaml: there is no such file; write it, name another one by --config, "
         "or set GOVC_URL"
     )
-
-
-@pytest.mark.parametrize("content", ["", "\n\n", "# nothing but a comment\n", "---\n"])
-def test_an_empty_file(check: Check, content: str) -> None:
-    (problem,) = errors(check(content))
-    assert "the file is empty; it needs at least `vcenters:` with one vCenter" in problem
-
-
-def test_no_mapping(check: Check) -> None:
-    assert errors(check("- lab\n")) == [
-        "config.yaml: holds a list; a configuration is a mapping that begins with `vcenters:`"
-    ]
-
-
-def test_no_utf8(check: Check) -> None:
-    assert errors(check(LAB.encode() + b"# caf\xe9\n")) == [
-        "config.yaml:6: not UTF-8 text; save the file in the encoding UTF-8"
-    ]
-
-
-def test_a_byte_order_mark_does_no_harm(check: Check) -> None:
-    assert check(b"\xef\xbb\xbf" + LAB.encode()).exit_code == 0
-
-
-# -- settings
 
 
 def test_everything_that_is_wrong_is_said_at_once(check: Check) -> None:
@@ -142,56 +130,37 @@ sessions: {id: a}
     ]
 
 
-_TOP_LEVEL_KEYS = (
-    "known here: vcenters, sessions, session_files, stall_timeout, persist_tokens, "
-    "exit_when_idle, control, state, http, metrics, log, retention"
-)
+def test_a_password_in_the_url_is_refused(check: Check) -> None:
+    url = f"https://u:{SECRET}@vcsa.lab.example/sdk"
+    assert errors(check(LAB.replace("https://vcsa.lab.example/sdk", url))) == [
+        "config.yaml:3: vcenters.lab.url: holds a password, which does not belong here; take "
+        "`user:password@` out, and give `username` and one of password_file, password_env or "
+        "credential"
+    ]
 
 
-@pytest.mark.parametrize(
-    ("line", "said"),
-    [
-        ("sessionfiles: []", "did you mean 'session_files'?"),
-        ("vcenter: {}", "did you mean 'vcenters'?"),
-        (
-            "banana: 1",
-            _TOP_LEVEL_KEYS,
-        ),
-        (
-            "banana:",
-            _TOP_LEVEL_KEYS,
-        ),
-    ],
-)
-def test_unknown_keys_name_the_nearest(check: Check, line: str, said: str) -> None:
-    (problem,) = errors(check(LAB + line + "\n"))
-    assert problem.startswith("config.yaml:6: ")
-    assert problem.endswith(f": this key is not known; {said}")
+def test_what_is_risky_is_warned_of(check: Check) -> None:
+    content = LAB.replace("https://", "http://") + "    insecure: true\n    request_timeout: 60s\n"
+    assert warnings(check(content)) == [
+        "config.yaml:3: vcenters.lab.url: http:// sends the password and the token in clear; "
+        "use https://",
+        "config.yaml:6: vcenters.lab.insecure: whoever answers is trusted with the password; "
+        "prefer `fingerprints`",
+        "config.yaml:7: vcenters.lab.request_timeout: with 1m, only 2 attempts that time out fit "
+        "before a session expires after 5m; use `auto`",
+    ]
 
 
-@pytest.mark.parametrize("vcenters", ["", "vcenters:\n", "vcenters: {}\n"])
-def test_at_least_one_vcenter(check: Check, vcenters: str) -> None:
-    (problem,) = errors(check(vcenters + "log: {level: debug}\n"))
-    assert "vcenters: is missing" in problem or "vcenters: must not be empty" in problem
-
-
-def test_keys_left_empty_are_as_good_as_left_out(check: Check) -> None:
-    empty = "    proxy:\n    ca_file:\nsessions:\nsession_files:\nhttp:\n"
-    assert check(LAB + empty).exit_code == 0
-
-
-# -- govc's environment
-
-
-def govc(**environ: str) -> Result:
-    result = CliRunner().invoke(check_config, [], env=environ)
-    assert SECRET not in result.output
-    return result
+def test_keys_with_control_characters_are_shown_without_their_effect(check: Check) -> None:
+    (problem,) = errors(check(LAB + '"a\\e[2J\\nb": 1\n'))
+    assert problem.startswith(r"config.yaml:6: a\x1b[2J\nb: this key is not known")
 
 
 @pytest.mark.usefixtures("config")
 def test_govc_variables_are_enough() -> None:
-    result = govc(GOVC_URL=f"https://admin%40vsphere.local:{SECRET}@vcsa.lab.example/sdk")
+    env = {"GOVC_URL": f"https://admin%40vsphere.local:{SECRET}@vcsa.lab.example/sdk"}
+    result = CliRunner().invoke(check_config, [], env=env)
+    assert SECRET not in result.output
     assert result.stderr == ""
     assert result.stdout.splitlines()[:3] == [
         "The environment: good",
@@ -200,41 +169,55 @@ def test_govc_variables_are_enough() -> None:
     ]
 
 
-@pytest.mark.usefixtures("config")
-def test_govc_variables_that_are_wrong() -> None:
-    assert errors(govc(GOVC_URL="ftp://x")) == [
-        "environment: GOVC_URL: begins with ftp://; write https://HOST"
+def test_bad_lines_in_session_files_are_warned_of_and_stop_nobody(
+    check: Check, tmp_path: Path
+) -> None:
+    folder = tmp_path / "sessions.d"
+    folder.mkdir()
+    Path(folder, "a.yaml").write_text("sessions:\n  - {id: a}\n  - {id: b, progress: 101}\n")
+    Path(folder, "b.yaml").write_text("sessions: [\n")
+    Path(folder, "c.yaml").write_text("")
+    Path(folder, "d.yaml").write_text("- {id: d}\n")
+    Path(folder, "e.yaml").write_text("vcenters: {}\nsessions: [{id: e}]\n")
+    Path(folder, "f.yaml").write_text("session: []\n")
+    Path(folder, "g.yaml").write_text("sessions: []\nsessions: []\n")
+    result = check(LAB + "session_files: [sessions.d/*.yaml, later/*.yaml]\n")
+    here = f"{folder}/"
+    assert [line.removeprefix(here) for line in warnings(result)] == [
+        f"session_files: {tmp_path}/later/*.yaml matches no file at present",
+        "a.yaml:3: sessions[1].progress: must be at most 100, not 101",
+        "b.yaml:2: not valid YAML: a bracket is opened and never closed",
+        "c.yaml: the file is empty; one without sessions says `sessions: []`",
+        "d.yaml: holds a list; begin it with `sessions:` and list them below, each with '- '",
+        "e.yaml:1: vcenters: is not known here; a session file holds `sessions:` alone",
+        "f.yaml: no `sessions:` in here; a file without sessions says `sessions: []`",
+        "g.yaml:2: sessions: stands twice; the first is on line 1",
     ]
-    assert errors(govc(GOVC_URL="u@vcsa.lab", GOVC_INSECURE="yes")) == [
-        "environment: GOVC_PASSWORD: is not set; it is the password of u",
-        "environment: GOVC_INSECURE: must be 1, true, 0 or false",
-    ]
-    assert errors(govc(GOVC_URL="vcsa.lab", GOVC_PASSWORD=SECRET)) == [
-        "environment: GOVC_USERNAME: is not set, and GOVC_PASSWORD is"
-    ]
-    assert errors(
-        govc(GOVC_URL=f"u:{SECRET}@vcsa.lab", GOVC_TLS_CA_CERTS="/nowhere/a:/nowhere/b")
-    ) == [
-        "environment: GOVC_TLS_CA_CERTS: /nowhere/a: there is no such file",
-        "environment: GOVC_TLS_CA_CERTS: /nowhere/b: there is no such file",
-    ]
+    assert "  2 sessions in 7 session files" in result.stdout
 
 
-@pytest.mark.usefixtures("config")
-def test_a_sha1_thumbprint_of_govc(tmp_path: Path) -> None:
-    hosts = tmp_path / "known_hosts"
-    hosts.write_text(f"other.example {'AB:' * 19}AB\nvcsa.lab:443 {'CD:' * 19}CD\n")
-    result = govc(GOVC_URL=f"u:{SECRET}@vcsa.lab", GOVC_TLS_KNOWN_HOSTS=str(hosts))
-    (problem,) = errors(result)
-    assert problem.startswith(
-        f"{hosts}:2: vcsa.lab:443: is a SHA-1 fingerprint, which can be forged; take the SHA-256"
+def test_token_files_that_session_files_name_are_looked_at(check: Check, tmp_path: Path) -> None:
+    (tmp_path / "open.token").write_text(SECRET, encoding="utf-8")
+    (tmp_path / "open.token").chmod(0o644)
+    (tmp_path / "a.yaml").write_text(
+        "sessions:\n  - {id: a, token_file: open.token}\n  - {id: b, token_file: none.token}\n",
+        encoding="utf-8",
     )
+    assert warnings(check(LAB + "session_files: a.yaml\n")) == [
+        f"{tmp_path}/a.yaml:2: sessions[0].token_file: {tmp_path}/open.token can be read by every "
+        "user; chmod 600 (or 640) it",
+        f"{tmp_path}/a.yaml:3: sessions[1].token_file: {tmp_path}/none.token: there is no such "
+        "file; the vCenter's own credentials are used meanwhile",
+    ]
 
 
-@pytest.mark.usefixtures("config")
-def test_govc_insecure_is_warned_of() -> None:
-    result = govc(GOVC_URL=f"u:{SECRET}@vcsa.lab", GOVC_INSECURE="1")
-    assert warnings(result) == [
-        "environment: GOVC_INSECURE: whoever answers is trusted with the password; "
-        "prefer `fingerprints`"
+@pytest.mark.parametrize("count", [1_000, pytest.param(100_000, marks=pytest.mark.extended)])
+def test_many_sessions_and_one_of_them_twice(check: Check, count: int) -> None:
+    entries = "".join(f"  - {{id: 'session-{each}', progress: 7}}\n" for each in range(count))
+    result = check(LAB + "sessions:\n" + entries)
+    assert result.exit_code == 0
+    assert f"  {count:,} sessions in the configuration" in result.stdout
+    result = check(LAB + "sessions:\n" + entries + "  - {id: session-0}\n")
+    assert errors(result) == [
+        f"config.yaml:{count + 7}: sessions[{count}]: the same session as on line 7"
     ]

@@ -9,22 +9,6 @@ from click.testing import Result
 Check = Callable[..., Result]
 """Writes a configuration and checks it, with these variables in the environment."""
 
-LAB = """\
-vcenters:
-  lab:
-    url: https://vcsa.lab.example/sdk
-    username: uploader@vsphere.local
-    password_env: LAB_PASSWORD
-"""
-PROD = """\
-  prod:
-    url: https://vcsa.prod.example
-    username: uploader@vsphere.local
-    password_env: LAB_PASSWORD
-"""
-SECRET = "hunter2"
-PEM = "-----BEGIN CERTIFICATE-----\n"
-
 
 def errors(result: Result) -> list[str]:
     """The problems that were told, without the count that ends them."""

@@ -1,10 +1,12 @@
-"""`check-config` on what is not YAML, or not quite: each error in words, and where."""
+"""What is not YAML, or not quite: each error in words, and where."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from tests.support.check_config import LAB, Check, errors
+from tests.support.settings import LAB, check, errors, warnings
 
 
 @pytest.mark.parametrize(
@@ -26,51 +28,58 @@ from tests.support.check_config import LAB, Check, errors
         ("[a]: b\n", 1, "a list or a mapping cannot be a key; put text with brackets in quotes"),
     ],
 )
-def test_yaml_that_is_none(check: Check, content: str, line: int, said: str) -> None:
-    assert errors(check(content)) == [f"config.yaml:{line}: not valid YAML: {said}"]
+def test_yaml_that_is_none(tmp_path: Path, content: str, line: int, said: str) -> None:
+    assert errors(check(tmp_path, content)) == [f"config.yaml:{line}: not valid YAML: {said}"]
 
 
-def test_a_control_character(check: Check) -> None:
-    assert errors(check("a: \x07\n")) == [
+def test_a_control_character(tmp_path: Path) -> None:
+    assert errors(check(tmp_path, "a: \x07\n")) == [
         "config.yaml:1: the control character '\\x07' cannot stand in YAML"
     ]
 
 
 @pytest.mark.parametrize("opening", ["[", "- ", "{a: "])
-def test_what_is_nested_too_deep_for_the_parser(check: Check, opening: str) -> None:
-    assert errors(check(opening * 100_000)) == [
+def test_what_is_nested_too_deep_for_the_parser(tmp_path: Path, opening: str) -> None:
+    assert errors(check(tmp_path, opening * 100_000)) == [
         "config.yaml:1: nested more than 50 levels deep; no configuration is"
     ]
 
 
-def test_a_number_that_nobody_can_read(check: Check) -> None:
-    assert errors(check("a: " + "1" * 5000)) == [
+def test_a_number_that_nobody_can_read(tmp_path: Path) -> None:
+    assert errors(check(tmp_path, "a: " + "1" * 5000)) == [
         "config.yaml: not valid YAML: a value that cannot be read"
     ]
 
 
-def test_every_key_that_stands_twice(check: Check) -> None:
-    assert errors(check(LAB + "    username: x\nhttp: {}\nhttp: {}\n")) == [
+def test_every_key_that_stands_twice(tmp_path: Path) -> None:
+    assert errors(check(tmp_path, LAB + "    username: x\nhttp: {}\nhttp: {}\n")) == [
         "config.yaml:6: vcenters.lab.username: stands twice; the first is on line 4",
         "config.yaml:8: http: stands twice; the first is on line 7",
     ]
 
 
-def test_anchors_and_merged_keys_are_no_duplicates(check: Check) -> None:
-    result = check("""\
+def test_anchors_and_merged_keys_are_no_duplicates(tmp_path: Path) -> None:
+    result = check(
+        tmp_path,
+        """\
 vcenters:
   lab: &usual {url: "https://lab", username: u, password_env: LAB_PASSWORD, session_timeout: 9m}
   prod: {<<: *usual, url: "https://prod", session_timeout: 5m}
-""")
-    assert result.exit_code == 0
-    assert "prod: https://prod as u, sessions live 5m" in result.stdout
+""",
+    )
+    assert warnings(result) == []
+    assert result.settings is not None
+    prod = result.settings.vcenters["prod"]
+    assert (prod.url, prod.username, prod.session_timeout) == ("https://prod", "u", 300.0)
 
 
-def test_a_document_that_contains_itself_ends(check: Check) -> None:
+def test_a_document_that_contains_itself_ends(tmp_path: Path) -> None:
     assert "config.yaml:1: vcenters.lab.url: is missing" in errors(
-        check("vcenters: &all {lab: *all}")
+        check(tmp_path, "vcenters: &all {lab: *all}")
     )
 
 
-def test_dates_stay_text(check: Check) -> None:
-    assert check(LAB + "sessions: [{id: a, note: 2026-13-45}]").exit_code == 0
+def test_dates_stay_text(tmp_path: Path) -> None:
+    result = check(tmp_path, LAB + "sessions: [{id: a, note: 2026-13-45}]")
+    assert result.settings is not None
+    assert result.settings.sessions[0].note == "2026-13-45"
