@@ -19,8 +19,6 @@ from tests.support.cli import Ran, line_of, run, started, surroundings
 from tests.support.control import Control, running_control
 from tests.support.users import NOBODY, needs_root, open_directory
 
-pytestmark = pytest.mark.timeout(30)
-
 
 def state(control: Control, session_id: str) -> State | None:
     session = control.registry.find(SessionKey("lab", Kind.UPDATE, session_id))

@@ -12,8 +12,6 @@ import pytest
 from tests.support.cli import COMMAND, run, surroundings
 from tests.support.control import Control, running_control
 
-pytestmark = pytest.mark.timeout(30)
-
 IDS = ("815994e5-0f31:9c7e16e9-6f3a", "815994e5-0f31:11111111-6f3a", "f00d:beef")
 needs_bash = pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash here")
 

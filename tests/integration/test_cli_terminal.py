@@ -14,8 +14,6 @@ from keepalived.simulator.faults import Fail
 from tests.support.control import Control
 from tests.support.screen import Screen, terminal
 
-pytestmark = pytest.mark.timeout(40)
-
 BOTH_WIDTHS = pytest.mark.parametrize("columns", [80, 200])
 
 

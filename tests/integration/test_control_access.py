@@ -202,7 +202,7 @@ async def test_events_are_heard_by_whom_they_concern(
         await bob.delete(f"/v1/sessions/lab/{shared}")
 
         events: list[dict[str, Any]] = []
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             while not events or events[-1]["event"] != "session_ended":
                 events.append(json.loads(await heard.readline()))
 
@@ -316,7 +316,7 @@ async def test_one_user_s_connections_do_not_keep_others_out() -> None:
                 await four.readline()
                 assert (await User(control, 60001).get("/v1/status")).status == 503
                 assert (await User(control, 0).get("/v1/status")).status == 200
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             while (await alice.get("/v1/status")).status != 200:
                 pass
 

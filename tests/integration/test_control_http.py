@@ -15,7 +15,7 @@ from yarl import URL
 
 from keepalived.control.limits import DEFAULT_LIMITS
 from keepalived.control.room import Reloaded
-from tests.support.control import Caller, Control, caller, running_control, stream
+from tests.support.control import Caller, Control, running_control, stream
 from tests.support.programs import needs
 
 SESSION = "/v1/sessions/lab/session-1"
@@ -160,53 +160,54 @@ async def test_a_head_that_is_too_large_is_not_read(me: Caller) -> None:
     assert (long.status, many.status) == (400, 400)
 
 
-async def test_a_body_that_does_not_come_is_not_waited_for(tmp_path: Path) -> None:
-    limits = replace(DEFAULT_LIMITS, body_seconds=0.1)
-    async with running_control(tmp_path, limits=limits) as control:
-        reader, writer = await asyncio.open_unix_connection(str(control.path))
-        writer.write(f"PUT {SESSION} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{{".encode())
-        assert (await reader.readline()).startswith(b"HTTP/1.1 408")
-        writer.close()
+@pytest.mark.looptime
+async def test_a_body_that_does_not_come_is_not_waited_for(control: Control) -> None:
+    reader, writer = await asyncio.open_unix_connection(str(control.path))
+    started = control.clock.boot()
+    writer.write(f"PUT {SESSION} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{{".encode())
+    assert (await reader.readline()).startswith(b"HTTP/1.1 408")
+    assert control.clock.boot() - started >= DEFAULT_LIMITS.body_seconds
+    writer.close()
 
 
+@pytest.mark.looptime
 @pytest.mark.parametrize("begun", [b"", b"GET /v1/status HTTP/1.1\r\nHost:"])
-async def test_a_request_that_does_not_come_is_not_waited_for(tmp_path: Path, begun: bytes) -> None:
-    limits = replace(DEFAULT_LIMITS, request_seconds=0.1)
-    async with running_control(tmp_path, limits=limits) as control:
-        reader, writer = await asyncio.open_unix_connection(str(control.path))
-        writer.write(begun)
-        async with asyncio.timeout(20):
-            assert await reader.read() == b""
-        writer.close()
+async def test_a_request_that_does_not_come_is_not_waited_for(
+    control: Control, begun: bytes
+) -> None:
+    reader, writer = await asyncio.open_unix_connection(str(control.path))
+    started = control.clock.boot()
+    writer.write(begun)
+    async with asyncio.timeout(2 * DEFAULT_LIMITS.request_seconds):
+        assert await reader.read() == b""
+    assert control.clock.boot() - started >= DEFAULT_LIMITS.request_seconds
+    writer.close()
 
 
-async def test_a_connection_that_is_kept_idle_is_closed(tmp_path: Path) -> None:
-    limits = replace(DEFAULT_LIMITS, request_seconds=0.1)
-    async with running_control(tmp_path, limits=limits) as control:
-        reader, writer = await asyncio.open_unix_connection(str(control.path))
-        writer.write(b"GET /v1/status HTTP/1.1\r\nHost: x\r\n\r\n")
-        async with asyncio.timeout(20):
-            assert (await reader.read()).startswith(b"HTTP/1.1 200")
-        writer.close()
+@pytest.mark.looptime
+async def test_a_connection_that_is_kept_idle_is_closed(control: Control) -> None:
+    reader, writer = await asyncio.open_unix_connection(str(control.path))
+    writer.write(b"GET /v1/status HTTP/1.1\r\nHost: x\r\n\r\n")
+    async with asyncio.timeout(3 * DEFAULT_LIMITS.request_seconds):
+        assert (await reader.read()).startswith(b"HTTP/1.1 200")
+    writer.close()
 
 
-async def test_a_list_that_nobody_reads_is_given_up(tmp_path: Path) -> None:
-    limits = replace(DEFAULT_LIMITS, request_seconds=0.2)
-    async with running_control(tmp_path, limits=limits) as control:
-        async with caller(control) as me:
-            for _ in range(400):
-                await me.put(f"/v1/sessions/lab/{control.open()}", {"owner": None})
-        reader, writer = await asyncio.open_unix_connection(str(control.path), limit=1)
-        request = b"GET /v1/sessions HTTP/1.1\r\nHost: x\r\n\r\n"
-        writer.write(request)
-        assert await reader.read(4) == b"HTTP"
-        # Nothing more is read: what is left fills the buffers of both sides.
-        async with asyncio.timeout(20):
-            while not writer.is_closing():
-                writer.write(request)
-                with suppress(ConnectionError):
-                    await writer.drain()
-                await asyncio.sleep(0.02)
+@pytest.mark.looptime
+async def test_a_list_that_nobody_reads_is_given_up(control: Control, me: Caller) -> None:
+    for _ in range(400):
+        await me.put(f"/v1/sessions/lab/{control.open()}", {"owner": None})
+    reader, writer = await asyncio.open_unix_connection(str(control.path), limit=1)
+    request = b"GET /v1/sessions HTTP/1.1\r\nHost: x\r\n\r\n"
+    writer.write(request)
+    assert await reader.read(4) == b"HTTP"
+    # Nothing more is read: what is left fills the buffers of both sides.
+    async with asyncio.timeout(10 * DEFAULT_LIMITS.request_seconds):
+        while not writer.is_closing():
+            writer.write(request)
+            with suppress(ConnectionError):
+                await writer.drain()
+            await asyncio.sleep(5)
 
 
 # -- events
@@ -260,7 +261,7 @@ async def test_a_listener_who_leaves_in_mid_stream_is_no_failure(
         listener.setblocking(False)
         await loop.sock_connect(listener, str(control.path))
         await loop.sock_sendall(listener, b"GET /v1/events HTTP/1.1\r\nHost: x\r\n\r\n")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             while b"stream_started" not in await loop.sock_recv(listener, 4096):
                 pass
     # All of it before the daemon's loop turns, and can see that the connection is closed.

@@ -1,5 +1,5 @@
-"""The loss that a lent token cures, on a real daemon, a real command line and HTTP: an upload whose
-API session idles out during one long transfer, so that its last call is refused."""
+"""The loss that a lent token cures: an upload whose API session idles out during one long transfer,
+so that its last call is refused. On the fake clock, and once with a daemon, commands and HTTP."""
 
 from __future__ import annotations
 
@@ -7,172 +7,223 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
+from structlog.testing import capture_logs
 
-from keepalived.lease.model import Kind
+from keepalived.daemon import Daemon
+from keepalived.lease.model import Kind, SessionKey, State
+from keepalived.settings import Loaded, Settings
 from keepalived.simulator.app import Simulator
-from tests.integration.simulator_support import API, Uploader, uploader_at
+from keepalived.vcenter.memory import MemoryTransport
+from tests.integration.simulator_support import API, uploader_at
 from tests.support.cli import Ran, run
-from tests.support.daemon import PASSWORD_VARIABLE, Daemon, serving
+from tests.support.control import Caller, caller_at
+from tests.support.daemon import PASSWORD_VARIABLE, serving
+from tests.support.discovering import Uploader, send
+from tests.support.engine import LoopClock, simulator_in_loop
+from tests.support.simulator import api_caller
 
-pytestmark = pytest.mark.timeout(90)
+LIFETIME = 300.0
+TOKEN_IDLE = 600.0
+TRANSFER = 900.0
 
-LIFETIME = 3.0
-TOKEN_IDLE = 6.0
-TRANSFER = 9.0
-_PIECES = 20
+
+class SharedClock(LoopClock):
+    """The loop's time, which the state file's thread may read as well."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._loop = asyncio.get_running_loop()
+
+    def boot(self) -> float:
+        return self._loop.time() + self._jumped
 
 
 class Site:
-    """A simulated vCenter, an uploader that is logged in, and where a daemon is to listen."""
+    """A simulated vCenter, and an uploader that is logged in to it, in memory."""
 
-    def __init__(self, simulator: Simulator, uploader: Uploader, folder: Path) -> None:
+    def __init__(self, simulator: Simulator, token: str) -> None:
         self.simulator = simulator
-        self.uploader = uploader
-        self.socket = folder / "control.sock"
-        self.config = folder / "config.yaml"
-        self.config.write_text(
+        self.uploader = Uploader(simulator)
+        self.id = self.uploader.id
+        self.path = f"/v1/sessions/lab/{self.id}"
+        self.token = token
+
+    async def transfer(self) -> None:
+        """Send a file, slowly and without another call."""
+        upload = self.uploader.begin()
+        await send(upload, TRANSFER)
+        upload.finish()
+
+    async def complete(self, token: str) -> int:
+        """Tell the server that the upload is complete; return the status of its answer."""
+        caller = await api_caller(self.simulator)
+        caller.token = token
+        path = f"/content/library/item/update-session/{self.id}?action=complete"
+        return (await caller.call("POST", path, {}))[0]
+
+    def uses(self, token: str) -> int:
+        """Return how many keep-alives went out with a token."""
+        return uses(self.simulator, token, self.id)
+
+
+def uses(simulator: Simulator, token: str, session_id: str) -> int:
+    """Return how many keep-alives of a session went out with a token."""
+    login = simulator.logins.peek(token)
+    entries = simulator.ledger.requests("*.keep_alive", session_id=session_id)
+    return sum(login is not None and entry.login == login.alias for entry in entries)
+
+
+async def site_with(**options: float) -> Site:
+    simulator = simulator_in_loop(session_timeout=LIFETIME, **options)
+    return Site(simulator, (await api_caller(simulator)).token)
+
+
+@asynccontextmanager
+async def daemon_at(site: Site, folder: Path) -> AsyncIterator[tuple[Daemon, Caller]]:
+    """Run a daemon on the fake clock, and connect to its control socket."""
+    simulator = site.simulator
+    vcenter = {
+        "url": "http://vcenter.test",
+        "username": simulator.username,
+        "password": SecretStr(simulator.password),
+    }
+    data = {
+        "vcenters": {"lab": vcenter},
+        "state": {"path": folder / "state.db"},
+        "control": {"socket": folder / "control.sock"},
+        "http": {"listen": "127.0.0.1:0"},
+    }
+    loaded = Loaded(Settings.model_validate(data))
+
+    async def load() -> Loaded:
+        return loaded
+
+    daemon = Daemon(
+        loaded,
+        load,
+        clock=SharedClock(),
+        make_transport=lambda _settings: MemoryTransport(simulator.handle),
+    )
+    task = asyncio.create_task(daemon.run())
+    try:
+        await asyncio.sleep(2)
+        async with caller_at(folder / "control.sock") as caller:
+            yield daemon, caller
+    finally:
+        daemon.stop()
+        await task
+
+
+@pytest.mark.looptime
+async def test_without_us_the_last_call_of_a_long_upload_is_refused() -> None:
+    site = await site_with(token_idle_timeout=TOKEN_IDLE)
+    await site.transfer()
+    # The transfer itself kept the update session, and nothing the API session.
+    assert site.simulator.ledger.session(site.id).ended is None
+    assert await site.complete(site.token) == 401
+
+
+@pytest.mark.looptime
+async def test_with_a_lent_token_the_last_call_succeeds(tmp_path: Path) -> None:
+    site = await site_with(token_idle_timeout=TOKEN_IDLE)
+    async with daemon_at(site, tmp_path) as (daemon, caller):
+        held = await caller.put(site.path, {"owner": None, "token": site.token})
+        assert held.status == 201
+        await site.transfer()
+        assert await site.complete(site.token) == 204
+        await asyncio.sleep(LIFETIME)
+        session = daemon.registry.find(SessionKey("lab", Kind.UPDATE, site.id))
+        assert session is not None
+        assert session.state is State.DONE
+    assert site.uses(site.token) >= 3
+
+
+@pytest.mark.looptime
+async def test_a_token_that_dies_is_told_and_a_fresh_one_taken(tmp_path: Path) -> None:
+    site = await site_with(token_max_age=200.0)
+    simulator = site.simulator
+    with capture_logs() as log:
+        async with daemon_at(site, tmp_path) as (daemon, caller):
+            await caller.put(site.path, {"owner": None, "token": site.token})
+            await asyncio.sleep(LIFETIME)
+            (refused,) = [line for line in log if line["event"] == "token_refused"]
+            assert (refused["session_id"], refused["fallback"]) == (site.id, True)
+            (hold,) = (await caller.get(site.path)).body["holds"]
+            assert hold["token"] == "refused"
+
+            # The daemon goes on with its own credentials, for longer than a lifetime.
+            renewals = len(simulator.ledger.requests("*.keep_alive", session_id=site.id))
+            await asyncio.sleep(3 * LIFETIME)
+            entries = simulator.ledger.requests("*.keep_alive", session_id=site.id)
+            assert len(entries) >= renewals + 4
+            assert simulator.ledger.session(site.id).ended is None
+
+            simulator.logins.max_age = 3600.0
+            fresh = simulator.logins.log_in(simulator.username, simulator.password)
+            await caller.patch(site.path, {"token": fresh})
+            await site.transfer()
+            assert site.uses(fresh) >= 1
+            (hold,) = (await caller.get(site.path)).body["holds"]
+            assert hold["token"] == "lent"
+            assert await site.complete(fresh) == 204
+            await asyncio.sleep(LIFETIME)
+            session = daemon.registry.find(SessionKey("lab", Kind.UPDATE, site.id))
+            assert session is not None
+            assert session.state is State.DONE
+
+
+async def test_a_token_lent_by_a_command_leaves_no_trace_and_is_never_logged_out(
+    tmp_path: Path,
+) -> None:
+    simulator = Simulator(session_timeout=LIFETIME)
+    socket, config = tmp_path / "control.sock", tmp_path / "config.yaml"
+
+    async def cli(*words: str, stdin: str = "") -> Ran:
+        ran = await run(socket, *words, stdin=stdin)
+        assert ran.code == 0, ran.err
+        return ran
+
+    async with uploader_at(simulator) as uploader:
+        token = uploader.http.headers["vmware-api-session-id"]
+        config.write_text(
             f"vcenters:\n"
             f"  lab:\n"
             f"    url: {uploader.url}\n"
             f"    username: {simulator.username}\n"
             f"    password_env: {PASSWORD_VARIABLE}\n"
-            f"    session_timeout: {LIFETIME}\n"
-            f"control: {{socket: {self.socket}}}\n"
-            f"state: {{path: {folder}/state.db}}\n"
+            f"control: {{socket: {socket}}}\n"
+            f"state: {{path: {tmp_path}/state.db}}\n"
             f"http: {{listen: '127.0.0.1:0'}}\n"
             f"log: {{level: debug}}\n"
         )
-
-    @property
-    def token(self) -> str:
-        """The token that the uploader logged in for."""
-        return self.uploader.http.headers["vmware-api-session-id"]
-
-    def use(self, token: str) -> None:
-        """Let the uploader go on with another token."""
-        self.uploader.http.headers["vmware-api-session-id"] = token
-
-    async def transfer(self, session_id: str) -> None:
-        """Send a file, slowly and without another call."""
-        address = await self.uploader.add_file(session_id)
-
-        async def slowly() -> AsyncIterator[bytes]:
-            for _ in range(_PIECES):
-                yield bytes(1000)
-                await asyncio.sleep(TRANSFER / _PIECES)
-
-        async with self.uploader.http.put(address, data=slowly()) as answer:
-            assert answer.status == 200
-
-    async def complete(self, session_id: str) -> int:
-        """Say that all is there, and return how that was answered."""
-        path = f"{API}/update-session/{session_id}?action=complete"
-        return (await self.uploader.call("POST", path, {}))[0]
-
-    async def cli(self, *words: str, stdin: str = "") -> Ran:
-        """Run a command that is to succeed."""
-        ran = await run(self.socket, *words, stdin=stdin)
-        assert ran.code == 0, ran.err
-        return ran
-
-    def uses(self, token: str, session_id: str) -> int:
-        """Return how many keep-alives went out with a token."""
-        login = self.simulator.logins.peek(token)
-        entries = self.simulator.ledger.requests("*.keep_alive", session_id=session_id)
-        return sum(login is not None and entry.login == login.alias for entry in entries)
-
-
-@asynccontextmanager
-async def site_with(simulator: Simulator, folder: Path) -> AsyncIterator[Site]:
-    async with uploader_at(simulator) as uploader:
-        yield Site(simulator, uploader, folder)
-
-
-@asynccontextmanager
-async def daemon_at(site: Site) -> AsyncIterator[Daemon]:
-    async with serving(site.config, site.simulator.password) as daemon:
-        await daemon.event("ready")
-        yield daemon
-
-
-async def test_without_us_the_last_call_of_a_long_upload_is_refused(tmp_path: Path) -> None:
-    simulator = Simulator(session_timeout=LIFETIME, token_idle_timeout=TOKEN_IDLE)
-    async with site_with(simulator, tmp_path) as site:
-        session_id = simulator.open_session()
-        await site.transfer(session_id)
-        # The transfer itself kept the update session, and nothing the API session.
-        assert simulator.ledger.session(session_id).ended is None
-        assert await site.complete(session_id) == 401
-
-
-async def test_with_a_lent_token_it_succeeds_and_no_trace_of_the_token_is_left(
-    tmp_path: Path,
-) -> None:
-    simulator = Simulator(session_timeout=LIFETIME, token_idle_timeout=TOKEN_IDLE)
-    async with site_with(simulator, tmp_path) as site, daemon_at(site) as daemon:
-        session_id = simulator.open_session()
-        held = await site.cli(
-            "hold", session_id, "--no-owner", "--token-file", "-", stdin=site.token
-        )
-        await site.transfer(session_id)
-        status = await site.cli("status", session_id)
-        metrics = await daemon.metrics()
-
-        assert await site.complete(session_id) == 204
-
-        ended = await daemon.event("session_ended", session_id=session_id)
-        assert (ended["state"], ended["content_moved"]) == ("DONE", True)
-        assert site.uses(site.token, session_id) >= 3
-        is_shown = site.token in "\n".join(
-            [json.dumps(daemon.events), *daemon.other_lines, held.out, status.out, str(metrics)]
-        )
-        assert not is_shown
-
-
-async def test_a_token_that_dies_is_told_and_a_fresh_one_taken(tmp_path: Path) -> None:
-    simulator = Simulator(session_timeout=LIFETIME, token_max_age=2.0)
-    async with site_with(simulator, tmp_path) as site, daemon_at(site) as daemon:
-        session_id = simulator.open_session()
-        await site.cli("hold", session_id, "--no-owner", "--token-file", "-", stdin=site.token)
-        refused = await daemon.event("token_refused", session_id=session_id)
-        assert refused["fallback"] is True
-        said = await site.cli("status", session_id)
-        assert "its API token is refused: lend a fresh one" in said.out
-
-        # The daemon goes on with its own credentials, for longer than a lifetime.
-        renewals = len(simulator.ledger.requests("*.keep_alive", session_id=session_id))
-        await daemon.until(
-            lambda: (
-                len(simulator.ledger.requests("*.keep_alive", session_id=session_id))
-                >= renewals + 4
-            )
-        )
-        assert simulator.ledger.session(session_id).ended is None
-
-        simulator.logins.max_age = 3600.0
-        fresh = simulator.logins.log_in(simulator.username, simulator.password)
-        await site.cli("progress", session_id, "--token-file", "-", stdin=fresh)
-        await daemon.until(lambda: site.uses(fresh, session_id) >= 1)
-        assert "its API token is lent" in (await site.cli("status", session_id)).out
-        site.use(fresh)
-        await site.transfer(session_id)
-        assert await site.complete(session_id) == 204
-        await daemon.event("session_ended", session_id=session_id, state="DONE")
-
-
-async def test_a_lent_token_is_never_logged_out(tmp_path: Path) -> None:
-    simulator = Simulator(session_timeout=LIFETIME)
-    async with site_with(simulator, tmp_path) as site:
-        async with daemon_at(site) as daemon:
-            session_id = simulator.open_session(kind=Kind.DOWNLOAD)
-            words = ("hold", session_id, "--kind", "download", "--no-owner")
-            await site.cli(*words, "--token-file", "-", stdin=site.token)
-            await daemon.until(lambda: site.uses(site.token, session_id) >= 2)
-            await site.cli("release", session_id, "--kind", "download")
-            await daemon.event("session_ended", session_id=session_id)
+        async with serving(config, simulator.password) as daemon:
+            await daemon.event("ready")
+            uploaded, released = simulator.open_session(), simulator.open_session()
+            held = [
+                await cli("hold", each, "--no-owner", "--token-file", "-", stdin=token)
+                for each in (uploaded, released)
+            ]
+            for each in (uploaded, released):
+                await daemon.until(partial(uses, simulator, token, each))
+            status = await cli("status", uploaded)
+            metrics = await daemon.metrics()
+            await cli("release", released)
+            complete = f"{API}/update-session/{uploaded}?action=complete"
+            assert (await uploader.call("POST", complete, {}))[0] == 204
+            renewed = await run(socket, "renew", uploaded)  # which is how the daemon learns of it
+            assert "not_allowed_in_current_state" in renewed.err
+            ended = await daemon.event("session_ended", session_id=uploaded)
+            assert (ended["state"], ended["content_moved"]) == ("DONE", True)
             daemon.process.terminate()
             assert await daemon.end() == 0
-        assert (await site.uploader.call("GET", "/api/session"))[0] == 200
+            said = [each.out for each in (*held, status)]
+            is_shown = token in "\n".join(
+                [json.dumps(daemon.events), *daemon.other_lines, *said, str(metrics)]
+            )
+            assert not is_shown
+        assert (await uploader.call("GET", "/api/session"))[0] == 200

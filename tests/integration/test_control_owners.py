@@ -15,7 +15,7 @@ from keepalived.control.limits import DEFAULT_LIMITS
 from keepalived.host.processes import process
 from keepalived.lease.holds import Hold, Owner, OwnerKind
 from keepalived.lease.model import Kind, SessionKey, State
-from tests.support.control import Caller, Control, caller, running_control, sleeper
+from tests.support.control import LIFETIME, Caller, Control, caller, running_control, sleeper
 from tests.support.users import NOBODY, needs_root
 
 NO_PID = 2**22 - 1
@@ -47,27 +47,27 @@ async def test_a_hold_dies_with_its_process(control: Control, me: Caller) -> Non
     assert len(control.watcher) == 0
 
 
-async def test_the_item_of_an_uploader_that_was_killed_is_free_again(tmp_path: Path) -> None:
-    async with running_control(tmp_path, lifetime=2.0) as control, caller(control) as me:
-        library = control.simulators["lab"].library
-        session_id = control.open()
-        item = library.catalog.item(library.sessions.get(Kind.UPDATE, session_id).item_id)
-        with sleeper() as uploader:
-            owner = {"owner": {"pid": uploader.pid}}
-            assert (await me.put(f"/v1/sessions/lab/{session_id}", owner)).status == 201
-            await asyncio.sleep(3.0)  # longer than it lives by itself
-            library.settle()
-            assert item.active_update_session == session_id
+@pytest.mark.looptime
+async def test_the_item_of_an_uploader_that_was_killed_is_free_again(
+    control: Control, me: Caller
+) -> None:
+    library = control.simulators["lab"].library
+    session_id = control.open()
+    item = library.catalog.item(library.sessions.get(Kind.UPDATE, session_id).item_id)
+    with sleeper() as uploader:
+        owner = {"owner": {"pid": uploader.pid}}
+        assert (await me.put(f"/v1/sessions/lab/{session_id}", owner)).status == 201
+        await asyncio.sleep(3 * LIFETIME)
+        library.settle()
+        assert item.active_update_session == session_id
 
-            uploader.kill()
+        uploader.kill()
+        uploader.wait()  # from here on its pidfd is ready: no time on the fake clock is needed
 
-            await control.until(lambda: control.state(session_id) is State.RELEASED)
-
-        def is_free() -> bool:
-            library.settle()
-            return item.active_update_session is None
-
-        await control.until(is_free)
+        await control.until(lambda: control.state(session_id) is State.RELEASED)
+    await asyncio.sleep(LIFETIME)
+    library.settle()
+    assert item.active_update_session is None
 
 
 async def test_others_hold_on_when_one_process_dies(control: Control, me: Caller) -> None:

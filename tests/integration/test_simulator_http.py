@@ -50,7 +50,7 @@ async def uploader(simulator: Simulator) -> AsyncIterator[Uploader]:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for something that happens elsewhere in this loop, and not for ever."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while not condition():  # noqa: ASYNC110 - the server has no event to wait for
             await asyncio.sleep(0.001)
 
@@ -98,7 +98,7 @@ async def test_a_put_needs_no_token_and_its_bytes_can_be_watched(
         yield b"x" * 2000
 
     async def watched(count: int) -> dict[str, object]:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             while True:
                 _, files = await uploader.call("GET", f"{API}/update-session/{session_id}/file")
                 if files[0]["bytes_transferred"] == count:
@@ -283,7 +283,7 @@ async def test_an_outage_closes_the_door_and_opens_it_again(
 
 
 async def _comes_back(uploader: Uploader) -> int:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while True:
             try:
                 return (await uploader.call("GET", "/api/session"))[0]

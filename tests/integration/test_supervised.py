@@ -11,8 +11,6 @@ import pytest
 from tests.support.daemon import serving
 from tests.support.supervisor import supervising
 
-pytestmark = pytest.mark.timeout(40)
-
 
 def write_config(folder: Path, more: str = "") -> Path:
     """Write a configuration whose vCenter is not there, and return its path."""

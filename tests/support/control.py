@@ -115,7 +115,7 @@ class Control:
         self.watcher.close()
         self.listener.close()
 
-    async def until(self, condition: Callable[[], object], seconds: float = 20.0) -> None:
+    async def until(self, condition: Callable[[], object], seconds: float = 120.0) -> None:
         """Wait for something to become true."""
         async with asyncio.timeout(seconds):
             while not condition():  # noqa: ASYNC110 - many things make it true, and few tell
@@ -148,7 +148,7 @@ class Control:
             "--silent",
             "--show-error",
             "--max-time",
-            "5",
+            "120",
             "--request",
             method,
         ]
@@ -207,7 +207,7 @@ class Stream:
 
     async def line(self) -> Any:
         """Return the next line, None at the end."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             raw = await self.response.content.readline()
         return json.loads(raw) if raw else None
 
@@ -233,7 +233,10 @@ def sleeper() -> Iterator[subprocess.Popen[bytes]]:
 async def caller_at(socket: Path) -> AsyncIterator[Caller]:
     """Connect to the control socket at a path."""
     connector = aiohttp.UnixConnector(str(socket))
-    async with aiohttp.ClientSession("http://localhost", connector=connector) as session:
+    unhurried = aiohttp.ClientTimeout(total=None)  # it would count on the fake clock, too
+    async with aiohttp.ClientSession(
+        "http://localhost", connector=connector, timeout=unhurried
+    ) as session:
         yield Caller(session)
 
 

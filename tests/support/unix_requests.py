@@ -13,7 +13,7 @@ from urllib3.connection import HTTPConnection
 
 BASE_URL = "http://control.invalid"
 _STREAM = "application/x-ndjson"
-_SECONDS = 10.0
+_SECONDS = 120.0
 
 
 class UnixAdapter(HTTPAdapter):
