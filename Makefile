@@ -32,7 +32,7 @@ test: $(VENV)/.dev ## Run the tests: every rule and every part, about two and a 
 
 test-all: $(VENV)/.dev ## Run these and the slow tests, about seven minutes
 	@echo "Running all tests but 'make system': about seven minutes on two idle cores."
-	@$(BIN)/python -m pytest $(WORKERS) worksteal -m 'not system'
+	@EXAMPLES_SHARE=1 $(BIN)/python -m pytest $(WORKERS) worksteal -m 'not system'
 
 check: $(VENV)/.dev ## Lint, format, types, layers
 	@$(BIN)/ruff check --quiet .

@@ -13,6 +13,8 @@ import pytest
 import structlog
 from blockbuster import blockbuster_ctx
 
+from tests.support.examples import load_profile
+
 # What the program reads from its surroundings: a test sets what it means to test.
 _PREFIXES = ("CLKEEPALIVED_", "GOVC_", "GOVMOMI_")
 _NAMES = {
@@ -76,6 +78,9 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> None:
     """Load the slow plugin of schemathesis for the one file that needs it."""
     if file_path == _CONTROL_SCHEMA:
         parent.config.pluginmanager.import_plugin("schemathesis.pytest.plugin")
+
+
+load_profile()  # before any test module is imported: decorators take their defaults from it
 
 
 def pytest_configure() -> None:

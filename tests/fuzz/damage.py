@@ -10,9 +10,7 @@ from hypothesis import strategies as st
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "20"))
 
-fuzzed = settings(
-    max_examples=EXAMPLES, deadline=None, print_blob=True, suppress_health_check=list(HealthCheck)
-)
+fuzzed = settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
 
 SECRET = "K4nn-N1emand-w1ssen"
 

@@ -23,7 +23,7 @@ from keepalived.vcenter.transport import Reply
 from tests.fuzz.damage import EXAMPLES, SECRET, damaged, fuzzed, objects, values
 from tests.support.engine import LoopClock
 
-pytestmark = pytest.mark.timeout(60 + EXAMPLES)
+pytestmark = pytest.mark.timeout(300 + EXAMPLES)
 
 TOKEN = "T0k3n-0f-S0meb0dy"
 HIDDEN = (SECRET, TOKEN)

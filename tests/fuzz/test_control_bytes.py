@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.fuzz.damage import EXAMPLES, SECRET, damaged, fuzzed, objects, values
 from tests.support.control import running_control
 
-pytestmark = pytest.mark.timeout(60 + EXAMPLES)
+pytestmark = pytest.mark.timeout(300 + EXAMPLES)
 
 counts = st.integers(0, 100)
 owners = st.none() | st.sampled_from(
@@ -51,7 +51,7 @@ async def send(socket: Path, method: str, target: str, body: bytes) -> tuple[int
     connector = aiohttp.UnixConnector(str(socket))
     async with (
         aiohttp.ClientSession("http://daemon", connector=connector) as http,
-        asyncio.timeout(20),
+        asyncio.timeout(120),
         http.request(method, target, data=body) as answer,
     ):
         if answer.content_type == "application/x-ndjson":  # goes on for as long as we listen

@@ -18,7 +18,7 @@ from keepalived.settings import SessionEntry
 from keepalived.sources.named_files import Seen, look
 from tests.fuzz.damage import EXAMPLES, SECRET, damaged, fuzzed, objects, values
 
-pytestmark = pytest.mark.timeout(60 + EXAMPLES)
+pytestmark = pytest.mark.timeout(300 + EXAMPLES)
 
 caches = damaged(
     objects({"SessionID": st.just(SECRET), "Cookies": values}).map(

@@ -14,7 +14,7 @@ from keepalived.settings import ConfigError, load_settings
 from keepalived.settings.sessions import SessionFile, parse_sessions
 from tests.fuzz.damage import EXAMPLES, SECRET, damaged, fuzzed, objects, values
 
-pytestmark = pytest.mark.timeout(60 + EXAMPLES)
+pytestmark = pytest.mark.timeout(300 + EXAMPLES)
 
 VCENTERS = ("lab", "prod")
 ENVIRON = {"LAB_PASSWORD": SECRET}

