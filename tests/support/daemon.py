@@ -58,7 +58,7 @@ class Daemon:
         return event
 
     async def until(
-        self, condition: Callable[[], bool], *, seconds: float = PATIENCE_SECONDS, what: str = "it"
+        self, condition: Callable[[], object], *, seconds: float = PATIENCE_SECONDS, what: str = "it"
     ) -> None:
         """Wait until a condition holds, which is looked at after each log line and often."""
         try:
