@@ -75,10 +75,8 @@ sbom: $(VENV)/.proof ## List what an installation consists of, for machines (dis
 		--output-reproducible --output-format JSON --output-file dist/clkeepalived.cdx.json
 	@$(BIN)/python installer/licences.py requirements/base.txt >docs/licences.md
 
-mutants: $(VENV)/.proof ## Change the pure core in a thousand places, and list what no test notices
-	@rm -rf mutants
-	@EXAMPLES_SHARE=0.05 $(BIN)/mutmut run --max-children 1
-	@$(BIN)/mutmut results
+mutants: $(VENV)/.proof ## Change ROOM (all, or lease, keeper, store) in every place, and list what no test notices
+	@$(BIN)/python -m tests.support.mutants $(or $(ROOM),all)
 
 bench: MINUTES = 10
 bench: $(VENV)/.proof ## Measure it beside its rivals: all, or ONLY=lane,idle; MINUTES (10) of real time each
@@ -122,7 +120,7 @@ uninstall: ## Remove what `make install` installed; configuration and state are 
 	@DESTDIR='$(DESTDIR)' PREFIX='$(or $(PREFIX),/usr)' installer/uninstall
 
 clean: ## Remove everything that was made here
-	rm -rf $(VENV) $(CACHE) .coverage .coverage.* htmlcov build dist mutants .hypothesis
+	rm -rf $(VENV) $(CACHE) .coverage .coverage.* htmlcov build dist .hypothesis
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find keepalived tests -name __pycache__ -type d -prune -exec rm -rf {} +
 

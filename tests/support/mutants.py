@@ -1,0 +1,77 @@
+"""Run mutmut over one room of the package at a time, with the tests of that room.
+
+mutmut takes its settings from `pyproject.toml` alone. Each room is therefore a copy of its own
+below `build/mutants`, with the paths and tests of that room put in; what lives stays there to be
+looked at (`mutmut show NAME` in that folder).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOMS = {
+    "lease": ("test_lease_*.py", {"test_lease_crowd.py"}),
+    "keeper": ("test_keeper_*.py test_registry.py", set[str]()),
+    "store": ("test_store*.py", set[str]()),
+}
+"""The tests of each room, by patterns of names in `tests/unit`, and those left out as too long."""
+
+ROOT = Path(__file__).parents[2]
+COPIED = ("keepalived", "tests")
+
+
+def tests_of(room: str) -> list[str]:
+    """Return the test files that are run for a room."""
+    patterns, left_out = ROOMS[room]
+    folder = ROOT / "tests/unit"
+    found = {path for pattern in patterns.split() for path in folder.glob(pattern)}
+    return [f"tests/unit/{path.name}" for path in sorted(found) if path.name not in left_out]
+
+
+def settings_of(room: str, pyproject: str) -> str:
+    """Return a `pyproject.toml` that lets mutmut change one room."""
+    tests = "\n".join(f'    "{path}",' for path in tests_of(room))
+    chosen = (
+        f'source_paths = ["keepalived/{room}"]\n'
+        f"pytest_add_cli_args_test_selection = [\n{tests}\n]\n"
+    )
+    changed, count = re.subn(
+        r"^\[tool\.mutmut\]\n", lambda found: found.group() + chosen, pyproject, flags=re.MULTILINE
+    )
+    assert count == 1
+    return changed
+
+
+def run(room: str, children: str) -> None:
+    """Change a room in every place, and print what no test notices."""
+    print(f"== {room}", flush=True)
+    place = ROOT / "build/mutants" / room
+    shutil.rmtree(place, ignore_errors=True)
+    for name in COPIED:
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / name, place / name, ignore=ignored)
+    text = settings_of(room, (ROOT / "pyproject.toml").read_text())
+    (place / "pyproject.toml").write_text(text)
+    mutmut = str(Path(sys.executable).with_name("mutmut"))
+    quick = {**os.environ, "EXAMPLES_SHARE": os.environ.get("EXAMPLES_SHARE", "0.05")}
+    command = [mutmut, "run", "--max-children", children]
+    subprocess.run(command, cwd=place, env=quick, check=True)
+    subprocess.run([mutmut, "results"], cwd=place, check=True)
+
+
+def main(rooms: list[str]) -> None:
+    """Run the rooms that are named, or all."""
+    chosen = list(ROOMS) if rooms in ([], ["all"]) else rooms
+    if unknown := set(chosen) - ROOMS.keys():
+        sys.exit(f"no mutants of {', '.join(unknown)}: ROOM is {', '.join(ROOMS)} or all")
+    for room in chosen:
+        run(room, os.environ.get("CHILDREN", "2"))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
