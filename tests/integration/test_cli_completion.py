@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.cli import COMMAND, run, surroundings
-from tests.support.control import Control, running_control
+from tests.support.control import Control, caller, running_control
 
 IDS = ("815994e5-0f31:9c7e16e9-6f3a", "815994e5-0f31:11111111-6f3a", "f00d:beef")
 needs_bash = pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash here")
@@ -21,7 +21,9 @@ async def control(tmp_path: Path) -> AsyncIterator[Control]:
     async with running_control(tmp_path) as control:
         for each in IDS:
             control.simulators["lab"].open_session(session_id=each)
-            assert (await run(control.path, "hold", each, "--no-owner")).code == 0
+            async with caller(control) as me:
+                put = await me.put(f"/v1/sessions/lab/{each}", {"owner": None})
+                assert put.status == 201
         yield control
 
 
@@ -33,7 +35,8 @@ async def tab(socket: Path, tmp_path: Path, *words: str) -> list[str]:
     program.write_text(f'#!/bin/sh\nexec {" ".join(COMMAND)} "$@"\n')
     program.chmod(0o755)
     script = tmp_path / "completion.bash"
-    script.write_text((await run(socket, "completion", "bash")).out)
+    if not script.exists():
+        script.write_text((await run(socket, "completion", "bash")).out)
     # What bash does when TAB is pressed: words come taken apart at COMP_WORDBREAKS.
     code = f"""
         source {script}
@@ -53,6 +56,7 @@ async def tab(socket: Path, tmp_path: Path, *words: str) -> list[str]:
     return sorted(filter(None, out.decode().splitlines()))
 
 
+@pytest.mark.extended
 @needs_bash
 async def test_bash_completes_commands_and_options(control: Control, tmp_path: Path) -> None:
     assert await tab(control.path, tmp_path, "clkeepalived", "re") == ["release", "reload", "renew"]
@@ -75,11 +79,13 @@ async def test_bash_completes_ids_that_have_colons(control: Control, tmp_path: P
     assert await tab(control.path, tmp_path, "clkeepalived", "status", *behind) == ["9c7e16e9-6f3a"]
 
 
+@pytest.mark.extended
 @needs_bash
 async def test_without_a_daemon_there_is_nothing_to_complete_and_no_noise(tmp_path: Path) -> None:
     assert await tab(tmp_path / "none.sock", tmp_path, "clkeepalived", "status", "8") == []
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize(
     ("shell", "current", "answer"),
     [("zsh", "2", "plain\nf00d\\:beef\n"), ("fish", "f00", "plain,f00d:beef\t")],

@@ -90,10 +90,11 @@ async def test_it_comes_back_to_its_hold_after_a_restart(control: Control) -> No
     await control.until(lambda: state(control, session_id) is State.RELEASED)
 
 
+@pytest.mark.extended
 async def test_a_daemon_that_does_not_come_back_within_a_lifetime_is_given_up(
     tmp_path: Path,
 ) -> None:
-    async with running_control(tmp_path, lifetime=2.0) as control:
+    async with running_control(tmp_path, lifetime=20.0) as control:
         session_id = control.open()
         async with started(control.path, "hold", session_id, "--while-connected") as process:
             await line_of(process.stdout, "renewed for the first time")

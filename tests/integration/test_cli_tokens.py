@@ -49,6 +49,7 @@ async def test_a_token_comes_from_a_file_or_from_stdin(control: Control, tmp_pat
     assert [hold.progress.percent for hold in control.holds(session_id)] == [5]
 
 
+@pytest.mark.extended
 async def test_what_is_no_token_is_refused_without_repeating_it(
     control: Control, tmp_path: Path
 ) -> None:
@@ -66,6 +67,7 @@ async def test_what_is_no_token_is_refused_without_repeating_it(
     assert lent(control, session_id) == [None]
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [
@@ -92,6 +94,7 @@ def shown_to_everybody(pid: int) -> str:
     return "".join(Path(f"/proc/{pid}/{name}").read_text() for name in ("cmdline", "environ"))
 
 
+@pytest.mark.extended
 async def test_govc_s_session_is_lent(
     control: Control, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -136,6 +139,7 @@ async def test_a_token_is_in_no_argument_list(control: Control) -> None:
     assert not is_shown
 
 
+@pytest.mark.extended
 async def test_who_comes_back_lends_what_the_file_says_by_then(
     control: Control, tmp_path: Path
 ) -> None:
@@ -155,6 +159,7 @@ async def test_who_comes_back_lends_what_the_file_says_by_then(
     assert (is_first, is_second) == (True, True)
 
 
+@pytest.mark.extended
 async def test_a_path_says_how_many_bytes_there_are_and_nothing_else(
     control: Control, tmp_path: Path
 ) -> None:
@@ -172,6 +177,7 @@ async def test_a_path_says_how_many_bytes_there_are_and_nothing_else(
     assert "disk.vmdk" not in repr(hold)
 
 
+@pytest.mark.extended
 async def test_a_refused_token_is_told_with_what_to_do(control: Control, tmp_path: Path) -> None:
     token, session_id, file = await a_token(control), control.open(), tmp_path / "token"
     file.write_text(token)
@@ -197,6 +203,7 @@ async def test_a_refused_token_is_told_with_what_to_do(control: Control, tmp_pat
     assert (fresh.code, fresh.err) == (0, "")
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("kind", Kind)
 async def test_every_command_works_on_sessions_of_each_kind(control: Control, kind: Kind) -> None:
     session_id = control.open(kind=kind)

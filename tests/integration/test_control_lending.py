@@ -150,7 +150,7 @@ async def test_a_token_that_dies_is_told_and_a_fresh_one_taken(tmp_path: Path) -
     with capture_logs() as log:
         async with daemon_at(site, tmp_path) as (daemon, caller):
             await caller.put(site.path, {"owner": None, "token": site.token})
-            await asyncio.sleep(LIFETIME)
+            await asyncio.sleep(2 * LIFETIME)
             (refused,) = [line for line in log if line["event"] == "token_refused"]
             assert (refused["session_id"], refused["fallback"]) == (site.id, True)
             (hold,) = (await caller.get(site.path)).body["holds"]

@@ -179,6 +179,7 @@ class Asked(Still):
         return super().snapshot()
 
 
+@pytest.mark.looptime
 async def test_however_many_look_the_page_is_built_once_a_second() -> None:
     engine = Asked(NOTHING_HELD.state)
     async with listening(engine) as http:

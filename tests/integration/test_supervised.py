@@ -47,6 +47,7 @@ async def test_it_is_ready_without_a_vcenter_and_says_so_all_along(tmp_path: Pat
             assert await daemon.end() == 0
 
 
+@pytest.mark.extended
 async def test_a_daemon_that_is_stopped_gives_no_sign_of_life(tmp_path: Path) -> None:
     with supervising(tmp_path) as supervisor:
         environ = {"NOTIFY_SOCKET": supervisor.address, "WATCHDOG_USEC": "300000"}
@@ -60,12 +61,14 @@ async def test_a_daemon_that_is_stopped_gives_no_sign_of_life(tmp_path: Path) ->
             await supervisor.until_said("WATCHDOG", times=before + 2)
 
 
+@pytest.mark.extended
 async def test_it_ends_by_itself_when_idle(tmp_path: Path) -> None:
     async with serving(write_config(tmp_path, "exit_when_idle: 1.5\n")) as daemon:
         assert await daemon.end() == 0
         assert "idle" in [event["event"] for event in daemon.events]
 
 
+@pytest.mark.extended
 async def test_without_a_supervisor_nothing_is_different(tmp_path: Path) -> None:
     async with serving(write_config(tmp_path), NOTIFY_SOCKET=str(tmp_path / "gone")) as daemon:
         await daemon.event("ready")

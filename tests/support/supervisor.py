@@ -41,7 +41,7 @@ class Supervisor:
         """Return what was said in words, in order."""
         return [message["STATUS"] for message in self.read() if "STATUS" in message]
 
-    async def until_said(self, name: str, *, times: int = 1, seconds: float = 8.0) -> None:
+    async def until_said(self, name: str, *, times: int = 1, seconds: float = 120.0) -> None:
         """Wait until a field was sent as 1 that often."""
         try:
             async with asyncio.timeout(seconds):
