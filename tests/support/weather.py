@@ -25,12 +25,16 @@ class Gust:
 def gusts(seed: int, slowest: float) -> Iterator[Gust]:
     """Disturbances without end. Each of them alone leaves every session savable.
 
+    Any seven of them from the first, the eighth and so on are of all seven kinds.
     `slowest` is the longest latency, in seconds, at which the workers still keep up.
     """
     draw = random.Random(seed)
+    kinds: list[int] = []
     while True:
+        if not kinds:
+            kinds = draw.sample(range(7), k=7)
         calm = draw.uniform(200, 1200)
-        kind = draw.randrange(7)
+        kind = kinds.pop()
         if kind == 0:
             yield Gust(Refuse(), draw.uniform(5, 120), calm)
         elif kind == 1:

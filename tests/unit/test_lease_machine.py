@@ -391,5 +391,5 @@ class Lives(RuleBasedStateMachine):
         assert session.acknowledged == self.acknowledged
 
 
-TestLives = Lives.TestCase
+TestLives = pytest.mark.timeout(900)(Lives.TestCase)  # shrinking a failure takes up to 300 s
 TestLives.settings = settings(max_examples=examples(300), stateful_step_count=40)
