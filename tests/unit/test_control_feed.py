@@ -7,11 +7,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from keepalived.control.replies import EventLine
-from keepalived.control.streams import line
-from keepalived.keeper.observer import SessionEnd
-from keepalived.lease.answers import FileInfo, Outcome
-from keepalived.lease.model import Kind, SessionKey, State
+from keepalived.lease.answers import Outcome
+from keepalived.lease.model import Kind, SessionKey
 from keepalived.observe.eventlog import EventLog
 from keepalived.observe.feed import Event, Feed
 from keepalived.observe.metrics import Metrics
@@ -132,41 +129,3 @@ def test_changes_of_holds_are_for_one_pair_of_ears(feed: Feed) -> None:
     feed.hold_released(KEY, "file")
 
     assert heard == [KEY, KEY]
-
-
-async def test_every_event_has_words_for_a_line(feed: Feed) -> None:
-    end = SessionEnd(KEY, State.DONE, "completed", None, 9.0, 3, 100, "library", "item", True)
-    with feed.subscribe(everything) as subscription:
-        feed.renewed(KEY, first=False, slack=150.0, progress=None)
-        feed.renewal_failed(KEY, Outcome.TIMED_OUT, "words", retry_in=1.0, slack=149.0)
-        feed.lifetime_learned(KEY, 300.0, 60.0)
-        feed.file_failed(KEY, FileInfo("disk.vmdk", "PUSH", "ERROR", error_message="no"))
-        feed.session_ended(end)
-        feed.vcenter_down("lab", Outcome.UNREACHABLE, "refused")
-        feed.vcenter_up("lab", 3.0)
-        feed.login("lab", "ok")
-        feed.source_failed("configuration", ("one", "two"))
-        feed.source_recovered("configuration")
-        feed.publish("hold_taken", key=KEY, uid=1000, owner="pid:7")
-        subscription.close()
-        lines: list[EventLine] = []
-        while (event := await subscription.next()) is not None:
-            lines.append(line(event))
-
-    assert len(lines) == 11
-    said = {each.event: each.model_dump(mode="json", exclude_none=True) for each in lines}
-    assert said["session_ended"] == {
-        "event": "session_ended",
-        "at": "2023-11-14T22:13:20Z",
-        "vcenter": "lab",
-        "kind": "update",
-        "id": "session-1",
-        "state": "DONE",
-        "reason": "completed",
-        "library": "library",
-        "item": "item",
-        "progress": 100,
-        "content_moved": True,
-    }
-    assert said["source_failed"]["count"] == 2
-    assert said["hold_taken"]["owner"] == "pid:7"
