@@ -62,7 +62,7 @@ async def test_ten_times_the_sessions_take_ten_times_the_steps_and_no_longer_one
         exporter = StateExporter(LoopClock(), max_sessions=count)
         return sum(1 for _ in exporter.text(overview_of(0.0, crowd, (LAB,))))
 
-    assert steps_for(40_000) > 8 * steps_for(4_000) > 8 * 10
+    assert steps_for(20_000) > 8 * steps_for(2_000) > 8 * 10
 
 
 def test_the_text_is_what_the_library_writes_in_either_format() -> None:
