@@ -94,11 +94,16 @@ class Daemon:
             session.get(f"http://{ready['listen']}/metrics") as answer,
         ):
             text = await answer.text()
-        return {
-            (sample.name, *(sample.labels[name] for name in sorted(sample.labels))): sample.value
-            for family in text_string_to_metric_families(text)
-            for sample in family.samples
-        }
+        return samples(text)
+
+
+def samples(text: str) -> dict[tuple[str, ...], float]:
+    """Return what a scrape says, by name and label values in the order of the label names."""
+    return {
+        (sample.name, *(sample.labels[name] for name in sorted(sample.labels))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
 
 
 @asynccontextmanager

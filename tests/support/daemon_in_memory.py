@@ -6,13 +6,16 @@ Its files, its control socket and its HTTP listener are real; the vCenter and th
 from __future__ import annotations
 
 import asyncio
+import io
+import json
 import logging
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, redirect_stderr
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 from pydantic import SecretStr
 
 from keepalived.daemon import Daemon
@@ -20,14 +23,18 @@ from keepalived.host.notify import Notifier
 from keepalived.lease.holds import Hold
 from keepalived.lease.model import Kind, SessionKey
 from keepalived.lease.session import Session
+from keepalived.observe.logs import configure_logging
 from keepalived.settings import ConfigError, Loaded, Settings
 from keepalived.simulator.app import Simulator
 from keepalived.simulator.wire import Request, Response
 from keepalived.vcenter.memory import MemoryTransport
+from tests.support.daemon import samples
 from tests.support.engine import NAME, LoopClock
 
 PATIENCE = 600.0
 """How many seconds of the fake clock a condition is waited for, unless a test says otherwise."""
+
+LOG = {"format": "json", "level": "debug"}
 
 VCenters = Mapping[str, Mapping[str, Any]]
 
@@ -59,6 +66,7 @@ class MemoryDaemon:
         handle: Callable[[Request], Awaitable[Response]] | None = None,
         draw: Callable[[], float] = random.random,
         notifier: Notifier | None = None,
+        written: io.StringIO | None = None,
         vcenters: VCenters | None = None,
         **settings: Any,
     ) -> None:
@@ -66,6 +74,7 @@ class MemoryDaemon:
         self.folder = folder
         self.socket = folder / "control.sock"
         self.clock = SharedClock()
+        self._written = written or io.StringIO()
         self._loaded: Loaded | ConfigError
         self._loaded = loaded = self._load(vcenters or {NAME: {}}, settings)
         self.daemon = Daemon(
@@ -89,6 +98,7 @@ class MemoryDaemon:
             "state": {"path": self.folder / "state.db"},
             "control": {"socket": self.socket},
             "http": {"listen": "127.0.0.1:0"},
+            "log": LOG,
             **settings,
         }
         return Loaded(Settings.model_validate(data))
@@ -123,6 +133,30 @@ class MemoryDaemon:
             assert loop.time() < end, f"not within {seconds} s of the fake clock"
             await asyncio.sleep(0.5)
 
+    def logged(self, event: str = "", **fields: object) -> list[dict[str, Any]]:
+        """Return the log lines of an event (any by default) that have these fields."""
+        lines = map(json.loads, self._written.getvalue().splitlines())
+        return [
+            line
+            for line in lines
+            if event in ("", line["event"]) and fields.items() <= line.items()
+        ]
+
+    async def until_logged(self, event: str, **fields: object) -> dict[str, Any]:
+        """Wait for a log line, and return the first such."""
+        await self.until(lambda: self.logged(event, **fields))
+        return self.logged(event, **fields)[0]
+
+    async def metrics(self) -> dict[tuple[str, ...], float]:
+        """Scrape; samples by name and label values in the order of the label names."""
+        (address,) = {line["listen"] for line in self.logged("ready")}
+        # Without a time limit: on the fake clock minutes may pass while a thread works.
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None)) as session,
+            session.get(f"http://{address}/metrics") as answer,
+        ):
+            return samples(await answer.text())
+
     def find(
         self, session_id: str, *, vcenter: str = NAME, kind: Kind = Kind.UPDATE
     ) -> Session | None:
@@ -144,12 +178,14 @@ class MemoryDaemon:
 
 
 @contextmanager
-def logging_put_back() -> Iterator[None]:
-    """Undo at the end of the block what a reload does to the logging of the process."""
+def logging_to(written: io.StringIO) -> Iterator[io.StringIO]:
+    """Send the log there, as JSON, until the block is left; also after a reload."""
     root = logging.getLogger()
     level, handlers = root.level, list(root.handlers)
     try:
-        yield
+        with redirect_stderr(written):
+            configure_logging(format=LOG["format"], level=LOG["level"])
+            yield written
     finally:
         root.setLevel(level)
         root.handlers[:] = handlers
@@ -158,8 +194,8 @@ def logging_put_back() -> Iterator[None]:
 @asynccontextmanager
 async def running(simulator: Simulator, folder: Path, **how: Any) -> AsyncIterator[MemoryDaemon]:
     """Run a daemon until the block is left; it has started when the block begins."""
-    with logging_put_back():
-        life = MemoryDaemon(simulator, folder, **how)
+    with logging_to(io.StringIO()) as written:
+        life = MemoryDaemon(simulator, folder, written=written, **how)
         try:
             await life.until(lambda: life.is_ready or life.task.done())
             await asyncio.sleep(2)  # for its first requests

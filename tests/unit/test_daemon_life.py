@@ -36,7 +36,7 @@ async def test_it_ends_when_nothing_has_been_held_for_that_long(tmp_path: Path) 
     async with running(simulator_in_loop(), tmp_path, exit_when_idle=60) as life:
         await asyncio.sleep(30)
         key = take(life)
-        await asyncio.sleep(2000)
+        await asyncio.sleep(1000)
         assert not life.task.done()
         life.daemon.registry.release(key, 0, UPLOADER)
         assert 58 <= await life.ended_after() < 90
@@ -49,14 +49,14 @@ async def test_an_outage_is_no_idleness(tmp_path: Path) -> None:
         take(life)
         await asyncio.sleep(5)
         life.simulator.faults.add(Refuse())
-        await asyncio.sleep(3000)
+        await asyncio.sleep(1000)
         assert not life.task.done()
 
 
 @pytest.mark.looptime(end=40_000)
 async def test_it_stays_unless_told_otherwise(tmp_path: Path) -> None:
     async with running(simulator_in_loop(), tmp_path) as life:
-        await asyncio.sleep(10_000)
+        await asyncio.sleep(1000)
         assert not life.task.done()
 
 
