@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.parts import Answer, Part, markdown
+from keepalived.demo.serving import serve_command
 
 CONFIG = """
 vcenters:
@@ -49,7 +50,7 @@ def _serving(folder: Path) -> Iterator[Path]:
     config = folder / "config.yaml"
     config.write_text(CONFIG.format(folder=folder))
     environ = {**os.environ, "BENCH_PASSWORD": "bench"}
-    serve = [sys.executable, "-m", "keepalived.cli", "serve", "--config", str(config)]
+    serve = serve_command(config)
     socket = folder / "control.sock"
     with (folder / "log").open("wb") as log:
         daemon = subprocess.Popen(serve, env=environ, stderr=log)

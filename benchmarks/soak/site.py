@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import secrets
-import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -17,6 +16,7 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
+from keepalived.demo.serving import end, serve_command
 from keepalived.lease.model import Kind
 from keepalived.simulator.app import Simulator
 from keepalived.simulator.errors import ApiError
@@ -154,7 +154,7 @@ class Site:
         }
         with self.log.open("wb") as log:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "keepalived.cli", "serve", "--config", str(self.config)),
+                *serve_command(self.config),
                 stdout=log,
                 stderr=log,
                 env=environ,
@@ -162,14 +162,8 @@ class Site:
             try:
                 yield process
             finally:
-                if process.returncode is None:
-                    process.terminate()
-                    try:
-                        await asyncio.wait_for(process.wait(), 15)
-                    except TimeoutError:
-                        self.complaints.append("the daemon did not stop within 15 s")
-                        process.kill()
-                        await process.wait()
+                if not await end(process, 15.0):
+                    self.complaints.append("the daemon did not stop within 15 s")
 
     async def listen_address(self, process: asyncio.subprocess.Process) -> str:
         """Wait until the daemon is ready, and return where its metrics are."""

@@ -10,6 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from benchmarks.survive.processes import Supervised
+from keepalived.demo.serving import serve_command
 
 
 class Name(StrEnum):
@@ -119,7 +120,7 @@ class Contender:
         }
         config = folder / "config.yaml"
         self.write(config, json.dumps(settings).encode())  # JSON is YAML
-        return (sys.executable, "-m", "keepalived.cli", "serve", "--config", str(config))
+        return serve_command(config)
 
     def _rival(self, name: Name) -> tuple[str, ...]:
         task = self.task

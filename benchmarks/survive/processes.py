@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from keepalived.demo.serving import end
+
 RESTART_SECONDS = 1.0
 _READY_SECONDS = 60.0
 _STOP_SECONDS = 3.0
@@ -77,17 +79,8 @@ class Supervised:
         self._task.cancel()
         with suppress(asyncio.CancelledError):
             await self._task
-        process = self._process
-        if process is None or process.returncode is not None:
-            return
-        with suppress(ProcessLookupError):
-            process.terminate()
-        try:
-            async with asyncio.timeout(_STOP_SECONDS):
-                await process.wait()
-        except TimeoutError:
-            process.kill()
-            await process.wait()
+        if self._process is not None:
+            await end(self._process, _STOP_SECONDS)
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process is not None and self._process.returncode is None:

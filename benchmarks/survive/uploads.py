@@ -8,15 +8,14 @@ says that the session is gone.
 from __future__ import annotations
 
 import asyncio
-import base64
-import json
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import aiohttp
 
+from keepalived.demo.uploads import Client
 from keepalived.simulator.app import Simulator
 from keepalived.simulator.resources import SessionEvent
 
@@ -76,18 +75,20 @@ class Uploader:
         self._url = url
         self._lifetime = lifetime
         self._tls = tls
-        self._token = ""
-        self._http: aiohttp.ClientSession
+        self._client: Client
 
     async def __aenter__(self) -> Uploader:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=_ANSWER_SHARE * self._lifetime)
         jar = aiohttp.DummyCookieJar()
         connector = aiohttp.TCPConnector(ssl=self._tls)
-        self._http = aiohttp.ClientSession(connector=connector, cookie_jar=jar, timeout=timeout)
+        http = aiohttp.ClientSession(
+            self._url, connector=connector, cookie_jar=jar, timeout=timeout
+        )
+        self._client = Client(http, self._simulator.username, self._simulator.password)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._http.close()
+        await self._client.http.close()
 
     def open(self, script: Script) -> Upload:
         """Open a session, on an item of its own, without a request."""
@@ -118,7 +119,7 @@ class Uploader:
             uri = added["upload_endpoint"]["uri"]
             pieces = _pieces(ends_at, self._lifetime / _PIECES_PER_LIFETIME)
             try:
-                async with self._http.put(uri, data=pieces) as answer:
+                async with self._client.http.put(uri, data=pieces) as answer:
                     status = answer.status
             except (aiohttp.ClientError, TimeoutError):
                 status = 0
@@ -130,11 +131,11 @@ class Uploader:
 
     async def _call(self, method: str, path: str, body: object) -> Any:
         while True:
-            status, said = await self._ask(method, path, body, self._token)
+            status, said = await self._ask(self._client.ask(method, path, body))
             if 200 <= status < 300:
                 return said
             if status == _UNAUTHENTICATED:
-                await self._log_in()
+                await self._ask(self._log_in())
             elif status == _GONE:
                 raise SessionGone(f"{path.rpartition('/')[2]}: the session is gone")
             elif status == _REFUSED and path.endswith("complete"):
@@ -142,27 +143,14 @@ class Uploader:
             else:
                 await asyncio.sleep(_AGAIN_SECONDS)
 
-    async def _log_in(self) -> None:
-        simulator = self._simulator
-        pair = base64.b64encode(f"{simulator.username}:{simulator.password}".encode()).decode()
-        status, said = await self._ask("POST", "/api/session", None, "", f"Basic {pair}")
-        if status in (200, 201):
-            self._token = said
+    async def _log_in(self) -> tuple[int, Any]:
+        return await self._client.log_in(), None
 
-    async def _ask(
-        self, method: str, path: str, body: object, token: str, authorization: str = ""
-    ) -> tuple[int, Any]:
+    async def _ask(self, asking: Coroutine[Any, Any, tuple[int, Any]]) -> tuple[int, Any]:
         """Return status and JSON of one request; status 0 where there was no answer."""
-        headers = {"vmware-api-session-id": token} if token else {}
-        if authorization:
-            headers["authorization"] = authorization
         try:
-            async with (
-                asyncio.timeout(_ANSWER_SHARE * self._lifetime),
-                self._http.request(method, self._url + path, json=body, headers=headers) as answer,
-            ):
-                text = await answer.text()
-                return answer.status, json.loads(text) if text else None
+            async with asyncio.timeout(_ANSWER_SHARE * self._lifetime):
+                return await asking
         except (aiohttp.ClientError, TimeoutError, ValueError):
             return 0, None
 

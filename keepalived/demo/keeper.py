@@ -6,20 +6,19 @@ import asyncio
 import glob
 import json
 import os
-import sys
-from asyncio.subprocess import DEVNULL, PIPE, Process
+from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from keepalived.demo.serving import Served, end, start
 from keepalived.demo.uploads import Upload
 
 _PASSWORD = "CLKEEPALIVED_DEMO_PASSWORD"  # noqa: S105 - the variable's name
 _PROXIES = frozenset({"http_proxy", "https_proxy", "all_proxy"})
 _READY_SECONDS = 10.0
 _STOP_SECONDS = 3.0
-_LONGEST_LINE = 1024 * 1024
 _LAST_WORDS = 20
 
 
@@ -49,17 +48,12 @@ class SessionFile:
             self._content = content
 
 
-class Keeper:
-    """A running `clkeepalived serve`. `events` are the lines of its log."""
+class Keeper(Served):
+    """A running daemon that is told by a session file what to hold."""
 
     def __init__(self, process: Process, session_file: SessionFile) -> None:
+        super().__init__(process)
         self.session_file = session_file
-        self.events: list[dict[str, Any]] = []
-        self._process = process
-        self._other_words: list[str] = []
-        self._has_ended = False
-        self._more = asyncio.Event()
-        self._reading = asyncio.create_task(self._read(), name="daemon's log")
 
     async def ready(self) -> None:
         """Wait until the daemon is. Raises KeeperFailed if it ends first, or takes too long."""
@@ -81,41 +75,15 @@ class Keeper:
 
     def complaint(self) -> str:
         """Return what the daemon said besides its log; empty if it runs and said nothing."""
-        words = self._other_words[-_LAST_WORDS:]
-        if self._has_ended:
+        words = [line.rstrip() for line in self.other_lines[-_LAST_WORDS:]]
+        if self.has_ended:
             words.insert(0, "the daemon ended by itself")
         return "\n".join(words)
 
-    async def says_more(self) -> bool:
-        """Wait until the daemon says something more. False: it has ended, and never will."""
-        if not self._has_ended:
-            self._more.clear()
-            await self._more.wait()
-        return not self._has_ended
-
     async def stop(self) -> None:
         """Let the daemon drain and end, within reason."""
-        # Signalling a process that has just ended would reap it, of which asyncio complains.
-        if self._process.returncode is None and not self._has_ended:
-            self._process.terminate()
-        try:
-            async with asyncio.timeout(_STOP_SECONDS):
-                await self._process.wait()
-        except TimeoutError:
-            self._process.kill()
-            await self._process.wait()
-        await self._reading
-
-    async def _read(self) -> None:
-        assert self._process.stderr is not None  # noqa: S101 - it was asked for
-        async for line in self._process.stderr:
-            try:
-                self.events.append(json.loads(line))
-            except ValueError:
-                self._other_words.append(line.decode(errors="replace").rstrip())
-            self._more.set()
-        self._has_ended = True
-        self._more.set()
+        await end(self.process, _STOP_SECONDS, is_ending=self.has_ended)
+        await self.reading
 
 
 @asynccontextmanager
@@ -146,14 +114,7 @@ async def keeping(
     config.write_text(json.dumps(settings))  # which is YAML, whatever the folder is called
     # A proxy on the way out of here knows nothing of this machine's own addresses.
     environ = {name: each for name, each in os.environ.items() if name.lower() not in _PROXIES}
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "keepalived.cli", "serve", "--config", str(config)),
-        stdin=DEVNULL,
-        stdout=DEVNULL,
-        stderr=PIPE,
-        limit=_LONGEST_LINE,
-        env={**environ, _PASSWORD: password},
-    )
+    process = await start(config, {**environ, _PASSWORD: password})
     keeper = Keeper(process, session_file)
     try:
         await keeper.ready()

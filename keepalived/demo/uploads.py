@@ -16,6 +16,7 @@ FAILURE = "the datastore is full"
 """What is said of the upload that fails on the server."""
 
 _ITEMS = "/api/content/library/item"
+_TOKEN = "vmware-api-session-id"  # noqa: S105 - the header's name
 _PIECES = 16
 _TRANSFER_SECONDS = 2.0
 
@@ -69,30 +70,58 @@ class UploadFailed(Exception):
     """The server refused a step; the message says which and how."""
 
 
+class Client:
+    """Sends requests as JSON with one login. Raises aiohttp.ClientError for want of an answer."""
+
+    def __init__(self, http: aiohttp.ClientSession, username: str, password: str) -> None:
+        self.http = http
+        pair = base64.b64encode(f"{username}:{password}".encode()).decode()
+        self._login = {"authorization": f"Basic {pair}"}
+
+    async def log_in(self) -> int:
+        """Log in, once more if need be, and return the status of the answer."""
+        self.http.headers.pop(_TOKEN, None)
+        status, token = await self.ask("POST", "/api/session", headers=self._login)
+        if status < 400:
+            self.http.headers[_TOKEN] = token
+        return status
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        headers: dict[str, str] | None = None,
+    ) -> tuple[int, Any]:
+        """Return the status and the JSON of an answer."""
+        async with self.http.request(method, path, json=body, headers=headers) as answer:
+            return answer.status, await answer.json() if await answer.read() else None
+
+
 class Uploader:
     """Carries uploads out over HTTP against the simulated vCenter."""
 
     def __init__(self, url: str, username: str, password: str) -> None:
         self._url = url
-        pair = base64.b64encode(f"{username}:{password}".encode()).decode()
-        self._login = {"authorization": f"Basic {pair}"}
-        self._http: aiohttp.ClientSession
+        self._account = username, password
+        self._client: Client
         self._library_id = ""
 
     async def __aenter__(self) -> Uploader:
-        self._http = aiohttp.ClientSession(self._url, cookie_jar=aiohttp.DummyCookieJar())
+        http = aiohttp.ClientSession(self._url, cookie_jar=aiohttp.DummyCookieJar())
+        self._client = Client(http, *self._account)
         try:
-            token = await self._call("POST", "/api/session", headers=self._login)
-            self._http.headers["vmware-api-session-id"] = token
+            if (status := await self._client.log_in()) >= 400:
+                raise UploadFailed(f"logging in: HTTP {status}")
             library = {"name": "Templates", "type": "LOCAL"}
             self._library_id = await self._call("POST", "/api/content/local-library", library)
         except BaseException:
-            await self._http.close()
+            await http.close()
             raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._http.close()
+        await self._client.http.close()
 
     async def open(self, upload: Upload) -> None:
         """Create the item and its update session. What goes wrong ends up in `upload.trouble`."""
@@ -142,7 +171,7 @@ class Uploader:
 
     async def _put(self, uri: str, upload: Upload) -> None:
         try:
-            async with self._http.put(uri, data=_pieces(upload)) as answer:
+            async with self._client.http.put(uri, data=_pieces(upload)) as answer:
                 status = answer.status
         except aiohttp.ClientError:
             # A refusal while much is under way: the server's end may overtake its own answer.
@@ -150,19 +179,12 @@ class Uploader:
         if status >= 400:
             raise UploadFailed(f"the transfer was refused: HTTP {status}")
 
-    async def _call(
-        self,
-        method: str,
-        path: str,
-        body: object = None,
-        headers: dict[str, str] | None = None,
-    ) -> Any:
-        async with self._http.request(method, path, json=body, headers=headers) as answer:
-            said = await answer.json() if await answer.read() else None
-            if answer.status >= 400:
-                kind = said.get("error_type", "") if isinstance(said, dict) else ""
-                raise UploadFailed(f"{_step(path)}: HTTP {answer.status} {kind}".rstrip())
-            return said
+    async def _call(self, method: str, path: str, body: object = None) -> Any:
+        status, said = await self._client.ask(method, path, body)
+        if status >= 400:
+            kind = said.get("error_type", "") if isinstance(said, dict) else ""
+            raise UploadFailed(f"{_step(path)}: HTTP {status} {kind}".rstrip())
+        return said
 
 
 @contextmanager

@@ -3,43 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
+from keepalived.demo.serving import Served, start
 from tests.support.patience import PATIENCE_SECONDS
 
 Event = dict[str, Any]
 PASSWORD_VARIABLE = "TEST_VCENTER_PASSWORD"
 
 
-class Daemon:
-    """One run of the daemon. `events` are its log lines, parsed."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self.process = process
-        self.events: list[Event] = []
-        self.other_lines: list[str] = []
-        self._more = asyncio.Event()
-        self._reading = asyncio.create_task(self._read())
-
-    async def _read(self) -> None:
-        assert self.process.stderr is not None
-        async for line in self.process.stderr:
-            try:
-                self.events.append(json.loads(line))
-            except ValueError:
-                self.other_lines.append(line.decode())
-            self._more.set()
-        self._more.set()
+class Daemon(Served):
+    """One run of the daemon, as a test looks at it."""
 
     async def event(
         self, name: str, *, seconds: float = PATIENCE_SECONDS, **fields: object
@@ -64,12 +46,10 @@ class Daemon:
         try:
             async with asyncio.timeout(seconds):
                 while not condition():
-                    self._more.clear()
-                    try:
+                    self.more.clear()
+                    with suppress(TimeoutError):
                         async with asyncio.timeout(0.05):
-                            await self._more.wait()
-                    except TimeoutError:
-                        continue
+                            await self.more.wait()
         except TimeoutError:
             raise AssertionError(
                 f"waited {seconds} s for {what}; the log says:\n"
@@ -83,7 +63,7 @@ class Daemon:
         """Wait for the process to end by itself, and return its exit code."""
         async with asyncio.timeout(seconds):
             code = await self.process.wait()
-            await self._reading
+            await self.reading
         return code
 
     async def metrics(self) -> dict[tuple[str, ...], float]:
@@ -109,12 +89,7 @@ def samples(text: str) -> dict[tuple[str, ...], float]:
 @asynccontextmanager
 async def serving(config: Path, password: str = "", **environ: str) -> AsyncIterator[Daemon]:
     """Run `clkeepalived serve --config …` until the block is left."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "keepalived.cli", "serve", "--config", str(config)),
-        stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, PASSWORD_VARIABLE: password, **environ},
-    )
+    process = await start(config, {**os.environ, PASSWORD_VARIABLE: password, **environ})
     daemon = Daemon(process)
     try:
         yield daemon
