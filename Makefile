@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+OLDEST := .venv-oldest
 PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 CACHE  := .cache
 SEEDS  ?= 30
@@ -16,7 +17,7 @@ WORKERS := --numprocesses $(shell echo $$(((3 * $$(nproc) + 1) / 2))) --dist
 SOAK   = $(if $(filter 60,$(MINUTES)),benchmarks/results,build/soak)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check system hosts coverage storm durability fuzz mutants bench bench-check \
+.PHONY: help demo test test-all test-oldest check system hosts coverage storm durability fuzz mutants bench bench-check \
 	survive soak package sbom lock clean bundle install uninstall
 .DELETE_ON_ERROR:
 
@@ -33,6 +34,9 @@ test: $(VENV)/.dev ## Run the tests: every rule and every part, about two and a 
 test-all: $(VENV)/.dev ## Run these and the slow tests, about seven minutes
 	@echo "Running all tests but 'make system': about seven minutes on two idle cores."
 	@EXAMPLES_SHARE=1 $(BIN)/python -m pytest $(WORKERS) worksteal -m 'not system'
+
+test-oldest: $(OLDEST)/.dev ## Run the tests of `make test` on the oldest releases that pyproject.toml allows
+	@$(OLDEST)/bin/python -m pytest $(WORKERS) worksteal -m 'not system and not extended'
 
 check: $(VENV)/.dev ## Lint, format, types, layers
 	@$(BIN)/ruff check --quiet .
@@ -101,6 +105,10 @@ lock: ## Pin the newest versions of everything in requirements/*.in
 		$(CACHE)/lock/bin/python -m pip --quiet install pip-tools; }
 	@for name in base speed build dev proof howto; do echo "requirements/$$name.txt"; \
 		$(LOCK) --output-file requirements/$$name.txt requirements/$$name.in || exit 1; done
+	@echo "requirements/oldest.txt"
+	@$(PYTHON) requirements/oldest.py >$(CACHE)/oldest.in
+	@cp requirements/dev.txt requirements/oldest.txt # what these versions allow is taken from there
+	@$(subst --upgrade,,$(LOCK)) --output-file requirements/oldest.txt - <$(CACHE)/oldest.in
 
 # What `make install` takes, and what `make bundle` packs: made anew each time, in seconds.
 BUNDLE = build/clkeepalived
@@ -120,7 +128,7 @@ uninstall: ## Remove what `make install` installed; configuration and state are 
 	@DESTDIR='$(DESTDIR)' PREFIX='$(or $(PREFIX),/usr)' installer/uninstall
 
 clean: ## Remove everything that was made here
-	rm -rf $(VENV) $(CACHE) .coverage .coverage.* htmlcov build dist .hypothesis
+	rm -rf $(VENV) $(OLDEST) $(CACHE) .coverage .coverage.* htmlcov build dist .hypothesis
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find keepalived tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -143,4 +151,13 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.base
 $(VENV)/.proof: requirements/proof.txt $(VENV)/.dev
 	@echo "installing what measurements need"
 	@$(PIP) install --require-hashes -r requirements/proof.txt
+	@touch $@
+
+# The program on its oldest requirements, beside the tools that the tests need.
+$(OLDEST)/.dev: requirements/oldest.txt requirements/build.txt pyproject.toml
+	@echo "creating $(OLDEST)"
+	@$(PYTHON) -m venv --clear $(OLDEST)
+	@for file in build oldest; do $(subst $(VENV),$(OLDEST),$(PIP)) install --require-hashes \
+		-r requirements/$$file.txt || exit 1; done
+	@$(subst $(VENV),$(OLDEST),$(PIP)) install --no-deps --no-build-isolation --editable .
 	@touch $@
