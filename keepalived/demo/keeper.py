@@ -17,8 +17,10 @@ from keepalived.demo.uploads import Upload
 
 _PASSWORD = "CLKEEPALIVED_DEMO_PASSWORD"  # noqa: S105 - the variable's name
 _PROXIES = frozenset({"http_proxy", "https_proxy", "all_proxy"})
-_READY_SECONDS = 10.0
-_STOP_SECONDS = 3.0
+_READY_SECONDS = 120.0
+"""A machine that is busy may take half a minute to start a program."""
+
+_STOP_SECONDS = 10.0
 _LAST_WORDS = 20
 
 
