@@ -26,6 +26,7 @@ from keepalived.observe.health import Health
 from keepalived.observe.http import HttpListener, ListenError
 from keepalived.observe.metrics import Metrics
 from keepalived.observe.reporter import Reporter
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.sessions import Still, a_session
 
 UPLOAD = SessionKey("lab", Kind.UPDATE, "815994e5:9c7e16e9")
@@ -302,7 +303,7 @@ class Gate(Collector):
         self._inside += 1
         self.most_inside = max(self.most_inside, self._inside)
         self.reached.set()
-        assert self.opened.wait(timeout=5)
+        assert self.opened.wait(timeout=PATIENCE_SECONDS)
         self._inside -= 1
         return ()
 
@@ -314,7 +315,7 @@ async def test_a_long_scrape_holds_up_neither_the_loop_nor_lets_a_second_one_in(
     daemon.metrics.registry.register(gate)
 
     scrapes = [asyncio.create_task(scrape(http)) for _ in range(3)]
-    assert await asyncio.to_thread(gate.reached.wait, 5)
+    assert await asyncio.to_thread(gate.reached.wait, PATIENCE_SECONDS)
     for _ in range(5):  # by then the other two have long arrived
         async with http.get("/healthz") as response:
             assert response.status == 200

@@ -24,12 +24,14 @@ from keepalived.simulator.app import Simulator
 from keepalived.simulator.faults import Fail, Latency
 from tests.support.cli import COMMAND
 from tests.support.exec import Place, place
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.probe import LIBRARY, Bystanders
 from tests.support.pty import INTERRUPT, pty, until
 
-pytestmark = pytest.mark.timeout(60)
-
-LIFETIME = 3.0
+LIFETIME = 12.0
+SLACK = 2.0
+"""By how much a busy machine may miss the moment at which a session expires."""
+extended = pytest.mark.extended
 MADE = ("--library", "made for the probe", "--datastore", "datastore-11")
 
 
@@ -63,6 +65,7 @@ def asked(simulator: Simulator, route: str) -> bool:
     return bool(simulator.ledger.requests(route))
 
 
+@extended
 @pytest.mark.parametrize(("counts", "tells"), [(True, True), (False, False)])
 async def test_it_tells_the_truth(tmp_path: Path, *, counts: bool, tells: bool) -> None:
     behaviour = {"put_counts_as_activity": counts, "bytes_during_put": tells}
@@ -70,7 +73,7 @@ async def test_it_tells_the_truth(tmp_path: Path, *, counts: bool, tells: bool) 
         bystanders = Bystanders.on(there.simulator)
         file = tmp_path / "report.json"
         code, out, err = await ended(
-            there, "--library", LIBRARY, "--limit", "15s", "--json", str(file)
+            there, "--library", LIBRARY, "--limit", "120s", "--json", str(file)
         )
         assert code == 0, err
         report: dict[str, Any] = json.loads(file.read_text())
@@ -90,8 +93,8 @@ async def test_it_tells_the_truth(tmp_path: Path, *, counts: bool, tells: bool) 
             "progress_that_falls": "told",
         }
         span = report["observations"]["untouched"]
-        assert span["least"] <= LIFETIME + 0.1
-        assert span["most"] >= LIFETIME - 0.1
+        assert span["least"] <= LIFETIME + SLACK
+        assert span["most"] >= LIFETIME - SLACK
         assert report["is_whole"]
         assert "127.0.0.1" not in file.read_text()
         assert LIBRARY not in file.read_text()
@@ -99,29 +102,31 @@ async def test_it_tells_the_truth(tmp_path: Path, *, counts: bool, tells: bool) 
         bystanders.check_all_is_as_it_was()
 
 
+EARLY, LATE = "10m", "3s"
+"""When a probe ends by itself: long after the signal, or soon, where the signal comes at the end."""
 STEPS = [
-    ("session.create", signal.SIGINT),
-    ("local_library.create", signal.SIGTERM),
-    ("item.create", signal.SIGINT),
-    ("update_session.create", signal.SIGTERM),
-    ("update_session.keep_alive", signal.SIGINT),
-    ("upload", signal.SIGHUP),
-    ("update_session.cancel", signal.SIGINT),
-    ("item.delete", signal.SIGTERM),
-    ("local_library.delete", signal.SIGINT),
+    pytest.param("session.create", EARLY, signal.SIGINT, marks=extended),
+    pytest.param("local_library.create", EARLY, signal.SIGTERM, marks=extended),
+    pytest.param("item.create", EARLY, signal.SIGINT, marks=extended),
+    pytest.param("update_session.create", EARLY, signal.SIGTERM, marks=extended),
+    pytest.param("update_session.keep_alive", EARLY, signal.SIGINT, marks=extended),
+    pytest.param("upload", EARLY, signal.SIGHUP),
+    pytest.param("update_session.cancel", LATE, signal.SIGINT, marks=extended),
+    pytest.param("item.delete", LATE, signal.SIGTERM, marks=extended),
+    pytest.param("local_library.delete", LATE, signal.SIGINT, marks=extended),
 ]
 
 
-@pytest.mark.parametrize(("route", "number"), STEPS)
+@pytest.mark.parametrize(("route", "limit", "number"), STEPS)
 async def test_a_signal_at_any_step_leaves_nothing_behind(
-    route: str, number: signal.Signals, tmp_path: Path
+    route: str, limit: str, number: signal.Signals, tmp_path: Path
 ) -> None:
-    async with place(tmp_path, 1.0) as there:
+    async with place(tmp_path, PATIENCE_SECONDS) as there:
         bystanders = Bystanders.on(there.simulator)
         # Carried out, and the answer on its way when the signal comes.
         there.simulator.faults.add(Latency(0.3, act_first=True), route=route, count=1)
-        async with started(there, *MADE, "--limit", "3s") as process:
-            await until(lambda: asked(there.simulator, route), bound=30.0)
+        async with started(there, *MADE, "--limit", limit) as process:
+            await until(lambda: asked(there.simulator, route))
             process.send_signal(number)
             out, err = await process.communicate()
         assert process.returncode == 128 + number, err.decode()
@@ -131,8 +136,9 @@ async def test_a_signal_at_any_step_leaves_nothing_behind(
         bystanders.check_all_is_as_it_was()
 
 
+@extended
 async def test_on_a_terminal_a_table_lives_and_ctrl_c_puts_everything_away(tmp_path: Path) -> None:
-    async with place(tmp_path, 5 * LIFETIME) as there:
+    async with place(tmp_path, PATIENCE_SECONDS) as there:
         bystanders = Bystanders.on(there.simulator)
         words = ("probe", "--config", str(there.config), "--library", LIBRARY)
         environment: dict[str, Any] = {**there.environment, "TERM": "xterm-256color"}
@@ -144,11 +150,15 @@ async def test_on_a_terminal_a_table_lives_and_ctrl_c_puts_everything_away(tmp_p
             await terminal.shows("putting away what was made")
             await terminal.shows("the run was over before")
             await terminal.shows("The configuration that follows")
-            assert await asyncio.wait_for(terminal.leader.wait(), 20) == 128 + signal.SIGINT
+            assert (
+                await asyncio.wait_for(terminal.leader.wait(), PATIENCE_SECONDS)
+                == 128 + signal.SIGINT
+            )
             assert terminal.text.count("\x1b[?25l") == terminal.text.count("\x1b[?25h") > 0
         bystanders.check_all_is_as_it_was()
 
 
+@extended
 async def test_whoever_stops_reading_leaves_nothing_behind_either(tmp_path: Path) -> None:
     async with place(tmp_path, 1.0) as there:
         bystanders = Bystanders.on(there.simulator)
@@ -156,12 +166,13 @@ async def test_whoever_stops_reading_leaves_nothing_behind_either(tmp_path: Path
         process = await asyncio.create_subprocess_shell(
             f"{command} --limit 3s 2>&1 | head -n 1", stdout=PIPE, env=there.environment
         )
-        out, _ = await asyncio.wait_for(process.communicate(), 20)
+        out, _ = await asyncio.wait_for(process.communicate(), PATIENCE_SECONDS)
         assert out.count(b"\n") == 1
         await until(lambda: asked(there.simulator, "session.delete"))
         bystanders.check_all_is_as_it_was()
 
 
+@extended
 async def test_the_exit_code_says_how_it_went(tmp_path: Path) -> None:
     async with place(tmp_path, 1.0) as there:
         catalog = there.simulator.library.catalog

@@ -16,7 +16,7 @@ from keepalived.simulator.routes import resolve
 from keepalived.simulator.wire import Request, Response
 from tests.support.probe import Handle, Stand
 
-pytestmark = [pytest.mark.looptime(end=3600), pytest.mark.timeout(30)]
+pytestmark = pytest.mark.looptime(end=3600)
 
 LIFETIME, LIMIT = 2.0, 20.0
 LIBRARY, DATASTORE = "made for the probe", "datastore-11"

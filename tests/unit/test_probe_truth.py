@@ -14,7 +14,7 @@ from keepalived.simulator.faults import Fail, Lifetime
 from keepalived.simulator.routes import Dialect
 from tests.support.probe import Stand, answers
 
-pytestmark = [pytest.mark.looptime(end=3600), pytest.mark.timeout(30)]
+pytestmark = pytest.mark.looptime(end=3600)
 
 YES, NO, TOLD, UNKNOWN = Verdict.YES, Verdict.NO, Verdict.TOLD, Verdict.UNKNOWN
 REFUSED = "refused: HTTP 400"
