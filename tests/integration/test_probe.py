@@ -103,7 +103,7 @@ async def test_it_tells_the_truth(tmp_path: Path, *, counts: bool, tells: bool) 
 
 
 EARLY, LATE = "10m", "3s"
-"""When a probe ends by itself: long after the signal, or soon, where the signal comes at the end."""
+"""When a probe ends by itself: long after the signal, or soon where the signal comes last."""
 STEPS = [
     pytest.param("session.create", EARLY, signal.SIGINT, marks=extended),
     pytest.param("local_library.create", EARLY, signal.SIGTERM, marks=extended),

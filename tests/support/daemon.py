@@ -40,7 +40,11 @@ class Daemon(Served):
         return event
 
     async def until(
-        self, condition: Callable[[], object], *, seconds: float = PATIENCE_SECONDS, what: str = "it"
+        self,
+        condition: Callable[[], object],
+        *,
+        seconds: float = PATIENCE_SECONDS,
+        what: str = "it",
     ) -> None:
         """Wait until a condition holds, which is looked at after each log line and often."""
         try:
