@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import exp
+
 import pytest
 
 from keepalived.keeper.reachability import Reachability
@@ -80,3 +82,33 @@ def test_utilization_is_the_average_share_of_the_last_minute() -> None:
     assert utilization.at(600.0) == pytest.approx(0.5, abs=1e-3)
     utilization.change(0, now=600.0)
     assert utilization.at(660.0) == pytest.approx(0.5 / 2.718, abs=1e-3)
+
+
+def test_utilization_counts_what_is_busy_for_a_part_of_a_second() -> None:
+    utilization = Utilization(slots=4, now=100.0)
+    utilization.change(4, now=100.0)
+    utilization.change(0, now=100.25)
+    utilization.change(2, now=100.75)
+    # Four of four slots for a quarter of a second, and two of them for another quarter.
+    weight = exp(-1.0 / 60.0)
+    assert utilization.at(101.0) == pytest.approx((1 - weight) * (0.25 + 0.125))
+    assert utilization.at(100.5) > 0
+    utilization.change(2, now=101.0)
+    assert utilization.at(101.0) == pytest.approx((1 - weight) * (0.25 + 0.125))
+    later = weight * (1 - weight) * (0.25 + 0.125) + (1 - weight) * 0.5
+    assert utilization.at(102.0) == pytest.approx(later)
+
+
+def test_a_probe_is_waited_for_as_a_first_try() -> None:
+    reachability = Reachability()
+    assert reachability.probe_timeout(None, 300.0) == 10.0
+    assert reachability.probe_timeout(90.0, 60.0) == 6.0
+    for _ in range(3):
+        reachability.note(Answer(Outcome.TIMED_OUT, 0.0, 30.0))
+    # After half a minute in vain a probe has longer, up to a third of what is left.
+    assert reachability.probe_timeout(90.0, 300.0) == 30.0
+
+
+def test_retry_after_is_honoured_up_to_half_a_lifetime_where_nothing_is_left() -> None:
+    reachability = Reachability()
+    assert reachability.probe_delay(None, 300.0, 3000.0, 0.5) == 150.0

@@ -109,3 +109,13 @@ def test_nobody_knows_what_is_unknown() -> None:
     assert key(0) not in roll
     with pytest.raises(KeyError):
         roll.drop(key(0))
+
+
+@pytest.mark.parametrize("state", [State.ACTIVE, State.DONE])
+def test_what_is_dropped_is_gone_and_no_other(state: State) -> None:
+    roll = Roll(a_session(key(number), state) for number in (0, 2))
+    assert key(0) in roll
+    roll.drop(key(0))
+    assert key(0) not in roll
+    assert [session.key for session in roll] == [key(2)]
+    assert +Counter(roll.standing("lab").states) == {state: 1}

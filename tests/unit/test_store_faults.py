@@ -326,7 +326,7 @@ def all_rows(folder: Path, table: str) -> list[tuple[object, ...]]:
 @pytest.mark.parametrize(
     ("table", "change", "reason"),
     [
-        ("hold", "kind = 'subscription'", "kind is none"),
+        ("hold", "kind = 'subscription'", "kind is none that this release knows"),
         ("hold", "owner_kind = 'moon'", "owner_kind is none"),
         ("hold", "percent = 40", "not both"),
         ("hold", "done = 11", "more than the total"),

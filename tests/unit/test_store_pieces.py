@@ -14,6 +14,7 @@ from keepalived.lease.endings import Ending
 from keepalived.lease.model import SessionKey, State
 from keepalived.store.store import Store
 from keepalived.store.tables import MANY
+from tests.support.observed import SharedClock
 from tests.support.state_file import HOLD, KEY, kept, opened, renewed
 
 PIECE = 4
@@ -53,6 +54,29 @@ async def test_in_the_end_all_are_written(tmp_path: Path) -> None:
             await asyncio.wait([store._committing])
         assert not store._changed
         assert written(store) == COUNT
+
+
+@pytest.mark.looptime
+async def test_each_piece_has_its_size_and_a_pause_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "_PAUSE_SECONDS", 3.0)
+    loop = asyncio.get_running_loop()
+    async with opened(tmp_path, SharedClock()) as (store, _):
+        note(store, COUNT)
+        left: list[tuple[float, int]] = []
+        flush = store._flush
+
+        def note_what_is_left(most: int | None = None) -> None:
+            flush(most)
+            left.append((loop.time(), len(store._changed)))
+
+        monkeypatch.setattr(store, "_flush", note_what_is_left)
+        began = loop.time()
+        await store._flush_piece_by_piece()
+        assert [count for _, count in left] == [COUNT - PIECE, COUNT - 2 * PIECE, 0]
+        # Waiting for the thread that writes may take time as well.
+        assert all(at - began >= 3.0 * number for number, (at, _) in enumerate(left))
 
 
 async def test_a_hold_and_an_end_do_not_wait_for_the_rest(
