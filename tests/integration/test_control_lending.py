@@ -7,7 +7,6 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -208,8 +207,9 @@ async def test_a_token_lent_by_a_command_leaves_no_trace_and_is_never_logged_out
                 await cli("hold", each, "--no-owner", "--token-file", "-", stdin=token)
                 for each in (uploaded, released)
             ]
-            for each in (uploaded, released):
-                await daemon.until(partial(uses, simulator, token, each))
+            await daemon.until(
+                lambda: all(uses(simulator, token, each) for each in (uploaded, released))
+            )
             status = await cli("status", uploaded)
             metrics = await daemon.metrics()
             await cli("release", released)
