@@ -9,15 +9,16 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 # What only `make check` runs; their own requirements may be newer than our lower bounds.
 LINTERS = {"import-linter", "mypy", "ruff", "types-pyyaml"}
 
 
-def lower_bounds(project: dict[str, object]) -> list[str]:
+def lower_bounds(project: dict[str, Any]) -> list[str]:
     """Turn each `name>=version` of the project's requirements into `name==version`."""
-    listed = list(project["dependencies"])  # type: ignore[call-overload]
-    for extra in project["optional-dependencies"].values():  # type: ignore[attr-defined]
+    listed = list(project["dependencies"])
+    for extra in project["optional-dependencies"].values():
         listed += extra
     bounds = []
     for requirement in listed:

@@ -71,7 +71,12 @@ def _for_machines() -> list[Processor]:
 
 
 def _for_people(*, colors: bool) -> list[Processor]:
-    renderer = structlog.dev.ConsoleRenderer(colors=colors, sort_keys=False)
+    renderer = structlog.dev.ConsoleRenderer(
+        colors=colors,
+        sort_keys=False,
+        # Exceptions are text already, of which structlog 25.1 warns with any other formatter.
+        exception_formatter=structlog.dev.plain_traceback,
+    )
     return [*_common(), _escape_control_characters, renderer]
 
 

