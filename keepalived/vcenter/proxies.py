@@ -1,31 +1,43 @@
-"""Which proxy to go through: the configured one, or what the usual environment variables say."""
+"""Which proxy to use: the configured one, or the one that the environment names, as in Go.
+
+govc and Terraform are written in Go and run in the same shell, so the variables mean the same here
+as in Go's `golang.org/x/net/http/httpproxy`.
+"""
 
 from __future__ import annotations
 
+import ipaddress
+import os
+from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
-from urllib.request import getproxies_environment, proxy_bypass
 
 from keepalived.settings import VCenterSettings
+from keepalived.settings.values import PORTS
 from keepalived.vcenter.transport import ConnectFailed
 
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-def proxy_for(settings: VCenterSettings) -> str | None:
-    """Return the proxy's URL, or None to go directly. NO_PROXY counts; .netrc never does."""
+
+def proxy_for(settings: VCenterSettings, environ: Mapping[str, str] = os.environ) -> str | None:
+    """Return the proxy's URL, or None to connect directly.
+
+    A configured proxy is always used. Otherwise HTTPS_PROXY (HTTP_PROXY for http) and NO_PROXY
+    count, in upper case before lower case; ALL_PROXY and .netrc never do.
+    """
     if settings.proxy is not None:
         return settings.proxy
     url = urlsplit(settings.url)
-    proxies = getproxies_environment()
-    if proxy_bypass(url.netloc, proxies):
+    proxy = _variable(environ, f"{url.scheme}_proxy").strip()
+    host = url.hostname or ""
+    if not proxy or _is_direct(host, url.port or PORTS[url.scheme], _variable(environ, "no_proxy")):
         return None
-    proxy = proxies.get(url.scheme) or proxies.get("all")
-    if proxy is not None and "://" not in proxy:
-        proxy = f"http://{proxy}"
-    return proxy
+    return proxy if "://" in proxy else f"http://{proxy}"
 
 
 def check_proxy(url: str) -> None:
-    """Raise ConnectFailed for a proxy that cannot be spoken to. Nothing of its URL is repeated:
-    it may hold a password.
+    """Raise ConnectFailed for a proxy that cannot be used.
+
+    The message repeats nothing of the URL, which may hold a password.
     """
     try:
         parts = urlsplit(url)
@@ -33,4 +45,71 @@ def check_proxy(url: str) -> None:
     except ValueError:
         is_usable = False
     if not is_usable:
-        raise ConnectFailed("the proxy is not one that is spoken to: give it as http://HOST:PORT")
+        raise ConnectFailed(
+            "the proxy is not an HTTP proxy: write http://HOST:PORT, or put the vCenter in NO_PROXY"
+        )
+
+
+def _variable(environ: Mapping[str, str], name: str) -> str:
+    return environ.get(name.upper()) or environ.get(name) or ""
+
+
+def _is_direct(host: str, port: int, no_proxy: str) -> bool:
+    """Whether connections to a host bypass the proxy: loopback always does."""
+    host = host.lower()
+    address = _address(host)
+    if host == "localhost" or (address is not None and address.is_loopback):
+        return True
+    return any(
+        wanted_port in ("", str(port)) and _matches(pattern, host, address)
+        for pattern, wanted_port in _patterns(no_proxy)
+    )
+
+
+def _patterns(no_proxy: str) -> Iterator[tuple[str, str]]:
+    """Yield the entries of NO_PROXY with their ports, which are empty for any port."""
+    for entry in no_proxy.lower().split(","):
+        pattern = entry.strip()
+        if "/" in pattern or _address(pattern.strip("[]")) is not None:
+            yield pattern.strip("[]"), ""
+            continue
+        name, colon, port = pattern.rpartition(":")
+        if not colon:
+            name, port = pattern, ""
+        if name:
+            yield name.strip("[]"), port
+
+
+def _matches(pattern: str, host: str, address: IPAddress | None) -> bool:
+    """Whether an entry of NO_PROXY means a host.
+
+    An entry is `*`, an address, a network such as 10.0.0.0/8, or a name, which means its
+    subdomains as well; `.name` and `*.name` mean the subdomains alone.
+    """
+    if pattern == "*":
+        return True
+    if "/" in pattern:
+        return address is not None and _is_in_network(address, pattern)
+    if (named := _address(pattern)) is not None:
+        return named == address
+    if pattern.startswith((".", "*.")):
+        return host.endswith(pattern.removeprefix("*"))
+    return host == pattern or host.endswith(f".{pattern}")
+
+
+def _is_in_network(address: IPAddress, pattern: str) -> bool:
+    try:
+        network = ipaddress.ip_network(pattern, strict=False)
+    except ValueError:
+        return False
+    return address in network
+
+
+def _address(text: str) -> IPAddress | None:
+    """Return an IP address, an IPv4 one where it is only wrapped in IPv6; None for a name."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address

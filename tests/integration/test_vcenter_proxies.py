@@ -1,4 +1,4 @@
-"""Through proxies, and past them."""
+"""Connections through a proxy, and those that bypass it."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ async def test_a_forward_proxy_with_a_password(monkeypatch: pytest.MonkeyPatch) 
     async with listening(server) as port, listening(proxy) as at:
         monkeypatch.setenv("HTTP_PROXY", f"http://user:{SECRET}@127.0.0.1:{at}")
         monkeypatch.delenv("NO_PROXY", raising=False)
-        async with transport_to(f"http://127.0.0.1:{port}") as transport:
+        async with transport_to(f"http://vcsa.test:{port}") as transport:
             assert await status(transport) == 204
     assert "Proxy-Authorization: Basic dXNlcjpodW50ZXIy\r\n" in proxy.requests[0]
 
@@ -102,7 +102,7 @@ async def test_a_proxy_with_a_password(certificate: Path, monkeypatch: pytest.Mo
     server, proxy = Scripted([NO_CONTENT]), Proxy()
     async with listening(server, tls=tls_with(certificate)) as port, listening(proxy) as at:
         monkeypatch.setenv("HTTPS_PROXY", f"http://user:{SECRET}@127.0.0.1:{at}")
-        async with transport_to(f"https://127.0.0.1:{port}", insecure=True) as transport:
+        async with transport_to(f"https://vcsa.test:{port}", insecure=True) as transport:
             assert await status(transport) == 204
     assert "Proxy-Authorization: Basic dXNlcjpodW50ZXIy\r\n" in proxy.requests[0]
     assert "authorization" not in server.requests[0].lower()
@@ -131,14 +131,15 @@ async def test_a_proxy_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", f"socks5://user:{SECRET}@127.0.0.1:1080")
     async with transport_to("https://vcsa.invalid") as transport:
         words = await refusal(transport)
-    assert words == "the proxy is not one that is spoken to: give it as http://HOST:PORT"
+    assert words == (
+        "the proxy is not an HTTP proxy: write http://HOST:PORT, or put the vCenter in NO_PROXY"
+    )
 
 
-async def test_past_the_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_loopback_is_not_proxied(monkeypatch: pytest.MonkeyPatch) -> None:
     server, proxy = Scripted([NO_CONTENT]), Proxy()
     async with listening(server) as port, listening(proxy) as at:
         monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{at}")
-        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         async with transport_to(f"http://127.0.0.1:{port}") as transport:
             assert await status(transport) == 204
     assert proxy.requests == []

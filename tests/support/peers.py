@@ -103,7 +103,7 @@ class Scripted:
 class Proxy:
     """A proxy for both ways: CONNECT for TLS, and whole addresses for plain HTTP.
 
-    `refusal` is answered to whoever comes, if given.
+    `refusal` is answered to every request, if given. Names below `.test` lead to this machine.
     """
 
     refusal: bytes | None = None
@@ -119,6 +119,7 @@ class Proxy:
         method, target, _ = head.split(" ", 2)
         address = target if method == "CONNECT" else target.split("/")[2]
         host, _, port = address.rpartition(":")
+        host = "127.0.0.1" if host.endswith(".test") else host
         far_reader, far_writer = await asyncio.open_connection(host, int(port))
         if method == "CONNECT":
             writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
