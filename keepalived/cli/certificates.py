@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import ssl
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 from keepalived.settings.problems import printable
@@ -17,6 +18,29 @@ _SECONDS = 10.0
 _NO_CHECK_TIME = 0x200000
 
 
+class Cause(Enum):
+    """What is wrong with a certificate, as far as it decides what to do."""
+
+    AUTHORITY = "authority"
+    NOT_YET_VALID = "not yet valid"
+    EXPIRED = "expired"
+    NAME = "name"
+    PIN = "pin"
+
+
+# OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID, _CERT_HAS_EXPIRED, _HOSTNAME_MISMATCH and
+# _IP_ADDRESS_MISMATCH.
+_CAUSES = {9: Cause.NOT_YET_VALID, 10: Cause.EXPIRED, 62: Cause.NAME, 64: Cause.NAME}
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a server's certificate is not trusted: in words, and the kind of cause."""
+
+    words: str
+    cause: Cause
+
+
 @dataclass(frozen=True, slots=True)
 class Certificate:
     """What a certificate says. All but the fingerprint is empty where it cannot be read."""
@@ -26,6 +50,7 @@ class Certificate:
     issuer: str = ""
     not_before: str = ""
     not_after: str = ""
+    names: tuple[str, ...] = ()
 
 
 async def shown_by(host: str, port: int) -> Certificate:
@@ -44,15 +69,16 @@ async def shown_by(host: str, port: int) -> Certificate:
         _name(fields.get("issuer", ())),
         str(fields.get("notBefore", "")),
         str(fields.get("notAfter", "")),
+        tuple(printable(str(name)) for _, name in fields.get("subjectAltName", ())),
     )
 
 
-async def why_untrusted(host: str, port: int, context: ssl.SSLContext) -> str | None:
+async def why_untrusted(host: str, port: int, context: ssl.SSLContext) -> Refusal | None:
     """Return why `context` does not trust a server, None if it does. Raises OSError."""
     try:
         await _shake_hands(host, port, context)
     except ssl.SSLCertVerificationError as error:
-        return error.verify_message
+        return Refusal(error.verify_message, _CAUSES.get(error.verify_code, Cause.AUTHORITY))
     return None
 
 

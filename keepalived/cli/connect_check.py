@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from keepalived.cli.certificates import Certificate, shown_by, why_untrusted
+from keepalived.cli.certificates import Cause, Certificate, Refusal, shown_by, why_untrusted
 from keepalived.host.clock import SystemClock
 from keepalived.lease.answers import Answer, Outcome
 from keepalived.settings import Dialect, VCenterSettings
@@ -17,7 +16,7 @@ from keepalived.settings.values import PORTS, colons, split_vcenter_url
 from keepalived.vcenter.client import Client
 from keepalived.vcenter.http import build_transport
 from keepalived.vcenter.proxies import proxy_for
-from keepalived.vcenter.tls import trust
+from keepalived.vcenter.tls import verifying_context
 
 _SECONDS = 10.0
 
@@ -96,27 +95,45 @@ async def _untrusted(settings: VCenterSettings, host: str, port: int) -> tuple[s
         return None
     if why is None or certificate is None:
         return None
-    told = f"the certificate of {host}:{port} is not trusted: {why}"
-    return (told, *_ways(settings.url, certificate))
+    told = f"the certificate of {host}:{port} is not trusted: {why.words}"
+    return (told, *_shown(certificate), *_remedies(settings, why.cause, certificate))
 
 
-async def _why_untrusted(settings: VCenterSettings, host: str, port: int) -> str | None:
+async def _why_untrusted(settings: VCenterSettings, host: str, port: int) -> Refusal | None:
+    pins = settings.fingerprints or settings.known_fingerprints
+    if pins and (await shown_by(host, port)).sha256 in pins:
+        return None
     if settings.fingerprints:
-        sha256 = (await shown_by(host, port)).sha256
-        return None if sha256 in settings.fingerprints else "it is not one of `fingerprints`"
-    trusted = trust(settings)
-    context = trusted if isinstance(trusted, ssl.SSLContext) else ssl.create_default_context()
-    return await why_untrusted(host, port, context)
+        return Refusal("it is not one of `fingerprints`", Cause.PIN)
+    return await why_untrusted(host, port, verifying_context(settings.ca_files))
 
 
-def _ways(url: str, certificate: Certificate) -> Iterator[str]:
-    """Show a certificate, and the lines that make it trusted, ready to be pasted."""
+def _shown(certificate: Certificate) -> Iterator[str]:
     yield f"  SHA-256  {colons(certificate.sha256)}"
     if certificate.subject:
         yield f"  subject  {certificate.subject}"
         yield f"  issuer   {certificate.issuer}"
         yield f"  valid    {certificate.not_before} to {certificate.not_after}"
-    yield "If that is the certificate of your vCenter (compare the SHA-256), trust it alone by"
-    yield f'    fingerprints: ["{colons(certificate.sha256)}"]'
-    yield f"or trust who issued it, after {url}/certs/download.zip was unpacked, by"
-    yield "    ca_file: /etc/clkeepalived/vcenter-ca.pem"
+    if certificate.names:
+        yield f"  names    {', '.join(certificate.names)}"
+
+
+def _remedies(settings: VCenterSettings, cause: Cause, certificate: Certificate) -> Iterator[str]:
+    """Say what to do about a certificate, with lines that are ready to be pasted."""
+    pin = f'    fingerprints: ["{colons(certificate.sha256)}"]'
+    instead = " (instead of `ca_file`)" if settings.ca_files else ""
+    match cause:
+        case Cause.EXPIRED:
+            yield "Renew the certificate of the vCenter: no authority vouches for an expired one."
+        case Cause.NOT_YET_VALID:
+            yield "Compare the clock of this host with the vCenter's."
+        case Cause.NAME:
+            yield "Use a name of the certificate in `url`, or give the vCenter one for this name."
+        case Cause.AUTHORITY | Cause.PIN:
+            yield "If that is the certificate of your vCenter (compare the SHA-256), trust it by"
+            yield pin
+            yield f"or trust its issuer, after {settings.url}/certs/download.zip was unpacked, by"
+            yield "    ca_file: /etc/clkeepalived/vcenter-ca.pem"
+            return
+    yield f"Until then, pin the certificate, after you have compared the SHA-256{instead}, by"
+    yield pin

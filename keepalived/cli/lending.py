@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from keepalived.lease.holds import TOKEN_MAX_LENGTH, check_token
+from keepalived.lease.holds import TOKEN_MAX_LENGTH, token_in
 
 STDIN = "-"
 
@@ -64,7 +64,7 @@ def _token_in(path: Path) -> str:
 
 def _checked(source: str, content: bytes) -> str:
     try:
-        return check_token(content.decode("ascii", errors="replace"))
+        return token_in(content)
     except ValueError as error:
         raise click.ClickException(f"{source}: {error}") from None
 

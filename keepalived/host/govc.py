@@ -70,21 +70,34 @@ def _key(environ: Mapping[str, str]) -> str:
     except ValueError:
         raise GovcSessionError("GOVC_URL is not a URL") from None  # and may hold a password
     info, _, host = parts.netloc.rpartition("@")
-    user = _username(environ) or unquote_to_bytes(info.partition(":")[0])
+    user = os.fsencode(variable(environ, "GOVC_USERNAME"))
+    user = user or unquote_to_bytes(info.partition(":")[0])
     escaped = quote_from_bytes(user, safe=_NOT_ESCAPED)
     insecure = _says(environ, "GOVC_INSECURE", ("1", "true"))
     return f"{parts.scheme}://{escaped}@{host}/rest#insecure={str(insecure).lower()}"
 
 
-def _username(environ: Mapping[str, str]) -> bytes:
-    """Return the user that goes before the URL's; as with govc, a file's name stands for it."""
-    value = environ.get("GOVC_USERNAME", "")
+def variable(environ: Mapping[str, str], name: str) -> str:
+    """Return the value of GOVC_USERNAME or GOVC_PASSWORD, "" where it is not set.
+
+    As in govc, a value that names a file stands for the file's content, without the white space
+    around it. Raises GovcSessionError for a file that may not be read or that is not UTF-8 text.
+    """
+    value = environ.get(name, "")
     try:
-        return Path(value).read_bytes().strip() if value else b""
+        descriptor = os.open(value, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except PermissionError:
-        raise GovcSessionError("GOVC_USERNAME names a file that may not be read") from None
+        raise GovcSessionError(f"{name} names a file that may not be read") from None
     except (OSError, ValueError):
-        return os.fsencode(value)
+        return value  # It names no file.
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return value
+        return os.read(descriptor, _READ_AT_MOST).decode("utf-8-sig").strip()
+    except (OSError, ValueError):
+        raise GovcSessionError(f"{name} names a file that is not UTF-8 text") from None
+    finally:
+        os.close(descriptor)
 
 
 def _says(environ: Mapping[str, str], variable: str, words: tuple[str, ...]) -> bool:

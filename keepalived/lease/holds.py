@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -154,6 +155,25 @@ def refuse_token(holds: Holds, token: str) -> tuple[Holds, Holds]:
     concerned = tuple(hold for hold in holds if hold.token == Borrowed(token))
     marked = (replace(hold, token=dead) if hold in concerned else hold for hold in holds)
     return tuple(marked), concerned
+
+
+def token_in(content: bytes) -> str:
+    """Return the API token in a file's content. Raises ValueError as `check_token` does.
+
+    Taken as well are a byte order mark before it, and what a login answers: the token in quotes
+    (`/api`), or as the `value` of a JSON object (`/rest`).
+    """
+    text = content.decode("utf-8-sig", errors="replace").strip()
+    if text[:1] in ('"', "{"):
+        try:
+            answer = json.loads(text)
+        except (ValueError, RecursionError):
+            answer = None
+        token = answer.get("value") if isinstance(answer, dict) else answer
+        if not isinstance(token, str):
+            raise ValueError("an API token stands alone in its file, or as a login answered it")
+        text = token
+    return check_token(text.strip("'"))
 
 
 def check_token(text: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import SecretStr, ValidationError
 
+from keepalived.host import govc
 from keepalived.settings.files import why_unreadable
 from keepalived.settings.models import Settings
 from keepalived.settings.problems import ConfigError, Problem
@@ -19,9 +20,8 @@ from keepalived.settings.wording import words_for
 
 _SOURCE = "environment"
 _HTTPS = 443
-# What Go's strconv.ParseBool takes, with which govc reads GOVC_INSECURE.
-_TRUE = frozenset({"1", "t", "T", "true", "True", "TRUE"})
-_FALSE = frozenset({"", "0", "f", "F", "false", "False", "FALSE"})
+_TRUE = frozenset({"1", "true"})
+_FALSE = frozenset({"", "0", "false"})
 _VARIABLES = {
     "url": "GOVC_URL",
     "username": "GOVC_USERNAME",
@@ -30,19 +30,23 @@ _VARIABLES = {
     "insecure": "GOVC_INSECURE",
     "ca_file": "GOVC_TLS_CA_CERTS",
     "more_ca_files": "GOVC_TLS_CA_CERTS",
-    "fingerprints": "GOVC_TLS_KNOWN_HOSTS",
+    "known_fingerprints": "GOVC_TLS_KNOWN_HOSTS",
 }
 
 
-def settings_from_environment(environ: Mapping[str, str]) -> Settings:
-    """Return settings with the vCenter of GOVC_URL, named by its host. Raises ConfigError."""
+def settings_from_environment(environ: Mapping[str, str]) -> tuple[Settings, list[Problem]]:
+    """Return settings with the vCenter of GOVC_URL, named by its host, and what to warn of.
+
+    Raises ConfigError.
+    """
     problems: list[Problem] = []
+    warnings: list[Problem] = []
     try:
         address = split_vcenter_url(environ["GOVC_URL"])
     except ValueError as error:
         raise ConfigError([_problem("GOVC_URL", str(error))]) from None
     raw: dict[str, Any] = {"url": address.url, **_credentials(address, environ, problems)}
-    raw |= _trust(address, environ, problems)
+    raw |= _trust(address, environ, problems, warnings)
     try:
         vcenter = VCenterSettings.model_validate(raw)
         settings = Settings(vcenters={address.host: vcenter})
@@ -52,7 +56,7 @@ def settings_from_environment(environ: Mapping[str, str]) -> Settings:
         ]
     if problems:
         raise ConfigError(problems)
-    return settings
+    return settings, warnings
 
 
 def problem_of(path: Place, message: str) -> Problem:
@@ -68,7 +72,11 @@ def _problem(variable: str, message: str) -> Problem:
 def _credentials(
     address: Address, environ: Mapping[str, str], problems: list[Problem]
 ) -> dict[str, object]:
-    username = environ.get("GOVC_USERNAME") or address.username
+    try:
+        username = govc.variable(environ, "GOVC_USERNAME") or address.username
+    except govc.GovcSessionError as error:
+        problems.append(_problem("GOVC_USERNAME", str(error).removeprefix("GOVC_USERNAME ")))
+        return {}
     if environ.get("GOVC_PASSWORD"):
         if username is None:
             problems.append(_problem("GOVC_USERNAME", "is not set, and GOVC_PASSWORD is"))
@@ -83,49 +91,69 @@ def _credentials(
 
 
 def _trust(
-    address: Address, environ: Mapping[str, str], problems: list[Problem]
+    address: Address,
+    environ: Mapping[str, str],
+    problems: list[Problem],
+    warnings: list[Problem],
 ) -> dict[str, object]:
-    """Return the one way to trust that the variables ask for: as with govc, `insecure` beats all,
-    and a certificate that the authorities vouch for needs no thumbprint."""
-    insecure = environ.get("GOVC_INSECURE", "")
+    """Return the settings of trust that the variables ask for.
+
+    As with govc, `insecure` beats all, and a certificate that the authorities vouch for needs no
+    thumbprint.
+    """
+    insecure = environ.get("GOVC_INSECURE", "").lower()
     if insecure in _TRUE:
         return {"insecure": True}
     if insecure not in _FALSE:
-        problems.append(_problem("GOVC_INSECURE", "must be 1, true, 0 or false"))
-    if environ.get("GOVC_TLS_CA_CERTS"):
-        first, *more = _paths(environ["GOVC_TLS_CA_CERTS"])
-        return {"ca_file": first, "more_ca_files": tuple(more)}
-    if environ.get("GOVC_TLS_KNOWN_HOSTS"):
-        prints = _known_hosts(address, _paths(environ["GOVC_TLS_KNOWN_HOSTS"]), problems)
-        return {"fingerprints": prints}
-    return {}
+        words = "counts as false, as for govc; write 1 or true to accept any certificate"
+        warnings.append(_problem("GOVC_INSECURE", words))
+    trusted: dict[str, object] = {}
+    if files := _paths("GOVC_TLS_CA_CERTS", environ, problems):
+        trusted |= {"ca_file": files[0], "more_ca_files": tuple(files[1:])}
+    if files := _paths("GOVC_TLS_KNOWN_HOSTS", environ, problems):
+        trusted["known_fingerprints"] = _known_hosts(address, files, problems, warnings)
+    return trusted
 
 
-def _paths(variable: str) -> list[Path]:
-    return [Path(path).expanduser() for path in variable.split(os.pathsep) if path]
+def _paths(name: str, environ: Mapping[str, str], problems: list[Problem]) -> list[Path]:
+    try:
+        return [Path(path).expanduser() for path in environ.get(name, "").split(os.pathsep) if path]
+    except RuntimeError:
+        problems.append(_problem(name, "names a home folder (~) that does not exist"))
+        return []
 
 
-def _known_hosts(address: Address, paths: list[Path], problems: list[Problem]) -> tuple[str, ...]:
-    """Return the thumbprints of the host, from files of lines `HOST[:PORT] THUMBPRINT`."""
+def _known_hosts(
+    address: Address, paths: list[Path], problems: list[Problem], warnings: list[Problem]
+) -> tuple[str, ...]:
+    """Return the thumbprint of the host, from files of lines `HOST[:PORT] THUMBPRINT`.
+
+    As with govc, the last line for a host counts, and a file that is missing is an empty one.
+    """
     port = address.port or _HTTPS
     bare = f"[{address.host}]" if ":" in address.host else address.host
     names = {f"{bare}:{port}"} | ({bare, address.host} if port == _HTTPS else set())
-    found = []
+    last: tuple[str, int, str] | None = None
     for path in paths:
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
+            lines = path.read_text(encoding="utf-8-sig").splitlines()
+        except FileNotFoundError:
+            continue
         except OSError as error:
             problems.append(_problem("GOVC_TLS_KNOWN_HOSTS", f"{path}: {why_unreadable(error)}"))
             continue
-        except UnicodeDecodeError:
+        except ValueError:
             problems.append(_problem("GOVC_TLS_KNOWN_HOSTS", f"{path}: this is not UTF-8 text"))
             continue
         for number, line in enumerate(lines, start=1):
             host, _, thumbprint = line.strip().partition(" ")
-            if host.lower() not in names:
-                continue
-            try:
-                found.append(fingerprint(thumbprint))
-            except ValueError as error:
-                problems.append(Problem(str(path), number, host, str(error)))
-    return tuple(found)
+            if host.lower() in names and thumbprint:
+                last = str(path), number, thumbprint
+    if last is None:
+        return ()
+    file, number, thumbprint = last
+    try:
+        return (fingerprint(thumbprint),)
+    except ValueError as error:
+        warnings.append(Problem(file, number, bare, f"is not used: it {error}"))
+        return ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -55,7 +55,9 @@ def load_environment(environ: Mapping[str, str]) -> Loaded:
 
     Raises ConfigError with everything that is wrong. GOVC_URL has to be there.
     """
-    return _checked(environment.settings_from_environment(environ), environ, None, None)
+    settings, warnings = environment.settings_from_environment(environ)
+    loaded = _checked(settings, environ, None, None)
+    return replace(loaded, warnings=(*map(str, warnings), *loaded.warnings))
 
 
 def _validated(document: Document, path: Path) -> Settings:

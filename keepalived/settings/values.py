@@ -18,6 +18,8 @@ _HOST = re.compile(r"[\w.-]+")
 _NAME = re.compile(r"[A-Za-z0-9._:-]+")
 _HEX = re.compile(r"[0-9a-f]*")
 _OPENSSL_PREFIX = re.compile(r"^sha-?256( fingerprint)?[=: ]\s*", re.IGNORECASE)
+_QUOTES = frozenset("\"'\N{LEFT DOUBLE QUOTATION MARK}\N{RIGHT DOUBLE QUOTATION MARK}")
+_ENDS_OF_HOST = "/?#[]"
 _SHA1_DIGITS, _SHA256_DIGITS = 40, 64
 
 SHA256_HINT = (
@@ -81,8 +83,20 @@ def _split(
     text: str, *, schemes: tuple[str, ...], understood: str = "https"
 ) -> tuple[Address, str]:
     text = text.strip()
+    if text[:1] in _QUOTES or text[-1:] in _QUOTES:
+        raise ValueError("stands in quotes, which belong to it here; write it without them")
     if "://" not in text:
         text = f"{understood}://{text}"
+    userinfo, at, rest = text.partition("://")[2].rpartition("@")
+    if at and any(character in userinfo for character in _ENDS_OF_HOST):
+        raise ValueError(
+            "holds a user name or password with one of / ? # [ ] in it; write these "
+            "percent-encoded, as %2F %3F %23 %5B %5D"
+        )
+    if "[" not in rest and re.split("[/?#]", rest, maxsplit=1)[0].count(":") > 1:
+        raise ValueError(
+            "holds an IPv6 address, which needs brackets; write https://[2001:db8::1]:443"
+        )
     try:
         parts = urlsplit(text)
         port = parts.port

@@ -143,6 +143,9 @@ class VCenterSettings(Strict):
     ] = ()
     """SHA-256 of the certificates to trust, with or without colons, instead of any authority."""
 
+    known_fingerprints: SkipJsonSchema[tuple[str, ...]] = ()
+    """Certificates to trust where the authorities do not, which only GOVC_TLS_KNOWN_HOSTS names."""
+
     insecure: StrictBool = False
     """Trust whoever answers. Warned of at every start."""
 
@@ -163,12 +166,14 @@ class VCenterSettings(Strict):
             raise ValueError(f"{others[0]} is given as well; give one of the two")
         return value
 
-    @field_validator("more_ca_files", mode="before")
+    @field_validator("more_ca_files", "known_fingerprints", mode="before")
     @classmethod
-    def _never_from_a_file(cls, value: object) -> object:
-        if not isinstance(value, tuple):
+    def _never_from_a_file(cls, value: object, info: ValidationInfo) -> object:
+        if isinstance(value, tuple):
+            return value
+        if info.field_name == "more_ca_files":
             raise ValueError("give one file, with all the certificates, as `ca_file`")
-        return value
+        raise ValueError("give the SHA-256 of the certificate as `fingerprints`")
 
     @field_validator("username")
     @classmethod

@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from keepalived.lease.holds import TOKEN_MAX_LENGTH, check_token
+from keepalived.lease.holds import TOKEN_MAX_LENGTH, token_in
 from keepalived.settings import Line
 from keepalived.settings.files import Signature, signature_of, why_unreadable
 
@@ -120,7 +120,7 @@ def _token_in(path: Path, known: Signature | None) -> tuple[Signature | None, st
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise ValueError("this is no regular file")
-        token = check_token(file.read(_READ_AT_MOST).decode("ascii", errors="replace"))
+        token = token_in(file.read(_READ_AT_MOST))
     signature = signature_of(status)
     settled = abs(time.time_ns() - signature.modified_ns) > SETTLED_NS
     return (signature if settled else None), token

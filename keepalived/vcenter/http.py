@@ -14,7 +14,7 @@ from keepalived.settings import VCenterSettings
 from keepalived.vcenter.failures import words_for
 from keepalived.vcenter.proxies import check_proxy, proxy_for
 from keepalived.vcenter.resolver import RememberingResolver
-from keepalived.vcenter.tls import trust
+from keepalived.vcenter.tls import Pinned, trust
 from keepalived.vcenter.transport import ConnectFailed, Reply, StaleConnection, TimedOut
 from keepalived.vcenter.wire import ClosedMeanwhileError, Door, read
 
@@ -51,7 +51,13 @@ class HttpTransport:
     ) -> Reply:
         """Send one request; see Transport."""
         try:
-            return await self._door().send(method, path, headers, body, timeout)
+            try:
+                return await self._door().send(method, path, headers, body, timeout)
+            except aiohttp.ClientConnectorCertificateError:
+                if not self._settings.known_fingerprints:
+                    raise
+                self._trust_known_fingerprints()
+                return await self._door().send(method, path, headers, body, timeout)
         except TimeoutError:
             raise TimedOut(f"no answer within {timeout:.3g} s") from None
         except ClosedMeanwhileError as error:
@@ -133,6 +139,12 @@ class HttpTransport:
                 trust_env=False,
             )
         return self._session
+
+    def _trust_known_fingerprints(self) -> None:
+        """Verify by these instead of the authorities, until one of them does not match either."""
+        if not isinstance(self._trusted, aiohttp.Fingerprint):
+            self._close_door()
+            self._trusted = Pinned(self._settings.known_fingerprints)
 
     def _trust(self) -> ssl.SSLContext | aiohttp.Fingerprint | bool:
         if self._trusted is None:

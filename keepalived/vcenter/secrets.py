@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from keepalived.host import govc
 from keepalived.settings import VCenterSettings
 
 _NO_TEXT = "it is not UTF-8 text"
@@ -45,18 +46,26 @@ async def _find(settings: VCenterSettings, environ: Mapping[str, str]) -> tuple[
         file = Path(folder) / settings.credential
         return await asyncio.to_thread(_read, file, "credential")
     if settings.password_env is not None:
-        place = f"the environment variable {settings.password_env}"
-        password = environ.get(settings.password_env)
-        if password is None:
-            raise SecretError(f"{place} is not set")
-        return place, password
+        return await asyncio.to_thread(_variable, settings.password_env, environ)
     raise SecretError("no credentials are configured: set username and password_file")
+
+
+def _variable(name: str, environ: Mapping[str, str]) -> tuple[str, str]:
+    place = f"the environment variable {name}"
+    if name not in environ:
+        raise SecretError(f"{place} is not set")
+    if name != "GOVC_PASSWORD":
+        return place, environ[name]
+    try:
+        return place, govc.variable(environ, name)
+    except govc.GovcSessionError as error:
+        raise SecretError(str(error)) from None
 
 
 def _read(path: Path, field: str) -> tuple[str, str]:
     place = f"{field} {path}"
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise SecretError(f"{place}: {error.strerror}") from None
     except UnicodeDecodeError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import ssl
+from pathlib import Path
 
 from aiohttp import Fingerprint, ServerFingerprintMismatch
 
@@ -39,12 +40,22 @@ def trust(settings: VCenterSettings) -> ssl.SSLContext | Fingerprint | bool:
         return Pinned(settings.fingerprints)
     if settings.insecure:
         return False
-    if not settings.ca_files:
-        return ssl.create_default_context()
+    return verifying_context(settings.ca_files)
+
+
+def verifying_context(ca_files: tuple[Path, ...] = ()) -> ssl.SSLContext:
+    """Return a context that trusts the authorities in files, or else in the system's store.
+
+    The rules are the same for both and on every Python: a certificate that is trusted itself needs
+    no root above it, and certificates need not be strict X.509 (RFC 5280), which Python 3.13 made
+    the default and which certificates of VMware's authority are not. Raises OSError as `trust`.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    # Who signed the server's certificate is trusted, be it a root or what a root vouches for.
+    if not ca_files:
+        context.load_default_certs()
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    for path in settings.ca_files:
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    for path in ca_files:
         try:
             context.load_verify_locations(cafile=path)
         except OSError as error:

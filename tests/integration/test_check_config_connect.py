@@ -159,6 +159,8 @@ async def test_an_expired_certificate(connect: Connect, tmp_path: Path) -> None:
     async with serve(simulator(), ssl_context=tls(certificate)) as url:
         lines = told(await connect(url, "ca_file: ca.pem"))
     assert lines[0].endswith("is not trusted: certificate has expired")
+    assert any(line.startswith("Renew the certificate") for line in lines)
+    assert not any("ca_file: " in line for line in lines)
     assert f" to {yesterday:%b} {yesterday.day:>2} " in lines[4]
 
 
@@ -169,6 +171,8 @@ async def test_a_certificate_of_somebody_else(connect: Connect, tmp_path: Path) 
     async with serve(simulator(), ssl_context=tls(certificate)) as url:
         lines = told(await connect(url, "ca_file: ca.pem"))
     assert "is not trusted: IP address mismatch" in lines[0]
+    assert any(line.startswith("Use a name of the certificate") for line in lines)
+    assert not any("ca_file: " in line for line in lines)
 
 
 async def test_another_certificate_than_the_pinned_one(connect: Connect) -> None:

@@ -7,7 +7,15 @@ import pytest
 from keepalived.lease import rounds
 from keepalived.lease.answers import Answer, Outcome
 from keepalived.lease.effects import Failed, TokenRefused
-from keepalived.lease.holds import TOKEN_MAX_LENGTH, Borrowed, Hold, Owner, OwnerKind, check_token
+from keepalived.lease.holds import (
+    TOKEN_MAX_LENGTH,
+    Borrowed,
+    Hold,
+    Owner,
+    OwnerKind,
+    check_token,
+    token_in,
+)
 from keepalived.lease.session import Ask, Session, Step
 from tests.support.lease import BEGUN_AT, answered, settled_in
 
@@ -134,3 +142,42 @@ def test_no_representation_shows_a_token() -> None:
     request = rounds.next_request(session, session.due)
     for thing in (session, request, session.holds, Borrowed(FIRST)):
         assert FIRST not in repr(thing)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"T0KEN",
+        b" T0KEN\r\n",
+        b"\xef\xbb\xbfT0KEN\n",
+        b'"T0KEN"\n',
+        b'\xef\xbb\xbf"T0KEN"',
+        b'{"value": "T0KEN"}',
+        b"'T0KEN'",
+    ],
+)
+def test_a_file_may_hold_the_answer_of_a_login(content: bytes) -> None:
+    assert token_in(content) == "T0KEN"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b'""',
+        b'"',
+        b"'",
+        b"{}",
+        b'{"value": 5}',
+        b'{"value": "two words"}',
+        b'"T0KEN" "T0KEN"',
+        b"[" * 100_000,
+        b'"' + b"[" * 100_000,
+        b"\xff\xfeT\0",
+        b"T0KEN\nT0KEN",
+    ],
+)
+def test_a_file_without_a_token_is_refused_and_not_quoted(content: bytes) -> None:
+    with pytest.raises(ValueError, match="API token") as caught:
+        token_in(content)
+    assert "T0KEN" not in str(caught.value)

@@ -59,11 +59,31 @@ def test_other_urls_are_refused(written: str, words: str) -> None:
         "https://u:12/ter2@host",
         "https://u:hun#ter2@host",
         "u:ter2?@host",
+        "https://u:hun/t@er2@host",
     ],
 )
 def test_a_password_that_was_not_escaped_is_not_repeated(written: str) -> None:
-    with pytest.raises(ValueError, match=r"URL|server alone") as caught:
+    with pytest.raises(ValueError, match="percent-encoded, as %2F %3F %23 %5B %5D") as caught:
         values.vcenter_url(written)
+    assert "ter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        ('"https://vcsa.lab"', "in quotes"),
+        ("'vcsa.lab'", "in quotes"),
+        ('https://vcsa.lab/sdk"', "in quotes"),
+        ("\N{LEFT DOUBLE QUOTATION MARK}vcsa.lab\N{RIGHT DOUBLE QUOTATION MARK}", "in quotes"),
+        ("2001:db8::1", r"brackets; write https://\[2001:db8::1\]:443"),
+        ("https://u:p@2001:db8::1/sdk", "brackets"),
+        ("https://::1:8443", "brackets"),
+        ("https://u:hun[ter2@host", "percent-encoded"),
+    ],
+)
+def test_an_address_that_needs_other_punctuation(written: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words) as caught:
+        values.split_vcenter_url(written)
     assert "ter2" not in str(caught.value)
 
 
