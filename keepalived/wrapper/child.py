@@ -1,12 +1,14 @@
 """A command in a process group of its own: its terminal, its stops, its signals, its end.
 
 The group is what makes ^Z our business: a shell stops its job, which is our group, and sees
-nothing of the command's. So whatever stops the command stops us, after a last word to the
-sessions, and whatever continues us continues the command:
+nothing of the command's. So what stops the shell's job stops us, after one more renewal of the
+sessions, and what continues us continues the command:
 
 1. The command is started, and has the terminal if we had it.
-2. It stops: by ^Z, by reading the terminal in the background, by somebody's SIGSTOP. The terminal
-   comes back, `on_stopped` is awaited, and our own group is stopped as well.
+2. It stops: by ^Z, by reading the terminal in the background, by a SIGSTOP. The terminal comes
+   back, `on_stopped` is awaited, and our own group is stopped as well if it is a shell's job.
+   Elsewhere, as in a script without job control, our group holds the script and other commands;
+   then we stay up, and the sessions stay alive until the command is continued.
 3. SIGCONT (`fg`, `bg`): the command has the terminal again, if we have it, and goes on;
    `on_continued` is told how long that took.
 4. It ends: the terminal comes back, whatever it left behind runs on.
@@ -116,21 +118,34 @@ class Child:
         if number in _REACHING and self._terminal.give_to(self.pid):
             self._go_on()
             return
+        stops_us = self._stops_us(number)
         since = self._clock.boot()
         self._terminal.take_back(self.pid)
         await self._on_stopped()
-        if self._stopped_by is not None:
+        if stops_us and self._stopped_by is not None:
             stop_own_group(signal.SIGTTIN if number == signal.SIGTTIN else signal.SIGTSTP)
             try:
                 async with asyncio.timeout(_STOPS_WITHIN):
                     await self._is_going_on()
             except TimeoutError:
                 # Nobody can continue us, so we were not stopped: neither would the command have
-                # been on its own. What SIGSTOP has stopped waits for somebody's SIGCONT.
+                # been on its own. What SIGSTOP has stopped waits for a SIGCONT.
                 if number == signal.SIGTSTP:
                     self._resume()
-            await self._is_going_on()
-        await self._on_continued(self._clock.boot() - since)
+        await self._is_going_on()
+        if not stops_us:
+            self._provide()
+        await self._on_continued(self._clock.boot() - since if stops_us else 0.0)
+
+    def _stops_us(self, number: int) -> bool:
+        """Whether a stop of the command is one of a shell's job that our whole group is.
+
+        A group that we lead is one, wherever there is a terminal. A group that a script leads is
+        stopped by keys alone, which never send SIGSTOP and reach the foreground alone.
+        """
+        if os.getpgrp() == os.getpid():
+            return self._terminal.is_there()
+        return number != signal.SIGSTOP and self._terminal.is_ours_or(self.pid)
 
     async def _is_going_on(self) -> None:
         while self._stopped_by is not None:
@@ -186,9 +201,10 @@ def running(
     Needs the running event loop of the main thread, and is the only one in this process to start
     and reap others meanwhile: orphans of the command come to us, and who is whose cannot be told.
 
-    `on_stopped` is awaited before we stop with the command, and should be quick: the shell's prompt
-    waits for it. `on_continued` follows each `on_stopped`, with the seconds between them, suspended
-    time included, once the command goes on or has been killed meanwhile.
+    `on_stopped` is awaited when the command has stopped, before we stop with it, and should be
+    quick: the shell's prompt waits for it. `on_continued` follows each `on_stopped`, once the
+    command goes on or has been killed meanwhile, with the seconds that we were stopped, suspended
+    time included: 0.0 if we stayed up.
 
     SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2 and SIGWINCH go to the command, unless they
     were ignored when we were started; the command ignores those too. Leave the block once `wait`

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shlex
 import signal
 from collections.abc import Coroutine, Sequence
@@ -295,7 +296,8 @@ class Wrapped:
             since = self._clock.boot()
             self._display.pause()
             await kept.renew_all()
-            stop_own_group(signal.SIGTSTP)
+            if has_foreground(_STDERR) or os.getpgrp() == os.getpid():
+                stop_own_group(signal.SIGTSTP)
             asked.clear()
             await self._go_on(kept, tending, self._clock.boot() - since)
 

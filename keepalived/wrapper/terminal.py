@@ -25,6 +25,10 @@ class Terminal:
         self._descriptor = descriptor
         self._modes: list[Any] | None = None
 
+    def is_there(self) -> bool:
+        """Whether there is a terminal that was not hung up."""
+        return self._foreground() is not None
+
     def is_ours_or(self, group: int) -> bool:
         """Whether our own process group is in the foreground, or this one."""
         return self._foreground() in (os.getpgrp(), group)

@@ -338,6 +338,56 @@ async def test_a_script_stops_with_the_command_that_it_waits_for(notes: Notes) -
         await terminal.shows("code=130")
 
 
+def two_commands(notes: Notes, other: Notes) -> str:
+    """Return a script without job control that runs two commands at once."""
+    words = [line(each, "sh", "-c", SLEEPS) for each in (notes, other)]
+    return f"{words[0]} & {words[1]} & wait; echo over"
+
+
+async def test_a_command_of_a_script_is_stopped_alone(notes: Notes, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    other = Notes(tmp_path / "other")
+    async with shell() as terminal:
+        await terminal.run("sh -c " + shlex.quote(two_commands(notes, other)))
+        runner, command = await notes.pids()
+        second, _ = await other.pids()
+        os.kill(command, signal.SIGSTOP)
+        await notes.first("stopped")
+        await until(lambda: state_of(command) == "T")
+        os.kill(command, signal.SIGCONT)
+        _, gap = await notes.first("continued")
+        assert float(gap) == 0.0
+        assert "T" not in [state_of(each) for each in (runner, second)]
+        assert other.of("stopped") == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTOU])
+async def test_without_a_terminal_only_the_command_stops(
+    notes: Notes, tmp_path: Path, number: signal.Signals
+) -> None:
+    (tmp_path / "other").mkdir()
+    other = Notes(tmp_path / "other")
+    # The calling shell is in the script's group, and the group has a parent in its session.
+    caller = await asyncio.create_subprocess_exec(
+        *("setsid", "sh", "-c", f"sh -c {shlex.quote(two_commands(notes, other))}; true")
+    )
+    try:
+        runner, command = await notes.pids()
+        second, _ = await other.pids()
+        os.kill(command, number)
+        await notes.first("stopped")
+        await until(lambda: state_of(command) == "T")
+        assert "T" not in [state_of(each) for each in (runner, second, caller.pid)]
+        os.kill(command, signal.SIGCONT)
+        _, gap = await notes.first("continued")
+        assert float(gap) == 0.0
+    finally:
+        for each in (notes, other):
+            for pid in await each.pids():
+                os.kill(pid, signal.SIGKILL)
+        await caller.wait()
+
+
 async def test_the_terminal_is_ours_while_the_command_is_stopped_or_has_ended(notes: Notes) -> None:
     argv = (*RUNNER, str(notes.path), "sh", "-c", SLEEPS)
     async with pty(*argv, LINGER="yes") as terminal:
