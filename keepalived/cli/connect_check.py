@@ -46,8 +46,10 @@ async def check(name: str, settings: VCenterSettings) -> Finding:
     finally:
         await client.close(timeout=_SECONDS)
     if answer.outcome is Outcome.OK:
-        user = f" as {settings.username}" if settings.username else ""
-        return Finding(True, (f"{name}: reached {settings.url}, and logged in{user}",))
+        how = "; nobody is logged in, as there are no credentials"
+        if settings.username is not None:
+            how = f", and logged in as {settings.username}"
+        return Finding(True, (f"{name}: reached {settings.url}{how}",))
     lines = (answer.detail, *_advice(settings, answer))
     if answer.outcome is Outcome.UNREACHABLE and proxy_for(settings) is None:
         address = split_vcenter_url(settings.url)

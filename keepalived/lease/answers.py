@@ -28,7 +28,7 @@ class Outcome(StrEnum):
     FAILED = "failed"
     """409, 500 and other surprises: says something about this request alone."""
     UNAVAILABLE = "unavailable"
-    """429, 502, 503 or 504."""
+    """429, 502, 503 or 504; or a 2xx whose body no vCenter sends."""
     TIMED_OUT = "timed_out"
     UNREACHABLE = "unreachable"
     """No connection: DNS, refused, reset, TLS."""
@@ -75,7 +75,8 @@ class SessionInfo:
     `state` is the server's word: ACTIVE, DONE, ERROR or CANCELED. `lifetime_left` is
     `expiration_time` minus the `Date` of the response that carried it, in seconds; None where
     either is missing. `expires_at` is `expiration_time` itself, in seconds since the epoch by the
-    server's clock.
+    server's clock. `clock_ahead` is by how many seconds `Date` was ahead of this machine's clock
+    when the request was sent.
     """
 
     id: str
@@ -86,6 +87,7 @@ class SessionInfo:
     lifetime_left: float | None = None
     error_message: str | None = None
     expires_at: float | None = None
+    clock_ahead: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

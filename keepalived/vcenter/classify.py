@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 
 from keepalived.lease.answers import Outcome
 from keepalived.settings.problems import printable
-from keepalived.vcenter.results import message, read_json
+from keepalived.vcenter.hiding import NO_SECRETS, Secrets
+from keepalived.vcenter.results import FormError, message, read_json
 from keepalived.vcenter.transport import Reply
 
 _BY_STATUS = {
@@ -32,7 +33,6 @@ NOT_FOUND = "not_found"
 """The type by which a vCenter itself says that a resource is unknown."""
 _ERROR_PREFIX = "com.vmware.vapi.std.errors."
 _UNKNOWN_ROUTE = "com.vmware.vapi.rest.httpNotFound"
-_HIDDEN = "***"
 _WORDS_MOST = 300
 
 
@@ -58,10 +58,10 @@ def outcome_of(reply: Reply) -> Outcome:
     return _BY_STATUS.get(status, Outcome.FAILED)
 
 
-def read_refusal(body: bytes) -> Refusal:
+def read_refusal(body: bytes, secrets: Secrets = NO_SECRETS) -> Refusal:
     """Read the body of a refusal: JSON of either dialect, plain text, or nothing at all."""
     try:
-        error = read_json(body)
+        error = read_json(body, secrets)
     except ValueError:
         return Refusal()
     if not isinstance(error, dict):
@@ -78,45 +78,35 @@ def read_refusal(body: bytes) -> Refusal:
     )
 
 
-def words_for(reply: Reply, secrets: Iterable[str] = ()) -> str:
-    """Return what to tell people of an answer that was no success.
-
-    `secrets` are hidden where the server repeats them.
-    """
+def words_for(reply: Reply, secrets: Iterable[str] = NO_SECRETS) -> str:
+    """Return what to tell people of an answer that was no success, without the `secrets`."""
+    secrets = Secrets.of(secrets)
     if 300 <= reply.status < 400:
         host = _host_of(reply.headers.get("location", ""))
-        where = f" to {_hidden(host, secrets)}" if host else ""
+        where = f" to {secrets.hide(host)}" if host else ""
         words = f"redirected{where}, where no token is sent; correct the url"
     else:
-        said = read_refusal(reply.body)
-        words = _hidden(": ".join(part for part in (said.type, said.words) if part), secrets)
+        refusal = read_refusal(reply.body, secrets)
+        words = ": ".join(part for part in (refusal.type, refusal.words) if part)
     words = f"HTTP {reply.status}: {words}" if words else f"HTTP {reply.status}"
     return printable(words)[:_WORDS_MOST]
 
 
-def _hidden(text: str, secrets: Iterable[str]) -> str:
-    # Types and hosts are told in lower case; a secret in their place is a secret all the same.
-    for secret in filter(None, secrets):
-        text = _without(secret, text)
-    return text
+def words_of_refusal(reply: Reply, secrets: Secrets) -> str:
+    """Return the server's own words, without the `secrets`; empty where it has none for people."""
+    words = read_refusal(reply.body, secrets).words
+    is_plain = reply.headers.get("content-type", "").startswith("text/plain")
+    if not words and is_plain:
+        words = secrets.hide(reply.body.decode("utf-8", "replace").strip())
+    return printable(words)[:_WORDS_MOST]
 
 
-def _without(secret: str, text: str) -> str:
-    """Return a text without a secret, in capitals or not.
-
-    By hand: Python keeps the last 512 regular expressions that it was given, and secrets in them.
-    """
-    sought, folded = secret.casefold(), text.casefold()
-    if sought not in folded:
-        return text
-    # A folded character may be several: which one of the text each of them comes from.
-    origins = [place for place, character in enumerate(text) for _ in character.casefold()]
-    kept, begin, at = "", 0, 0
-    while (found := folded.find(sought, at)) >= 0:
-        kept += text[begin : origins[found]] + _HIDDEN
-        at = found + len(sought)
-        begin = origins[at - 1] + 1
-    return kept + text[begin:]
+def words_for_form(reply: Reply, error: FormError, secrets: Secrets = NO_SECRETS) -> str:
+    """Return what to tell people of a success whose body is not the vCenter's."""
+    kind = secrets.hide(reply.headers.get("content-type", "")).partition(";")[0].strip()
+    named = f" ({kind})" if kind else ""
+    words = f"the answer cannot be read: {error}{named}; something answers in the vCenter's place"
+    return printable(words)[:_WORDS_MOST]
 
 
 def _error_type(named: Any, typed: Any) -> str:

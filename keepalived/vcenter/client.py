@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import re
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from keepalived.lease.answers import Answer, FileInfo, ItemInfo, Outcome, Sessio
 from keepalived.lease.model import Kind, check_session_id
 from keepalived.settings import VCenterSettings
 from keepalived.vcenter import results
-from keepalived.vcenter.classify import NOT_FOUND, read_refusal
+from keepalived.vcenter.classify import NOT_FOUND, read_refusal, words_for_form
 from keepalived.vcenter.dialects import Call, Dialect
 from keepalived.vcenter.exchange import Exchange
 from keepalived.vcenter.login import Login, LoginOutcome, Token
@@ -21,10 +22,17 @@ from keepalived.vcenter.transport import Reply, Transport
 
 T = TypeVar("T")
 Make = Callable[[Dialect], Call]
+Value = Callable[[], Any]
+"""Reads what the body of an answer says in its dialect. Raises FormError."""
+Parse = Callable[[Value, Reply], T]
+"""Reads what an answer says. Raises ValueError, and FormError where the body is of another form."""
 
 NOWHERE_SECONDS = 15.0
 """Where no dialect leads to a Content Library, the search is not repeated for this long: every
 session would make one, with a login in it."""
+
+_LARGE_BODY = 256 * 1024
+"""Bytes: what is larger is read in a thread, since renewals would have to wait for it."""
 
 _NOWHERE = "there is no Content Library at this url, in any dialect that may be spoken"
 SERVERS_ID = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._:~@-]+")
@@ -65,24 +73,25 @@ class Client:
         token: str | None = None,
     ) -> Answer[None]:
         """Extend a session's lifetime; `progress` is in percent."""
-        answer, _ = await self._operate(
+        return await self._operate(
             kind,
             session_id,
             lambda dialect: dialect.keep_alive(kind, session_id, progress),
+            _nothing,
             timeout,
             token,
         )
-        return answer
 
     async def get(
         self, kind: Kind, session_id: str, *, timeout: float, token: str | None = None
     ) -> Answer[SessionInfo]:
         """Read a session."""
-        return await self._read(
+        now = self._exchange.wall()
+        return await self._operate(
             kind,
             session_id,
             lambda dialect: dialect.get(kind, session_id),
-            lambda dialect, reply: results.session_info(dialect.value(reply.body), reply.headers),
+            lambda value, reply: results.session_info(value(), reply.headers, now),
             timeout,
             token,
         )
@@ -91,11 +100,11 @@ class Client:
         self, kind: Kind, *, timeout: float, token: str | None = None
     ) -> Answer[tuple[str, ...]]:
         """List the ids of the calling user's sessions."""
-        return await self._read(
+        return await self._operate(
             kind,
             None,
             lambda dialect: dialect.list(kind),
-            lambda dialect, reply: results.ids(dialect.value(reply.body)),
+            lambda value, _: results.ids(value()),
             timeout,
             token,
         )
@@ -104,11 +113,11 @@ class Client:
         self, kind: Kind, session_id: str, *, timeout: float, token: str | None = None
     ) -> Answer[tuple[FileInfo, ...]]:
         """List the files of a session."""
-        return await self._read(
+        return await self._operate(
             kind,
             session_id,
             lambda dialect: dialect.files(kind, session_id),
-            lambda dialect, reply: results.file_infos(dialect.value(reply.body)),
+            lambda value, _: results.file_infos(value()),
             timeout,
             token,
         )
@@ -117,10 +126,14 @@ class Client:
         self, kind: Kind, session_id: str, *, timeout: float, token: str | None = None
     ) -> Answer[None]:
         """Cancel a session on the server."""
-        answer, _ = await self._operate(
-            kind, session_id, lambda dialect: dialect.cancel(kind, session_id), timeout, token
+        return await self._operate(
+            kind,
+            session_id,
+            lambda dialect: dialect.cancel(kind, session_id),
+            _nothing,
+            timeout,
+            token,
         )
-        return answer
 
     async def item(
         self, item_id: str, *, timeout: float, token: str | None = None
@@ -130,12 +143,14 @@ class Client:
             return self._unsent(f"{item_id!r} is not an item's id")
         library_ids: list[str | None] = []
 
-        def parse(dialect: Dialect, reply: Reply) -> ItemInfo:
-            item, library_id = results.item_info(dialect.value(reply.body))
+        def parse(value: Value, _: Reply) -> ItemInfo:
+            item, library_id = results.item_info(value())
+            if not item.id and not item.name:
+                raise results.FormError("the answer has neither id nor name")
             library_ids.append(library_id)
             return replace(item, id=item.id or item_id)
 
-        answer = await self._read(
+        answer = await self._operate(
             Kind.UPDATE, None, lambda dialect: dialect.item(item_id), parse, timeout, token
         )
         if answer.value is None or not library_ids or library_ids[-1] is None:
@@ -151,6 +166,8 @@ class Client:
         if token is None and not self._login.has_credentials:
             call = self._login.first_dialect.who_am_i
             answer, reply = await self._exchange.send(call, timeout)
+            if reply is not None and answer.outcome is Outcome.OK:
+                return await self._understood(answer, self._login.first_dialect, reply, _user)
             return answer if reply is None else answer._replace(outcome=_as_probed(answer.outcome))
         if token is None and not self._login.has_token:
             sent_at = self._exchange.now()
@@ -159,7 +176,7 @@ class Client:
                 return got
             return Answer(Outcome.OK, sent_at, self._exchange.now())
         lent = None if token is None else self._login.borrow(token, self._proven)
-        answer, _, _ = await self._send(lambda dialect: dialect.who_am_i, timeout, lent)
+        answer, _, _ = await self._send(lambda dialect: dialect.who_am_i, _user, timeout, lent)
         return answer
 
     async def ask(
@@ -175,21 +192,15 @@ class Client:
         `parse` raises ValueError for what it cannot read. Where the operation is one of an update
         session, `session_id` says which.
         """
-        return await self._read(
-            Kind.UPDATE,
-            session_id,
-            make,
-            lambda dialect, reply: parse(dialect.value(reply.body)),
-            timeout,
-            None,
+        return await self._operate(
+            Kind.UPDATE, session_id, make, lambda value, _: parse(value()), timeout, None
         )
 
     async def tell(
         self, make: Make, *, session_id: str | None = None, timeout: float
     ) -> Answer[None]:
         """Carry out any other operation that is answered without a value."""
-        answer, _ = await self._operate(Kind.UPDATE, session_id, make, timeout, None)
-        return answer
+        return await self._operate(Kind.UPDATE, session_id, make, _nothing, timeout, None)
 
     async def token(self, *, timeout: float) -> Token | None:
         """Return the API token in use, for what does not go through here; None without one."""
@@ -209,11 +220,11 @@ class Client:
         if not SERVERS_ID.fullmatch(library_id):
             return None
         if library_id not in self._libraries:
-            answer = await self._read(
+            answer = await self._operate(
                 Kind.UPDATE,
                 None,
                 lambda dialect: dialect.library(library_id),
-                lambda dialect, reply: results.name_of(dialect.value(reply.body)),
+                lambda value, _: results.name_of(value()),
                 timeout,
                 token,
             )
@@ -222,121 +233,149 @@ class Client:
             self._libraries[library_id] = answer.value
         return self._libraries[library_id]
 
-    async def _read(
-        self,
-        kind: Kind,
-        session_id: str | None,
-        make: Make,
-        parse: Callable[[Dialect, Reply], T],
-        timeout: float,
-        token: str | None,
-    ) -> Answer[T]:
-        answer, got = await self._operate(kind, session_id, make, timeout, token)
-        outcome, value, detail = answer.outcome, None, answer.detail
-        if got is not None:
-            try:
-                value = parse(*got)
-            except ValueError as error:
-                outcome, detail = Outcome.FAILED, f"the answer cannot be read: {error}"
-        return Answer(
-            outcome,
-            answer.sent_at,
-            answer.received_at,
-            value,
-            detail,
-            answer.status,
-            answer.retry_after,
-            answer.error_type,
-        )
-
     async def _operate(
         self,
         kind: Kind,
         session_id: str | None,
         make: Make,
+        parse: Parse[T],
         timeout: float,
         borrowed: str | None,
-    ) -> tuple[Answer[None], tuple[Dialect, Reply] | None]:
+    ) -> Answer[T]:
         """Send an operation, and find out first whether a 404 is about the route or the session."""
         if session_id is not None:
             try:
                 check_session_id(session_id)
             except ValueError as error:
-                return self._unsent(str(error)), None
+                return self._unsent(str(error))
         lent = None if borrowed is None else self._login.borrow(borrowed, self._proven)
-        answer, token, reply = await self._send(make, timeout, lent)
+        answer, token, reply = await self._send(make, parse, timeout, lent)
         if answer.outcome is Outcome.NOT_FOUND and token is not None and reply is not None:
             refusal = read_refusal(reply.body)
-            if refusal.type != NOT_FOUND or refusal.is_unknown_route:
+            is_anybodys = refusal.type != NOT_FOUND or refusal.is_unknown_route
+            if is_anybodys and lent is None:
                 # Anybody may have said so, as a proxy does while the service behind it starts:
                 # believed only beside a list that succeeds.
                 self._proven.discard(token.dialect)
-            if token.dialect not in self._proven:
-                answer, token, reply = await self._find_route(kind, make, answer, token, timeout)
-        if answer.outcome is not Outcome.OK or token is None or reply is None:
-            return answer, None
-        self._proven.add(token.dialect)
-        return answer, (token.dialect, reply)
+            if is_anybodys or token.dialect not in self._proven:
+                answer, token = await self._find_route(kind, make, parse, answer, token, timeout)
+        if answer.outcome is Outcome.OK and token is not None:
+            self._proven.add(token.dialect)
+        return answer
 
     async def _find_route(
-        self, kind: Kind, make: Make, not_found: Answer[None], token: Token, timeout: float
-    ) -> tuple[Answer[None], Token | None, Reply | None]:
+        self,
+        kind: Kind,
+        make: Make,
+        parse: Parse[T],
+        not_found: Answer[T],
+        token: Token,
+        timeout: float,
+    ) -> tuple[Answer[T], Token | None]:
         """A 404 on an unproven route: does a list of sessions prove the dialect, or another one?"""
         if self._exchange.now() < self._nowhere_until:
-            return not_found._replace(outcome=Outcome.FAILED, detail=_NOWHERE), token, None
+            return not_found._replace(outcome=Outcome.FAILED, detail=_NOWHERE), token
         listed = await self._prove(kind, token, timeout)
         if listed.outcome is Outcome.OK:
-            return not_found, token, None
+            return not_found, token
         if listed.outcome is not Outcome.NOT_FOUND:
-            return listed, token, None
+            return _without_value(listed), token
         other = await self._login.change_dialect(token, timeout)
         if isinstance(other, Answer):
-            return other, None, None
+            return _without_value(other), None
         if other is None or other.dialect is token.dialect:
-            return self._found_nowhere(not_found), token, None
-        answer, used, reply = await self._send(make, timeout, other)
+            return self._found_nowhere(not_found, token), token
+        answer, used, _ = await self._send(make, parse, timeout, other)
         if answer.outcome is Outcome.NOT_FOUND:
             listed = await self._prove(kind, other, timeout)
             if listed.outcome is Outcome.NOT_FOUND:
-                answer = self._found_nowhere(answer)
+                answer = self._found_nowhere(answer, token)
             elif listed.outcome is not Outcome.OK:
-                answer = listed
-        return answer, used, reply
+                answer = _without_value(listed)
+        return answer, used
 
-    async def _prove(self, kind: Kind, token: Token, timeout: float) -> Answer[None]:
+    async def _prove(self, kind: Kind, token: Token, timeout: float) -> Answer[Any]:
         """Ask for a list of sessions, which proves the dialect where it is answered."""
-        listed, used, _ = await self._send(lambda dialect: dialect.list(kind), timeout, token)
+        listed, used, _ = await self._send(
+            lambda dialect: dialect.list(kind),
+            lambda value, _: results.ids(value()),
+            timeout,
+            token,
+        )
         if listed.outcome is Outcome.OK and used is not None:
             self._proven.add(used.dialect)
         return listed
 
-    def _found_nowhere(self, answer: Answer[None]) -> Answer[None]:
-        self._nowhere_until = self._exchange.now() + NOWHERE_SECONDS
+    def _found_nowhere(self, answer: Answer[T], token: Token) -> Answer[T]:
+        if not token.is_borrowed:  # which speaks for itself alone
+            self._nowhere_until = self._exchange.now() + NOWHERE_SECONDS
         return answer._replace(outcome=Outcome.FAILED, detail=_NOWHERE)
 
     async def _send(
-        self, make: Make, timeout: float, token: Token | None = None
-    ) -> tuple[Answer[None], Token | None, Reply | None]:
+        self, make: Make, parse: Parse[T], timeout: float, token: Token | None = None
+    ) -> tuple[Answer[T], Token | None, Reply | None]:
         """Send with a token; a 401 is answered by one login and the same request once more.
 
         A 401 on a borrowed token is the answer: nobody but its lender can replace it.
         """
         got = token or await self._login.token(timeout)
         if isinstance(got, Answer):
-            return got, None, None
+            return _without_value(got), None, None
         answer, reply = await self._exchange.send(make(got.dialect), timeout, token=got.value)
         if answer.outcome is Outcome.UNAUTHENTICATED and self._login.may_replace(got):
             newer = await self._login.token(timeout, instead_of=got)
             if isinstance(newer, Answer):
-                return newer, None, None
+                return _without_value(newer), None, None
             got = newer
             answer, reply = await self._exchange.send(make(got.dialect), timeout, token=got.value)
             self._login.followed(by_401=answer.outcome is Outcome.UNAUTHENTICATED)
-        return answer, got, reply
+        if answer.outcome is not Outcome.OK or reply is None:
+            return _without_value(answer), got, reply
+        return await self._understood(answer, got.dialect, reply, parse, got.value), got, reply
+
+    async def _understood(
+        self,
+        answer: Answer[None],
+        dialect: Dialect,
+        reply: Reply,
+        parse: Parse[T],
+        token: str | None = None,
+    ) -> Answer[T]:
+        """Return a success with its value, or as a failure where its body has another form."""
+        if parse is _nothing and not reply.body:
+            return _without_value(answer)  # most answers by far
+        secrets = self._exchange.secrets_with(token)
+
+        def read() -> T:
+            return parse(lambda: dialect.value(reply.body, secrets), reply)
+
+        try:
+            is_large = len(reply.body) > _LARGE_BODY
+            value = await asyncio.to_thread(read) if is_large else read()
+        except results.FormError as error:
+            detail = words_for_form(reply, error, secrets)
+            return _without_value(answer._replace(outcome=Outcome.UNAVAILABLE, detail=detail))
+        except ValueError as error:
+            detail = f"the answer cannot be read: {error}"
+            return _without_value(answer._replace(outcome=Outcome.FAILED, detail=detail))
+        return Answer(answer.outcome, answer.sent_at, answer.received_at, value, "", answer.status)
 
     def _unsent(self, words: str) -> Answer[Any]:
         now = self._exchange.now()
         return Answer(Outcome.FAILED, now, now, detail=words)
+
+
+def _without_value(answer: Answer[Any]) -> Answer[Any]:
+    """Return an answer that has no value, as one to any question."""
+    return answer if answer.value is None else answer._replace(value=None)
+
+
+def _nothing(_: Value, reply: Reply) -> None:
+    results.check_nothing(reply.body)
+
+
+def _user(value: Value, _: Reply) -> None:
+    results.check_user(value())
 
 
 def _as_probed(outcome: Outcome) -> Outcome:

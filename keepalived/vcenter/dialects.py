@@ -12,8 +12,9 @@ from typing import Any, NamedTuple, Protocol
 
 from keepalived.lease.model import Kind
 from keepalived.settings import Representation
+from keepalived.vcenter.hiding import NO_SECRETS, Secrets
 from keepalived.vcenter.representations import JSON_TYPE, as_form, as_json, keep_alive_as_xml
-from keepalived.vcenter.results import read_json
+from keepalived.vcenter.results import FormError, read_json
 
 Spec = Mapping[str, Any]
 """What something is to be like that is made: names and values as they stand in JSON."""
@@ -57,8 +58,11 @@ class Dialect(Protocol):
     def create(self, resource: Resource, spec: Spec) -> Call: ...
     def delete(self, resource: Resource, resource_id: str) -> Call: ...
     def add_file(self, session_id: str, spec: Spec) -> Call: ...
-    def value(self, body: bytes) -> Any:
-        """Return what a body says. Raises ValueError where it is not this dialect's."""
+    def value(self, body: bytes, secrets: Secrets = NO_SECRETS) -> Any:
+        """Return what a body says, without the secrets in its texts.
+
+        Raises FormError where it is not this dialect's.
+        """
         ...
 
 
@@ -127,9 +131,9 @@ class Api:
         path = f"{_API_SESSION[Kind.UPDATE]}/{session_id}/file"
         return Call("POST", path, *as_json(spec))
 
-    def value(self, body: bytes) -> Any:
+    def value(self, body: bytes, secrets: Secrets = NO_SECRETS) -> Any:
         """Return what a body says: values stand bare."""
-        return read_json(body)
+        return read_json(body, secrets)
 
 
 class Rest:
@@ -217,11 +221,11 @@ class Rest:
         path = f"{noun}/id:{session_id}?~action=add"
         return Call("POST", path, *as_json({"file_spec": spec}))
 
-    def value(self, body: bytes) -> Any:
+    def value(self, body: bytes, secrets: Secrets = NO_SECRETS) -> Any:
         """Return what a body says: values stand in an object named `value`."""
-        wrapped = read_json(body)
+        wrapped = read_json(body, secrets)
         if not isinstance(wrapped, dict) or "value" not in wrapped:
-            raise ValueError("the answer has no value")
+            raise FormError("the answer has no value")
         return wrapped["value"]
 
 

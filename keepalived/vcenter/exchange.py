@@ -9,6 +9,7 @@ from keepalived.lease.answers import Answer, Outcome
 from keepalived.vcenter import results
 from keepalived.vcenter.classify import outcome_of, read_refusal, words_for
 from keepalived.vcenter.dialects import Call
+from keepalived.vcenter.hiding import NO_SECRETS, Secrets
 from keepalived.vcenter.transport import Reply, StaleConnection, TimedOut, Transport, TransportError
 
 TOKEN_HEADER = "vmware-api-session-id"  # noqa: S105 - the header's name
@@ -19,6 +20,8 @@ class Exchange:
     """Sends calls over a transport, and never raises for what a network or a server does."""
 
     def __init__(self, transport: Transport, clock: Clock) -> None:
+        self.secrets = NO_SECRETS
+        """What no text of an answer may show, whatever request it answers."""
         self._transport = transport
         self._clock = clock
 
@@ -29,11 +32,10 @@ class Exchange:
         *,
         token: str | None = None,
         headers: Mapping[str, str] = _NO_HEADERS,
-        secrets: tuple[str, ...] = (),
     ) -> tuple[Answer[None], Reply | None]:
         """Send a call; return its classified answer, and the reply where there was one.
 
-        The answer's `detail` does not repeat the token, nor any of the `secrets`.
+        The answer's texts repeat neither the token nor any of the `secrets`.
         """
         sending = dict(headers)
         if token is not None:
@@ -54,22 +56,34 @@ class Exchange:
             return Answer(outcome, sent_at, clock.boot(), detail=str(error)), None
         received_at = clock.boot()
         outcome = outcome_of(reply)
+        if outcome is Outcome.FAILED and 200 <= reply.status < 300:
+            outcome = Outcome.UNAVAILABLE  # a vCenter does not answer so
         if outcome is Outcome.OK:
             return Answer(outcome, sent_at, received_at, status=reply.status), reply
+        secrets = self.secrets_with(token)
         answer: Answer[None] = Answer(
             outcome,
             sent_at,
             received_at,
-            detail=words_for(reply, secrets if token is None else (*secrets, token)),
+            detail=words_for(reply, secrets),
             status=reply.status,
             retry_after=results.retry_after(reply.headers),
-            error_type=read_refusal(reply.body).type,
+            error_type=read_refusal(reply.body, secrets).type,
         )
         return answer, reply
+
+    def secrets_with(self, token: str | None) -> Secrets:
+        """Return what the answer to a request with this token may not show."""
+        known = self.secrets
+        return known if token is None or token in known else known.and_also(token)
 
     def now(self) -> float:
         """Seconds on the boot-time clock that answers are timed by."""
         return self._clock.boot()
+
+    def wall(self) -> float:
+        """Seconds since the epoch, by this machine's clock."""
+        return self._clock.wall()
 
     async def close(self) -> None:
         """Close the transport."""

@@ -15,13 +15,20 @@ from keepalived.lease.answers import Answer, Outcome
 from keepalived.settings import Dialect as DialectName
 from keepalived.settings import VCenterSettings
 from keepalived.vcenter import results
+from keepalived.vcenter.classify import read_refusal, words_of_refusal
 from keepalived.vcenter.dialects import Api, Dialect, Rest
 from keepalived.vcenter.exchange import Exchange
+from keepalived.vcenter.hiding import Secrets
 from keepalived.vcenter.secrets import SecretError, read_password
+from keepalived.vcenter.transport import Reply
 
 REFUSED_SECONDS = 60.0
 """Refused credentials are not tried again for this long: the default policy of vSphere's single
 sign-on locks an account after five failed logins within 180 seconds."""
+
+REFUSED_ONCE_SECONDS = 10.0
+"""Credentials that have just worked are tried again this soon after they are refused, once: a
+directory that is out of order refuses good ones, too."""
 
 SURPRISED_SECONDS = 5.0
 """A login that was answered in any other unexpected way is not tried again for this long, at most:
@@ -94,6 +101,8 @@ class Login:
         self._not_before = -math.inf
         self._under_way: asyncio.Task[Token | Answer[None]] | None = None
         self._failure: _Failure | None = None
+        self._worked: bytes | None = None
+        """The digest of the secret that the last login succeeded with, until it is refused."""
 
     @property
     def has_credentials(self) -> bool:
@@ -192,11 +201,14 @@ class Login:
             return failure.answer._replace(sent_at=now, received_at=now, detail=words)
         result = await self._try_dialects(password, timeout)
         if isinstance(result, Token):
-            self._failure = None
+            self._failure, self._worked = None, digest
             self._on_login(LoginOutcome.OK)
             return result
-        self._failure = _Failure(result, digest, now + self._pause_after(result.outcome))
         is_refusal = result.outcome is Outcome.LOGIN_REFUSED
+        pause = self._pause_after(result.outcome)
+        if is_refusal and digest == self._worked:
+            pause, self._worked = REFUSED_ONCE_SECONDS, None
+        self._failure = _Failure(result, digest, now + pause)
         return self._say(LoginOutcome.REFUSED if is_refusal else LoginOutcome.FAILED, result)
 
     def _pause_after(self, outcome: Outcome) -> float:
@@ -211,29 +223,48 @@ class Login:
         user = self._settings.username or ""
         credentials = b64encode(f"{user}:{password}".encode()).decode("ascii")
         headers = {"authorization": f"Basic {credentials}", **_USE_HEADER}
+        self._keep_secret(password, credentials)
         for dialect in self._dialects:
-            answer, reply = await self._exchange.send(
-                dialect.login, timeout, headers=headers, secrets=(password, credentials)
-            )
+            answer, reply = await self._exchange.send(dialect.login, timeout, headers=headers)
             if answer.status in _NOT_THERE:
                 continue
-            if answer.outcome in (Outcome.UNAUTHENTICATED, Outcome.FORBIDDEN):
+            if reply is not None and _is_refusal(reply):
                 words = f"the credentials of {user} were refused"
+                if told := words_of_refusal(reply, self._exchange.secrets):
+                    words = f"{words}: {told}"
                 return answer._replace(outcome=Outcome.LOGIN_REFUSED, detail=words)
+            if answer.outcome is Outcome.FORBIDDEN:
+                # Whoever stands in front has not shown them to the vCenter.
+                return answer._replace(outcome=Outcome.UNAVAILABLE)
             if reply is None or answer.outcome is not Outcome.OK:
                 return answer
             try:
-                return Token(results.token(dialect.value(reply.body)), dialect)
-            except ValueError:
+                # A token is what is to be read here: nothing is hidden.
+                token = Token(results.token(dialect.value(reply.body)), dialect)
+            except results.FormError:
                 words = "the login was answered, but not as a vCenter does; check the url"
-                return answer._replace(outcome=Outcome.FAILED, detail=words)
+                return answer._replace(outcome=Outcome.UNAVAILABLE, detail=words)
+            self._keep_secret(password, credentials, token.value)
+            return token
         names = " nor ".join(f"/{dialect.name}" for dialect in self._dialects)
         words = f"no login at {names}: not a vCenter, or the wrong dialect"
         return answer._replace(outcome=Outcome.FAILED, detail=words)
 
+    def _keep_secret(self, *secrets: str) -> None:
+        """Let no answer show these, nor the token in use until now."""
+        former = () if self._token is None else (self._token.value,)
+        self._exchange.secrets = Secrets((*secrets, *former))
+
     def _say(self, outcome: LoginOutcome, answer: Answer[None]) -> Answer[None]:
         self._on_login(outcome)
         return answer
+
+
+def _is_refusal(reply: Reply) -> bool:
+    """Whether a login was refused by who knows the user: a 403 of a proxy says nothing of that."""
+    if reply.status != 403:
+        return reply.status == 401
+    return not reply.body.strip() or bool(read_refusal(reply.body).type)
 
 
 def _refusal(now: float, words: str) -> Answer[None]:

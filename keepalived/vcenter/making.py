@@ -13,6 +13,7 @@ from keepalived.vcenter.classify import outcome_of, read_refusal, words_for
 from keepalived.vcenter.client import SERVERS_ID, Client
 from keepalived.vcenter.dialects import Resource, Spec
 from keepalived.vcenter.exchange import TOKEN_HEADER
+from keepalived.vcenter.hiding import Secrets
 from keepalived.vcenter.transport import TransportError, UploadTransport
 
 _PORTS = {"http": 80, "https": 443}
@@ -128,10 +129,10 @@ class Making:
         )
         if answer.outcome is Outcome.OK:
             return answer
-        secrets = () if token is None else (token.value,)
+        secrets = Secrets(() if token is None else (token.value,))
         return answer._replace(
             detail=words_for(reply, secrets),
-            error_type=read_refusal(reply.body).type,
+            error_type=read_refusal(reply.body, secrets).type,
         )
 
     async def _create(self, resource: Resource, spec: Spec, timeout: float) -> Answer[str]:

@@ -11,32 +11,70 @@ from typing import Any
 
 from keepalived.lease.answers import FileInfo, ItemInfo, SessionInfo
 from keepalived.settings.problems import printable
+from keepalived.vcenter.hiding import NO_SECRETS, Secrets
 
 _TEXT_MOST = 1000
+_NOTHING_MOST = 256
 _NUMBER_MOST = 2**63 - 1  # the API's `long`
 
 
-def read_json(body: bytes) -> Any:
-    """Read a body as JSON."""
+class FormError(ValueError):
+    """The body does not have the form that the operation's answers have.
+
+    Such a body comes from something in front of the vCenter, or in its place.
+    """
+
+
+def read_json(body: bytes, secrets: Secrets = NO_SECRETS) -> Any:
+    """Read a body as JSON, without the secrets in its texts."""
     try:
-        return json.loads(body)
+        value = json.loads(body)
+        return secrets.hide_in(value) if secrets.may_be_in(body) else value
     except (ValueError, RecursionError):
-        raise ValueError("it is not JSON") from None
+        raise FormError("it is not JSON") from None
 
 
-def session_info(value: Any, headers: Mapping[str, str]) -> SessionInfo:
-    """Read the answer to `get`; `/rest` leaves zero and absent fields out."""
+def check_nothing(body: bytes) -> None:
+    """Check the body of an operation that returns nothing.
+
+    In either dialect that is no body, `null`, `{}`, or an object with an empty `value`.
+    """
+    text = body.strip()
+    if not text:
+        return
+    if len(text) <= _NOTHING_MOST:
+        value = read_json(text)
+        if isinstance(value, dict) and value.keys() == {"value"}:
+            value = value["value"]
+        if value is None or value == {}:
+            return
+    raise FormError("no content was expected")
+
+
+def check_user(value: Any) -> None:
+    """Check the answer to the question who is logged in."""
+    if not isinstance(_object(value).get("user"), str):
+        raise FormError("the answer names no user")
+
+
+def session_info(value: Any, headers: Mapping[str, str], now: float | None = None) -> SessionInfo:
+    """Read the answer to `get`; `/rest` leaves zero and absent fields out.
+
+    `now` is the time on this machine's clock, in seconds since the epoch.
+    """
     fields = _object(value)
     expiry = _moment(_text(fields, "expiration_time"))
+    date = _http_date(headers.get("date", ""))
     return SessionInfo(
         id=_text(fields, "id") or "",
         state=_required(fields, "state"),
         item_id=_text(fields, "library_item_id"),
         content_version=_text(fields, "library_item_content_version"),
         client_progress=_number(fields, "client_progress"),
-        lifetime_left=_lifetime_left(expiry, headers),
+        lifetime_left=_lifetime_left(expiry, date),
         error_message=message(fields.get("error_message")),
         expires_at=None if expiry is None else expiry.timestamp(),
+        clock_ahead=None if date is None or now is None else date.timestamp() - now,
     )
 
 
@@ -47,7 +85,10 @@ def file_infos(value: Any) -> tuple[FileInfo, ...]:
 
 def ids(value: Any) -> tuple[str, ...]:
     """Read a list of ids."""
-    return tuple(_as_text(each, "an id") for each in _list(value))
+    try:
+        return tuple(_as_text(each, "an id") for each in _list(value))
+    except ValueError as error:
+        raise FormError(str(error)) from None
 
 
 def item_info(value: Any) -> tuple[ItemInfo, str | None]:
@@ -102,7 +143,7 @@ def token(value: Any) -> str:
     """Read the answer to a login."""
     # What else it might be could not stand in a header.
     if not isinstance(value, str) or not value.isascii() or not value.isprintable() or not value:
-        raise ValueError("the login was answered without a token")
+        raise FormError("the login was answered without a token")
     return value
 
 
@@ -123,9 +164,8 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     return seconds if math.isfinite(seconds) and seconds >= 0 else None
 
 
-def _lifetime_left(expiry: datetime | None, headers: Mapping[str, str]) -> float | None:
+def _lifetime_left(expiry: datetime | None, date: datetime | None) -> float | None:
     """`expiration_time` against the same server's `Date`: our own clock has no part in it."""
-    date = _http_date(headers.get("date", ""))
     return None if expiry is None or date is None else (expiry - date).total_seconds()
 
 
@@ -158,7 +198,7 @@ def _file_info(fields: dict[str, Any]) -> FileInfo:
 
 def _object(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise ValueError(f"an object was expected, not {type(value).__name__}")
+        raise FormError(f"an object was expected, not {type(value).__name__}")
     return value
 
 
@@ -166,15 +206,15 @@ def _list(value: Any) -> list[Any]:
     if value is None:
         return []
     if not isinstance(value, list):
-        raise ValueError(f"a list was expected, not {type(value).__name__}")
+        raise FormError(f"a list was expected, not {type(value).__name__}")
     return value
 
 
 def _required(fields: dict[str, Any], name: str) -> str:
-    text = _text(fields, name)
-    if text is None:
-        raise ValueError(f"the answer has no {name}")
-    return text
+    text = fields.get(name)
+    if not isinstance(text, str):
+        raise FormError(f"the answer has no {name}")
+    return _for_people(text)
 
 
 def _text(fields: dict[str, Any], name: str) -> str | None:

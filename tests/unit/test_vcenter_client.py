@@ -335,10 +335,10 @@ def answering(body: bytes, *, dialect: str = "api") -> HandleRequest:
         ),
     ],
 )
-async def test_garbage_is_an_answer_that_failed(body: bytes, dialect: str) -> None:
+async def test_garbage_counts_against_the_vcenter(body: bytes, dialect: str) -> None:
     client = client_of(answering(body, dialect=dialect), dialect=dialect)
     session = await client.get(Kind.UPDATE, "a", timeout=TIMEOUT)
-    assert (session.outcome, session.value, session.status) == (Outcome.FAILED, None, 200)
+    assert (session.outcome, session.value, session.status) == (Outcome.UNAVAILABLE, None, 200)
     assert session.detail.startswith("the answer cannot be read: ")
     answers: list[Answer[Any]] = [
         await client.files(Kind.UPDATE, "a", timeout=TIMEOUT),

@@ -126,7 +126,9 @@ async def test_refused_credentials_are_tried_once_a_minute(tmp_path: Path) -> No
     times = [entry.time for entry in bench.simulator.ledger.requests(LOGIN)]
     assert times == [0.0, REFUSED_SECONDS, 2 * REFUSED_SECONDS]
     assert bench.logins == [LoginOutcome.REFUSED] * 3
-    assert answers[0].detail == "the credentials of administrator@vsphere.local were refused"
+    assert answers[0].detail == (
+        "the credentials of administrator@vsphere.local were refused: Invalid credentials."
+    )
     assert answers[1].detail == answers[0].detail + " (not tried again so soon)"
     assert answers[1].sent_at == 1.0
 
@@ -197,7 +199,7 @@ async def test_a_login_answered_by_something_else(body: bytes) -> None:
         return Response(200, {}, body)
 
     answer = await client_of(web_server).who_am_i(timeout=TIMEOUT)
-    assert answer.outcome is Outcome.FAILED
+    assert answer.outcome is Outcome.UNAVAILABLE
     assert answer.detail == "the login was answered, but not as a vCenter does; check the url"
 
 

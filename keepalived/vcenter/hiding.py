@@ -1,0 +1,227 @@
+"""Hides secrets in texts that come from answers, in whatever encoding a server repeats them.
+
+A server may repeat what it was sent as it is, percent-encoded, escaped for JSON or HTML, in base64
+or in hex, and one within another. A text is therefore searched as it stands and decoded. The time
+is linear in the length of the text. No regular expression contains a secret, since Python keeps
+compiled ones in memory.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from base64 import b64encode, urlsafe_b64encode
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+HIDDEN = "***"
+
+_MOST_NESTED = 3
+"""How many encodings, one within another, are undone."""
+_SHORTEST_CODE = 6
+"""Shorter pieces of base64 or hex occur in ordinary words."""
+_TEXT_MOST = 16 * 1024
+"""Characters of a text that are looked at; what is longer is cut."""
+_WIDEST_CODE = 12
+"""Characters that one of a secret takes in the codes that are undone, but for odd nestings."""
+
+# What stands for a character, or, percent-encoded and as \\x, for a byte. An entity's name has 31
+# characters at most.
+_CODE = re.compile(
+    r"(?P<bytes>(?:%[0-9a-fA-F]{2})+|(?:\\x[0-9a-fA-F]{2})+)"
+    r"|\\(?:u(?P<unicode>[0-9a-fA-F]{4})|(?P<escaped>[\"'/\\bfnrt]))"
+    r"|(?P<entity>&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,30});?)"
+)
+_CODE_MARKS = frozenset("%\\&+")
+_ESCAPED = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
+
+
+class Secrets:
+    """Secrets that must not be shown, ready to be looked for."""
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        self._secrets = tuple(dict.fromkeys(filter(None, secrets)))
+        self._needles = tuple(
+            dict.fromkeys(needle for secret in self._secrets for needle in _needles(secret))
+        )
+        self._widest = _WIDEST_CODE * max(map(len, self._secrets), default=0)
+
+    @classmethod
+    def of(cls, secrets: Iterable[str]) -> Secrets:
+        """Return secrets ready to be looked for, which they may be already."""
+        return secrets if isinstance(secrets, cls) else cls(secrets)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._secrets)
+
+    def __repr__(self) -> str:
+        return f"Secrets({len(self._secrets)})"
+
+    def and_also(self, secret: str) -> Secrets:
+        """Return these and one more."""
+        return Secrets((*self._secrets, secret))
+
+    def hide(self, text: str) -> str:
+        """Return a text with each secret in it replaced."""
+        if not self._needles:
+            return text
+        is_cut = len(text) > _TEXT_MOST
+        text = text[:_TEXT_MOST]
+        if _CODE_MARKS.isdisjoint(text) and not self._is_in(text.casefold()) and not is_cut:
+            return text
+        spans = [span for view in _views(text) for span in self._found_in(view)]
+        if is_cut:  # perhaps in the middle of a secret
+            spans.append((max(0, len(text) - self._widest), len(text)))
+        return _without(text, spans) if spans else text
+
+    def hide_in(self, value: Any) -> Any:
+        """Return a JSON value with each secret in its texts replaced, but for the keys."""
+        if isinstance(value, str):
+            return self.hide(value)
+        if isinstance(value, list):
+            return [self.hide_in(each) for each in value]
+        if isinstance(value, dict):
+            return {key: self.hide_in(each) for key, each in value.items()}
+        return value
+
+    def may_be_in(self, body: bytes) -> bool:
+        """Whether a secret can be in the texts of a JSON body. Quick for those that are not."""
+        if not self._needles:
+            return False
+        try:
+            text = body.decode("ascii")
+        except UnicodeDecodeError:
+            return True
+        if not _CODE_MARKS.isdisjoint(text):
+            return True
+        return self._is_in(text.lower())
+
+    def _is_in(self, folded: str) -> bool:
+        return any(needle in folded for needle in self._needles)
+
+    def _found_in(self, view: _View) -> Iterator[tuple[int, int]]:
+        """Return from where to where a view shows secrets, in places of the original text."""
+        folded, origins = view.folded()
+        for needle in self._needles:
+            at = folded.find(needle)
+            while at >= 0:
+                end = at + len(needle)
+                yield origins[at][0], origins[end - 1][1]
+                at = folded.find(needle, end)
+
+
+NO_SECRETS = Secrets()
+
+
+class _View:
+    """A text, decoded, and for each of its characters where in the original it comes from."""
+
+    def __init__(self, text: str, origins: list[tuple[int, int]]) -> None:
+        self.text = text
+        self.origins = origins
+
+    def folded(self) -> tuple[str, list[tuple[int, int]]]:
+        """Return the text without regard to capitals; a folded character may be several."""
+        folded = self.text.casefold()
+        if len(folded) == len(self.text):
+            return folded, self.origins
+        parts = [each.casefold() for each in self.text]
+        origins = [
+            origin
+            for part, origin in zip(parts, self.origins, strict=True)
+            for _ in range(len(part))
+        ]
+        return "".join(parts), origins
+
+    def decoded(self) -> _View | None:
+        """Undo one layer of encoding; None where there is none."""
+        text, origins = self.text, self.origins
+        parts: list[str] = []
+        places: list[tuple[int, int]] = []
+        last = 0
+        for match in _CODE.finditer(text):
+            begin, end = match.span()
+            parts.append(text[last:begin])
+            places += origins[last:begin]
+            last = end
+            if coded := match["bytes"]:
+                meant, widths = _from_bytes(coded)
+            else:
+                meant = _meant_by(match)
+                widths = [end - begin] * len(meant)
+                if len(meant) > 1:  # a named entity of two characters
+                    places += [(origins[begin][0], origins[end - 1][1])] * len(meant)
+                    parts.append(meant)
+                    continue
+            at = begin
+            for width in widths:
+                places.append((origins[at][0], origins[at + width - 1][1]))
+                at += width
+            parts.append(meant)
+        if not last:
+            return None
+        parts.append(text[last:])
+        places += origins[last:]
+        return _View("".join(parts), places)
+
+
+def _views(text: str) -> Iterator[_View]:
+    """Return a text as it stands, and what it says once its encodings are undone."""
+    origins = [(at, at + 1) for at in range(len(text))]
+    # A form writes blanks as plus signs.
+    for form in {text, text.replace("+", " ")}:
+        view: _View | None = _View(form, origins)
+        for _ in range(_MOST_NESTED + 1):
+            if view is not None:
+                yield view
+                view = view.decoded()
+
+
+def _meant_by(match: re.Match[str]) -> str:
+    if code := match["unicode"]:
+        return chr(int(code, 16))
+    if escaped := match["escaped"]:
+        return _ESCAPED.get(escaped, escaped)
+    return html.unescape(match["entity"])
+
+
+def _from_bytes(coded: str) -> tuple[str, list[int]]:
+    """Decode `%C3%A9` or `\\xc3\\xa9`: the characters, and how wide each stands in the code."""
+    unit = 3 if coded[0] == "%" else 4
+    content = bytes.fromhex(coded.replace("%", "").replace("\\x", ""))
+    # What is no UTF-8 stands for itself, byte by byte.
+    text = content.decode("utf-8", "surrogateescape")
+    widths = [unit * len(each.encode("utf-8", "surrogateescape")) for each in text]
+    return text, widths
+
+
+def _needles(secret: str) -> Iterator[str]:
+    """Return what to look for in folded texts: a secret, and its codes that no view undoes."""
+    content = secret.encode("utf-8", "surrogatepass")
+    yield secret.casefold()
+    codes = [content.hex()]
+    for encode in (b64encode, urlsafe_b64encode):
+        codes += [_at_alignment(encode, content, before) for before in range(3)]
+    for code in codes:
+        if len(code) >= _SHORTEST_CODE:
+            yield code.casefold()
+
+
+def _at_alignment(encode: Any, content: bytes, before: int) -> str:
+    """Return those characters of a base64 code that `content` alone decides, behind some bytes."""
+    code = encode(bytes(before) + content).decode("ascii")
+    first = -(-before * 8 // 6)
+    last = (before + len(content)) * 8 // 6
+    return str(code[first:last])
+
+
+def _without(text: str, spans: list[tuple[int, int]]) -> str:
+    """Replace the parts of a text that begin and end there; those that overlap count as one."""
+    parts: list[str] = []
+    kept = 0
+    for begin, end in sorted(spans):
+        if begin >= kept:
+            parts += (text[kept:begin], HIDDEN)
+        kept = max(kept, end)
+    parts.append(text[kept:])
+    return "".join(parts)
