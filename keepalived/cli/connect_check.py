@@ -64,8 +64,10 @@ async def check(name: str, settings: VCenterSettings) -> Finding:
 def _advice(settings: VCenterSettings, answer: Answer[None]) -> Iterator[str]:
     if answer.outcome is Outcome.UNREACHABLE:
         yield "  a proxy is in between: see `proxy`, HTTPS_PROXY and NO_PROXY"
-    elif answer.outcome is Outcome.FAILED and settings.dialect is not Dialect.AUTO:
-        yield f"  `dialect: {settings.dialect}` may be the wrong one; `auto` finds out by itself"
+    elif answer.outcome is Outcome.FAILED or answer.status in range(200, 300):
+        if settings.dialect is not Dialect.AUTO:
+            dialect = settings.dialect
+            yield f"  `dialect: {dialect}` may be the wrong one; `auto` finds out by itself"
     elif answer.outcome in _ADVICE:
         yield f"  {_ADVICE[answer.outcome]}"
 

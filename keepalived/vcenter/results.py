@@ -63,11 +63,12 @@ def session_info(value: Any, headers: Mapping[str, str], now: float | None = Non
     `now` is the time on this machine's clock, in seconds since the epoch.
     """
     fields = _object(value)
+    state = _required(fields, "state")
     expiry = _moment(_text(fields, "expiration_time"))
     date = _http_date(headers.get("date", ""))
     return SessionInfo(
         id=_text(fields, "id") or "",
-        state=_required(fields, "state"),
+        state=state,
         item_id=_text(fields, "library_item_id"),
         content_version=_text(fields, "library_item_content_version"),
         client_progress=_number(fields, "client_progress"),

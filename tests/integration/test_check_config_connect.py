@@ -85,6 +85,19 @@ async def test_a_vcenter_that_can_be_used(connect: Connect) -> None:
     assert (routes[0], routes[-1]) == ("session.create", "session.delete")
 
 
+async def test_a_vcenter_without_credentials(tmp_path: Path) -> None:
+    async with serve(simulator()) as url:
+        config = tmp_path / "config.yaml"
+        config.write_text(f"vcenters: {{lab: {{url: '{url}'}}}}\n")
+        result = await asyncio.to_thread(
+            CliRunner().invoke, check_config, ["--connect", str(config)]
+        )
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines()[-1] == (
+        f"lab: reached {url}; nobody is logged in, as there are no credentials"
+    )
+
+
 async def test_an_unknown_name(connect: Connect) -> None:
     assert told(await connect("https://vcsa.invalid")) == [
         "lab: the name vcsa.invalid cannot be resolved"

@@ -51,7 +51,7 @@ def client_of(handle: Handle, *, dialect: str = "api", user: str | None = "u") -
 def client_with(
     handle: Any, *, dialect: str = "api", user: str | None = "u", **more: Any
 ) -> Client:
-    data = {"url": "http://vc.test", "dialect": dialect}
+    data: dict[str, Any] = {"url": "http://vc.test", "dialect": dialect}
     if user is not None:
         data |= {"username": user, "password": SecretStr(PASSWORD)}
     settings = VCenterSettings.model_validate(data)
