@@ -7,7 +7,7 @@ import ssl
 
 import aiohttp
 
-from keepalived.vcenter.wire import NotHttpError
+from keepalived.vcenter.wire import NotHttpError, TooLongError
 
 
 def words_for(error: Exception, *, proxied: bool = False) -> str:
@@ -27,6 +27,8 @@ def words_for(error: Exception, *, proxied: bool = False) -> str:
         return "the connection was closed in the middle of the answer"
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return f"the proxy answered HTTP {error.status}"
+    if isinstance(error, TooLongError):
+        return f"the answer has {error}, which is the limit"
     if isinstance(error, NotHttpError | aiohttp.ClientResponseError):
         return "the answer is not HTTP"
     if isinstance(error, OSError):

@@ -16,10 +16,11 @@ from keepalived.vcenter.proxies import check_proxy, proxy_for
 from keepalived.vcenter.resolver import RememberingResolver
 from keepalived.vcenter.tls import Pinned, trust
 from keepalived.vcenter.transport import ConnectFailed, Reply, StaleConnection, TimedOut
-from keepalived.vcenter.wire import ClosedMeanwhileError, Door, read
+from keepalived.vcenter.wire import HEADERS_MOST, LINE_MOST, ClosedMeanwhileError, Door, read
 
 _BESIDES = 2
-"""Requests at once beyond those of the keeper's workers: probes, and whoever asks for a list."""
+"""Requests at once beyond those of the keeper's workers: probes, and what `keeper/beside.py` lets
+through."""
 
 _USER_AGENT = "clkeepalived/" + importlib.metadata.version("content-library-keepalived")
 
@@ -136,6 +137,9 @@ class HttpTransport:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"user-agent": _USER_AGENT, "accept": "application/json"},
                 timeout=aiohttp.ClientTimeout(total=None),
+                max_line_size=LINE_MOST,
+                max_field_size=LINE_MOST,
+                max_headers=HEADERS_MOST,
                 trust_env=False,
             )
         return self._session

@@ -15,13 +15,19 @@ from collections.abc import Mapping
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
-from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from yarl import URL
 
 from keepalived.vcenter.transport import Reply, TransportError
 
 BODY_MOST = 16 * 1024 * 1024
 """Bytes of an answer that are read at most; a list of many thousand sessions is far smaller."""
+
+LINE_MOST = 64 * 1024
+"""Bytes of a status line or a header that are read at most. Gateways send long cookies."""
+
+HEADERS_MOST = 512
+"""Headers that are read at most."""
 
 IDLE_SECONDS = 600.0
 """How long a connection is kept that is not used: longer than the pause between two renewals."""
@@ -39,6 +45,10 @@ _CLOSED = (
 
 class NotHttpError(aiohttp.ClientError):
     """What came back is not HTTP."""
+
+
+class TooLongError(aiohttp.ClientError):
+    """A part of an answer's head is longer than what is read; the message says which."""
 
 
 class ClosedMeanwhileError(aiohttp.ClientError):
@@ -90,21 +100,16 @@ class Door:
     async def send(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes, timeout: float
     ) -> Reply:
-        """Send a request and return the whole answer, all within `timeout` seconds.
+        """Send a request once there is a slot for it, and return the whole answer within
+        `timeout` seconds from then on.
 
         Raises TimeoutError, OSError and aiohttp.ClientError where a connection cannot be had or
         breaks, ValueError for what cannot be sent, and TransportError for too long an answer.
         """
-        until = self._loop.time() + timeout
-        if self._slots.locked():
-            async with asyncio.timeout_at(until):
-                await self._slots.acquire()
-        else:
-            await self._slots.acquire()
-        try:
+        async with self._slots:
+            # To wait for others of our own requests says nothing about the server.
+            until = self._loop.time() + timeout
             return await self._send(method, path, headers, body, until)
-        finally:
-            self._slots.release()
 
     def close(self) -> None:
         """Close the connections, those in use after their answers."""
@@ -166,7 +171,7 @@ class Door:
             if is_late:
                 raise TimeoutError from None
             if isinstance(error, HttpProcessingError):
-                raise NotHttpError from None
+                raise _unreadable(error) from None
             raise
         finally:
             timer.cancel()
@@ -177,7 +182,12 @@ class Door:
     async def _connect(self) -> Connection:
         connection = await self._connector.connect(self._request, [], _UNLIMITED)
         if connection.protocol is not None:
-            connection.protocol.set_response_params(read_until_eof=True)
+            connection.protocol.set_response_params(
+                read_until_eof=True,
+                max_line_size=LINE_MOST,
+                max_field_size=LINE_MOST,
+                max_headers=HEADERS_MOST,
+            )
         # By now the connector has added what the proxy asks for.
         self._headers = _lines(self._request.headers)
         return connection
@@ -221,6 +231,15 @@ async def read(content: aiohttp.StreamReader) -> bytes:
             raise TransportError(f"the answer is longer than {BODY_MOST} bytes")
         parts.append(part)
     return b"".join(parts)
+
+
+def _unreadable(error: HttpProcessingError) -> aiohttp.ClientError:
+    """Return what is wrong with the head of an answer."""
+    if isinstance(error.__cause__, LineTooLong):
+        return TooLongError(f"a line or a header of more than {LINE_MOST} bytes")
+    if "too many headers" in error.message.lower():
+        return TooLongError(f"more than {HEADERS_MOST} headers")
+    return NotHttpError()
 
 
 def _lines(headers: Mapping[str, str]) -> str:

@@ -134,12 +134,12 @@ async def test_no_more_requests_at_once_than_there_is_leave_for() -> None:
 
     async with listening(serve) as port, transport_to(port) as transport:
         first = [asyncio.create_task(post(transport)) for _ in range(10)]
-        late = (post(transport, timeout=0.2) for _ in range(20))
-        done = await asyncio.gather(*late, return_exceptions=True)
-        # Waiting for a turn counts as well.
-        assert {type(each) for each in done} == {TimedOut}
+        late = [asyncio.create_task(post(transport, timeout=1.0)) for _ in range(30)]
+        await asyncio.sleep(1.5)
+        # To wait for a turn is our own affair: it counts neither as time nor as a failure.
+        assert not any(each.done() for each in late)
         go_on.set()
-        replies = await asyncio.gather(*first, *(post(transport) for _ in range(30)))
+        replies = await asyncio.gather(*first, *late)
         assert {reply.status for reply in replies} == {204}
         assert most == 8 + 2
 

@@ -274,7 +274,7 @@ async def test_no_text_of_a_success_shows_a_secret(secret: str | bytes, dialect:
         answers: dict[str, Any] = {"file": [file], "/a": session, "item/i": item, ":i": item}
         answers |= {"file?update_session_id=a": [file], "id:a": session, "update-session": [code]}
 
-        def vcenter(request: Request) -> Response:
+        def vcenter(request: Request, answers: dict[str, Any] = answers) -> Response:
             value = next(value for end, value in answers.items() if request.target.endswith(end))
             value = value if dialect == "api" else {"value": value}
             return Response(200, JSON, json.dumps(value).encode())
