@@ -19,7 +19,8 @@ from keepalived.control.requests import KindQuery, SessionPath, VCenterPath
 from keepalived.control.room import Call, Reply, Room
 from keepalived.control.traces import log_by
 from keepalived.control.views import label
-from keepalived.keeper.keeper import Keeper, VCenter
+from keepalived.keeper.beside import Beside
+from keepalived.keeper.keeper import Keeper
 from keepalived.lease import session as core
 from keepalived.lease.answers import FileInfo, Outcome
 from keepalived.lease.holds import Hold, OwnerKind
@@ -92,19 +93,44 @@ class CancelReply(Model):
 
 
 async def list_account_sessions(room: Room, call: Call[VCenterPath, KindQuery, None]) -> Reply:
-    """List the sessions that a vCenter has for the daemon's account."""
+    """List the sessions that a vCenter has for the daemon's account.
+
+    Administrators get what the vCenter lists, and share one list with all who ask meanwhile. For
+    anybody else nothing is asked: they get what they hold, as the daemon knows it.
+    """
     keeper = _keeper(room, room.vcenter(call.path.vcenter))
     kind = call.query.kind
-    listed = await keeper.vcenter.list(kind, timeout=_REQUEST_SECONDS)
-    keys = [SessionKey(keeper.name, kind, each) for each in listed.value or ()]
-    keys = [key for key in keys if room.sees(call.caller, key)]
-    held = {key: session for key in keys if (session := _known(room, key)) is not None}
-    found = {key: _as_held(room, call.caller, session) for key, session in held.items()}
-    found.update(await _look_at(keeper.vcenter, [key for key in keys if key not in found]))
-    sessions = [found.get(key) or _account_session(key) for key in keys]
-    return Reply(
-        AccountList(outcome=listed.outcome, detail=listed.detail, sessions=tuple(sessions))
+    if not call.caller.is_admin:
+        return Reply(AccountList(outcome=Outcome.OK, detail="", sessions=_own(room, call, keeper)))
+    place = (keeper.name, kind)
+    listing = room.listings.get(place)
+    if listing is None:
+        work = _list(room, call.caller, keeper, kind)
+        listing = room.listings[place] = asyncio.create_task(work, name="list sessions")
+        listing.add_done_callback(lambda _: room.listings.pop(place, None))
+    return Reply(await asyncio.shield(listing))
+
+
+def _own(
+    room: Room, call: Call[VCenterPath, KindQuery, None], keeper: Keeper
+) -> tuple[AccountSession, ...]:
+    """Return what the caller holds."""
+    room.holders.catch_up()
+    return tuple(
+        _as_held(room, call.caller, session)
+        for session in room.holders.sessions_of(call.caller.uid)
+        if session.key[:2] == (keeper.name, call.query.kind) and not session.state.is_final
     )
+
+
+async def _list(room: Room, admin: Caller, keeper: Keeper, kind: Kind) -> AccountList:
+    listed = await keeper.beside.list(kind, timeout=_REQUEST_SECONDS)
+    keys = [SessionKey(keeper.name, kind, each) for each in listed.value or ()]
+    held = {key: session for key in keys if (session := _known(room, key)) is not None}
+    found = {key: _as_held(room, admin, session) for key, session in held.items()}
+    found.update(await _look_at(keeper.beside, [key for key in keys if key not in found]))
+    sessions = [found.get(key) or _account_session(key) for key in keys]
+    return AccountList(outcome=listed.outcome, detail=listed.detail, sessions=tuple(sessions))
 
 
 async def cancel_session(room: Room, call: Call[SessionPath, CancelQuery, None]) -> Reply:
@@ -128,7 +154,7 @@ async def cancel_session(room: Room, call: Call[SessionPath, CancelQuery, None])
             f"it is held by {names}; ask them first, and then cancel with force=true",
             candidates=[label(hold.owner) for hold in others],
         )
-    work = keeper.vcenter.cancel(key.kind, key.id, timeout=_REQUEST_SECONDS)
+    work = keeper.beside.cancel(key.kind, key.id, timeout=_REQUEST_SECONDS)
     answer = await room.errands.finish(work, "cancel a session")
     log_by(call.caller, "cancelled_by", key, outcome=answer.outcome.value)
     session = room.registry.find(key)
@@ -165,7 +191,7 @@ def _as_held(room: Room, caller: Caller, session: Session) -> AccountSession:
         vcenter=seen.vcenter,
         kind=seen.kind,
         id=seen.id,
-        state=seen.state,
+        state=None if seen.state is State.PENDING else seen.state,
         library=seen.library,
         item=seen.item,
         progress=seen.progress,
@@ -187,9 +213,7 @@ def _account_session(key: SessionKey, **known: object) -> AccountSession:
     )
 
 
-async def _look_at(
-    vcenter: VCenter, keys: Iterable[SessionKey]
-) -> dict[SessionKey, AccountSession]:
+async def _look_at(vcenter: Beside, keys: Iterable[SessionKey]) -> dict[SessionKey, AccountSession]:
     """Ask for sessions one by one, a few at a time; return those that were answered in time."""
     found: dict[SessionKey, AccountSession] = {}
     waiting = iter(keys)
@@ -207,7 +231,7 @@ async def _look_at(
     return found
 
 
-async def _read(vcenter: VCenter, key: SessionKey) -> AccountSession:
+async def _read(vcenter: Beside, key: SessionKey) -> AccountSession:
     _, kind, session_id = key
     info = (await vcenter.get(kind, session_id, timeout=_REQUEST_SECONDS)).value
     if info is None:

@@ -213,9 +213,9 @@ class EventLine(Model):
 
     event: str
     """What happened: stream_started, hold_taken, hold_released, renewed, renewal_failed,
-    lifetime_learned, file_failed, session_stalled, session_moving, token_refused, session_ended,
-    vcenter_down, vcenter_up, events_lost; and for admins login, source_failed,
-    source_recovered."""
+    lifetime_learned, renewal_without_effect, file_failed, session_stalled, session_moving,
+    token_refused, session_ended, vcenter_down, vcenter_up, events_lost; and for admins login,
+    source_failed, source_recovered."""
 
     at: AwareDatetime
     vcenter: str | None = None
@@ -241,6 +241,9 @@ class EventLine(Model):
 
     lifetime: float | None = None
     """Seconds that a session lives, as the server teaches."""
+
+    left: float | None = None
+    """Seconds until the server may let the session expire, whatever is sent for it."""
 
     idle: float | None = None
     """Seconds without movement."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -19,7 +20,7 @@ from keepalived.control.requests import THE_ONLY_ONE, KindQuery, SessionPath
 from keepalived.control.views import View
 from keepalived.host.clock import Clock
 from keepalived.keeper.registry import Registry
-from keepalived.lease.model import SessionKey
+from keepalived.lease.model import Kind, SessionKey
 from keepalived.lease.session import Session
 from keepalived.observe.feed import Event, Feed, Subscription
 
@@ -71,6 +72,8 @@ class Room:
     errands: Errands
     streams: set[Subscription] = field(default_factory=set)
     attached: dict[Place, Subscription] = field(default_factory=dict)
+    listings: dict[tuple[str, Kind], asyncio.Task[Any]] = field(default_factory=dict)
+    """The lists that vCenters are being asked for, by vCenter and kind."""
     is_closing: bool = False
 
     def view(self, caller: Caller) -> View:

@@ -127,6 +127,8 @@ class ControlServer:
         runner, self._runner = self._runner, None
         if runner is not None:
             await runner.cleanup()
+        for listing in self._room.listings.values():
+            listing.cancel()
         self._owners.stop()
         await self._errands.all_done()
         self._feed.holds_changed = ignore_holds

@@ -14,6 +14,7 @@ from keepalived.control.requests import KindQuery, ListQuery, Nothing, SessionPa
 from keepalived.control.room import Call, Reply, Room
 from keepalived.control.traces import log_by
 from keepalived.lease.session import Session
+from keepalived.lease.timing import RENEWAL_PAUSE
 
 _SLICE = 100  # sessions between two looks at what else is to be done: some 5 ms
 
@@ -73,7 +74,7 @@ async def renew_session(room: Room, call: Call[SessionPath, KindQuery, None]) ->
     """Send a keep-alive now, and say how it was answered."""
     key = room.key(call, call.query)
     room.session(call.caller, key)
-    answer = await room.registry.renew_now(key)
+    answer = await room.registry.renew_now(key, RENEWAL_PAUSE)
     if answer is None:
         raise ProblemError(
             Problem.SESSION_ENDED,

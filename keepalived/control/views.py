@@ -99,9 +99,9 @@ class View:
         )
 
     def _stalled(self, session: Session) -> float | None:
-        if session.moved_at is None or not session.stalled or session.state.is_final:
+        if session.still_since is None or session.state.is_final:
             return None
-        return round(self._now - session.moved_at, _MILLISECONDS)
+        return round(self._now - session.still_since, _MILLISECONDS)
 
     def _date(self, boot_seconds: float) -> datetime:
         return wall_time(self._offset + boot_seconds)
