@@ -185,6 +185,9 @@ _EVENTS: dict[str, Callable[[Said], str]] = {
     "renewed": _renewed,
     "renewal_failed": _not_renewed,
     "lifetime_learned": lambda said: f"lives {brief(said['lifetime'])} without activity",
+    "renewal_without_effect": lambda said: (
+        "renewed, but its expiration stands still: something may answer in the vCenter's place"
+    ),
     "file_failed": lambda said: (
         f"file {printable(said.get('file', ''))} failed: {printable(said.get('error_message', ''))}"
     ),

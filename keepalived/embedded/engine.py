@@ -19,8 +19,6 @@ from keepalived.vcenter.transport import Transport
 
 MakeTransport = Callable[[VCenterSettings], Transport]
 
-_LEAST_LIFETIME = 5.0
-"""Seconds: where nobody said how long sessions live, the server alone does, down to this."""
 _FOR_EVER = 365 * 86400.0
 _RENEWAL_SECONDS = 5.0
 
@@ -73,7 +71,6 @@ async def engine(
         request_timeout=settings.request_timeout,
         max_in_flight=settings.max_in_flight,
         stall_timeout=stall_timeout,
-        least_lifetime=None if "session_timeout" in settings.model_fields_set else _LEAST_LIFETIME,
         has_credentials=settings.username is not None,
     )
     keeper = Keeper(name, client, manner, registry, observer, clock)

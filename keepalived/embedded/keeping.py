@@ -209,6 +209,11 @@ class Keeping(Silence):
                 logger.warning(words, key.kind, key.id, self._trouble, max(0.0, slack))
             self._is_in_danger = True
 
+    def renewal_without_effect(self, key: SessionKey, left: float | None) -> None:
+        """Warn: the session is about to be lost, whatever is sent for it."""
+        words = "%s session %s: keep-alives are answered, but have no effect on the server"
+        logger.warning(words, key.kind, key.id)
+
     def file_failed(self, key: SessionKey, file: FileInfo) -> None:
         """Pass the server's words on."""
         why = file.error_message or "the server does not say why"

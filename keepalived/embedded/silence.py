@@ -39,7 +39,18 @@ class Silence:
     def attempt_started(self, vcenter: str, lag: float) -> None:
         """Say nothing."""
 
-    def lifetime_learned(self, key: SessionKey, before: float, after: float) -> None:
+    def lifetime_learned(
+        self,
+        key: SessionKey,
+        before: float,
+        after: float,
+        *,
+        configured: float | None = None,
+        clock_ahead: float | None = None,
+    ) -> None:
+        """Say nothing."""
+
+    def renewal_without_effect(self, key: SessionKey, left: float | None) -> None:
         """Say nothing."""
 
     def file_failed(self, key: SessionKey, file: FileInfo) -> None:

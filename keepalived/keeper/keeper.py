@@ -18,6 +18,7 @@ from typing import Protocol
 
 from keepalived.host.alarm import Alarm
 from keepalived.host.clock import LONGEST_SLEEP, Clock, sleep_until
+from keepalived.keeper.beside import Beside
 from keepalived.keeper.observer import Observer, VCenterView
 from keepalived.keeper.reachability import Reachability
 from keepalived.keeper.schedule import Schedule
@@ -26,7 +27,7 @@ from keepalived.lease import rounds, timing
 from keepalived.lease import session as core
 from keepalived.lease.answers import Answer, FileInfo, ItemInfo, Outcome, SessionInfo
 from keepalived.lease.effects import Effect
-from keepalived.lease.holds import token_to_use
+from keepalived.lease.holds import tokens_in_use
 from keepalived.lease.model import Kind, SessionKey
 from keepalived.lease.rounds import Request
 from keepalived.lease.session import Ask, Session
@@ -34,6 +35,9 @@ from keepalived.lease.stalls import STALL_TIMEOUT
 
 PARTING_SECONDS = 10.0
 _BACKLOG_PER_WORKER = 4
+_KEPT_SHARE = 0.25
+"""The share of the workers that do nothing but renew."""
+_LOOK_PAUSE = 0.5
 _GRAIN = 0.02
 """Seconds: those that fall due within it go together, for a fifth less than one at a time."""
 
@@ -94,9 +98,7 @@ class Sessions(Protocol):
 class Manner:
     """How a keeper goes about it. Durations in seconds; `request_timeout` None means by rule.
 
-    `least_lifetime` is the shortest lifetime of a session that the server is believed, None the
-    tenth of `session_timeout`. `has_credentials` says whether the vCenter can be spoken to without
-    a borrowed token.
+    `has_credentials` says whether the vCenter can be spoken to without a borrowed token.
     """
 
     session_timeout: float = 300.0
@@ -104,7 +106,6 @@ class Manner:
     max_in_flight: int = 8
     looks: tuple[Ask, ...] = (Ask.GET, Ask.FILES)
     stall_timeout: float = STALL_TIMEOUT
-    least_lifetime: float | None = None
     has_credentials: bool = True
 
 
@@ -125,6 +126,8 @@ class Keeper:
         self.manner = manner
         self.ticked_at = clock.boot()
         self.vcenter = vcenter
+        self.beside = Beside(vcenter)
+        """The same vCenter for everybody else, who may ask a few things at a time."""
         self._sessions = sessions
         self._observer = observer
         self._clock = clock
@@ -142,6 +145,7 @@ class Keeper:
         self._went_down = asyncio.Event()
         self._quiet = asyncio.Event()
         self._parting = False
+        self._looking = 0
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -158,15 +162,20 @@ class Keeper:
             self._answer_callers(session.key, None)
         elif session.key not in self._in_flight:
             # What is in flight is scheduled when its round is over: never two requests at once.
-            self._schedule.put(session.key, session.due, session.deadline)
+            deadline = session.deadline
+            if deadline is None and session.ending is None:
+                # A new one may be as near to its end as one that was renewed at that moment.
+                deadline = session.due + session.lifetime
+            self._schedule.put(session.key, session.due, deadline)
             if session.due < self._looks_at:
                 self._alarm.ring()
 
-    async def renew_now(self, key: SessionKey) -> Answer[object] | None:
+    async def renew_now(self, key: SessionKey, pause: float = 0.0) -> Answer[object] | None:
         """Send a keep-alive as soon as a worker is free, and return its answer.
 
-        Returns None for a session that has ended or ends meanwhile. While the vCenter is down
-        nothing is sent, and the answer is the failure that was seen last.
+        There are `pause` seconds between the last renewal and this one at least. Returns None for a
+        session that has ended or ends meanwhile. While the vCenter is down nothing is sent, and the
+        answer is the failure that was seen last.
         """
         session = self._sessions.find(key)
         if session is None or session.state.is_final or session.ending is not None:
@@ -175,7 +184,8 @@ class Keeper:
             return self._last_failure
         called: asyncio.Future[Answer[object] | None] = asyncio.get_running_loop().create_future()
         self._callers.setdefault(key, []).append(called)
-        self._sessions.commit(core.hasten(session, self._clock.boot()), ())
+        earliest = -math.inf if session.renewed_at is None else session.renewed_at + pause
+        self._sessions.commit(core.hasten(session, max(earliest, self._clock.boot())), ())
         return await called
 
     def view(self) -> VCenterView:
@@ -269,8 +279,18 @@ class Keeper:
                 session = self._sessions.find(key)
                 if session is None or not session.is_due(now):
                     break
-                pace = self._reachability.pace
-                request = rounds.next_request(session, now, self.manner.request_timeout, pace)
+                if session.ending is not None and not self._may_look():
+                    # Its renewals are over: others' come first.
+                    self._sessions.commit(session._replace(due=now + _LOOK_PAUSE), ())
+                    break
+                manner, pace = self.manner, self._reachability.pace
+                request = rounds.next_request(
+                    session,
+                    now,
+                    manner.request_timeout,
+                    pace,
+                    has_credentials=manner.has_credentials,
+                )
                 await self._carry_out(key, request)
         finally:
             self._in_flight.discard(key)
@@ -285,22 +305,35 @@ class Keeper:
 
     async def _carry_out(self, key: SessionKey, request: Request) -> None:
         answer, now = await self._send(key, request), self._clock.boot()
+        manner, session = self.manner, self._sessions.find(key)
+        # The same question follows at once with other credentials.
+        is_passed_on = session is not None and rounds.is_passed_on(
+            session, request, answer, has_credentials=manner.has_credentials
+        )
         if request.ask is Ask.KEEP_ALIVE:
             seconds = answer.received_at - answer.sent_at
             self._observer.keep_alive_answered(key, answer.outcome, seconds)
             if answer.outcome is Outcome.OK:
                 self._reachability.proven()
-            if request.token is None or answer.outcome is not Outcome.UNAUTHENTICATED:
-                # A token that is refused is followed by another attempt at once.
+            if not is_passed_on:
                 self._answer_callers(key, answer)
         self._note_lending(request, answer)
-        self._note(answer)
+        if not is_passed_on:
+            self._note(answer)
         # Holds may have come and gone while the request was on its way.
         session = self._sessions.find(key)
         if session is not None:
-            draw, looks, manner = self._draw(), self._looks(), self.manner
-            limits = manner.stall_timeout, manner.least_lifetime
-            self._sessions.commit(*rounds.step(session, request, answer, now, draw, looks, *limits))
+            after = rounds.step(
+                session,
+                request,
+                answer,
+                now,
+                self._draw(),
+                self._looks(),
+                manner.stall_timeout,
+                has_credentials=manner.has_credentials,
+            )
+            self._sessions.commit(*after)
 
     def _answer_callers(self, key: SessionKey, answer: Answer[object] | None) -> None:
         for called in self._callers.pop(key, ()):
@@ -308,12 +341,19 @@ class Keeper:
                 called.set_result(answer)
 
     async def _send(self, key: SessionKey, request: Request) -> Answer[object]:
+        if request.ask is not Ask.KEEP_ALIVE:
+            self._looking += 1
+            try:
+                return await self._look(key, request)
+            finally:
+                self._looking -= 1
+        return await self.vcenter.keep_alive(
+            key.kind, key.id, request.progress, timeout=request.timeout, token=request.token
+        )
+
+    async def _look(self, key: SessionKey, request: Request) -> Answer[object]:
         _, kind, session_id = key
         vcenter, timeout, token = self.vcenter, request.timeout, request.token
-        if request.ask is Ask.KEEP_ALIVE:
-            return await vcenter.keep_alive(
-                kind, session_id, request.progress, timeout=timeout, token=token
-            )
         if request.ask is Ask.GET:
             return await vcenter.get(kind, session_id, timeout=timeout, token=token)
         if request.ask is Ask.FILES:
@@ -322,11 +362,18 @@ class Keeper:
 
     def _looks(self) -> tuple[Ask, ...] | None:
         # Renewals come first: under a backlog, and on the way out, nothing else is asked.
-        if self._parting or (
-            self._schedule.backlog() > _BACKLOG_PER_WORKER * self.manner.max_in_flight
+        if (
+            self._parting
+            or not self._may_look()
+            or self._schedule.backlog() > _BACKLOG_PER_WORKER * self.manner.max_in_flight
         ):
             return None
         return self.manner.looks
+
+    def _may_look(self) -> bool:
+        """Whether a worker may ask for more than a renewal: some are kept for renewals alone."""
+        workers = self.manner.max_in_flight
+        return self._looking < max(1, workers - max(1, int(_KEPT_SHARE * workers)))
 
     def _note_lending(self, request: Request, answer: Answer[object]) -> None:
         if request.token is not None and answer.outcome is Outcome.OK:
@@ -381,19 +428,31 @@ class Keeper:
 
     async def _probe(self) -> None:
         """Ask who we are; with a borrowed token where our own credentials were what is refused."""
-        token, manner, slack = None, self.manner, self._smallest_slack()
+        manner, slack = self.manner, self._smallest_slack()
         timeout = self._reachability.probe_timeout(slack, manner.session_timeout)
+        timeout = manner.request_timeout or timeout
         if self._reachability.last_outcome is Outcome.LOGIN_REFUSED:
             token = self._borrowed_token()
-        answer = await self.vcenter.who_am_i(timeout=manner.request_timeout or timeout, token=token)
-        if token is not None and answer.outcome is Outcome.OK:
-            self._lent_at = answer.received_at
-        self._note(answer)
+            if token is not None:
+                answer = await self.vcenter.who_am_i(timeout=timeout, token=token)
+                if answer.outcome is Outcome.OK:
+                    self._lent_at = answer.received_at
+                    self._note(answer)
+                    return
+                # What else is answered to it speaks of that token alone.
+        self._note(await self.vcenter.who_am_i(timeout=timeout))
 
     def _borrowed_token(self) -> str | None:
-        sessions = (self._sessions.find(key) for key in self._schedule)
-        tokens = (token_to_use(session.holds, 0) for session in sessions if session is not None)
-        return next((token for token in tokens if token is not None), None)
+        """Return a token that was lent, one that has renewed a session where there is one."""
+        found = None
+        for key in self._schedule:
+            session = self._sessions.find(key)
+            if session is None:
+                continue
+            if proven := tokens_in_use(session.holds, proven=True):
+                return proven[0]
+            found = found or next(iter(tokens_in_use(session.holds)), None)
+        return found
 
     def _smallest_slack(self) -> float | None:
         """The least time that any session has left, of those that have any."""

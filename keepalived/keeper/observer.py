@@ -64,8 +64,26 @@ class Observer(Protocol):
     def attempt_started(self, vcenter: str, lag: float) -> None:
         """A worker took up a session `lag` seconds after it fell due."""
 
-    def lifetime_learned(self, key: SessionKey, before: float, after: float) -> None:
-        """The server's answers say that the session lives for `after` seconds."""
+    def lifetime_learned(
+        self,
+        key: SessionKey,
+        before: float,
+        after: float,
+        *,
+        configured: float | None = None,
+        clock_ahead: float | None = None,
+    ) -> None:
+        """The server's answers say that the session lives for `after` seconds.
+
+        `configured` is what the configuration says, and `clock_ahead` by how many seconds the
+        server's `Date` is ahead of this machine's clock.
+        """
+
+    def renewal_without_effect(self, key: SessionKey, left: float | None) -> None:
+        """A renewal succeeded and left the session's expiration where it was, `left` s from now.
+
+        Said once until a renewal moves it.
+        """
 
     def file_failed(self, key: SessionKey, file: FileInfo) -> None:
         """A file of the session went into ERROR; said once per file."""

@@ -26,8 +26,9 @@ from keepalived.lease.effects import (
     Renewed,
     Stalled,
     TokenRefused,
+    WithoutEffect,
 )
-from keepalived.lease.holds import Hold, Owner, OwnerKind, token_to_use
+from keepalived.lease.holds import Hold, Owner, OwnerKind, tokens_in_use
 from keepalived.lease.model import SessionKey, State
 from keepalived.lease.session import Session
 from keepalived.lease.timing import DUE_TOLERANCE
@@ -216,10 +217,13 @@ class Registry:
             return False
         return True
 
-    async def renew_now(self, key: SessionKey) -> Answer[object] | None:
-        """Send a keep-alive at once and return its answer; None for what is not held."""
+    async def renew_now(self, key: SessionKey, pause: float = 0.0) -> Answer[object] | None:
+        """Send a keep-alive at once and return its answer; None for what is not held.
+
+        It waits until the last renewal was `pause` seconds ago.
+        """
         keeper = self._keepers.get(key.vcenter)
-        return None if keeper is None else await keeper.renew_now(key)
+        return None if keeper is None else await keeper.renew_now(key, pause)
 
     def _hold_of(self, key: SessionKey, uid: int, owner: Owner) -> Hold | None:
         session = self._roll.live.get(key)
@@ -320,8 +324,12 @@ class Registry:
                 observer.renewed(key, first=first, slack=slack, progress=progress)
             case Failed(outcome, detail, retry_in, slack):
                 observer.renewal_failed(key, outcome, detail, retry_in=retry_in, slack=slack)
-            case LifetimeLearned(before, after):
-                observer.lifetime_learned(key, before, after)
+            case LifetimeLearned(before, after, configured, clock_ahead):
+                observer.lifetime_learned(
+                    key, before, after, configured=configured, clock_ahead=clock_ahead
+                )
+            case WithoutEffect(left):
+                observer.renewal_without_effect(key, left)
             case FileFailed(file):
                 observer.file_failed(key, file)
             case Stalled(idle):
@@ -345,7 +353,7 @@ class Registry:
         """Whether a session can be renewed though a token that was lent for it is refused."""
         keeper = self._keepers.get(session.key.vcenter)
         has_credentials = keeper is not None and keeper.manner.has_credentials
-        return has_credentials or token_to_use(session.holds, 0) is not None
+        return has_credentials or bool(tokens_in_use(session.holds))
 
     def _end_of(self, session: Session, ended: Ended) -> SessionEnd:
         ending = ended.ending

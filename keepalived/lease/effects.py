@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from keepalived.lease.answers import FileInfo, Outcome
@@ -30,10 +30,26 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class LifetimeLearned:
-    """The server's answers say that the session lives for `after` seconds."""
+    """The server's answers say that the session lives for `after` seconds.
+
+    `configured` is what the configuration says, and `clock_ahead` by how many seconds the server's
+    `Date` is ahead of this machine's clock, where that is known.
+    """
 
     before: float
     after: float
+    configured: float | None = field(default=None, compare=False)
+    clock_ahead: float | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class WithoutEffect:
+    """A renewal succeeded and did not move `expiration_time`, `left` seconds from now.
+
+    Said once until one moves it.
+    """
+
+    left: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +97,7 @@ Effect = (
     Renewed
     | Failed
     | LifetimeLearned
+    | WithoutEffect
     | FileFailed
     | Stalled
     | Moving

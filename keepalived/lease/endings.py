@@ -62,6 +62,12 @@ def vanished(kind: Kind, deadline: float | None, at: float) -> Ending:
     return Ending(State.EXPIRED, "it was gone after its lifetime had passed without a renewal")
 
 
+UNMOVED = Ending(
+    State.EXPIRED, "its keep-alives were answered, but had no effect on the server, and it expired"
+)
+"""The end of a session that is gone after renewals that did not move its expiration."""
+
+
 def settled(ending: Ending, target: Target, item: ItemInfo) -> Ending:
     """Complete an ending with what a look at the item tells.
 

@@ -47,11 +47,13 @@ class Borrowed:
     """An uploader's own API token, lent to us.
 
     Whatever goes out with it keeps the uploader's API session fresh, too. `refused` says that the
-    vCenter answered 401 to it: it is not used any more.
+    vCenter answered 401 to it: it is not used any more. `proven` says that it has renewed this
+    session: until then what is answered to it concerns nobody but its lender.
     """
 
     value: str = field(repr=False)
     refused: bool = False
+    proven: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,10 +145,33 @@ def client_progress(holds: Holds, transferred: int = 0) -> int | None:
     return furthest
 
 
-def token_to_use(holds: Holds, turn: int) -> str | None:
-    """Return a borrowed token that still works; with several, each has its `turn`."""
-    tokens = [hold.token.value for hold in holds if hold.token and not hold.token.refused]
-    return tokens[turn % len(tokens)] if tokens else None
+def tokens_in_use(holds: Holds, *, proven: bool | None = None) -> list[str]:
+    """Return the borrowed tokens that still work, or of these the proven ones, or the others."""
+    return [
+        hold.token.value
+        for hold in holds
+        if hold.token and not hold.token.refused and proven in (None, hold.token.proven)
+    ]
+
+
+def prove_token(holds: Holds, token: str) -> Holds:
+    """Mark `token` as one that has renewed the session."""
+    if token not in tokens_in_use(holds, proven=False):
+        return holds
+    return tuple(
+        replace(hold, token=replace(hold.token, proven=True))
+        if hold.token is not None and hold.token.value == token
+        else hold
+        for hold in holds
+    )
+
+
+def speaks_for_all(holds: Holds, token: str) -> bool:
+    """Whether what is answered to `token` may end the session for everybody who holds it."""
+    lenders = [hold for hold in holds if hold.token is not None and hold.token.value == token]
+    if any(hold.token is not None and hold.token.proven for hold in lenders):
+        return True
+    return bool(lenders) and len({hold.uid for hold in holds}) == 1
 
 
 def refuse_token(holds: Holds, token: str) -> tuple[Holds, Holds]:

@@ -24,13 +24,14 @@ from keepalived.lease.effects import (
     Renewed,
     Stalled,
     TokenRefused,
+    WithoutEffect,
 )
-from keepalived.lease.endings import Ending, Target, settled, told, vanished
+from keepalived.lease.endings import UNMOVED, Ending, Target, settled, told, vanished
 from keepalived.lease.model import Kind, State
 from keepalived.lease.pace import UNKNOWN, Pace
 from keepalived.lease.progress import highest, value_to_send
 from keepalived.lease.recent import with_outcome
-from keepalived.lease.session import Ask, Session, Step, finish, held_by
+from keepalived.lease.session import Ask, Denial, Expiry, Session, Step, finish, held_by
 
 _SETTLE_TRIES = 3
 _SETTLE_SECONDS = 3600.0
@@ -59,11 +60,17 @@ class Request(NamedTuple):
 
 
 def next_request(
-    session: Session, now: float, configured_timeout: float | None = None, pace: Pace = UNKNOWN
+    session: Session,
+    now: float,
+    configured_timeout: float | None = None,
+    pace: Pace = UNKNOWN,
+    *,
+    has_credentials: bool = True,
 ) -> Request:
     """Return what to send for a session that is due. Raises ValueError once it has ended.
 
-    Unless a timeout is configured, in seconds, it goes by the vCenter's `pace`.
+    Unless a timeout is configured, in seconds, it goes by the vCenter's `pace`. `has_credentials`
+    says whether the vCenter can be asked without a borrowed token.
     """
     if session.state.is_final:
         raise ValueError(f"{session.key} has ended: nothing may be sent for it")
@@ -80,8 +87,86 @@ def next_request(
         progress = value_to_send(wanted, session.acknowledged)
     if ask is Ask.ITEM and session.target is not None:
         item_id = session.target.item_id
-    token = hold_rules.token_to_use(session.holds, session.renewals + session.tries)
+    token = _token_to_use(session, ask, has_credentials=has_credentials)
     return Request(ask, timeout, progress, item_id, token)
+
+
+def _token_to_use(session: Session, ask: Ask, *, has_credentials: bool) -> str | None:
+    """Return the token to ask with, None for the vCenter's own credentials.
+
+    A renewal goes out first with any token that was lent, each in turn, so that all are kept
+    fresh, and a new one is tried. What fails is repeated with what can be relied on.
+    """
+    in_use = hold_rules.tokens_in_use
+    tokens = in_use(session.holds)
+    if session.denied or session.tries or ask is not Ask.KEEP_ALIVE:
+        tokens = in_use(session.holds, proven=True)
+        if not tokens and not has_credentials:
+            tokens = in_use(session.holds)
+    denied = {denial.token.value for denial in session.denied}
+    tokens = [token for token in tokens if token not in denied]
+    if not tokens:
+        return None
+    return tokens[(session.renewals + session.tries) % len(tokens)]
+
+
+def is_passed_on(
+    session: Session, request: Request, answer: Answer[object], *, has_credentials: bool
+) -> bool:
+    """Whether an answer concerns a borrowed token at first, so that the question is repeated.
+
+    The same is asked with other credentials before anything fails or ends by it.
+    """
+    if request.token is None or answer.outcome is Outcome.OK:
+        return False
+    if answer.outcome is Outcome.UNAUTHENTICATED:
+        return True
+    is_proven = request.token in hold_rules.tokens_in_use(session.holds, proven=True)
+    is_of_the_token = answer.outcome in _OF_THE_TOKEN or answer.status in _STATUSES_OF_THE_TOKEN
+    if not is_of_the_token and (is_proven or answer.outcome in _OF_THE_SESSION):
+        return False
+    if not is_of_the_token and answer.status is None:
+        return False  # of the network
+    return (
+        has_credentials
+        or _token_to_use(
+            _denying(session, request.token, answer.outcome), request.ask, has_credentials=False
+        )
+        is not None
+    )
+
+
+_OF_THE_TOKEN = frozenset({Outcome.FORBIDDEN, Outcome.NOT_FOUND})
+_STATUSES_OF_THE_TOKEN = frozenset({401, 403, 404})
+_OF_THE_SESSION = frozenset({Outcome.NOT_ALLOWED, Outcome.INVALID_ARGUMENT})
+_NO_WORD = frozenset({Outcome.LOGIN_REFUSED, Outcome.UNAUTHENTICATED, Outcome.FORBIDDEN})
+"""What says nothing of the session: these credentials cannot ask for it."""
+
+
+def _denying(session: Session, token: str, outcome: Outcome) -> Session:
+    denial = Denial(hold_rules.Borrowed(token), outcome)
+    return session._replace(denied=(*session.denied, denial))
+
+
+def _as_it_stands(session: Session, request: Request, answer: Answer[object]) -> Answer[object]:
+    """Return what the last answer to a question comes to, with those before it in mind."""
+    if request.token is None:
+        is_gone = any(
+            denial.outcome is Outcome.NOT_FOUND
+            and hold_rules.speaks_for_all(session.holds, denial.token.value)
+            for denial in session.denied
+        )
+        # Whoever could tell has told, if our own credentials cannot.
+        is_settled = is_gone and answer.outcome in _NO_WORD
+        return answer._replace(outcome=Outcome.NOT_FOUND) if is_settled else answer
+    if answer.outcome is not Outcome.NOT_FOUND:
+        return answer
+    do_agree = all(denial.outcome is Outcome.NOT_FOUND for denial in session.denied)
+    is_new = session.renewals == 0
+    if do_agree and (is_new or hold_rules.speaks_for_all(session.holds, request.token)):
+        return answer
+    words = "not found by a lent API token, which has never renewed it: that proves nothing"
+    return answer._replace(outcome=Outcome.FORBIDDEN, detail=words)
 
 
 class _Event(NamedTuple):
@@ -93,7 +178,6 @@ class _Event(NamedTuple):
     u: float
     looks: tuple[Ask, ...] | None
     stall_timeout: float
-    least_lifetime: float | None
 
 
 def step(
@@ -104,23 +188,33 @@ def step(
     u: float,
     looks: tuple[Ask, ...] | None = (),
     stall_timeout: float = stalls.STALL_TIMEOUT,
-    least_lifetime: float | None = None,
+    *,
+    has_credentials: bool = True,
 ) -> Step:
     """Apply the answer to a request.
 
     `now` is when the answer is looked at, `u` a random number from [0, 1), and `looks` what is to
     be asked beyond the keep-alive in every round: GET, FILES, both or nothing (but for the first
-    rounds), or None where there is no time to ask anything. `stall_timeout` is in seconds, as is
-    `least_lifetime`, for which see `timing.learned_lifetime`. An answer that arrives after the end
-    changes nothing, nor does one to a question that the session, begun anew meanwhile, does not
-    ask.
+    rounds), or None where there is no time to ask anything. `stall_timeout` is in seconds, and
+    `has_credentials` as for `next_request`. An answer that arrives after the end changes nothing,
+    nor does one to a question that the session, begun anew meanwhile, does not ask.
     """
     is_renewal = request.ask is Ask.KEEP_ALIVE and session.ending is None
     if session.state.is_final or not (is_renewal or request.ask is session.ask):
         return session, ()
-    event = _Event(request, answer, now, u, looks, stall_timeout, least_lifetime)
-    if request.token is not None and answer.outcome is Outcome.UNAUTHENTICATED:
-        return _token_refused(session, request.token, now)
+    token = request.token
+    if token is not None and answer.outcome is Outcome.UNAUTHENTICATED:
+        return _token_refused(session, token, now)
+    if token is not None and is_passed_on(
+        session, request, answer, has_credentials=has_credentials
+    ):
+        return _denying(session, token, answer.outcome)._replace(due=now), ()
+    answer = _as_it_stands(session, request, answer)
+    event = _Event(request, answer, now, u, looks, stall_timeout)
+    if session.denied:
+        session = session._replace(denied=())
+    if token is not None and answer.outcome is Outcome.OK and request.ask is Ask.KEEP_ALIVE:
+        session = session._replace(holds=hold_rules.prove_token(session.holds, token))
     if request.ask is Ask.KEEP_ALIVE:
         return _keep_alive_answered(session, event)
     if request.ask is Ask.GET:
@@ -179,7 +273,7 @@ def _renewed(session: Session, event: _Event, recent: bytes) -> Step:
 def _get_answered(session: Session, event: _Event) -> Step:
     answer, info = event.answer, event.answer.value
     if answer.outcome is Outcome.OK and isinstance(info, SessionInfo):
-        seen, effects = _learn(session, info, event.least_lifetime)
+        seen, effects = _learn(session, info)
         ending = told(info)
         if ending is not None:
             return _after(_settle(seen, ending, event.now), effects)
@@ -188,6 +282,8 @@ def _get_answered(session: Session, event: _Event) -> Step:
         words = f"keep-alive was refused, though the server says that the session is {info.state}"
         contradiction = answer._replace(outcome=Outcome.FAILED, detail=words)
         return _after(_fail(seen, event._replace(answer=contradiction)), effects)
+    if answer.outcome is Outcome.NOT_FOUND and session.without_effect:
+        return _settle(session, UNMOVED, event.now)
     if not session.doubted:
         # Only a keep-alive that finds the session gone ends it: looking is secondary.
         return _looked_in_vain(session, event)
@@ -215,23 +311,32 @@ def _files_answered(session: Session, event: _Event) -> Step:
 
 def _watch_movement(session: Session, before: stalls.Files, event: _Event) -> Step:
     """Compare the session's files with an earlier reading, and let go what was abandoned."""
-    now = event.now
-    moved_at = stalls.moved_at(session.moved_at, before, session.files, now)
-    if moved_at is None:
+    now, files, patience = event.now, session.files, event.stall_timeout
+    moved_at = stalls.moved_at(session.moved_at, before, files, now)
+    pulling_since = stalls.pulling_since(session.pulling_since, before, files, now)
+    if moved_at is None and pulling_since is None and not session.stalled:
         return session, ()
-    session = session._replace(moved_at=moved_at)
-    idle = now - moved_at
-    if idle <= 0:
-        after = session._replace(stalled=False, holds=hold_rules.after_movement(session.holds, now))
-        return after, (Moving(),) if session.stalled else ()
+    session = session._replace(moved_at=moved_at, pulling_since=pulling_since)
+    idle = 0.0 if moved_at is None else now - moved_at
+    waited = 0.0 if pulling_since is None else now - pulling_since
+    has_failed = stalls.have_failed(files)
     effects: tuple[Effect, ...] = ()
-    if idle >= stalls.WARNING_SHARE * event.stall_timeout and not session.stalled:
-        session, effects = session._replace(stalled=True), (Stalled(idle),)
-    if idle < event.stall_timeout or not hold_rules.is_guarded(session.holds):
+    if max(idle, waited) >= stalls.WARNING_SHARE * patience:
+        if not session.stalled:
+            session, effects = session._replace(stalled=True), (Stalled(max(idle, waited)),)
+    elif idle <= 0 and session.stalled:
+        session, effects = session._replace(stalled=False), () if has_failed else (Moving(),)
+    if idle <= 0 and moved_at is not None and not has_failed:
+        session = session._replace(holds=hold_rules.after_movement(session.holds, now))
+    if idle < patience or not hold_rules.is_guarded(session.holds):
         return session, effects
     left, gone = hold_rules.abandoned(session.holds)
-    words = "its transfer has stood still for too long, and nobody asked for it to be held"
-    return _after(held_by(session, left, words), (*effects, *(Abandoned(hold) for hold in gone)))
+    words = "all its files have failed" if has_failed else _STOOD_STILL
+    reason = f"{words}, and nobody asked for it to be held"
+    return _after(held_by(session, left, reason), (*effects, *(Abandoned(hold) for hold in gone)))
+
+
+_STOOD_STILL = "its transfer has stood still for too long"
 
 
 def _item_answered(session: Session, event: _Event) -> Step:
@@ -254,23 +359,48 @@ def _item_answered(session: Session, event: _Event) -> Step:
     return after._replace(ask=Ask.ITEM, unsettled=unsettled), ()
 
 
-def _learn(session: Session, info: SessionInfo, least: float | None) -> Step:
+def _learn(session: Session, info: SessionInfo) -> Step:
     """Take from `get` what it teaches: the lifetime, the item, the progress others reported."""
     effects: tuple[Effect, ...] = ()
-    lifetime, target = session.lifetime, session.target
+    target = session.target
     # In doubt, no renewal has just gone before: what is left then is not the whole lifetime.
-    if info.lifetime_left is not None and info.state == "ACTIVE" and not session.doubted:
-        configured = session.configured_lifetime
-        lifetime = timing.learned_lifetime(info.lifetime_left, configured, least)
-        # Readings differ by the seconds between renewal and reading: only a real change is news.
-        if abs(lifetime - session.lifetime) > 0.1 * session.lifetime:
-            effects = (LifetimeLearned(session.lifetime, lifetime),)
+    if info.state == "ACTIVE" and not session.doubted:
+        session, effects = _learn_lifetime(session, info)
     # The version counts as the start only while the session is ACTIVE.
     item_id, version = info.item_id, info.content_version
     if target is None and info.state == "ACTIVE" and item_id is not None and version is not None:
         target = Target(item_id, version)
     acknowledged = highest(session.acknowledged, info.client_progress)
-    return session._replace(lifetime=lifetime, target=target, acknowledged=acknowledged), effects
+    return session._replace(target=target, acknowledged=acknowledged), effects
+
+
+def _learn_lifetime(session: Session, info: SessionInfo) -> Step:
+    """Learn how long the session lives, and whether renewing it moves its end."""
+    effects: list[Effect] = []
+    left, configured = info.lifetime_left, session.configured_lifetime
+    if left is not None:
+        lifetime = timing.learned_lifetime(left, configured)
+        # Readings differ by the seconds between renewal and reading: only a real change is news.
+        if abs(lifetime - session.lifetime) > 0.1 * session.lifetime:
+            news = LifetimeLearned(session.lifetime, lifetime, configured, info.clock_ahead)
+            effects.append(news)
+        session = session._replace(lifetime=lifetime)
+    if info.expires_at is None or session.renewed_at is None:
+        return session, tuple(effects)
+    expiry = Expiry(info.expires_at, session.renewed_at)
+    before = session.expiry
+    if before is None or before.renewed_at >= expiry.renewed_at:
+        return session._replace(expiry=before or expiry), tuple(effects)
+    # A server may round, and one that promises more than a lifetime need not promise more yet.
+    share = _MOVED_SHARE * (expiry.renewed_at - before.renewed_at)
+    is_still = expiry.at - before.at < share and (left is None or left < configured)
+    if is_still and not session.without_effect:
+        effects.append(WithoutEffect(left))
+    return session._replace(expiry=expiry, without_effect=is_still), tuple(effects)
+
+
+_MOVED_SHARE = 0.25
+"""The share of the time between two renewals by which `expiration_time` moves at least."""
 
 
 def _look_on(session: Session, event: _Event) -> Step:

@@ -15,7 +15,7 @@ from keepalived.lease import timing
 from keepalived.lease.answers import FileInfo, ItemInfo, Outcome
 from keepalived.lease.effects import Effect, Ended
 from keepalived.lease.endings import Ending, Target
-from keepalived.lease.holds import Hold, Holds, Owner, OwnerKind
+from keepalived.lease.holds import Borrowed, Hold, Holds, Owner, OwnerKind
 from keepalived.lease.model import SessionKey, State
 from keepalived.lease.recent import outcomes_in
 
@@ -29,6 +29,20 @@ class Ask(StrEnum):
     ITEM = "item"
 
 
+class Denial(NamedTuple):
+    """How a request was answered that went out with a borrowed token."""
+
+    token: Borrowed
+    outcome: Outcome
+
+
+class Expiry(NamedTuple):
+    """When the server said a session would expire, by its clock, after a renewal of ours."""
+
+    at: float
+    renewed_at: float
+
+
 class Session(NamedTuple):
     """One session and everything that decisions about it depend on.
 
@@ -38,7 +52,10 @@ class Session(NamedTuple):
     known: before the state is final, it waits, since `settling_since`, for one look at the library
     item; `unsettled` counts the answers that told nothing about the item. `recent` is `outcomes`,
     packed. `moved_at` is when the transfer was last seen moving, None until it was (see `stalls`),
-    and `stalled` that it has stood still for long since.
+    `pulling_since` since when the server has pulled without a first byte, and `stalled` that
+    either was long ago. `denied` are the answers to the present question that may concern the
+    credentials alone. `expiry` is the `expiration_time` that was read last, with the renewal it
+    was read after, and `without_effect` that renewals do not move it.
     """
 
     key: SessionKey
@@ -64,7 +81,11 @@ class Session(NamedTuple):
     last_error: str = ""
     recent: bytes = b""
     moved_at: float | None = None
+    pulling_since: float | None = None
     stalled: bool = False
+    denied: tuple[Denial, ...] = ()
+    expiry: Expiry | None = None
+    without_effect: bool = False
 
     @property
     def deadline(self) -> float | None:
@@ -87,6 +108,12 @@ class Session(NamedTuple):
     def transferred(self) -> int:
         """How many bytes of its files the server has seen, as far as it tells."""
         return sum(file.bytes_transferred for file in self.files)
+
+    @property
+    def still_since(self) -> float | None:
+        """Since when a transfer that has stalled has stood still."""
+        times = [each for each in (self.moved_at, self.pulling_since) if each is not None]
+        return min(times) if self.stalled and times else None
 
     def is_due(self, now: float) -> bool:
         """Whether something is to be sent now."""
@@ -177,7 +204,7 @@ def reconfigure(session: Session, configured_lifetime: float) -> Session:
     reading = session.lifetime if has_learned else configured_lifetime
     changed = session._replace(
         configured_lifetime=configured_lifetime,
-        lifetime=timing.learned_lifetime(reading, configured_lifetime),
+        lifetime=timing.bounded_lifetime(reading, configured_lifetime),
     )
     if changed.deadline is None:
         return changed

@@ -3,6 +3,9 @@
 Not every server tells of bytes while they arrive, and an uploader may compute checksums for long
 before the first one. So nothing counts as stalled before bytes were seen moving in the middle of a
 transfer; from then on standing still means something.
+
+Two states move for nobody: where all files are in ERROR, the time counts from the first look at
+which they were. Where the server pulls and has no first byte, that is warned of, and no more.
 """
 
 from __future__ import annotations
@@ -42,11 +45,32 @@ def is_server_at_work(files: Files) -> bool:
     )
 
 
+def have_failed(files: Files) -> bool:
+    """Whether no file can move any more."""
+    return bool(files) and all(file.status == "ERROR" for file in files)
+
+
+def pulling_since(since: float | None, before: Files, after: Files, now: float) -> float | None:
+    """Return since when the server has pulled without a first byte; None where it does not."""
+    is_waiting = any(
+        file.source_type == "PULL" and file.status not in _OVER and not file.bytes_transferred
+        for file in after
+    )
+    if not is_waiting:
+        return None
+    is_alive = (bool(before) and before != after) or any(file.status in _AT_WORK for file in after)
+    return now if since is None or is_alive else since
+
+
 def moved_at(last: float | None, before: Files, after: Files, now: float) -> float | None:
     """Return when a transfer was last seen moving, after another reading of its files at `now`.
 
-    `last` is what the reading before led to; None until movement was seen for the first time.
+    `last` is what the reading before led to; None until movement was seen for the first time, or
+    all files to have failed.
     """
+    if have_failed(after):
+        is_new = bool(before) and not have_failed(before)
+        return now if last is None or is_new else last
     if was_moving(before, after):
         return now
     if last is None:

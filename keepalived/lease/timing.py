@@ -25,7 +25,13 @@ _TIMEOUT_MOST = 120.0
 _GROWTH = 3.0
 _GENEROUS = 2.0
 _NEEDED = 1.25
-_LEARNED_LEAST_SHARE = 0.1
+_LEARNED_LEAST = 5.0
+_DATE_SECONDS = 1.0
+SHORT_SHARE = 0.5
+"""A lifetime below this share of what is configured is worth a warning."""
+
+RENEWAL_PAUSE = 2.0
+"""Seconds that are between two renewals of a session at least, unless it lives too short for it."""
 
 
 def renewal_delay(lifetime: float, u: float, *, first: bool) -> float:
@@ -35,7 +41,7 @@ def renewal_delay(lifetime: float, u: float, *, first: bool) -> float:
     stay together.
     """
     low, high = _SPREAD if first else _STEADY
-    return lifetime * (low + (high - low) * u)
+    return max(lifetime * (low + (high - low) * u), min(RENEWAL_PAUSE, _STEADY[0] * lifetime))
 
 
 def floor(lifetime: float) -> float:
@@ -111,15 +117,28 @@ def attempts_that_fit(lifetime: float, configured_timeout: float | None = None) 
     return 10
 
 
-def learned_lifetime(lifetime_left: float, configured: float, least: float | None = None) -> float:
+def learned_lifetime(lifetime_left: float, configured: float) -> float:
     """Return the lifetime that a reading of the server teaches.
 
-    Never longer than what is configured, since `expiration_time` is a promise that other things
-    may bring forward; never absurdly short, since clocks and servers err: a tenth of what is
-    configured, or `least`.
+    `lifetime_left` counts from the server's `Date`, which is cut to whole seconds: the one that it
+    may hide is taken off.
     """
-    shortest = configured * _LEARNED_LEAST_SHARE if least is None else least
-    return min(configured, max(shortest, lifetime_left))
+    return bounded_lifetime(lifetime_left - _DATE_SECONDS, configured)
+
+
+def bounded_lifetime(lifetime: float, configured: float) -> float:
+    """Return a lifetime within what is believed.
+
+    Never longer than what is configured, since `expiration_time` is a promise that other things
+    may bring forward; never below five seconds, since clocks and servers err, unless that is what
+    is configured. (Of a lifetime configured to less, a reading then tells nothing.)
+    """
+    return min(configured, max(_LEARNED_LEAST, lifetime))
+
+
+def is_short(lifetime: float, configured: float) -> bool:
+    """Whether sessions live for so much shorter than configured that people should know."""
+    return lifetime < SHORT_SHARE * configured
 
 
 def at_risk_from(deadline: float, lifetime: float) -> float:

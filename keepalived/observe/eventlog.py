@@ -13,11 +13,13 @@ from keepalived.keeper.observer import SessionEnd
 from keepalived.lease.answers import FileInfo, Outcome
 from keepalived.lease.holds import Owner
 from keepalived.lease.model import SessionKey, State
-from keepalived.lease.timing import is_at_risk
+from keepalived.lease.timing import is_at_risk, is_short
+from keepalived.lease.words import duration
 
 _LOGGER_NAME = "clkeepalived"
 _PROBLEMS_SHOWN = 20
 _NOTABLE_CHANGE = 0.1
+_NOTABLE_SKEW = 5.0
 
 _END_LEVELS: Mapping[State, int] = {
     State.ERROR: logging.ERROR,
@@ -142,11 +144,30 @@ class EventLog:
                 failures=ongoing.failures,
             )
 
-    def lifetime_learned(self, key: SessionKey, before: float, after: float) -> None:
-        """Info when the lifetime moved by more than a tenth; readings always waver a little."""
+    def lifetime_learned(
+        self,
+        key: SessionKey,
+        before: float,
+        after: float,
+        *,
+        configured: float | None = None,
+        clock_ahead: float | None = None,
+    ) -> None:
+        """Info when the lifetime moved by more than a tenth; readings always waver a little.
+
+        Warning when it falls below half of what is configured.
+        """
         self._lifetimes[key] = after
         notable = abs(after - before) > _NOTABLE_CHANGE * before
         level = logging.INFO if notable else logging.DEBUG
+        facts: dict[str, object] = {}
+        if configured is not None and is_short(after, configured):
+            if not is_short(before, configured):
+                level = logging.WARNING
+            facts = {"configured": _rounded(configured), "message": _short_words(after, configured)}
+            if clock_ahead is not None and abs(clock_ahead) >= _NOTABLE_SKEW:
+                facts["clock_ahead"] = _rounded(clock_ahead)
+                facts["message"] = f"{facts['message']}; {_skew_words(clock_ahead, after)}"
         if self._enabled(level):
             self._log.log(
                 level,
@@ -154,7 +175,18 @@ class EventLog:
                 **_context(key),
                 before=_rounded(before),
                 lifetime=_rounded(after),
+                **facts,
             )
+
+    def renewal_without_effect(self, key: SessionKey, left: float | None) -> None:
+        """Warning: keep-alives are answered by who does not pass them on, or does not heed them."""
+        self._log.warning(
+            "renewal_without_effect",
+            **_context(key),
+            left=_rounded(left),
+            message="keep-alives are answered, but the session's expiration_time stands still: "
+            "something in front of the vCenter may answer them in its place",
+        )
 
     def file_failed(self, key: SessionKey, file: FileInfo) -> None:
         """Warning: the session may yet be saved by sending the file again."""
@@ -241,6 +273,21 @@ class EventLog:
 
 def _context(key: SessionKey) -> dict[str, str]:
     return {"vcenter": key.vcenter, "session_id": key.id, "kind": key.kind.value}
+
+
+def _short_words(lifetime: float, configured: float) -> str:
+    return (
+        f"the server says that the session lives for {duration(lifetime)} without activity, and "
+        f"session_timeout says {duration(configured)}"
+    )
+
+
+def _skew_words(ahead: float, lifetime: float) -> str:
+    where = "ahead of" if ahead > 0 else "behind"
+    return (
+        f"but the Date of its answers is {duration(abs(ahead))} {where} this machine's clock, by "
+        f"which it would be {duration(lifetime + ahead)}: set the clock that is wrong"
+    )
 
 
 def _danger(slack: float | None, lifetime: float | None) -> str:

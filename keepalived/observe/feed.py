@@ -189,10 +189,25 @@ class Feed:
         """Pass it on."""
         self._inner.attempt_started(vcenter, lag)
 
-    def lifetime_learned(self, key: SessionKey, before: float, after: float) -> None:
+    def lifetime_learned(
+        self,
+        key: SessionKey,
+        before: float,
+        after: float,
+        *,
+        configured: float | None = None,
+        clock_ahead: float | None = None,
+    ) -> None:
         """Tell it."""
-        self._inner.lifetime_learned(key, before, after)
+        self._inner.lifetime_learned(
+            key, before, after, configured=configured, clock_ahead=clock_ahead
+        )
         self.publish("lifetime_learned", key=key, lifetime=after)
+
+    def renewal_without_effect(self, key: SessionKey, left: float | None) -> None:
+        """Tell it."""
+        self._inner.renewal_without_effect(key, left)
+        self.publish("renewal_without_effect", key=key, left=left)
 
     def file_failed(self, key: SessionKey, file: FileInfo) -> None:
         """Tell it."""

@@ -69,9 +69,23 @@ class Reporter:
         """Count it."""
         self._metrics.attempt_started(lag)
 
-    def lifetime_learned(self, key: SessionKey, before: float, after: float) -> None:
+    def lifetime_learned(
+        self,
+        key: SessionKey,
+        before: float,
+        after: float,
+        *,
+        configured: float | None = None,
+        clock_ahead: float | None = None,
+    ) -> None:
         """Log it."""
-        self._log.lifetime_learned(key, before, after)
+        self._log.lifetime_learned(
+            key, before, after, configured=configured, clock_ahead=clock_ahead
+        )
+
+    def renewal_without_effect(self, key: SessionKey, left: float | None) -> None:
+        """Log it."""
+        self._log.renewal_without_effect(key, left)
 
     def file_failed(self, key: SessionKey, file: FileInfo) -> None:
         """Log it."""

@@ -140,7 +140,7 @@ def read_hold(row: Row, times: Times) -> tuple[SessionKey, Hold]:
         times.read_if_any(boot_id, until_boot, until_wall),
         Progress(percent, done, total) if known else UNKNOWN,
         note,
-        None if token is None else Borrowed(check_token(token)),
+        None if token is None else Borrowed(check_token(token), proven=True),
     )
     return _key(vcenter, kind, session_id), hold
 

@@ -51,8 +51,22 @@ class Teller:
     def attempt_started(self, vcenter: str, lag: float) -> None:
         """Say nothing."""
 
-    def lifetime_learned(self, key: SessionKey, before: float, after: float) -> None:
+    def lifetime_learned(
+        self,
+        key: SessionKey,
+        before: float,
+        after: float,
+        *,
+        configured: float | None = None,
+        clock_ahead: float | None = None,
+    ) -> None:
         """Say nothing: the summary names it."""
+
+    def renewal_without_effect(self, key: SessionKey, left: float | None) -> None:
+        """Warn."""
+        when = "" if left is None else f"; it may expire in {duration(left)}"
+        words = "keep-alives are answered, but have no effect on the server"
+        self._say(f"warning: {self._name(key)}: {words}{when}")
 
     def renewed(
         self, key: SessionKey, *, first: bool, slack: float | None, progress: int | None

@@ -26,7 +26,7 @@ MINIMAL = Manner(looks=())
 
 
 async def test_first_renewal_at_once_then_spread_then_steady() -> None:
-    async with running_engine(simulator_in_loop()) as engine:
+    async with running_engine(simulator_in_loop(session_timeout=301.0)) as engine:
         key = engine.open()
         await asyncio.sleep(600)
         assert engine.attempts(key) == [0.0, 105.0, 255.0, 405.0, 555.0]
@@ -36,7 +36,7 @@ async def test_first_renewal_at_once_then_spread_then_steady() -> None:
 async def test_the_spread_and_the_steady_renewals_stay_within_their_bounds() -> None:
     draws = iter([0.999, 0.0, 0.999, 0.0] * 100)
     async with running_engine(
-        simulator_in_loop(), manner=MINIMAL, draw=lambda: next(draws)
+        simulator_in_loop(session_timeout=301.0), manner=MINIMAL, draw=lambda: next(draws)
     ) as engine:
         key = engine.open()
         await asyncio.sleep(1200)
@@ -48,7 +48,7 @@ async def test_the_spread_and_the_steady_renewals_stay_within_their_bounds() -> 
 
 
 async def test_a_session_that_comes_while_others_sleep_is_renewed_at_once() -> None:
-    async with running_engine(simulator_in_loop()) as engine:
+    async with running_engine(simulator_in_loop(session_timeout=301.0)) as engine:
         engine.open()
         await asyncio.sleep(33)
         late = engine.open()
@@ -57,7 +57,7 @@ async def test_a_session_that_comes_while_others_sleep_is_renewed_at_once() -> N
 
 
 async def test_what_is_looked_at_in_each_round() -> None:
-    async with running_engine(simulator_in_loop()) as engine:
+    async with running_engine(simulator_in_loop(session_timeout=301.0)) as engine:
         key = engine.open()
         await asyncio.sleep(300)
         assert engine.attempts(key, "update_session.get") == [0.0, 105.0, 255.0]
@@ -66,7 +66,7 @@ async def test_what_is_looked_at_in_each_round() -> None:
 
 
 async def test_minimal_observation_gets_the_session_once() -> None:
-    async with running_engine(simulator_in_loop(), manner=MINIMAL) as engine:
+    async with running_engine(simulator_in_loop(session_timeout=301.0), manner=MINIMAL) as engine:
         key = engine.open()
         await asyncio.sleep(300)
         assert engine.attempts(key, "update_session.get") == [0.0]
@@ -74,7 +74,7 @@ async def test_minimal_observation_gets_the_session_once() -> None:
 
 
 async def test_progress_goes_out_once_and_only_rises() -> None:
-    simulator = simulator_in_loop()
+    simulator = simulator_in_loop(session_timeout=301.0)
     async with running_engine(simulator, manner=MINIMAL) as engine:
         key = engine.open(Progress(percent=10))
         for percent in (10, 30, 20):
@@ -90,7 +90,7 @@ async def test_progress_goes_out_once_and_only_rises() -> None:
 
 @pytest.mark.parametrize("status", [403, 409, 500])
 async def test_a_session_that_fails_alone_is_retried_with_back_off(status: int) -> None:
-    simulator = simulator_in_loop()
+    simulator = simulator_in_loop(session_timeout=301.0)
     async with running_engine(simulator, manner=MINIMAL) as engine:
         key = engine.open()
         await asyncio.sleep(1)
@@ -100,7 +100,7 @@ async def test_a_session_that_fails_alone_is_retried_with_back_off(status: int) 
 
 
 async def test_retry_after_is_honoured_up_to_half_the_slack() -> None:
-    simulator = simulator_in_loop()
+    simulator = simulator_in_loop(session_timeout=301.0)
     async with running_engine(simulator, manner=MINIMAL) as engine:
         key = engine.open()
         await asyncio.sleep(1)
@@ -114,7 +114,7 @@ async def test_retry_after_is_honoured_up_to_half_the_slack() -> None:
 
 
 async def test_a_hanging_answer_is_given_up_in_time_for_more_attempts() -> None:
-    simulator = simulator_in_loop()
+    simulator = simulator_in_loop(session_timeout=301.0)
     async with running_engine(simulator, manner=MINIMAL) as engine:
         key = engine.open()
         await asyncio.sleep(1)
@@ -126,7 +126,7 @@ async def test_a_hanging_answer_is_given_up_in_time_for_more_attempts() -> None:
 
 @pytest.mark.parametrize("sessions", [1, 4])
 async def test_answers_that_take_a_fifth_of_the_lifetime_cost_no_session(sessions: int) -> None:
-    simulator = simulator_in_loop()
+    simulator = simulator_in_loop(session_timeout=301.0)
     simulator.faults.add(Latency(60))
     async with running_engine(simulator, manner=Manner()) as engine:
         keys = [engine.open() for _ in range(sessions)]
@@ -138,7 +138,7 @@ async def test_answers_that_take_a_fifth_of_the_lifetime_cost_no_session(session
 
 
 async def test_a_slow_vcenter_is_found_up_by_a_probe_that_waits_longer() -> None:
-    simulator = simulator_in_loop()
+    simulator = simulator_in_loop(session_timeout=301.0)
     async with running_engine(simulator, manner=MINIMAL) as engine:
         keys = [engine.open() for _ in range(4)]
         await asyncio.sleep(1)
@@ -149,7 +149,7 @@ async def test_a_slow_vcenter_is_found_up_by_a_probe_that_waits_longer() -> None
 
 
 async def test_a_connection_reset_is_a_failed_attempt() -> None:
-    simulator = simulator_in_loop()
+    simulator = simulator_in_loop(session_timeout=301.0)
     async with running_engine(simulator, manner=MINIMAL) as engine:
         key = engine.open()
         await asyncio.sleep(1)
@@ -159,7 +159,7 @@ async def test_a_connection_reset_is_a_failed_attempt() -> None:
 
 
 async def test_an_outage_is_probed_by_nobodys_request_and_everybody_is_renewed_at_its_end() -> None:
-    simulator = simulator_in_loop()
+    simulator = simulator_in_loop(session_timeout=301.0)
     async with running_engine(simulator, manner=MINIMAL) as engine:
         keys = [engine.open() for _ in range(20)]
         await asyncio.sleep(100)
@@ -177,7 +177,7 @@ async def test_an_outage_is_probed_by_nobodys_request_and_everybody_is_renewed_a
 
 
 async def test_after_an_outage_the_earliest_deadline_goes_first() -> None:
-    simulator = simulator_in_loop()
+    simulator = simulator_in_loop(session_timeout=301.0)
     manner = Manner(looks=(), max_in_flight=1)
     async with running_engine(simulator, manner=manner) as engine:
         keys = []
@@ -196,7 +196,7 @@ async def test_after_an_outage_the_earliest_deadline_goes_first() -> None:
 
 
 async def test_an_outage_of_hours_ends_nothing_by_itself() -> None:
-    simulator = simulator_in_loop()
+    simulator = simulator_in_loop(session_timeout=301.0)
     async with running_engine(simulator) as engine:
         key = engine.open()
         await asyncio.sleep(100)
@@ -209,7 +209,7 @@ async def test_an_outage_of_hours_ends_nothing_by_itself() -> None:
 
 @pytest.mark.parametrize("body", [b"<html>404 Not Found</html>", b"404 page not found", b""])
 async def test_a_proxy_that_says_404_for_a_service_that_is_away_ends_nothing(body: bytes) -> None:
-    simulator = simulator_in_loop()
+    simulator = simulator_in_loop(session_timeout=301.0)
     is_away = False
 
     async def behind_a_proxy(request: Request) -> Response:
@@ -228,7 +228,7 @@ async def test_a_proxy_that_says_404_for_a_service_that_is_away_ends_nothing(bod
 
 
 async def test_a_crowd_of_new_sessions_is_renewed_before_anything_else_is_asked() -> None:
-    simulator = simulator_in_loop()
+    simulator = simulator_in_loop(session_timeout=301.0)
     simulator.faults.add(Latency(1.0))
     async with running_engine(simulator) as engine:
         for _ in range(200):
@@ -241,7 +241,9 @@ async def test_a_crowd_of_new_sessions_is_renewed_before_anything_else_is_asked(
 
 async def test_a_suspended_machine_renews_within_five_seconds_of_its_resumption() -> None:
     clock = LoopClock()
-    async with running_engine(simulator_in_loop(), clock=clock, manner=MINIMAL) as engine:
+    async with running_engine(
+        simulator_in_loop(session_timeout=301.0), clock=clock, manner=MINIMAL
+    ) as engine:
         key = engine.open()
         await asyncio.sleep(20)
         clock.jump(200)
@@ -251,9 +253,9 @@ async def test_a_suspended_machine_renews_within_five_seconds_of_its_resumption(
 
 
 async def test_a_shorter_lifetime_is_learned_and_kept_to() -> None:
-    simulator = simulator_in_loop()
+    simulator = simulator_in_loop(session_timeout=301.0)
     async with running_engine(simulator, manner=Manner(looks=(Ask.GET,))) as engine:
-        simulator.faults.add(Lifetime(100))
+        simulator.faults.add(Lifetime(101))
         key = engine.open()
         await asyncio.sleep(200)
         assert engine.attempts(key) == [0.0, 35.0, 85.0, 135.0, 185.0]
@@ -261,7 +263,7 @@ async def test_a_shorter_lifetime_is_learned_and_kept_to() -> None:
 
 
 async def test_a_slow_vcenter_never_gets_two_requests_for_one_session_at_once() -> None:
-    simulator = simulator_in_loop()
+    simulator = simulator_in_loop(session_timeout=301.0)
     simulator.faults.add(Latency(9.0))
     async with running_engine(simulator) as engine:
         keys = [engine.open() for _ in range(30)]
@@ -271,7 +273,7 @@ async def test_a_slow_vcenter_never_gets_two_requests_for_one_session_at_once() 
 
 
 async def test_a_session_that_always_fails_delays_no_other() -> None:
-    simulator = simulator_in_loop()
+    simulator = simulator_in_loop(session_timeout=301.0)
     async with running_engine(simulator, manner=Manner(looks=(), max_in_flight=2)) as engine:
         bad, good = engine.open(), engine.open()
         await asyncio.sleep(1)
@@ -282,7 +284,7 @@ async def test_a_session_that_always_fails_delays_no_other() -> None:
 
 
 async def test_releasing_stops_renewing_and_cancels_nothing() -> None:
-    simulator = simulator_in_loop()
+    simulator = simulator_in_loop(session_timeout=301.0)
     async with running_engine(simulator, manner=MINIMAL) as engine:
         key = engine.open()
         await asyncio.sleep(110)
@@ -294,7 +296,7 @@ async def test_releasing_stops_renewing_and_cancels_nothing() -> None:
 
 
 async def test_an_id_that_was_never_valid_is_not_found() -> None:
-    async with running_engine(simulator_in_loop()) as engine:
+    async with running_engine(simulator_in_loop(session_timeout=301.0)) as engine:
         key = SessionKey(NAME, Kind.UPDATE, "never-there")
         engine.hold(key)
         await asyncio.sleep(5)
@@ -302,7 +304,7 @@ async def test_an_id_that_was_never_valid_is_not_found() -> None:
 
 
 async def test_a_hold_on_an_ended_session_starts_it_anew() -> None:
-    async with running_engine(simulator_in_loop(), manner=MINIMAL) as engine:
+    async with running_engine(simulator_in_loop(session_timeout=301.0), manner=MINIMAL) as engine:
         key = engine.open()
         await asyncio.sleep(10)
         engine.release(key)
@@ -314,7 +316,7 @@ async def test_a_hold_on_an_ended_session_starts_it_anew() -> None:
 
 
 async def test_parting_renews_what_has_less_than_three_quarters_left() -> None:
-    async with running_engine(simulator_in_loop(), manner=MINIMAL) as engine:
+    async with running_engine(simulator_in_loop(session_timeout=301.0), manner=MINIMAL) as engine:
         old = engine.open()
         await asyncio.sleep(60)
         young = engine.open()
@@ -325,7 +327,7 @@ async def test_parting_renews_what_has_less_than_three_quarters_left() -> None:
 
 
 async def test_parting_is_bounded_when_nothing_answers() -> None:
-    simulator = simulator_in_loop()
+    simulator = simulator_in_loop(session_timeout=301.0)
     # A request that may take longer than the parting: nothing else ends the wait.
     async with running_engine(simulator, manner=replace(MINIMAL, request_timeout=60.0)) as engine:
         key = engine.open()
@@ -362,7 +364,7 @@ async def test_parting_does_not_wait_for_a_vcenter_that_is_down() -> None:
 
 
 async def test_renewing_now_answers_with_the_outcome() -> None:
-    simulator = simulator_in_loop()
+    simulator = simulator_in_loop(session_timeout=301.0)
     async with running_engine(simulator, manner=MINIMAL) as engine:
         key = engine.open()
         await asyncio.sleep(10)
@@ -375,7 +377,7 @@ async def test_renewing_now_answers_with_the_outcome() -> None:
 
 
 async def test_a_reload_puts_another_keeper_in_place_and_keeps_the_schedule() -> None:
-    async with running_engine(simulator_in_loop(), manner=MINIMAL) as engine:
+    async with running_engine(simulator_in_loop(session_timeout=301.0), manner=MINIMAL) as engine:
         key = engine.open()
         await asyncio.sleep(50)
         async with engine.replaced_keeper(Manner(looks=(), max_in_flight=2)):
@@ -384,7 +386,7 @@ async def test_a_reload_puts_another_keeper_in_place_and_keeps_the_schedule() ->
 
 
 async def test_a_reload_with_a_shorter_lifetime_brings_the_next_renewal_forward() -> None:
-    async with running_engine(simulator_in_loop(), manner=MINIMAL) as engine:
+    async with running_engine(simulator_in_loop(session_timeout=301.0), manner=MINIMAL) as engine:
         key = engine.open()
         await asyncio.sleep(50)
         async with engine.replaced_keeper(Manner(looks=(), session_timeout=120.0)):
@@ -393,7 +395,7 @@ async def test_a_reload_with_a_shorter_lifetime_brings_the_next_renewal_forward(
 
 
 async def test_a_restart_renews_at_once() -> None:
-    simulator = simulator_in_loop()
+    simulator = simulator_in_loop(session_timeout=301.0)
     async with running_engine(simulator, manner=MINIMAL) as engine:
         key = engine.open()
         await asyncio.sleep(100)

@@ -245,17 +245,6 @@ def test_a_wait_that_was_asked_for_takes_half_of_what_remains_and_no_more() -> N
     assert timing.asked_delay(0.0, 1000.0, None, 300.0) == 150.0
 
 
-def test_the_least_lifetime_that_is_believed_can_be_given() -> None:
-    session, _ = answered(settled_in(), looks=(Ask.GET,))
-    request = next_request(session, session.due)
-    seen = info(left=2.0)
-    answer: Answer[object] = Answer(Outcome.OK, session.due, session.due, seen)
-    after, _ = step(session, request, answer, session.due, 0.5, least_lifetime=1.0)
-    assert after.lifetime == 2.0
-    after, _ = step(session, request, answer, session.due, 0.5)
-    assert after.lifetime == 30.0
-
-
 def test_a_round_that_has_taken_too_long_since_its_renewal_looks_no_further() -> None:
     looks = (Ask.GET, Ask.FILES)
     session, _ = answered(settled_in(), looks=looks)

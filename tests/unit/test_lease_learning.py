@@ -79,14 +79,14 @@ def read(session: Session, left: float | None) -> core.Step:
 
 
 def test_the_lifetime_is_what_get_teaches() -> None:
-    session, effects = read(settled_in(), 60.0)
+    session, effects = read(settled_in(), 61.0)
     assert session.lifetime == 60.0
     assert session.slack(session.due) == 30.0
     assert effects == (LifetimeLearned(before=300.0, after=60.0),)
 
 
 @pytest.mark.parametrize(
-    ("left", "lifetime"), [(3600.0, 300.0), (29.0, 30.0), (-5.0, 30.0), (None, 300.0)]
+    ("left", "lifetime"), [(3600.0, 300.0), (29.0, 28.0), (5.5, 5.0), (-5.0, 5.0), (None, 300.0)]
 )
 def test_what_get_teaches_is_clamped(left: float | None, lifetime: float) -> None:
     session, _ = read(begun(), left)
@@ -96,7 +96,7 @@ def test_what_get_teaches_is_clamped(left: float | None, lifetime: float) -> Non
 def test_each_reading_replaces_the_last_and_only_a_change_is_news() -> None:
     session, _ = read(begun(), 60.0)
     for left, is_news in [(59.0, False), (62.0, False), (290.0, True), (299.0, False)]:
-        session, effects = read(session, left)
+        session, effects = read(session, left + 1.0)
         assert session.lifetime == left
         assert any(isinstance(effect, LifetimeLearned) for effect in effects) is is_news
 
@@ -122,9 +122,9 @@ def test_a_longer_configured_lifetime_puts_nothing_off_and_forgets_nothing() -> 
     session = settled_in()
     longer = core.reconfigure(session, 600.0)
     assert (longer.lifetime, longer.due) == (600.0, session.due)
-    learned, _ = read(session, 60.0)
+    learned, _ = read(session, 61.0)
     assert core.reconfigure(learned, 600.0).lifetime == 60.0
-    assert core.reconfigure(learned, 6000.0).lifetime == 600.0
+    assert core.reconfigure(learned, 6000.0).lifetime == 60.0
     assert core.reconfigure(learned, 30.0).lifetime == 30.0
 
 

@@ -378,7 +378,7 @@ class Lives(RuleBasedStateMachine):
     @invariant()
     def the_lifetime_is_within_what_is_configured(self) -> None:
         session = self.session
-        assert session.configured_lifetime / 10 <= session.lifetime + ROUNDING
+        assert min(5.0, session.configured_lifetime) <= session.lifetime + ROUNDING
         assert session.lifetime <= session.configured_lifetime
 
     @invariant()

@@ -265,15 +265,17 @@ def test_attempts_under_a_fixed_timeout(timeout: float | None, attempts: int) ->
 @thoroughly
 def test_a_learned_lifetime_is_clamped(reading: float, configured: float) -> None:
     learned = timing.learned_lifetime(reading, configured)
-    assert configured / 10 <= learned <= configured
-    if configured / 10 <= reading <= configured:
-        assert learned == reading
+    assert min(5.0, configured) <= learned <= configured
+    if min(5.0, configured) <= reading - 1.0 <= configured:
+        assert learned == reading - 1.0
 
 
-def test_where_nobody_configured_a_lifetime_the_server_is_believed_down_to_a_few_seconds() -> None:
-    assert timing.learned_lifetime(10.0, 300.0, least=5.0) == 10.0
-    assert timing.learned_lifetime(1.0, 300.0, least=5.0) == 5.0
-    assert timing.learned_lifetime(400.0, 300.0, least=5.0) == 300.0
+def test_the_server_is_believed_down_to_five_seconds_less_the_one_that_its_date_hides() -> None:
+    assert timing.learned_lifetime(10.0, 300.0) == 9.0
+    assert timing.learned_lifetime(1.0, 300.0) == 5.0
+    assert timing.learned_lifetime(400.0, 300.0) == 300.0
+    # Configured to less than that, nothing is learned.
+    assert timing.learned_lifetime(1.0, 3.0) == timing.learned_lifetime(90.0, 3.0) == 3.0
 
 
 @pytest.mark.parametrize(

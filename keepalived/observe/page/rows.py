@@ -53,8 +53,8 @@ def held_row(held: Held, now: float, *, names_vcenter: bool) -> Html:
     if session.tries:
         attempts = "attempt" if session.tries == 1 else "attempts in a row"
         remarks.append(f"{session.tries:,} {attempts} failed: {session.last_error or 'no answer'}")
-    if session.stalled and session.moved_at is not None:
-        remarks.append(f"no bytes for {duration(now - session.moved_at)}")
+    if session.still_since is not None:
+        remarks.append(f"no bytes for {duration(now - session.still_since)}")
     mood, words = _BADGES[held.danger]
     if held.danger is Danger.UNRENEWED and session.tries:
         mood = "poor"
