@@ -1,0 +1,64 @@
+"""Who makes a vCenter list its sessions: administrators, one list at a time, and nobody else."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from keepalived.simulator.faults import Latency
+from tests.support.control import caller, running_control
+from tests.support.users import NOBODY, needs_root, open_directory
+
+pytestmark = pytest.mark.timeout(120)
+
+NO_OWNER = {"owner": None}
+
+
+@needs_root
+async def test_a_user_is_answered_from_memory() -> None:
+    with open_directory() as directory:
+        async with running_control(directory) as control:
+            held, other = control.open(), control.open()
+            ledger = control.simulators["lab"].ledger
+            path = f"/v1/sessions/lab/{held}"
+            await control.curl("PUT", path, NO_OWNER, user=NOBODY, group=NOBODY)
+            async with caller(control) as me:
+                await me.put(f"/v1/sessions/lab/{other}", NO_OWNER)
+            for _ in range(5):
+                answer = await control.curl(
+                    "GET", "/v1/vcenters/-/sessions", user=NOBODY, group=NOBODY
+                )
+                assert answer.status == 200
+                assert answer.body["outcome"] == "ok"
+                assert [each["id"] for each in answer.body["sessions"]] == [held]
+            assert ledger.requests("update_session.list") == []
+
+
+async def test_administrators_share_one_list(tmp_path: Path) -> None:
+    async with running_control(tmp_path) as control:
+        opened = {control.open() for _ in range(3)}
+        simulator = control.simulators["lab"]
+        simulator.faults.add(Latency(0.5), route="*.list")
+
+        async def ask() -> set[str]:
+            async with caller(control) as me:
+                answer = await me.get("/v1/vcenters/-/sessions")
+                assert answer.body["outcome"] == "ok"
+                return {each["id"] for each in answer.body["sessions"]}
+
+        impatient = [asyncio.create_task(ask()) for _ in range(3)]
+        patient = [asyncio.create_task(ask()) for _ in range(20)]
+        await control.until(lambda: simulator.ledger.requests("update_session.list"))
+        await asyncio.sleep(0.1)
+        for each in impatient:  # whoever goes away does not end it for the others
+            each.cancel()
+        await asyncio.wait(impatient)
+        assert await asyncio.gather(*patient) == [opened] * 20
+        lists = simulator.ledger.requests("update_session.list")
+        assert len(lists) < 20
+        for sooner, later in pairwise(lists):
+            assert sooner.finished is not None
+            assert later.time >= sooner.finished

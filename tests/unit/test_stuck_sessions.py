@@ -1,0 +1,124 @@
+"""Sessions where nothing can move any more: discovery lets go of them, and pulls are warned of."""
+
+from __future__ import annotations
+
+import pytest
+
+from keepalived.lease.answers import FileInfo
+from keepalived.lease.effects import Abandoned, Ended, Moving, Stalled
+from keepalived.lease.holds import Hold, Owner, OwnerKind
+from keepalived.lease.model import State
+from keepalived.lease.session import Ask, Session, take_hold
+from tests.support.lease import BEGUN_AT, answered, hold, settled_in
+
+HOUR = 3600.0
+BEGAN = 10_000.0
+DISCOVERED = Hold(0, Owner(OwnerKind.DISCOVERY), BEGUN_AT, BEGUN_AT + 240 * HOUR)
+
+
+def file(status: str, transferred: int = 0, *, name: str = "a", source: str = "PUSH") -> FileInfo:
+    return FileInfo(name, source, status, transferred)
+
+
+def discovered() -> Session:
+    return settled_in()._replace(holds=(DISCOVERED,))
+
+
+def looked(session: Session, *files: FileInfo, at: float) -> tuple[Session, tuple[object, ...]]:
+    session = session._replace(due=at)
+    session, _ = answered(session, at=at, looks=(Ask.FILES,))
+    assert session.ask is Ask.FILES
+    return answered(session, value=files, at=at, looks=(Ask.FILES,))
+
+
+def kinds(effects: tuple[object, ...]) -> list[type]:
+    return [type(effect) for effect in effects if not hasattr(effect, "file")]
+
+
+def test_a_session_whose_files_are_all_in_error_is_let_go_in_time() -> None:
+    failed = file("ERROR", 5), file("ERROR", name="b")
+    session, effects = looked(discovered(), *failed, at=BEGAN)
+    assert kinds(effects) == []
+    session, effects = looked(session, *failed, at=BEGAN + 0.49 * HOUR)
+    assert kinds(effects) == []
+    session, effects = looked(session, *failed, at=BEGAN + 0.5 * HOUR)
+    assert effects == (Stalled(0.5 * HOUR),)
+    session, effects = looked(session, *failed, at=BEGAN + 1.99 * HOUR)
+    assert effects == ()
+    session, effects = looked(session, *failed, at=BEGAN + 2 * HOUR)
+    assert {type(effect) for effect in effects} == {Ended, Abandoned}
+    assert session.state is State.RELEASED
+    assert session.ending is not None
+    assert session.ending.reason == "all its files have failed, and nobody asked for it to be held"
+
+
+def test_the_time_counts_from_the_first_look_at_which_they_all_were() -> None:
+    session, _ = looked(discovered(), file("ERROR"), file("TRANSFERRING", name="b"), at=BEGAN)
+    for hours in (1.0, 2.0, 3.0):
+        session, effects = looked(
+            session, file("ERROR"), file("TRANSFERRING", name="b"), at=BEGAN + hours * HOUR
+        )
+        assert kinds(effects) == []
+    failed = file("ERROR"), file("ERROR", name="b")
+    session, effects = looked(session, *failed, at=BEGAN + 4 * HOUR)
+    assert kinds(effects) == []
+    session, _ = looked(session, *failed, at=BEGAN + 5.99 * HOUR)
+    assert session.state is State.ACTIVE
+    # A file that is sent anew begins it all anew.
+    session, effects = looked(
+        session, file("ERROR"), file("TRANSFERRING", 1, name="b"), at=BEGAN + 5.995 * HOUR
+    )
+    assert kinds(effects) == [Moving]
+    session, _ = looked(session, *failed, at=BEGAN + 6 * HOUR)
+    session, _ = looked(session, *failed, at=BEGAN + 7.9 * HOUR)
+    assert session.state is State.ACTIVE
+
+
+def test_whoever_asked_for_it_keeps_it() -> None:
+    session = take_hold(discovered(), hold())
+    for hours in range(30):
+        session, _ = looked(session, file("ERROR"), at=BEGAN + hours * HOUR)
+    assert session.state is State.ACTIVE
+    assert [each.owner.kind for each in session.holds] == [OwnerKind.FILE]
+
+
+def test_a_pull_without_a_first_byte_is_warned_of_and_kept() -> None:
+    waiting = file("WAITING_FOR_TRANSFER", source="PULL")
+    session, effects = looked(discovered(), waiting, at=BEGAN)
+    assert effects == ()
+    session, effects = looked(session, waiting, at=BEGAN + 0.49 * HOUR)
+    assert effects == ()
+    session, effects = looked(session, waiting, at=BEGAN + 0.5 * HOUR)
+    assert effects == (Stalled(0.5 * HOUR),)
+    assert session.still_since == BEGAN
+    session, effects = looked(session, waiting, at=BEGAN + 9 * HOUR)
+    assert effects == ()
+    assert session.state is State.ACTIVE
+    moving = file("TRANSFERRING", 1, source="PULL")
+    session, effects = looked(session, moving, at=BEGAN + 9.1 * HOUR)
+    assert effects == (Moving(),)
+    assert session.still_since is None
+
+
+@pytest.mark.parametrize(
+    "other", [file("TRANSFERRING", 7, name="b", source="PULL"), file("VALIDATING", name="b")]
+)
+def test_pulls_that_wait_for_each_other_are_not_warned_of(other: FileInfo) -> None:
+    session, waiting = discovered(), file("WAITING_FOR_TRANSFER", source="PULL")
+    for step in range(50):
+        at_work = FileInfo(
+            other.name,
+            other.source_type,
+            other.status,
+            other.bytes_transferred + step * (other.status == "TRANSFERRING"),
+        )
+        session, effects = looked(session, waiting, at_work, at=BEGAN + step * 150)
+        assert effects == ()
+
+
+def test_without_files_nothing_has_failed() -> None:
+    session = discovered()
+    for hours in range(10):
+        session, effects = looked(session, at=BEGAN + hours * HOUR)
+        assert effects == ()
+    assert session.state is State.ACTIVE
