@@ -26,6 +26,7 @@ from keepalived.host.processes import ProcessWatcher
 from keepalived.keeper.registry import Registry
 from keepalived.lease.model import SessionKey
 from keepalived.observe.feed import Feed, ignore_holds
+from keepalived.serving.request_log import server_logger
 
 _DISTRIBUTION = "content-library-keepalived"
 _SHUTDOWN_SECONDS = 2.0
@@ -90,6 +91,8 @@ class ControlServer:
         self._runner = web.AppRunner(
             app,
             access_log=None,
+            logger=server_logger(),
+            auto_decompress=False,
             handler_cancellation=True,
             shutdown_timeout=_SHUTDOWN_SECONDS,
             keepalive_timeout=limits.request_seconds,

@@ -19,7 +19,7 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes, urlsplit
 
 from keepalived.lease.holds import check_token
 
-_HAS_SCHEME = re.compile(r"\w+://")
+_SCHEME = re.compile(r"\w+")
 _NOT_ESCAPED = "$&+,;="  # in the user's name by Go's net/url, beside letters, digits and -_.~
 _READ_AT_MOST = 1024 * 1024
 _OTHERS_MAY = stat.S_IRWXG | stat.S_IRWXO
@@ -63,7 +63,8 @@ def cached_session(environ: Mapping[str, str], home: Path) -> CachedSession | No
 def _key(environ: Mapping[str, str]) -> str:
     """Return what govmomi hashes."""
     url = environ["GOVC_URL"]
-    if not _HAS_SCHEME.match(url):
+    scheme, mark, _ = url.partition("://")
+    if not mark or not _SCHEME.fullmatch(scheme):
         url = f"https://{url}"
     try:
         parts = urlsplit(url)

@@ -18,6 +18,7 @@ from keepalived.observe.metrics import Metrics
 from keepalived.observe.page.picture import DaemonView
 from keepalived.observe.page.serving import StatusPage
 from keepalived.observe.steps import walk
+from keepalived.serving.request_log import server_logger
 
 _SHUTDOWN_SECONDS = 2.0
 _BACKLOG = 128
@@ -71,7 +72,13 @@ class HttpListener:
         if self._page is not None:
             self._page.add_to(app.router)
         app.on_response_prepare.append(_hide_server)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
+        self._runner = web.AppRunner(
+            app,
+            access_log=None,
+            logger=server_logger(),
+            auto_decompress=False,
+            shutdown_timeout=_SHUTDOWN_SECONDS,
+        )
         await self._runner.setup()
         for each in sockets:
             await web.SockSite(self._runner, each, backlog=_BACKLOG).start()

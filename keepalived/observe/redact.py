@@ -1,4 +1,8 @@
-"""The last line of defence against secrets in the log."""
+"""The last line of defence against secrets in the log.
+
+Texts may come from strangers, and this runs in the event loop: every expression takes linear time,
+and long texts are cut first.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,14 @@ from typing import Any
 from structlog.typing import EventDict, WrappedLogger
 
 REDACTED = "***"
+
+LONGEST_TEXT = 1024
+"""Characters of one value that are kept, the mark of what was cut off not counted."""
+
+LONGEST_TRACEBACK = 16 * 1024
+"""Characters of a traceback that are kept: half of them from its end, where the error stands."""
+
+_TRACEBACKS = frozenset({"exception", "stack"})
 
 _WORDS = (
     r"password|passwd|passphrase|secret|token|authorization|cookie|vmware[-_]api[-_]session[-_]id"
@@ -21,8 +33,10 @@ _SECRET_KEY = re.compile(rf"(?:{_WORDS})s?$", re.IGNORECASE)
 # alone proves nothing elsewhere: "vcenters.lab.password: unknown key" is worth reading.
 _HEADER = r"(?:authorization|cookie|vmware-api-session-id)['\"]?\s*:\s*"
 _ASSIGNMENT = rf"(?:{_WORDS})['\"]?\s*=\s*"
-_VALUE = r"""(?:(?:basic|bearer)\s+)?(?:"[^"]*"|'[^']*'|[^\s,;)}\]]+)"""
-_URL_USER = r"(?P<scheme>[a-z][a-z0-9+.-]*://)[^/\s]+@"
+# The end of the text ends a quoted value as well: the text may have been cut inside it.
+_VALUE = r"""(?:(?:basic|bearer)\s+)?(?:"[^"]*(?:"|\Z)|'[^']*(?:'|\Z)|[^\s,;)}\]]+)"""
+# The scheme is left out: looked for from every position, it would take quadratic time.
+_URL_USER = r"://[^/\s]+@"
 _SECRET_IN_TEXT = re.compile(
     rf"(?P<label>{_HEADER}|{_ASSIGNMENT}){_VALUE}|{_URL_USER}", re.IGNORECASE
 )
@@ -33,11 +47,27 @@ def redact(_logger: WrappedLogger, _method: str, event_dict: EventDict) -> Event
     return {key: _clean(key, value) for key, value in event_dict.items()}
 
 
+def shortened(text: str, longest: int = LONGEST_TEXT) -> str:
+    """Return a text without what exceeds `longest` characters, and a note of how many those were.
+
+    A URL's host that the cut leaves incomplete goes too: it may be a user and a password.
+    """
+    if len(text) <= longest:
+        return text
+    kept = text[:longest]
+    before, scheme_end, rest = kept.rpartition("://")
+    if scheme_end and not any(char == "/" or char.isspace() for char in rest):
+        kept = before + scheme_end
+    return f"{kept}… ({len(text) - len(kept)} more characters)"
+
+
 def _clean(key: object, value: Any) -> Any:
     if value is not None and isinstance(key, str) and _SECRET_KEY.search(key):
         return REDACTED
     if isinstance(value, str):
-        return _SECRET_IN_TEXT.sub(_hide, value)
+        if key in _TRACEBACKS:
+            return _without_secrets("\n".join(_ends_of(value)))
+        return _without_secrets(shortened(value))
     if isinstance(value, Mapping):
         return {inner: _clean(inner, held) for inner, held in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
@@ -45,6 +75,30 @@ def _clean(key: object, value: Any) -> Any:
     return value
 
 
+def _without_secrets(text: str) -> str:
+    return _SECRET_IN_TEXT.sub(_hide, text)
+
+
+def _ends_of(traceback: str) -> list[str]:
+    """Return the lines of a traceback, each shortened, without those in the middle of a long one."""
+    lines = [shortened(line) for line in traceback.splitlines()]
+    if sum(map(len, lines)) <= LONGEST_TRACEBACK:
+        return lines
+    head, tail = _fitting(lines), _fitting(lines[::-1])[::-1]
+    omitted = len(lines) - len(head) - len(tail)
+    return [*head, f"… ({omitted} more lines)", *tail] if omitted > 0 else lines
+
+
+def _fitting(lines: list[str]) -> list[str]:
+    """Return the first lines, as many as fit into half of a traceback."""
+    room = LONGEST_TRACEBACK // 2
+    for count, line in enumerate(lines):
+        room -= len(line)
+        if room < 0:
+            return lines[:count]
+    return lines
+
+
 def _hide(match: re.Match[str]) -> str:
     label = match["label"]
-    return f"{label}{REDACTED}" if label else f"{match['scheme']}{REDACTED}@"
+    return f"{label}{REDACTED}" if label else f"://{REDACTED}@"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from keepalived.settings import expansion
 from keepalived.settings.problems import ConfigError, Path, Problem, Spot, dotted
 
 _DEEPEST = 50
@@ -87,6 +88,9 @@ def parse(file: str, content: bytes) -> Document:
         data = None if root is None else loader.construct_document(root)
     except yaml.MarkedYAMLError as error:
         raise ConfigError([_syntax_problem(file, text, error)]) from None
+    except expansion.TooLargeError as error:
+        words = "the aliases ('*') stand for too many values; write them out"
+        raise ConfigError([Problem(file, error.line, "", words)]) from None
     except (yaml.YAMLError, ValueError):
         # What they say may quote the value.
         words = "not valid YAML: a value that cannot be read"
@@ -128,7 +132,7 @@ def _decode(file: str, content: bytes) -> str:
 
 def _refuse_depth(file: str, text: str) -> None:
     depth = 0
-    for event in yaml.parse(text, Loader=_Loader):
+    for event in expansion.checked(yaml.parse(text, Loader=_Loader)):
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > _DEEPEST:

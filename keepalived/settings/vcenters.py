@@ -33,6 +33,8 @@ from keepalived.settings.base import (
 from keepalived.settings.discover import DiscoverSwitch
 from keepalived.settings.wording import KEEP_SECRETS_OUT
 
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_CREDENTIAL = re.compile(r"[^/\s]+")
 _PASSWORD_SOURCES = ("password_file", "password_env", "credential", "password")
 
 
@@ -72,13 +74,13 @@ def _unless_auto(value: object) -> float | None:
 
 def _variable(name: str) -> str:
     # What stands here may be the password itself, put in the wrong place: it is not repeated.
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+    if not _VARIABLE.fullmatch(name):
         raise ValueError("must be the name of an environment variable: letters, digits and _")
     return name
 
 
 def _credential(name: str) -> str:
-    if not re.fullmatch(r"[^/\s]+", name) or name in (".", ".."):
+    if not _CREDENTIAL.fullmatch(name) or name in (".", ".."):
         raise ValueError("must be the name of a systemd credential, not a path")
     return name
 

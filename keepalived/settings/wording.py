@@ -21,15 +21,26 @@ KEEP_SECRETS_OUT = (
 )
 """What to tell whoever writes a password into a file of settings."""
 
+MOST_PROBLEMS = 200
+"""With one set of settings, or one session."""
+
 
 def problems_of(
     error: ValidationError, model: type[BaseModel], document: Document, path: Path = ()
 ) -> list[Problem]:
-    """Return one problem for each error that was found in what stands at `path`."""
-    return [
+    """Return one problem for each error that was found in what stands at `path`.
+
+    Beyond MOST_PROBLEMS their number alone is told: to find the line of each takes longer, the more
+    there are.
+    """
+    errors = error.errors(include_url=False)
+    problems = [
         document.problem(path + _place(each), words_for(each, model))
-        for each in error.errors(include_url=False)
+        for each in errors[:MOST_PROBLEMS]
     ]
+    if len(errors) > MOST_PROBLEMS:
+        problems.append(document.problem(path, f"{len(errors) - MOST_PROBLEMS} more mistakes"))
+    return problems
 
 
 def words_for(error: ErrorDetails, model: type[BaseModel]) -> str:

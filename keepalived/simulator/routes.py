@@ -127,6 +127,7 @@ SERVICES: dict[tuple[str, str], Route] = {
 }
 """The routes of JSON-RPC, by service and operation."""
 
+_PARAMETER = re.compile(r"\{(\w+)\}")
 _Pattern = tuple[re.Pattern[str], Route]
 
 
@@ -158,7 +159,7 @@ def _compile() -> dict[tuple[str, str], list[_Pattern]]:
             path, _, action = rest.partition("?")
             # Clients may escape the colon that marks an id in the path.
             path = path.replace("/id:", "/id(?::|%3A|%3a)")
-            expression = prefix + re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", path)
+            expression = prefix + _PARAMETER.sub(r"(?P<\1>[^/]+)", path)
             route = Route(dialect, OPERATIONS[name])
             patterns.setdefault((method, action), []).append((re.compile(expression), route))
     content = re.compile(CONTENT_PREFIX + "(?P<ticket>[^/]+)/(?P<file_name>[^/]+)")

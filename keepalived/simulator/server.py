@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, suppress
 
 from aiohttp import web
 
+from keepalived.serving.request_log import server_logger
 from keepalived.simulator import admin
 from keepalived.simulator.app import Simulator
 from keepalived.simulator.routes import CONTENT_PREFIX
@@ -50,7 +51,13 @@ class _Skin:
         self._host = host
         self._port = port
         self._ssl = ssl_context
-        self._server = web.Server(self._handle, access_log=None, handler_cancellation=True)
+        self._server = web.Server(
+            self._handle,
+            access_log=None,
+            handler_cancellation=True,
+            logger=server_logger(),
+            auto_decompress=False,
+        )
         self._runner = web.ServerRunner(self._server)
         self._site: web.TCPSite | None = None
         self._faults_changed = asyncio.Event()

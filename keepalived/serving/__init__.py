@@ -1,0 +1,1 @@
+"""What the HTTP servers of this project share: connections, limits and the log of bad requests."""

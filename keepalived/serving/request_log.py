@@ -1,0 +1,41 @@
+"""The log of aiohttp's server, without the requests that cannot be parsed.
+
+aiohttp writes an error with a traceback for each of them, which holds what could not be parsed, up
+to all that was sent. Here they are a debug line now and then; its own errors are logged as ever.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, cast
+
+import structlog
+from aiohttp.http_exceptions import HttpProcessingError
+
+from keepalived.serving.throttle import Throttle
+
+_LONGEST_REASON = 1024
+
+log = structlog.stdlib.get_logger("clkeepalived")
+
+
+def server_logger() -> logging.Logger:
+    """Return what to pass to a server of aiohttp as its `logger`."""
+    # aiohttp asks for a Logger, and calls methods that an adapter has as well.
+    return cast(logging.Logger, _ServerLog(logging.getLogger("aiohttp.server")))
+
+
+class _ServerLog(logging.LoggerAdapter[logging.Logger]):
+    def __init__(self, logger: logging.Logger) -> None:
+        super().__init__(logger)
+        self._bad_requests = Throttle()
+
+    def log(self, level: int, msg: object, *args: object, **options: Any) -> None:
+        error = options.get("exc_info")
+        if not isinstance(error, HttpProcessingError):
+            super().log(level, msg, *args, **options)
+        elif self.isEnabledFor(logging.DEBUG):
+            omitted = self._bad_requests.admit()
+            if omitted is not None:
+                reason = f"{type(error).__name__}: {error.message[:_LONGEST_REASON]}"
+                log.debug("bad_request", reason=reason, omitted=omitted)

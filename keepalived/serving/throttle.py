@@ -1,0 +1,31 @@
+"""Log lines that somebody else can cause as often as they like."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+
+INTERVAL_SECONDS = 10.0
+
+
+class Throttle:
+    """Lets one log line through each interval, and counts those in between."""
+
+    def __init__(
+        self, interval: float = INTERVAL_SECONDS, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._interval = interval
+        self._now = now
+        self._next_at = -math.inf
+        self._omitted = 0
+
+    def admit(self) -> int | None:
+        """Return how many lines were omitted before this one, or None to omit it as well."""
+        now = self._now()
+        if now < self._next_at:
+            self._omitted += 1
+            return None
+        self._next_at = now + self._interval
+        omitted, self._omitted = self._omitted, 0
+        return omitted
