@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -30,7 +31,7 @@ def serve(config: Path | None) -> None:
     """
     _leave_rich_out()
     from keepalived.host.garbage import long_lived_set_aside
-    from keepalived.observe.logs import configure_logging
+    from keepalived.observe.logs import configure_logging, log_python_s_own
     from keepalived.settings import ConfigError, load_settings
 
     async def load() -> Loaded:
@@ -43,11 +44,18 @@ def serve(config: Path | None) -> None:
             click.echo(str(problem), err=True)
         sys.exit(EXIT_BAD_CONFIGURATION)
     configure_logging(format=loaded.settings.log.format, level=loaded.settings.log.level)
+    log_python_s_own()
     with long_lived_set_aside(), asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        sys.exit(runner.run(_serve(loaded, load)))
+        failure = runner.run(_serve(loaded, load))
+    # Without the loop: nobody may be there to read it, and signals end the process again.
+    if failure is not None:
+        logging.shutdown()
+        click.echo(failure, err=True)
+        sys.exit(1)
 
 
-async def _serve(loaded: Loaded, load: Callable[[], Awaitable[Loaded]]) -> int:
+async def _serve(loaded: Loaded, load: Callable[[], Awaitable[Loaded]]) -> str | None:
+    """Run the daemon until it is told to stop; return what kept it from running, if anything."""
     from keepalived.daemon import Daemon
     from keepalived.host.notify import notifier
     from keepalived.host.sockets import SocketError
@@ -62,9 +70,8 @@ async def _serve(loaded: Loaded, load: Callable[[], Awaitable[Loaded]]) -> int:
     try:
         await daemon.run()
     except (ListenError, SocketError, StoreError) as error:
-        click.echo(str(error), err=True)
-        return 1
-    return 0
+        return str(error)
+    return None
 
 
 def _leave_rich_out() -> None:

@@ -19,42 +19,22 @@ SOCKET = Path("/run/systemd/journal/socket")
 
 _TOO_LARGE = (errno.EMSGSIZE, errno.ENOBUFS)
 _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
-_PATIENCE_SECONDS = 0.25
 
 
 class JournalSocket:
-    """Sends entries to the journal.
-
-    While journald is behind, an entry waits for it for a moment. One that did not fit in then is
-    lost, and those after it do not wait at all, until one gets through: a log that is stuck must
-    not cost sessions.
-    """
+    """Sends entries to the journal, and waits while journald is behind."""
 
     def __init__(self, path: Path = SOCKET) -> None:
-        self.lost = 0
-        """How many entries were lost since the last one that got through."""
         self._path = str(path)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.settimeout(_PATIENCE_SECONDS)
 
     def close(self) -> None:
         """Close the socket. Idempotent."""
         self._socket.close()
 
-    def send(self, fields: Mapping[str, str]) -> bool:
-        """Send one entry, and return whether journald has it. Raises OSError if there is none."""
-        try:
-            self._send(serialize(fields.items()))
-        except (TimeoutError, BlockingIOError):
-            self.lost += 1
-            self._socket.settimeout(0)
-            return False
-        if self.lost:
-            self.lost = 0
-            self._socket.settimeout(_PATIENCE_SECONDS)
-        return True
-
-    def _send(self, entry: bytes) -> None:
+    def send(self, fields: Mapping[str, str]) -> None:
+        """Send one entry. Raises OSError if there is no journal."""
+        entry = serialize(fields.items())
         try:
             self._socket.sendto(entry, self._path)
         except OSError as error:

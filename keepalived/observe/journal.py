@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import json
-import logging
 import re
-import sys
 from collections.abc import Mapping
-from typing import Any, TextIO
-
-from keepalived.host.journal import JournalSocket
+from typing import Any
 
 IDENTIFIER = "clkeepalived"
 
@@ -21,39 +17,6 @@ _ELSEWHERE = frozenset({"timestamp", "level", "event", "message", "exception", "
 _UNFIT = re.compile(r"[^A-Z0-9_]")
 _LONGEST_NAME = 64
 _OUR_NAMES = frozenset({"MESSAGE", "PRIORITY", "EVENT", "SYSLOG_IDENTIFIER", "EXCEPTION", "STACK"})
-
-
-class JournalHandler(logging.Handler):
-    """Sends to the journal what its formatter renders as JSON objects.
-
-    Where there is no journal, the objects go to `stream` as lines. How many entries were lost while
-    the journal was stuck is said once it takes entries again.
-    """
-
-    def __init__(self, journal: JournalSocket, stream: TextIO | None = None) -> None:
-        super().__init__()
-        self._journal = journal
-        self._stream = sys.stderr if stream is None else stream
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Send one event. Never raises."""
-        try:
-            line = self.format(record)
-            lost = self._journal.lost
-            try:
-                arrived = self._journal.send(fields_of(json.loads(line)))
-                if arrived and lost:
-                    self._journal.send(fields_of(_losses(lost)))
-            except OSError:
-                self._stream.write(line + "\n")
-                self._stream.flush()
-        except Exception:  # as logging.Handler asks: a log line must not end the program
-            self.handleError(record)
-
-    def close(self) -> None:
-        """Close the socket as well."""
-        self._journal.close()
-        super().close()
 
 
 def fields_of(event: Mapping[str, Any]) -> dict[str, str]:
@@ -100,7 +63,3 @@ def _text(value: Any) -> str:
 
 def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False) if not text or " " in text else text
-
-
-def _losses(count: int) -> dict[str, Any]:
-    return {"level": "warning", "event": "log_entries_lost", "count": count}

@@ -6,13 +6,15 @@ import io
 import logging
 import os
 import sys
+import threading
 from typing import TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from keepalived.host.background_writer import DescriptorSink, Sink
 from keepalived.host.journal import JournalSocket, is_journal
-from keepalived.observe.journal import JournalHandler
+from keepalived.observe.handlers import BackgroundHandler, JournalSink, StreamSink
 from keepalived.observe.redact import redact
 
 _HANDLER_NAME = "clkeepalived"
@@ -25,25 +27,32 @@ def configure_logging(*, format: str, level: str, stream: TextIO | None = None) 
 
     `format` is json (one object a line), console, journal (entries with fields, past the stream),
     or auto: the journal where the stream leads there, colours on a terminal, JSON elsewhere.
-    May be called again at any time: loggers that exist already follow.
+    May be called again at any time: loggers that exist already follow. Lines are written in the
+    background, but for those to a stream in memory.
     """
-    stream = sys.stderr if stream is None else stream
+    stream = stream or sys.stderr
+    if stream is None:  # closed before we were started
+        with open(os.devnull, "w") as nowhere:
+            configure_logging(format=format, level=level, stream=nowhere)
+        return
     terminal = stream.isatty()
-    handler: logging.Handler = logging.StreamHandler(stream)
+    is_for_journal = False
     if format == "console" or (format == "auto" and terminal):
         rendering = _for_people(colors=terminal and not os.environ.get("NO_COLOR"))
     else:
         rendering = _for_machines()
-        if format == "journal" or (format == "auto" and _leads_to_journal(stream)):
-            handler = JournalHandler(JournalSocket(), stream)
-    handler.set_name(_HANDLER_NAME)
-    handler.setFormatter(structlog.stdlib.ProcessorFormatter(processors=rendering))
+        is_for_journal = format == "journal" or (format == "auto" and _leads_to_journal(stream))
 
     root = logging.getLogger()
-    for previous in [each for each in root.handlers if each.get_name() == _HANDLER_NAME]:
-        root.removeHandler(previous)
-        previous.close()
+    previous = [each for each in root.handlers if each.get_name() == _HANDLER_NAME]
+    handler = _handler(stream, previous, is_for_journal=is_for_journal)
+    handler.set_name(_HANDLER_NAME)
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(processors=rendering))
     root.addHandler(handler)
+    for other in previous:
+        if other is not handler:
+            root.removeHandler(other)
+            other.close()
     root.setLevel(level.upper())
     # Levels and formats live in the standard library's logging alone, so what structlog caches
     # here never grows stale.
@@ -58,12 +67,51 @@ def configure_logging(*, format: str, level: str, stream: TextIO | None = None) 
     )
 
 
+def log_python_s_own() -> None:
+    """Log what Python would otherwise write to stderr by itself, and wait until it is read."""
+    logging.captureWarnings(capture=True)
+    sys.unraisablehook = lambda found: _log_unhandled(str(found.err_msg or ""), found.exc_value)
+    threading.excepthook = lambda found: _log_unhandled(str(found.thread), found.exc_value)
+
+
+def _log_unhandled(where: str, error: BaseException | None) -> None:
+    logging.getLogger(__name__).error("unhandled exception: %s", where, exc_info=error)
+
+
+def _handler(
+    stream: TextIO, previous: list[logging.Handler], *, is_for_journal: bool
+) -> logging.Handler:
+    """Return what writes to a stream, which may be what has written there so far."""
+    descriptor = _descriptor_of(stream)
+    if descriptor is None and not is_for_journal:
+        return logging.StreamHandler(stream)
+    destination = (is_for_journal, id(stream) if descriptor is None else _file_of(descriptor))
+    for each in previous:
+        # A second one would write into the midst of what the first has not written yet.
+        if isinstance(each, BackgroundHandler) and each.destination == destination:
+            return each
+    sink: Sink = StreamSink(stream) if descriptor is None else DescriptorSink(descriptor)
+    if is_for_journal:
+        sink = JournalSink(JournalSocket(), sink)
+    return BackgroundHandler(sink, destination)
+
+
 def _leads_to_journal(stream: TextIO) -> bool:
+    descriptor = _descriptor_of(stream)
+    return descriptor is not None and is_journal(descriptor, os.environ.get("JOURNAL_STREAM", ""))
+
+
+def _descriptor_of(stream: TextIO) -> int | None:
+    """Return a stream's descriptor, or None for a stream in memory."""
     try:
-        descriptor = stream.fileno()
+        return stream.fileno()
     except io.UnsupportedOperation:
-        return False
-    return is_journal(descriptor, os.environ.get("JOURNAL_STREAM", ""))
+        return None
+
+
+def _file_of(descriptor: int) -> tuple[int, int]:
+    found = os.fstat(descriptor)
+    return found.st_dev, found.st_ino
 
 
 def _for_machines() -> list[Processor]:

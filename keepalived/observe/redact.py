@@ -80,7 +80,7 @@ def _without_secrets(text: str) -> str:
 
 
 def _ends_of(traceback: str) -> list[str]:
-    """Return the lines of a traceback, each shortened, without those in the middle of a long one."""
+    """Return the lines of a traceback, shortened, and of a long one the first and the last."""
     lines = [shortened(line) for line in traceback.splitlines()]
     if sum(map(len, lines)) <= LONGEST_TRACEBACK:
         return lines

@@ -1,0 +1,89 @@
+"""Where log lines go: to a descriptor or to the journal, and never by way of the event loop."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import TextIO
+
+from keepalived.host.background_writer import BackgroundWriter, Sink
+from keepalived.host.journal import JournalSocket
+from keepalived.observe.journal import fields_of
+
+FLUSH_SECONDS = 2.0
+"""How long the end of the process waits for lines that nobody reads."""
+
+
+class BackgroundHandler(logging.Handler):
+    """Formats records at once, and has the lines written in the background.
+
+    How many lines were lost, since nobody read them, is logged as `log_entries_lost` once there is
+    room again. `destination` tells two handlers apart that lead to different places.
+    """
+
+    def __init__(self, sink: Sink, destination: object = None) -> None:
+        super().__init__()
+        self.destination = destination
+        self._writer = BackgroundWriter(sink, self._losses)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Put one line into the queue. Never raises."""
+        try:
+            line = self.format(record)
+        except Exception:  # as logging.Handler asks: a log line must not end the program
+            self._writer.lose()
+        else:
+            self._writer.put(line)
+
+    def flush(self) -> None:
+        """Wait for what has not been written yet, but not for long. Called at the end of Python."""
+        self._writer.flush(FLUSH_SECONDS)
+
+    def close(self) -> None:
+        """Write what is left, in the background, and then no more."""
+        self._writer.finish()
+        super().close()
+
+    def _losses(self, count: int) -> str:
+        record = logging.LogRecord("clkeepalived", logging.WARNING, "", 0, "", None, None)
+        record.__dict__.update(
+            msg={"event": "log_entries_lost", "count": count}, _logger=None, _name="warning"
+        )
+        return self.format(record)
+
+
+class StreamSink:
+    """Writes lines to a stream in memory."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, line: str) -> None:
+        """Write a line."""
+        self._stream.write(line + "\n")
+
+    def close(self) -> None:
+        """Leave the stream open: it is not ours."""
+
+
+class JournalSink:
+    """Sends JSON objects to the journal as entries with fields.
+
+    Where there is no journal, they go to `otherwise` as lines.
+    """
+
+    def __init__(self, journal: JournalSocket, otherwise: Sink) -> None:
+        self._journal = journal
+        self._otherwise = otherwise
+
+    def write(self, line: str) -> None:
+        """Send one event. Raises OSError."""
+        try:
+            self._journal.send(fields_of(json.loads(line)))
+        except OSError:
+            self._otherwise.write(line)
+
+    def close(self) -> None:
+        """Close the socket and the other sink."""
+        self._journal.close()
+        self._otherwise.close()
