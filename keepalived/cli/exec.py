@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -166,11 +167,14 @@ def exec_(
 def _run(options: Options, source: Source | None, *, show_bar: bool) -> int:
     from keepalived.host.clock import SystemClock
     from keepalived.wrapper.display import Display
+    from keepalived.wrapper.log import DisplayHandler
     from keepalived.wrapper.run import Wrapped
     from keepalived.wrapper.tokens import Lent
 
     clock = SystemClock()
     display = Display(sys.stderr, clock, with_bar=show_bar)
+    logging.basicConfig(handlers=[DisplayHandler(display.say)], level=logging.WARNING)
+    logging.captureWarnings(capture=True)
     try:
         # The standard loop: uvloop has a SIGCHLD of its own.
         return asyncio.run(Wrapped(options, Lent(source, clock), display, clock).run())

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import secrets
 import signal
 import ssl
+import sys
 from pathlib import Path
 
 import click
@@ -139,8 +141,10 @@ def simulate(
     restarts are had below /simulator/ of that URL. What was uploaded can be downloaded again, as
     far as it was kept: 256 MiB, in memory.
     """
+    from keepalived.observe.logs import configure_logging
     from keepalived.simulator.app import Simulator
 
+    configure_logging(format="auto", level="warning")
     tls = _tls_context(tls_cert, tls_key)
     simulator = Simulator(
         username=username,
@@ -166,13 +170,27 @@ def simulate(
             loop.add_signal_handler(number, stopped.set)
         async with serve(simulator, *listen, ssl_context=tls) as url:
             line = {"url": url, "username": simulator.username, "password": simulator.password}
-            click.echo(json.dumps(line))
+            _print_without_waiting(json.dumps(line))
             await stopped.wait()
 
     try:
         asyncio.run(run())
     except OSError as error:
         raise click.ClickException(f"cannot listen on {listen[0]}:{listen[1]}: {error}") from error
+
+
+def _print_without_waiting(line: str) -> None:
+    """Print a line, which nobody may read, while the simulator serves."""
+    from keepalived.host.background_writer import BackgroundWriter, DescriptorSink
+
+    try:
+        sink = DescriptorSink(sys.stdout.fileno())
+    except io.UnsupportedOperation:  # a stream in memory
+        click.echo(line)
+        return
+    writer = BackgroundWriter(sink, str)
+    writer.put(line)
+    writer.finish()
 
 
 def _tls_context(cert: Path | None, key: Path | None) -> ssl.SSLContext | None:

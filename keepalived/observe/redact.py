@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from structlog.typing import EventDict, WrappedLogger
+if TYPE_CHECKING:
+    from structlog.typing import EventDict, WrappedLogger
 
 REDACTED = "***"
 
@@ -61,13 +62,18 @@ def shortened(text: str, longest: int = LONGEST_TEXT) -> str:
     return f"{kept}… ({len(text) - len(kept)} more characters)"
 
 
+def redacted(text: str) -> str:
+    """Return a text, shortened, with what looks like a secret replaced."""
+    return _without_secrets(shortened(text))
+
+
 def _clean(key: object, value: Any) -> Any:
     if value is not None and isinstance(key, str) and _SECRET_KEY.search(key):
         return REDACTED
     if isinstance(value, str):
         if key in _TRACEBACKS:
             return _without_secrets("\n".join(_ends_of(value)))
-        return _without_secrets(shortened(value))
+        return redacted(value)
     if isinstance(value, Mapping):
         return {inner: _clean(inner, held) for inner, held in value.items()}
     if isinstance(value, list | tuple | set | frozenset):

@@ -7,8 +7,13 @@ no reason to stand still for whoever has sessions to renew.
 from __future__ import annotations
 
 import os
+import select
+import socket
 import stat
 from typing import TextIO
+
+_LEAST_ROOM = 256
+"""Bytes: of a pipe or a terminal that is ready for more, so many are taken at once."""
 
 _NONE = -1
 """No file's descriptor: whatever is written to it is lost, as with a reader that went away."""
@@ -35,7 +40,7 @@ class Outlet:
         data = self._unsent + text.encode(self._encoding, errors="backslashreplace")
         while data:
             try:
-                data = data[os.write(self.descriptor, data) :]
+                data = data[_write(self.descriptor, data) :]
             except BlockingIOError:
                 break
             except OSError:
@@ -46,8 +51,9 @@ class Outlet:
         """Wait until everything was taken, and write nothing more. Idempotent."""
         if self.descriptor == _NONE:
             return
-        os.set_blocking(self.descriptor, True)
-        self.send()
+        while not self.is_clear:
+            _has_room(self.descriptor, None)
+            self.send()
         os.close(self.descriptor)
         self.descriptor = _NONE
 
@@ -57,6 +63,29 @@ def outlet_on(stream: TextIO | None) -> Outlet:
     if stream is None:
         return Outlet(_NONE)
     return Outlet(_way_of_its_own(stream.fileno()), stream.encoding)
+
+
+def _write(descriptor: int, data: bytes) -> int:
+    """Write what is taken now. Raises BlockingIOError where that is nothing, or OSError."""
+    if not os.get_blocking(descriptor):
+        return os.write(descriptor, data)
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISSOCK(mode):
+        # Whoever shares it must not find it non-blocking.
+        with socket.socket(fileno=os.dup(descriptor)) as shared:
+            return shared.send(data, socket.MSG_DONTWAIT)
+    if stat.S_ISREG(mode):
+        return os.write(descriptor, data)
+    # What could not be opened once more: as little as fits where there is room at all.
+    if not _has_room(descriptor, 0):
+        raise BlockingIOError
+    return os.write(descriptor, data[:_LEAST_ROOM])
+
+
+def _has_room(descriptor: int, milliseconds: int | None) -> bool:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLOUT)
+    return bool(poll.poll(milliseconds))
 
 
 def _way_of_its_own(descriptor: int) -> int:
