@@ -22,10 +22,11 @@ from typing import Any
 
 import structlog
 
-from keepalived.control.limits import DEFAULT_LIMITS
+from keepalived.control.limits import share_of
 from keepalived.control.listening import Listening, admin_gid, listen
 from keepalived.control.room import Reloaded
 from keepalived.control.server import ControlServer
+from keepalived.host import descriptors
 from keepalived.host.clock import LONGEST_SLEEP, Clock, SystemClock, boot_id, sleep_until
 from keepalived.host.notify import Notifier
 from keepalived.host.processes import ProcessWatcher
@@ -54,6 +55,8 @@ log = structlog.get_logger(__name__)
 Start = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
 
 _IDLE_LOOK_SECONDS = 1.0
+_BESIDES = 8
+"""Connections to a vCenter beside those of renewals: lists, commands, a look at its name."""
 _LOOKS = {
     Observe.FILES: (Ask.GET, Ask.FILES),
     Observe.STATE: (Ask.GET,),
@@ -98,6 +101,7 @@ class Daemon:
         self._feed = Feed(self._reporter, self._clock)
         self._store = _store(self.settings, self._clock)
         self.registry = Registry(self._feed, self._clock, _retention(self.settings), self._store)
+        self._shares = share_of(descriptors.limit(), _vcenter_connections(self.settings))
         self._health = Health(self._silences, [_SOCKETS, _SOURCES])
         self._listener = HttpListener(
             self.settings.http.listen,
@@ -106,12 +110,13 @@ class Daemon:
             health=self._health,
             clock=self._clock,
             page=self.settings.http.page,
+            most_connections=self._shares.http_connections,
         )
         self._sources = YamlFiles(
             self.settings, self.registry, self._feed, self._clock, config=loaded.path
         )
         self._discovery = Discovery(self.settings, self.registry, self._feed, self._clock)
-        self._watcher = ProcessWatcher(DEFAULT_LIMITS.processes)
+        self._watcher = ProcessWatcher(self._shares.control.processes)
         self._notifier = notifier or Notifier(None)
         self._supervised = Supervised(
             self._notifier, self._health, self.registry.overview, self._clock
@@ -187,6 +192,7 @@ class Daemon:
             self._clock,
             reload=self._reload_now,
             admin_gid=admins,
+            limits=self._shares.control,
         )
         to_close.callback(self._watcher.close)
         await control.restore_owners()
@@ -376,6 +382,11 @@ class Daemon:
 
 def _retention(settings: Settings) -> Retention:
     return Retention(ended=settings.retention.ended, failed=settings.retention.failed)
+
+
+def _vcenter_connections(settings: Settings) -> int:
+    """Return how many connections the vCenters may need at once, some for lookups included."""
+    return sum(each.max_in_flight + _BESIDES for each in settings.vcenters.values())
 
 
 def _store(settings: Settings, clock: Clock) -> Store | None:

@@ -30,6 +30,7 @@ def serve(config: Path | None) -> None:
     the end; a second one ends at once.
     """
     _leave_rich_out()
+    from keepalived.host.descriptors import raise_limit
     from keepalived.host.garbage import long_lived_set_aside
     from keepalived.observe.logs import configure_logging, log_python_s_own
     from keepalived.settings import ConfigError, load_settings
@@ -45,6 +46,7 @@ def serve(config: Path | None) -> None:
         sys.exit(EXIT_BAD_CONFIGURATION)
     configure_logging(format=loaded.settings.log.format, level=loaded.settings.log.level)
     log_python_s_own()
+    raise_limit()
     with long_lived_set_aside(), asyncio.Runner(loop_factory=_loop_factory()) as runner:
         failure = runner.run(_serve(loaded, load))
     # Without the loop: nobody may be there to read it, and signals end the process again.

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """The limits of the control socket. Admins are bound by those that count all callers alone.
 
-    The descriptors of connections and pidfds together stay below the 1,024 that a process has
-    unless it asks for more, with room for vCenters and files.
+    `share_of` lowers those that cost descriptors where a process may not have enough of them.
     """
 
     connections: int = 448
@@ -60,3 +60,38 @@ class Limits:
 
 
 DEFAULT_LIMITS = Limits()
+
+_HTTP_CONNECTIONS = 128
+_UNSHARED = 128
+"""Descriptors for files, the log, name resolution, and connections that are being accepted, refused
+or closed."""
+
+
+class Shares(NamedTuple):
+    """What the doors may take of a process's descriptors, so that vCenters have theirs."""
+
+    control: Limits
+    http_connections: int
+
+
+def share_of(descriptors: int, vcenter_connections: int) -> Shares:
+    """Return the limits that fit into so many descriptors, of which vCenters take some."""
+    full = DEFAULT_LIMITS
+    wanted = full.connections + full.processes + _HTTP_CONNECTIONS
+    share = min(1.0, max(0, descriptors - vcenter_connections - _UNSHARED) / wanted)
+    if share == 1.0:
+        return Shares(full, _HTTP_CONNECTIONS)
+
+    def part(of: int) -> int:
+        return max(1, int(of * share))
+
+    # An administrator gets in, and a probe, however few there are.
+    control = replace(
+        full,
+        connections=max(8, part(full.connections)),
+        connections_reserved=max(2, part(full.connections_reserved)),
+        connections_per_uid=part(full.connections_per_uid),
+        processes=part(full.processes),
+        processes_per_uid=part(full.processes_per_uid),
+    )
+    return Shares(control, max(4, part(_HTTP_CONNECTIONS)))

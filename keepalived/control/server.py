@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib.metadata
 import json
 import os
@@ -26,6 +25,8 @@ from keepalived.host.processes import ProcessWatcher
 from keepalived.keeper.registry import Registry
 from keepalived.lease.model import SessionKey
 from keepalived.observe.feed import Feed, ignore_holds
+from keepalived.serving.acceptor import Acceptor
+from keepalived.serving.door import Door
 from keepalived.serving.request_log import server_logger
 
 _DISTRIBUTION = "content-library-keepalived"
@@ -69,7 +70,8 @@ class ControlServer:
             errands=self._errands,
         )
         self._runner: web.AppRunner | None = None
-        self._server: asyncio.Server | None = None
+        self._door: Door | None = None
+        self._acceptor: Acceptor | None = None
 
     async def restore_owners(self) -> None:
         """Take up the holds that the registry has from before.
@@ -109,11 +111,8 @@ class ControlServer:
         await self._runner.setup()
         server = self._runner.server
         assert server is not None  # noqa: S101 - setup() has made it
-        # Not create_unix_server, which from Python 3.13 on removes the socket's file on closing,
-        # even where systemd owns it.
-        self._server = await asyncio.get_running_loop().create_server(
-            self._connections.door(server), sock=listening
-        )
+        self._door = self._connections.door(server)
+        self._acceptor = Acceptor([listening], self._door)
 
     async def stop(self) -> None:
         """Let nobody in any more, end the streams, and finish what is being written. Idempotent.
@@ -121,10 +120,9 @@ class ControlServer:
         What connections hold stays held, for their owners to come back to.
         """
         self._room.is_closing = True
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-        self._connections.close()
+        if self._acceptor is not None and self._door is not None:
+            self._acceptor.close()
+            self._door.close()
         for stream in tuple(self._room.streams):
             stream.close()
         runner, self._runner = self._runner, None

@@ -31,6 +31,8 @@ class Reachability:
 
     def note(self, answer: Answer[object]) -> bool:
         """Take in any answer; return True if the vCenter went down or came up by it."""
+        if answer.outcome is Outcome.NOT_SENT:
+            return False
         self.last_outcome = answer.outcome
         self.pace = self.pace.after(answer.outcome, answer.received_at - answer.sent_at)
         if not answer.outcome.speaks_of_the_vcenter:

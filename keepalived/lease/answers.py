@@ -32,6 +32,8 @@ class Outcome(StrEnum):
     TIMED_OUT = "timed_out"
     UNREACHABLE = "unreachable"
     """No connection: DNS, refused, reset, TLS."""
+    NOT_SENT = "not_sent"
+    """No descriptor or no memory was left on our side: says nothing about the vCenter."""
     LOGIN_REFUSED = "login_refused"
     """The credentials were refused, now or within the last minute."""
 

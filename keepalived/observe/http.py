@@ -12,12 +12,21 @@ from aiohttp import hdrs, web
 
 from keepalived.host.clock import Clock
 from keepalived.keeper.observer import Engine
+from keepalived.observe.connections import (
+    HEADER_BYTES,
+    HEADER_COUNT,
+    MOST_CONNECTIONS,
+    REQUEST_SECONDS,
+    Connections,
+)
 from keepalived.observe.health import Health
 from keepalived.observe.hosts import loopback_names_only
 from keepalived.observe.metrics import Metrics
 from keepalived.observe.page.picture import DaemonView
 from keepalived.observe.page.serving import StatusPage
 from keepalived.observe.steps import walk
+from keepalived.serving.acceptor import Acceptor
+from keepalived.serving.door import Door
 from keepalived.serving.request_log import server_logger
 
 _SHUTDOWN_SECONDS = 2.0
@@ -46,6 +55,7 @@ class HttpListener:
         health: Health,
         clock: Clock,
         page: bool = True,
+        most_connections: int = MOST_CONNECTIONS,
     ) -> None:
         self._listen = listen
         self._metrics = metrics
@@ -55,7 +65,10 @@ class HttpListener:
         self._started_at = 0.0
         self._page = StatusPage(engine.snapshot, self._view_of_daemon) if page else None
         self._scraping = asyncio.Lock()
+        self._connections = Connections(most_connections)
         self._runner: web.AppRunner | None = None
+        self._door: Door | None = None
+        self._acceptor: Acceptor | None = None
 
     async def start(self) -> tuple[str, int]:
         """Bind and serve; return the address bound, which tells the port where 0 was asked for.
@@ -65,7 +78,8 @@ class HttpListener:
         self._started_at = self._clock.boot()
         sockets = await _bind(self._listen)
         is_local = all(ipaddress.ip_address(s.getsockname()[0]).is_loopback for s in sockets)
-        app = web.Application(middlewares=[loopback_names_only] if is_local else [])
+        guards = [loopback_names_only] if is_local else []
+        app = web.Application(middlewares=[self._connections.note_requests, *guards])
         app.router.add_get("/metrics", self._get_metrics)
         app.router.add_get("/healthz", self._get_healthz)
         app.router.add_get("/readyz", self._get_readyz)
@@ -78,15 +92,26 @@ class HttpListener:
             logger=server_logger(),
             auto_decompress=False,
             shutdown_timeout=_SHUTDOWN_SECONDS,
+            keepalive_timeout=REQUEST_SECONDS,
+            max_line_size=HEADER_BYTES,
+            max_field_size=HEADER_BYTES,
+            max_headers=HEADER_COUNT,
         )
         await self._runner.setup()
+        server = self._runner.server
+        assert server is not None  # noqa: S101 - setup() has made it
         for each in sockets:
-            await web.SockSite(self._runner, each, backlog=_BACKLOG).start()
+            each.listen(_BACKLOG)
+        self._door = self._connections.door(server)
+        self._acceptor = Acceptor(sockets, self._door)
         host, port = sockets[0].getsockname()[:2]
         return host, port
 
     async def stop(self) -> None:
         """Close the sockets and let answers under way finish, for a moment. Idempotent."""
+        if self._acceptor is not None and self._door is not None:
+            self._acceptor.close()
+            self._door.close()
         runner, self._runner = self._runner, None
         if runner is not None:
             await runner.cleanup()

@@ -10,7 +10,14 @@ from keepalived.vcenter import results
 from keepalived.vcenter.classify import outcome_of, read_refusal, words_for
 from keepalived.vcenter.dialects import Call
 from keepalived.vcenter.hiding import NO_SECRETS, Secrets
-from keepalived.vcenter.transport import Reply, StaleConnection, TimedOut, Transport, TransportError
+from keepalived.vcenter.transport import (
+    NotSent,
+    Reply,
+    StaleConnection,
+    TimedOut,
+    Transport,
+    TransportError,
+)
 
 TOKEN_HEADER = "vmware-api-session-id"  # noqa: S105 - the header's name
 _NO_HEADERS: Mapping[str, str] = {}
@@ -52,8 +59,7 @@ class Exchange:
                 sent_at = clock.boot()
                 reply = await send(call.method, call.path, sending, call.body, timeout)
         except TransportError as error:
-            outcome = Outcome.TIMED_OUT if isinstance(error, TimedOut) else Outcome.UNREACHABLE
-            return Answer(outcome, sent_at, clock.boot(), detail=str(error)), None
+            return Answer(_outcome_of(error), sent_at, clock.boot(), detail=str(error)), None
         received_at = clock.boot()
         outcome = outcome_of(reply)
         if outcome is Outcome.FAILED and 200 <= reply.status < 300:
@@ -88,3 +94,13 @@ class Exchange:
     async def close(self) -> None:
         """Close the transport."""
         await self._transport.close()
+
+
+def _outcome_of(error: TransportError) -> Outcome:
+    match error:
+        case TimedOut():
+            return Outcome.TIMED_OUT
+        case NotSent():
+            return Outcome.NOT_SENT
+        case _:
+            return Outcome.UNREACHABLE

@@ -10,12 +10,13 @@ import aiohttp
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
+from keepalived.host.descriptors import EXHAUSTED, are_exhausted
 from keepalived.settings import VCenterSettings
 from keepalived.vcenter.failures import words_for
 from keepalived.vcenter.proxies import check_proxy, proxy_for
 from keepalived.vcenter.resolver import RememberingResolver
 from keepalived.vcenter.tls import Pinned, trust
-from keepalived.vcenter.transport import ConnectFailed, Reply, StaleConnection, TimedOut
+from keepalived.vcenter.transport import ConnectFailed, NotSent, Reply, StaleConnection, TimedOut
 from keepalived.vcenter.wire import HEADERS_MOST, LINE_MOST, ClosedMeanwhileError, Door, read
 
 _BESIDES = 2
@@ -64,7 +65,7 @@ class HttpTransport:
         except ClosedMeanwhileError as error:
             raise StaleConnection(self._words_for(error.how)) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise ConnectFailed(self._words_for(error)) from None
+            raise _failure(error, self._words_for(error)) from None
 
     async def put(
         self, url: str, headers: Mapping[str, str], content: AsyncIterator[bytes], size: int
@@ -155,3 +156,12 @@ class HttpTransport:
             is_tls = self._settings.url.startswith("https:")
             self._trusted = trust(self._settings) if is_tls else True
         return self._trusted
+
+
+def _failure(error: Exception, words: str) -> ConnectFailed:
+    # A name that cannot be looked up for want of a descriptor looks like one that nobody knows.
+    is_lookup = isinstance(error, aiohttp.ClientConnectorDNSError)
+    is_ours = isinstance(error, OSError) and error.errno in EXHAUSTED
+    if is_ours or (is_lookup and are_exhausted()):
+        return NotSent(f"this process has no descriptor left: {words}")
+    return ConnectFailed(words)

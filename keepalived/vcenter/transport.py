@@ -26,6 +26,10 @@ class ConnectFailed(TransportError):
     """There is no connection, or it broke: name resolution, refusal, reset, TLS."""
 
 
+class NotSent(ConnectFailed):
+    """There was no descriptor or no memory for a connection: the server has no part in it."""
+
+
 class StaleConnection(ConnectFailed):
     """A pooled connection turned out to have been closed by the server in the meantime.
 

@@ -1,0 +1,47 @@
+"""How many descriptors this process may have open, and what it means to have none left."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+
+MOST = 65_536
+"""More than all limits together need; some systems set the hard limit to a thousand million."""
+
+EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+"""Errors that say that this process or this machine has no descriptor or no memory left."""
+
+
+def raise_limit() -> int:
+    """Raise the soft limit towards the hard one, to MOST at most, and return what it is then."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    soft, hard = _number(soft), _number(hard)
+    wanted = min(MOST, hard)
+    if soft >= wanted:
+        return soft
+    try:
+        resource.setrlimit(
+            resource.RLIMIT_NOFILE, (wanted, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+        )
+    except (OSError, ValueError):
+        return soft
+    return wanted
+
+
+def limit() -> int:
+    """Return how many descriptors this process may have open, MOST at most."""
+    return min(MOST, _number(resource.getrlimit(resource.RLIMIT_NOFILE)[0]))
+
+
+def are_exhausted() -> bool:
+    """Whether no file can be opened at this moment, for want of a descriptor."""
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+    except OSError as error:
+        return error.errno in EXHAUSTED
+    return False
+
+
+def _number(limit: int) -> int:
+    return MOST if limit == resource.RLIM_INFINITY else limit

@@ -1,0 +1,93 @@
+"""The HTTP listener's connections: how many there may be, and which make room for others."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from http import HTTPStatus
+
+import structlog
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+
+from keepalived.serving.door import Door, answer
+from keepalived.serving.throttle import Throttle
+
+MOST_CONNECTIONS = 128
+"""Open connections: Prometheus, probes and browsers need a handful."""
+REQUEST_SECONDS = 30.0
+"""How long a connection may be without a request, the half of one included, and how long an answer
+may take to be read."""
+HEADER_BYTES = 8 * 1024
+"""The longest request line and the longest header field."""
+HEADER_COUNT = 64
+"""The most header fields; browsers send about fifteen."""
+
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_FULL = answer(
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    "Service Unavailable",
+    {"Content-Type": "text/plain; charset=utf-8", "Retry-After": "5"},
+    b"all connections of this listener are taken; try again later\n",
+)
+
+log = structlog.stdlib.get_logger("clkeepalived")
+
+
+class Connections:
+    """Admits `most` connections. Where all are taken, the one that has been idle longest is closed.
+
+    So whoever opens connections and asks for nothing keeps nobody out who does: a probe that finds
+    no answer may have the whole daemon restarted.
+    """
+
+    def __init__(self, most: int = MOST_CONNECTIONS) -> None:
+        self._most = most
+        self._open: dict[RequestHandler, asyncio.Transport] = {}
+        self._busy: set[RequestHandler] = set()
+        self._refusals = Throttle()
+
+    def door(self, server: web.Server) -> Door:
+        """Return what makes a protocol for each new connection to `server`."""
+        return Door(lambda transport: self._admit(server, transport))
+
+    @web.middleware
+    async def note_requests(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        """Know which connections are in use, and send answers within REQUEST_SECONDS."""
+        protocol = request.protocol
+        self._busy.add(protocol)
+        try:
+            response = await handler(request)
+            # aiohttp finds that the connection has gone, and ends quietly.
+            with suppress(ConnectionError):
+                await _send(request, response)
+            return response
+        finally:
+            self._busy.discard(protocol)
+
+    def _admit(self, server: web.Server, transport: asyncio.Transport) -> RequestHandler | bytes:
+        # In the order in which they were opened.
+        self._open = {each: way for each, way in self._open.items() if not way.is_closing()}
+        if len(self._open) >= self._most:
+            omitted = self._refusals.admit()
+            if omitted is not None:
+                log.warning("http_connections_full", connections=self._most, omitted=omitted)
+            idle = next((each for each in self._open if each not in self._busy), None)
+            if idle is None:
+                return _FULL
+            self._open.pop(idle).abort()
+        handler = server()
+        self._open[handler] = transport
+        return handler
+
+
+async def _send(request: web.Request, response: web.StreamResponse) -> None:
+    """Send an answer, or close the connection where it is not read in time."""
+    try:
+        async with asyncio.timeout(REQUEST_SECONDS):
+            await response.prepare(request)
+            await response.write_eof()
+    except TimeoutError:
+        if request.transport is not None:
+            request.transport.abort()
