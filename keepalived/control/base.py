@@ -10,11 +10,11 @@ from pydantic_core import PydanticCustomError
 
 from keepalived.lease.holds import TOKEN_MAX_LENGTH, check_token
 from keepalived.lease.model import SESSION_ID_MAX_LENGTH, check_session_id
+from keepalived.settings.base import LARGEST_INTEGER
 from keepalived.settings.durations import parse_duration
 
 CONTRADICTION = "contradiction"
 LONGEST_HOLD = 366 * 86400.0
-LARGEST_INTEGER = 2**63 - 1  # what SQLite keeps exactly
 
 _NAME = "[A-Za-z0-9._:-]"
 # As durations.PATTERN, in ASCII, bounded in length, and with a digit that is not 0.

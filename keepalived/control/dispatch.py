@@ -23,6 +23,7 @@ from keepalived.control.routes import JSON, Route
 log = structlog.get_logger("clkeepalived")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+T = TypeVar("T")
 AnyModel = TypeVar("AnyModel", bound=Model)
 
 _KEY = re.compile(r"\w+")
@@ -121,17 +122,22 @@ async def _body(
     except web.HTTPRequestEntityTooLarge:
         detail = f"a body has at most {limits.body_bytes} bytes here"
         raise ProblemError(Problem.TOO_LARGE, detail) from None
-    try:
-        return model.model_validate_json(raw)
-    except ValidationError as error:
-        raise _invalid("body", error) from None
+    return _understood("body", model.model_validate_json, raw)
 
 
 def _validated(part: str, model: type[AnyModel], fields: Mapping[str, object]) -> AnyModel:
+    return _understood(part, model.model_validate, fields)
+
+
+def _understood(part: str, read: Callable[[T], AnyModel], said: T) -> AnyModel:
     try:
-        return model.model_validate(fields)
+        return read(said)
     except ValidationError as error:
         raise _invalid(part, error) from None
+    except Exception as error:
+        # Whatever a number or a text led to: it is the request that is wrong.
+        words = f"cannot be understood ({type(error).__name__})"
+        raise _malformed([FieldError(field=part, message=words)]) from None
 
 
 def _invalid(part: str, error: ValidationError) -> ProblemError:

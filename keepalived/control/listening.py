@@ -46,7 +46,7 @@ def _socket_gid(settings: ControlSettings) -> int | None:
         return _gid(settings.socket_group, "socket_group")
     try:
         gid = grp.getgrnam(settings.socket_group).gr_gid
-    except KeyError:
+    except (KeyError, ValueError):
         return None
     # Nobody else may give a file to a group that they are not in.
     return gid if os.geteuid() == 0 or gid in (os.getegid(), *os.getgroups()) else None
@@ -55,5 +55,5 @@ def _socket_gid(settings: ControlSettings) -> int | None:
 def _gid(group: str, field: str) -> int:
     try:
         return grp.getgrnam(group).gr_gid
-    except KeyError:
+    except (KeyError, ValueError):
         raise SocketError(f"control.{field}: there is no group {group!r} on this host") from None

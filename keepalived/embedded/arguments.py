@@ -13,6 +13,7 @@ from keepalived.embedded.errors import InvalidArguments
 from keepalived.lease.holds import Borrowed, check_token
 from keepalived.lease.model import Kind, SessionKey, check_session_id
 from keepalived.settings import Settings, VCenterSettings, advice
+from keepalived.settings.base import expanded
 from keepalived.settings.values import split_vcenter_url
 from keepalived.settings.wording import words_for
 
@@ -131,7 +132,12 @@ def _settings(url: str, access: Access, connection: Connection) -> VCenterSettin
 
 def _absolute(path: object) -> object:
     """Return a path as it is to be found later, too, wherever the script has gone by then."""
-    return Path(path).expanduser().absolute() if isinstance(path, str | os.PathLike) else path
+    if not isinstance(path, str | os.PathLike):
+        return path
+    try:
+        return expanded(Path(path)).absolute()
+    except (ValueError, TypeError) as error:
+        raise InvalidArguments(f"ca_file: {error}") from None
 
 
 def _warnings(settings: VCenterSettings, *, is_lent: bool) -> tuple[str, ...]:

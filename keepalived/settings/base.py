@@ -22,6 +22,9 @@ from keepalived.settings import durations
 FOLDER = "folder"
 """Key of the validation context that holds the folder to which relative paths belong."""
 
+LARGEST_INTEGER = 2**63 - 1
+"""What SQLite, and whatever reads JSON by C, keep exactly."""
+
 DURATION_SCHEMA = {
     "anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": durations.PATTERN}]
 }
@@ -34,10 +37,23 @@ def positive(seconds: float) -> float:
     return seconds
 
 
+def expanded(path: Path) -> Path:
+    """Return a path with its `~` or `~USER` written out. Raises ValueError for what is no path."""
+    if "\0" in str(path):
+        raise ValueError("holds a NUL character, which no path can")
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        user = path.parts[0].removeprefix("~")
+        whose = f"there is no user {user!r} with one" if user else "this user has none"
+        raise ValueError(f"'~' is a home directory, and {whose}; write the whole path") from None
+
+
 def in_folder(path: Path, info: ValidationInfo) -> Path:
     """Return a path in its full form: relative ones belong to the configuration's folder."""
     folder = (info.context or {}).get(FOLDER)
-    return path if folder is None else folder / path.expanduser()
+    whole = expanded(path)
+    return path if folder is None else folder / whole
 
 
 def tuple_of_one(value: object) -> object:

@@ -1,8 +1,8 @@
 """YAML text as plain data, with the line that each value stands on.
 
-YAML's own answer to a key that stands twice is to forget the first; here it is a problem. So are
-errors of syntax, in words for people. What a document says is never quoted: it may be a secret
-that stands in the wrong place.
+Errors of syntax are problems of the whole file, in words for people; what is wrong with a single
+value or key is a flaw of what stands there (see `construct`). What a document says is never quoted:
+it may be a secret that stands in the wrong place.
 """
 
 from __future__ import annotations
@@ -12,33 +12,16 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import yaml
 
-from keepalived.settings import expansion
+from keepalived.settings.construct import Flaw, Loader, construct
 from keepalived.settings.problems import ConfigError, Path, Problem, Spot, dotted
 
 _DEEPEST = 50
 """Nothing here nests deeper than five levels. Tens of thousands overflow libyaml's C stack."""
 
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-
-
-if TYPE_CHECKING:
-    _SafeLoader = yaml.SafeLoader
-else:
-    # Without libyaml, a third of the speed.
-    _SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-class _Loader(_SafeLoader):
-    """Loads plain data. What looks like a date stays the text that it is."""
-
-    yaml_implicit_resolvers = {  # noqa: RUF012 - the name and the form are PyYAML's
-        first: [entry for entry in entries if entry[0] != "tag:yaml.org,2002:timestamp"]
-        for first, entries in _SafeLoader.yaml_implicit_resolvers.items()
-    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +31,8 @@ class Document:
     file: str
     data: object
     root: yaml.Node | None
-    duplicates: tuple[tuple[Path, int, int], ...]
-    """Keys that stand more than once: path, line, and the line of the first one."""
+    flaws: tuple[Flaw, ...] = ()
+    """What is wrong with single values and keys; UNREADABLE stands where there is no value."""
 
     def problem(self, path: Path, message: str) -> Problem:
         """Return a problem with what stands at `path`, or with what is missing there."""
@@ -69,33 +52,37 @@ class Document:
             line, node = found
         return line
 
-    def duplicate_problems(self) -> tuple[Problem, ...]:
-        """Return one problem for each key that stands more than once."""
-        return tuple(
-            Problem(self.file, line, dotted(path), f"stands twice; the first is on line {first}")
-            for path, line, first in self.duplicates
-        )
+    def flaw_problem(self, flaw: Flaw) -> Problem:
+        """Return a flaw as the problem that it is."""
+        return Problem(self.file, flaw.line, dotted(flaw.path), flaw.message)
 
 
 def parse(file: str, content: bytes) -> Document:
     """Return what a YAML file says; `file` is its name in messages. Raises ConfigError."""
-    text = _decode(file, content)
+    try:
+        text = _decode(file, content)
+        root = _composed(file, text)
+        data, flaws = (None, []) if root is None else construct(root)
+    except ConfigError:
+        raise
+    except Exception as error:
+        # Whatever it is: one file must not end the reading of others. It may quote the value.
+        words = f"not valid YAML: it cannot be read ({type(error).__name__})"
+        raise ConfigError([Problem(file, None, "", words)]) from None
+    return Document(file, data, root, tuple(flaws))
+
+
+def _composed(file: str, text: str) -> yaml.Node | None:
     try:
         _refuse_depth(file, text)
-        loader = _Loader(text)
-        root = loader.get_single_node()
-        duplicates = tuple(_duplicates(root))
-        data = None if root is None else loader.construct_document(root)
+        loader = Loader(text)
+        try:
+            root: yaml.Node | None = loader.get_single_node()
+        finally:
+            loader.dispose()
     except yaml.MarkedYAMLError as error:
         raise ConfigError([_syntax_problem(file, text, error)]) from None
-    except expansion.TooLargeError as error:
-        words = "the aliases ('*') stand for too many values; write them out"
-        raise ConfigError([Problem(file, error.line, "", words)]) from None
-    except (yaml.YAMLError, ValueError):
-        # What they say may quote the value.
-        words = "not valid YAML: a value that cannot be read"
-        raise ConfigError([Problem(file, None, "", words)]) from None
-    return Document(file, data, root, duplicates)
+    return root
 
 
 @contextmanager
@@ -132,7 +119,7 @@ def _decode(file: str, content: bytes) -> str:
 
 def _refuse_depth(file: str, text: str) -> None:
     depth = 0
-    for event in expansion.checked(yaml.parse(text, Loader=_Loader)):
+    for event in yaml.parse(text, Loader=Loader):
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > _DEEPEST:
@@ -141,28 +128,6 @@ def _refuse_depth(file: str, text: str) -> None:
                 raise ConfigError([Problem(file, line, "", words)])
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
-
-
-def _duplicates(root: yaml.Node | None) -> Iterator[tuple[Path, int, int]]:
-    waiting: list[tuple[yaml.Node | None, Path]] = [(root, ())]
-    seen: set[int] = set()
-    while waiting:
-        node, path = waiting.pop()
-        if isinstance(node, yaml.ScalarNode) or id(node) in seen:
-            continue
-        seen.add(id(node))
-        if isinstance(node, yaml.SequenceNode):
-            waiting.extend((child, (*path, place)) for place, child in enumerate(node.value))
-        elif isinstance(node, yaml.MappingNode):
-            lines: dict[str, int] = {}
-            for key, child in node.value:
-                if not isinstance(key, yaml.ScalarNode):
-                    continue
-                line = key.start_mark.line + 1
-                if key.value in lines:
-                    yield (*path, key.value), line, lines[key.value]
-                lines.setdefault(key.value, line)
-                waiting.append((child, (*path, key.value)))
 
 
 def _child(node: yaml.Node | None, part: str | int) -> tuple[int, yaml.Node] | None:
@@ -179,13 +144,11 @@ def _child(node: yaml.Node | None, part: str | int) -> tuple[int, yaml.Node] | N
 _WORDS = (
     ("another document", "a second document begins here ('---'); put all into one"),
     ("undefined alias", "a value that begins with '*' must stand in quotes"),
-    ("constructor for the tag", "a value that begins with '!' must stand in quotes"),
     ("mapping values are not allowed", "a ':' too many; put a value that has ': ' in it in quotes"),
     ("expected key", "a line that is no 'key: value'; check the indentation"),
     ("expected <block end>", "a line that is no 'key: value'; check the indentation"),
     ("could not find expected ':'", "a line that is no 'key: value'"),
     ("expected '-' indicator", "a line in a list that does not begin with '- '"),
-    ("unhashable key", "a list or a mapping cannot be a key; put text with brackets in quotes"),
     ("unexpected end of stream", "a quote is opened and never closed"),
     ("expected ',' or '}'", "a '{' is opened, and neither ',' nor '}' follows where it must"),
     ("expected ',' or ']'", "a '[' is opened, and neither ',' nor ']' follows where it must"),

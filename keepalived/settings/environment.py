@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import SecretStr, ValidationError
 
 from keepalived.host import govc
+from keepalived.settings.base import expanded
 from keepalived.settings.files import why_unreadable
 from keepalived.settings.models import Settings
 from keepalived.settings.problems import ConfigError, Problem
@@ -18,7 +19,9 @@ from keepalived.settings.values import Address, fingerprint, split_vcenter_url
 from keepalived.settings.vcenters import VCenterSettings
 from keepalived.settings.wording import words_for
 
-_SOURCE = "environment"
+SOURCE = "environment"
+"""Where problems are that no file has."""
+
 _HTTPS = 443
 _TRUE = frozenset({"1", "true"})
 _FALSE = frozenset({"", "0", "false"})
@@ -66,7 +69,7 @@ def problem_of(path: Place, message: str) -> Problem:
 
 
 def _problem(variable: str, message: str) -> Problem:
-    return Problem(_SOURCE, None, variable, message)
+    return Problem(SOURCE, None, variable, message)
 
 
 def _credentials(
@@ -115,12 +118,14 @@ def _trust(
     return trusted
 
 
-def _paths(name: str, environ: Mapping[str, str], problems: list[Problem]) -> list[Path]:
-    try:
-        return [Path(path).expanduser() for path in environ.get(name, "").split(os.pathsep) if path]
-    except RuntimeError:
-        problems.append(_problem(name, "names a home folder (~) that does not exist"))
-        return []
+def _paths(variable: str, environ: Mapping[str, str], problems: list[Problem]) -> list[Path]:
+    found = []
+    for path in environ.get(variable, "").split(os.pathsep):
+        try:
+            found += [expanded(Path(path))] if path else []
+        except ValueError as error:
+            problems.append(_problem(variable, str(error)))
+    return found
 
 
 def _known_hosts(

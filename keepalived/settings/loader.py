@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from keepalived.settings import advice, environment, files
 from keepalived.settings.base import FOLDER
+from keepalived.settings.construct import Flaw
 from keepalived.settings.document import Document, garbage_collection_paused, parse
 from keepalived.settings.models import Settings
 from keepalived.settings.problems import ConfigError, Problem
@@ -43,11 +44,16 @@ def load_settings(path: Path | None, environ: Mapping[str, str]) -> Loaded:
             raise ConfigError([Problem(str(DEFAULT_PATH), None, "", words)])
         return load_environment(environ)
     path = path or DEFAULT_PATH
-    content, _ = files.read(str(path))
-    with garbage_collection_paused():
-        document = parse(str(path), content)
-        settings = _validated(document, path)
-    return _checked(settings, environ, path, document)
+    try:
+        content, _ = files.read(str(path))
+        with garbage_collection_paused():
+            document = parse(str(path), content)
+            settings = _validated(document, path)
+        return _checked(settings, environ, path, document)
+    except ConfigError:
+        raise
+    except Exception as error:
+        raise _beyond_words(str(path), error) from None
 
 
 def load_environment(environ: Mapping[str, str]) -> Loaded:
@@ -55,9 +61,20 @@ def load_environment(environ: Mapping[str, str]) -> Loaded:
 
     Raises ConfigError with everything that is wrong. GOVC_URL has to be there.
     """
-    settings, warnings = environment.settings_from_environment(environ)
-    loaded = _checked(settings, environ, None, None)
+    try:
+        settings, warnings = environment.settings_from_environment(environ)
+        loaded = _checked(settings, environ, None, None)
+    except ConfigError:
+        raise
+    except Exception as error:
+        raise _beyond_words(environment.SOURCE, error) from None
     return replace(loaded, warnings=(*map(str, warnings), *loaded.warnings))
+
+
+def _beyond_words(source: str, error: Exception) -> ConfigError:
+    """Say that something is wrong which no rule here names; its own words may quote a value."""
+    words = f"this cannot be understood ({type(error).__name__}); please report it"
+    return ConfigError([Problem(source, None, "", words)])
 
 
 def _validated(document: Document, path: Path) -> Settings:
@@ -65,32 +82,33 @@ def _validated(document: Document, path: Path) -> Settings:
     if data is None:
         words = "the file is empty; it needs at least `vcenters:` with one vCenter"
         raise ConfigError([Problem(document.file, None, "", words)])
+    if not isinstance(data, dict) and document.flaws:
+        raise ConfigError([document.flaw_problem(flaw) for flaw in document.flaws])
     if not isinstance(data, dict):
         words = f"holds {kind_of(data)}; a configuration is a mapping that begins with `vcenters:`"
         raise ConfigError([document.problem((), words)])
-    problems = [
-        problem for problem in document.duplicate_problems() if not _is_in_an_entry(problem)
-    ]
+    problems = [document.flaw_problem(flaw) for flaw in document.flaws if not _is_in_an_entry(flaw)]
     rest = {key: value for key, value in data.items() if key != "sessions"}
     settings = None
     try:
         settings = Settings.model_validate(rest, context={FOLDER: path.absolute().parent})
     except ValidationError as error:
         problems += problems_of(error, Settings, document)
+        problems = problems or [document.problem((), "an alias ('*') to what cannot be read")]
     sessions = SessionFile()
     try:
         sessions = check_sessions(document, data.get("sessions"), _names(data.get("vcenters")))
         problems += sessions.problems
     except ConfigError as error:
-        problems += error.problems
+        problems += [problem for problem in error.problems if problem not in problems]
     if problems or settings is None:
         raise ConfigError(sorted(problems, key=lambda problem: problem.line or 0))
     return settings.model_copy(update={"sessions": tuple(entry for _, entry in sessions.entries)})
 
 
-def _is_in_an_entry(problem: Problem) -> bool:
-    """Whether checking the sessions finds this problem as well."""
-    return problem.path.startswith("sessions[")
+def _is_in_an_entry(flaw: Flaw) -> bool:
+    """Whether checking the sessions finds this flaw as well."""
+    return len(flaw.path) > 1 and flaw.path[0] == "sessions" and isinstance(flaw.path[1], int)
 
 
 def _names(vcenters: object) -> tuple[str, ...]:

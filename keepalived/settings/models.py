@@ -154,5 +154,5 @@ class Settings(Strict):
 
     @field_validator("session_files")
     @classmethod
-    def _patternsin_folder(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+    def _patterns_in_folder(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         return tuple(str(in_folder(Path(pattern), info)) for pattern in value)

@@ -21,13 +21,18 @@ from keepalived.lease.holds import OwnerKind, latest_until
 from keepalived.lease.model import Kind, SessionKey, check_session_id
 from keepalived.lease.progress import Progress
 from keepalived.settings import files
-from keepalived.settings.base import FOLDER, PositiveDuration, Strict
+from keepalived.settings.base import FOLDER, LARGEST_INTEGER, PositiveDuration, Strict
 from keepalived.settings.base import FilePath as PathOfFile
 from keepalived.settings.document import Document, garbage_collection_paused, parse
 from keepalived.settings.problems import ConfigError, Path, Problem, Spot
 from keepalived.settings.wording import kind_of, problems_of
 
 _SESSIONS = "sessions"
+_WHOLE: tuple[Path, ...] = ((), (_SESSIONS,))
+"""Where a flaw leaves nothing that is certain."""
+
+_MOST_FLAWS = 20
+"""That are said of one entry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +82,10 @@ class SessionEntry(Strict):
     progress: Annotated[StrictInt, Field(ge=0, le=100)] | None = None
     """Progress in percent, or else bytes_done and bytes_total."""
 
-    bytes_done: Annotated[StrictInt, Field(ge=0)] | None = None
+    bytes_done: Annotated[StrictInt, Field(ge=0, le=LARGEST_INTEGER)] | None = None
     """Bytes transferred so far."""
 
-    bytes_total: Annotated[StrictInt, Field(ge=0)] | None = None
+    bytes_total: Annotated[StrictInt, Field(ge=0, le=LARGEST_INTEGER)] | None = None
     """Bytes there are to transfer."""
 
     path: PathOfFile | None = None
@@ -178,9 +183,9 @@ def _parse(file: str, content: bytes, vcenters: Sequence[str], alone: bool) -> S
     if alone and _SESSIONS not in data:
         words = "no `sessions:` in here; a file without sessions says `sessions: []`"
         raise ConfigError([Problem(file, None, "", words)])
-    twice = [problem for problem in document.duplicate_problems() if problem.path == _SESSIONS]
-    if twice:
-        raise ConfigError(twice)
+    whole = [document.flaw_problem(each) for each in document.flaws if each.path in _WHOLE]
+    if whole:
+        raise ConfigError(whole)
     checked = check_sessions(document, data.get(_SESSIONS), vcenters)
     strangers = tuple(
         document.problem((key,), "is not known here; a session file holds `sessions:` alone")
@@ -201,22 +206,27 @@ def check_sessions(document: Document, listed: object, vcenters: Sequence[str]) 
     problems: list[Problem] = []
     doubtful: set[str] = set()
     context = {FOLDER: FilePath(document.file).absolute().parent}
-    twice = _duplicates_by_place(document)
+    flaws = _flaws_by_place(document)
     for place, raw in enumerate(listed):
         path: Path = (_SESSIONS, place)
-        found = twice.get(place, [])
+        found = flaws.get(place, [])
         try:
             entry = SessionEntry.model_validate(raw, context=context)
+            key = session_key(entry, vcenters)
             if not found:
-                key = session_key(entry, vcenters)
                 first = entries.setdefault(key, (entry, place))[1]
                 if first != place:
                     line = document.line_of((_SESSIONS, first))
                     found = [document.problem(path, f"the same session as on line {line}")]
         except ValidationError as error:
             found = found + problems_of(error, SessionEntry, document, path)
+            found = found or [document.problem(path, "an alias ('*') to what cannot be read")]
         except _VCenterUnclear as error:
-            found = [document.problem((*path, "vcenter"), str(error))]
+            found = [*found, document.problem((*path, "vcenter"), str(error))]
+        except Exception as error:
+            # Whatever it is, it is about this entry alone.
+            words = f"this entry cannot be understood ({type(error).__name__})"
+            found = [*found, document.problem(path, words)]
         if found:
             problems += found
             doubtful |= _id_in(raw)
@@ -254,14 +264,14 @@ def session_key(entry: SessionEntry, vcenters: Sequence[str]) -> SessionKey:
     return SessionKey(name, entry.kind, entry.id)
 
 
-def _duplicates_by_place(document: Document) -> dict[int, list[Problem]]:
-    """Return the problem of each key that stands twice within an entry, by the entry's place."""
+def _flaws_by_place(document: Document) -> dict[int, list[Problem]]:
+    """Return the first flaws of each entry as problems, by the entry's place."""
     found: dict[int, list[Problem]] = {}
-    for (path, _, _), problem in zip(
-        document.duplicates, document.duplicate_problems(), strict=True
-    ):
-        if len(path) > 2 and path[0] == _SESSIONS and isinstance(path[1], int):
-            found.setdefault(path[1], []).append(problem)
+    for flaw in document.flaws:
+        if len(flaw.path) > 1 and flaw.path[0] == _SESSIONS and isinstance(flaw.path[1], int):
+            problems = found.setdefault(flaw.path[1], [])
+            if len(problems) < _MOST_FLAWS:
+                problems.append(document.flaw_problem(flaw))
     return found
 
 

@@ -34,7 +34,7 @@ from keepalived.settings.discover import DiscoverSwitch
 from keepalived.settings.wording import KEEP_SECRETS_OUT
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_CREDENTIAL = re.compile(r"[^/\s]+")
+_CREDENTIAL = re.compile(r"[^/\s\x00]+")
 _PASSWORD_SOURCES = ("password_file", "password_env", "credential", "password")
 
 

@@ -10,10 +10,12 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from keepalived.settings.construct import UNREADABLE
 from keepalived.settings.document import Document
 from keepalived.settings.problems import Path, Problem
 
 _SHOWN = 60
+_MOST = 20
 
 KEEP_SECRETS_OUT = (
     "secrets do not belong in this file; name where the password is: "
@@ -30,16 +32,15 @@ def problems_of(
 ) -> list[Problem]:
     """Return one problem for each error that was found in what stands at `path`.
 
-    Beyond MOST_PROBLEMS their number alone is told: to find the line of each takes longer, the more
-    there are.
+    What could not even be read is left out: the document's flaws say more of it. Beyond the first
+    ones they are counted.
     """
-    errors = error.errors(include_url=False)
+    found = [each for each in error.errors(include_url=False) if each["input"] is not UNREADABLE]
     problems = [
-        document.problem(path + _place(each), words_for(each, model))
-        for each in errors[:MOST_PROBLEMS]
+        document.problem(path + _place(each), words_for(each, model)) for each in found[:_MOST]
     ]
-    if len(errors) > MOST_PROBLEMS:
-        problems.append(document.problem(path, f"{len(errors) - MOST_PROBLEMS} more mistakes"))
+    if len(found) > _MOST:
+        problems.append(document.problem(path, f"{len(found) - _MOST} more problems here"))
     return problems
 
 

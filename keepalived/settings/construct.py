@@ -1,0 +1,220 @@
+"""Plain data from the nodes of a YAML document; what cannot be read is set aside, with its place.
+
+One bad value never stops the others: it becomes UNREADABLE, and a flaw says where it stands and
+what to do. Of YAML 1.1's implicit types only those are left that nobody writes by accident: 010,
+1:30, yes and off are text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import yaml
+
+from keepalived.settings.problems import Path
+
+_TAG = "tag:yaml.org,2002:"
+_MERGE = f"{_TAG}merge"
+_LONGEST_NUMBER = 40
+"""In characters. Python refuses to print numbers that are much longer."""
+
+_MOST_REPEATED = 1_000_000
+"""Nodes that aliases may stand for in all: a few lines can stand for billions."""
+
+_NO_TAGS = "a value that begins with '!' must stand in quotes; tags are not taken here"
+
+_BOOL = re.compile(r"true|True|TRUE|false|False|FALSE")
+_INT = re.compile(r"[-+]?(?:0|[1-9][0-9_]*|0b[01_]*[01]|0x[0-9a-fA-F_]*[0-9a-fA-F])")
+_FLOAT = re.compile(
+    r"[-+]?(?:[0-9][0-9_]*\.[0-9_]*(?:[eE][-+][0-9]+)?|\.[0-9][0-9_]*(?:[eE][-+][0-9]+)?"
+    r"|\.(?:inf|Inf|INF))|\.(?:nan|NaN|NAN)"
+)
+_NULL = re.compile(r"~|null|Null|NULL|")
+
+if TYPE_CHECKING:
+    _SafeLoader = yaml.SafeLoader
+else:
+    # Without libyaml, a third of the speed.
+    _SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class Loader(_SafeLoader):
+    """Parses and composes, and knows what is text and what is not."""
+
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - PyYAML's
+
+
+def _resolve(name: str, pattern: re.Pattern[str], first: str) -> None:
+    whole = re.compile(f"(?:{pattern.pattern})$")
+    for sign in [*first, ""] if pattern is _NULL else first:
+        Loader.yaml_implicit_resolvers.setdefault(sign, []).append((f"{_TAG}{name}", whole))
+
+
+_resolve("bool", _BOOL, "tTfF")
+_resolve("float", _FLOAT, "-+0123456789.")
+_resolve("int", _INT, "-+0123456789")
+_resolve("merge", re.compile("<<"), "<")
+_resolve("null", _NULL, "~nN")
+
+
+class Unreadable:
+    """Stands in the place of a value that could not be read."""
+
+    def __repr__(self) -> str:
+        return "UNREADABLE"
+
+
+UNREADABLE = Unreadable()
+
+
+class Flaw(NamedTuple):
+    """What is wrong with a document itself, at one place in it."""
+
+    path: Path
+    line: int
+    message: str
+
+
+class _BadValueError(Exception):
+    """A value cannot be read; the message says what to do, and never repeats it."""
+
+
+def construct(root: yaml.Node) -> tuple[object, list[Flaw]]:
+    """Return what a document holds, and what is wrong with it. The depth must be bounded."""
+    constructor = _Constructor()
+    return constructor.build(root, ()), constructor.flaws
+
+
+class _Built(NamedTuple):
+    data: object
+    size: int
+    """How many nodes it stands for."""
+
+
+class _Constructor:
+    def __init__(self) -> None:
+        self.flaws: list[Flaw] = []
+        self._built: dict[yaml.Node, _Built] = {}
+        self._open: set[yaml.Node] = set()
+        self._total = 0
+        self._repeated = 0
+
+    def build(self, node: yaml.Node, path: Path) -> object:
+        """Return the data of a node, or UNREADABLE."""
+        self._total += 1
+        try:
+            return _scalar(node) if isinstance(node, yaml.ScalarNode) else self._once(node, path)
+        except _BadValueError as error:
+            return self._flawed(node, path, str(error))
+
+    def _flawed(self, node: yaml.Node, path: Path, message: str) -> Unreadable:
+        self.flaws.append(Flaw(path, node.start_mark.line + 1, message))
+        return UNREADABLE
+
+    def _once(self, node: yaml.Node, path: Path) -> object:
+        """Return the data of a list or a mapping; aliases share what was made of it."""
+        if node in self._open:
+            raise _BadValueError("an alias ('*') within the value that it stands for")
+        built = self._built.get(node)
+        if built is None:
+            before = self._total
+            self._open.add(node)
+            data = self._collect(node, path)
+            self._open.remove(node)
+            self._built[node] = _Built(data, self._total - before)
+            return data
+        self._repeated += built.size
+        if self._repeated > _MOST_REPEATED:
+            raise _BadValueError("aliases ('*') that stand for too much; write the values out")
+        self._total += built.size
+        return built.data
+
+    def _collect(self, node: yaml.Node, path: Path) -> object:
+        if isinstance(node, yaml.SequenceNode) and node.tag == f"{_TAG}seq":
+            return [self.build(child, (*path, place)) for place, child in enumerate(node.value)]
+        if isinstance(node, yaml.MappingNode) and node.tag == f"{_TAG}map":
+            return self._map(node, path)
+        return self._flawed(node, path, _NO_TAGS)
+
+    def _map(self, node: yaml.MappingNode, path: Path) -> dict[str, object]:
+        """Return a mapping. Keys are text, as they stand there."""
+        merged: dict[str, object] = {}
+        data: dict[str, object] = {}
+        lines: dict[str, int] = {}
+        for key, child in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                words = "a list or a mapping cannot be a key; put text with brackets in quotes"
+                self._flawed(key, path, words)
+                continue
+            name, line = key.value, key.start_mark.line + 1
+            place = (*path, name)
+            if name in lines:
+                first = lines[name]
+                self.flaws.append(Flaw(place, line, f"stands twice; the first is on line {first}"))
+            lines.setdefault(name, line)
+            value = self.build(child, place)
+            if key.tag != _MERGE:
+                data[name] = value
+            elif not all(isinstance(each, dict) for each in _listed(value)):
+                self._flawed(child, place, "must be a mapping, or a list of them")
+            else:
+                for each in _listed(value):
+                    merged = {**each, **merged}
+        return {**merged, **data} if merged else data
+
+
+def _listed(value: object) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _scalar(node: yaml.ScalarNode) -> object:
+    read = _READERS.get(node.tag)
+    if read is None:
+        raise _BadValueError(_NO_TAGS)
+    return read(node.value)
+
+
+def _text(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise _BadValueError("half a character (a surrogate), which is no text") from None
+    return text
+
+
+def _bool(text: str) -> bool:
+    if not _BOOL.fullmatch(text):
+        raise _BadValueError("tagged as !!bool, and neither true nor false")
+    return text.lower() == "true"
+
+
+def _int(text: str) -> int:
+    if not _INT.fullmatch(text):
+        raise _BadValueError("tagged as !!int, and no whole number")
+    if len(text) > _LONGEST_NUMBER:
+        raise _BadValueError(f"a number of {len(text)} digits; text has to stand in quotes")
+    digits = text.replace("_", "").lower()
+    return int(digits, 0)
+
+
+def _float(text: str) -> float:
+    if not (_FLOAT.fullmatch(text) or _INT.fullmatch(text)):
+        raise _BadValueError("tagged as !!float, and no number")
+    return float(text.replace("_", "").lower().replace(".inf", "inf").replace(".nan", "nan"))
+
+
+def _null(text: str) -> None:
+    if not _NULL.fullmatch(text):
+        raise _BadValueError("tagged as !!null, and not empty")
+
+
+_READERS: dict[str, Callable[[str], object]] = {
+    f"{_TAG}str": _text,
+    f"{_TAG}bool": _bool,
+    f"{_TAG}int": _int,
+    f"{_TAG}float": _float,
+    f"{_TAG}null": _null,
+    _MERGE: _text,
+}
