@@ -71,7 +71,8 @@ class Daemon:
     """Everything that `clkeepalived serve` runs.
 
     `load` reads the configuration once more at a reload; `make_transport` opens the way to a
-    vCenter; `notifier` leads to systemd, if that runs us. They, the clock and the random draws are
+    vCenter; `notifier` leads to systemd, if that runs us; `on_drained` is called when nothing is
+    left to do but to write the state and to close. They, the clock and the random draws are
     injected, so that tests run the same daemon without files, network or waiting.
     """
 
@@ -84,7 +85,9 @@ class Daemon:
         make_transport: Callable[[VCenterSettings], Transport] = build_transport,
         draw: Callable[[], float] = random.random,
         notifier: Notifier | None = None,
+        on_drained: Callable[[], None] | None = None,
     ) -> None:
+        self._on_drained = on_drained
         self.settings = loaded.settings
         self._warnings = loaded.warnings
         self._load = load
@@ -102,7 +105,7 @@ class Daemon:
         self._store = _store(self.settings, self._clock)
         self.registry = Registry(self._feed, self._clock, _retention(self.settings), self._store)
         self._shares = share_of(descriptors.limit(), _vcenter_connections(self.settings))
-        self._health = Health(self._silences, [_SOCKETS, _SOURCES])
+        self._health = Health(self._silences, [_SOCKETS, _SOURCES], self._troubles)
         self._listener = HttpListener(
             self.settings.http.listen,
             metrics=self._metrics,
@@ -127,6 +130,11 @@ class Daemon:
         self._abort = asyncio.Event()
         self._reload = asyncio.Event()
         self._reloading = asyncio.Lock()
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it was asked to end."""
+        return self._stop.is_set()
 
     def stop(self) -> None:
         """Ask the daemon to drain and end; asked again, it ends without draining further."""
@@ -227,6 +235,8 @@ class Daemon:
         await self._drain(tasks)
         for task in (*self._keeping.values(), *writing):
             task.cancel()
+        if self._on_drained is not None:
+            self._on_drained()
 
     async def _say_when_ready(self, address: str) -> None:
         await self._sources.read_once.wait()
@@ -314,6 +324,10 @@ class Daemon:
     def _silences(self) -> dict[str, float]:
         now = self._clock.boot()
         return {keeper.name: now - keeper.ticked_at for keeper in self.registry.keepers}
+
+    def _troubles(self) -> tuple[str, ...]:
+        """Return what keeps the daemon from being ready, in words that go after "waiting for"."""
+        return tuple(f"a look at {name}, which hangs" for name in self._sources.hanging)
 
     # -- reload
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
+from keepalived.host.files import FileTooLargeError, read_file
 from keepalived.lease.holds import TOKEN_MAX_LENGTH, token_in
 
 STDIN = "-"
@@ -55,8 +56,9 @@ def lender(token_file: str | None, govc_session: bool) -> Lend:
 
 def _token_in(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            content = file.read(_READ_AT_MOST + 1)
+        content, _ = read_file(path, most=_READ_AT_MOST, pipes=True)
+    except FileTooLargeError:
+        content = b"x" * _READ_AT_MOST  # what it says of that is true of any such file
     except OSError as error:
         raise click.ClickException(f"--token-file {path}: {error.strerror}") from error
     return _checked(f"--token-file {path}", content)

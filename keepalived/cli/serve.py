@@ -7,7 +7,9 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +21,15 @@ if TYPE_CHECKING:
     from keepalived.settings import Loaded
 
 EXIT_BAD_CONFIGURATION = 78
+EXIT_NOT_CLOSED = 1
+
+_CLOSING_SECONDS = 20.0
+"""How long the state may take to be written, and threads to come back, once all else is done."""
+
+_HURRY_SECONDS = 5.0
+"""The same after a second request to end."""
+
+_FLUSH_SECONDS = 1.0
 
 
 @click.command()
@@ -30,13 +41,19 @@ def serve(config: Path | None) -> None:
     the end; a second one ends at once.
     """
     _leave_rich_out()
+    from keepalived.host import blocking
     from keepalived.host.descriptors import raise_limit
     from keepalived.host.garbage import long_lived_set_aside
     from keepalived.observe.logs import configure_logging, log_python_s_own
-    from keepalived.settings import ConfigError, load_settings
+    from keepalived.settings import DEFAULT_PATH, ConfigError, Problem, load_settings
 
     async def load() -> Loaded:
-        return await asyncio.to_thread(load_settings, config, os.environ)
+        again = partial(load_settings, config, os.environ, pipes=False)
+        try:
+            return await blocking.call("configuration", again)
+        except TimeoutError:
+            words = f"reading it, or a file that it names, takes over {blocking.SECONDS:g} s"
+            raise ConfigError([Problem(str(config or DEFAULT_PATH), None, "", words)]) from None
 
     try:
         loaded = load_settings(config, os.environ)
@@ -64,16 +81,46 @@ async def _serve(loaded: Loaded, load: Callable[[], Awaitable[Loaded]]) -> str |
     from keepalived.observe.http import ListenError
     from keepalived.store.errors import StoreError
 
-    daemon = Daemon(loaded, load, notifier=notifier(os.environ))
+    def drained() -> None:
+        _end_after(_CLOSING_SECONDS)
+
+    daemon = Daemon(loaded, load, notifier=notifier(os.environ), on_drained=drained)
+
+    def stop() -> None:
+        if daemon.is_stopping:
+            _end_after(_HURRY_SECONDS)
+        daemon.stop()
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, daemon.stop)
+        loop.add_signal_handler(number, stop)
     loop.add_signal_handler(signal.SIGHUP, daemon.reload)
     try:
         await daemon.run()
     except (ListenError, SocketError, StoreError) as error:
         return str(error)
     return None
+
+
+def _end_after(seconds: float) -> None:
+    """End the process in so many seconds if it is still there: a thread hangs that it waits for."""
+    timer = threading.Timer(seconds, _end_at_once)
+    timer.daemon = True
+    timer.start()
+
+
+def _end_at_once() -> None:
+    # Flushing can hang like anything else.
+    flushing = threading.Thread(target=_say_the_end, daemon=True)
+    flushing.start()
+    flushing.join(_FLUSH_SECONDS)
+    os._exit(EXIT_NOT_CLOSED)
+
+
+def _say_the_end() -> None:
+    words = "something hangs, such as a disk or a mount; ending without waiting for it"
+    logging.getLogger("clkeepalived").error(f"end_forced: {words}")
+    logging.shutdown()
 
 
 def _leave_rich_out() -> None:

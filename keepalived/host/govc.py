@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote_from_bytes, unquote_to_bytes, urlsplit
 
+from keepalived.host.files import read_file
 from keepalived.lease.holds import check_token
 
 _SCHEME = re.compile(r"\w+")
@@ -86,19 +87,15 @@ def variable(environ: Mapping[str, str], name: str) -> str:
     """
     value = environ.get(name, "")
     try:
-        descriptor = os.open(value, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        content, _ = read_file(value, most=_READ_AT_MOST)
     except PermissionError:
         raise GovcSessionError(f"{name} names a file that may not be read") from None
-    except (OSError, ValueError):
+    except OSError:
         return value  # It names no file.
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return value
-        return os.read(descriptor, _READ_AT_MOST).decode("utf-8-sig").strip()
-    except (OSError, ValueError):
+        return content.decode("utf-8-sig").strip()
+    except UnicodeDecodeError:
         raise GovcSessionError(f"{name} names a file that is not UTF-8 text") from None
-    finally:
-        os.close(descriptor)
 
 
 def _says(environ: Mapping[str, str], variable: str, words: tuple[str, ...]) -> bool:

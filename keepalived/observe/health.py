@@ -12,13 +12,18 @@ class Health:
     """What the health pages report.
 
     `silences` tells how many seconds ago each scheduler last ticked; `requirements` name, in words
-    that go after "waiting for", what has to be done once before the daemon is ready.
+    that go after "waiting for", what has to be done once before the daemon is ready. `troubles`
+    tells, in such words too, what is in the way at present.
     """
 
     def __init__(
-        self, silences: Callable[[], Mapping[str, float]], requirements: Iterable[str]
+        self,
+        silences: Callable[[], Mapping[str, float]],
+        requirements: Iterable[str],
+        troubles: Callable[[], Iterable[str]] = tuple,
     ) -> None:
         self._silences = silences
+        self._troubles = troubles
         self._missing = dict.fromkeys(requirements)
 
     def done(self, requirement: str) -> None:
@@ -27,8 +32,8 @@ class Health:
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """The requirements still open; empty once the daemon is ready."""
-        return tuple(self._missing)
+        """The requirements still open, and what is in the way; empty while the daemon is ready."""
+        return (*self._missing, *self._troubles())
 
     def complaints(self) -> tuple[str, ...]:
         """Return a sentence for each scheduler that is stuck."""

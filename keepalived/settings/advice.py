@@ -6,9 +6,10 @@ import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from keepalived.host.files import read_file
 from keepalived.lease.timing import attempts_that_fit
 from keepalived.settings.durations import format_duration
-from keepalived.settings.files import why_unreadable
+from keepalived.settings.files import LARGEST, why_unreadable
 from keepalived.settings.models import Settings
 from keepalived.settings.problems import Path as Place
 from keepalived.settings.sessions import SessionEntry
@@ -121,9 +122,10 @@ def _files(vcenter: VCenterSettings) -> Iterator[tuple[str, Path, bytes]]:
 def _why_unusable(path: Path, mark: bytes = b"") -> str:
     try:
         # A pipe or a device is not read here: that may wait for ever, or use it up.
-        if not path.is_file() and path.exists() and not path.is_dir():
+        is_pipe = path.exists() and not path.is_file() and not path.is_dir()
+        if is_pipe and not mark:
             return ""
-        content = path.read_bytes()
+        content, _ = read_file(path, most=LARGEST)
     except OSError as error:
         return why_unreadable(error)
     if not content.strip():

@@ -10,8 +10,9 @@ from typing import Any
 from pydantic import SecretStr, ValidationError
 
 from keepalived.host import govc
+from keepalived.host.files import read_file
 from keepalived.settings.base import expanded
-from keepalived.settings.files import why_unreadable
+from keepalived.settings.files import LARGEST, why_unreadable
 from keepalived.settings.models import Settings
 from keepalived.settings.problems import ConfigError, Problem
 from keepalived.settings.problems import Path as Place
@@ -141,7 +142,8 @@ def _known_hosts(
     last: tuple[str, int, str] | None = None
     for path in paths:
         try:
-            lines = path.read_text(encoding="utf-8-sig").splitlines()
+            content, _ = read_file(path, most=LARGEST, pipes=True)
+            lines = content.decode("utf-8-sig").splitlines()
         except FileNotFoundError:
             continue
         except OSError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
+from keepalived.host.files import FileTooLargeError, UnfitFileError, read_file
 from keepalived.settings.problems import ConfigError, Problem
 
 LARGEST = 256 << 20
@@ -30,22 +31,20 @@ def signature_of(status: os.stat_result) -> Signature:
     return Signature(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
-def read(path: str) -> tuple[bytes, Signature]:
+def read(path: str, *, pipes: bool = False) -> tuple[bytes, Signature]:
     """Return a file's content and the signature that it had. Raises ConfigError.
 
-    The signature is taken first: whatever is written later shows as a change.
+    The signature is taken first: whatever is written later shows as a change. `pipes` says that a
+    person named the path, who may mean a pipe.
     """
     try:
-        with open(path, "rb") as file:
-            signature = signature_of(os.fstat(file.fileno()))
-            if signature.size > LARGEST:
-                words = (
-                    f"the file has {signature.size >> 20} MiB; no file of settings is that large"
-                )
-                raise ConfigError([Problem(path, None, "", words)])
-            return file.read(), signature
+        content, status = read_file(path, most=LARGEST, pipes=pipes)
+    except FileTooLargeError as error:
+        words = f"the file has {error.size >> 20} MiB; no file of settings is that large"
+        raise ConfigError([Problem(path, None, "", words)]) from None
     except OSError as error:
         raise ConfigError([Problem(path, None, "", why_unreadable(error))]) from None
+    return content, signature_of(status)
 
 
 def why_unreadable(error: OSError) -> str:
@@ -57,5 +56,7 @@ def why_unreadable(error: OSError) -> str:
             return "this user may not read it; see its owner and mode, and those of its folders"
         case IsADirectoryError():
             return "this is a folder, not a file"
+        case UnfitFileError():
+            return str(error.strerror)
         case _:
             return f"it cannot be read: {error.strerror or error}"

@@ -32,9 +32,10 @@ class Loaded:
     path: Path | None = None
 
 
-def load_settings(path: Path | None, environ: Mapping[str, str]) -> Loaded:
+def load_settings(path: Path | None, environ: Mapping[str, str], *, pipes: bool = True) -> Loaded:
     """Read the configuration at `path`. Raises ConfigError with everything that is wrong.
 
+    `pipes` says that it may come through one; a daemon that reads it again cannot wait for that.
     Without a path the default one is read; where nothing is there, GOVC_URL and its like in
     `environ` describe the one vCenter.
     """
@@ -45,7 +46,7 @@ def load_settings(path: Path | None, environ: Mapping[str, str]) -> Loaded:
         return load_environment(environ)
     path = path or DEFAULT_PATH
     try:
-        content, _ = files.read(str(path))
+        content, _ = files.read(str(path), pipes=pipes)
         with garbage_collection_paused():
             document = parse(str(path), content)
             settings = _validated(document, path)

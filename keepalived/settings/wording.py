@@ -23,9 +23,6 @@ KEEP_SECRETS_OUT = (
 )
 """What to tell whoever writes a password into a file of settings."""
 
-MOST_PROBLEMS = 200
-"""With one set of settings, or one session."""
-
 
 def problems_of(
     error: ValidationError, model: type[BaseModel], document: Document, path: Path = ()

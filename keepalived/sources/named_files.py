@@ -12,9 +12,11 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from keepalived.host.files import FileTooLargeError, read_file
 from keepalived.lease.holds import TOKEN_MAX_LENGTH, token_in
 from keepalived.settings import Line
 from keepalived.settings.files import Signature, signature_of, why_unreadable
+from keepalived.sources.attempts import Attempt, HangsError
 
 SETTLED_NS = 2_000_000_000
 """How old a file's time stamp is before a later write must show in it: two seconds, as coarse as
@@ -58,18 +60,23 @@ class Look:
         return f"Look(seen={self.seen!r}, is_read={self.is_read!r})"
 
 
-def look(line: Line, seen: Seen, *, again: bool) -> Look:
+def look(line: Line, seen: Seen, *, again: bool, attempt: Attempt | None = None) -> Look:
     """Look at the files that a line names. `again` reads the token even if it seems unchanged.
 
     A token that cannot be had is done without from the second look on that misses it: who writes
-    a file in place empties it first.
+    a file in place empties it first. Where a look hangs, what was seen before still holds.
     """
+    attempt = attempt or Attempt()
     if (seen.path, seen.token_file) != (line.path, line.token_file):
         seen = Seen(line.path, line.token_file)
     problems: list[tuple[str, str]] = []
     size = seen.size
     if line.path is not None:
-        size, trouble = _size_of(line.path, seen.size)
+        try:
+            with attempt.at(str(line.path)):
+                size, trouble = _size_of(line.path, seen.size)
+        except HangsError as error:
+            trouble = str(error) if error.is_certain else ""
         if trouble:
             words = f"{line.path}: {trouble}; how much there is to transfer is not known"
             problems.append(("path", words))
@@ -77,7 +84,12 @@ def look(line: Line, seen: Seen, *, again: bool) -> Look:
     if line.token_file is None:
         return found
     try:
-        signature, token = _token_in(line.token_file, None if again else seen.token)
+        with attempt.at(str(line.token_file)):
+            signature, token = _token_in(line.token_file, None if again else seen.token)
+    except HangsError as error:
+        if not error.is_certain:
+            return found
+        trouble = str(error)
     except OSError as error:
         trouble = why_unreadable(error)
     except ValueError as error:
@@ -114,13 +126,11 @@ def _token_in(path: Path, known: Signature | None) -> tuple[Signature | None, st
     """
     if known is not None and signature_of(os.stat(path)) == known:
         return known, None
-    # A pipe would be waited for; what it holds can be read but once.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise ValueError("this is no regular file")
-        token = token_in(file.read(_READ_AT_MOST))
+    try:
+        content, status = read_file(path, most=_READ_AT_MOST)
+    except FileTooLargeError:
+        raise ValueError(f"an API token has at most {TOKEN_MAX_LENGTH} characters") from None
+    token = token_in(content)
     signature = signature_of(status)
     settled = abs(time.time_ns() - signature.modified_ns) > SETTLED_NS
     return (signature if settled else None), token

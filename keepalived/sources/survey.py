@@ -28,6 +28,7 @@ from keepalived.settings import (
 from keepalived.settings.files import Signature, read, signature_of, why_unreadable
 from keepalived.settings.problems import Spot
 from keepalived.settings.sessions import FILE_FIELDS, Spots, parse_sessions
+from keepalived.sources.attempts import Attempt, HangsError
 from keepalived.sources.changes import Changes, Entries, compare
 from keepalived.sources.named_files import SETTLED_NS, Seen, look
 
@@ -97,20 +98,23 @@ class Survey:
     settings: Settings
     config: Path | None
     afresh: bool
+    attempt: Attempt = field(default_factory=Attempt)
+    """What is told of each step that may hang."""
 
     def news(self, known: Mapping[str, Known]) -> list[News]:
         """Return what is new about each file, in the order of their paths."""
-        found = self._listed()
-        if not self.afresh:
+        found, hanging = self._listed(known)
+        if not self.afresh or hanging:
             # A folder that cannot be listed for a moment is no reason to let everything go.
             found |= known.keys()
-        found.discard(IN_THE_SETTINGS)
+        found -= {IN_THE_SETTINGS, *hanging}
         news = {path: self._look_at(path, known.get(path, Known())) for path in sorted(found)}
+        news |= hanging
         if self.config is None:
             before = known.get(IN_THE_SETTINGS, Known())
             news[IN_THE_SETTINGS] = self._look_at_settings(before) if self.afresh else None
         if self.afresh:
-            forgotten = known.keys() - found - {IN_THE_SETTINGS}
+            forgotten = known.keys() - found - {IN_THE_SETTINGS, *hanging}
             news |= {path: self._gone(path, known[path]) for path in sorted(forgotten)}
         with_files = [
             self._look_at_named_files(path, known.get(path, Known()), each)
@@ -122,17 +126,33 @@ class Survey:
     def _vcenters(self) -> tuple[str, ...]:
         return tuple(self.settings.vcenters)
 
-    def _listed(self) -> set[str]:
-        paths = {
-            path
-            for pattern in self.settings.session_files
-            for path in glob.glob(pattern, recursive=True)
-        }
-        return paths if self.config is None else paths | {str(self.config)}
+    def _listed(self, known: Mapping[str, Known]) -> tuple[set[str], dict[str, News | None]]:
+        """Return the files that the patterns match, and of those that hang what there is to say."""
+        paths = set() if self.config is None else {str(self.config)}
+        hanging: dict[str, News | None] = {}
+        for pattern in self.settings.session_files:
+            try:
+                with self.attempt.at(pattern):
+                    paths.update(glob.glob(pattern, recursive=True))
+            except HangsError as error:
+                before = known.get(pattern, Known())
+                hanging[pattern] = self._hangs(pattern, before, error)
+        return paths, hanging
 
     def _look_at(self, path: str, known: Known) -> News | None:
+        """Look at one file. Whatever that raises is a problem of this file alone."""
         try:
-            status = os.stat(path)
+            return self._read(path, known)
+        except HangsError as error:
+            return self._hangs(path, known, error)
+        except Exception as error:
+            words = f"it cannot be understood ({type(error).__name__}); please report it"
+            return self._unreadable(path, known, words)
+
+    def _read(self, path: str, known: Known) -> News | None:
+        try:
+            with self.attempt.at(path):
+                status = os.stat(path)
         except (FileNotFoundError, NotADirectoryError):
             return self._gone(path, known)
         except OSError as error:
@@ -142,7 +162,8 @@ class Survey:
         if signature_of(status) == known.signature and not self.afresh and not known.missed:
             return None
         try:
-            content, signature = read(path)
+            with self.attempt.at(path):
+                content, signature = read(path)
         except ConfigError as error:
             return self._failed(path, _unread(known), error.problems)
         settled = abs(time.time_ns() - signature.modified_ns) > SETTLED_NS
@@ -158,6 +179,10 @@ class Survey:
         changes = self._compared(seen, self._wanted(said, known))
         after = _after(seen, changes, said.problems, said.spots)
         return News(path, after, changes)
+
+    def _hangs(self, path: str, known: Known, error: HangsError) -> News | None:
+        """Let everything be as it was, and say so once it is certain that nothing is to be had."""
+        return self._unreadable(path, known, str(error)) if error.is_certain else None
 
     def _look_at_settings(self, known: Known) -> News:
         vcenters = self._vcenters
@@ -182,7 +207,9 @@ class Survey:
         updated: list[SessionKey] = []
         for key in dict.fromkeys(key for key, _ in known.spots):
             was = known.seen.get(key, Seen())
-            found = look(known.entries[key], was, again=self.afresh or key in changed)
+            found = look(
+                known.entries[key], was, again=self.afresh or key in changed, attempt=self.attempt
+            )
             seen[key] = found.seen
             if found.is_read:
                 tokens[key] = found.token

@@ -13,13 +13,19 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import structlog
+
 from keepalived.host.clock import Clock, sleep_until
+from keepalived.host.files import readable_path
 from keepalived.keeper.observer import Observer
 from keepalived.keeper.registry import Registry
 from keepalived.lease.holds import Borrowed, Hold, Owner, OwnerKind
 from keepalived.lease.model import SessionKey
 from keepalived.settings import Settings
+from keepalived.sources.attempts import Attempt, Attempts
 from keepalived.sources.survey import Known, News, Survey
+
+log = structlog.get_logger("clkeepalived")
 
 LOOK_SECONDS = 2.0
 
@@ -53,13 +59,20 @@ class YamlFiles:
         self._uid = os.getuid()
         self._known: dict[str, Known] = {}
         self._looking = asyncio.Lock()
+        self._attempts = Attempts(clock)
+
+    @property
+    def hanging(self) -> tuple[str, ...]:
+        """Files, and patterns of files, at which a look has been hanging for long."""
+        return tuple(map(readable_path, self._attempts.hanging))
 
     async def run(self) -> None:
         """Look at the files again and again, until cancelled."""
         async with self._looking:
             await self._look(afresh=True)
-        self.read_once.set()
         while True:
+            if not self._attempts.is_undecided:
+                self.read_once.set()
             await sleep_until(self._clock, self._clock.boot() + LOOK_SECONDS)
             async with self._looking:
                 await self._look(afresh=False)
@@ -74,27 +87,34 @@ class YamlFiles:
             await self._look(afresh=True)
 
     async def _look(self, *, afresh: bool) -> None:
-        survey = Survey(self._settings, self._config, afresh)
-        for news in await asyncio.to_thread(survey.news, self._known):
-            await self._take_in(news)
+        def look(attempt: Attempt) -> list[News]:
+            return Survey(self._settings, self._config, afresh, attempt).news(self._known)
+
+        for news in await self._attempts.look(look) or ():
+            try:
+                await self._take_in(news)
+            except Exception:
+                # Whatever it is, it is about this file alone; the next change of it is tried anew.
+                log.exception("source_not_applied", source=readable_path(news.path))
 
     async def _take_in(self, news: News) -> None:
         known, path = news.known, news.path
+        source = readable_path(path)
         before = self._known.get(path, Known())
         problems = known.problems if known else ()
         if problems != before.problems:
             if problems:
-                self._observer.source_failed(path, problems)
+                self._observer.source_failed(source, problems)
             else:
-                self._observer.source_recovered(path)
-        await self._carry_out(news)
+                self._observer.source_recovered(source)
         if known is None:
             self._known.pop(path, None)
         else:
             self._known[path] = known
+        await self._carry_out(news)
 
     async def _carry_out(self, news: News) -> None:
-        changes, owner = news.changes, Owner(OwnerKind.FILE, news.path)
+        changes, owner = news.changes, Owner(OwnerKind.FILE, readable_path(news.path))
         if changes is not None:
             async for key in _in_slices(changes.taken):
                 self._take(key, owner, news)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
-from keepalived.host import govc
+from keepalived.host import blocking, govc
+from keepalived.host.files import read_file
 from keepalived.settings import VCenterSettings
 
+_SECONDS = 10.0
+"""How long a file may take to say what the password is: a login waits for it."""
+
+_LARGEST = 1 << 16
 _NO_TEXT = "it is not UTF-8 text"
 
 
@@ -35,7 +40,7 @@ async def _find(settings: VCenterSettings, environ: Mapping[str, str]) -> tuple[
     if settings.password is not None:
         return "the password in the URL", settings.password.get_secret_value()
     if settings.password_file is not None:
-        return await asyncio.to_thread(_read, settings.password_file, "password_file")
+        return await _read(settings.password_file, "password_file")
     if settings.credential is not None:
         folder = environ.get("CREDENTIALS_DIRECTORY")
         if folder is None:
@@ -44,28 +49,35 @@ async def _find(settings: VCenterSettings, environ: Mapping[str, str]) -> tuple[
                 "does for a service with LoadCredential="
             )
         file = Path(folder) / settings.credential
-        return await asyncio.to_thread(_read, file, "credential")
+        return await _read(file, "credential")
     if settings.password_env is not None:
-        return await asyncio.to_thread(_variable, settings.password_env, environ)
+        return await _variable(settings.password_env, environ)
     raise SecretError("no credentials are configured: set username and password_file")
 
 
-def _variable(name: str, environ: Mapping[str, str]) -> tuple[str, str]:
+async def _variable(name: str, environ: Mapping[str, str]) -> tuple[str, str]:
     place = f"the environment variable {name}"
     if name not in environ:
         raise SecretError(f"{place} is not set")
     if name != "GOVC_PASSWORD":
         return place, environ[name]
     try:
-        return place, govc.variable(environ, name)
+        work = partial(govc.variable, environ, name)
+        return place, await blocking.call(("secret", name), work, seconds=_SECONDS)
+    except TimeoutError:
+        raise SecretError(f"{name}: it could not be read in {_SECONDS:g} s") from None
     except govc.GovcSessionError as error:
         raise SecretError(str(error)) from None
 
 
-def _read(path: Path, field: str) -> tuple[str, str]:
+async def _read(path: Path, field: str) -> tuple[str, str]:
     place = f"{field} {path}"
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        work = partial(read_file, path, most=_LARGEST, pipes=True)
+        content, _ = await blocking.call(("secret", path), work, seconds=_SECONDS)
+        text = content.decode("utf-8-sig")
+    except TimeoutError:
+        raise SecretError(f"{place}: it could not be read in {_SECONDS:g} s") from None
     except OSError as error:
         raise SecretError(f"{place}: {error.strerror}") from None
     except UnicodeDecodeError:

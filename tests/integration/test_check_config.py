@@ -121,7 +121,6 @@ sessions: {id: a}
         "config.yaml:9: vcenters.lab.ca_fille: this key is not known; did you mean 'ca_file'?",
         "config.yaml:10: vcenters.prod: must be a mapping, `key: value`, not text",
         "config.yaml:11: vcenters.a/b: a vCenter's name consists of letters, digits and . _ : -",
-        "config.yaml:12: vcenters[7]: must be text, not a number; put it in quotes",
         "config.yaml:13: http.listen: must be text, not a number; put it in quotes",
         "config.yaml:14: log: must be a mapping, `key: value`, not a list",
         "config.yaml:15: metrics.max_sessions: must be a whole number, not '10'; "

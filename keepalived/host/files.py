@@ -1,0 +1,114 @@
+"""Reading files that others can put anything in the place of.
+
+Files are opened without waiting for whoever is at their other end, and looked at once they are
+open. Only regular ones are read, up to a size; what a person names on a command line may be a pipe,
+which is waited for up to a time. A file system that does not answer hangs all the same: see
+`blocking`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import time
+from pathlib import Path
+
+PIPE_SECONDS = 30.0
+"""How long a pipe may take to say all that it has to say."""
+
+_CHUNK = 1 << 20
+_PIPE_LOOK_SECONDS = 0.02
+
+
+class UnfitFileError(OSError):
+    """What is there is not a file to be read here; the message says what it is."""
+
+    def __init__(self, words: str, path: str | os.PathLike[str]) -> None:
+        super().__init__(errno.EINVAL, words, os.fspath(path))
+
+
+class FileTooLargeError(UnfitFileError):
+    """A file has more bytes than were asked for at most; `size` is how many at least."""
+
+    def __init__(self, path: str | os.PathLike[str], size: int) -> None:
+        super().__init__("the file is too large", path)
+        self.size = size
+
+
+def read_file(
+    path: str | os.PathLike[str], *, most: int, pipes: bool = False
+) -> tuple[bytes, os.stat_result]:
+    """Return the content of a file, and what fstat said before it was read.
+
+    `most` is the largest size in bytes. `pipes` says that a pipe or a device will do as well.
+    Raises OSError; UnfitFileError for another kind of file, a file too large, or a silent pipe.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except ValueError:
+        raise UnfitFileError("this is no path", "?") from None
+    try:
+        status = os.fstat(descriptor)
+        if stat.S_ISDIR(status.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+        if stat.S_ISREG(status.st_mode):
+            if status.st_size > most:
+                raise FileTooLargeError(path, status.st_size)
+            return _read_regular(descriptor, path, most), status
+        if not pipes:
+            raise UnfitFileError("this is no regular file", path)
+        return _read_pipe(descriptor, path, most, status), status
+    finally:
+        os.close(descriptor)
+
+
+def _read_regular(descriptor: int, path: str | os.PathLike[str], most: int) -> bytes:
+    content = bytearray()
+    while True:
+        try:
+            part = os.read(descriptor, min(_CHUNK, most + 1 - len(content)))
+        except BlockingIOError:
+            # Some files of the kernel's say that they are regular, and wait for what comes next.
+            raise UnfitFileError("this is no regular file", path) from None
+        if not part:
+            return bytes(content)
+        _add(content, part, path, most)
+
+
+def _read_pipe(
+    descriptor: int, path: str | os.PathLike[str], most: int, status: os.stat_result
+) -> bytes:
+    """Return what comes until the pipe's writers have closed it, of whom the first may be late."""
+    content = bytearray()
+    until = time.monotonic() + PIPE_SECONDS
+    while time.monotonic() < until:
+        try:
+            part = os.read(descriptor, min(_CHUNK, most + 1 - len(content)))
+        except BlockingIOError:
+            pass
+        else:
+            if part:
+                _add(content, part, path, most)
+                continue
+            if content or not stat.S_ISFIFO(status.st_mode):
+                return bytes(content)
+        time.sleep(_PIPE_LOOK_SECONDS)
+    raise UnfitFileError(f"nobody wrote to this pipe, and closed it, in {PIPE_SECONDS:g} s", path)
+
+
+def _add(content: bytearray, part: bytes, path: str | os.PathLike[str], most: int) -> None:
+    content += part
+    if len(content) > most:
+        raise FileTooLargeError(path, len(content))
+
+
+def readable_path(path: str | Path) -> str:
+    """Return a path as text that UTF-8 can say: a file's name may have any bytes.
+
+    Those that are no text are written as `\\xff`, as Python and most shells understand it.
+    """
+    text = os.fspath(path)
+    if text.isascii():
+        return text
+    return os.fsencode(text).decode(errors="backslashreplace")
