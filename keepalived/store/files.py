@@ -25,7 +25,7 @@ def lock(path: Path) -> int:
     The lock is on a file beside it, which stays: removing it would let two daemons lock two files
     of one name. Raises StoreError.
     """
-    beside = path.with_name(f"{path.name}.lock")
+    beside = lock_path(path)
     try:
         descriptor = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
     except OSError as error:
@@ -49,9 +49,15 @@ def lock(path: Path) -> int:
     return descriptor
 
 
+def lock_path(path: Path) -> Path:
+    """Return the path of the lock of a state file."""
+    return path.with_name(f"{path.name}.lock")
+
+
 def open_database(path: Path) -> sqlite3.Connection:
     """Open a state file, made if it is not there. Raises StoreError, and leaves what it found."""
     try:
+        _refuse_log_alone(path)
         _create_private(path)
         _check(path)
         _keep_private(path)
@@ -73,6 +79,17 @@ def open_database(path: Path) -> sqlite3.Connection:
         database.close()
         raise StoreError(f"{path}: {error}") from None
     return database
+
+
+def _refuse_log_alone(path: Path) -> None:
+    """SQLite takes a new database for the owner of a log that it finds, and empties it."""
+    log = path.with_name(f"{path.name}-wal")
+    has_log = log.exists() and log.stat().st_size > 0
+    if has_log and not (path.exists() and path.stat().st_size > 0):
+        raise StoreError(
+            f"{path}: missing or empty, but there is {log}, which belongs to it; put the file back "
+            "beside its log, or move the log away to begin with nothing"
+        )
 
 
 def _create_private(path: Path) -> None:

@@ -16,7 +16,7 @@ from keepalived.lease.holds import Borrowed, Hold, Owner, OwnerKind, check_token
 from keepalived.lease.model import Kind, SessionKey, State, check_session_id
 from keepalived.lease.progress import UNKNOWN, Progress
 from keepalived.lease.session import Session
-from keepalived.store.tables import HOLD, SESSION, Table
+from keepalived.store.tables import FARTHEST, HOLD, SESSION, Table
 from keepalived.store.times import Times
 
 T = TypeVar("T")
@@ -26,6 +26,14 @@ Row = tuple[Any, ...]
 _KINDS = {kind.value: kind for kind in Kind}
 _OWNER_KINDS = {kind.value: kind for kind in OwnerKind}
 _ENDS = {state.value: state for state in State if state.is_final}
+
+
+_NEWEST = """
+SELECT max(at) FROM (
+  SELECT since_wall AS at FROM hold UNION ALL SELECT since_wall FROM session
+  UNION ALL SELECT renewed_wall FROM session UNION ALL SELECT ended_wall FROM session
+) WHERE at <= ?
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +60,15 @@ class Unreadable:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What a file holds: what could be read, and what could not; whether tokens are in it."""
+    """What a file holds: what could be read, and what could not; whether tokens are in it.
+
+    `newest` is the latest time at which something of it was written, in seconds since the epoch.
+    """
 
     stored: Stored
     unreadable: tuple[Unreadable, ...]
     has_tokens: bool
+    newest: float | None = None
 
 
 def load(database: sqlite3.Connection, times: Times) -> Loaded:
@@ -106,7 +118,13 @@ def _load(database: sqlite3.Connection, times: Times) -> Loaded:
         holds.pop(session.key, None)
     sessions += [_never_renewed(key, tuple(held)) for key, held in holds.items()]
     tokens = database.execute("SELECT 1 FROM hold WHERE token IS NOT NULL LIMIT 1").fetchone()
-    return Loaded(Stored(tuple(sessions), tuple(ended)), tuple(unreadable), tokens is not None)
+    newest = database.execute(_NEWEST, (FARTHEST,)).fetchone()[0]
+    return Loaded(
+        Stored(tuple(sessions), tuple(ended)),
+        tuple(unreadable),
+        tokens is not None,
+        newest if isinstance(newest, float) else None,
+    )
 
 
 def _read(
@@ -121,7 +139,7 @@ def _read(
         try:
             table.check(row)
             yield read(row, times)
-        except ValueError as error:
+        except (ValueError, ArithmeticError, LookupError, TypeError) as error:
             vcenter, _, session_id, *_ = row
             unreadable.append(Unreadable(table.name, str(vcenter), str(session_id), str(error)))
 
@@ -132,6 +150,8 @@ def read_hold(row: Row, times: Times) -> tuple[SessionKey, Hold]:
     since_boot, since_wall, until_boot, until_wall, percent, done, total = since_until
     if owner_kind not in _OWNER_KINDS:
         raise ValueError("owner_kind is none that this release knows")
+    if _OWNER_KINDS[owner_kind] is OwnerKind.TIME_LIMIT and not 0 < float(owner_id) <= FARTHEST:
+        raise ValueError("owner_id is no number of seconds")
     known = percent is not None or done is not None or total is not None
     hold = Hold(
         uid,

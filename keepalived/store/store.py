@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -25,8 +26,10 @@ from keepalived.lease.session import Session
 from keepalived.store import changes, commits
 from keepalived.store.changes import AnyChange, Change, PutSession, PutSessions, single
 from keepalived.store.errors import StoreError, StoreWriteError
-from keepalived.store.files import lock, open_database
+from keepalived.store.files import lock
 from keepalived.store.loading import Loaded, Stored, load, without_tokens
+from keepalived.store.log_check import Damage, damage_of
+from keepalived.store.place import Place
 from keepalived.store.tables import Value
 from keepalived.store.times import Times
 
@@ -35,6 +38,9 @@ log = structlog.get_logger(__name__)
 
 FLUSH_SECONDS = 5.0
 """How long deadlines and progress wait to be written. Older ones only make renewals come early."""
+
+_CHECKPOINT_SECONDS = 60.0
+"""How long what was written may stand in the log alone while there is always more to write."""
 
 _PIECE = 200
 """Sessions that are written in one transaction: some ten milliseconds, in which the thread takes
@@ -74,7 +80,11 @@ class Store:
         self._boot_id = boot_id
         self._persist_tokens = persist_tokens
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
-        self._lock = -1
+        self._place: Place | None = None
+        self._is_lost = False
+        self._checkpointed_at = clock.boot()
+        self._has_log = True
+        self._has_news = False
         self._database: sqlite3.Connection | None = None
         self._is_open = False
         self._waiting: list[_Write] = []
@@ -103,13 +113,23 @@ class Store:
     async def open(self) -> Stored:
         """Lock and open the file, and return what it holds. Raises StoreError."""
         try:
-            loaded = await self._in_thread(self._open)
+            damage, loaded = await self._in_thread(self._open)
         except BaseException:
             # Whoever gave up waiting leaves the thread at work: it closes what it has opened.
             self._thread.submit(self._close)
             self._thread.shutdown(wait=False)
             raise
         self._is_open = True
+        if damage is not None:
+            log.error(
+                "state_damaged",
+                path=str(self.path),
+                unreadable_frames=damage.frames,
+                intact_until=_stamp(loaded.newest),
+                written_until=_stamp(damage.written_at),
+                message="the end of the write-ahead log cannot be read: what was told in between "
+                "is missing, so look whether all holds are there",
+            )
         for row in loaded.unreadable:
             log.error(
                 "state_row_ignored",
@@ -134,6 +154,9 @@ class Store:
             await sleep_until(self._clock, self._clock.boot() + FLUSH_SECONDS)
             await self._flush_piece_by_piece()
             await self._purge()
+            # Also where there is nothing to write: the file may have been removed meanwhile.
+            self._start_committing()
+            await self._checkpoint()
 
     async def close(self) -> None:
         """Write what is left, and let the file go. Idempotent."""
@@ -141,6 +164,7 @@ class Store:
             return
         try:
             self._flush()
+            self._start_committing()
             await self._purge()
             while self._committing is not None:
                 # Waited for, not awaited: whoever gives up closing does not give up the commit.
@@ -234,7 +258,12 @@ class Store:
         except StoreWriteError as error:
             failure = error
         self._say(failure)
+        if failure is not None and failure.errno == errno.ESTALE:
+            # Before anybody is answered that nothing can be kept, so that the next one can.
+            self._is_lost = not await self._in_thread(self._write_anew)
         if failure is None:
+            self._has_log |= bool(written)
+            self._has_news |= bool(written)
             self._kept = {}
             self._must_rewrite |= any(change is changes.SCRUB for change in written)
             self._must_purge |= self._must_rewrite or (
@@ -306,6 +335,15 @@ class Store:
         else:
             self._is_unpurged = False
 
+    async def _checkpoint(self) -> None:
+        """Move what stands in the log into the file, once nothing is written or much was."""
+        now = self._clock.boot()
+        is_idle, self._has_news = not self._has_news, False
+        if self._has_log and (is_idle or now - self._checkpointed_at >= _CHECKPOINT_SECONDS):
+            self._has_log, self._checkpointed_at = False, now
+            with suppress(StoreWriteError):
+                await self._in_thread(partial(self._empty_log, rewrite=False))
+
     def _say(self, failure: StoreWriteError | None) -> None:
         """Log once when writing begins to fail, and once when it works again."""
         if failure is not None and not self._is_failing:
@@ -323,11 +361,12 @@ class Store:
 
     # -- in the thread
 
-    def _open(self) -> Loaded:
-        self._lock = lock(self.path)
+    def _open(self) -> tuple[Damage | None, Loaded]:
+        self._place = Place(self.path, lock(self.path))
         try:
-            self._database = open_database(self.path)
-            return load(self._database, self._times())
+            damage = damage_of(self.path.with_name(f"{self.path.name}-wal"))
+            self._database = self._place.open()
+            return damage, load(self._database, self._times())
         except sqlite3.Error as error:
             self._close()
             raise StoreError(f"{self.path}: {error}; restore it from a copy") from None
@@ -336,13 +375,43 @@ class Store:
             raise
 
     def _commit(self, batch: Sequence[AnyChange]) -> tuple[Change | PutSession, ...]:
-        return self._write_with(lambda database: commits.commit(database, batch))
+        """Write changes into the file that the path names. Raises StoreWriteError."""
+        if self._is_lost and self._write_anew():
+            self._is_lost = False
+        self._check_place(written=False)
+        left_out = self._write_with(lambda database: commits.commit(database, batch))
+        self._check_place(written=bool(batch))
+        return left_out
+
+    def _check_place(self, *, written: bool) -> None:
+        assert self._place is not None  # noqa: S101 - opened before anything is written
+        lost = self._place.lost(written=written)
+        if lost:
+            raise StoreWriteError(errno.ESTALE, lost, str(self.path))
+
+    def _write_anew(self) -> bool:
+        """Write everything to the path once more, and return whether that went well."""
+        assert self._place is not None  # noqa: S101 - opened before anything is written
+        try:
+            if self._database is None:
+                self._database = self._place.open()
+            else:
+                database, self._database = self._database, None
+                try:
+                    self._database = self._place.write_anew(database)
+                finally:
+                    if self._database is None and _is_open(database):
+                        self._database = database
+        except (OSError, StoreError, sqlite3.Error):
+            return False
+        return True
 
     def _empty_log(self, *, rewrite: bool) -> None:
         self._write_with(lambda database: commits.purge(database, rewrite=rewrite))
 
     def _write_with(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        assert self._database is not None  # noqa: S101 - opened before anything is written
+        if self._database is None:
+            raise StoreWriteError(errno.ESTALE, "it cannot be opened again", str(self.path))
         try:
             return work(self._database)
         except Exception as error:
@@ -356,9 +425,25 @@ class Store:
                 self._database.close()
         finally:
             self._database = None
-            if self._lock >= 0:
-                os.close(self._lock)
-            self._lock = -1
+            if self._place is not None:
+                os.close(self._place.lock)
+            self._place = None
+
+
+def _is_open(database: sqlite3.Connection) -> bool:
+    try:
+        database.execute("PRAGMA user_version").fetchone()
+    except sqlite3.ProgrammingError:
+        return False
+    except sqlite3.Error:
+        return True
+    return True
+
+
+def _stamp(seconds: float | None) -> str | None:
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
 def _last_of_each(changed: Iterable[AnyChange]) -> dict[tuple[Value, ...], Change | PutSession]:

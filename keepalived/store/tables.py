@@ -25,6 +25,24 @@ MANY = 50
 interpreter's lock, which it takes and gives back for each statement."""
 
 
+FARTHEST = 1e10
+"""In seconds: the year 2286 as wall time. Nothing that is further from now can be meant."""
+
+_SPANS = frozenset({"lifetime", "configured_lifetime"})
+_COUNTS = frozenset({"renewals", "done", "total"})
+
+
+def _range(name: str) -> tuple[float, float] | tuple[()]:
+    """Return the least and the greatest value of a column of numbers."""
+    if name.endswith(("_boot", "_wall")):
+        return -FARTHEST, FARTHEST
+    if name in _SPANS:
+        return 0.0, FARTHEST
+    if name in _COUNTS:
+        return 0, 2**63 - 1
+    return {"uid": (0, 2**32 - 1), "percent": (0, 100)}.get(name, ())
+
+
 class Table:
     """A table, its columns in the order in which rows are written and read, and their types."""
 
@@ -37,9 +55,17 @@ class Table:
         self.put = f"INSERT OR REPLACE INTO {name} ({names}) VALUES {row}"  # noqa: S608
         self.put_many = ", ".join([self.put, *[row] * (MANY - 1)])
         self._sound: set[tuple[type, ...]] = set()
+        self._names = tuple(columns)
+        self._ranges = tuple(
+            (place, *_range(name)) for place, name in enumerate(columns) if _range(name)
+        )
 
     def check(self, row: tuple[object, ...]) -> None:
         """Raise ValueError where a column of a row holds what does not belong there."""
+        for place, low, high in self._ranges:
+            value = row[place]
+            if isinstance(value, float | int) and not low <= value <= high:
+                raise ValueError(f"{self._names[place]} is out of range")
         types = tuple(map(type, row))
         # Most rows are alike: whatever was found to be sound once need not be looked at again.
         if types in self._sound:
