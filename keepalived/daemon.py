@@ -30,6 +30,7 @@ from keepalived.host import descriptors
 from keepalived.host.clock import LONGEST_SLEEP, Clock, SystemClock, boot_id, sleep_until
 from keepalived.host.notify import Notifier
 from keepalived.host.processes import ProcessWatcher
+from keepalived.host.sockets import SocketError
 from keepalived.host.tasks import start_endless
 from keepalived.keeper.keeper import Keeper, Manner
 from keepalived.keeper.registry import Registry, Retention
@@ -62,6 +63,7 @@ _LOOKS = {
     Observe.STATE: (Ask.GET,),
     Observe.MINIMAL: (),
 }
+_SOCKET_LOOK_SECONDS = 5.0
 _SOCKETS, _SOURCES = "the sockets", "the sources"
 _FIXED = ("http", "control", "state")
 """What cannot change while running: changes of these are refused by name at a reload."""
@@ -130,6 +132,7 @@ class Daemon:
         self._abort = asyncio.Event()
         self._reload = asyncio.Event()
         self._reloading = asyncio.Lock()
+        self._socket_trouble = ""
 
     @property
     def is_stopping(self) -> bool:
@@ -163,7 +166,7 @@ class Daemon:
                 self._start_keeper(name, settings)
             control = await self._open_control(to_close, listening, admins) if listening else None
             self._health.done(_SOCKETS)
-            await self._run_tasks(tasks, f"{host}:{port}", control)
+            await self._run_tasks(tasks, f"{host}:{port}", control, listening)
         log.info("stopped")
 
     async def _open_store(self, to_close: AsyncExitStack) -> None:
@@ -208,8 +211,31 @@ class Daemon:
         to_close.push_async_callback(control.stop)
         return control
 
+    async def _watch_socket(self, control: ControlServer, listening: Listening) -> None:
+        """Notice when the control socket's file is removed, and make it anew where it is ours."""
+        said = ""
+        while True:
+            trouble = listening.trouble
+            if trouble and trouble != said:
+                log.error("control_socket_gone", message=trouble)
+            said = trouble
+            if trouble and listening.can_bind_again:
+                try:
+                    await control.serve_on(listening.bind_again())
+                except (SocketError, OSError) as error:
+                    trouble = f"{trouble}: {error}"
+                else:
+                    trouble = said = ""
+                    log.warning("control_socket_bound_again")
+            self._socket_trouble = trouble
+            await sleep_until(self._clock, self._clock.boot() + _SOCKET_LOOK_SECONDS)
+
     async def _run_tasks(
-        self, tasks: asyncio.TaskGroup, address: str, control: ControlServer | None
+        self,
+        tasks: asyncio.TaskGroup,
+        address: str,
+        control: ControlServer | None,
+        listening: Listening | None,
     ) -> None:
         start = self._start
         writing = [] if self._store is None else [start(self._store.run(), "state file")]
@@ -221,6 +247,8 @@ class Daemon:
             start(self._reload_when_asked(), "reload"),
             start(self._say_when_ready(address), "readiness"),
         ]
+        if control is not None and listening is not None:
+            helpers.append(start(self._watch_socket(control, listening), "control socket"))
         if self._notifier.watchdog is not None:
             helpers.append(
                 start(self._supervised.give_signs(self._notifier.watchdog), "signs of life")
@@ -327,7 +355,9 @@ class Daemon:
 
     def _troubles(self) -> tuple[str, ...]:
         """Return what keeps the daemon from being ready, in words that go after "waiting for"."""
-        return tuple(f"a look at {name}, which hangs" for name in self._sources.hanging)
+        looks = tuple(f"a look at {name}, which hangs" for name in self._sources.hanging)
+        trouble = self._socket_trouble
+        return (*looks, f"the control socket: {trouble}") if trouble else looks
 
     # -- reload
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from keepalived.host.files import readable_path
+
 if TYPE_CHECKING:
     from keepalived.settings import Loaded, Settings, VCenterSettings
 
@@ -57,7 +59,7 @@ def check_config(path: Path | None, *, connect: bool) -> None:
 
 def _summary(loaded: Loaded, found: SessionFiles) -> Iterator[str]:
     settings = loaded.settings
-    yield f"{loaded.path or 'The environment'}: good"
+    yield f"{readable_path(loaded.path or 'The environment')}: good"
     yield f"  {_count(len(settings.vcenters), 'vCenter')}"
     for name, vcenter in settings.vcenters.items():
         yield f"    {name}: {_words(vcenter)}"
@@ -101,7 +103,7 @@ def _session_files(settings: Settings) -> SessionFiles:
 def _session_file_warnings(settings: Settings, found: SessionFiles) -> Iterator[str]:
     for pattern in settings.session_files:
         if not glob.glob(pattern, recursive=True):
-            yield f"session_files: {pattern} matches no file at present"
+            yield f"session_files: {readable_path(pattern)} matches no file at present"
     for _, problems in found.values():
         yield from problems
 

@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     from keepalived.settings import Loaded
 
 EXIT_BAD_CONFIGURATION = 78
-EXIT_NOT_CLOSED = 1
+_EXIT_NOT_CLOSED = 1
 
-_CLOSING_SECONDS = 20.0
-"""How long the state may take to be written, and threads to come back, once all else is done."""
+_CLOSING_SECONDS = 8.0
+"""How long the state may take to be written, and threads to come back, once all else is done: with
+the drain's 10 s, less than the unit's TimeoutStopSec=."""
 
 _HURRY_SECONDS = 5.0
 """The same after a second request to end."""
@@ -81,14 +82,16 @@ async def _serve(loaded: Loaded, load: Callable[[], Awaitable[Loaded]]) -> str |
     from keepalived.observe.http import ListenError
     from keepalived.store.errors import StoreError
 
+    last_resort = _LastResort()
+
     def drained() -> None:
-        _end_after(_CLOSING_SECONDS)
+        last_resort.after(_CLOSING_SECONDS)
 
     daemon = Daemon(loaded, load, notifier=notifier(os.environ), on_drained=drained)
 
     def stop() -> None:
         if daemon.is_stopping:
-            _end_after(_HURRY_SECONDS)
+            last_resort.after(_HURRY_SECONDS)
         daemon.stop()
 
     loop = asyncio.get_running_loop()
@@ -99,27 +102,36 @@ async def _serve(loaded: Loaded, load: Callable[[], Awaitable[Loaded]]) -> str |
         await daemon.run()
     except (ListenError, SocketError, StoreError) as error:
         return str(error)
+    last_resort.code = 0
     return None
 
 
-def _end_after(seconds: float) -> None:
-    """End the process in so many seconds if it is still there: a thread hangs that it waits for."""
-    timer = threading.Timer(seconds, _end_at_once)
-    timer.daemon = True
-    timer.start()
+class _LastResort:
+    """Ends the process where a thread hangs that it would wait for. `code` is its exit code then:
+    what was left undone, or nothing once everything was closed."""
 
+    def __init__(self) -> None:
+        self.code = _EXIT_NOT_CLOSED
 
-def _end_at_once() -> None:
-    # Flushing can hang like anything else.
-    flushing = threading.Thread(target=_say_the_end, daemon=True)
-    flushing.start()
-    flushing.join(_FLUSH_SECONDS)
-    os._exit(EXIT_NOT_CLOSED)
+    def after(self, seconds: float) -> None:
+        """End the process in so many seconds if it is still there."""
+        timer = threading.Timer(seconds, self._end)
+        timer.daemon = True
+        timer.start()
+
+    def _end(self) -> None:
+        # Flushing can hang like anything else.
+        flushing = threading.Thread(target=_say_the_end, daemon=True)
+        flushing.start()
+        flushing.join(_FLUSH_SECONDS)
+        os._exit(self.code)
 
 
 def _say_the_end() -> None:
+    import structlog
+
     words = "something hangs, such as a disk or a mount; ending without waiting for it"
-    logging.getLogger("clkeepalived").error(f"end_forced: {words}")
+    structlog.get_logger("clkeepalived").error("end_forced", message=words)
     logging.shutdown()
 
 

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from keepalived.control import problems
 from keepalived.control.base import CONTRADICTION, Model, Query
 from keepalived.control.callers import Caller
+from keepalived.control.encoding import to_json
 from keepalived.control.limits import Limits
 from keepalived.control.problems import FieldError, Problem, ProblemError
 from keepalived.control.room import Call, Reply, Room
@@ -81,13 +82,13 @@ def _has_left(request: web.Request) -> bool:
 
 
 def _response(reply: Reply) -> web.Response:
-    body = reply.body.model_dump_json().encode()
+    body = to_json(reply.body)
     return web.Response(body=body, status=reply.status, headers=reply.headers, content_type=JSON)
 
 
 def _problem(request: web.Request, error: ProblemError) -> web.Response:
     return web.Response(
-        body=error.document(request.path).model_dump_json().encode(),
+        body=to_json(error.document(request.path)),
         status=error.problem.status,
         headers=error.headers,
         content_type=problems.MEDIA_TYPE,

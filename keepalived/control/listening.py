@@ -5,19 +5,65 @@ from __future__ import annotations
 import grp
 import os
 import socket
-from collections.abc import Callable, MutableMapping
-from dataclasses import dataclass
+from collections.abc import MutableMapping
 
-from keepalived.host.sockets import SocketError, activated_socket, listen_unix
+from keepalived.host.files import readable_path
+from keepalived.host.sockets import SocketError, UnixListener, activated_socket, listen_unix
 from keepalived.settings import ControlSettings
 
+Socket = socket.socket
 
-@dataclass(frozen=True, slots=True)
+
 class Listening:
-    """A socket that listens, and what to call when it is needed no more."""
+    """A socket that listens, where it came from, and whether anybody still finds it."""
 
-    socket: socket.socket
-    close: Callable[[], None]
+    def __init__(self, listener: UnixListener | None, activated: Socket | None) -> None:
+        self._listener = listener
+        self._activated = activated
+        self._found_at = None if activated is None else _place_of(activated)
+
+    @property
+    def socket(self) -> Socket:
+        """The socket itself."""
+        found = self._listener.socket if self._listener is not None else self._activated
+        assert found is not None  # noqa: S101 - it is one of the two
+        return found
+
+    @property
+    def trouble(self) -> str:
+        """Why nobody finds the socket, empty where it is in its place."""
+        if self._listener is not None:
+            return "" if self._listener.is_there else f"{self._listener.path} was removed"
+        if self._found_at is None or _place_of(self.socket) == self._found_at:
+            return ""
+        path = readable_path(str(self.socket.getsockname()))
+        return f"{path} was removed; run: systemctl restart clkeepalived.socket"
+
+    @property
+    def can_bind_again(self) -> bool:
+        """Whether the socket is ours to make: one that systemd handed over is not."""
+        return self._listener is not None
+
+    def bind_again(self) -> Socket:
+        """Make the socket anew where its file was removed, and return it. Raises SocketError."""
+        assert self._listener is not None  # noqa: S101 - asked for by can_bind_again
+        return self._listener.bind_again()
+
+    def close(self) -> None:
+        """Close the socket, and remove its file if it is ours."""
+        if self._listener is not None:
+            self._listener.close()
+        else:
+            self.socket.close()
+
+
+def _place_of(listening: Socket) -> tuple[int, int] | None:
+    """Return which file a Unix socket's path leads to; None for none, or an abstract name."""
+    try:
+        found = os.stat(listening.getsockname())
+    except (OSError, ValueError, TypeError):
+        return None
+    return found.st_dev, found.st_ino
 
 
 def listen(
@@ -29,11 +75,10 @@ def listen(
     """
     activated = activated_socket(environ)
     if activated is not None:
-        return Listening(activated, activated.close)
+        return Listening(None, activated)
     if "socket" not in settings.model_fields_set and not settings.socket.parent.is_dir():
         return None
-    listener = listen_unix(settings.socket, gid=_socket_gid(settings))
-    return Listening(listener.socket, listener.close)
+    return Listening(listen_unix(settings.socket, gid=_socket_gid(settings)), None)
 
 
 def admin_gid(settings: ControlSettings) -> int | None:

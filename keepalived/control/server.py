@@ -109,10 +109,18 @@ class ControlServer:
         document = json.dumps(openapi.describe(ROUTES, self._room.version)).encode()
         app.router.add_route("GET", openapi.PATH, _constant(document))
         await self._runner.setup()
+        await self.serve_on(listening)
+
+    async def serve_on(self, listening: socket.socket) -> None:
+        """Serve on this socket from now on; those who are connected stay connected."""
+        assert self._runner is not None  # noqa: S101 - started before
         server = self._runner.server
         assert server is not None  # noqa: S101 - setup() has made it
-        self._door = self._connections.door(server)
+        before = self._acceptor
+        self._door = self._door or self._connections.door(server)
         self._acceptor = Acceptor([listening], self._door)
+        if before is not None:
+            before.close()
 
     async def stop(self) -> None:
         """Let nobody in any more, end the streams, and finish what is being written. Idempotent.

@@ -6,15 +6,20 @@ import asyncio
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
+import structlog
 from aiohttp import web
 
+from keepalived.control.encoding import to_json
 from keepalived.control.problems import Problem, ProblemError
 from keepalived.control.replies import KeepAliveReply, SessionReply
 from keepalived.control.requests import KindQuery, ListQuery, Nothing, SessionPath
 from keepalived.control.room import Call, Reply, Room
 from keepalived.control.traces import log_by
+from keepalived.control.views import View
 from keepalived.lease.session import Session
 from keepalived.lease.timing import RENEWAL_PAUSE
+
+log = structlog.get_logger("clkeepalived")
 
 _SLICE = 100  # sessions between two looks at what else is to be done: some 5 ms
 
@@ -30,12 +35,22 @@ async def list_sessions(room: Room, call: Call[Nothing, ListQuery, None]) -> web
     remaining = iter(wanted)
     comma = b""
     while some := list(islice(remaining, _SLICE)):
-        texts = (view.session(session).model_dump_json().encode() for session in some)
-        await _write(room, call.request, response, comma + b",".join(texts))
-        comma = b","
+        texts = [text for session in some if (text := _text(view, session)) is not None]
+        if texts:
+            await _write(room, call.request, response, comma + b",".join(texts))
+            comma = b","
         await asyncio.sleep(0)
     await _write(room, call.request, response, b"]}")
     return response
+
+
+def _text(view: View, session: Session) -> bytes | None:
+    """Return a session as JSON; None for one that cannot be said, so that the others are."""
+    try:
+        return to_json(view.session(session))
+    except Exception:
+        log.exception("session_not_listed", vcenter=session.key.vcenter, session_id=session.key.id)
+        return None
 
 
 def _wanted(room: Room, call: Call[Nothing, ListQuery, None]) -> Iterator[Session]:

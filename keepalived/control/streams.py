@@ -8,10 +8,12 @@ from contextlib import contextmanager
 from aiohttp import hdrs, web
 
 from keepalived.control.base import Model
+from keepalived.control.encoding import to_json
 from keepalived.control.replies import EventLine
 from keepalived.control.requests import EventQuery, Nothing
 from keepalived.control.room import Call, Room
 from keepalived.control.views import wall_time
+from keepalived.lease.words import sayable
 from keepalived.observe.feed import Event, Subscription
 
 MEDIA_TYPE = "application/x-ndjson"
@@ -63,7 +65,7 @@ async def begin(
 async def write(response: web.StreamResponse, model: Model) -> None:
     """Send one line. Waits for a reader that is behind."""
     omitted = isinstance(model, EventLine)
-    await response.write(model.model_dump_json(exclude_none=omitted).encode() + b"\n")
+    await response.write(to_json(model, exclude_none=omitted) + b"\n")
 
 
 def line(event: Event) -> EventLine:
@@ -77,6 +79,9 @@ def line(event: Event) -> EventLine:
             "kind": kind,
             "id": session_id,
             "uid": event.uid,
-            **event.facts,
+            **{
+                name: sayable(fact) if isinstance(fact, str) else fact
+                for name, fact in event.facts.items()
+            },
         }
     )

@@ -33,7 +33,7 @@ def is_called(owner: Owner, selector: str) -> bool:
 
 def wall_time(seconds: float) -> datetime:
     """Return a time, in seconds since the epoch, as a date that JSON can hold."""
-    return datetime.fromtimestamp(round(min(seconds, _LATEST), _MILLISECONDS), UTC)
+    return datetime.fromtimestamp(round(max(0.0, min(seconds, _LATEST)), _MILLISECONDS), UTC)
 
 
 class View:

@@ -32,11 +32,38 @@ class UnixListener:
     would let two daemons lock two files of one name.
     """
 
-    def __init__(self, path: Path, listening: socket.socket, lock: int) -> None:
+    def __init__(
+        self, path: Path, listening: socket.socket, lock: int, gid: int | None = None
+    ) -> None:
         self.path = path
         self.socket = listening
         self._lock = lock
+        self._gid = gid
         self._identity = _identity(path)
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the path still leads here: what cleans folders may remove the file."""
+        return _identity(self.path) == self._identity
+
+    def bind_again(self) -> socket.socket:
+        """Return a new socket that listens at the path, where the file was removed.
+
+        The old one is left for whoever serves it to close. Raises SocketError.
+        """
+        try:
+            self.path.parent.mkdir(mode=0o755, exist_ok=True)
+            is_locked = os.fstat(self._lock).st_nlink > 0
+        except OSError as error:
+            raise SocketError(f"cannot make {self.path.parent}: {error.strerror}") from error
+        if not is_locked:
+            lock = _lock(self.path)
+            os.close(self._lock)
+            self._lock = lock
+        _remove_stale(self.path)
+        self.socket = _bind(self.path, self._gid)
+        self._identity = _identity(self.path)
+        return self.socket
 
     def close(self) -> None:
         """Close the socket and remove its file, if it is still the one that was made. Idempotent.
@@ -67,7 +94,7 @@ def listen_unix(path: Path, *, gid: int | None = None) -> UnixListener:
     lock = _lock(path)
     try:
         _remove_stale(path)
-        return UnixListener(path, _bind(path, gid), lock)
+        return UnixListener(path, _bind(path, gid), lock, gid)
     except BaseException:
         os.close(lock)
         raise

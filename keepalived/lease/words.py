@@ -41,3 +41,11 @@ def printable(text: object) -> str:
     return "".join(
         each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in str(text)
     )
+
+
+def sayable(text: str) -> str:
+    """Return a text with what UTF-8 cannot say written as escapes: half characters, which servers
+    send, and the bytes of file names that are no text."""
+    if text.isascii():
+        return text
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 
 from prometheus_client.utils import floatToGoString
 
+from keepalived.lease.words import sayable
+
 _ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 
 
@@ -25,7 +27,7 @@ class Gauge:
     def add(self, labels: Iterable[str], value: float) -> None:
         """Add the series that has these values of the labels."""
         number = floatToGoString(value)  # type: ignore[no-untyped-call]  # the library left it bare
-        escaped = [label.translate(_ESCAPES) for label in labels]
+        escaped = [sayable(label).translate(_ESCAPES) for label in labels]
         self._lines.append(self._series % (*escaped, number))
 
     @property

@@ -9,6 +9,7 @@ from typing import ClassVar
 from keepalived.lease.holds import Hold, Owner
 from keepalived.lease.model import SessionKey
 from keepalived.lease.session import Session
+from keepalived.lease.words import sayable
 from keepalived.store.tables import HOLD, SESSION, Value
 from keepalived.store.times import Times
 
@@ -157,7 +158,7 @@ def _id(key: SessionKey) -> tuple[Value, ...]:
 
 def _words(text: str | None) -> str | None:
     """Return a server's text with what UTF-8 cannot say (half characters) written as escapes."""
-    return None if text is None else text.encode("utf-8", "backslashreplace").decode()
+    return None if text is None else sayable(text)
 
 
 def _fitting(number: int | None) -> int | None:
