@@ -227,10 +227,10 @@ def _is_govcs(options: Options) -> bool:
 
 
 def _warn_of_bad_cache() -> None:
-    from keepalived.host.govc import GovcSessionError, cached_session
+    from keepalived.host.govc import GovcSessionError, cached_session, home_directory
 
     try:
-        cached_session(os.environ, Path.home())
+        cached_session(os.environ, home_directory())
     except GovcSessionError as error:
         warn(f"govc's cache is not used: {error} (or --no-govc-session)")
 

@@ -72,10 +72,10 @@ def _checked(source: str, content: bytes) -> str:
 
 
 def _govc_token() -> str:
-    from keepalived.host.govc import GovcSessionError, cached_session
+    from keepalived.host.govc import GovcSessionError, cached_session, home_directory
 
     try:
-        cached = cached_session(os.environ, Path.home())
+        cached = cached_session(os.environ, home_directory())
     except GovcSessionError as error:
         raise click.ClickException(f"--govc-session: {error}") from None
     if cached is None:

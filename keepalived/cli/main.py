@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, NamedTuple
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
+
+from keepalived.cli import standard_streams
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -55,6 +58,15 @@ _COMMANDS = {name: place for section in _SECTIONS.values() for name, place in se
 
 class _LazyGroup(click.Group):
     """A group whose commands live in modules that are imported on demand: start-up stays short."""
+
+    def main(self, *args: Any, **how: Any) -> Any:
+        standard_streams.mend()
+        try:
+            return super().main(*args, **how)
+        except standard_streams.OutputError as error:
+            standard_streams.give_up_output()
+            click.echo(f"clkeepalived: the output cannot be written: {error.strerror}", err=True)
+            sys.exit(1)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)

@@ -11,6 +11,7 @@ LONGEST_SLEEP = 5.0
 """No timer sleeps longer, in seconds, without looking at the clock: a resumed machine's timers
 have stood still, while the boot-time clock has not."""
 
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _TICK = 0.001
 
 
@@ -39,8 +40,14 @@ class SystemClock:
 
 
 def boot_id() -> str:
-    """Return the kernel's id of this boot: boot-time clocks of different boots do not compare."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    """Return the kernel's id of this boot: boot-time clocks of different boots do not compare.
+
+    Empty where it is not to be had, as on some hosts of containers: then none are the same.
+    """
+    try:
+        return _BOOT_ID.read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
+        return ""
 
 
 async def sleep_until(clock: Clock, when: float) -> None:

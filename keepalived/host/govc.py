@@ -41,16 +41,28 @@ class CachedSession:
     token: str = field(repr=False)
 
 
-def cached_session(environ: Mapping[str, str], home: Path) -> CachedSession | None:
+def home_directory() -> Path | None:
+    """Return this user's home, None for one who has none: in containers, ids have no names."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return None
+
+
+def cached_session(environ: Mapping[str, str], home: Path | None) -> CachedSession | None:
     """Return the API session that govc would use next, or None where it would log in first.
 
-    `environ` has govc's variables, and `home` is where `.govmomi` lies unless they say otherwise.
+    `environ` has govc's variables, and `home` is where `.govmomi` lies unless they say otherwise;
+    without a home there is no cache.
     Whether the vCenter still knows the session, only it can say. Raises GovcSessionError.
     """
     if not environ.get("GOVC_URL") or _says(environ, "GOVC_PERSIST_SESSION", ("0", "false")):
         return None
     key = _key(environ).encode()
-    folder = Path(environ.get("GOVMOMI_HOME") or home / ".govmomi") / "rest_sessions"
+    own = environ.get("GOVMOMI_HOME") or (home and home / ".govmomi")
+    if own is None:
+        return None
+    folder = Path(own) / "rest_sessions"
     # SHA-256 since govc 0.48. Both are there after an upgrade: the later login counts.
     names = (hashlib.sha256(key).hexdigest(), hashlib.sha1(key, usedforsecurity=False).hexdigest())
     found = [each for name in names if (each := _read(folder / name)) is not None]

@@ -30,7 +30,8 @@ class Times:
 
     def read(self, boot_id: str, boot: float, wall: float) -> float:
         """Return a stored time as a time of this boot."""
-        return boot if boot_id == self.boot_id else wall - self.wall_of_boot
+        is_this_boot = boot_id == self.boot_id and boot_id != ""
+        return boot if is_this_boot else wall - self.wall_of_boot
 
     def read_if_any(self, boot_id: str, boot: float | None, wall: float | None) -> float | None:
         """Return a stored time that may be missing, like `read`."""
