@@ -19,6 +19,10 @@ from keepalived.settings.vcenters import VCenterSettings
 CREDENTIALS_DIRECTORY = "CREDENTIALS_DIRECTORY"
 """The variable by which systemd tells a service where its credentials are."""
 
+_STALE = (
+    "was removed or replaced outside, and what is read here is the old one: mount its folder, not "
+    "the file alone"
+)
 _FEWEST_ATTEMPTS = 3
 _FEWEST_LIFETIMES = 2
 Remark = tuple[Place, str]
@@ -55,11 +59,25 @@ def risky(settings: Settings, environ: Mapping[str, str]) -> Iterator[Remark]:
             yield ("sessions", number, key), words
 
 
+def stale(path: Path) -> str:
+    """Return a warning if a file was replaced where we cannot see it; nothing otherwise.
+
+    A file that is mounted alone stays the one that it was when the mount was made, whatever takes
+    its place outside.
+    """
+    try:
+        return _STALE if path.stat().st_nlink == 0 else ""
+    except (OSError, ValueError):
+        return ""
+
+
 def risky_entry(entry: SessionEntry) -> Iterator[tuple[str, str]]:
     """Say what of a session's line works, and may not be meant: key, and words."""
     path = entry.token_file
     if path is None:
         return
+    if words := stale(path):
+        yield "token_file", f"{path} {words}"
     trouble = _why_unusable(path)
     if trouble:
         yield "token_file", f"{path}: {trouble}; the vCenter's own credentials are used meanwhile"
@@ -95,6 +113,9 @@ def _risks(vcenter: VCenterSettings, environ: Mapping[str, str]) -> Iterator[tup
         yield "username", words
         if vcenter.discover:
             yield "discover", "finds nothing without `username`: sessions are listed per account"
+    for key, path, _ in _files(vcenter):
+        if words := stale(path):
+            yield key, f"{path} {words}"
     if vcenter.password_file is not None and _is_open_to_all(vcenter.password_file):
         words = f"{vcenter.password_file} can be read by every user; chmod 600 (or 640) it"
         yield "password_file", words

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from keepalived.host.files import readable_path
 from keepalived.settings import advice, environment, files
 from keepalived.settings.base import FOLDER
 from keepalived.settings.construct import Flaw
@@ -131,4 +132,6 @@ def _checked(
     if unusable:
         raise ConfigError(unusable)
     warnings = tuple(str(problem) for problem in located(advice.risky(settings, environ)))
+    if path is not None and (words := advice.stale(path)):
+        warnings = (f"{readable_path(path)} {words}", *warnings)
     return Loaded(settings, warnings, path if path is not None and path.is_file() else None)

@@ -55,7 +55,7 @@ class Table:
         self.put = f"INSERT OR REPLACE INTO {name} ({names}) VALUES {row}"  # noqa: S608
         self.put_many = ", ".join([self.put, *[row] * (MANY - 1)])
         self._sound: set[tuple[type, ...]] = set()
-        self._names = tuple(columns)
+        self.names = tuple(columns)
         self._ranges = tuple(
             (place, *_range(name)) for place, name in enumerate(columns) if _range(name)
         )
@@ -65,7 +65,7 @@ class Table:
         for place, low, high in self._ranges:
             value = row[place]
             if isinstance(value, float | int) and not low <= value <= high:
-                raise ValueError(f"{self._names[place]} is out of range")
+                raise ValueError(f"{self.names[place]} is out of range")
         types = tuple(map(type, row))
         # Most rows are alike: whatever was found to be sound once need not be looked at again.
         if types in self._sound:

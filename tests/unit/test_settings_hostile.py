@@ -159,3 +159,24 @@ def test_a_configuration_that_cannot_be_meant_is_refused_with_its_place(
         load_settings(path, {})
     assert all(problem.line for problem in caught.value.problems)
     assert not any("report" in str(problem) for problem in caught.value.problems)
+
+
+def test_a_file_that_was_replaced_behind_its_mount_is_warned_of(tmp_path: Path) -> None:
+    config, password = tmp_path / "c.yaml", tmp_path / "password"
+    password.write_text("open sesame")
+    password.chmod(0o600)
+    with password.open() as secret:
+        # What /proc leads to is there and has no name, as the old file in such a mount.
+        mounted = f"/proc/self/fd/{secret.fileno()}"
+        lab = f"{{url: 'https://lab', username: u, password_file: {mounted}}}"
+        config.write_text(f"vcenters: {{lab: {lab}}}\n")
+        assert load_settings(config, {}).warnings == ()
+        password.unlink()
+        with config.open() as open_config:
+            config.unlink()
+            path = Path(f"/proc/self/fd/{open_config.fileno()}")
+            warnings = load_settings(path, {}).warnings
+    assert [each.partition(" was removed or replaced")[0] for each in warnings] == [
+        str(path),
+        f"{path}:1: vcenters.lab.password_file: {mounted}",
+    ]
