@@ -106,7 +106,9 @@ def _duration(_ctx: click.Context, _param: click.Parameter, text: str) -> float:
     "--progress/--no-progress", default=True, help="Show a progress bar on a terminal.  [default]"
 )
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.pass_obj
 def exec_(
+    blocked_signals: frozenset[int],
     config: Path | None,
     vcenter: str | None,
     items: frozenset[str],
@@ -147,6 +149,7 @@ def exec_(
             settle=settle,
             on_loss=OnLoss(on_loss),
             stall_timeout=settings.stall_timeout,
+            blocked_signals=blocked_signals,
             cancel_command=_cancel_command(config, name, len(settings.vcenters) > 1),
         )
         source = _source(options, token_file, govc_session)

@@ -101,5 +101,10 @@ _NAME_WIDTH = max(map(len, _COMMANDS))
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="content-library-keepalived", prog_name="clkeepalived")
-def main() -> None:
+@click.pass_context
+def main(context: click.Context) -> None:
     """Keep vSphere Content Library update sessions alive while uploads take their time."""
+    from keepalived.host.signals import unblock
+
+    # What `exec` gives to its command.
+    context.obj = unblock()

@@ -195,6 +195,7 @@ def running(
     clock: Clock,
     on_stopped: Callable[[], Awaitable[None]],
     on_continued: Callable[[float], Awaitable[None]],
+    blocked_signals: frozenset[int] = frozenset(),
 ) -> Iterator[Child]:
     """Start a command and attend to it until the block is left. Raises CommandError.
 
@@ -207,7 +208,8 @@ def running(
     time included: 0.0 if we stayed up.
 
     SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2 and SIGWINCH go to the command, unless they
-    were ignored when we were started; the command ignores those too. Leave the block once `wait`
+    were ignored when we were started; the command ignores those too. It finds `blocked_signals`
+    blocked, and no others. Leave the block once `wait`
     has returned, for with nobody to forward them to they are lost. A command that still runs when
     the block is left runs on, without the terminal.
     """
@@ -225,7 +227,7 @@ def running(
             handlers[number] = partial(forward, signal.SIGTSTP if number in _STOPPING else number)
     ignored_by_us = [number for number in (signal.SIGTTOU,) if not is_ignored(number)]
     with controlling_terminal() as terminal, adopted(), handled(handlers):
-        pid = spawn(argv, also_default=ignored_by_us)
+        pid = spawn(argv, also_default=ignored_by_us, blocked=blocked_signals)
         child = Child(
             pid,
             terminal,

@@ -44,11 +44,14 @@ def check(name: str) -> None:
     raise _explained(name, denied or FileNotFoundError(errno.ENOENT, name))
 
 
-def spawn(argv: Sequence[str], *, also_default: Iterable[signal.Signals] = ()) -> int:
+def spawn(
+    argv: Sequence[str], *, also_default: Iterable[signal.Signals] = (), blocked: Iterable[int] = ()
+) -> int:
     """Start a command in a process group of its own and return its pid. Raises CommandError.
 
     Arguments, environment, streams, open files and what was ignored at our own start pass through
-    untouched; what Python ignores for itself, and `also_default`, is as it is by default.
+    untouched; what Python ignores for itself, and `also_default`, is as it is by default. The
+    signals `blocked` are blocked, and no others.
     """
     if not argv[0]:  # which Python would not pass on
         raise _explained("", FileNotFoundError(errno.ENOENT, ""))
@@ -58,6 +61,7 @@ def spawn(argv: Sequence[str], *, also_default: Iterable[signal.Signals] = ()) -
             list(argv),
             _environment(),
             setpgroup=0,
+            setsigmask=sorted(blocked),
             setsigdef=sorted(_IGNORED_BY_PYTHON | set(also_default)),
         )
     except OSError as error:

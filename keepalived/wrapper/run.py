@@ -62,7 +62,8 @@ class OnLoss(StrEnum):
 class Options:
     """What the user asked for. Durations in seconds.
 
-    `cancel_command` is what cancels a session, but for its id.
+    `cancel_command` is what cancels a session, but for its id. `blocked_signals` are those that the
+    command is to find blocked.
     """
 
     argv: tuple[str, ...]
@@ -74,6 +75,7 @@ class Options:
     on_loss: OnLoss
     stall_timeout: float
     cancel_command: Sequence[str]
+    blocked_signals: frozenset[int] = frozenset()
 
 
 class Wrapped:
@@ -206,6 +208,7 @@ class Wrapped:
         vcenter, lifetime = kept.keeper.vcenter, self._options.settings.session_timeout
         with running(
             self._options.argv,
+            blocked_signals=self._options.blocked_signals,
             clock=self._clock,
             on_stopped=on_stopped,
             on_continued=partial(self._go_on, kept, tending),
