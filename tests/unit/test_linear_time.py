@@ -30,7 +30,7 @@ from keepalived.vcenter.results import retry_after
 SMALL, FACTOR = 1024, 8
 _NEGLIGIBLE_SECONDS = 0.004
 _MARGIN = 3
-_SIGNS = ("a", "1", " ", ".", ":", "/", "@", "=", '"', "'", "-", "\n")
+_SIGNS = ("a", "1", " ", ".", ":", "/", "=", '"')
 _WORDS = (
     "://",
     "a://",
@@ -83,7 +83,16 @@ PATTERNS = patterns()
 def hostile(pattern: re.Pattern[Any]) -> Iterator[Callable[[int], Any]]:
     """Yield what makes texts of a length that begin to match again and again, and never do."""
     own = set(re.findall(r"[\w/.:-]+", str(pattern.pattern)))
-    pieces = {*_SIGNS, *_WORDS, *own, *(f"{one}{two}" for one, two in product(_SIGNS, _SIGNS))}
+    pieces = {
+        *_SIGNS,
+        "@",
+        "'",
+        "-",
+        "\n",
+        *_WORDS,
+        *own,
+        *(f"{one}{two}" for one, two in product(_SIGNS, _SIGNS)),
+    }
     prefixes = {"", *(each for each in own if len(each) > 3), 'token="', "cookie", "a://"}
 
     for piece, prefix in [*product(pieces, ("",)), *product((" ", "a", "1", "a."), prefixes)]:
