@@ -17,7 +17,7 @@ from keepalived.observe.logs import configure_logging
 from keepalived.simulator.app import Simulator
 from keepalived.simulator.server import serve
 from tests.support.control import running_control
-from tests.support.http import running_listener
+from tests.support.listener import running_listener
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Open = Callable[[], Awaitable[Streams]]

@@ -17,7 +17,7 @@ import pytest
 from keepalived.simulator.app import Simulator
 from keepalived.simulator.server import serve
 from tests.support.daemon import PASSWORD_VARIABLE, Daemon
-from tests.support.http import running_listener
+from tests.support.listener import running_listener
 
 HALF = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
 WHOLE = HALF + b"\r\n"
