@@ -97,14 +97,12 @@ def _token_to_use(session: Session, ask: Ask, *, has_credentials: bool) -> str |
     A renewal goes out first with any token that was lent, each in turn, so that all are kept
     fresh, and a new one is tried. What fails is repeated with what can be relied on.
     """
-    in_use = hold_rules.tokens_in_use
-    tokens = in_use(session.holds)
-    if session.denied or session.tries or ask is not Ask.KEEP_ALIVE:
-        tokens = in_use(session.holds, proven=True)
-        if not tokens and not has_credentials:
-            tokens = in_use(session.holds)
     denied = {denial.token.value for denial in session.denied}
-    tokens = [token for token in tokens if token not in denied]
+    in_use = hold_rules.tokens_in_use(session.holds)
+    tokens = [token for token in in_use if token not in denied]
+    if denied or session.tries or ask is not Ask.KEEP_ALIVE:
+        reliable = [token for token in tokens if hold_rules.speaks_for_all(session.holds, token)]
+        tokens = reliable if reliable or has_credentials else tokens
     if not tokens:
         return None
     return tokens[(session.renewals + session.tries) % len(tokens)]

@@ -1,0 +1,92 @@
+"""With which credentials a question is asked again, and whose answer counts in the end."""
+
+from __future__ import annotations
+
+from keepalived.lease import rounds
+from keepalived.lease.answers import Answer, Outcome
+from keepalived.lease.effects import Effect
+from keepalived.lease.holds import Borrowed, Hold, Owner, OwnerKind
+from keepalived.lease.model import State
+from keepalived.lease.session import Ask, Session
+from tests.support.lease import BEGUN_AT, settled_in
+
+MINE, THEIRS = "token-of-mine", "token-of-theirs"
+
+
+def lender(uid: int, token: str | None, *, proven: bool = False) -> Hold:
+    lent = None if token is None else Borrowed(token, proven=proven)
+    return Hold(uid, Owner(OwnerKind.NONE, str(uid)), BEGUN_AT, None, token=lent)
+
+
+def held_by(*holds: Hold) -> Session:
+    return settled_in()._replace(holds=holds)
+
+
+def asked(
+    session: Session, outcome: Outcome, *, own: bool = True
+) -> tuple[Session, tuple[Effect, ...], str | None]:
+    """Answer what is asked next; return also the token that it was asked with."""
+    at = session.due
+    request = rounds.next_request(session, at, has_credentials=own)
+    answer: Answer[object] = Answer(outcome, at, at, detail="words")
+    after, effects = rounds.step(session, request, answer, at, 0.5, has_credentials=own)
+    return after, effects, request.token
+
+
+def test_after_a_failed_attempt_a_lone_lender_s_token_is_used_on() -> None:
+    session = held_by(lender(1, MINE), lender(1, None))
+    session, _, token = asked(session, Outcome.TIMED_OUT)
+    assert (token, session.tries) == (MINE, 1)
+    assert asked(session, Outcome.OK)[2] == MINE
+
+
+def test_after_a_failed_attempt_a_new_token_of_somebody_s_is_not_relied_on() -> None:
+    session = held_by(lender(1, None), lender(2, THEIRS))
+    session, _, token = asked(session, Outcome.TIMED_OUT)
+    assert token == THEIRS
+    assert asked(session, Outcome.OK)[2] is None
+
+
+def test_a_new_token_s_404_ends_nothing_while_others_can_be_asked() -> None:
+    session = held_by(lender(1, MINE, proven=True), lender(2, THEIRS))
+    while True:
+        session, effects, token = asked(session, Outcome.NOT_FOUND, own=False)
+        assert effects == ()
+        if token == THEIRS:
+            break
+        session = held_by(lender(1, MINE, proven=True), lender(2, THEIRS))._replace(
+            renewals=session.renewals + 1
+        )
+    session, _, token = asked(session, Outcome.OK, own=False)
+    assert token == MINE
+    assert session.denied == ()
+    assert session.state is State.ACTIVE
+
+
+def test_two_new_tokens_that_disagree_end_nothing() -> None:
+    session = held_by(lender(1, MINE), lender(2, THEIRS))
+    session, effects, first = asked(session, Outcome.FORBIDDEN, own=False)
+    assert effects == ()
+    session, effects, second = asked(session, Outcome.NOT_FOUND, own=False)
+    assert {first, second} == {MINE, THEIRS}
+    assert session.ask is Ask.KEEP_ALIVE
+    assert session.tries == 1
+
+
+def test_where_our_own_credentials_cannot_tell_a_proven_token_can() -> None:
+    session = held_by(lender(1, MINE, proven=True))
+    for ask in (Ask.KEEP_ALIVE, Ask.GET):
+        assert session.ask is ask
+        session, _, token = asked(session, Outcome.NOT_FOUND)
+        assert token == MINE
+        session, _, token = asked(session, Outcome.LOGIN_REFUSED)
+        assert token is None
+    assert session.state is State.REMOVED
+
+
+def test_our_own_answer_stands_before_that_of_a_token() -> None:
+    session = held_by(lender(1, None), lender(2, THEIRS))
+    session, _, _ = asked(session, Outcome.NOT_FOUND)
+    session, _, token = asked(session, Outcome.FORBIDDEN)
+    assert token is None
+    assert (session.state, session.tries) == (State.ACTIVE, 1)
