@@ -10,6 +10,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
+from keepalived.host import blocking
 from keepalived.host.descriptors import EXHAUSTED, are_exhausted
 from keepalived.settings import VCenterSettings
 from keepalived.vcenter.failures import words_for
@@ -22,6 +23,9 @@ from keepalived.vcenter.wire import HEADERS_MOST, LINE_MOST, ClosedMeanwhileErro
 _BESIDES = 2
 """Requests at once beyond those of the keeper's workers: probes, and what `keeper/beside.py` lets
 through."""
+
+_FILES_SECONDS = 5.0
+"""How long the files of authorities may take to be read."""
 
 _USER_AGENT = "clkeepalived/" + importlib.metadata.version("content-library-keepalived")
 
@@ -52,6 +56,7 @@ class HttpTransport:
         self, method: str, path: str, headers: Mapping[str, str], body: bytes, timeout: float
     ) -> Reply:
         """Send one request; see Transport."""
+        await self._read_trusted()
         try:
             try:
                 return await self._door().send(method, path, headers, body, timeout)
@@ -71,6 +76,7 @@ class HttpTransport:
         self, url: str, headers: Mapping[str, str], content: AsyncIterator[bytes], size: int
     ) -> Reply:
         """Send content by PUT; see UploadTransport."""
+        await self._read_trusted()
         try:
             async with self._pool().put(
                 URL(url, encoded=True),
@@ -150,6 +156,19 @@ class HttpTransport:
         if not isinstance(self._trusted, aiohttp.Fingerprint):
             self._close_door()
             self._trusted = Pinned(self._settings.known_fingerprints)
+
+    async def _read_trusted(self) -> None:
+        """Read the files of authorities, which may lie where nothing answers, in a thread."""
+        if self._trusted is not None or not self._settings.ca_files:
+            return
+        reading = blocking.call(("trusted", self), self._trust, seconds=_FILES_SECONDS)
+        try:
+            await reading
+        except TimeoutError:
+            words = f"ca_file: it could not be read in {_FILES_SECONDS:g} s"
+            raise ConnectFailed(words) from None
+        except (OSError, ValueError) as error:
+            raise ConnectFailed(self._words_for(error)) from None
 
     def _trust(self) -> ssl.SSLContext | aiohttp.Fingerprint | bool:
         if self._trusted is None:

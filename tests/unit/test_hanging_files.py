@@ -17,8 +17,9 @@ from keepalived.host.files import FileTooLargeError, UnfitFileError, read_file
 from keepalived.settings import ConfigError, VCenterSettings, load_settings
 from keepalived.settings.sessions import parse_sessions
 from keepalived.sources import attempts, named_files, survey
-from keepalived.vcenter import secrets
+from keepalived.vcenter import http, secrets
 from keepalived.vcenter.secrets import SecretError, read_password
+from keepalived.vcenter.transport import ConnectFailed
 from tests.support.yaml_house import house
 
 GOOD = "sessions: [{id: good}]"
@@ -250,3 +251,20 @@ def test_named_files_are_regular_ones(tmp_path: Path) -> None:
     os.mkfifo(path)
     with pytest.raises(UnfitFileError):
         named_files._token_in(path, None)
+
+
+async def test_authorities_in_a_file_that_hangs_hold_up_nobody_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "_FILES_SECONDS", 0.3)
+    path = tmp_path / "ca.pem"
+    os.mkfifo(path)
+    lab = VCenterSettings.model_validate({"url": "https://127.0.0.1:9", "ca_file": str(path)})
+    transport = http.build_transport(lab)
+    for _ in range(2):
+        with pytest.raises(ConnectFailed, match="ca_file: it could not be read"):
+            await transport.send("GET", "/", {}, b"", 5.0)
+    os.close(os.open(path, os.O_WRONLY))  # an empty one, by which the thread comes back
+    with pytest.raises(ConnectFailed, match="no certificate"):
+        await transport.send("GET", "/", {}, b"", 5.0)
+    await transport.close()
