@@ -26,7 +26,7 @@ from keepalived.control.limits import share_of
 from keepalived.control.listening import Listening, admin_gid, listen
 from keepalived.control.room import Reloaded
 from keepalived.control.server import ControlServer
-from keepalived.host import descriptors
+from keepalived.host import blocking, descriptors
 from keepalived.host.clock import LONGEST_SLEEP, Clock, SystemClock, boot_id, sleep_until
 from keepalived.host.notify import Notifier
 from keepalived.host.processes import ProcessWatcher
@@ -215,7 +215,10 @@ class Daemon:
         """Notice when the control socket's file is removed, and make it anew where it is ours."""
         said = ""
         while True:
-            trouble = listening.trouble
+            try:
+                trouble = await blocking.call("control socket", lambda: listening.trouble)
+            except TimeoutError:
+                trouble = "the folder of the control socket does not answer"
             if trouble and trouble != said:
                 log.error("control_socket_gone", message=trouble)
             said = trouble

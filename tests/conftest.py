@@ -54,7 +54,11 @@ _MAY_BLOCK = {
     "keepalived/host/clock.py": {"boot_id"},  # /proc is the kernel's memory
     "keepalived/host/journal.py": {"_send"},  # a moment, and only while journald is behind
     "keepalived/host/processes.py": {"_read"},  # /proc again
-    "keepalived/host/sockets.py": {"listen_unix", "close"},  # a few directory entries, once
+    "keepalived/host/sockets.py": {
+        "listen_unix",
+        "bind_again",
+        "close",
+    },  # a few directory entries, once
     "keepalived/vcenter/secrets.py": {"_read"},  # a few bytes, when they have changed
     "keepalived/wrapper/command.py": {"check", "spawn"},  # once, with nothing to wait for yet
 }

@@ -9,14 +9,11 @@ from __future__ import annotations
 import logging
 from typing import Any, cast
 
-import structlog
 from aiohttp.http_exceptions import HttpProcessingError
 
 from keepalived.serving.throttle import Throttle
 
 _LONGEST_REASON = 1024
-
-log = structlog.stdlib.get_logger("clkeepalived")
 
 
 def server_logger() -> logging.Logger:
@@ -37,5 +34,8 @@ class _ServerLog(logging.LoggerAdapter[logging.Logger]):
         elif self.isEnabledFor(logging.DEBUG):
             omitted = self._bad_requests.admit()
             if omitted is not None:
+                import structlog  # brings rich along, which the demonstration starts without
+
+                log = structlog.stdlib.get_logger("clkeepalived")
                 reason = f"{type(error).__name__}: {error.message[:_LONGEST_REASON]}"
                 log.debug("bad_request", reason=reason, omitted=omitted)

@@ -20,6 +20,7 @@ _HEX = re.compile(r"[0-9a-f]*")
 _OPENSSL_PREFIX = re.compile(r"^sha-?256( fingerprint)?[=: ]\s*", re.IGNORECASE)
 _QUOTES = frozenset("\"'\N{LEFT DOUBLE QUOTATION MARK}\N{RIGHT DOUBLE QUOTATION MARK}")
 _ENDS_OF_HOST = "/?#[]"
+_END_OF_HOST = re.compile(r"[/?#]")
 _SHA1_DIGITS, _SHA256_DIGITS = 40, 64
 
 SHA256_HINT = (
@@ -93,7 +94,7 @@ def _split(
             "holds a user name or password with one of / ? # [ ] in it; write these "
             "percent-encoded, as %2F %3F %23 %5B %5D"
         )
-    if "[" not in rest and re.split("[/?#]", rest, maxsplit=1)[0].count(":") > 1:
+    if "[" not in rest and _END_OF_HOST.split(rest, maxsplit=1)[0].count(":") > 1:
         raise ValueError(
             "holds an IPv6 address, which needs brackets; write https://[2001:db8::1]:443"
         )

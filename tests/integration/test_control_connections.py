@@ -124,10 +124,11 @@ async def test_a_connection_has_one_lifetime_to_come_back_after_a_restart(contro
     async with stream(control, "PUT", path, NAMED) as lines:
         assert lines.status == 200
         await lines.line()
-        await asyncio.sleep(LIFETIME - 1)
+        # What was learned of the server: a second less, since its `Date` is cut to whole seconds.
+        await asyncio.sleep(LIFETIME - 2)
         assert len(control.holds(other_id)) == 1
         await control.until(lambda: not control.holds(other_id), seconds=10)
-        assert control.clock.boot() - restarted >= LIFETIME
+        assert control.clock.boot() - restarted >= LIFETIME - 1
         assert control.state(other_id) is State.RELEASED
         assert len(control.holds(session_id)) == 1
         assert control.state(session_id) is State.ACTIVE

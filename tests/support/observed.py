@@ -6,7 +6,7 @@ import asyncio
 import io
 import json
 import logging
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from keepalived.lease.model import Kind, SessionKey
 from keepalived.observe.logs import configure_logging
 from keepalived.settings import Loaded, Settings
 from keepalived.simulator.app import Simulator
+from keepalived.simulator.wire import Request, Response
 from keepalived.vcenter.memory import MemoryTransport
 from tests.support.control import Answered, Caller
 from tests.support.engine import NAME, LoopClock
@@ -146,9 +147,13 @@ async def observed(
     simulator: Simulator,
     *,
     vcenter: Mapping[str, object] | None = None,
+    handle: Callable[[Request], Awaitable[Response]] | None = None,
     **settings: object,
 ) -> AsyncIterator[Observed]:
-    """Run a daemon with a caller and an event stream on its control socket; every draw is 0.5."""
+    """Run a daemon with a caller and an event stream on its control socket; every draw is 0.5.
+
+    `handle` may stand before the simulator.
+    """
     credentials = {"username": simulator.username, "password": SecretStr(simulator.password)}
     configured = {"url": "http://vcenter.test", **(credentials if vcenter is None else vcenter)}
     socket = folder / "control.sock"
@@ -172,7 +177,7 @@ async def observed(
         loaded,
         load,
         clock=clock,
-        make_transport=lambda _settings: MemoryTransport(simulator.handle),
+        make_transport=lambda _settings: MemoryTransport(handle or simulator.handle),
         draw=lambda: 0.5,
     )
     seen = Observed(simulator, daemon, clock, written)

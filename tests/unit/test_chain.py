@@ -22,6 +22,7 @@ from keepalived.simulator.app import Simulator
 from keepalived.simulator.faults import Fail, Latency, Refuse
 from keepalived.simulator.resources import SourceType
 from keepalived.simulator.transfers import Upload
+from keepalived.simulator.wire import Request, Response
 from tests.support.engine import simulator_in_loop
 from tests.support.observed import Observed, observed
 
@@ -60,6 +61,7 @@ TRACES = {
     ),
     "attempt_started": Trace((), LAG, None),
     "lifetime_learned": Trace(("lifetime_learned",), None, "lifetime_learned"),
+    "renewal_without_effect": Trace(("renewal_without_effect",), None, "renewal_without_effect"),
     "file_failed": Trace(("file_failed",), None, "file_failed"),
     "stalled": Trace(("session_stalled",), None, "session_stalled"),
     "moving": Trace(("session_moving",), None, "session_moving"),
@@ -379,6 +381,32 @@ async def test_a_lifetime_is_learned(tmp_path: Path) -> None:
         assert risk["lifetime"] == about(199)
         assert risk["slack"] < 80
         follow(seen, "lifetime_learned")
+
+
+@shows("renewal_without_effect")
+async def test_keep_alives_have_no_effect(tmp_path: Path) -> None:
+    simulator = simulator_in_loop()
+
+    async def handle(request: Request) -> Response:
+        """Answer keep-alives in the vCenter's place."""
+        if "keep-alive" in request.target:
+            return Response(204)
+        return await simulator.handle(request)
+
+    async with observed(tmp_path, simulator, handle=handle) as seen:
+        key = seen.open()
+        await seen.hold(key)
+        await seen.until("renewal_without_effect", patience=LIFETIME)
+        await seen.until_streamed("renewal_without_effect")
+        (line,) = seen.logged("renewal_without_effect")
+        assert line.pop("message").startswith("keep-alives are answered, but")
+        left = line.pop("left")
+        assert 0 < left < LIFETIME
+        assert line == {"level": "warning", "event": "renewal_without_effect", **of(key)}
+        assert seen.streamed("renewal_without_effect") == [
+            {"event": "renewal_without_effect", **told_of(key), "left": about(left)}
+        ]
+        follow(seen, "renewal_without_effect")
 
 
 # -- transfers

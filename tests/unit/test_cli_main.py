@@ -40,4 +40,5 @@ def test_help_imports_no_command() -> None:
         "finally: print(sorted(name for name in sys.modules if name.startswith('keepalived.')))"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert out.stdout.splitlines()[-1] == "['keepalived.cli', 'keepalived.cli.main']"
+    own = ["keepalived.cli", "keepalived.cli.main", "keepalived.cli.standard_streams"]
+    assert out.stdout.splitlines()[-1] == str(own)

@@ -237,9 +237,8 @@ def test_a_session_file_takes_linear_time(name: str) -> None:
     ],
 )
 def test_aliases_that_stand_for_too_much_are_refused(content: str) -> None:
-    with pytest.raises(ConfigError, match="too many values; write them out") as refused:
-        parse("f.yaml", content.encode())
-    assert refused.value.problems[0].line is not None
+    flaws = parse("f.yaml", content.encode()).flaws
+    assert any("alias" in flaw.message for flaw in flaws)
 
 
 def test_aliases_and_merges_that_people_write_are_read() -> None:
