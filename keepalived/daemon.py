@@ -215,17 +215,19 @@ class Daemon:
         """Notice when the control socket's file is removed, and make it anew where it is ours."""
         said = ""
         while True:
+            can_bind = listening.can_bind_again
             try:
                 trouble = await blocking.call("control socket", lambda: listening.trouble)
             except TimeoutError:
-                trouble = "the folder of the control socket does not answer"
+                trouble, can_bind = "looking for its file hangs", False
             if trouble and trouble != said:
                 log.error("control_socket_gone", message=trouble)
             said = trouble
-            if trouble and listening.can_bind_again:
+            if trouble and can_bind:
                 try:
-                    await control.serve_on(listening.bind_again())
-                except (SocketError, OSError) as error:
+                    fresh = await blocking.call("bind it again", listening.bind_again)
+                    await control.serve_on(fresh)
+                except (SocketError, OSError) as error:  # a TimeoutError is an OSError
                     trouble = f"{trouble}: {error}"
                 else:
                     trouble = said = ""
