@@ -20,6 +20,7 @@ def answer(outcome: Outcome, sent_at: float = 0.0) -> Answer[None]:
 @pytest.mark.parametrize("outcome", WIDE)
 def test_three_failures_in_a_row_are_down(outcome: Outcome) -> None:
     reachability = Reachability()
+    assert (reachability.is_up, reachability.last_outcome) == (True, Outcome.OK)
     assert [reachability.note(answer(outcome)) for _ in range(3)] == [False, False, True]
     assert not reachability.is_up
 

@@ -123,3 +123,12 @@ def test_moving_without_end_does_not_grow_the_heap_without_end() -> None:
         schedule.put(key(move % 10), due=float(move), deadline=None)
     assert sum(map(len, schedule._waiting.values())) <= 64 + 2 * 10 + 1
     assert len(schedule._slots) == len(schedule._waiting)
+
+
+def test_those_of_one_deadline_go_in_the_order_in_which_they_fell_due() -> None:
+    schedule = Schedule()
+    for number, due in ((1, 3.0), (3, 1.0), (2, 2.0)):
+        schedule.put(key(number), due=due, deadline=50.0)
+        schedule.put(key(number + 10), due=due, deadline=None)
+    assert schedule.advance(5.0) == 6
+    assert popped(schedule) == [key(number) for number in (3, 2, 1, 13, 12, 11)]

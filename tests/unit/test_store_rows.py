@@ -220,6 +220,29 @@ async def test_what_cannot_be_removed_now_is_removed_later(
     assert await kept(tmp_path) == left
 
 
+async def test_what_goes_of_two_sessions_while_nothing_can_be_written_goes_of_both(
+    tmp_path: Path,
+) -> None:
+    names = ("ended-1", "ended-2", "forgotten-1", "forgotten-2")
+    keys = [KEY._replace(id=name) for name in names]
+    async with opened(tmp_path) as (store, _):
+        for key in keys:
+            store.note_session(renewed()._replace(key=key))
+            if key.id.startswith("ended"):
+                await store.put_hold(key, HOLD)
+    async with opened(tmp_path) as (store, stored):
+        assert len(stored.sessions) == len(keys)
+        async with read_only(store):
+            for key in keys:
+                if key.id.startswith("ended"):
+                    store.note_end(DONE._replace(key=key), 999.0)
+                else:
+                    store.forget(key)
+    stored = await kept(tmp_path)
+    assert stored.sessions == ()
+    assert [session.key.id for session, _ in stored.ended] == ["ended-1", "ended-2"]
+
+
 # -- errors
 
 
