@@ -315,13 +315,14 @@ def test_a_lifetime_that_moved_is_information(
 
 
 def test_a_failed_file_is_named(log: EventLog, lines: Lines) -> None:
-    log.file_failed(KEY, FileInfo("disk-0.vmdk", "PUSH", "ERROR", 4096, None, "digest differs"))
+    log.file_failed(KEY, FileInfo("disk-0.vmdk", "PUSH", "ERROR", 4096, 8192, "digest differs"))
 
     (event,) = lines()
     assert (event["level"], event["event"]) == ("warning", "file_failed")
     assert event["file"] == "disk-0.vmdk"
     assert event["source_type"] == "PUSH"
     assert event["bytes_transferred"] == 4096
+    assert event["size"] == 8192
     assert event["error_message"] == "digest differs"
 
 
