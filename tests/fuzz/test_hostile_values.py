@@ -24,7 +24,7 @@ from tests.support.control import running_control
 from tests.support.state_file import HOLD as A_HOLD
 from tests.support.state_file import KEY, Hands, opened, renewed
 
-pytestmark = pytest.mark.timeout(120 + 4 * EXAMPLES)
+pytestmark = pytest.mark.timeout(300 + 4 * EXAMPLES)
 
 __all__ = ["place", "running_control"]
 

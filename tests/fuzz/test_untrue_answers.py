@@ -18,7 +18,7 @@ from tests.fuzz.damage import EXAMPLES, fuzzed
 from tests.fuzz.test_answers import bodies, headers, responses, statuses
 from tests.support.engine import running_engine, simulator_in_loop
 
-pytestmark = pytest.mark.timeout(60 + EXAMPLES)
+pytestmark = pytest.mark.timeout(300 + EXAMPLES)
 
 ERRORS = ["NOT_FOUND", "NOT_ALLOWED_IN_CURRENT_STATE", "INVALID_ARGUMENT"]
 refusals = st.sampled_from(ERRORS).map(

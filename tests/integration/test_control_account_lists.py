@@ -6,13 +6,9 @@ import asyncio
 from itertools import pairwise
 from pathlib import Path
 
-import pytest
-
 from keepalived.simulator.faults import Latency
 from tests.support.control import caller, running_control
 from tests.support.users import NOBODY, needs_root, open_directory
-
-pytestmark = pytest.mark.timeout(120)
 
 NO_OWNER = {"owner": None}
 

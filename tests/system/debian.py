@@ -29,7 +29,12 @@ def tarball() -> Path:
     with tempfile.TemporaryDirectory(dir=cache()) as folder:
         tree = Path(folder, "tree")
         subprocess.run(
-            ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", _RELEASE, str(tree)],
+            [
+                # Its mounts end with it, so that the folder can be removed whatever happens.
+                *("unshare", "--mount", "--fork", "--kill-child"),
+                *("debootstrap", "--variant=minbase", f"--include={PACKAGES}"),
+                *(_RELEASE, str(tree)),
+            ],
             check=True,
             stdout=subprocess.DEVNULL,
         )

@@ -25,7 +25,7 @@ pytestmark = [
     needs_root,
     needs("podman"),
     needs("debootstrap"),
-    pytest.mark.timeout(240),
+    pytest.mark.timeout(900),
 ]
 
 LIFETIME = 4.0

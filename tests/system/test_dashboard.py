@@ -20,7 +20,7 @@ from tests.support.dashboard import Query
 from tests.support.programs import needs
 from tests.system.prometheus_server import JOB, PrometheusServer, prometheus
 
-pytestmark = [needs("prometheus"), pytest.mark.timeout(60)]
+pytestmark = [needs("prometheus"), pytest.mark.timeout(900)]
 
 RULES = Path(__file__).parents[2] / "config/prometheus/clkeepalived.rules.yml"
 LIFETIME = 15.0

@@ -21,7 +21,7 @@ from tests.system.conftest import StartVCSim
 from tests.system.test_vcsim_tokens import govc_environment
 from tests.system.vcsim_peer import CONTENT, USERNAME
 
-pytestmark = pytest.mark.timeout(300)  # the first time, tools are fetched and built
+pytestmark = pytest.mark.timeout(900)  # the first time, tools are fetched and built
 
 PATH = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.programs import needs
 
-pytestmark = [pytest.mark.hosts, needs("/usr/bin/python3"), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.hosts, needs("/usr/bin/python3"), pytest.mark.timeout(900)]
 
 PREFIX = "/opt/packages"
 

@@ -24,7 +24,7 @@ pytestmark = [
     needs_root,
     needs("podman"),
     needs("debootstrap"),
-    pytest.mark.timeout(240),
+    pytest.mark.timeout(900),
 ]
 
 LIFETIME, GAP, IDLE = 4.0, 6.0, 5.0

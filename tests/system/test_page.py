@@ -20,7 +20,7 @@ from tests.support.daemon import PASSWORD_VARIABLE, Daemon, serving
 from tests.support.programs import needs
 from tests.system.browser import Tab, chromium
 
-pytestmark = [needs("chromium"), pytest.mark.timeout(60)]
+pytestmark = [needs("chromium"), pytest.mark.timeout(900)]
 
 LIFETIME = 10.0
 EVIL = """<script>document.title='taken'</script>"><img src=x onerror="document.title='taken'">"""

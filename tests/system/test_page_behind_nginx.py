@@ -22,7 +22,7 @@ from tests.support.programs import needs
 from tests.support.sessions import Still
 from tests.system.nginx import NAME, PASSWORD, USER, nginx
 
-pytestmark = [needs("nginx"), needs("openssl"), pytest.mark.timeout(40)]
+pytestmark = [needs("nginx"), needs("openssl"), pytest.mark.timeout(900)]
 
 NOTHING_HELD = Still(Snapshot(1000.0, (), ()))
 

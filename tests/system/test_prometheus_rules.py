@@ -15,7 +15,7 @@ SHIPPED = ROOT / "config/prometheus"
 RULES = SHIPPED / "clkeepalived.rules.yml"
 STORIES = sorted((ROOT / "tests/rules").glob("*.yml"))
 
-pytestmark = [needs("promtool"), pytest.mark.timeout(60)]  # the tools are slow on a busy machine
+pytestmark = [needs("promtool"), pytest.mark.timeout(900)]  # the tools are slow on a busy machine
 
 
 def said_by(*command: str | Path) -> str:

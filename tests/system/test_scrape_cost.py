@@ -18,7 +18,7 @@ from keepalived.simulator.wire import Request, Response
 from tests.support.engine import NAME, Engine, running_engine, simulator_in_loop
 from tests.support.sessions import LIFETIME, a_session
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = pytest.mark.timeout(900)
 
 HELD = 100_000
 LONGEST_SCRAPE = 0.5

@@ -30,7 +30,7 @@ pytestmark = [
     needs_root,
     needs("systemd-nspawn"),
     needs("debootstrap"),
-    pytest.mark.timeout(180),
+    pytest.mark.timeout(900),
 ]
 
 LIFETIME = 8.0

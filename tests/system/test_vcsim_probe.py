@@ -16,7 +16,7 @@ import pytest
 from tests.support.cli import COMMAND
 from tests.system.vcsim_peer import CONTENT, PASSWORD, UPDATE_SESSION, USERNAME, VCSim, running
 
-pytestmark = pytest.mark.timeout(120)  # The first test waits for the compiler.
+pytestmark = pytest.mark.timeout(900)  # The first test waits for the compiler.
 
 LIBRARY = "scratch"
 

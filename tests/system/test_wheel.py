@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.hosts, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.hosts, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).parents[2]
 
