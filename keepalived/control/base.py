@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 from keepalived.lease.holds import TOKEN_MAX_LENGTH, check_token
 from keepalived.lease.model import SESSION_ID_MAX_LENGTH, check_session_id
 from keepalived.settings.base import LARGEST_INTEGER
-from keepalived.settings.durations import parse_duration
+from keepalived.settings.durations import TooLongError, parse_duration
 
 CONTRADICTION = "contradiction"
 LONGEST_HOLD = 366 * 86400.0
@@ -49,7 +49,13 @@ def contradiction(words: str) -> PydanticCustomError:
 def _duration(value: object) -> float:
     if isinstance(value, str) and not _DURATION.fullmatch(value):
         raise ValueError("must be a duration such as 90s, 2m, 1h30m or 7d")
-    seconds = parse_duration(value)
+    try:
+        seconds = parse_duration(value)
+    except TooLongError as error:
+        # The schema's pattern cannot bound a text; a number is bounded there, and malformed.
+        if isinstance(value, str):
+            raise contradiction("a duration here is at most 366 days") from error
+        raise
     if seconds <= 0:
         raise ValueError("must be longer than nothing")
     if seconds > LONGEST_HOLD:

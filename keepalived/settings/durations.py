@@ -17,8 +17,16 @@ _PART = re.compile(r"(\d+(?:\.\d+)?)([dhms]?)")
 _WHOLE = re.compile(PATTERN)
 
 
+class TooLongError(ValueError):
+    """It is a duration, and longer than any that is taken."""
+
+
 def parse_duration(value: object) -> float:
-    """Return a duration in seconds. Raises ValueError, with words for whoever wrote the value."""
+    """Return a duration in seconds.
+
+    Raises ValueError with a message for the author of the value, TooLongError where it is over
+    LONGEST.
+    """
     if isinstance(value, str):
         text = value.strip()
         if not text or not _WHOLE.fullmatch(text):
@@ -30,7 +38,7 @@ def parse_duration(value: object) -> float:
         raise ValueError(_refusal(value))
     # Before anything is made a float: whole numbers may be too large for one.
     if LONGEST < seconds < math.inf:
-        raise ValueError(f"a duration is at most {LONGEST / _UNITS['d']:.0f}d")
+        raise TooLongError(f"a duration is at most {LONGEST / _UNITS['d']:.0f}d")
     if not 0 <= seconds <= LONGEST:
         raise ValueError(_refusal(value))
     return float(seconds)

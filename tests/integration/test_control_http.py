@@ -291,3 +291,10 @@ async def test_a_stop_ends_streams_and_lets_requests_finish(control: Control, me
     assert [key.id for key in control.disk.written] == [session_id]
     await control.server.stop()  # once more changes nothing
     await control.start()
+
+
+@pytest.mark.parametrize("ttl", ["367d", "537580528.974d355.483s"])
+async def test_a_duration_that_is_too_long_has_the_right_form(me: Caller, ttl: str) -> None:
+    answer = await me.put("/v1/sessions/lab/815994e5", {"owner": {"ttl": ttl}})
+    assert (answer.status, answer.body["detail"][:14]) == (422, "body.owner.ttl")
+    assert "at most 366 days" in answer.body["detail"]
