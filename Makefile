@@ -17,8 +17,8 @@ WORKERS := --numprocesses $(shell echo $$(((3 * $$(nproc) + 1) / 2))) --dist
 SOAK   = $(if $(filter 60,$(MINUTES)),benchmarks/results,build/soak)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-oldest check system hosts coverage storm durability fuzz mutants bench bench-check \
-	survive soak package sbom lock clean bundle install uninstall
+.PHONY: help demo test test-all test-oldest check system hosts coverage storm durability fuzz mutants bench \
+	bench-check survive soak package sbom lock clean bundle install uninstall
 .DELETE_ON_ERROR:
 
 help: ## Show this list
@@ -51,7 +51,7 @@ system: $(VENV)/.dev ## Run the tests against real peers (Debian: golang-go, gol
 hosts: $(VENV)/.dev ## Install it, build it and run it: under a systemd of its own, in containers and pods (as root)
 	@$(BIN)/python -m pytest -m hosts -s tests/system
 
-coverage: $(VENV)/.dev ## Run `make test`, but for the storms, under coverage and hold it to its limits
+coverage: $(VENV)/.dev ## Run `make test-all` but the storms under coverage, and hold it to its limits
 	@$(BIN)/coverage erase
 	@$(BIN)/coverage run -m pytest $(WORKERS) worksteal -m 'not system' --deselect tests/unit/test_storm.py
 	@$(BIN)/coverage combine --quiet
@@ -60,7 +60,7 @@ coverage: $(VENV)/.dev ## Run `make test`, but for the storms, under coverage an
 	@echo "everything else:"
 	@$(BIN)/coverage report --skip-covered --omit='keepalived/lease/*' --fail-under=90
 
-storm: $(VENV)/.dev ## Weather SEEDS (30) storms of faults instead of the one of `make test`, from FIRST (1)
+storm: $(VENV)/.dev ## Run SEEDS (30) small and large storms of faults instead of one small one, from FIRST (1)
 	@STORM_SEEDS=$(SEEDS) STORM_FIRST_SEED=$(FIRST) $(BIN)/python -m pytest --numprocesses auto -k storm tests
 
 durability: $(VENV)/.dev ## Kill the daemon KILLS (50) times under load, and look for what was lost
