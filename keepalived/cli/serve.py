@@ -67,7 +67,7 @@ def serve(config: Path | None) -> None:
     raise_limit()
     with long_lived_set_aside(), asyncio.Runner(loop_factory=_loop_factory()) as runner:
         failure = runner.run(_serve(loaded, load))
-    # Without the loop: nobody may be there to read it, and signals end the process again.
+    # After the loop: where the output is not read, a signal ends the process again.
     if failure is not None:
         logging.shutdown()
         click.echo(failure, err=True)

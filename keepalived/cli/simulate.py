@@ -180,7 +180,7 @@ def simulate(
 
 
 def _print_without_waiting(line: str) -> None:
-    """Print a line, which nobody may read, while the simulator serves."""
+    """Print a line while the simulator serves; the simulator does not wait for a reader."""
     from keepalived.host.background_writer import BackgroundWriter, DescriptorSink
 
     try:

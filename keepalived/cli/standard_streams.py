@@ -31,7 +31,7 @@ class _Output(io.FileIO):
 
 
 class _Messages(io.FileIO):
-    """Takes everything: that nobody can be told is no reason to end otherwise."""
+    """Discards all output: a closed stream does not change how a command ends."""
 
     def write(self, content: WriteableBuffer, /) -> int:
         try:
