@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from math import inf
 
+from keepalived.host.slices import Slices
 from keepalived.keeper.observer import Overview
 from keepalived.lease.session import Session, at_risk_among
-from keepalived.observe.steps import Steps
 
 _STEP = 1000
 """Sessions in a step: a millisecond's worth, or two."""
 
 
-def in_danger(overview: Overview) -> Steps[list[Session]]:
-    """Return, in steps, the sessions at risk in the vCenters there are, the overdue included."""
+def in_danger(overview: Overview) -> Slices[list[Session]]:
+    """Return, in slices, the sessions at risk in the vCenters there are, the overdue included."""
     roll, now = overview.roll, overview.now
     names = {vcenter.name for vcenter in overview.vcenters}
     if now < min((roll.standing(name).first_at_risk for name in names), default=inf):

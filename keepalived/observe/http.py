@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from aiohttp import hdrs, web
 
 from keepalived.host.clock import Clock
+from keepalived.host.slices import run_in_slices
 from keepalived.keeper.observer import Engine
 from keepalived.observe.connections import (
     HEADER_BYTES,
@@ -24,7 +25,6 @@ from keepalived.observe.hosts import loopback_names_only
 from keepalived.observe.metrics import Metrics
 from keepalived.observe.page.picture import DaemonView
 from keepalived.observe.page.serving import StatusPage
-from keepalived.observe.steps import walk
 from keepalived.serving.acceptor import Acceptor
 from keepalived.serving.door import Door
 from keepalived.serving.request_log import server_logger
@@ -129,7 +129,7 @@ class HttpListener:
 
     async def _get_metrics(self, request: web.Request) -> web.Response:
         async with self._scraping:
-            state = await walk(self._metrics.state(self._engine.overview()))
+            state = await run_in_slices(self._metrics.state(self._engine.overview()))
             body, headers = await asyncio.to_thread(
                 self._metrics.scrape,
                 state,

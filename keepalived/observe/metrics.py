@@ -20,12 +20,12 @@ from prometheus_client import (
 from prometheus_client.exposition import choose_encoder, gzip_accepted
 
 from keepalived.host.clock import Clock
+from keepalived.host.slices import Slices
 from keepalived.keeper.observer import Overview, SessionEnd
 from keepalived.lease.answers import Outcome
 from keepalived.lease.model import FINAL_STATES, SessionKey, State
 from keepalived.observe.histogram import QuickHistogram
 from keepalived.observe.state import StateExporter
-from keepalived.observe.steps import Steps
 
 _DURATIONS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _SLACKS = (0, 5, 15, 30, 60, 90, 120, 150, 180, 240, 300, 600, 1800, 7200)
@@ -227,8 +227,8 @@ class Metrics:
         self._source_broken.labels(source).set(0)
         self._broken_sources.discard(source)
 
-    def state(self, overview: Overview) -> Steps[str]:
-        """Return what a scrape tells of how things stand, in steps. Not to be run twice at once."""
+    def state(self, overview: Overview) -> Slices[str]:
+        """Return the gauges of one scrape, in slices. Not to be run twice at once."""
         return self._state.text(overview)
 
     def scrape(

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from keepalived.host.clock import Clock
+from keepalived.host.slices import Slices
 from keepalived.keeper.observer import Overview, VCenterView
 from keepalived.lease.holds import Holds
 from keepalived.lease.model import FINAL_STATES
@@ -14,7 +15,6 @@ from keepalived.lease.session import Session
 from keepalived.observe.cap import StableCap
 from keepalived.observe.danger import in_danger
 from keepalived.observe.exposition import Gauge
-from keepalived.observe.steps import Steps
 
 _FINAL = frozenset(FINAL_STATES)
 _KEY = ("vcenter", "session_id", "kind")
@@ -35,8 +35,8 @@ class StateExporter:
         self.cap = StableCap(max_sessions)
         self.session_labels = session_labels
 
-    def text(self, overview: Overview) -> Steps[str]:
-        """Return all gauges for one scrape, in steps. Not to be run twice at once."""
+    def text(self, overview: Overview) -> Slices[str]:
+        """Return all gauges for one scrape, in slices. Not to be run twice at once."""
         at_risk = yield from in_danger(overview)
         roll, names = overview.roll, {vcenter.name for vcenter in overview.vcenters}
         shown: list[Session] = []
@@ -103,7 +103,7 @@ def _vcenters(vcenters: Iterable[VCenterView]) -> Iterable[Gauge]:
     return up, in_flight, utilization
 
 
-def _sessions(shown: Iterable[Session], to_wall: float) -> Steps[Iterable[Gauge]]:
+def _sessions(shown: Iterable[Session], to_wall: float) -> Slices[Iterable[Gauge]]:
     state = Gauge("session_state", "The state a session is in (always 1).", (*_KEY, "state"))
     info = Gauge(
         "session_info",

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 from keepalived.host.clock import Clock, sleep_until
 from keepalived.host.notify import Notifier
+from keepalived.host.slices import Slices, run_at_once, run_in_slices
 from keepalived.keeper.observer import Overview
 from keepalived.observe.danger import in_danger
 from keepalived.observe.health import Health
-from keepalived.observe.steps import Steps, at_once, walk
 
 _STATUS_SECONDS = 5.0
 _STATUS_SESSIONS = 5_000
@@ -78,7 +78,7 @@ class Supervised:
             if self._notifier.is_heard:
                 overview = self._overview()
                 pause += len(overview.roll.live) / _STATUS_SESSIONS
-                status = await walk(status_steps(overview, self._remark))
+                status = await run_in_slices(status_slices(overview, self._remark))
                 if status != said:
                     self._notifier.status(status)
                     said = status
@@ -90,11 +90,11 @@ class Supervised:
 
 def status_line(overview: Overview, remark: str = "") -> str:
     """Return how things are: "12 sessions, next keep-alive in 34 s, 1 at risk"."""
-    return at_once(status_steps(overview, remark))
+    return run_at_once(status_slices(overview, remark))
 
 
-def status_steps(overview: Overview, remark: str = "") -> Steps[str]:
-    """Return, in steps, what `status_line` returns."""
+def status_slices(overview: Overview, remark: str = "") -> Slices[str]:
+    """Return, in slices, what `status_line` returns."""
     now, count = overview.now, len(overview.roll.live)
     dues = [view.next_due for view in overview.vcenters if view.next_due is not None]
     endangered = yield from in_danger(overview)

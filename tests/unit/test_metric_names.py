@@ -5,10 +5,10 @@ from __future__ import annotations
 from prometheus_client.parser import text_string_to_metric_families
 
 from keepalived.host.clock import SystemClock
+from keepalived.host.slices import run_at_once
 from keepalived.keeper.observer import VCenterView
 from keepalived.lease.model import Kind, SessionKey
 from keepalived.observe.metrics import Metrics
-from keepalived.observe.steps import at_once
 from tests.support.sessions import a_session, overview_of
 
 OF_A_VCENTER, OF_A_SESSION = ("vcenter",), ("vcenter", "session_id")
@@ -50,7 +50,7 @@ def test_every_metric_is_there_with_its_labels_and_there_is_no_other() -> None:
     held = a_session(key, deadline=100.0, progress=1, transferred_bytes=2, item="debian")
     stalled = held._replace(stalled=True)
     lab = VCenterView("lab", up=True, in_flight=0, utilization=0)
-    body, _ = metrics.scrape(at_once(metrics.state(overview_of(0.0, (stalled,), (lab,)))))
+    body, _ = metrics.scrape(run_at_once(metrics.state(overview_of(0.0, (stalled,), (lab,)))))
 
     found: dict[str, tuple[str, set[str]]] = {}
     for family in text_string_to_metric_families(body.decode()):

@@ -11,6 +11,7 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families
 
+from keepalived.host.slices import run_at_once
 from keepalived.keeper.observer import Overview, SessionEnd, VCenterView
 from keepalived.lease.answers import Outcome
 from keepalived.lease.model import FINAL_STATES, Kind, SessionKey, State
@@ -18,7 +19,6 @@ from keepalived.observe.eventlog import EventLog
 from keepalived.observe.health import LONGEST_SILENCE, Health
 from keepalived.observe.metrics import Metrics
 from keepalived.observe.reporter import Reporter
-from keepalived.observe.steps import at_once
 from tests.support.sessions import a_session, overview_of
 
 KEY = SessionKey("lab", Kind.UPDATE, "a:b")
@@ -53,7 +53,7 @@ def metrics(clock: HandClock) -> Metrics:
 
 
 def series(metrics: Metrics, overview: Overview = NOTHING) -> Series:
-    body, _ = metrics.scrape(at_once(metrics.state(overview)))
+    body, _ = metrics.scrape(run_at_once(metrics.state(overview)))
     return {
         (sample.name.removeprefix("clkeepalived_"), tuple(sorted(sample.labels.items()))): (
             sample.value
@@ -202,7 +202,9 @@ def test_any_label_survives_the_way_to_prometheus(metrics: Metrics) -> None:
     view = a_session(
         SessionKey("lab", Kind.UPDATE, "815994e5:9c7e.16e9_-"), library=library, item=item
     )
-    body, _ = metrics.scrape(at_once(metrics.state(overview_of(0.0, (view,), NOTHING.vcenters))))
+    body, _ = metrics.scrape(
+        run_at_once(metrics.state(overview_of(0.0, (view,), NOTHING.vcenters)))
+    )
 
     info = next(
         family
@@ -230,7 +232,7 @@ def test_the_cap_can_be_changed_while_running(metrics: Metrics) -> None:
 
 
 def test_a_scrape_speaks_what_it_was_asked_for(metrics: Metrics) -> None:
-    state = at_once(metrics.state(NOTHING))
+    state = run_at_once(metrics.state(NOTHING))
     plain, headers = metrics.scrape(state)
     assert headers["Content-Type"].startswith("text/plain; version=0.0.4")
     assert "Content-Encoding" not in headers

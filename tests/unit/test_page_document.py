@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from keepalived.host.slices import run_at_once
 from keepalived.keeper.observer import Snapshot, VCenterView
 from keepalived.lease.answers import FileInfo, ItemInfo, Outcome
 from keepalived.lease.endings import Ending
@@ -20,7 +21,6 @@ from keepalived.lease.session import Session
 from keepalived.observe.page.document import document
 from keepalived.observe.page.elements import LONGEST_TEXT, Html, tag, text
 from keepalived.observe.page.picture import DaemonView, take
-from keepalived.observe.steps import at_once
 from tests.support.sessions import a_session
 
 NOW = 1000.0
@@ -52,7 +52,7 @@ class Reader(HTMLParser):
 
 def shown(*sessions: Session, vcenters: tuple[VCenterView, ...] = (LAB,)) -> str:
     ended_at = {each.key: NOW - 90 for each in sessions if each.state.is_final}
-    return document(at_once(take(Snapshot(NOW, sessions, vcenters, ended_at), DAEMON)))
+    return document(run_at_once(take(Snapshot(NOW, sessions, vcenters, ended_at), DAEMON)))
 
 
 def with_texts(words: str) -> tuple[Session, ...]:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from keepalived.host.slices import run_at_once
 from keepalived.keeper.observer import Snapshot, VCenterView
 from keepalived.lease.answers import Outcome
 from keepalived.lease.endings import Ending
@@ -24,7 +25,6 @@ from keepalived.observe.page.picture import (
     danger_of,
     take,
 )
-from keepalived.observe.steps import at_once
 from tests.support.sessions import LIFETIME, a_session
 
 NOW = 1000.0
@@ -54,7 +54,7 @@ def picture(
     """Take the picture of these sessions, of which those in `ages` ended so long ago."""
     ages = ages or {}
     ended_at = {each.key: NOW - ages[each.key.id] for each in sessions if each.key.id in ages}
-    return at_once(take(Snapshot(NOW, sessions, vcenters, ended_at), daemon))
+    return run_at_once(take(Snapshot(NOW, sessions, vcenters, ended_at), daemon))
 
 
 def said(found: Picture) -> list[str]:
@@ -101,7 +101,7 @@ def test_at_most_two_hundred_are_shown_and_none_in_more_danger_is_left_out(
     assert [danger_of(each.session, NOW) for each in found.held] == sorted(ranks)[:MOST_SESSIONS]
 
 
-def test_many_sessions_are_looked_at_in_steps() -> None:
+def test_many_sessions_are_looked_at_in_slices() -> None:
     sessions = tuple(held(f"s{number}", number / 1000) for number in range(20_000))
 
     steps = take(Snapshot(NOW, sessions[::-1], (LAB,)), DAEMON)

@@ -9,12 +9,12 @@ from enum import IntEnum
 from heapq import nsmallest
 from itertools import chain
 
+from keepalived.host.slices import Slices
 from keepalived.keeper.observer import Snapshot, VCenterView
 from keepalived.lease.answers import Outcome
 from keepalived.lease.model import FINAL_STATES, State
 from keepalived.lease.session import Session
 from keepalived.lease.timing import is_at_risk
-from keepalived.observe.steps import Steps
 
 MOST_SESSIONS = 200
 MOST_ENDS = 25
@@ -100,8 +100,8 @@ class Picture:
         return sum(self.counts.values())
 
 
-def take(snapshot: Snapshot, daemon: DaemonView) -> Steps[Picture]:
-    """Return what is to be shown, in steps."""
+def take(snapshot: Snapshot, daemon: DaemonView) -> Slices[Picture]:
+    """Return what is to be shown, in slices."""
     now = snapshot.now
     tally = _Tally()
     ranked: list[tuple[Danger, float, int]] = []

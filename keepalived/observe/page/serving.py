@@ -10,10 +10,10 @@ from importlib.resources import files
 from aiohttp import hdrs, web
 from prometheus_client.exposition import gzip_accepted
 
+from keepalived.host.slices import run_in_slices
 from keepalived.keeper.observer import Snapshot
 from keepalived.observe.page.document import document
 from keepalived.observe.page.picture import DaemonView, Picture, take
-from keepalived.observe.steps import walk
 
 KEPT_SECONDS = 1.0
 """For how long a page is served again: however many look, it is built once a second at most."""
@@ -62,7 +62,7 @@ class StatusPage:
         async with self._building:
             began = loop.time()
             if began >= self._fresh_until:
-                picture = await walk(take(self._snapshot(), self._daemon()))
+                picture = await run_in_slices(take(self._snapshot(), self._daemon()))
                 self._page = await asyncio.to_thread(_build, picture)
                 built = loop.time()
                 self._fresh_until = built + max(KEPT_SECONDS, _REST * (built - began))

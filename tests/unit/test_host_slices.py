@@ -10,11 +10,11 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.openmetrics.exposition import generate_latest as openmetrics
 from prometheus_client.registry import Collector
 
+from keepalived.host.slices import Slices, run_in_slices
 from keepalived.keeper.observer import VCenterView
 from keepalived.lease.model import Kind, SessionKey
 from keepalived.observe.exposition import Gauge
 from keepalived.observe.state import StateExporter
-from keepalived.observe.steps import Steps, walk
 from tests.support.engine import LoopClock
 from tests.support.sessions import a_session, overview_of
 
@@ -33,7 +33,7 @@ async def test_everybody_else_has_several_turns_after_each_step() -> None:
     """A request takes more than one: its worker is woken, sends, and is woken by the answer."""
     told: list[str] = []
 
-    def steps() -> Steps[str]:
+    def steps() -> Slices[str]:
         for number in range(3):
             told.append(f"step {number}")
             yield
@@ -45,7 +45,7 @@ async def test_everybody_else_has_several_turns_after_each_step() -> None:
             await asyncio.sleep(0)
 
     renewing = asyncio.create_task(renew())
-    assert await walk(steps()) == "done"
+    assert await run_in_slices(steps()) == "done"
     renewing.cancel()
 
     turns = [len(list(each)) for what, each in groupby(told) if what == "renewal"]

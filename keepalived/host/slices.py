@@ -1,0 +1,49 @@
+"""Work that would hold up the event loop, done in slices between which the loop goes on.
+
+Another thread would not do: it takes the interpreter's lock for 5 ms at a time, and a call into C,
+such as the parsing of JSON, keeps it until it returns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Generator, Iterable
+from typing import TypeVar
+
+_T = TypeVar("_T")
+
+Slices = Generator[None, None, _T]
+"""Yields after each slice, of some three milliseconds; returns the result."""
+
+_PAUSE = 0.001
+"""Seconds: enough for every worker to send what is due, and to take in some answers. One turn of
+the loop is not: a request takes several, so that hundreds a second would pile up meanwhile."""
+
+
+async def run_in_slices(slices: Slices[_T]) -> _T:
+    """Run the slices with a pause after each, and return the result."""
+    while True:
+        try:
+            next(slices)
+        except StopIteration as end:
+            result: _T = end.value
+            return result
+        await asyncio.sleep(_PAUSE)
+
+
+def run_at_once(slices: Slices[_T]) -> _T:
+    """Run all slices without a pause, and return the result."""
+    while True:
+        try:
+            next(slices)
+        except StopIteration as end:
+            result: _T = end.value
+            return result
+
+
+async def in_slices(items: Iterable[_T], size: int) -> AsyncIterator[_T]:
+    """Iterate over `items`, with a pause after every `size` of them."""
+    for number, item in enumerate(items, 1):
+        yield item
+        if number % size == 0:
+            await asyncio.sleep(_PAUSE)
