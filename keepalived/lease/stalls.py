@@ -10,6 +10,8 @@ which they were. Where the server pulls and has no first byte, that is warned of
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from keepalived.lease.answers import FileInfo
 
 STALL_TIMEOUT = 7200.0
@@ -48,6 +50,27 @@ def is_server_at_work(files: Files) -> bool:
 def have_failed(files: Files) -> bool:
     """Whether no file can move any more."""
     return bool(files) and all(file.status == "ERROR" for file in files)
+
+
+def merged(one: FileInfo, other: FileInfo) -> FileInfo:
+    """Return two files as one: with the bytes of both, and the state of the livelier one."""
+    livelier = one if _liveliness(one) >= _liveliness(other) else other
+    is_size_known = one.size is not None and other.size is not None
+    return replace(
+        livelier,
+        bytes_transferred=one.bytes_transferred + other.bytes_transferred,
+        size=(one.size or 0) + (other.size or 0) if is_size_known else None,
+    )
+
+
+def _liveliness(file: FileInfo) -> int:
+    if file.status in _IN_TRANSFER:
+        return 4
+    if file.status in _AT_WORK:
+        return 3
+    if file.status not in _OVER:
+        return 2
+    return 0 if file.status == "ERROR" else 1
 
 
 def pulling_since(since: float | None, before: Files, after: Files, now: float) -> float | None:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from keepalived.lease.answers import Outcome
 from keepalived.settings.problems import printable
 from keepalived.vcenter.hiding import NO_SECRETS, Secrets
-from keepalived.vcenter.results import FormError, message, read_json
+from keepalived.vcenter.results import JSON_MOST, FormError, message, read_json
 from keepalived.vcenter.transport import Reply
 
 _BY_STATUS = {
@@ -59,7 +59,10 @@ def outcome_of(reply: Reply) -> Outcome:
 
 
 def read_refusal(body: bytes, secrets: Secrets = NO_SECRETS) -> Refusal:
-    """Read the body of a refusal: JSON of either dialect, plain text, or nothing at all."""
+    """Read the body of a refusal: JSON of either dialect, plain text, or nothing at all.
+
+    One that is longer than JSON_MOST says nothing.
+    """
     try:
         error = read_json(body, secrets)
     except ValueError:
@@ -97,7 +100,7 @@ def words_of_refusal(reply: Reply, secrets: Secrets) -> str:
     words = read_refusal(reply.body, secrets).words
     is_plain = reply.headers.get("content-type", "").startswith("text/plain")
     if not words and is_plain:
-        words = secrets.hide(reply.body.decode("utf-8", "replace").strip())
+        words = secrets.hide(reply.body[:JSON_MOST].decode("utf-8", "replace").strip())
     return printable(words)[:_WORDS_MOST]
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from keepalived.host.clock import Clock
 from keepalived.lease.answers import Answer, FileInfo, ItemInfo, Outcome, SessionInfo
@@ -17,22 +16,46 @@ from keepalived.vcenter import results
 from keepalived.vcenter.classify import NOT_FOUND, read_refusal, words_for_form
 from keepalived.vcenter.dialects import Call, Dialect
 from keepalived.vcenter.exchange import Exchange
+from keepalived.vcenter.hiding import Secrets
 from keepalived.vcenter.login import Login, LoginOutcome, Token
 from keepalived.vcenter.transport import Reply, Transport
 
 T = TypeVar("T")
 Make = Callable[[Dialect], Call]
-Value = Callable[[], Any]
-"""Reads what the body of an answer says in its dialect. Raises FormError."""
-Parse = Callable[[Value, Reply], T]
+
+
+class Success(NamedTuple):
+    """The answer to a successful request, and what it takes to read its body."""
+
+    reply: Reply
+    dialect: Dialect
+    secrets: Secrets
+
+    def value(self) -> Any:
+        """Return what the body says in its dialect. Raises FormError."""
+        return self.dialect.value(self.reply.body, self.secrets)
+
+    def elements(self) -> Iterator[Any]:
+        """Return the elements of a list of any length one by one. Raises FormError."""
+        return self.dialect.elements(self.reply.body, self.secrets)
+
+
+Parse = Callable[[Success], Awaitable[T]]
 """Reads what an answer says. Raises ValueError, and FormError where the body is of another form."""
+
+
+def at_once(read: Callable[[Success], T]) -> Parse[T]:
+    """Return a parser of what can be read without a pause."""
+
+    async def parse(said: Success) -> T:
+        return read(said)
+
+    return parse
+
 
 NOWHERE_SECONDS = 15.0
 """Where no dialect leads to a Content Library, the search is not repeated for this long: every
 session would make one, with a login in it."""
-
-_LARGE_BODY = 256 * 1024
-"""Bytes: what is larger is read in a thread, since renewals would have to wait for it."""
 
 _NOWHERE = "there is no Content Library at this url, in any dialect that may be spoken"
 SERVERS_ID = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._:~@-]+")
@@ -91,7 +114,7 @@ class Client:
             kind,
             session_id,
             lambda dialect: dialect.get(kind, session_id),
-            lambda value, reply: results.session_info(value(), reply.headers, now),
+            at_once(lambda said: results.session_info(said.value(), said.reply.headers, now)),
             timeout,
             token,
         )
@@ -99,25 +122,28 @@ class Client:
     async def list(
         self, kind: Kind, *, timeout: float, token: str | None = None
     ) -> Answer[tuple[str, ...]]:
-        """List the ids of the calling user's sessions."""
-        return await self._operate(
+        """List the ids of the calling user's sessions: the first `results.IDS_MOST` of them."""
+        answer = await self._operate(
             kind,
             None,
             lambda dialect: dialect.list(kind),
-            lambda value, _: results.ids(value()),
+            lambda said: results.ids(said.elements()),
             timeout,
             token,
         )
+        if answer.value is not None and len(answer.value) >= results.IDS_MOST:
+            return answer._replace(detail=f"only the first {results.IDS_MOST} were read")
+        return answer
 
     async def files(
         self, kind: Kind, session_id: str, *, timeout: float, token: str | None = None
     ) -> Answer[tuple[FileInfo, ...]]:
-        """List the files of a session."""
+        """List the files of a session; those beyond `results.FILES_MOST` are merged into one."""
         return await self._operate(
             kind,
             session_id,
             lambda dialect: dialect.files(kind, session_id),
-            lambda value, _: results.file_infos(value()),
+            lambda said: results.file_infos(said.elements()),
             timeout,
             token,
         )
@@ -143,8 +169,8 @@ class Client:
             return self._unsent(f"{item_id!r} is not an item's id")
         library_ids: list[str | None] = []
 
-        def parse(value: Value, _: Reply) -> ItemInfo:
-            item, library_id = results.item_info(value())
+        async def parse(said: Success) -> ItemInfo:
+            item, library_id = results.item_info(said.value())
             if not item.id and not item.name:
                 raise results.FormError("the answer has neither id nor name")
             library_ids.append(library_id)
@@ -182,19 +208,16 @@ class Client:
     async def ask(
         self,
         make: Make,
-        parse: Callable[[Any], T],
+        parse: Parse[T],
         *,
         session_id: str | None = None,
         timeout: float,
     ) -> Answer[T]:
-        """Carry out any other operation, and read the value in its answer by `parse`.
+        """Carry out any other operation, and read its answer by `parse`.
 
-        `parse` raises ValueError for what it cannot read. Where the operation is one of an update
-        session, `session_id` says which.
+        Where the operation is one of an update session, `session_id` says which.
         """
-        return await self._operate(
-            Kind.UPDATE, session_id, make, lambda value, _: parse(value()), timeout, None
-        )
+        return await self._operate(Kind.UPDATE, session_id, make, parse, timeout, None)
 
     async def tell(
         self, make: Make, *, session_id: str | None = None, timeout: float
@@ -224,7 +247,7 @@ class Client:
                 Kind.UPDATE,
                 None,
                 lambda dialect: dialect.library(library_id),
-                lambda value, _: results.name_of(value()),
+                at_once(lambda said: results.name_of(said.value())),
                 timeout,
                 token,
             )
@@ -298,7 +321,7 @@ class Client:
         """Ask for a list of sessions, which proves the dialect where it is answered."""
         listed, used, _ = await self._send(
             lambda dialect: dialect.list(kind),
-            lambda value, _: results.ids(value()),
+            lambda said: results.ids(said.elements()),
             timeout,
             token,
         )
@@ -345,13 +368,8 @@ class Client:
         if parse is _nothing and not reply.body:
             return _without_value(answer)  # most answers by far
         secrets = self._exchange.secrets_with(token)
-
-        def read() -> T:
-            return parse(lambda: dialect.value(reply.body, secrets), reply)
-
         try:
-            is_large = len(reply.body) > _LARGE_BODY
-            value = await asyncio.to_thread(read) if is_large else read()
+            value = await parse(Success(reply, dialect, secrets))
         except results.FormError as error:
             detail = words_for_form(reply, error, secrets)
             return _without_value(answer._replace(outcome=Outcome.UNAVAILABLE, detail=detail))
@@ -370,12 +388,12 @@ def _without_value(answer: Answer[Any]) -> Answer[Any]:
     return answer if answer.value is None else answer._replace(value=None)
 
 
-def _nothing(_: Value, reply: Reply) -> None:
-    results.check_nothing(reply.body)
+async def _nothing(said: Success) -> None:
+    results.check_nothing(said.reply.body)
 
 
-def _user(value: Value, _: Reply) -> None:
-    results.check_user(value())
+async def _user(said: Success) -> None:
+    results.check_user(said.value())
 
 
 def _as_probed(outcome: Outcome) -> Outcome:

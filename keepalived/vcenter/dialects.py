@@ -6,15 +6,16 @@ come checked (`check_session_id`): nothing in a path needs escaping.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
 from keepalived.lease.model import Kind
 from keepalived.settings import Representation
+from keepalived.vcenter import lists
 from keepalived.vcenter.hiding import NO_SECRETS, Secrets
 from keepalived.vcenter.representations import JSON_TYPE, as_form, as_json, keep_alive_as_xml
-from keepalived.vcenter.results import FormError, read_json
+from keepalived.vcenter.results import JSON_MOST, FormError, list_of, read_json
 
 Spec = Mapping[str, Any]
 """What something is to be like that is made: names and values as they stand in JSON."""
@@ -61,7 +62,14 @@ class Dialect(Protocol):
     def value(self, body: bytes, secrets: Secrets = NO_SECRETS) -> Any:
         """Return what a body says, without the secrets in its texts.
 
-        Raises FormError where it is not this dialect's.
+        Raises FormError where it is not this dialect's, or longer than JSON_MOST.
+        """
+        ...
+
+    def elements(self, body: bytes, secrets: Secrets = NO_SECRETS) -> Iterator[Any]:
+        """Return the elements of the list that a body says, however long it is.
+
+        Raises FormError like `value`, in the middle of a long list, too.
         """
         ...
 
@@ -134,6 +142,12 @@ class Api:
     def value(self, body: bytes, secrets: Secrets = NO_SECRETS) -> Any:
         """Return what a body says: values stand bare."""
         return read_json(body, secrets)
+
+    def elements(self, body: bytes, secrets: Secrets = NO_SECRETS) -> Iterator[Any]:
+        """Return the elements of the list that a body says, however long it is."""
+        if len(body) <= JSON_MOST:
+            return iter(list_of(self.value(body, secrets)))
+        return lists.elements(body, secrets, is_wrapped=False)
 
 
 class Rest:
@@ -227,6 +241,12 @@ class Rest:
         if not isinstance(wrapped, dict) or "value" not in wrapped:
             raise FormError("the answer has no value")
         return wrapped["value"]
+
+    def elements(self, body: bytes, secrets: Secrets = NO_SECRETS) -> Iterator[Any]:
+        """Return the elements of the list that a body says, however long it is."""
+        if len(body) <= JSON_MOST:
+            return iter(list_of(self.value(body, secrets)))
+        return lists.elements(body, secrets, is_wrapped=True)
 
 
 # VMware's own bindings name the parameter differently for the two kinds.

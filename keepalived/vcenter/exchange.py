@@ -11,6 +11,7 @@ from keepalived.vcenter.classify import outcome_of, read_refusal, words_for
 from keepalived.vcenter.dialects import Call
 from keepalived.vcenter.hiding import NO_SECRETS, Secrets
 from keepalived.vcenter.transport import (
+    AnswerTooLong,
     NotSent,
     Reply,
     StaleConnection,
@@ -59,7 +60,8 @@ class Exchange:
                 sent_at = clock.boot()
                 reply = await send(call.method, call.path, sending, call.body, timeout)
         except TransportError as error:
-            return Answer(_outcome_of(error), sent_at, clock.boot(), detail=str(error)), None
+            outcome = _outcome_of(error, call)
+            return Answer(outcome, sent_at, clock.boot(), detail=str(error)), None
         received_at = clock.boot()
         outcome = outcome_of(reply)
         if outcome is Outcome.FAILED and 200 <= reply.status < 300:
@@ -96,8 +98,10 @@ class Exchange:
         await self._transport.close()
 
 
-def _outcome_of(error: TransportError) -> Outcome:
+def _outcome_of(error: TransportError, call: Call) -> Outcome:
     match error:
+        case AnswerTooLong() if call.method == "GET":
+            return Outcome.FAILED  # a list can be so long, and the vCenter still be well
         case TimedOut():
             return Outcome.TIMED_OUT
         case NotSent():

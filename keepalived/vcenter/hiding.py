@@ -22,6 +22,10 @@ _SHORTEST_CODE = 6
 """Shorter pieces of base64 or hex occur in ordinary words."""
 _TEXT_MOST = 16 * 1024
 """Characters of a text that are looked at; what is longer is cut."""
+_SUSPECT_MOST = _TEXT_MOST
+"""Characters of all texts of an answer, or of one element of a list, that are decoded."""
+_EACH = 32
+"""Characters that take as long to decode as it takes to begin with a text."""
 _WIDEST_CODE = 12
 """Characters that one of a secret takes in the codes that are undone, but for odd nestings."""
 
@@ -65,24 +69,42 @@ class Secrets:
         """Return a text with each secret in it replaced."""
         if not self._needles:
             return text
+        if self._is_clean(text):
+            return text
         is_cut = len(text) > _TEXT_MOST
         text = text[:_TEXT_MOST]
-        if _CODE_MARKS.isdisjoint(text) and not self._is_in(text.casefold()) and not is_cut:
-            return text
         spans = [span for view in _views(text) for span in self._found_in(view)]
         if is_cut:  # perhaps in the middle of a secret
             spans.append((max(0, len(text) - self._widest), len(text)))
         return _without(text, spans) if spans else text
 
     def hide_in(self, value: Any) -> Any:
-        """Return a JSON value with each secret in its texts replaced, but for the keys."""
+        """Return a JSON value with each secret in its texts replaced, but for the keys.
+
+        Where more than _SUSPECT_MOST characters of its texts would have to be decoded for that, the
+        texts beyond are replaced altogether: no vCenter sends so many codes.
+        """
+        return self._hide_in(value, [_SUSPECT_MOST])
+
+    def _hide_in(self, value: Any, left: list[int]) -> Any:
         if isinstance(value, str):
-            return self.hide(value)
+            if not self._needles or self._is_clean(value):
+                return value
+            left[0] -= _EACH + min(len(value), _TEXT_MOST)
+            return self.hide(value) if left[0] >= 0 else HIDDEN
         if isinstance(value, list):
-            return [self.hide_in(each) for each in value]
+            return [self._hide_in(each, left) for each in value]
         if isinstance(value, dict):
-            return {key: self.hide_in(each) for key, each in value.items()}
+            return {key: self._hide_in(each, left) for key, each in value.items()}
         return value
+
+    def _is_clean(self, text: str) -> bool:
+        """Whether a text needs no decoding to see that no secret is in it."""
+        return (
+            len(text) <= _TEXT_MOST
+            and _CODE_MARKS.isdisjoint(text)
+            and not self._is_in(text.casefold())
+        )
 
     def may_be_in(self, body: bytes) -> bool:
         """Whether a secret can be in the texts of a JSON body. Quick for those that are not."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.metadata
 import ssl
 from collections.abc import AsyncIterator, Mapping
@@ -87,7 +88,9 @@ class HttpTransport:
                 ssl=self._trust(),
                 allow_redirects=False,
             ) as response:
-                return Reply(response.status, response.headers, await read(response.content))
+                return Reply(
+                    response.status, response.headers, await read(response.content, asyncio.Lock())
+                )
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise ConnectFailed(self._words_for(error)) from None
 

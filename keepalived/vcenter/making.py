@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from keepalived.lease.answers import Answer, Outcome
 from keepalived.settings import VCenterSettings
 from keepalived.vcenter import results
 from keepalived.vcenter.classify import outcome_of, read_refusal, words_for
-from keepalived.vcenter.client import SERVERS_ID, Client
+from keepalived.vcenter.client import SERVERS_ID, Client, Success, at_once
 from keepalived.vcenter.dialects import Resource, Spec
 from keepalived.vcenter.exchange import TOKEN_HEADER
 from keepalived.vcenter.hiding import Secrets
@@ -42,7 +41,9 @@ class Making:
     async def describe_library(self, library_id: str, *, timeout: float) -> Answer[str]:
         """Read the description of a library."""
         return await self._client.ask(
-            lambda dialect: dialect.library(library_id), results.description_of, timeout=timeout
+            lambda dialect: dialect.library(library_id),
+            at_once(lambda said: results.description_of(said.value())),
+            timeout=timeout,
         )
 
     async def find_items(
@@ -60,7 +61,9 @@ class Making:
         Not every server heeds which item is meant: look at what they are of.
         """
         return await self._client.ask(
-            lambda dialect: dialect.sessions_of(item_id), results.ids, timeout=timeout
+            lambda dialect: dialect.sessions_of(item_id),
+            lambda said: results.ids(said.elements()),
+            timeout=timeout,
         )
 
     async def create_library(
@@ -99,7 +102,7 @@ class Making:
         spec = {"name": name, "source_type": "PUSH", "size": size}
         return await self._client.ask(
             lambda dialect: dialect.add_file(session_id, spec),
-            results.upload_uri,
+            at_once(lambda said: results.upload_uri(said.value())),
             session_id=session_id,
             timeout=timeout,
         )
@@ -141,16 +144,20 @@ class Making:
         )
 
 
-def _id(value: Any) -> str:
-    """Read an id that is to stand in a path."""
-    text = results.new_id(value)
+async def _id(said: Success) -> str:
+    """Read the id of what was made."""
+    return _checked(results.new_id(said.value()))
+
+
+async def _ids(said: Success) -> tuple[str, ...]:
+    return tuple(map(_checked, await results.ids(said.elements())))
+
+
+def _checked(text: str) -> str:
+    """Return an id that is to stand in a path. Raises ValueError for what is none."""
     if not SERVERS_ID.fullmatch(text):
         raise ValueError(f"{text!r} is not an id")
     return text
-
-
-def _ids(value: Any) -> tuple[str, ...]:
-    return tuple(map(_id, results.ids(value)))
 
 
 def _split(uri: str) -> SplitResult | None:

@@ -4,15 +4,30 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from itertools import islice
 from typing import Any
 
+from keepalived.host.slices import in_slices
+from keepalived.lease import stalls
 from keepalived.lease.answers import FileInfo, ItemInfo, SessionInfo
 from keepalived.settings.problems import printable
 from keepalived.vcenter.hiding import NO_SECRETS, Secrets
 
+JSON_MOST = 64 * 1024
+"""Bytes of an answer that are decoded in one go: what is longer would hold up renewals."""
+
+IDS_MOST = 100_000
+"""Ids of a list that are read: as many sessions as one daemon can keep alive."""
+
+FILES_MOST = 250
+"""Files of a session that are read one by one; the others are summed up as one."""
+
+_IDS_PER_SLICE = 200
+_FILES_PER_SLICE = 100
 _TEXT_MOST = 1000
 _NOTHING_MOST = 256
 _NUMBER_MOST = 2**63 - 1  # the API's `long`
@@ -27,6 +42,8 @@ class FormError(ValueError):
 
 def read_json(body: bytes, secrets: Secrets = NO_SECRETS) -> Any:
     """Read a body as JSON, without the secrets in its texts."""
+    if len(body) > JSON_MOST:
+        raise FormError(f"it is longer than {JSON_MOST // 1024} KiB")
     try:
         value = json.loads(body)
         return secrets.hide_in(value) if secrets.may_be_in(body) else value
@@ -79,17 +96,32 @@ def session_info(value: Any, headers: Mapping[str, str], now: float | None = Non
     )
 
 
-def file_infos(value: Any) -> tuple[FileInfo, ...]:
-    """Read the list of a session's files; some servers say null for no files."""
-    return tuple(_file_info(_object(each)) for each in _list(value))
+async def file_infos(elements: Iterable[Any]) -> tuple[FileInfo, ...]:
+    """Read the list of a session's files; those beyond FILES_MOST are merged into the last one."""
+    files: list[FileInfo] = []
+    others: FileInfo | None = None
+    count = 0
+    async for each in in_slices(elements, _FILES_PER_SLICE):
+        count += 1
+        file = _file_info(_object(each))
+        if count <= FILES_MOST:
+            files.append(file)
+        else:
+            others = file if others is None else stalls.merged(others, file)
+    if others is not None:
+        files.append(replace(others, name=f"{count - FILES_MOST} more files"))
+    return tuple(files)
 
 
-def ids(value: Any) -> tuple[str, ...]:
-    """Read a list of ids."""
-    try:
-        return tuple(_as_text(each, "an id") for each in _list(value))
-    except ValueError as error:
-        raise FormError(str(error)) from None
+async def ids(elements: Iterable[Any]) -> tuple[str, ...]:
+    """Read a list of ids, the first IDS_MOST of them."""
+    found: list[str] = []
+    async for each in in_slices(islice(elements, IDS_MOST), _IDS_PER_SLICE):
+        try:
+            found.append(_as_text(each, "an id"))
+        except ValueError as error:
+            raise FormError(str(error)) from None
+    return tuple(found)
 
 
 def item_info(value: Any) -> tuple[ItemInfo, str | None]:
@@ -203,7 +235,8 @@ def _object(value: Any) -> dict[str, Any]:
     return value
 
 
-def _list(value: Any) -> list[Any]:
+def list_of(value: Any) -> list[Any]:
+    """Check that a value is a list; some servers say null for an empty one. Raises FormError."""
     if value is None:
         return []
     if not isinstance(value, list):

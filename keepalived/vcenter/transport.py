@@ -26,6 +26,10 @@ class ConnectFailed(TransportError):
     """There is no connection, or it broke: name resolution, refusal, reset, TLS."""
 
 
+class AnswerTooLong(TransportError):
+    """The answer's body was longer than what is read."""
+
+
 class NotSent(ConnectFailed):
     """There was no descriptor or no memory for a connection: the server has no part in it."""
 

@@ -18,10 +18,13 @@ from aiohttp.connector import Connection
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from yarl import URL
 
-from keepalived.vcenter.transport import Reply, TransportError
+from keepalived.vcenter.transport import AnswerTooLong, Reply
 
-BODY_MOST = 16 * 1024 * 1024
-"""Bytes of an answer that are read at most; a list of many thousand sessions is far smaller."""
+BODY_MOST = 32 * 1024 * 1024
+"""Bytes of an answer that are read at most: a session's list of 100,000 files has some 25 MB."""
+
+LARGE_BODY = 1024 * 1024
+"""Bytes beyond which one answer of a server is read at a time, for the sake of memory."""
 
 LINE_MOST = 64 * 1024
 """Bytes of a status line or a header that are read at most. Gateways send long cookies."""
@@ -93,6 +96,7 @@ class Door:
         self._before_path = url if is_proxy_told else ""
         self._headers = ""
         self._slots = asyncio.Semaphore(at_once)
+        self._large = asyncio.Lock()
         self._idle: deque[tuple[float, Connection]] = deque()
         self._sweep: asyncio.TimerHandle | None = None
         self._is_closed = False
@@ -101,7 +105,8 @@ class Door:
         self, method: str, path: str, headers: Mapping[str, str], body: bytes, timeout: float
     ) -> Reply:
         """Send a request once there is a slot for it, and return the whole answer within
-        `timeout` seconds from then on.
+        `timeout` seconds from then on. One that waits until others' long answers are read may
+        take longer.
 
         Raises TimeoutError, OSError and aiohttp.ClientError where a connection cannot be had or
         breaks, ValueError for what cannot be sent, and TransportError for too long an answer.
@@ -166,7 +171,7 @@ class Door:
             message, content = await protocol.read()
             while message.code < 200 and message.code != _SWITCHING:
                 message, content = await protocol.read()
-            reply = Reply(message.code, message.headers, await read(content))
+            reply = Reply(message.code, message.headers, await read(content, self._large))
         except Exception as error:
             if is_late:
                 raise TimeoutError from None
@@ -219,17 +224,29 @@ class Door:
             self._sweep = self._loop.call_at(when, self._close_unused)
 
 
-async def read(content: aiohttp.StreamReader) -> bytes:
-    """Return the whole body of an answer. Raises TransportError for one that is too long."""
+async def read(content: aiohttp.StreamReader, large: asyncio.Lock) -> bytes:
+    """Return the whole body of an answer, the part beyond LARGE_BODY while holding `large`.
+
+    Raises AnswerTooLong.
+    """
     if content.at_eof():
         return b""  # as a keep-alive is answered
-    parts: list[bytes] = []
-    size = 0
-    async for part in content.iter_any():
-        size += len(part)
-        if size > BODY_MOST:
-            raise TransportError(f"the answer is longer than {BODY_MOST} bytes")
+    body = await _read_more(content, b"", LARGE_BODY)
+    if len(body) <= LARGE_BODY:
+        return body
+    async with large:
+        body = await _read_more(content, body, BODY_MOST)
+    if len(body) > BODY_MOST:
+        raise AnswerTooLong(f"the answer is longer than {BODY_MOST >> 20} MiB")
+    return body
+
+
+async def _read_more(content: aiohttp.StreamReader, body: bytes, enough: int) -> bytes:
+    """Return `body` and what follows: all of it, or a little more than `enough` bytes."""
+    parts, size = [body], len(body)
+    while size <= enough and (part := await content.readany()):
         parts.append(part)
+        size += len(part)
     return b"".join(parts)
 
 

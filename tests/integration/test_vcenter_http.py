@@ -11,7 +11,9 @@ import pytest
 
 from keepalived.lease.answers import Outcome
 from keepalived.lease.model import Kind
+from keepalived.vcenter import wire
 from keepalived.vcenter.transport import (
+    AnswerTooLong,
     ConnectFailed,
     TimedOut,
 )
@@ -171,7 +173,50 @@ async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
 async def test_an_answer_without_end() -> None:
     async with listening(endless) as port, transport_to(port) as transport:
         error = await failure(transport)
-    assert str(error) == f"the answer is longer than {BODY_MOST} bytes"
+    assert isinstance(error, AnswerTooLong)
+    assert str(error) == f"the answer is longer than {BODY_MOST >> 20} MiB"
+
+
+async def test_a_list_without_end_says_nothing_of_the_vcenter() -> None:
+    """A session may have more files than are read; its vCenter is none the worse for that."""
+    async with listening(endless) as port, client_to(port) as client:
+        listed = await client.list(Kind.UPDATE, timeout=30.0, token="t0ken")
+        renewed = await client.keep_alive(Kind.UPDATE, "a", None, timeout=30.0, token="t0ken")
+    assert listed.outcome is Outcome.FAILED
+    assert renewed.outcome is Outcome.UNREACHABLE
+
+
+async def test_long_answers_are_read_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire, "LARGE_BODY", 100_000)
+    size, step = 30_000_000, 1_000_000
+    begun = halfway = 0
+    all_have_begun, one_is_halfway, may_end = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def send(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal begun, halfway
+        await read_request(reader)
+        begun += 1
+        if begun == 3:
+            all_have_begun.set()
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % size)
+        for sent in range(0, size, step):
+            if sent == size // 2:
+                halfway += 1
+                one_is_halfway.set()
+                await may_end.wait()
+            writer.write(b"x" * step)
+            await writer.drain()
+
+    async with listening(send) as port, transport_to(port) as transport:
+        asking = [asyncio.create_task(post(transport, timeout=300.0)) for _ in range(3)]
+        await all_have_begun.wait()
+        await one_is_halfway.wait()
+        # What is sent and not read fills the buffers on the way, and no more.
+        await asyncio.sleep(0.2)
+        assert halfway == 1
+        may_end.set()
+        for each in asking:
+            assert len((await each).body) == size
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 from collections.abc import Callable
@@ -81,32 +82,30 @@ def test_without_a_date_nothing_is_learned(date: str) -> None:
     assert expiring("2027-01-15T08:05:00Z", date) is None
 
 
-def test_files() -> None:
+async def test_files() -> None:
     answer = [
         {"name": "a.vmdk", "source_type": "PUSH", "status": "TRANSFERRING", "bytes_transferred": 7},
         {"name": "b.ova", "source_type": "PULL", "status": "READY", "size": 2**40},
         {"name": "c", "status": "ERROR", "error_message": {"default_message": "Broken."}},
     ]
-    assert results.file_infos(answer) == (
+    assert await results.file_infos(answer) == (
         FileInfo("a.vmdk", "PUSH", "TRANSFERRING", 7),
         FileInfo("b.ova", "PULL", "READY", 0, 2**40),
         FileInfo("c", "NONE", "ERROR", error_message="Broken."),
     )
-    # As govmomi's simulator says that there are none.
-    assert results.file_infos(None) == ()
 
 
-def test_ids_items_and_names() -> None:
-    assert results.ids(["a", "b:c"]) == ("a", "b:c")
+async def test_ids_items_and_names() -> None:
+    assert await results.ids(["a", "b:c"]) == ("a", "b:c")
     item = {"id": "i", "name": "image", "content_version": "2", "library_id": "l"}
     assert results.item_info(item) == (ItemInfo("i", "image", "2"), "l")
     assert results.item_info({}) == (ItemInfo("", "", None), None)
     assert results.name_of({"name": "isos"}) == "isos"
 
 
-def test_texts_are_made_fit_to_be_shown() -> None:
+async def test_texts_are_made_fit_to_be_shown() -> None:
     file = {"name": "\x1b[31mred\r\n", "status": "READY\ud800"}
-    (info,) = results.file_infos([file])
+    (info,) = await results.file_infos([file])
     assert info.name == r"\x1b[31mred\r\n"
     assert info.status == r"READY\ud800"
     long = results.session_info(
@@ -143,18 +142,27 @@ def test_sessions_that_cannot_be(fields: object) -> None:
         results.session_info(fields, HEADERS)
 
 
-@pytest.mark.parametrize(
-    "answer", [{}, "a", 7, True, ["a"], [None], [{"bytes_transferred": "x"}], [{"size": -1}]]
-)
-def test_files_that_cannot_be(answer: object) -> None:
+@pytest.mark.parametrize("answer", [["a"], [None], [{"bytes_transferred": "x"}], [{"size": -1}]])
+async def test_files_that_cannot_be(answer: list[object]) -> None:
     with pytest.raises(ValueError, match=r"[a-z]"):
-        results.file_infos(answer)
+        await results.file_infos(answer)
 
 
-@pytest.mark.parametrize("answer", [[None], [{}], [[]], [1.5], [True], {}, "ab"])
-def test_ids_that_cannot_be(answer: object) -> None:
+@pytest.mark.parametrize("answer", [[None], [{}], [[]], [1.5], [True]])
+async def test_ids_that_cannot_be(answer: list[object]) -> None:
     with pytest.raises(ValueError, match=r"[a-z]"):
-        results.ids(answer)
+        await results.ids(answer)
+
+
+@pytest.mark.parametrize("answer", [{}, "ab", 7, True])
+def test_lists_that_are_none(answer: object) -> None:
+    with pytest.raises(results.FormError, match="a list was expected, not "):
+        results.list_of(answer)
+
+
+def test_no_list_is_an_empty_one() -> None:
+    """As govmomi's simulator says that there are no files."""
+    assert results.list_of(None) == []
 
 
 @pytest.mark.parametrize("answer", [None, "", 7, {}, ["t"], "a\nb", "a\r\nx: y", "tök", "\ud800"])
@@ -212,8 +220,8 @@ _JSON = st.recursive(
 )
 _READERS: list[Callable[[Any], object]] = [
     lambda value: results.session_info(value, HEADERS),
-    results.file_infos,
-    results.ids,
+    lambda value: asyncio.run(results.file_infos(results.list_of(value))),
+    lambda value: asyncio.run(results.ids(results.list_of(value))),
     results.item_info,
     results.name_of,
     results.token,

@@ -1,0 +1,100 @@
+"""The elements of a JSON list of any length, decoded a window at a time.
+
+The work between two elements is bounded, however long the list is, so that whoever iterates can
+pause in between: `json.loads` holds up every thread for as long as it takes.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from keepalived.vcenter.hiding import Secrets
+from keepalived.vcenter.results import JSON_MOST, FormError
+
+_WINDOW = JSON_MOST
+"""Bytes that are decoded at a time; an element has twice as many characters at most."""
+
+_DECODE = json.JSONDecoder().raw_decode
+_BLANKS = re.compile(r"[ \t\n\r]*")
+_BEGIN = ("[",)
+_BEGIN_WRAPPED = ("{", '"value"', ":", "[")
+
+
+def elements(body: bytes, secrets: Secrets, *, is_wrapped: bool) -> Iterator[Any]:
+    """Return the elements of a list one by one, without the secrets in their texts.
+
+    `is_wrapped` says that the list stands in an object, as its `value`. Raises FormError at the
+    place where the body turns out to be something else.
+    """
+    window = _Window(body, secrets)
+    for sign in _BEGIN_WRAPPED if is_wrapped else _BEGIN:
+        while not window.take(sign):
+            window.extend("a list was expected")
+    is_first = True
+    while True:
+        window.at = _after_blanks(window.text, window.at)
+        if is_first and window.take("]"):
+            break
+        try:
+            value, end = _DECODE(window.text, window.at)
+            end = _after_blanks(window.text, end)
+            sign = window.text[end : end + 1]
+        except (ValueError, RecursionError):
+            sign = ""
+        if sign not in (",", "]"):  # perhaps the window ends in the middle of an element
+            window.extend("its list is not JSON, or has an element that is too long")
+            continue
+        is_first = False
+        window.at = end + 1
+        yield secrets.hide_in(value) if window.may_hold_secrets else value
+        if sign == "]":
+            break
+    if window.remaining().strip() != (b"}" if is_wrapped else b""):
+        raise FormError("there is something behind its list")
+
+
+class _Window:
+    """The part of a body that is decoded: what has not been read yet begins in `text` at `at`."""
+
+    def __init__(self, body: bytes, secrets: Secrets) -> None:
+        self.text = ""
+        self.at = 0
+        self.may_hold_secrets = False
+        self._body = body
+        self._secrets = secrets
+        self._taken = 0
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+
+    def take(self, sign: str) -> bool:
+        """Move on behind a sign if that is what comes next, and return whether it is."""
+        begin = _after_blanks(self.text, self.at)
+        if not self.text.startswith(sign, begin):
+            return False
+        self.at = begin + len(sign)
+        return True
+
+    def extend(self, problem: str) -> None:
+        """Decode more of the body. Raises FormError where there is no more, or too much already."""
+        part = self._body[self._taken : self._taken + _WINDOW]
+        if not part or len(self.text) - self.at > _WINDOW:
+            raise FormError(problem)
+        self._taken += len(part)
+        try:
+            more = self._decoder.decode(part, final=self._taken >= len(self._body))
+        except UnicodeDecodeError:
+            raise FormError("it is not UTF-8") from None
+        self.text, self.at = self.text[self.at :] + more, 0
+        self.may_hold_secrets = self._secrets.may_be_in(self.text.encode("utf-8", "replace"))
+
+    def remaining(self) -> bytes:
+        """Return what has not been read."""
+        return self.text[self.at :].encode("utf-8", "replace") + self._body[self._taken :]
+
+
+def _after_blanks(text: str, at: int) -> int:
+    match = _BLANKS.match(text, at)
+    return match.end() if match else at
