@@ -20,6 +20,7 @@ from enum import StrEnum
 from typing import TypeVar
 
 from keepalived.host.clock import Clock, sleep_until
+from keepalived.host.slices import in_slices
 from keepalived.keeper.keeper import Keeper
 from keepalived.keeper.observer import Observer
 from keepalived.keeper.registry import Registry
@@ -36,6 +37,11 @@ Send = Callable[[Keeper, float], Awaitable[Answer[T]]]
 
 OWNER = Owner(OwnerKind.DISCOVERY)
 
+HOLDS_MOST = 20_000
+"""Sessions of one kind that discovery holds in a vCenter at most: as many as one user may hold by
+the control socket."""
+
+_KEYS_PER_SLICE = 200
 _LONGEST_INTERVAL = 15.0
 _LOOKS_PER_LIFETIME = 10
 
@@ -114,13 +120,14 @@ class _Look:
     """One look at a vCenter, and what failed in it.
 
     `keeper` returns the one that is there now. `is_broken_off` says that nothing more is asked,
-    because the vCenter cannot be reached.
+    because the vCenter cannot be reached. `room` is how many more holds may be taken.
     """
 
     keeper: Callable[[], Keeper | None]
     failures: dict[tuple[str, Outcome], str] = field(default_factory=dict)
     has_listed: bool = False
     is_broken_off: bool = False
+    room: int = 0
 
     async def ask(self, failure: str, send: Send[T], *, or_gone: bool = False) -> Answer[T] | None:
         """Return a good answer; for any other, note the `failure` and return None.
@@ -239,11 +246,21 @@ class Discovery:
         if answer is None or answer.value is None:
             return
         look.has_listed = True
-        listed = dict.fromkeys(SessionKey(name, kind, each) for each in answer.value)
+        if answer.detail:
+            failure = f"not all {kind} sessions are looked at"
+            look.failures[failure, Outcome.OK] = f"{failure}: {answer.detail}"
+        listed: dict[SessionKey, None] = {}
+        held = 0
+        async for session_id in in_slices(answer.value, _KEYS_PER_SLICE):
+            key = SessionKey(name, kind, session_id)
+            listed[key] = None
+            held += self._standing(key) is Standing.OURS
         found = self._account(name).found
-        for key in [key for key in found if key.kind is kind and key not in listed]:
-            del found[key]
-        for key in listed:
+        async for key in in_slices(tuple(found), _KEYS_PER_SLICE):
+            if key.kind is kind and key not in listed:
+                found.pop(key, None)
+        look.room = HOLDS_MOST - held
+        async for key in in_slices(listed, _KEYS_PER_SLICE):
             await self._judge(key, look)
 
     async def _judge(self, key: SessionKey, look: _Look) -> None:
@@ -262,7 +279,11 @@ class Discovery:
             if read is None:
                 return
             found[key] = read
-        if verdict is Verdict.TAKE:
+        if verdict is Verdict.TAKE and look.room <= 0:
+            failure = f"not all {key.kind} sessions are held"
+            look.failures[failure, Outcome.OK] = f"{failure}: {HOLDS_MOST} are, which is the limit"
+        elif verdict is Verdict.TAKE:
+            look.room -= 1
             self._take(key)
             found[key] = replace(found[key], is_withdrawn=False)
         elif verdict is Verdict.LET_GO:

@@ -11,7 +11,9 @@ from keepalived.lease.holds import Hold, Owner, OwnerKind
 from keepalived.lease.model import Kind, SessionKey, State
 from keepalived.settings import Discover
 from keepalived.simulator.faults import Fail, Latency
+from keepalived.sources import discovery
 from keepalived.sources.discovery import Found, Standing, Verdict, decide
+from keepalived.vcenter import results
 from tests.support.discovering import LOOK, Uploader, discovering, scouting
 from tests.support.engine import NAME, simulator_in_loop
 
@@ -182,6 +184,34 @@ async def test_a_second_hold_of_discovery_does_not_outlive_its_own_release() -> 
         await asyncio.sleep(3 * LOOK)
         assert not scout.finds(uploader.id)
         assert scout.state(uploader.id) is State.ACTIVE
+
+
+async def test_no_more_is_held_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(discovery, "HOLDS_MOST", 2)
+    simulator = simulator_in_loop()
+    uploaders = [Uploader(simulator) for _ in range(3)]
+    async with scouting(simulator) as scout:
+        await asyncio.sleep(2 * LOOK)
+        held = [each for each in uploaders if scout.finds(each.id)]
+        assert len(held) == 2
+        place = f"discovery {NAME}"
+        assert scout.ear.heard == [("failed", place, "2 are, which is the limit")]
+        assert scout.ear.problems == ["not all update sessions are held: 2 are, which is the limit"]
+        held[0].complete()
+        await asyncio.sleep(20 * LOOK)
+        assert [scout.finds(each.id) for each in uploaders if each is not held[0]] == [True, True]
+        assert scout.ear.heard[1:] == [("recovered", place)]
+
+
+async def test_of_too_long_a_list_the_beginning_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(results, "IDS_MOST", 2)
+    simulator = simulator_in_loop()
+    uploaders = [Uploader(simulator) for _ in range(3)]
+    async with scouting(simulator) as scout:
+        await asyncio.sleep(2 * LOOK)
+        assert sum(scout.finds(each.id) for each in uploaders) == 2
+        words = "not all update sessions are looked at: only the first 2 were read"
+        assert scout.ear.problems == [words]
 
 
 async def test_turned_off_and_on_again() -> None:
