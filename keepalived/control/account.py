@@ -7,8 +7,11 @@ keepers' own requests, and given up when it takes too long: renewals matter more
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterable
+from typing import NamedTuple
 
+from aiohttp import web
 from pydantic import AwareDatetime
 
 from keepalived.control.base import Flag, Model
@@ -17,8 +20,10 @@ from keepalived.control.problems import Problem, ProblemError
 from keepalived.control.replies import HoldReply
 from keepalived.control.requests import KindQuery, SessionPath, VCenterPath
 from keepalived.control.room import Call, Reply, Room
+from keepalived.control.streams import send_list
 from keepalived.control.traces import log_by
 from keepalived.control.views import label
+from keepalived.host.slices import in_slices
 from keepalived.keeper.beside import Beside
 from keepalived.keeper.keeper import Keeper
 from keepalived.lease import session as core
@@ -26,10 +31,12 @@ from keepalived.lease.answers import FileInfo, Outcome
 from keepalived.lease.holds import Hold, OwnerKind
 from keepalived.lease.model import Kind, SessionKey, State
 from keepalived.lease.session import Session
+from keepalived.lease.words import sayable
 
 _REQUEST_SECONDS = 10.0
 _LIST_SECONDS = 20.0
 _AT_ONCE = 2
+_KEYS_PER_SLICE = 1000
 
 
 class CancelQuery(KindQuery):
@@ -71,7 +78,10 @@ class AccountSession(Model):
 
 
 class AccountList(Model):
-    """What a vCenter lists: for admins all of it, for others what they hold themselves."""
+    """What a vCenter lists: for admins all of it, for others what they hold themselves.
+
+    It is sent a part at a time, by `send_list`.
+    """
 
     outcome: Outcome
     """How the vCenter answered; `ok` means that it listed its sessions."""
@@ -92,7 +102,18 @@ class CancelReply(Model):
     """What the server or the network said."""
 
 
-async def list_account_sessions(room: Room, call: Call[VCenterPath, KindQuery, None]) -> Reply:
+class Listed(NamedTuple):
+    """What a vCenter lists, and what was read of those sessions that nobody holds here."""
+
+    outcome: Outcome
+    detail: str
+    keys: tuple[SessionKey, ...]
+    read: dict[SessionKey, AccountSession]
+
+
+async def list_account_sessions(
+    room: Room, call: Call[VCenterPath, KindQuery, None]
+) -> web.StreamResponse:
     """List the sessions that a vCenter has for the daemon's account.
 
     Administrators get what the vCenter lists, and share one list with all who ask meanwhile. For
@@ -100,37 +121,56 @@ async def list_account_sessions(room: Room, call: Call[VCenterPath, KindQuery, N
     """
     keeper = _keeper(room, room.vcenter(call.path.vcenter))
     kind = call.query.kind
-    if not call.caller.is_admin:
-        return Reply(AccountList(outcome=Outcome.OK, detail="", sessions=_own(room, call, keeper)))
-    place = (keeper.name, kind)
-    listing = room.listings.get(place)
-    if listing is None:
-        work = _list(room, call.caller, keeper, kind)
-        listing = room.listings[place] = asyncio.create_task(work, name="list sessions")
-        listing.add_done_callback(lambda _: room.listings.pop(place, None))
-    return Reply(await asyncio.shield(listing))
+    if call.caller.is_admin:
+        listed = await asyncio.shield(_listing(room, keeper, kind))
+    else:
+        listed = Listed(Outcome.OK, "", _own(room, call, keeper), {})
+
+    def view(key: SessionKey) -> AccountSession:
+        session = _known(room, key) if call.caller.is_admin else room.registry.find(key)
+        if session is None:
+            return listed.read.get(key) or _account_session(key)
+        return _as_held(room, call.caller, session)
+
+    words = json.dumps({"outcome": listed.outcome, "detail": sayable(listed.detail)})
+    head = f'{words[:-1]}, "sessions":'.encode()
+    return await send_list(room, call.request, head, ((key, key) for key in listed.keys), view)
 
 
 def _own(
     room: Room, call: Call[VCenterPath, KindQuery, None], keeper: Keeper
-) -> tuple[AccountSession, ...]:
+) -> tuple[SessionKey, ...]:
     """Return what the caller holds."""
     room.holders.catch_up()
     return tuple(
-        _as_held(room, call.caller, session)
+        session.key
         for session in room.holders.sessions_of(call.caller.uid)
         if session.key[:2] == (keeper.name, call.query.kind) and not session.state.is_final
     )
 
 
-async def _list(room: Room, admin: Caller, keeper: Keeper, kind: Kind) -> AccountList:
-    listed = await keeper.beside.list(kind, timeout=_REQUEST_SECONDS)
-    keys = [SessionKey(keeper.name, kind, each) for each in listed.value or ()]
-    held = {key: session for key in keys if (session := _known(room, key)) is not None}
-    found = {key: _as_held(room, admin, session) for key, session in held.items()}
-    found.update(await _look_at(keeper.beside, [key for key in keys if key not in found]))
-    sessions = [found.get(key) or _account_session(key) for key in keys]
-    return AccountList(outcome=listed.outcome, detail=listed.detail, sessions=tuple(sessions))
+def _listing(room: Room, keeper: Keeper, kind: Kind) -> asyncio.Task[Listed]:
+    """Return the list that the vCenter is being asked for, which is asked for once at a time."""
+    place = (keeper.name, kind)
+    listing = room.listings.get(place)
+    if listing is None:
+        listing = asyncio.create_task(_list(room, keeper, kind), name="list sessions")
+        room.listings[place] = listing
+        listing.add_done_callback(lambda _: room.listings.pop(place, None))
+    return listing
+
+
+async def _list(room: Room, keeper: Keeper, kind: Kind) -> Listed:
+    answer = await keeper.beside.list(kind, timeout=_REQUEST_SECONDS)
+    keys: list[SessionKey] = []
+    unknown: list[SessionKey] = []
+    async for session_id in in_slices(answer.value or (), _KEYS_PER_SLICE):
+        key = SessionKey(keeper.name, kind, session_id)
+        keys.append(key)
+        if _known(room, key) is None:
+            unknown.append(key)
+    read = await _look_at(keeper.beside, unknown)
+    return Listed(answer.outcome, answer.detail, tuple(keys), read)
 
 
 async def cancel_session(room: Room, call: Call[SessionPath, CancelQuery, None]) -> Reply:

@@ -74,6 +74,8 @@ class Room:
     attached: dict[Place, Subscription] = field(default_factory=dict)
     listings: dict[tuple[str, Kind], asyncio.Task[Any]] = field(default_factory=dict)
     """The lists that vCenters are being asked for, by vCenter and kind."""
+    slices: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while a slice of a long answer is made, so that there is one at a time."""
     is_closing: bool = False
 
     def view(self, caller: Caller) -> View:

@@ -2,55 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Iterator
-from itertools import islice
 
-import structlog
 from aiohttp import web
 
-from keepalived.control.encoding import to_json
 from keepalived.control.problems import Problem, ProblemError
 from keepalived.control.replies import KeepAliveReply, SessionReply
 from keepalived.control.requests import KindQuery, ListQuery, Nothing, SessionPath
 from keepalived.control.room import Call, Reply, Room
+from keepalived.control.streams import send_list
 from keepalived.control.traces import log_by
-from keepalived.control.views import View
 from keepalived.lease.session import Session
 from keepalived.lease.timing import RENEWAL_PAUSE
 
-log = structlog.get_logger("clkeepalived")
-
-_SLICE = 100  # sessions between two looks at what else is to be done: some 5 ms
-
 
 async def list_sessions(room: Room, call: Call[Nothing, ListQuery, None]) -> web.StreamResponse:
-    """List the sessions that the caller may see, in slices, so that nobody else has to wait."""
-    wanted = list(_wanted(room, call))
-    response = web.StreamResponse()
-    response.content_type = "application/json"
-    await response.prepare(call.request)
-    await _write(room, call.request, response, b'{"sessions":[')
+    """List the sessions that the caller may see."""
+    wanted = [(session.key, session) for session in _wanted(room, call)]
     view = room.view(call.caller)
-    remaining = iter(wanted)
-    comma = b""
-    while some := list(islice(remaining, _SLICE)):
-        texts = [text for session in some if (text := _text(view, session)) is not None]
-        if texts:
-            await _write(room, call.request, response, comma + b",".join(texts))
-            comma = b","
-        await asyncio.sleep(0)
-    await _write(room, call.request, response, b"]}")
-    return response
-
-
-def _text(view: View, session: Session) -> bytes | None:
-    """Return a session as JSON; None for one that cannot be said, so that the others are."""
-    try:
-        return to_json(view.session(session))
-    except Exception:
-        log.exception("session_not_listed", vcenter=session.key.vcenter, session_id=session.key.id)
-        return None
+    return await send_list(room, call.request, b'{"sessions":', wanted, view.session)
 
 
 def _wanted(room: Room, call: Call[Nothing, ListQuery, None]) -> Iterator[Session]:
@@ -65,18 +35,6 @@ def _wanted(room: Room, call: Call[Nothing, ListQuery, None]) -> Iterator[Sessio
             not query.state or session.state in query.state
         ):
             yield session
-
-
-async def _write(
-    room: Room, request: web.Request, response: web.StreamResponse, part: bytes
-) -> None:
-    try:
-        async with asyncio.timeout(room.limits.request_seconds):
-            await response.write(part)
-    except TimeoutError:
-        if request.transport is not None:
-            request.transport.abort()
-        raise ConnectionResetError("the reader of a list has stopped reading") from None
 
 
 async def get_session(room: Room, call: Call[SessionPath, KindQuery, None]) -> Reply:

@@ -1,10 +1,14 @@
-"""NDJSON streams: a line for each thing that happens, for as long as somebody listens."""
+"""Answers of any length: event streams, and lists that are written a few entries at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import islice
+from typing import TypeVar
 
+import structlog
 from aiohttp import hdrs, web
 
 from keepalived.control.base import Model
@@ -13,10 +17,21 @@ from keepalived.control.replies import EventLine
 from keepalived.control.requests import EventQuery, Nothing
 from keepalived.control.room import Call, Room
 from keepalived.control.views import wall_time
+from keepalived.lease.model import SessionKey
 from keepalived.lease.words import sayable
 from keepalived.observe.feed import Event, Subscription
 
+T = TypeVar("T")
+
 MEDIA_TYPE = "application/x-ndjson"
+
+_SLICE = 50
+"""Entries of a list that are made in one go: some 3 ms."""
+
+_PAUSE = 0.001
+"""Seconds after each slice in which nothing else is listed, so that renewals go on."""
+
+log = structlog.get_logger("clkeepalived")
 
 
 async def stream_events(room: Room, call: Call[Nothing, EventQuery, None]) -> web.StreamResponse:
@@ -85,3 +100,55 @@ def line(event: Event) -> EventLine:
             },
         }
     )
+
+
+async def send_list(
+    room: Room,
+    request: web.Request,
+    head: bytes,
+    items: Iterable[tuple[SessionKey, T]],
+    to_model: Callable[[T], Model],
+) -> web.StreamResponse:
+    """Send `head` and the items, each of a session, as the JSON array at its end, in slices.
+
+    However many lists are being sent, there is one slice at a time. An item that cannot be said is
+    logged and left out, so that the others are sent.
+    """
+    response = web.StreamResponse()
+    response.content_type = "application/json"
+    await response.prepare(request)
+    await _write_part(room, request, response, head + b"[")
+    remaining = iter(items)
+    comma = b""
+    is_more = True
+    while is_more:
+        async with room.slices:
+            some = list(islice(remaining, _SLICE))
+            texts = [text for key, each in some if (text := _text(key, to_model, each)) is not None]
+            is_more = len(some) == _SLICE
+            await asyncio.sleep(_PAUSE if is_more else 0)
+        if texts:
+            await _write_part(room, request, response, comma + b",".join(texts))
+            comma = b","
+    await _write_part(room, request, response, b"]}")
+    return response
+
+
+def _text(key: SessionKey, to_model: Callable[[T], Model], item: T) -> bytes | None:
+    try:
+        return to_json(to_model(item))
+    except Exception:
+        log.exception("session_not_listed", vcenter=key.vcenter, session_id=key.id)
+        return None
+
+
+async def _write_part(
+    room: Room, request: web.Request, response: web.StreamResponse, part: bytes
+) -> None:
+    try:
+        async with asyncio.timeout(room.limits.request_seconds):
+            await response.write(part)
+    except TimeoutError:
+        if request.transport is not None:
+            request.transport.abort()
+        raise ConnectionResetError("the reader of a list has stopped reading") from None

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from keepalived.control import streams
 from keepalived.simulator.faults import Latency
 from tests.support.control import caller, running_control
 from tests.support.users import NOBODY, needs_root, open_directory
@@ -57,3 +62,38 @@ async def test_administrators_share_one_list(tmp_path: Path) -> None:
         for sooner, later in pairwise(lists):
             assert sooner.finished is not None
             assert later.time >= sooner.finished
+
+
+async def test_lists_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many are being sent, renewals wait for one slice at most."""
+    monkeypatch.setattr(streams, "_SLICE", 5)
+    turn = 0
+    made: Counter[int] = Counter()
+    text = streams._text
+
+    def counted(*arguments: Any) -> bytes | None:
+        made[turn] += 1
+        return text(*arguments)
+
+    async def renew() -> None:
+        nonlocal turn
+        while True:
+            turn += 1
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(streams, "_text", counted)
+    async with running_control(tmp_path) as control:
+        async with caller(control) as me:
+            for _ in range(20):
+                await me.put(f"/v1/sessions/lab/{control.open()}", NO_OWNER)
+
+        async def ask(path: str) -> int:
+            async with caller(control) as me:
+                return len((await me.get(path)).body["sessions"])
+
+        renewing = asyncio.create_task(renew())
+        paths = ["/v1/sessions", "/v1/vcenters/-/sessions"] * 5
+        assert await asyncio.gather(*map(ask, paths)) == [20] * 10
+        renewing.cancel()
+    assert sum(made.values()) == 200
+    assert max(made.values()) == 5
