@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
-from keepalived.lease.holds import Owner
+from keepalived.lease.holds import Hold, Owner, OwnerKind
 from keepalived.lease.model import SessionKey
 from keepalived.lease.session import Session
 
 _ROOM_FOR_FORGOTTEN = 64
+
+DAEMONS_OWN = frozenset({OwnerKind.FILE, OwnerKind.DISCOVERY})
+"""The owners of holds that nobody asked for over the socket."""
 
 
 class Party(NamedTuple):
@@ -20,6 +23,17 @@ class Party(NamedTuple):
 
     uid: int
     owner: Owner
+
+
+class Usage(NamedTuple):
+    """What holds take up: how many there are, and the bytes of the texts that came with them."""
+
+    holds: int = 0
+    bytes: int = 0
+
+    def plus(self, other: Usage, sign: int = 1) -> Usage:
+        """Return the sum, or the difference for a sign of -1."""
+        return Usage(self.holds + sign * other.holds, self.bytes + sign * other.bytes)
 
 
 class Sessions(Protocol):
@@ -39,6 +53,8 @@ class _Record:
     since: float
     parties: frozenset[Party]
     is_live: bool
+    usages: tuple[tuple[int, Usage], ...] = ()
+    """By user, of the live holds that were asked for over the socket."""
 
 
 def call_soon(work: Callable[[], None]) -> None:
@@ -67,6 +83,8 @@ class Holders:
         self._soon = soon
         self._records: dict[SessionKey, _Record] = {}
         self._keys: dict[int, dict[SessionKey, None]] = {}
+        self._usages: dict[int, Usage] = {}
+        self._usage = Usage()
         self._changed: dict[SessionKey, None] = {}
 
     def read_all(self) -> None:
@@ -106,6 +124,10 @@ class Holders:
             self._forget(self._keys[uid])
         return len(self._keys.get(uid, ()))
 
+    def usage(self, uid: int | None = None) -> Usage:
+        """Return what a user's live holds take up; everybody's for None."""
+        return self._usage if uid is None else self._usages.get(uid, Usage())
+
     def _refresh(self, key: SessionKey) -> None:
         session = self._sessions.find(key)
         known = self._records.get(key)
@@ -139,6 +161,10 @@ class Holders:
         before = self._records.pop(key, None)
         users_before = {party.uid for party in before.parties} if before else set()
         users_now = {party.uid for party in record.parties} if record else set()
+        for uid, usage in before.usages if before else ():
+            self._count(uid, usage, -1)
+        for uid, usage in record.usages if record else ():
+            self._count(uid, usage, 1)
         if record is not None:
             self._records[key] = record
         for uid in users_before - users_now:
@@ -148,10 +174,31 @@ class Holders:
         for uid in users_now - users_before:
             self._keys.setdefault(uid, {})[key] = None
 
+    def _count(self, uid: int, usage: Usage, sign: int) -> None:
+        self._usage = self._usage.plus(usage, sign)
+        of_user = self._usages.pop(uid, Usage()).plus(usage, sign)
+        if of_user.holds:
+            self._usages[uid] = of_user
+
+
+def size_of(hold: Hold) -> int:
+    """Return the bytes of a hold's texts: its note, its token and its owner's name."""
+    token = 0 if hold.token is None else len(hold.token.value)
+    return len(hold.note.encode()) + token + len(hold.owner.id)
+
 
 def _record(session: Session) -> _Record:
     parties = _one_set_of(tuple(Party(hold.uid, hold.owner) for hold in session.holds))
-    return _Record(session.since, parties, is_live=not session.state.is_final)
+    is_live = not session.state.is_final
+    return _Record(session.since, parties, is_live, _usages(session) if is_live else ())
+
+
+def _usages(session: Session) -> tuple[tuple[int, Usage], ...]:
+    usages: dict[int, Usage] = {}
+    for hold in session.holds:
+        if hold.owner.kind not in DAEMONS_OWN:
+            usages[hold.uid] = usages.get(hold.uid, Usage()).plus(Usage(1, size_of(hold)))
+    return tuple(usages.items())
 
 
 @lru_cache(maxsize=16)

@@ -15,7 +15,7 @@ from aiohttp import web
 
 from keepalived.control import streams
 from keepalived.control.callers import Caller
-from keepalived.control.holders import Party
+from keepalived.control.holders import DAEMONS_OWN, Party, size_of
 from keepalived.control.lending import lent, try_at_once
 from keepalived.control.owners import process_owner
 from keepalived.control.problems import Problem, ProblemError
@@ -47,9 +47,6 @@ _UNRECORDED = (
     "full?): a restart may bring it back, so release it again once there is room"
 )
 
-_DAEMONS_OWN = frozenset({OwnerKind.FILE, OwnerKind.DISCOVERY})
-"""What nobody asked for over the socket."""
-
 log = structlog.get_logger("clkeepalived")
 
 PutCall = Call[SessionPath, KindQuery, HoldWish]
@@ -64,8 +61,9 @@ async def put_hold(room: Room, call: PutCall) -> Reply | web.StreamResponse:
     session = room.registry.find(key)
     before = None if session is None else _standing(session, party)
     if before is None:
-        _check_limits(room, call.caller, key, session)
+        _check_counts(room, call.caller, key, session)
     hold = _wished(room, call.body, party, before)
+    _check_bytes(room, call.caller, hold, before)
     commit = _commit(room, call.caller, key, hold, before)
     if party.owner.kind is OwnerKind.CONNECTION:
         return await _hold_while_connected(room, call, key, party, commit)
@@ -90,6 +88,7 @@ async def patch_hold(room: Room, call: Call[SessionPath, HoldQuery, ProgressWish
             progress=progress or hold.progress,
             token=lent(call.body, hold),
         )
+        _check_bytes(room, call.caller, updated, hold)
         await room.errands.finish(_commit(room, call.caller, key, updated, hold), "update a hold")
     return Reply(_seen(room, call, key))
 
@@ -142,23 +141,39 @@ def _standing(session: Session, party: Party) -> Hold | None:
     return None
 
 
-def _check_limits(room: Room, caller: Caller, key: SessionKey, session: Session | None) -> None:
+def _check_counts(room: Room, caller: Caller, key: SessionKey, session: Session | None) -> None:
     """Raise ProblemError if there is no room for one more hold."""
     limits = room.limits
+    room.holders.catch_up()
     if session is None and len(room.registry) >= limits.sessions:
         raise ProblemError(
             Problem.FULL,
             f"{limits.sessions} sessions are known, which is the limit; release some, or wait "
             "until those that have ended are forgotten",
         )
+    holds = () if session is None else session.holds
+    if len(holds) >= limits.holds_per_session_in_all:
+        raise ProblemError(
+            Problem.TOO_MANY,
+            f"there are {len(holds)} holds on this session, which is the limit; it is kept alive "
+            "by those",
+        )
+    if room.holders.usage().holds >= limits.holds:
+        raise ProblemError(
+            Problem.FULL, f"there are {limits.holds} holds, which is the limit; release some"
+        )
     if caller.is_admin:
         return
-    holds = () if session is None else session.holds
     if sum(hold.uid == caller.uid for hold in holds) >= limits.holds_per_session:
         raise ProblemError(
             Problem.TOO_MANY,
             f"user {caller.uid} has {limits.holds_per_session} holds on this session, which is the "
             "limit; release some",
+        )
+    if room.holders.usage(caller.uid).holds >= limits.holds_per_uid:
+        raise ProblemError(
+            Problem.TOO_MANY,
+            f"user {caller.uid} has {limits.holds_per_uid} holds, which is the limit; release some",
         )
     own = room.holders.count(caller.uid, limits.sessions_per_uid)
     if own >= limits.sessions_per_uid and not room.sees(caller, key):
@@ -166,6 +181,27 @@ def _check_limits(room: Room, caller: Caller, key: SessionKey, session: Session 
             Problem.TOO_MANY,
             f"user {caller.uid} has {own} sessions, which is the limit; release some, or wait "
             "until those that have ended are forgotten",
+        )
+
+
+def _check_bytes(room: Room, caller: Caller, hold: Hold, before: Hold | None) -> None:
+    """Raise ProblemError if there is no room for the texts that come with a hold."""
+    more = size_of(hold) - (0 if before is None else size_of(before))
+    if more <= 0:
+        return
+    limits, holders = room.limits, room.holders
+    holders.catch_up()
+    if holders.usage().bytes + more > limits.hold_bytes:
+        raise ProblemError(
+            Problem.FULL,
+            f"all notes and tokens together have {limits.hold_bytes} bytes at most; release some "
+            "holds, or leave the note out",
+        )
+    if not caller.is_admin and holders.usage(caller.uid).bytes + more > limits.hold_bytes_per_uid:
+        raise ProblemError(
+            Problem.TOO_MANY,
+            f"the notes and tokens of user {caller.uid} have {limits.hold_bytes_per_uid} bytes at "
+            "most; release some holds, or leave the note out",
         )
 
 
@@ -208,6 +244,7 @@ async def _commit(
     if before is not None and before.owner != hold.owner:
         # Another time limit than before: still that user's one hold with a time limit.
         await room.registry.let_go(key, before.uid, before.owner)
+    room.holders.note_change(key)
     try_at_once(room, key, hold, before)
     is_new = is_new and before is None
     log_by(
@@ -259,11 +296,11 @@ def _meant(
     mine = [hold for hold in session.holds if hold.uid == (caller.uid if uid is None else uid)]
     if not caller.is_admin:
         mine = [hold for hold in mine if hold.uid == caller.uid]
-    elif uid is None and not any(hold.owner.kind not in _DAEMONS_OWN for hold in mine):
+    elif uid is None and not any(hold.owner.kind not in DAEMONS_OWN for hold in mine):
         mine = list(session.holds)
     selector = call.query.owner
     named = [hold for hold in mine if selector is None or is_called(hold.owner, selector)]
-    changeable = [hold for hold in named if hold.owner.kind not in _DAEMONS_OWN]
+    changeable = [hold for hold in named if hold.owner.kind not in DAEMONS_OWN]
     if to_release and not changeable and caller.is_admin:
         changeable = [hold for hold in named if hold.owner.kind is OwnerKind.DISCOVERY]
     if named and not changeable:

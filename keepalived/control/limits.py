@@ -33,6 +33,21 @@ class Limits:
     holds_per_session: int = 32
     """One user's holds on one session: as many scripts may share it."""
 
+    holds_per_session_in_all: int = 256
+    """Everybody's: all of them are looked at whenever one changes."""
+
+    holds: int = 250_000
+    """Everybody's live holds, at about 500 bytes each beside the texts that come with them."""
+
+    holds_per_uid: int = 25_000
+    """One user's: one for each session, and some sessions with several."""
+
+    hold_bytes: int = 64 * 1024 * 1024
+    """Everybody's notes, tokens and owners' names. All are in memory and in the state file."""
+
+    hold_bytes_per_uid: int = 8 * 1024 * 1024
+    """One user's: 20,000 notes of 400 bytes, or 2,000 tokens of the greatest length."""
+
     processes: int = 384
     """Processes watched, at one pidfd each, however many holds live with it."""
 

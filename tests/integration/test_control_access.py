@@ -356,6 +356,56 @@ async def test_all_sessions_together_are_limited() -> None:
         assert (await root.put(path, NO_OWNER)).status == 200
 
 
+async def test_the_holds_of_one_user_and_of_all_are_limited() -> None:
+    limits = replace(DEFAULT_LIMITS, holds=4, holds_per_uid=2)
+    async with served(limits) as control:
+        root, alice, bob = User(control, 0), User(control, NOBODY), User(control, SOMEBODY)
+        path, other = (f"/v1/sessions/lab/{control.open()}" for _ in range(2))
+        assert (await alice.put(path, NO_OWNER)).status == 201
+        assert (await alice.put(path, {"owner": {"ttl": "2m"}})).status == 201
+
+        refused = await alice.put(other, NO_OWNER)
+        assert refused.status == 429
+        assert "has 2 holds, which is the limit" in refused.body["detail"]
+        assert (await alice.put(path, {"owner": {"ttl": "3m"}})).status == 200
+        for owner in ({"ttl": "2m"}, None):
+            assert (await bob.put(other, {"owner": owner})).status == 201
+        assert (await root.put(path, NO_OWNER)).status == 507
+        await alice.delete(f"{path}?owner=ttl")
+        assert (await root.put(path, NO_OWNER)).status == 201
+
+
+async def test_the_holds_on_one_session_are_limited() -> None:
+    async with served(replace(DEFAULT_LIMITS, holds_per_session_in_all=1)) as control:
+        path = f"/v1/sessions/lab/{control.open()}"
+        assert (await User(control, NOBODY).put(path, NO_OWNER)).status == 201
+        refused = await User(control, 0).put(path, NO_OWNER)
+        assert refused.status == 429
+        assert "it is kept alive by those" in refused.body["detail"]
+
+
+async def test_the_texts_of_one_user_and_of_all_are_limited() -> None:
+    limits = replace(DEFAULT_LIMITS, hold_bytes=1500, hold_bytes_per_uid=600)
+    async with served(limits) as control:
+        root, alice, bob = User(control, 0), User(control, NOBODY), User(control, SOMEBODY)
+        path, other = (f"/v1/sessions/lab/{control.open()}" for _ in range(2))
+        long, short = ({**NO_OWNER, "note": "x" * length} for length in (400, 100))
+        assert (await alice.put(path, long)).status == 201
+
+        assert (await alice.put(other, long)).status == 429
+        assert (await alice.patch(path, {"token": "t" * 300})).status == 429
+        assert (await alice.put(other, short)).status == 201
+        assert (await alice.put(path, short)).status == 200
+        assert (await alice.put(other, long)).status == 200
+
+        assert (await bob.put(path, long)).status == 201
+        assert (await root.put(path, long)).status == 201
+        refused = await root.put(other, long)
+        assert refused.status == 507
+        assert "1500 bytes at most" in refused.body["detail"]
+        assert (await root.put(other, NO_OWNER)).status == 201
+
+
 async def test_processes_of_one_user_are_limited() -> None:
     async with served(replace(DEFAULT_LIMITS, processes_per_uid=1)) as control:
         alice, bob = User(control, NOBODY), User(control, SOMEBODY)

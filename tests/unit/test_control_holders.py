@@ -11,7 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from keepalived.control.holders import Holders, Party, call_soon
+from keepalived.control.holders import Holders, Party, Usage, call_soon, size_of
 from keepalived.lease import session as core
 from keepalived.lease.holds import Hold, Owner, OwnerKind
 from keepalived.lease.model import Kind, SessionKey
@@ -51,9 +51,11 @@ class Sessions:
     def __len__(self) -> int:
         return len(self.known)
 
-    def hold(self, uid: int, key: SessionKey = KEY, owner: Owner = NO_OWNER) -> None:
+    def hold(
+        self, uid: int, key: SessionKey = KEY, owner: Owner = NO_OWNER, note: str = ""
+    ) -> None:
         self.now += 1
-        session, hold = self.known.get(key), Hold(uid, owner, self.now, None)
+        session, hold = self.known.get(key), Hold(uid, owner, self.now, None, note=note)
         if session is None or session.state.is_final:
             self.known[key] = core.begin(key, 300.0, hold, self.now)
         else:
@@ -169,16 +171,18 @@ class InStep(RuleBasedStateMachine):
 
     users = st.sampled_from([ALICE, BOB])
     keys = st.sampled_from([KEY, KEY._replace(id="session-2")])
-    owners = st.sampled_from([NO_OWNER, Owner(OwnerKind.PROCESS, "1:2:3")])
+    owners = st.sampled_from(
+        [NO_OWNER, Owner(OwnerKind.PROCESS, "1:2:3"), Owner(OwnerKind.FILE, "/a.yaml")]
+    )
 
     def __init__(self) -> None:
         super().__init__()
         self.sessions = Sessions(soon=lambda _work: None)  # there is no loop; see catch_up
         self.last: dict[SessionKey, set[int]] = {}
 
-    @rule(uid=users, key=keys, owner=owners)
-    def hold(self, uid: int, key: SessionKey, owner: Owner) -> None:
-        self.sessions.hold(uid, key, owner)
+    @rule(uid=users, key=keys, owner=owners, note=st.sampled_from(["", "grün"]))
+    def hold(self, uid: int, key: SessionKey, owner: Owner, note: str) -> None:
+        self.sessions.hold(uid, key, owner, note)
         self._remember(key)
 
     @rule(uid=users, key=keys, owner=owners)
@@ -208,6 +212,15 @@ class InStep(RuleBasedStateMachine):
         for uid in (ALICE, BOB):
             seen = {session.key for session in self.sessions.holders.sessions_of(uid)}
             assert seen == {key for key, uids in self.last.items() if uid in uids}
+
+    @invariant()
+    def what_is_used_is_counted(self) -> None:
+        holds = [hold for session in self.sessions for hold in session.holds]
+        for uid in (ALICE, BOB, None):
+            meant = [hold for hold in holds if uid in (None, hold.uid)]
+            asked_for = [hold for hold in meant if hold.owner.kind is not OwnerKind.FILE]
+            used = Usage(len(asked_for), sum(map(size_of, asked_for)))
+            assert self.sessions.holders.usage(uid) == used
 
     @invariant()
     def whoever_came_and_did_not_go_holds(self) -> None:
