@@ -21,6 +21,9 @@ from keepalived.settings.problems import ConfigError, Path, Problem, Spot, dotte
 _DEEPEST = 50
 """Nothing here nests deeper than five levels. Tens of thousands overflow libyaml's C stack."""
 
+_VALUES_MOST = 1_000_000
+"""Values and keys of one file: enough for 100,000 sessions. Each takes some 500 bytes of memory."""
+
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
@@ -74,7 +77,7 @@ def parse(file: str, content: bytes) -> Document:
 
 def _composed(file: str, text: str) -> yaml.Node | None:
     try:
-        _refuse_depth(file, text)
+        _refuse_too_much(file, text)
         loader = Loader(text)
         try:
             root: yaml.Node | None = loader.get_single_node()
@@ -117,9 +120,14 @@ def _decode(file: str, content: bytes) -> str:
     return text
 
 
-def _refuse_depth(file: str, text: str) -> None:
-    depth = 0
+def _refuse_too_much(file: str, text: str) -> None:
+    depth = count = 0
     for event in yaml.parse(text, Loader=Loader):
+        if isinstance(event, yaml.NodeEvent):
+            count += 1
+            if count > _VALUES_MOST:
+                words = f"more than {_VALUES_MOST:,} values; put the sessions into several files"
+                raise ConfigError([Problem(file, None, "", words)])
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > _DEEPEST:

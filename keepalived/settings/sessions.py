@@ -34,6 +34,9 @@ _WHOLE: tuple[Path, ...] = ((), (_SESSIONS,))
 _MOST_FLAWS = 20
 """That are said of one entry."""
 
+_MOST_PROBLEMS = 200
+"""That are said of one file, a little more where an entry has several; the others are counted."""
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -187,12 +190,17 @@ def _parse(file: str, content: bytes, vcenters: Sequence[str], alone: bool) -> S
     if whole:
         raise ConfigError(whole)
     checked = check_sessions(document, data.get(_SESSIONS), vcenters)
-    strangers = tuple(
+    if not alone:
+        return checked
+    unknown = [key for key in data if key != _SESSIONS]
+    problems = [
         document.problem((key,), "is not known here; a session file holds `sessions:` alone")
-        for key in data
-        if alone and key != _SESSIONS
-    )
-    return replace(checked, problems=strangers + checked.problems)
+        for key in unknown[:_MOST_FLAWS]
+    ]
+    if len(unknown) > _MOST_FLAWS:
+        words = f"{len(unknown) - _MOST_FLAWS} more keys are not known here"
+        problems.append(Problem(document.file, None, "", words))
+    return replace(checked, problems=(*problems, *checked.problems))
 
 
 def check_sessions(document: Document, listed: object, vcenters: Sequence[str]) -> SessionFile:
@@ -204,6 +212,7 @@ def check_sessions(document: Document, listed: object, vcenters: Sequence[str]) 
         raise ConfigError([document.problem((_SESSIONS,), words)])
     entries: dict[SessionKey, tuple[SessionEntry, int]] = {}
     problems: list[Problem] = []
+    omitted = 0
     doubtful: set[str] = set()
     context = {FOLDER: FilePath(document.file).absolute().parent}
     flaws = _flaws_by_place(document)
@@ -228,8 +237,13 @@ def check_sessions(document: Document, listed: object, vcenters: Sequence[str]) 
             words = f"this entry cannot be understood ({type(error).__name__})"
             found = [*found, document.problem(path, words)]
         if found:
-            problems += found
             doubtful |= _id_in(raw)
+            if len(problems) < _MOST_PROBLEMS:
+                problems += found
+            else:
+                omitted += len(found)
+    if omitted:
+        problems.append(Problem(document.file, None, "", f"{omitted} more problems"))
     return SessionFile(
         tuple((key, entry) for key, (entry, _) in entries.items()),
         tuple(problems),

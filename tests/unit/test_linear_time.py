@@ -201,6 +201,9 @@ def test_a_date_takes_linear_time(piece: str) -> None:
 
 SESSION_FILES: dict[str, Callable[[int], bytes]] = {
     "unknown keys": lambda n: b"- {id: a, " + b", ".join(b"k%d: 1" % i for i in range(n)) + b"}",
+    "unknown keys of the file": lambda n: (
+        b"- {id: a}\n" + b"".join(b"k%d: 1\n" % i for i in range(n))
+    ),
     "one key again": lambda n: b"- {id: a, " + b", ".join([b"k: 1"] * n) + b"}",
     "aliases": lambda n: b"- &a {id: a, " + b", k: 1" * n + b"}\n" + b"- *a\n" * n,
     "merges": lambda n: (

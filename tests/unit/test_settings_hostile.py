@@ -180,3 +180,26 @@ def test_a_file_that_was_replaced_behind_its_mount_is_warned_of(tmp_path: Path) 
         str(path),
         f"{path}:1: vcenters.lab.password_file: {mounted}",
     ]
+
+
+def test_of_many_problems_the_first_are_said_and_the_others_counted() -> None:
+    content = b"sessions:\n- {id: good}\n" + b"- 1\n" * 50_000 + b"- {id: bad, x: 1}\n"
+    found = parse_sessions("s.yaml", content, VCENTERS)
+    assert [key.id for key, _ in found.entries] == ["good"]
+    assert len(found.problems) == 201
+    assert str(found.problems[-1]) == "s.yaml: 49801 more problems"
+    assert "bad" in found.doubtful_ids
+
+
+def test_of_many_unknown_keys_the_first_are_said_and_the_others_counted() -> None:
+    content = b"sessions: [{id: good}]\n" + b"".join(b"k%d: 1\n" % i for i in range(100))
+    found = parse_sessions("s.yaml", content, VCENTERS)
+    assert [key.id for key, _ in found.entries] == ["good"]
+    assert len(found.problems) == 21
+    assert str(found.problems[-1]) == "s.yaml: 80 more keys are not known here"
+
+
+def test_a_file_of_very_many_values_is_refused_before_they_are_in_memory() -> None:
+    content = b"sessions: [" + b"1," * 1_000_000 + b"1]"
+    with pytest.raises(ConfigError, match="more than 1,000,000 values; put the sessions into"):
+        parse_sessions("s.yaml", content, VCENTERS)
