@@ -102,7 +102,7 @@ class SessionReply(Model):
     """The size of its files, once the server knows all of them."""
 
     files: tuple[FileReply, ...]
-    """Its files, as they were last seen."""
+    """Its files, as they were last seen: the first 250, and one entry for all others."""
 
     stalled: float | None
     """Seconds since bytes were last seen moving, once that is long enough to be a stall."""
