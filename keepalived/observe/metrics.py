@@ -177,10 +177,6 @@ class Metrics:
         for login in counters.logins:
             self._logins.remove(vcenter, login)
 
-    def declare_source(self, source: str) -> None:
-        """Put the error counter of `source` at 0."""
-        self._source_errors.labels(source)
-
     def configuration_read(self, *, successful: bool) -> None:
         """Note that the configuration was read, at the start or at a reload."""
         self._is_configuration_good = successful

@@ -30,10 +30,6 @@ class Reporter:
         self._log.forget_vcenter(vcenter)
         self._metrics.forget_vcenter(vcenter)
 
-    def declare_source(self, source: str) -> None:
-        """Get ready to count the errors of `source`."""
-        self._metrics.declare_source(source)
-
     def hold_taken(self, key: SessionKey, source: str) -> None:
         """Log it."""
         self._log.hold_taken(key, source)

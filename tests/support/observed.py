@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import json
-import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import aiohttp
-from pydantic import SecretStr
 
-from keepalived.daemon import Daemon
 from keepalived.lease.model import Kind, SessionKey
-from keepalived.observe.logs import configure_logging
-from keepalived.settings import Loaded, Settings
 from keepalived.simulator.app import Simulator
-from keepalived.simulator.wire import Request, Response
-from keepalived.vcenter.memory import MemoryTransport
 from tests.support.control import Answered, Caller
-from tests.support.engine import NAME, LoopClock
+from tests.support.daemon_in_memory import MemoryDaemon, running
+from tests.support.engine import NAME
 
 PATIENCE = 120.0
 """Seconds of fake time in which an event has to reach the log and the stream: longer than any
@@ -31,38 +24,25 @@ pause of the daemon, and over in a moment."""
 Fields = Mapping[str, object]
 
 
-class SharedClock(LoopClock):
-    """The loop's time, which the state file's thread may read as well."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._loop = asyncio.get_running_loop()
-
-    def boot(self) -> float:
-        return self._loop.time() + self._jumped
-
-
 class Observed:
     """A daemon at work on a simulator, and everything that it has reported so far."""
 
-    def __init__(
-        self, simulator: Simulator, daemon: Daemon, clock: SharedClock, written: io.StringIO
-    ) -> None:
-        self.simulator = simulator
-        self.daemon = daemon
-        self.clock = clock
+    def __init__(self, life: MemoryDaemon) -> None:
+        self.simulator = life.simulator
+        self.daemon = life.daemon
+        self.clock = life.clock
         self.stream: list[dict[str, Any]] = []
         self.caller: Caller
-        self._written = written
+        self._life = life
 
     @property
     def log(self) -> list[dict[str, Any]]:
         """The log lines written so far."""
-        return [json.loads(line) for line in self._written.getvalue().splitlines()]
+        return self._life.logged()
 
     def logged(self, event: str) -> list[dict[str, Any]]:
         """Return the log lines of an event, without their time stamps."""
-        lines = (line for line in self.log if line["event"] == event)
+        lines = self._life.logged(event)
         return [{k: v for k, v in line.items() if k != "timestamp"} for line in lines]
 
     def streamed(self, event: str) -> list[dict[str, Any]]:
@@ -128,68 +108,16 @@ def path_of(key: SessionKey) -> str:
     return f"/v1/sessions/{key.vcenter}/{key.id}?kind={key.kind}"
 
 
-@contextmanager
-def _logging_into(stream: io.StringIO) -> Iterator[None]:
-    """Send the log to a stream at debug level, as the daemon itself sets logging up."""
-    root = logging.getLogger()
-    level, handlers = root.level, list(root.handlers)
-    configure_logging(format="json", level="debug", stream=stream)
-    try:
-        yield
-    finally:
-        root.setLevel(level)
-        root.handlers[:] = handlers
-
-
 @asynccontextmanager
-async def observed(
-    folder: Path,
-    simulator: Simulator,
-    *,
-    vcenter: Mapping[str, object] | None = None,
-    handle: Callable[[Request], Awaitable[Response]] | None = None,
-    **settings: object,
-) -> AsyncIterator[Observed]:
+async def observed(folder: Path, simulator: Simulator, **how: Any) -> AsyncIterator[Observed]:
     """Run a daemon with a caller and an event stream on its control socket; every draw is 0.5.
 
-    `handle` may stand before the simulator.
+    It takes what `MemoryDaemon` takes.
     """
-    credentials = {"username": simulator.username, "password": SecretStr(simulator.password)}
-    configured = {"url": "http://vcenter.test", **(credentials if vcenter is None else vcenter)}
-    socket = folder / "control.sock"
-    loaded = Loaded(
-        Settings.model_validate(
-            {
-                "vcenters": {NAME: configured},
-                "state": {"path": folder / "state.db"},
-                "control": {"socket": socket},
-                "http": {"listen": "127.0.0.1:0"},
-                **settings,
-            }
-        )
-    )
-
-    async def load() -> Loaded:
-        return loaded
-
-    clock, written = SharedClock(), io.StringIO()
-    daemon = Daemon(
-        loaded,
-        load,
-        clock=clock,
-        make_transport=lambda _settings: MemoryTransport(handle or simulator.handle),
-        draw=lambda: 0.5,
-    )
-    seen = Observed(simulator, daemon, clock, written)
-    with _logging_into(written):
-        running = asyncio.create_task(daemon.run())
-        try:
-            await seen.until("ready")
-            async with _connected(socket) as seen.caller, _reading(socket, seen):
-                yield seen
-        finally:
-            daemon.stop()
-            await running
+    async with running(simulator, folder, draw=lambda: 0.5, **how) as life:
+        seen = Observed(life)
+        async with _connected(life.socket) as seen.caller, _reading(life.socket, seen):
+            yield seen
 
 
 @asynccontextmanager

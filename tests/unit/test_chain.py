@@ -23,7 +23,7 @@ from keepalived.simulator.faults import Fail, Latency, Refuse
 from keepalived.simulator.resources import SourceType
 from keepalived.simulator.transfers import Upload
 from keepalived.simulator.wire import Request, Response
-from tests.support.engine import simulator_in_loop
+from tests.support.engine import NAME, simulator_in_loop
 from tests.support.observed import Observed, observed
 
 pytestmark = pytest.mark.looptime
@@ -479,8 +479,8 @@ async def test_a_transfer_stalls_and_moves_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize("fallback", [True, False])
 async def test_a_lent_token_is_refused(tmp_path: Path, fallback: bool) -> None:
     simulator = simulator_in_loop()
-    vcenter = None if fallback else {"username": None}
-    async with observed(tmp_path, simulator, vcenter=vcenter) as seen:
+    vcenter = {} if fallback else {"username": None, "password": None}
+    async with observed(tmp_path, simulator, vcenters={NAME: vcenter}) as seen:
         key = seen.open()
         token = simulator.logins.log_in(simulator.username, simulator.password)
         await seen.hold(key, token=token)
@@ -670,8 +670,9 @@ async def test_a_vcenter_goes_down_and_comes_up(tmp_path: Path) -> None:
 async def test_a_login_is_tried(tmp_path: Path, outcome: str, event: str, level: str) -> None:
     simulator = simulator_in_loop()
     password = "a wrong one" if outcome == "refused" else simulator.password
-    vcenter = {"username": simulator.username, "password": SecretStr(password)}
-    async with observed(tmp_path, simulator, vcenter=vcenter) as seen:
+    async with observed(
+        tmp_path, simulator, vcenters={NAME: {"password": SecretStr(password)}}
+    ) as seen:
         key, before = seen.open(), seen.counted()
         if outcome == "failed":
             simulator.faults.add(Fail(503), method="POST", route="*session.create*")

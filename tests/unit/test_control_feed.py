@@ -32,7 +32,6 @@ def feed() -> Feed:
     clock = StoppedClock()
     reporter = Reporter(EventLog(), Metrics(version="test", max_sessions=1, clock=clock))
     reporter.declare_vcenter("lab", session_timeout=300.0)
-    reporter.declare_source("configuration")
     return Feed(reporter, clock)
 
 

@@ -138,12 +138,6 @@ def test_what_is_not_a_known_outcome_or_end_is_not_counted(metrics: Metrics) -> 
     assert sum(by_label(exported, "sessions_ended_total", "state").values()) == 0
 
 
-def test_a_declared_source_stands_at_zero(metrics: Metrics) -> None:
-    metrics.declare_source("b.yaml")
-
-    assert series(metrics)["source_errors_total", (("source", "b.yaml"),)] == 0
-
-
 def test_a_source_is_broken_until_it_recovers(metrics: Metrics) -> None:
     broken = "source_broken", (("source", "a.yaml"),)
     assert broken not in series(metrics)
@@ -257,16 +251,14 @@ def test_two_daemons_in_one_process_share_nothing(metrics: Metrics, clock: HandC
     assert by_label(series(other), "logins_total", "outcome")["ok"] == 0
 
 
-def test_the_reporter_gets_ready_for_vcenters_and_sources_and_forgets_them(
+def test_the_reporter_gets_ready_for_vcenters_and_forgets_them(
     metrics: Metrics,
 ) -> None:
     reporter = Reporter(EventLog(), metrics)
     reporter.declare_vcenter("prod", session_timeout=300.0)
-    reporter.declare_source("b.yaml")
 
     exported = series(metrics)
     assert by_label(exported, "logins_total", "outcome", "prod")["ok"] == 0
-    assert exported["source_errors_total", (("source", "b.yaml"),)] == 0
 
     reporter.forget_vcenter("prod")
     assert by_label(series(metrics), "logins_total", "outcome", "prod") == {}

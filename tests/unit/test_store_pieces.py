@@ -14,7 +14,7 @@ from keepalived.lease.endings import Ending
 from keepalived.lease.model import SessionKey, State
 from keepalived.store.store import Store
 from keepalived.store.tables import MANY
-from tests.support.observed import SharedClock
+from tests.support.daemon_in_memory import SharedClock
 from tests.support.state_file import HOLD, KEY, kept, opened, renewed
 
 PIECE = 4
