@@ -1,5 +1,6 @@
 """Run mutmut over one room of the package at a time, with the tests of that room.
 
+What they do not notice is tried once more with the tests of the whole daemon, which take longer.
 mutmut takes its settings from `pyproject.toml` alone. Each room is therefore a copy of its own
 below `build/mutants`, with the paths and tests of that room put in; what lives stays there to be
 looked at (`mutmut show NAME` in that folder).
@@ -12,6 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 ROOMS = {
@@ -21,21 +23,26 @@ ROOMS = {
 }
 """The tests of each room, by patterns of names in `tests/unit`, and those left out as too long."""
 
+WHOLE = (
+    "test_chain.py test_daemon_*.py test_discovery*.py test_stuck_*.py test_without_effect_*.py "
+    "test_untrue_*.py test_control_feed.py test_store_pieces.py"
+)
+"""The tests of the whole daemon, in the same way."""
+
 ROOT = Path(__file__).parents[2]
 COPIED = ("keepalived", "tests")
 
 
-def tests_of(room: str) -> list[str]:
-    """Return the test files that are run for a room."""
-    patterns, left_out = ROOMS[room]
+def files_of(patterns: str, left_out: Iterable[str] = ()) -> list[str]:
+    """Return the test files that are meant by patterns."""
     folder = ROOT / "tests/unit"
     found = {path for pattern in patterns.split() for path in folder.glob(pattern)}
     return [f"tests/unit/{path.name}" for path in sorted(found) if path.name not in left_out]
 
 
-def settings_of(room: str, pyproject: str) -> str:
-    """Return a `pyproject.toml` that lets mutmut change one room."""
-    tests = "\n".join(f'    "{path}",' for path in tests_of(room))
+def settings_of(room: str, files: Iterable[str], pyproject: str) -> str:
+    """Return a `pyproject.toml` that lets mutmut change one room, and run these test files."""
+    tests = "\n".join(f'    "{path}",' for path in files)
     chosen = (
         f'source_paths = ["keepalived/{room}"]\n'
         f"pytest_add_cli_args_test_selection = [\n{tests}\n]\n"
@@ -49,19 +56,34 @@ def settings_of(room: str, pyproject: str) -> str:
 
 def run(room: str, children: str) -> None:
     """Change a room in every place, and print what no test notices."""
-    print(f"== {room}", flush=True)
-    place = ROOT / "build/mutants" / room
+    own = _try(room, room, files_of(*ROOMS[room]), children)
+    if own:
+        _try(room, f"{room}-whole", files_of(WHOLE), children, own)
+
+
+def _try(
+    room: str, name: str, files: Iterable[str], children: str, changes: Iterable[str] = ()
+) -> list[str]:
+    """Try some changes, or all, with these tests; print those that live, and return them."""
+    print(f"== {name}", flush=True)
+    place = ROOT / "build/mutants" / name
     shutil.rmtree(place, ignore_errors=True)
-    for name in COPIED:
+    for folder in COPIED:
         ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(ROOT / name, place / name, ignore=ignored)
-    text = settings_of(room, (ROOT / "pyproject.toml").read_text())
+        shutil.copytree(ROOT / folder, place / folder, ignore=ignored)
+    text = settings_of(room, files, (ROOT / "pyproject.toml").read_text())
     (place / "pyproject.toml").write_text(text)
     mutmut = str(Path(sys.executable).with_name("mutmut"))
     quick = {**os.environ, "EXAMPLES_SHARE": os.environ.get("EXAMPLES_SHARE", "0.05")}
-    command = [mutmut, "run", "--max-children", children]
+    command = [mutmut, "run", "--max-children", children, *changes]
     subprocess.run(command, cwd=place, env=quick, check=True)
-    subprocess.run([mutmut, "results"], cwd=place, check=True)
+    results = [mutmut, "results"]
+    told = subprocess.run(results, cwd=place, check=True, capture_output=True, text=True).stdout
+    living = re.findall(r"^ *(\S+): (?:survived|no tests)$", told, flags=re.MULTILINE)
+    chosen = set(changes)
+    living = [each for each in living if not chosen or each in chosen]
+    print("", *living, f"{len(living)} live", sep="\n", flush=True)
+    return living
 
 
 def main(rooms: list[str]) -> None:
