@@ -37,9 +37,11 @@ def handler_of(
     """Return what aiohttp calls for a route."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
+        caller = who(request)
+        await room.turns.take(caller.uid)
         call = Call(
             request,
-            who(request),
+            caller,
             _validated("path", route.path_model, dict(request.match_info)),
             _validated("query", route.query_model, _fields(route.query_model, request.query)),
             await _body(route.body_model, request, room.limits),

@@ -23,6 +23,7 @@ from keepalived.keeper.registry import Registry
 from keepalived.lease.model import Kind, SessionKey
 from keepalived.lease.session import Session
 from keepalived.observe.feed import Event, Feed, Subscription
+from keepalived.serving.turns import Turns
 
 PathT = TypeVar("PathT", bound=Query)
 QueryT = TypeVar("QueryT", bound=Query)
@@ -74,6 +75,8 @@ class Room:
     attached: dict[Place, Subscription] = field(default_factory=dict)
     listings: dict[tuple[str, Kind], asyncio.Task[Any]] = field(default_factory=dict)
     """The lists that vCenters are being asked for, by vCenter and kind."""
+    turns: Turns = field(default_factory=Turns)
+    """In which requests are begun, users alternating."""
     slices: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while a slice of a long answer is made, so that there is one at a time."""
     is_closing: bool = False

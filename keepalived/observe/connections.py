@@ -13,6 +13,7 @@ from aiohttp.web_protocol import RequestHandler
 
 from keepalived.serving.door import Door, answer
 from keepalived.serving.throttle import Throttle
+from keepalived.serving.turns import Turns
 
 MOST_CONNECTIONS = 128
 """Open connections: Prometheus, probes and browsers need a handful."""
@@ -47,6 +48,7 @@ class Connections:
         self._open: dict[RequestHandler, asyncio.Transport] = {}
         self._busy: set[RequestHandler] = set()
         self._refusals = Throttle()
+        self._turns = Turns()
 
     def door(self, server: web.Server) -> Door:
         """Return what makes a protocol for each new connection to `server`."""
@@ -54,10 +56,14 @@ class Connections:
 
     @web.middleware
     async def note_requests(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
-        """Know which connections are in use, and send answers within REQUEST_SECONDS."""
+        """Serve requests in turns, and know which connections are in use.
+
+        Answers are sent within REQUEST_SECONDS.
+        """
         protocol = request.protocol
         self._busy.add(protocol)
         try:
+            await self._turns.take(None)
             response = await handler(request)
             # aiohttp finds that the connection has gone, and ends quietly.
             with suppress(ConnectionError):
