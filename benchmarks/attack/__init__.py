@@ -1,0 +1,4 @@
+"""Hostile files, requests, answers and users at once, against one daemon that holds sessions.
+
+python -m benchmarks.attack --minutes 3
+"""

@@ -1,0 +1,58 @@
+"""Runs the attack. Exit code 1 means that it had an effect that it must not have."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+import tempfile
+from collections.abc import Coroutine
+from pathlib import Path
+
+from benchmarks.attack import report
+from benchmarks.attack.run import ATTACKERS, Run
+from benchmarks.soak.verdict import Finding
+
+_PUBLISHED_MINUTES = 3.0
+_ROOT = Path(__file__).parents[2]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="make attack", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=3.0, help="how long the attack takes")
+    parser.add_argument("--results", type=Path, help="where attack.md and attack.json are written")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", default="", help="some of the attackers, with commas")
+    parser.add_argument("--stacks", type=Path, help="a file for stacks of a loop that stands still")
+    options = parser.parse_args()
+    chosen = tuple(name for name in options.only.split(",") if name) or ATTACKERS
+    if unknown := set(chosen) - set(ATTACKERS):
+        parser.error(f"no such attackers: {', '.join(unknown)}; there are: {', '.join(ATTACKERS)}")
+    is_published = options.minutes >= _PUBLISHED_MINUTES and chosen == ATTACKERS
+    usual = _ROOT / ("benchmarks/results" if is_published else "build/attack")
+    with tempfile.TemporaryDirectory(prefix="attack.") as name:
+        run = Run(Path(name), options.minutes, options.seed, options.stacks, chosen)
+        try:
+            findings = asyncio.run(_until_told(run.carry_out()))
+        except asyncio.CancelledError:
+            sys.exit(128 + signal.SIGTERM)
+        except BaseException:
+            print("the log ends:", run.site.attacked.last_words(), sep="\n", file=sys.stderr)
+            raise
+    report.write(options.results or usual, findings, run.record())
+    for each in findings:
+        print(f"{'ok' if each.is_good else 'NO':<3} {each.name}: {each.seen} ({each.allowed})")
+    sys.exit(0 if all(each.is_good for each in findings) else 1)
+
+
+async def _until_told(attacking: Coroutine[None, None, list[Finding]]) -> list[Finding]:
+    """Attack, and put everything away at a SIGTERM."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await attacking
+
+
+if __name__ == "__main__":
+    main()
