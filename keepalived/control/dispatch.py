@@ -38,13 +38,16 @@ def handler_of(
 
     async def handle(request: web.Request) -> web.StreamResponse:
         caller = who(request)
+        raw = b"" if route.body_model is None else await _body(request, room.limits)
         await room.turns.take(caller.uid)
         call = Call(
             request,
             caller,
             _validated("path", route.path_model, dict(request.match_info)),
             _validated("query", route.query_model, _fields(route.query_model, request.query)),
-            await _body(route.body_model, request, room.limits),
+            None
+            if route.body_model is None
+            else _understood("body", route.body_model.model_validate_json, raw),
         )
         reply = await route.handle(room, call)
         return _response(reply) if isinstance(reply, Reply) else reply
@@ -110,22 +113,17 @@ def _fields(model: type[Query], query: MultiMapping[str]) -> Mapping[str, object
     return fields
 
 
-async def _body(
-    model: type[AnyModel] | None, request: web.Request, limits: Limits
-) -> AnyModel | None:
-    """Read and check the body, whatever type it says it is: curl calls everything a form."""
-    if model is None:
-        return None
+async def _body(request: web.Request, limits: Limits) -> bytes:
+    """Read the body, whatever type it says it is: curl calls everything a form."""
     try:
         async with asyncio.timeout(limits.body_seconds):
-            raw = await request.read()
+            return await request.read()
     except TimeoutError:
         detail = f"a body has to be here within {limits.body_seconds:g} s after its head"
         raise ProblemError(Problem.SLOW, detail) from None
     except web.HTTPRequestEntityTooLarge:
         detail = f"a body has at most {limits.body_bytes} bytes here"
         raise ProblemError(Problem.TOO_LARGE, detail) from None
-    return _understood("body", model.model_validate_json, raw)
 
 
 def _validated(part: str, model: type[AnyModel], fields: Mapping[str, object]) -> AnyModel:

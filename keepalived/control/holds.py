@@ -357,6 +357,7 @@ async def _hold_while_connected(
             response = await streams.begin(call.request, 201 if is_new else 200)
             await streams.write(response, _seen(room, call, key))
             while _holds(room, key, party) and (event := await subscription.next()) is not None:
+                await room.turns.take(call.caller.uid)
                 await streams.write(response, streams.line(event))
             return response
         finally:

@@ -52,6 +52,7 @@ async def stream_events(room: Room, call: Call[Nothing, EventQuery, None]) -> we
         started = EventLine(event="stream_started", at=wall_time(room.clock.wall()))
         await write(response, started)
         while (event := await subscription.next()) is not None:
+            await room.turns.take(call.caller.uid)
             await write(response, line(event))
     return response
 

@@ -12,20 +12,21 @@ from collections.abc import Hashable
 
 
 class Turns:
-    """Lets one waiter go on in each turn of the loop; the parties among them alternate."""
+    """One turn in each round of the loop; the parties among those who wait alternate."""
 
     def __init__(self) -> None:
         self._waiting: OrderedDict[Hashable, deque[asyncio.Future[None]]] = OrderedDict()
-        self._is_giving = False
+        self._is_taken = False
 
     async def take(self, party: Hashable) -> None:
-        """Wait for a turn of one's own, as one of a party."""
+        """Wait for a turn, as one of a party. There is one at once where nobody else has it."""
         loop = asyncio.get_running_loop()
+        if not self._is_taken:
+            self._is_taken = True
+            loop.call_soon(self._give)
+            return
         turn: asyncio.Future[None] = loop.create_future()
         self._waiting.setdefault(party, deque()).append(turn)
-        if not self._is_giving:
-            self._is_giving = True
-            loop.call_soon(self._give)
         await turn
 
     def _give(self) -> None:
@@ -38,4 +39,4 @@ class Turns:
                 turn.set_result(None)
                 turn.get_loop().call_soon(self._give)
                 return
-        self._is_giving = False
+        self._is_taken = False
