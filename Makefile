@@ -18,7 +18,7 @@ SOAK   = $(if $(filter 60,$(MINUTES)),benchmarks/results,build/soak)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all test-oldest check system hosts coverage storm durability fuzz mutants bench \
-	bench-check survive soak package sbom lock clean bundle install uninstall
+	bench-check survive soak attack package sbom lock clean bundle install uninstall
 .DELETE_ON_ERROR:
 
 help: ## Show this list
@@ -67,7 +67,7 @@ durability: $(VENV)/.dev ## Kill the daemon KILLS (50) times under load, and loo
 	@KILLS=$${KILLS:-50} $(BIN)/python -m pytest tests/integration/test_durability.py
 
 fuzz: $(VENV)/.dev ## Try what parses foreign input with FUZZ_EXAMPLES (2000) examples for each property
-	@FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-2000} $(BIN)/python -m pytest tests/fuzz \
+	@FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-2000} $(BIN)/python -m pytest $(WORKERS) worksteal tests/fuzz \
 		tests/integration/test_control_schema.py
 
 package: $(VENV)/.dev ## Build wheel and sdist twice, compare them, and test them as they are installed
@@ -94,6 +94,10 @@ survive: $(VENV)/.dev ## Count the sessions that faults cost, by who keeps them:
 
 soak: $(VENV)/.proof ## Run a daemon under churn for MINUTES (60) of real time, and see that nothing grows
 	@$(BIN)/python -m benchmarks.soak --minutes $(MINUTES) --results $(SOAK)
+
+attack: MINUTES = 3
+attack: $(VENV)/.dev ## Attack a daemon with files, requests, answers and users for MINUTES (3) of real time
+	@$(BIN)/python -m benchmarks.attack --minutes $(MINUTES) $(and $(RESULTS),--results '$(RESULTS)')
 
 # Versions are chosen anew for requirements/*.in; the tool that does it has a place of its own.
 LOCK = CUSTOM_COMPILE_COMMAND='make lock' $(CACHE)/lock/bin/pip-compile --upgrade \

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import closing, suppress
 from http import HTTPStatus
@@ -22,6 +23,7 @@ _PAUSE_SECONDS = 0.02
 _ANSWER_SECONDS = 60.0
 _NOTE = "\u00e4" * 500
 _TTL = {"ttl": "15s"}
+_TOGETHER_SECONDS = 15.0
 
 _LISTS = (
     "/v1/sessions",
@@ -93,16 +95,19 @@ class _Attacks:
                 await self._channel.pause(_PAUSE_SECONDS)
 
     async def most_holds(self) -> None:
-        """Take as many holds as there may be, on sessions that exist and on others."""
+        """Take as many holds as there may be, on sessions that exist and on others.
+
+        Many end at one moment.
+        """
         with closing(Caller(self._socket)) as caller:
             while not self._channel.over.is_set():
                 number = next(self._numbers)
                 vcenter = "lab" if number % 2 else "bad"
                 name = self._draw.choice(self._targets) if number % 8 == 0 else f"none-{number}"
-                body = {"owner": _TTL, "note": _NOTE}
-                await self._ask(
-                    caller, "holds taken", "PUT", f"/v1/sessions/{vcenter}/{name}", body
-                )
+                path = f"/v1/sessions/{vcenter}/{name}"
+                ttl = 2 * _TOGETHER_SECONDS - time.monotonic() % _TOGETHER_SECONDS
+                body = {"owner": {"ttl": ttl}, "note": _NOTE}
+                await self._ask(caller, "holds taken", "PUT", path, body)
 
     async def many_holds(self) -> None:
         """Take as many holds on one session as there may be."""

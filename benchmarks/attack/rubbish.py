@@ -236,7 +236,8 @@ class _VCenter:
         path = target.partition("?")[0]
         name = path.rpartition("/")[2]
         if name == "session":
-            return "logins and logouts", _LOGGED_IN if method == "POST" else _DONE
+            known = {"POST": _LOGGED_IN, "GET": _json({"user": "somebody"})}
+            return "logins", known.get(method, _DONE)
         if name in ("update-session", "download-session"):
             is_known = name == "update-session" and not self.is_hostile
             held = _json(sorted(self._held) if is_known else [])

@@ -41,7 +41,7 @@ _BY_USERS = 100
 _LENT = 20
 """Of the sessions that users hold, so many are held with a token of their own."""
 
-_HELD_THERE = tuple(f"bad-{number}" for number in range(5))
+_HELD_THERE = tuple(f"bad-{number}" for number in range(20))
 _SETTLE_SECONDS = 10.0
 _PROGRESS_SECONDS = 10.0
 _REST_LEAST, _REST_MOST = 20.0, 60.0
