@@ -45,6 +45,7 @@ def serve(config: Path | None) -> None:
     from keepalived.host import blocking
     from keepalived.host.descriptors import raise_limit
     from keepalived.host.garbage import long_lived_set_aside
+    from keepalived.host.memory import give_back_large_blocks
     from keepalived.observe.logs import configure_logging, log_python_s_own
     from keepalived.settings import DEFAULT_PATH, ConfigError, Problem, load_settings
 
@@ -65,6 +66,7 @@ def serve(config: Path | None) -> None:
     configure_logging(format=loaded.settings.log.format, level=loaded.settings.log.level)
     log_python_s_own()
     raise_limit()
+    give_back_large_blocks()
     with long_lived_set_aside(), asyncio.Runner(loop_factory=_loop_factory()) as runner:
         failure = runner.run(_serve(loaded, load))
     # After the loop: where the output is not read, a signal ends the process again.

@@ -88,3 +88,22 @@ def test_the_interpreter_is_left_as_it_was() -> None:
 
     assert gc.get_freeze_count() == 0
     assert (gc.callbacks, gc.get_threshold()) == before
+
+
+def test_old_garbage_is_found_once_the_memory_has_grown() -> None:
+    memory = 100
+    with long_lived_set_aside(memory=lambda: memory):
+        old = Node()
+        gone = weakref.ref(old)
+        gc.collect()
+        del old
+        gc.collect()
+        assert gone() is not None
+        memory = 149
+        gc.collect()
+        gc.collect()
+        assert gone() is not None
+        memory = 151
+        gc.collect()  # sees that it has grown
+        gc.collect()
+        assert gone() is None
