@@ -24,12 +24,16 @@ from keepalived.host.slices import Slices
 from keepalived.keeper.observer import Overview, SessionEnd
 from keepalived.lease.answers import Outcome
 from keepalived.lease.model import FINAL_STATES, SessionKey, State
+from keepalived.observe.cap import OTHERS, SourceCap
 from keepalived.observe.histogram import QuickHistogram
 from keepalived.observe.state import StateExporter
 
 _DURATIONS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _SLACKS = (0, 5, 15, 30, 60, 90, 120, 150, 180, 240, 300, 600, 1800, 7200)
 _LAGS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60)
+_MOST_SOURCES = 100
+"""Sources with series of their own, of those that were found unreadable. People look at a few."""
+
 _LOGIN_OUTCOMES = ("ok", "refused", "failed")
 
 
@@ -56,6 +60,8 @@ class Metrics:
         self._clock = clock
         self._vcenters: dict[str, _VCenterCounters] = {}
         self._broken_sources: set[str] = set()
+        self._has_others = False
+        self._source_cap = SourceCap(_MOST_SOURCES)
         self._is_configuration_good = True
         self._state = StateExporter(clock, max_sessions, session_labels=session_labels)
         self.registry = registry = CollectorRegistry()
@@ -214,14 +220,29 @@ class Metrics:
 
     def source_failed(self, source: str) -> None:
         """Count a source error; the source is broken until it recovers."""
-        self._source_errors.labels(source).inc()
-        self._source_broken.labels(source).set(1)
         self._broken_sources.add(source)
+        is_shown, replaced = self._source_cap.admit(source)
+        if replaced is not None:
+            self._source_errors.remove(replaced)
+            self._source_broken.remove(replaced)
+        self._source_errors.labels(source if is_shown else OTHERS).inc()
+        if is_shown:
+            self._source_broken.labels(source).set(1)
+        self._note_others()
 
     def source_recovered(self, source: str) -> None:
         """Note that a source is good again, or gone."""
-        self._source_broken.labels(source).set(0)
         self._broken_sources.discard(source)
+        if self._source_cap.recover(source):
+            self._source_broken.labels(source).set(0)
+        self._note_others()
+
+    def _note_others(self) -> None:
+        """Say whether a source is broken that has no series of its own, once there was one."""
+        is_broken = len(self._broken_sources) > self._source_cap.broken
+        if is_broken or self._has_others:
+            self._has_others = True
+            self._source_broken.labels(OTHERS).set(is_broken)
 
     def state(self, overview: Overview) -> Slices[str]:
         """Return the gauges of one scrape, in slices. Not to be run twice at once."""

@@ -15,6 +15,7 @@ from keepalived.host.slices import run_at_once
 from keepalived.keeper.observer import Overview, SessionEnd, VCenterView
 from keepalived.lease.answers import Outcome
 from keepalived.lease.model import FINAL_STATES, Kind, SessionKey, State
+from keepalived.observe.cap import OTHERS
 from keepalived.observe.eventlog import EventLog
 from keepalived.observe.health import LONGEST_SILENCE, Health
 from keepalived.observe.metrics import Metrics
@@ -146,6 +147,50 @@ def test_a_source_is_broken_until_it_recovers(metrics: Metrics) -> None:
 
     Reporter(EventLog(), metrics).source_recovered("a.yaml")
     assert series(metrics)[broken] == 0
+
+
+def by_source(metrics: Metrics, name: str) -> dict[str, float]:
+    return {
+        dict(labels)["source"]: value
+        for (found, labels), value in series(metrics).items()
+        if found == name
+    }
+
+
+def test_only_so_many_sources_have_series_of_their_own(metrics: Metrics) -> None:
+    def shown(name: str) -> dict[str, float]:
+        return by_source(metrics, name)
+
+    for number in range(100):
+        metrics.source_failed(f"{number}.yaml")
+    assert OTHERS not in shown("source_broken")
+    metrics.source_failed("more.yaml")
+    metrics.source_failed("still-more.yaml")
+    assert len(shown("source_broken")) == 101
+    assert shown("source_broken")[OTHERS] == 1
+    assert shown("source_errors_total")[OTHERS] == 2
+
+    metrics.source_recovered("more.yaml")
+    assert shown("source_broken")[OTHERS] == 1
+    metrics.source_recovered("7.yaml")
+    assert shown("source_broken")["7.yaml"] == 0
+    metrics.source_failed("still-more.yaml")
+    assert "7.yaml" not in shown("source_errors_total")
+    assert shown("source_broken")["still-more.yaml"] == 1
+    assert shown("source_broken")[OTHERS] == 0
+    assert set(metrics.broken_sources) == {
+        *(f"{number}.yaml" for number in range(100) if number != 7),
+        "still-more.yaml",
+    }
+
+
+def test_ever_new_names_of_broken_files_add_no_series_for_ever(metrics: Metrics) -> None:
+    for number in range(1000):
+        metrics.source_failed(f"{number}.yaml")
+        metrics.source_recovered(f"{number}.yaml")
+    assert len(by_source(metrics, "source_broken")) == 100
+    assert len(by_source(metrics, "source_errors_total")) == 100
+    assert metrics.broken_sources == ()
 
 
 def test_histograms_put_observations_where_they_belong(metrics: Metrics) -> None:
