@@ -98,7 +98,7 @@ _LINKS = (
 )
 
 
-class _Folder:
+class Folder:
     """The watched folder. Each method of an attack makes one file of that kind."""
 
     def __init__(self, order: Message) -> None:
@@ -206,7 +206,7 @@ class _Folder:
 
 
 async def _work(channel: Channel, order: Message) -> None:
-    folder = _Folder(order)
+    folder = Folder(order)
     channel.announce(folder.attacks())
     attacks = cycle(folder.attacks().items())
     while not channel.over.is_set():

@@ -54,12 +54,8 @@ _AS_ONESELF = (
     "for each user are not tried"
 )
 ATTACKERS = ("answers", "files", "requests", "users", "reloads")
-_REFUSALS = {
-    "source_failed": "session files refused",
-    "reload_failed": "configurations refused",
-    "renewal_failed": "answers not believed",
-}
-"""What the daemon says in its log of attacks that it noticed, by the names of the events."""
+_NOTICED = {"answers": "renewal_failed", "files": "source_failed", "reloads": "reload_failed"}
+"""The events in the daemon's log that tell of attacks, by the attackers."""
 
 
 class Run:
@@ -85,7 +81,8 @@ class Run:
         self._ours: list[str] = []
         self._attackers: dict[str, Child] = {}
         self._reloads: Counter[str] = Counter()
-        self._noticed = Counter(dict.fromkeys(_REFUSALS.values(), 0))
+        events = (event for attacker, event in _NOTICED.items() if attacker in attackers)
+        self._noticed = Counter(dict.fromkeys(events, 0))
         self._stops = (Stops(), Stops())
         self._memory: list[tuple[float, float]] = []
         self._complaints: list[str] = []
@@ -331,9 +328,9 @@ class Run:
         site = self.site
         self._complaints += [*site.attacked.complaints, *site.idle.complaints]
         for event in site.attacked.events():
-            name = str(event.get("event"))
-            if name in _REFUSALS:
-                self._noticed[_REFUSALS[name]] += 1
+            name, source = str(event.get("event")), str(event.get("source", site.watched))
+            if name in self._noticed and source.startswith(str(site.watched)):
+                self._noticed[name] += 1
             if "exception" in event:
                 self._complaints.append(f"{event['event']}: {event['exception']}")
         for line in (*self._service.trouble, *self._complaints)[:_MOST_SHOWN]:
@@ -342,7 +339,8 @@ class Run:
     def _judge(
         self, ended: Mapping[str, str], before: int, after: int, kept: set[str]
     ) -> list[Finding]:
-        still_held = [each for each in self._acknowledged if each not in self._released]
+        gone = self._released | ended.keys()
+        still_held = [each for each in self._acknowledged if each not in gone]
         code = self.site.attacked.exit_code
         return [
             judge_lost("sessions lost", self._ours, ended),
@@ -356,7 +354,7 @@ class Run:
                 for who, each in self._attackers.items()
             ),
             *([judge_attacks("hostile reloads", self._reloads)] if self._reloads else []),
-            judge_attacks("what the daemon's log says of it", self._noticed),
+            *([judge_attacks("the daemon's log", self._noticed)] if self._noticed else []),
             Finding("complaints", str(len(self._complaints)), "0", not self._complaints),
             Finding("exit code of the daemon", str(code), "0", code == 0),
         ]
@@ -371,4 +369,4 @@ async def _server(name: str, order: Mapping[str, Any]) -> AsyncIterator[tuple[Ch
 
 
 def _milliseconds(stops: Stops) -> str:
-    return f"{1000 * stops.longest[0].seconds:.0f} ms" if stops.longest else "not told"
+    return f"{1000 * stops.longest:.0f} ms (own {1000 * stops.own:.0f} ms)"

@@ -19,70 +19,121 @@ import types
 from collections.abc import Coroutine
 from typing import Any
 
-_BEAT_SECONDS = 0.005
+_BEAT_SECONDS = 0.01
 _WORST = 100
 _LONG_SECONDS = 0.1
 _FRAMES = 12
 
 
+class _Schedule:
+    """What the kernel says of the threads: how long each ran, and waited for a processor."""
+
+    def __init__(self) -> None:
+        self._own = threading.get_native_id()
+        self._files: dict[int, int] = {}
+        self._before: dict[int, tuple[float, float]] = {}
+
+    def passed(self) -> tuple[float, float, float]:
+        """Return the seconds since it was asked last for which this thread ran, for which it waited
+        for a processor, and for which another one did that waited longest."""
+        now = self._read()
+        none = (0.0, 0.0)
+        spans = {
+            thread: (
+                ran - self._before.get(thread, none)[0],
+                late - self._before.get(thread, none)[1],
+            )
+            for thread, (ran, late) in now.items()
+        }
+        self._before = now
+        ran, waited = spans.pop(self._own, none)
+        return ran, waited, max((late for _, late in spans.values()), default=0.0)
+
+    def _read(self) -> dict[int, tuple[float, float]]:
+        found = {}
+        for name in os.listdir("/proc/self/task"):
+            thread = int(name)
+            try:
+                if thread not in self._files:
+                    path = f"/proc/self/task/{name}/schedstat"
+                    self._files[thread] = os.open(path, os.O_RDONLY)
+                ran, waited, _ = os.pread(self._files[thread], 100, 0).split()
+            except OSError:  # it has ended, or the kernel does not say
+                os.close(self._files.pop(thread)) if thread in self._files else None
+                continue
+            found[thread] = (int(ran) / 1e9, int(waited) / 1e9)
+        for thread in self._files.keys() - found.keys():
+            os.close(self._files.pop(thread))
+        return found
+
+
 class _Pulse:
-    """A timer in the loop. `worst` holds the longest stops: how long, when, and how much of that
-    the loop's thread waited for a processor, which the machine's other work takes; in seconds."""
+    """A timer in the loop, with times in seconds.
+
+    `worst` holds the stops in which it stood still for longest by itself: for how long without the
+    time that other processes had the processor for which its thread waited, or the thread that held
+    the interpreter's lock; for how long with that, and when.
+    """
 
     def __init__(self) -> None:
         self.worst: list[tuple[float, float, float]] = []
+        self.longest = 0.0
         self.beats = 0
         self.milliseconds = [0] * 1001
-        path = f"/proc/self/task/{threading.get_native_id()}/schedstat"
-        self._waited_file = os.open(path, os.O_RDONLY) if os.path.exists(path) else -1
+        self._schedule = _Schedule()
         self._stacks = os.environ.get("ATTACK_STACKS")
         self._due = 0.0
-        self._waited = 0.0
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._due, self._waited = time.monotonic(), self._waited_for_a_processor()
+        self._due = time.monotonic()
+        self._schedule.passed()
         self._beat()
 
     def _beat(self) -> None:
-        now, waited = time.monotonic(), self._waited_for_a_processor()
+        now = time.monotonic()
         late = now - self._due
-        stop = (late, now, waited - self._waited)
+        ran, waited, another_waited = self._schedule.passed()
+        slept = max(0.0, late - ran - waited)
+        own = max(0.0, late - waited - min(slept, another_waited))
+        self.longest = max(self.longest, late)
         if len(self.worst) < _WORST:
-            heapq.heappush(self.worst, stop)
-        elif stop > self.worst[0]:
-            heapq.heapreplace(self.worst, stop)
+            heapq.heappush(self.worst, (own, late, now))
+        else:
+            heapq.heappushpop(self.worst, (own, late, now))
         self.beats += 1
         self.milliseconds[max(0, min(1000, int(1000 * late)))] += 1
-        self._due, self._waited = now + _BEAT_SECONDS, waited
+        self._due = time.monotonic() + _BEAT_SECONDS
         self._loop.call_later(_BEAT_SECONDS, self._beat)
         if self._stacks is not None:
             signal.setitimer(signal.ITIMER_REAL, _LONG_SECONDS)
 
-    def _waited_for_a_processor(self) -> float:
-        if self._waited_file < 0:
-            return 0.0
-        return int(os.pread(self._waited_file, 100, 0).split()[1]) / 1e9
-
     def begin_anew(self, _number: int, _frame: types.FrameType | None) -> None:
-        self.worst, self.beats, self.milliseconds = [], 0, [0] * 1001
+        self.worst, self.longest, self.beats = [], 0.0, 0
+        self.milliseconds = [0] * 1001
 
     def tell(self, _number: int, _frame: types.FrameType | None) -> None:
         told = {
             "beats": self.beats,
+            "longest": self.longest,
             "worst": sorted(self.worst, reverse=True),
             "milliseconds": self.milliseconds,
         }
-        path = os.environ["ATTACK_PROBE"]
-        with open(f"{path}.part", "w", encoding="utf-8") as file:
-            json.dump(told, file)
-        os.replace(f"{path}.part", path)
+        # The loop does not wait for the disk.
+        threading.Thread(target=_write, args=(told,), daemon=True).start()
 
     def write_stack(self, _number: int, frame: types.FrameType | None) -> None:
         assert self._stacks is not None
         with open(self._stacks, "a", encoding="utf-8") as file:
             file.write(f"{time.monotonic() - self._due:.3f} s late\n")
             file.writelines(traceback.format_stack(frame)[-_FRAMES:])
+
+
+def _write(told: dict[str, object]) -> None:
+    path = os.environ["ATTACK_PROBE"]
+    with open(f"{path}.part", "w", encoding="utf-8") as file:
+        json.dump(told, file)
+    os.replace(f"{path}.part", path)
 
 
 if "ATTACK_PROBE" in os.environ:
