@@ -7,6 +7,7 @@ such as the parsing of JSON, keeps it until it returns.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Generator, Iterable
 from typing import TypeVar
 
@@ -15,9 +16,32 @@ _T = TypeVar("_T")
 Slices = Generator[None, None, _T]
 """Yields after each slice, of some three milliseconds; returns the result."""
 
+SLICE_SECONDS = 0.003
+
 _PAUSE = 0.001
 """Seconds: enough for every worker to send what is due, and to take in some answers. One turn of
 the loop is not: a request takes several, so that hundreds a second would pile up meanwhile."""
+
+
+class SliceTimer:
+    """Tells when a slice has taken long enough, where items differ in how long they take.
+
+    To be asked after each item. The first slice begins with the first question, and each other one
+    with the first question after the pause.
+    """
+
+    def __init__(self) -> None:
+        self._ends_at: float | None = None
+
+    def is_over(self) -> bool:
+        """Return whether it is time for a pause."""
+        now = time.perf_counter()
+        if self._ends_at is None:
+            self._ends_at = now + SLICE_SECONDS
+        elif now >= self._ends_at:
+            self._ends_at = None
+            return True
+        return False
 
 
 async def run_in_slices(slices: Slices[_T]) -> _T:

@@ -8,6 +8,7 @@ from math import inf
 
 from keepalived.host.alarm import Alarm
 from keepalived.host.clock import LONGEST_SLEEP, Clock
+from keepalived.host.slices import Slices, SliceTimer, run_at_once, run_in_slices
 from keepalived.keeper.journal import Journal, Unrecorded
 from keepalived.keeper.keeper import Keeper
 from keepalived.keeper.observer import Observer, Overview, SessionEnd, Snapshot, VCenterView
@@ -252,7 +253,7 @@ class Registry:
     async def keep_house(self) -> None:
         """Sweep whenever something is over, until cancelled."""
         while True:
-            self.sweep()
+            await run_in_slices(self._sweep_in_slices())
             now = self._clock.boot()
             over = (self._expiries.next_due(), self._ended.next_due())
             next_due = min(due for due in (*over, inf) if due is not None)
@@ -263,6 +264,11 @@ class Registry:
 
     def sweep(self) -> None:
         """Let go the holds whose time is over, and forget what ended long ago."""
+        run_at_once(self._sweep_in_slices())
+
+    def _sweep_in_slices(self) -> Slices[None]:
+        # Anybody can have very many holds end at one moment.
+        timer = SliceTimer()
         now = self._clock.boot()
         self._expiries.advance(now)
         while (expired := self._expiries.pop()) is not None:
@@ -276,12 +282,16 @@ class Registry:
                     self._observer.hold_released(session.key, hold.owner.kind)
             self.commit(left, effects)
             self._watch_expiry(left)
+            if timer.is_over():
+                yield
         self._ended.advance(now)
         while (forgotten := self._ended.pop()) is not None:
             self._expiries.remove(forgotten[0])
             self._roll.drop(forgotten[0])
             self._forget_unless_needed(forgotten[0])
             del self._ended_at[forgotten[0]]
+            if timer.is_over():
+                yield
 
     def _watch_expiry(self, session: Session) -> None:
         limits = [hold.until for hold in session.holds if hold.until is not None]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from itertools import groupby
+from types import SimpleNamespace
 
+import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.openmetrics.exposition import generate_latest as openmetrics
 from prometheus_client.registry import Collector
 
-from keepalived.host.slices import Slices, run_in_slices
+from keepalived.host.slices import Slices, SliceTimer, run_in_slices
 from keepalived.keeper.observer import VCenterView
 from keepalived.lease.model import Kind, SessionKey
 from keepalived.observe.exposition import Gauge
@@ -53,6 +55,23 @@ async def test_everybody_else_has_several_turns_after_each_step() -> None:
     assert len(turns) == 3
     # One with a pause of a single turn; how many more there are depends on the machine.
     assert min(turns) >= 2
+
+
+def test_a_slice_is_over_after_its_time_and_the_next_one_begins_after_the_pause(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [100.0]
+    clock = SimpleNamespace(perf_counter=lambda: now[0])
+    monkeypatch.setattr("keepalived.host.slices.time", clock)
+
+    def asked_after(seconds: float) -> bool:
+        now[0] += seconds
+        return timer.is_over()
+
+    timer = SliceTimer()
+    assert [asked_after(0.001) for _ in range(4)] == [False, False, False, True]
+    # However long the pause was, there is time for work after it.
+    assert [asked_after(each) for each in (10.0, 0.002, 0.002)] == [False, False, True]
 
 
 async def test_ten_times_the_sessions_take_ten_times_the_steps_and_no_longer_ones() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+from itertools import pairwise
 
 import pytest
 
@@ -15,6 +16,7 @@ from keepalived.lease.endings import Ending, Target
 from keepalived.lease.holds import Hold, Owner, OwnerKind
 from keepalived.lease.model import Kind, SessionKey, State
 from keepalived.lease.session import Session
+from keepalived.simulator.wire import Request, Response
 from tests.support.engine import NAME, OWNER, Engine, running_engine, simulator_in_loop
 from tests.support.sessions import a_session
 
@@ -120,6 +122,31 @@ async def test_a_time_limit_ends_its_hold_and_the_last_one_the_session() -> None
         assert session is not None
         assert [hold.owner for hold in session.holds] == [OWNER]
         assert journal.dropped == [key]
+
+
+@pytest.mark.looptime(False)
+async def test_many_holds_that_end_at_one_moment_never_hold_up_the_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("keepalived.host.slices.SLICE_SECONDS", 0.0)
+    held: list[int] = []  # at each turn of the loop
+
+    async def hang(_request: Request) -> Response:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async with running_engine(simulator_in_loop(), manner=MINIMAL, handle=hang) as engine:
+        registry = engine.registry
+        for number in range(200):
+            key = SessionKey(NAME, Kind.UPDATE, f"s-{number}")
+            registry.hold(key, script(engine, until=engine.clock.boot() - 1))
+        keeping = asyncio.create_task(registry.keep_house())
+        while not held or held[-1]:
+            held.append(registry.held())
+            await asyncio.sleep(0)
+        keeping.cancel()
+
+    assert max(earlier - later for earlier, later in pairwise(held)) <= 2
 
 
 async def test_the_house_is_kept_on_time_whatever_it_was_waiting_for() -> None:
