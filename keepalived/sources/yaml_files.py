@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import structlog
 
 from keepalived.host.clock import Clock, sleep_until
 from keepalived.host.files import readable_path
+from keepalived.host.slices import SliceTimer
 from keepalived.keeper.observer import Observer
 from keepalived.keeper.registry import Registry
 from keepalived.lease.holds import Borrowed, Hold, Owner, OwnerKind
@@ -28,9 +28,6 @@ from keepalived.sources.survey import Known, News, Survey
 log = structlog.get_logger("clkeepalived")
 
 LOOK_SECONDS = 2.0
-
-_SLICE = 100
-"""How many holds are made before the loop may do something else: some milliseconds."""
 
 
 class YamlFiles:
@@ -60,6 +57,7 @@ class YamlFiles:
         self._known: dict[str, Known] = {}
         self._looking = asyncio.Lock()
         self._attempts = Attempts(clock)
+        self._slice = SliceTimer()
 
     @property
     def hanging(self) -> tuple[str, ...]:
@@ -116,15 +114,25 @@ class YamlFiles:
     async def _carry_out(self, news: News) -> None:
         changes, owner = news.changes, Owner(OwnerKind.FILE, readable_path(news.path))
         if changes is not None:
-            async for key in _in_slices(changes.taken):
+            for key in changes.taken:
                 self._take(key, owner, news)
-            async for key in _in_slices(changes.updated):
+                await self._pause_if_due()
+            for key in changes.updated:
                 self._update(key, owner, news)
-        async for key in _in_slices(news.updated):
+                await self._pause_if_due()
+        for key in news.updated:
             self._update(key, owner, news)
+            await self._pause_if_due()
         if changes is not None:
-            async for key in _in_slices(changes.let_go):
+            for key in changes.let_go:
                 self._registry.release(key, self._uid, owner)
+                await self._pause_if_due()
+        await self._pause_if_due()
+
+    async def _pause_if_due(self) -> None:
+        """Let the loop do something else after a few milliseconds of work, of whatever files."""
+        if self._slice.is_over():
+            await asyncio.sleep(0)
 
     def _take(self, key: SessionKey, owner: Owner, news: News) -> None:
         entry, now = news.entry(key), self._clock.boot()
@@ -157,11 +165,3 @@ def _as_known(hold: Hold, key: SessionKey, news: News, held: Hold | None) -> Hol
         elif token is None or token.value != value:
             token = Borrowed(value)
     return replace(hold, progress=entry.known_progress(seen.size), token=token)
-
-
-async def _in_slices(keys: Sequence[SessionKey]) -> AsyncIterator[SessionKey]:
-    """Yield the keys, and let the loop do something else every now and then."""
-    for place, key in enumerate(keys, start=1):
-        yield key
-        if place % _SLICE == 0:
-            await asyncio.sleep(0)
