@@ -111,7 +111,7 @@ class Run:
             if site.attacked.has_ended:
                 self._complaints.append(f"the daemon ended by itself: {site.attacked.exit_code}")
             else:
-                await self._rest()
+                await self._rest(before)
             after = site.attacked.memory()
             kept = await self._after_a_kill()
             # Whatever the restart has cost shows within a lifetime.
@@ -231,8 +231,9 @@ class Run:
         except TimeoutError:
             return
 
-    async def _rest(self) -> None:
-        """Wait until what attackers took is forgotten."""
+    async def _rest(self, before: int) -> None:
+        """Wait until what attackers took is forgotten, and memory is given back."""
+        site = self.site
         held = {*self._ours, *_HELD_THERE, *self._kept_by_others}
         print(f"attackers have stopped; resting until {len(held)} sessions are left", flush=True)
         began = time.monotonic()
@@ -243,10 +244,13 @@ class Run:
                 for each in await self._sessions()
                 if each["id"] not in held
             ]
-            if not more and time.monotonic() >= began + _REST_LEAST:
+            is_small = judge_memory(before, site.attacked.memory()).is_good
+            if not more and is_small and time.monotonic() >= began + _REST_LEAST:
                 return
             await asyncio.sleep(1.0)
-        self._complaints.append(f"{len(more)} more sessions are known after the rest: {more[:3]}")
+        if more:
+            words = f"{len(more)} more sessions are known after the rest: {more[:3]}"
+            self._complaints.append(words)
 
     async def _after_a_kill(self) -> set[str]:
         """Kill the daemon and start it again; return the sessions that honest users hold then."""

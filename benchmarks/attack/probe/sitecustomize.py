@@ -106,7 +106,7 @@ class _Pulse:
         self._due = time.monotonic() + _BEAT_SECONDS
         self._loop.call_later(_BEAT_SECONDS, self._beat)
         if self._stacks is not None:
-            signal.setitimer(signal.ITIMER_REAL, _LONG_SECONDS)
+            signal.setitimer(signal.ITIMER_REAL, _LONG_SECONDS, _LONG_SECONDS / 2)
 
     def begin_anew(self, _number: int, _frame: types.FrameType | None) -> None:
         self.worst, self.longest, self.beats = [], 0.0, 0
@@ -125,7 +125,8 @@ class _Pulse:
     def write_stack(self, _number: int, frame: types.FrameType | None) -> None:
         assert self._stacks is not None
         with open(self._stacks, "a", encoding="utf-8") as file:
-            file.write(f"{time.monotonic() - self._due:.3f} s late\n")
+            now = time.monotonic()
+            file.write(f"{now - self._due:.3f} s late at {now:.3f}\n")
             file.writelines(traceback.format_stack(frame)[-_FRAMES:])
 
 
