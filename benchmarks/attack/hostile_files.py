@@ -125,6 +125,7 @@ class Folder:
             "large files": self._large,
             "half-written files": self._half,
             "files that vanish": self._vanishing,
+            "many small files": self._crowd,
             "folders": self._directory,
             "wrong tokens": self._wrong_token,
             "files without rights": self._closed,
@@ -188,6 +189,11 @@ class Folder:
             self._write(_WHOLE, path)
             if self._draw.random() < 0.5:
                 os.unlink(path)
+
+    def _crowd(self) -> None:
+        for number in range(30):
+            lines = "".join(f"- {{id: c-{number}-{n}, vcenter: bad}}\n" for n in range(60))
+            self._write(f"sessions:\n{lines}")
 
     def _directory(self) -> None:
         os.mkdir(self._path())
