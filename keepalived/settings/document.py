@@ -7,6 +7,7 @@ it may be a secret that stands in the wrong place.
 
 from __future__ import annotations
 
+import codecs
 import gc
 import re
 from collections.abc import Iterator
@@ -23,6 +24,9 @@ _DEEPEST = 50
 
 _VALUES_MOST = 1_000_000
 """Values and keys of one file: enough for 100,000 sessions. Each takes some 500 bytes of memory."""
+
+_PIECE = 1 << 20
+"""Bytes that are decoded at once, without letting other threads run."""
 
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
@@ -63,8 +67,9 @@ class Document:
 def parse(file: str, content: bytes) -> Document:
     """Return what a YAML file says; `file` is its name in messages. Raises ConfigError."""
     try:
-        text = _decode(file, content)
-        root = _composed(file, text)
+        content = content.removeprefix(codecs.BOM_UTF8)
+        _refuse_other_than_text(file, content)
+        root = _composed(file, content)
         data, flaws = (None, []) if root is None else construct(root)
     except ConfigError:
         raise
@@ -75,16 +80,34 @@ def parse(file: str, content: bytes) -> Document:
     return Document(file, data, root, tuple(flaws))
 
 
-def _composed(file: str, text: str) -> yaml.Node | None:
+class _Pieces:
+    """A file's content for libyaml, which asks for it in pieces.
+
+    Between two questions it lets no other thread run. Of a content that it has as a whole it would
+    ask nothing: some megabytes of blank lines would stop the event loop for a tenth of a second.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+        self._at = 0
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return what follows, at most so many bytes."""
+        piece = self._content[self._at : self._at + size]
+        self._at += len(piece)
+        return piece
+
+
+def _composed(file: str, content: bytes) -> yaml.Node | None:
     try:
-        _refuse_too_much(file, text)
-        loader = Loader(text)
+        _refuse_too_much(file, content)
+        loader = Loader(_Pieces(content))
         try:
             root: yaml.Node | None = loader.get_single_node()
         finally:
             loader.dispose()
     except yaml.MarkedYAMLError as error:
-        raise ConfigError([_syntax_problem(file, text, error)]) from None
+        raise ConfigError([_syntax_problem(file, content, error)]) from None
     return root
 
 
@@ -105,24 +128,42 @@ def garbage_collection_paused() -> Iterator[None]:
         gc.enable()
 
 
-def _decode(file: str, content: bytes) -> str:
+def _texts(content: bytes) -> Iterator[str]:
+    """Decode a content in pieces, between which other threads may run. Raises UnicodeDecodeError,
+    whose `start` is counted from the piece that `object` holds."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    for at in range(0, len(content), _PIECE):
+        yield decoder.decode(content[at : at + _PIECE], final=at + _PIECE >= len(content))
+
+
+def _refuse_other_than_text(file: str, content: bytes) -> None:
+    lines = 0
     try:
-        text = content.decode("utf-8-sig")
+        for text in _texts(content):
+            control = _CONTROL_CHARACTER.search(text)
+            if control:
+                line = lines + text.count("\n", 0, control.start()) + 1
+                words = f"the control character {control[0]!r} cannot stand in YAML"
+                raise ConfigError([Problem(file, line, "", words)])
+            lines += text.count("\n")
     except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
+        line = lines + error.object.count(b"\n", 0, error.start) + 1
         words = "not UTF-8 text; save the file in the encoding UTF-8"
         raise ConfigError([Problem(file, line, "", words)]) from None
-    control = _CONTROL_CHARACTER.search(text)
-    if control:
-        line = text.count("\n", 0, control.start()) + 1
-        words = f"the control character {control[0]!r} cannot stand in YAML"
-        raise ConfigError([Problem(file, line, "", words)])
-    return text
 
 
-def _refuse_too_much(file: str, text: str) -> None:
+def _character_at(content: bytes, index: int) -> str:
+    """Return the character at a place that is counted in characters; nothing beyond the end."""
+    for text in _texts(content):
+        if index < len(text):
+            return text[index]
+        index -= len(text)
+    return ""
+
+
+def _refuse_too_much(file: str, content: bytes) -> None:
     depth = count = 0
-    for event in yaml.parse(text, Loader=Loader):
+    for event in yaml.parse(_Pieces(content), Loader=Loader):
         if isinstance(event, yaml.NodeEvent):
             count += 1
             if count > _VALUES_MOST:
@@ -164,13 +205,12 @@ _WORDS = (
 )  # fmt: skip
 
 
-def _syntax_problem(file: str, text: str, error: yaml.MarkedYAMLError) -> Problem:
+def _syntax_problem(file: str, content: bytes, error: yaml.MarkedYAMLError) -> Problem:
     mark = error.problem_mark or error.context_mark
     if mark is None:
         return Problem(file, None, "", f"not valid YAML: {error.problem}")
     said = error.problem or ""
-    lines = text.splitlines()
-    here = lines[mark.line][mark.column : mark.column + 1] if mark.line < len(lines) else ""
+    here = _character_at(content, mark.index).strip("\r\n\x85\u2028\u2029")
     if here == "\t" or " tab " in said:
         words = "a tab; YAML is indented by spaces only"
     elif "cannot start any token" in said and here:

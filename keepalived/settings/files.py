@@ -8,7 +8,7 @@ from typing import NamedTuple
 from keepalived.host.files import FileTooLargeError, UnfitFileError, read_file
 from keepalived.settings.problems import ConfigError, Problem
 
-LARGEST = 256 << 20
+LARGEST = 64 << 20
 """The most bytes that are read: what strays into a folder must not use up the memory. A session
 takes some hundred bytes."""
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from keepalived.settings import ConfigError, document
+from keepalived.settings.document import parse
 from tests.support.settings import LAB, check, errors, warnings
 
 
@@ -34,6 +36,46 @@ def test_a_control_character(tmp_path: Path) -> None:
     assert errors(check(tmp_path, "a: \x07\n")) == [
         "config.yaml:1: the control character '\\x07' cannot stand in YAML"
     ]
+
+
+LONG = "# ä\n" * 300_000
+"""More than is decoded at once, and a piece of it ends within a character."""
+
+
+@pytest.mark.parametrize(
+    ("ending", "said"),
+    [
+        (b"a: \x07\n", "the control character '\\x07' cannot stand in YAML"),
+        (b"a: \xff\n", "not UTF-8 text; save the file in the encoding UTF-8"),
+        (b"a: \xc3", "not UTF-8 text; save the file in the encoding UTF-8"),
+        (b"a: @b\n", "not valid YAML: a value that begins with '@' must stand in quotes"),
+        (b"\ta: b\n", "not valid YAML: a tab; YAML is indented by spaces only"),
+    ],
+)
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_long_files_are_read_in_pieces_and_their_lines_are_counted(
+    mark: bytes, ending: bytes, said: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse("a.yaml", mark + LONG.encode() + ending)
+    assert [str(each) for each in caught.value.problems] == [f"a.yaml:300001: {said}"]
+
+
+def test_the_parser_is_given_a_file_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Whatever it has at once, it parses without letting the event loop run.
+    sizes: list[int] = []
+
+    class Pieces(document._Pieces):
+        def read(self, size: int = -1, /) -> bytes:
+            piece = super().read(size)
+            sizes.append(len(piece))
+            return piece
+
+    monkeypatch.setattr(document, "_Pieces", Pieces)
+    content = LONG.encode() + b"a: b\n"
+    assert parse("a.yaml", content).data == {"a": "b"}
+    assert max(sizes) <= 64 * 1024
+    assert sum(sizes) == 2 * len(content)
 
 
 @pytest.mark.parametrize("opening", ["[", "- ", "{a: "])
