@@ -14,8 +14,9 @@ from benchmarks.attack.channel import Channel, Message, serve
 _MOST = 60
 """Files that are there at once."""
 _PAUSE_SECONDS = 0.05
-_SPARSE_BYTES = 100 * 1024 * 1024
+_LARGE_BYTES = 60 * 1024 * 1024
 _REFUSED_BYTES = 300 * 1024 * 1024
+_BLANK_BYTES = 8 * 1024 * 1024
 _ENTRIES = 2000
 _LONG = "9" * 400
 
@@ -175,9 +176,12 @@ class Folder:
         self._write(self._draw.choice([_WHOLE, _ENTRY.format("progress: 101")]), self._path(name))
 
     def _large(self) -> None:
-        size = self._draw.choice([_SPARSE_BYTES, _REFUSED_BYTES])
+        size = self._draw.choice([_LARGE_BYTES, _REFUSED_BYTES, _BLANK_BYTES])
         with open(self._path(), "wb") as file:
-            file.truncate(size)
+            if size == _BLANK_BYTES:
+                file.write(b"\n" * size)
+            else:
+                file.truncate(size)
 
     def _half(self) -> None:
         text = "sessions:\n" + "- {id: theirs, vcenter: bad, note: half}\n" * 20
