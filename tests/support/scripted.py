@@ -1,0 +1,321 @@
+"""The engine before a vCenter of whose answers the test decides, with all that it tells recorded.
+
+For what the simulator does not show: time-outs, tokens and other arguments of each request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from keepalived.keeper.keeper import Keeper, Manner
+from keepalived.keeper.observer import SessionEnd
+from keepalived.keeper.registry import Registry, Retention
+from keepalived.lease.answers import Answer, FileInfo, ItemInfo, Outcome, SessionInfo
+from keepalived.lease.holds import Borrowed, Hold, Owner, OwnerKind
+from keepalived.lease.model import Kind, SessionKey
+from keepalived.lease.session import Session
+from tests.support.engine import NAME, LoopClock, stop
+
+BOOT = 1000.0
+"""What the boot-time clock says when the test begins."""
+
+SCRIPT = Owner(OwnerKind.TIME_LIMIT, "60")
+LINE = Owner(OwnerKind.FILE, "a.yaml")
+
+
+class Sent(NamedTuple):
+    """A request, `at` seconds after the test began. `of` is what it is about, if anything."""
+
+    at: float
+    what: str
+    of: str | Kind | None
+    timeout: float
+    token: str | None = None
+    kind: Kind | None = None
+    progress: int | None = None
+
+
+@dataclass(frozen=True)
+class Reply:
+    """How a request is answered, and after how many seconds."""
+
+    outcome: Outcome = Outcome.OK
+    value: Any = None
+    took: float = 0.0
+    detail: str = ""
+    retry_after: float | None = None
+    status: int | None = None
+
+
+def as_usual(sent: Sent) -> Reply:
+    """Answer that all is well."""
+    values = {
+        "get": SessionInfo(str(sent.of), "ACTIVE", "item-1", "1"),
+        "files": (),
+        "item": ItemInfo("item-1", "disk", "1", "Templates"),
+        "list": (),
+    }
+    return Reply(value=values.get(sent.what))
+
+
+class ScriptedVCenter:
+    """Answers as `reply` says, and gives up what takes longer than its time-out."""
+
+    def __init__(self, clock: LoopClock) -> None:
+        self.reply: Callable[[Sent], Reply] = as_usual
+        self.sent: list[Sent] = []
+        self.closed: list[float] = []
+        self.at_once = 0
+        self._clock = clock
+        self._began = clock.boot()
+
+    def of(self, *what: str, key: SessionKey | None = None) -> list[Sent]:
+        """Return the requests of these kinds, of one session or of all."""
+        wanted = (each for each in self.sent if each.what in what)
+        return [each for each in wanted if key is None or each.of == key.id]
+
+    def times(self, what: str, key: SessionKey | None = None) -> list[float]:
+        """Return when these requests were sent."""
+        return [each.at for each in self.of(what, key=key)]
+
+    async def _ask(self, what: str, of: str | Kind | None, *how: Any) -> Answer[Any]:
+        timeout, token, kind, progress = how
+        began = self._clock.boot()
+        sent = Sent(round(began - self._began, 3), what, of, timeout, token, kind, progress)
+        self.sent.append(sent)
+        reply = self.reply(sent)
+        self.at_once += 1
+        try:
+            if reply.took > timeout:
+                await asyncio.sleep(timeout)
+                return Answer(Outcome.TIMED_OUT, began, self._clock.boot(), detail="no answer")
+            await asyncio.sleep(reply.took)
+        finally:
+            self.at_once -= 1
+        return Answer(
+            reply.outcome, began, self._clock.boot(), reply.value, reply.detail, reply.status,
+            reply.retry_after,
+        )  # fmt: skip
+
+    async def keep_alive(
+        self,
+        kind: Kind,
+        session_id: str,
+        progress: int | None,
+        *,
+        timeout: float,
+        token: str | None = None,
+    ) -> Answer[None]:
+        return await self._ask("keep_alive", session_id, timeout, token, kind, progress)
+
+    async def get(
+        self, kind: Kind, session_id: str, *, timeout: float, token: str | None = None
+    ) -> Answer[SessionInfo]:
+        return await self._ask("get", session_id, timeout, token, kind, None)
+
+    async def files(
+        self, kind: Kind, session_id: str, *, timeout: float, token: str | None = None
+    ) -> Answer[tuple[FileInfo, ...]]:
+        return await self._ask("files", session_id, timeout, token, kind, None)
+
+    async def item(
+        self, item_id: str, *, timeout: float, token: str | None = None
+    ) -> Answer[ItemInfo]:
+        return await self._ask("item", item_id, timeout, token, None, None)
+
+    async def list(
+        self, kind: Kind, *, timeout: float, token: str | None = None
+    ) -> Answer[tuple[str, ...]]:
+        return await self._ask("list", kind, timeout, token, None, None)
+
+    async def cancel(
+        self, kind: Kind, session_id: str, *, timeout: float, token: str | None = None
+    ) -> Answer[None]:
+        return await self._ask("cancel", session_id, timeout, token, kind, None)
+
+    async def who_am_i(self, *, timeout: float, token: str | None = None) -> Answer[None]:
+        return await self._ask("who_am_i", None, timeout, token, None, None)
+
+    async def close(self, *, timeout: float) -> None:
+        self.closed.append(timeout)
+
+
+class Told:
+    """An observer that takes down what it is told: the event, and its arguments by their names."""
+
+    def __init__(self) -> None:
+        self.all: list[tuple[str, dict[str, Any]]] = []
+
+    def of(self, event: str) -> list[dict[str, Any]]:
+        """Return the arguments of each telling of an event."""
+        return [arguments for name, arguments in self.all if name == event]
+
+    def hold_taken(self, key: SessionKey, source: str) -> None:
+        self.all.append(("hold_taken", {"key": key, "source": source}))
+
+    def hold_released(self, key: SessionKey, source: str) -> None:
+        self.all.append(("hold_released", {"key": key, "source": source}))
+
+    def keep_alive_answered(self, key: SessionKey, outcome: Outcome, seconds: float) -> None:
+        told = {"key": key, "outcome": outcome, "seconds": seconds}
+        self.all.append(("keep_alive_answered", told))
+
+    def renewed(self, key: SessionKey, **told: Any) -> None:
+        self.all.append(("renewed", {"key": key, **told}))
+
+    def renewal_failed(self, key: SessionKey, outcome: Outcome, detail: str, **told: Any) -> None:
+        told = {"key": key, "outcome": outcome, "detail": detail, **told}
+        self.all.append(("renewal_failed", told))
+
+    def attempt_started(self, vcenter: str, lag: float) -> None:
+        self.all.append(("attempt_started", {"vcenter": vcenter, "lag": lag}))
+
+    def lifetime_learned(self, key: SessionKey, before: float, after: float, **told: Any) -> None:
+        told = {"key": key, "before": before, "after": after, **told}
+        self.all.append(("lifetime_learned", told))
+
+    def renewal_without_effect(self, key: SessionKey, left: float | None) -> None:
+        self.all.append(("renewal_without_effect", {"key": key, "left": left}))
+
+    def file_failed(self, key: SessionKey, file: FileInfo) -> None:
+        self.all.append(("file_failed", {"key": key, "file": file}))
+
+    def stalled(self, key: SessionKey, idle: float) -> None:
+        self.all.append(("stalled", {"key": key, "idle": idle}))
+
+    def moving(self, key: SessionKey) -> None:
+        self.all.append(("moving", {"key": key}))
+
+    def token_refused(self, key: SessionKey, owner: Owner, *, fallback: bool) -> None:
+        told = {"key": key, "owner": owner, "fallback": fallback}
+        self.all.append(("token_refused", told))
+
+    def session_ended(self, end: SessionEnd) -> None:
+        self.all.append(("session_ended", {"end": end}))
+
+    def vcenter_down(self, vcenter: str, outcome: Outcome, detail: str) -> None:
+        told = {"vcenter": vcenter, "outcome": outcome, "detail": detail}
+        self.all.append(("vcenter_down", told))
+
+    def vcenter_up(self, vcenter: str, down_seconds: float) -> None:
+        self.all.append(("vcenter_up", {"vcenter": vcenter, "down_seconds": down_seconds}))
+
+    def login(self, vcenter: str, outcome: str) -> None:
+        self.all.append(("login", {"vcenter": vcenter, "outcome": outcome}))
+
+    def source_failed(self, source: str, problems: tuple[str, ...]) -> None:
+        self.all.append(("source_failed", {"source": source, "problems": problems}))
+
+    def source_recovered(self, source: str) -> None:
+        self.all.append(("source_recovered", {"source": source}))
+
+
+class Written:
+    """A journal that takes down what it is asked to write: what, and about what."""
+
+    def __init__(self) -> None:
+        self.all: list[tuple[Any, ...]] = []
+
+    def of(self, *what: str) -> list[tuple[Any, ...]]:
+        """Return what was written of these kinds, in its order."""
+        return [each for each in self.all if each[0] in what]
+
+    async def put_hold(self, key: SessionKey, hold: Hold) -> None:
+        self.all.append(("put_hold", key, hold))
+
+    async def delete_hold(self, key: SessionKey, uid: int, owner: Owner) -> None:
+        self.all.append(("delete_hold", key, uid, owner))
+
+    def drop_hold(self, key: SessionKey, uid: int, owner: Owner) -> None:
+        self.all.append(("drop_hold", key, uid, owner))
+
+    def note_session(self, session: Session) -> None:
+        self.all.append(("note_session", session))
+
+    def note_end(self, session: Session, ended_at: float) -> None:
+        self.all.append(("note_end", session, ended_at))
+
+    def forget(self, key: SessionKey) -> None:
+        self.all.append(("forget", key))
+
+
+@dataclass
+class Scripted:
+    """A keeper at work before a scripted vCenter."""
+
+    clock: LoopClock
+    vcenter: ScriptedVCenter
+    told: Told
+    written: Written
+    registry: Registry
+    keeper: Keeper
+
+    def now(self) -> float:
+        """Return how many seconds ago the test began."""
+        return round(self.clock.boot() - BOOT, 3)
+
+    async def until(self, at: float) -> None:
+        """Wait until so many seconds after the test began."""
+        await asyncio.sleep(at - self.now())
+
+    def key(self, session_id: str, vcenter: str = NAME) -> SessionKey:
+        return SessionKey(vcenter, Kind.UPDATE, session_id)
+
+    def hold(
+        self,
+        session_id: str,
+        *,
+        uid: int = 1000,
+        owner: Owner = SCRIPT,
+        token: str | None = None,
+        until: float | None = None,
+    ) -> SessionKey:
+        """Hold a session, until so many seconds after the test began."""
+        key = self.key(session_id)
+        self.registry.hold(key, self.a_hold(uid=uid, owner=owner, token=token, until=until))
+        return key
+
+    def a_hold(
+        self,
+        *,
+        uid: int = 1000,
+        owner: Owner = SCRIPT,
+        token: str | None = None,
+        until: float | None = None,
+    ) -> Hold:
+        lent = None if token is None else Borrowed(token)
+        end = None if until is None else BOOT + until
+        return Hold(uid, owner, self.clock.boot(), end, token=lent)
+
+    def find(self, key: SessionKey) -> Session:
+        session = self.registry.find(key)
+        assert session is not None
+        return session
+
+
+@asynccontextmanager
+async def scripted(
+    manner: Manner | None = None,
+    *,
+    restored: Callable[[Scripted], tuple[Session, ...]] = lambda _: (),
+) -> AsyncIterator[Scripted]:
+    """Run a keeper on a scripted vCenter; every draw is the middle. `restored` is known before."""
+    clock = LoopClock()
+    clock.jump(BOOT - clock.boot())
+    vcenter, told, written = ScriptedVCenter(clock), Told(), Written()
+    registry = Registry(told, clock, Retention(), written)
+    keeper = Keeper(NAME, vcenter, manner or Manner(), registry, told, clock, lambda: 0.5)
+    engine = Scripted(clock, vcenter, told, written, registry, keeper)
+    registry.restore(restored(engine), ())
+    registry.attach(keeper)
+    work = asyncio.create_task(keeper.run())
+    try:
+        yield engine
+        # Nothing that the engine does by itself has failed.
+        assert not work.done()
+    finally:
+        await stop(work)
