@@ -113,3 +113,17 @@ def test_a_probe_is_waited_for_as_a_first_try() -> None:
 def test_retry_after_is_honoured_up_to_half_a_lifetime_where_nothing_is_left() -> None:
     reachability = Reachability()
     assert reachability.probe_delay(None, 300.0, 3000.0, 0.5) == 150.0
+
+
+def test_what_was_not_sent_says_nothing_of_the_vcenter() -> None:
+    reachability = Reachability()
+    for outcome in (Outcome.TIMED_OUT, Outcome.NOT_SENT, Outcome.TIMED_OUT, Outcome.NOT_SENT):
+        assert reachability.note(answer(outcome)) is False
+    assert (reachability.is_up, reachability.last_outcome) == (True, Outcome.TIMED_OUT)
+    assert reachability.note(answer(Outcome.TIMED_OUT)) is True
+    assert reachability.note(answer(Outcome.NOT_SENT)) is False
+    assert not reachability.is_up
+
+
+def test_slots_that_nobody_has_used_are_free() -> None:
+    assert Utilization(slots=4, now=0.0).at(60.0) == 0.0

@@ -119,3 +119,12 @@ def test_what_is_dropped_is_gone_and_no_other(state: State) -> None:
     assert key(0) not in roll
     assert [session.key for session in roll] == [key(2)]
     assert +Counter(roll.standing("lab").states) == {state: 1}
+
+
+def test_an_end_that_is_corrected_counts_once() -> None:
+    roll = Roll([a_session(key(0), State.EXPIRED)])
+    before = roll.put(a_session(key(0), State.DONE))
+    assert before is not None
+    assert before.state is State.EXPIRED
+    assert +Counter(roll.standing("lab").states) == {State.DONE: 1}
+    assert len(roll) == 1

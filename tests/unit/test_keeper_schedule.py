@@ -132,3 +132,11 @@ def test_those_of_one_deadline_go_in_the_order_in_which_they_fell_due() -> None:
         schedule.put(key(number + 10), due=due, deadline=None)
     assert schedule.advance(5.0) == 6
     assert popped(schedule) == [key(number) for number in (3, 2, 1, 13, 12, 11)]
+
+
+def test_clearing_away_loses_nobody() -> None:
+    schedule = Schedule()
+    for move in range(1000):
+        schedule.put(key(move % 10), due=10.0 + move % 100, deadline=None)
+    assert schedule.advance(200.0) == 10
+    assert set(popped(schedule)) == {key(number) for number in range(10)}
