@@ -193,7 +193,7 @@ async def test_damage_in_the_log_is_said_with_its_extent(
     assert damage["log_level"] == "error"
     assert 1 <= damage["unreadable_frames"] <= frames
     assert (damage["unreadable_frames"] == 1) == (harm is last_commit)
-    assert damage["written_until"]
+    assert damage["written_until"].endswith("+00:00")
     assert len(stored.sessions) == (2 if harm is last_commit else 0)
     assert (damage["intact_until"] is not None) == (harm is last_commit)
 
