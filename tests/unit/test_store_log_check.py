@@ -45,7 +45,7 @@ def log(
     return content
 
 
-def damaged_frames(folder: Path, content: bytes) -> int:
+def damaged_frames(folder: Path, content: bytes | bytearray) -> int:
     """Return how many frames of a log cannot be read."""
     path = folder / "state.db-wal"
     path.write_bytes(content)
