@@ -29,11 +29,14 @@ def sums_of(order: str, content: bytes, sums: Sums) -> Sums:
 
 
 def log(
-    salts: Sequence[tuple[int, int]] = (SALTS,) * 3, *, order: str = "<", page: int = 4096
+    salts: Sequence[tuple[int, int]] = (SALTS,) * 3,
+    *,
+    order: str = "<",
+    page: int = 4096,
+    magic: int = MAGIC,
 ) -> bytearray:
     """Return a sound log with a frame for each pair of salts; stale ones are not summed up."""
-    magic = MAGIC | (order == ">")
-    head = struct.pack(">6I", magic, 3007000, page, 0, *SALTS)
+    head = struct.pack(">6I", magic | (order == ">"), 3007000, page, 0, *SALTS)
     sums = sums_of(order, head, (0, 0))
     content = bytearray(head + struct.pack(">2I", *sums))
     for number, of_frame in enumerate(salts, start=1):
@@ -80,6 +83,10 @@ def test_without_a_header_no_frame_is_read(page: int, tmp_path: Path) -> None:
         assert damaged_frames(tmp_path, content) == 3
         # The last one is there in part.
         assert damaged_frames(tmp_path, content[:-10]) == 2
+
+
+def test_what_does_not_begin_as_a_log_is_none_though_its_sums_are_right(tmp_path: Path) -> None:
+    assert damaged_frames(tmp_path, log(magic=MAGIC + 2)) == 3
 
 
 def test_a_header_alone_has_nothing_to_lose(tmp_path: Path) -> None:

@@ -156,14 +156,17 @@ def traces(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir() if TOKEN.encode() in path.read_bytes()]
 
 
-async def test_a_token_leaves_the_log_whatever_is_written_before_and_after(tmp_path: Path) -> None:
+async def test_a_token_is_gone_with_its_hold_whatever_is_written_before_and_after(
+    tmp_path: Path,
+) -> None:
     async with opened(tmp_path) as (store, _):
-        await store._purge()
         await store.put_hold(KEY, LENT)
         await store.put_hold(OTHER, HOLD)
+        await store._purge()
+        assert traces(tmp_path) == ["state.db"]
         await store.delete_hold(KEY, LENT.uid, OWNER)
         await note(store)
-        assert traces(tmp_path) == ["state.db-wal"]
+        assert traces(tmp_path) == ["state.db"]
         await store._purge()
         assert traces(tmp_path) == []
 
