@@ -112,15 +112,15 @@ _REFUSALS = cycle(
 )
 _LISTS = cycle(
     [
-        ("a short list", _json([f"found-{n}" for n in range(50)])),
         ("300,000 ids", _json([f"00000000-0000-4000-8000-{n:012}" for n in range(_LISTED)])),
+        ("a short list", _json([f"found-{n}" for n in range(50)])),
         ("ids of any form", _json(["..", "a/../b", "", None, "x" * 5000, "\ud800", {}, 7])),
     ]
 )
 _FILE_LISTS = cycle(
     [
-        ("a file", _json([_file(1)])),
         ("100,000 files", _json([_file(n) for n in range(_FILES)])),
+        ("a file", _json([_file(1)])),
         ("absurd files", _json([{**_file(1), "size": -1, "name": "\x1b[2J" * 1000}] * 100)),
     ]
 )
