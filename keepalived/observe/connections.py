@@ -71,9 +71,11 @@ class Connections:
             return response
         finally:
             self._busy.discard(protocol)
+            if (transport := self._open.pop(protocol, None)) is not None:
+                self._open[protocol] = transport
 
     def _admit(self, server: web.Server, transport: asyncio.Transport) -> RequestHandler | bytes:
-        # In the order in which they were opened.
+        # In the order in which they were used last, or opened.
         self._open = {each: way for each, way in self._open.items() if not way.is_closing()}
         if len(self._open) >= self._most:
             omitted = self._refusals.admit()

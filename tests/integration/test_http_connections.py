@@ -51,6 +51,27 @@ async def _is_over(reader: asyncio.StreamReader) -> bool:
         return True
 
 
+async def test_a_connection_in_use_outlives_many_half_requests() -> None:
+    async with running_listener(most_connections=4) as (host, port), asyncio.timeout(WITHIN):
+        reader, writer = await asyncio.open_connection(host, port)
+        others = []
+        for _ in range(12):
+            writer.write(WHOLE)
+            assert (await reader.readuntil(b"ok\n")).startswith(b"HTTP/1.1 200")
+            for _ in range(2):
+                _, other = await asyncio.open_connection(host, port)
+                other.write(HALF)
+                others.append(other)
+            # Until both have been let in.
+            async with (
+                aiohttp.ClientSession() as session,
+                session.get(f"http://{host}:{port}/healthz") as answer,
+            ):
+                assert answer.status == 200
+        for each in (writer, *others):
+            each.close()
+
+
 async def test_half_a_request_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("keepalived.observe.http.REQUEST_SECONDS", 0.2)
     async with running_listener() as (host, port), asyncio.timeout(WITHIN):
