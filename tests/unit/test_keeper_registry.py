@@ -326,6 +326,20 @@ async def test_a_session_that_began_anew_without_its_line_is_forgotten_in_the_en
         assert engine.written.of("forget") == [("forget", key)]
 
 
+async def test_a_session_is_forgotten_in_the_end_whose_line_was_over_before_it() -> None:
+    async with scripted() as engine:
+        registry = engine.registry
+        registry.retention = Retention(ended=100.0)
+        key = engine.hold("a", owner=LINE, until=60)
+        engine.hold("a")
+        await engine.until(61)
+        registry.sweep()
+        registry.release(key, 1000, SCRIPT)
+        await engine.until(162)
+        registry.sweep()
+        assert engine.written.of("forget") == [("forget", key)]
+
+
 async def test_the_time_of_a_line_counts_from_when_its_session_was_first_held() -> None:
     async with scripted() as engine:
         key, now = engine.key("a"), engine.clock.boot()

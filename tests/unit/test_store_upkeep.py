@@ -255,7 +255,7 @@ async def test_a_file_that_could_not_be_opened_once_it_was_made_is_opened_later(
         made = store.path.stat().st_ino
         for note_ in ("again", "and again"):
             await store.put_hold(THIRD, replace(HOLD, note=note_))
-        assert store.path.stat().st_ino == made
+            assert store.path.stat().st_ino == made
     assert {session.key for session in (await kept(tmp_path)).sessions} == {KEY, THIRD}
 
 
