@@ -147,11 +147,13 @@ async def test_whoever_waits_for_a_renewal_hears_of_the_outage() -> None:
 async def test_one_that_is_held_while_the_vcenter_is_down_waits_for_its_end() -> None:
     async with scripted(MINIMAL) as engine:
         engine.vcenter.reply = lambda sent: AWAY
-        hold(engine, 3)
+        hold(engine, 5)
         await engine.until(0.5)
         key = engine.hold("new")
         await engine.until(0.9)
         assert engine.vcenter.times("keep_alive", key) == []
+        # Nobody begins with one of those that wait either.
+        assert len(engine.told.of("attempt_started")) == 3
         engine.vcenter.reply = as_usual
         await engine.until(2)
         assert engine.vcenter.times("keep_alive", key) == [1.0]

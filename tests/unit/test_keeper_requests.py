@@ -214,11 +214,12 @@ async def test_a_new_session_goes_before_what_was_renewed_after_it_came() -> Non
         engine.hold("new")
         asking.append(asyncio.create_task(engine.keeper.renew_now(old)))
         await engine.until(12)
-        # It is looked at until 15: then one that is as near to its end as the new one is due.
-        asking.append(asyncio.create_task(engine.keeper.renew_now(old)))
+        # It is looked at until 15, and the other one is renewed until 22, whose turn it is before.
+        asking += [asyncio.create_task(engine.keeper.renew_now(each)) for each in (old, busy)]
         await asyncio.gather(*asking)
-        order = [each.of for each in engine.vcenter.of("keep_alive")]
-        assert order == ["busy", "old", "busy", "old", "new", "old"]
+        sent = [(each.at, each.of) for each in engine.vcenter.of("keep_alive")]
+        assert sent[2:5] == [(3.0, "busy"), (10.0, "old"), (15.0, "busy")]
+        assert [of for _, of in sent[5:]] == ["new", "old"]
 
 
 @pytest.mark.parametrize(("workers", "looking"), [(1, 1), (2, 1), (3, 2), (4, 3), (8, 6), (16, 12)])
