@@ -26,8 +26,8 @@ before the memory is looked at again."""
 
 _VARIABLE = "ATTACK_PASSWORD"
 _PROBE = Path(__file__).parent / "probe"
-_READY_SECONDS = 60.0
-_PROBE_SECONDS = 20.0
+_READY_SECONDS = 120.0
+_PROBE_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
