@@ -201,6 +201,15 @@ async def test_a_token_that_is_not_lent_any_more_speaks_for_a_lifetime() -> None
         assert not engine.keeper.view().up
 
 
+async def test_credentials_that_worked_until_now_are_no_lent_token() -> None:
+    async with scripted(MINIMAL) as engine:
+        hold(engine, 3)
+        await engine.until(100)
+        engine.vcenter.reply = refusing
+        await engine.until(105.5)
+        assert not engine.keeper.view().up
+
+
 async def test_what_else_is_answered_to_a_lent_token_speaks_of_that_token_alone() -> None:
     def reply(sent: Sent) -> Reply:
         if sent.what == "who_am_i" and sent.token is None:
