@@ -18,7 +18,7 @@ Slices = Generator[None, None, _T]
 
 SLICE_SECONDS = 0.003
 
-_PAUSE = 0.001
+PAUSE = 0.001
 """Seconds: enough for every worker to send what is due, and to take in some answers. One turn of
 the loop is not: a request takes several, so that hundreds a second would pile up meanwhile."""
 
@@ -52,7 +52,7 @@ async def run_in_slices(slices: Slices[_T]) -> _T:
         except StopIteration as end:
             result: _T = end.value
             return result
-        await asyncio.sleep(_PAUSE)
+        await asyncio.sleep(PAUSE)
 
 
 def run_at_once(slices: Slices[_T]) -> _T:
@@ -70,4 +70,4 @@ async def in_slices(items: Iterable[_T], size: int) -> AsyncIterator[_T]:
     for number, item in enumerate(items, 1):
         yield item
         if number % size == 0:
-            await asyncio.sleep(_PAUSE)
+            await asyncio.sleep(PAUSE)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import zlib
 from collections import deque
 from collections.abc import Mapping
 
@@ -18,6 +19,7 @@ from aiohttp.connector import Connection
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from yarl import URL
 
+from keepalived.host.slices import PAUSE
 from keepalived.vcenter.transport import AnswerTooLong, Reply
 
 BODY_MOST = 32 * 1024 * 1024
@@ -32,9 +34,13 @@ LINE_MOST = 64 * 1024
 HEADERS_MOST = 512
 """Headers that are read at most."""
 
+INTERIM_MOST = 10
+"""Answers of the 1xx kind that are passed over before the one that counts."""
+
 IDLE_SECONDS = 600.0
 """How long a connection is kept that is not used: longer than the pause between two renewals."""
 
+_WBITS = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 _UNLIMITED = aiohttp.ClientTimeout(total=None)
 _SWITCHING = 101
 
@@ -169,9 +175,17 @@ class Door:
         try:
             transport.write(request)
             message, content = await protocol.read()
+            interim = 0
             while message.code < 200 and message.code != _SWITCHING:
+                interim += 1
+                if interim > INTERIM_MOST:
+                    raise NotHttpError
                 message, content = await protocol.read()
-            reply = Reply(message.code, message.headers, await read(content, self._large))
+            body = await read(content, self._large)
+            encoding = message.headers.get("content-encoding")
+            if encoding is not None and body:
+                body = await decompress(body, encoding)
+            reply = Reply(message.code, message.headers, body)
         except Exception as error:
             if is_late:
                 raise TimeoutError from None
@@ -189,6 +203,7 @@ class Door:
         if connection.protocol is not None:
             connection.protocol.set_response_params(
                 read_until_eof=True,
+                auto_decompress=False,
                 max_line_size=LINE_MOST,
                 max_field_size=LINE_MOST,
                 max_headers=HEADERS_MOST,
@@ -247,6 +262,35 @@ async def _read_more(content: aiohttp.StreamReader, body: bytes, enough: int) ->
     while size <= enough and (part := await content.readany()):
         parts.append(part)
         size += len(part)
+    return b"".join(parts)
+
+
+async def decompress(body: bytes, encoding: str) -> bytes:
+    """Return the plain body of an answer, decompressed in slices between which renewals go on.
+
+    An encoding that is not known is left as it is. Raises AnswerTooLong, and aiohttp.ClientError
+    for what is broken.
+    """
+    wbits = _WBITS.get(encoding.strip().lower())
+    if wbits is None:
+        return body
+    decompressor = zlib.decompressobj(wbits)
+    parts: list[bytes] = []
+    size = 0
+    try:
+        while body and not decompressor.eof:
+            part = decompressor.decompress(body, LARGE_BODY)
+            body = decompressor.unconsumed_tail
+            parts.append(part)
+            size += len(part)
+            if size > BODY_MOST:
+                raise AnswerTooLong(f"the answer is longer than {BODY_MOST >> 20} MiB")
+            if body:
+                await asyncio.sleep(PAUSE)
+    except zlib.error:
+        raise aiohttp.ClientPayloadError from None
+    if not decompressor.eof:
+        raise aiohttp.ClientPayloadError
     return b"".join(parts)
 
 

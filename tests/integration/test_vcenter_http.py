@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import time
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +139,38 @@ async def test_interim_answers_are_passed_over() -> None:
         for _ in range(2):
             assert (await post(transport)).body == b"done"
         assert server.connections == 1
+
+
+async def test_interim_answers_come_to_an_end() -> None:
+    server = Scripted([b"HTTP/1.1 102 Processing\r\n\r\n" * 11 + answer(b"done")])
+    async with listening(server) as port, transport_to(port) as transport:
+        assert str(await failure(transport)) == "the answer is not HTTP"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "compressed"),
+    [("gzip", gzip.compress(b"plain" * 1000)), ("Deflate", zlib.compress(b"plain" * 1000))],
+)
+async def test_compressed_answers_are_read(encoding: str, compressed: bytes) -> None:
+    server = Scripted([answer(compressed, "200 OK", f"Content-Encoding: {encoding}")])
+    async with listening(server) as port, transport_to(port) as transport:
+        assert (await post(transport)).body == b"plain" * 1000
+
+
+async def test_a_compressed_answer_is_as_long_as_others_at_most_and_stops_nobody() -> None:
+    turns = 0
+
+    async def renew() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    renewing = asyncio.create_task(renew())
+    with pytest.raises(AnswerTooLong):
+        await wire.decompress(gzip.compress(bytes(BODY_MOST + 1)), "gzip")
+    renewing.cancel()
+    assert turns >= BODY_MOST // wire.LARGE_BODY
 
 
 async def test_nobody_listens() -> None:
