@@ -34,6 +34,9 @@ _WHOLE: tuple[Path, ...] = ((), (_SESSIONS,))
 _MOST_FLAWS = 20
 """That are said of one entry."""
 
+_MOST_KEYS = 100
+"""Of an entry: to list what is wrong with each of very many would stop all other threads."""
+
 _MOST_PROBLEMS = 200
 """That are said of one file, a little more where an entry has several; the others are counted."""
 
@@ -174,7 +177,14 @@ def parse_sessions(
 
 def _parse(file: str, content: bytes, vcenters: Sequence[str], alone: bool) -> SessionFile:
     document = parse(file, content)
-    data = document.data
+    try:
+        return _checked(document, vcenters, alone)
+    finally:
+        document.drop()
+
+
+def _checked(document: Document, vcenters: Sequence[str], alone: bool) -> SessionFile:
+    file, data = document.file, document.data
     if data is None:
         words = "the file is empty; one without sessions says `sessions: []`"
         raise ConfigError([Problem(file, None, "", words)])
@@ -220,6 +230,8 @@ def check_sessions(document: Document, listed: object, vcenters: Sequence[str]) 
         path: Path = (_SESSIONS, place)
         found = flaws.get(place, [])
         try:
+            if isinstance(raw, dict) and len(raw) > _MOST_KEYS:
+                raise _TooManyKeys(f"has {len(raw)} keys; a session has no more than ten")
             entry = SessionEntry.model_validate(raw, context=context)
             key = session_key(entry, vcenters)
             if not found:
@@ -230,6 +242,8 @@ def check_sessions(document: Document, listed: object, vcenters: Sequence[str]) 
         except ValidationError as error:
             found = found + problems_of(error, SessionEntry, document, path)
             found = found or [document.problem(path, "an alias ('*') to what cannot be read")]
+        except _TooManyKeys as error:
+            found = [document.problem(path, str(error))]
         except _VCenterUnclear as error:
             found = [*found, document.problem((*path, "vcenter"), str(error))]
         except Exception as error:
@@ -255,6 +269,10 @@ def check_sessions(document: Document, listed: object, vcenters: Sequence[str]) 
             if getattr(entry, name) is not None
         },
     )
+
+
+class _TooManyKeys(ValueError):
+    pass
 
 
 class _VCenterUnclear(ValueError):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from keepalived.settings import ConfigError, load_settings
+from keepalived.settings.document import parse
 from keepalived.settings.sessions import SessionFile, parse_sessions
 
 VCENTERS = ("lab",)
@@ -203,3 +204,21 @@ def test_a_file_of_very_many_values_is_refused_before_they_are_in_memory() -> No
     content = b"sessions: [" + b"1," * 1_000_000 + b"1]"
     with pytest.raises(ConfigError, match="more than 1,000,000 values; put the sessions into"):
         parse_sessions("s.yaml", content, VCENTERS)
+
+
+def test_an_entry_of_very_many_keys_is_one_problem() -> None:
+    keys = ", ".join(f"k{number}: 1" for number in range(200))
+    found = read(keys)
+    assert [key.id for key, _ in found.entries] == ["before", "after"]
+    assert [problem.message for problem in found.problems] == [
+        "has 201 keys; a session has no more than ten"
+    ]
+    assert found.doubtful_ids == {"bad"}
+
+
+def test_a_document_is_dropped_to_its_leaves() -> None:
+    document = parse("s.yaml", b"a: &x [{b: [1, 2]}, 3]\nc: *x\n")
+    inner = document.data["a"][0]  # type: ignore[index]  # what stands there
+    document.drop()
+    assert document.data == {}
+    assert inner == {}
