@@ -5,7 +5,7 @@ held, and every minute or so, since a renewal makes a new session. Next to nothi
 what the daemon drops goes at once, by its count of references. Cycles come from exceptions, and
 are young when they are dropped. So whatever a look through everything has left is set aside
 (`gc.freeze`), and the next one goes through what has come since. What became garbage after that is
-found as well, as seldom as the search is dear, and whenever the memory has grown by half: what was
+found as well, as seldom as the search is dear, and whenever the memory has doubled: what was
 in use at a freeze, such as a long answer, may have become part of a cycle.
 """
 
@@ -21,7 +21,7 @@ from keepalived.host.memory import resident_bytes
 WHOLE_SHARE = 1e-5
 """The share of time that looks through all there is may take: one of 20 ms each half hour."""
 
-_GROWTH = 1.5
+_GROWTH = 2.0
 """Times as much memory as after the last look through everything, after which there is another."""
 
 _OLDEST = 2

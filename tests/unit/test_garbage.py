@@ -99,11 +99,11 @@ def test_old_garbage_is_found_once_the_memory_has_grown() -> None:
         del old
         gc.collect()
         assert gone() is not None
-        memory = 149
+        memory = 199
         gc.collect()
         gc.collect()
         assert gone() is not None
-        memory = 151
+        memory = 201
         gc.collect()  # sees that it has grown
         gc.collect()
         assert gone() is None
