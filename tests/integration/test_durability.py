@@ -218,6 +218,8 @@ async def test_a_killing_field_loses_no_acknowledged_hold_and_revives_none(
 @pytest.mark.timeout(300 + 120 * KILLS)
 async def test_a_killing_field_on_a_full_disk_loses_no_acknowledged_hold(site: Field) -> None:
     with small_disk(site.folder / "disk") as site.disk:
+        async with site.serving(site.write_config()) as daemon:  # which makes the file
+            await daemon.event("ready")
         filling = asyncio.create_task(fill(site.disk, SEED))
         try:
             await killing_field(site, KILLS, CLIENTS)
