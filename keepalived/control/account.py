@@ -103,7 +103,7 @@ class CancelReply(Model):
 
 
 class Listed(NamedTuple):
-    """What a vCenter lists, and what was read of those sessions that nobody holds here."""
+    """What a vCenter lists, and what was read of the sessions that are not held here."""
 
     outcome: Outcome
     detail: str

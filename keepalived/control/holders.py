@@ -15,7 +15,7 @@ from keepalived.lease.session import Session
 _ROOM_FOR_FORGOTTEN = 64
 
 DAEMONS_OWN = frozenset({OwnerKind.FILE, OwnerKind.DISCOVERY})
-"""The owners of holds that nobody asked for over the socket."""
+"""The owners of holds that were not taken over the socket."""
 
 
 class Party(NamedTuple):

@@ -17,6 +17,7 @@ from keepalived.control.replies import EventLine
 from keepalived.control.requests import EventQuery, Nothing
 from keepalived.control.room import Call, Room
 from keepalived.control.views import wall_time
+from keepalived.host.slices import PAUSE
 from keepalived.lease.model import SessionKey
 from keepalived.lease.words import sayable
 from keepalived.observe.feed import Event, Subscription
@@ -27,9 +28,6 @@ MEDIA_TYPE = "application/x-ndjson"
 
 _SLICE = 50
 """Entries of a list that are made in one go: some 3 ms."""
-
-_PAUSE = 0.001
-"""Seconds after each slice in which nothing else is listed, so that renewals go on."""
 
 log = structlog.get_logger("clkeepalived")
 
@@ -127,7 +125,7 @@ async def send_list(
             some = list(islice(remaining, _SLICE))
             texts = [text for key, each in some if (text := _text(key, to_model, each)) is not None]
             is_more = len(some) == _SLICE
-            await asyncio.sleep(_PAUSE if is_more else 0)
+            await asyncio.sleep(PAUSE if is_more else 0)
         if texts:
             await _write_part(room, request, response, comma + b",".join(texts))
             comma = b","

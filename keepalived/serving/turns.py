@@ -19,7 +19,7 @@ class Turns:
         self._is_taken = False
 
     async def take(self, party: Hashable) -> None:
-        """Wait for a turn, as one of a party. There is one at once where nobody else has it."""
+        """Wait for a turn, as one of a party. It is given at once if it is free."""
         loop = asyncio.get_running_loop()
         if not self._is_taken:
             self._is_taken = True
@@ -35,7 +35,7 @@ class Turns:
             turn = waiters.popleft()
             if waiters:
                 self._waiting[party] = waiters  # at the end
-            if not turn.done():  # whoever waited for it may have left
+            if not turn.done():  # the waiter may have been cancelled
                 turn.set_result(None)
                 turn.get_loop().call_soon(self._give)
                 return
