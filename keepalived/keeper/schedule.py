@@ -17,6 +17,9 @@ _Waiting = tuple[float, SessionKey, float]
 _Ready = tuple[float, int, SessionKey, float]
 """Its deadline, its ticket among those of the same deadline, whose it is, and when it was due."""
 
+_READY_LENGTH = 4
+"""By which a ready entry is told from one that waits."""
+
 
 class Schedule:
     """Sessions that wait, by when they fall due, and a heap of those that are due, by deadline.
@@ -24,7 +27,8 @@ class Schedule:
     Times are seconds on the boot-time clock. Who waits stands in the slot of 20 ms that it falls
     due in: what falls due together is taken out together, however many wait. Moving or removing a
     session leaves its old entry where it was, to be passed over when it comes up: an entry counts
-    only while it is the session's current one. When most entries are such, they are cleared away.
+    only while it is the session's current one. When many entries are such, they are cleared away:
+    while nothing is taken out, as with a vCenter that is down, they would become ever more.
     """
 
     def __init__(self) -> None:
@@ -36,6 +40,8 @@ class Schedule:
         self._entries = 0
         """How many entries wait, in all slots."""
         self._ready: list[_Ready] = []
+        self._left_ready = 0
+        """How many entries in `_ready` are no session's current one."""
 
     def __len__(self) -> int:
         return len(self._current)
@@ -46,6 +52,7 @@ class Schedule:
     def put(self, key: SessionKey, due: float, deadline: float | None) -> None:
         """Schedule a session, in place of where it stood before."""
         entry = (due, key, inf if deadline is None else deadline)
+        self.remove(key)
         self._current[key] = entry
         self._wait(entry)
         if self._entries > 64 + 2 * len(self._current):
@@ -53,7 +60,13 @@ class Schedule:
 
     def remove(self, key: SessionKey) -> None:
         """Forget a session; unknown ones are no error."""
-        self._current.pop(key, None)
+        entry = self._current.pop(key, None)
+        if entry is not None and len(entry) == _READY_LENGTH:
+            self._left_ready += 1
+            if self._left_ready > 64 + self.backlog() // 4:
+                self._ready = [each for each in self._ready if self._current.get(each[2]) is each]
+                heapq.heapify(self._ready)
+                self._left_ready = 0
 
     def next_due(self) -> float | None:
         """When the next waiting session falls due; None when nothing waits."""
@@ -81,7 +94,7 @@ class Schedule:
                 self._tickets += 1
                 ready = self._current[key] = (deadline, self._tickets, key, due)
                 heapq.heappush(self._ready, ready)
-        return len(self._ready)
+        return self.backlog()
 
     def pop(self) -> tuple[SessionKey, float] | None:
         """Take the ready session with the earliest deadline, and say since when it was due.
@@ -94,11 +107,12 @@ class Schedule:
             if self._current.get(key) is entry:
                 del self._current[key]
                 return key, due
+            self._left_ready -= 1
         return None
 
     def backlog(self) -> int:
-        """How many sessions are due and not taken up (an upper bound)."""
-        return len(self._ready)
+        """How many sessions are due and not taken up."""
+        return len(self._ready) - self._left_ready
 
     def _wait(self, entry: _Waiting) -> None:
         slot = int(entry[0] // _SLOT_SECONDS)

@@ -110,10 +110,13 @@ def test_whatever_is_done_each_session_comes_up_exactly_when_it_was_last_put(
             schedule.advance(now)
     seen = {}
     for now in range(101):
-        schedule.advance(float(now))
+        ready = schedule.advance(float(now))
         while (taken := schedule.pop()) is not None:
             assert taken[1] <= now + 0.001 or taken[1] <= 50
             seen[taken[0]] = taken[1]
+            ready -= 1
+            assert schedule.backlog() == ready
+        assert ready == 0
     assert seen == expected
 
 
@@ -123,6 +126,27 @@ def test_moving_without_end_does_not_grow_the_heap_without_end() -> None:
         schedule.put(key(move % 10), due=float(move), deadline=None)
     assert sum(map(len, schedule._waiting.values())) <= 64 + 2 * 10 + 1
     assert len(schedule._slots) == len(schedule._waiting)
+
+
+def test_moving_the_ready_without_taking_any_does_not_grow_the_heap_without_end() -> None:
+    schedule = Schedule()
+    for move in range(10_000):
+        schedule.put(key(move % 10), due=0.0, deadline=None)
+        schedule.advance(0.0)
+    assert schedule.backlog() == 10
+    assert len(schedule._ready) <= 64 + 1.25 * 10
+
+
+def test_removing_all_that_is_ready_leaves_next_to_nothing_to_pass_over() -> None:
+    schedule = Schedule()
+    for number in range(10_000):
+        schedule.put(key(number), due=0.0, deadline=None)
+    assert schedule.advance(0.0) == 10_000
+    for number in range(10_000):
+        schedule.remove(key(number))
+    assert schedule.backlog() == 0
+    assert len(schedule._ready) <= 64
+    assert popped(schedule) == []
 
 
 def test_those_of_one_deadline_go_in_the_order_in_which_they_fell_due() -> None:
