@@ -269,6 +269,8 @@ class Keeper:
             key, due = taken
             self._observer.attempt_started(self.name, max(0.0, self._clock.boot() - due))
             await self._carry_out_round(key)
+            # Requests may fail without a wait: hundreds in a row would keep the loop.
+            await asyncio.sleep(0)
 
     async def _carry_out_round(self, key: SessionKey) -> None:
         self._in_flight.add(key)

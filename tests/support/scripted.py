@@ -41,11 +41,11 @@ class Sent(NamedTuple):
 
 @dataclass(frozen=True)
 class Reply:
-    """How a request is answered, and after how many seconds."""
+    """How a request is answered, and after how many seconds: None is without a turn of the loop."""
 
     outcome: Outcome = Outcome.OK
     value: Any = None
-    took: float = 0.0
+    took: float | None = 0.0
     detail: str = ""
     retry_after: float | None = None
     status: int | None = None
@@ -90,10 +90,10 @@ class ScriptedVCenter:
         reply = self.reply(sent)
         self.at_once += 1
         try:
-            if reply.took > timeout:
-                await asyncio.sleep(timeout)
-                return Answer(Outcome.TIMED_OUT, began, self._clock.boot(), detail="no answer")
-            await asyncio.sleep(reply.took)
+            if reply.took is not None:
+                await asyncio.sleep(min(reply.took, timeout))
+                if reply.took > timeout:
+                    return Answer(Outcome.TIMED_OUT, began, self._clock.boot(), detail="no answer")
         finally:
             self.at_once -= 1
         return Answer(

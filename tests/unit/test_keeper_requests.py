@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 
 import pytest
 
@@ -236,7 +237,7 @@ async def test_some_workers_are_kept_for_renewals(workers: int, looking: int) ->
             assert engine.vcenter.at_once == looking
 
 
-@pytest.mark.parametrize(("backlog", "looked_at"), [(8, ["0"]), (9, ["1"]), (10, [])])
+@pytest.mark.parametrize(("backlog", "looked_at"), [(8, ["0"]), (9, [])])
 async def test_under_a_backlog_nothing_but_renewals_is_sent(
     backlog: int, looked_at: list[str]
 ) -> None:
@@ -247,6 +248,28 @@ async def test_under_a_backlog_nothing_but_renewals_is_sent(
             engine.hold(str(number))
         await engine.until(1.5)
         assert [each.of for each in engine.vcenter.of("get")] == looked_at
+
+
+async def test_requests_that_fail_at_once_leave_the_loop_its_turns() -> None:
+    turn = 0
+    by_turn: Counter[int] = Counter()
+
+    async def count_turns() -> None:
+        nonlocal turn
+        while by_turn.total() < 40:
+            turn += 1
+            await asyncio.sleep(0)
+
+    def reply(sent: Sent) -> Reply:
+        by_turn[turn] += 1
+        return Reply(Outcome.FAILED, took=None)
+
+    async with scripted(Manner(looks=(), max_in_flight=2)) as engine:
+        engine.vcenter.reply = reply
+        for number in range(40):
+            engine.hold(str(number))
+        await count_turns()
+    assert max(by_turn.values()) <= 2
 
 
 async def test_the_end_of_a_session_is_looked_into_when_there_is_a_worker_for_it() -> None:
