@@ -32,6 +32,11 @@ _HURRY_SECONDS = 5.0
 
 _FLUSH_SECONDS = 1.0
 
+_SWITCH_SECONDS = 0.0005
+"""How long the event loop waits for the interpreter's lock, which it gives up with each system
+call, while another thread parses a file. With Python's 5 ms, a turn of the loop could take 0.2 s.
+"""
+
 
 @click.command()
 @config_option
@@ -67,6 +72,7 @@ def serve(config: Path | None) -> None:
     log_python_s_own()
     raise_limit()
     give_back_large_blocks()
+    sys.setswitchinterval(_SWITCH_SECONDS)
     with long_lived_set_aside(), asyncio.Runner(loop_factory=_loop_factory()) as runner:
         failure = runner.run(_serve(loaded, load))
     # After the loop: where the output is not read, a signal ends the process again.
