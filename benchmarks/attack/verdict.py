@@ -8,15 +8,15 @@ from typing import Any
 
 from benchmarks.soak.verdict import MIB, Finding
 
-RATIO_AIM, RATIO_MOST = 5.0, 25.0
+RATIO_AIM, RATIO_MOST = 5.0, 10.0
 """How many times as long the attacked loop is to stand still as the idle one beside it, and from
-which on a run fails: one request of the kinds that are tried used to cost hundreds."""
+which on a run fails, on a machine that does something else as well."""
 
 FLOOR_SECONDS = 0.020
 """What an idle loop's longest stop counts as if it is shorter: a timer that comes this late, on a
 machine with all processors at work, says nothing about a daemon."""
 
-MEMORY_AIM, MEMORY_MOST = 64 * MIB, 128 * MIB
+MEMORY_MOST = 64 * MIB
 ANSWER_MOST = 60.0
 """Seconds that an honest request may take: no aim, but the end of patience on a busy machine."""
 
@@ -135,7 +135,7 @@ def judge_memory(before: int, after: int) -> Finding:
     return Finding(
         "memory after a rest",
         f"{before / MIB:.0f} MiB before, {after / MIB:.0f} MiB after",
-        f"aim: within {MEMORY_AIM / MIB:.0f} MiB; at most {MEMORY_MOST / MIB:.0f}",
+        f"within {MEMORY_MOST / MIB:.0f} MiB",
         is_good=0 < after <= before + MEMORY_MOST,
     )
 

@@ -2,21 +2,24 @@
 
 Python imports a module of this name when it starts. SIGUSR1 begins the measurement anew; SIGUSR2
 has what was measured written to the file that ATTACK_PROBE names, in one rename. Where
-ATTACK_STACKS names a file, what the loop's thread does is written there whenever the loop stands
-still for long, as soon as the interpreter gets to it.
+ATTACK_STACKS names a file, what the threads do is written there whenever the loop stands still for
+long, as soon as the interpreter gets to it.
 """
 
 import asyncio
 import atexit
+import ctypes
 import heapq
 import json
 import os
 import signal
+import sys
 import threading
 import time
 import traceback
 import types
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any
 
 _BEAT_SECONDS = 0.01
@@ -26,12 +29,18 @@ _FRAMES = 12
 
 
 class _Schedule:
-    """What the kernel says of the threads: how long each ran, and waited for a processor."""
+    """What the kernel says of the threads: how long each ran, and waited for a processor.
+
+    It is read without giving up the interpreter's lock, as it would be with each system call of
+    `os`: a loop beside a busy thread would wait for that lock at each of them.
+    """
 
     def __init__(self) -> None:
         self._own = threading.get_native_id()
         self._files: dict[int, int] = {}
         self._before: dict[int, tuple[float, float]] = {}
+        self._pread = ctypes.PyDLL(None).pread
+        self._buffer = ctypes.create_string_buffer(100)
 
     def passed(self) -> tuple[float, float, float]:
         """Return the seconds since it was asked last for which this thread ran, for which it waited
@@ -51,17 +60,17 @@ class _Schedule:
 
     def _read(self) -> dict[int, tuple[float, float]]:
         found = {}
-        for name in os.listdir("/proc/self/task"):
-            thread = int(name)
-            try:
-                if thread not in self._files:
-                    path = f"/proc/self/task/{name}/schedstat"
-                    self._files[thread] = os.open(path, os.O_RDONLY)
-                ran, waited, _ = os.pread(self._files[thread], 100, 0).split()
-            except OSError:  # it has ended, or the kernel does not say
-                os.close(self._files.pop(thread)) if thread in self._files else None
+        for thread in [each.native_id for each in threading.enumerate()]:
+            if thread is None:
                 continue
-            found[thread] = (int(ran) / 1e9, int(waited) / 1e9)
+            if thread not in self._files:
+                with suppress(OSError):  # it has ended, or the kernel does not say
+                    path = f"/proc/self/task/{thread}/schedstat"
+                    self._files[thread] = os.open(path, os.O_RDONLY)
+            size = self._pread(self._files.get(thread, -1), self._buffer, 100, ctypes.c_int64(0))
+            if size > 0:
+                ran, waited, _ = self._buffer.raw[:size].split()
+                found[thread] = (int(ran) / 1e9, int(waited) / 1e9)
         for thread in self._files.keys() - found.keys():
             os.close(self._files.pop(thread))
         return found
@@ -127,7 +136,10 @@ class _Pulse:
         with open(self._stacks, "a", encoding="utf-8") as file:
             now = time.monotonic()
             file.write(f"{now - self._due:.3f} s late at {now:.3f}\n")
-            file.writelines(traceback.format_stack(frame)[-_FRAMES:])
+            for number, each in sys._current_frames().items():
+                is_ours = number == threading.get_ident()
+                file.write("the loop\n" if is_ours else f"thread {number}\n")
+                file.writelines(traceback.format_stack(frame if is_ours else each)[-_FRAMES:])
 
 
 def _write(told: dict[str, object]) -> None:
