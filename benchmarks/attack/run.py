@@ -26,7 +26,7 @@ from benchmarks.attack.site import (
 )
 from benchmarks.attack.talk import Caller
 from benchmarks.attack.verdict import (
-    MEMORY_MOST,
+    MEMORY_AIM,
     Service,
     Stops,
     judge_attacks,
@@ -245,7 +245,7 @@ class Run:
                 for each in await self._sessions()
                 if each["id"] not in held
             ]
-            is_small = site.attacked.memory() <= before + MEMORY_MOST
+            is_small = site.attacked.memory() <= before + MEMORY_AIM
             if not more and is_small and time.monotonic() >= began + _REST_LEAST:
                 return
             await asyncio.sleep(1.0)

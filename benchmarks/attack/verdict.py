@@ -16,7 +16,10 @@ FLOOR_SECONDS = 0.020
 """What an idle loop's longest stop counts as if it is shorter: a timer that comes this late, on a
 machine with all processors at work, says nothing about a daemon."""
 
-MEMORY_MOST = 64 * MIB
+MEMORY_AIM, MEMORY_MOST = 64 * MIB, 96 * MIB
+"""How much more memory there may be after a rest, and from which on a run fails: how much of the
+interpreter's own blocks stays half empty is different each time."""
+
 ANSWER_MOST = 60.0
 """Seconds that an honest request may take: no aim, but the end of patience on a busy machine."""
 
@@ -135,7 +138,7 @@ def judge_memory(before: int, after: int) -> Finding:
     return Finding(
         "memory after a rest",
         f"{before / MIB:.0f} MiB before, {after / MIB:.0f} MiB after",
-        f"within {MEMORY_MOST / MIB:.0f} MiB",
+        f"aim: within {MEMORY_AIM / MIB:.0f} MiB; at most {MEMORY_MOST / MIB:.0f}",
         is_good=0 < after <= before + MEMORY_MOST,
     )
 
