@@ -18,7 +18,7 @@ SOAK   = $(if $(filter 60,$(MINUTES)),benchmarks/results,build/soak)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all test-oldest check system hosts coverage storm durability fuzz mutants bench \
-	bench-check survive soak attack package sbom lock clean bundle install uninstall
+	contract bench-check survive soak attack package sbom lock clean bundle install uninstall
 .DELETE_ON_ERROR:
 
 help: ## Show this list
@@ -69,6 +69,9 @@ durability: $(VENV)/.dev ## Kill the daemon KILLS (50) times under load, and loo
 fuzz: $(VENV)/.dev ## Try what parses foreign input with FUZZ_EXAMPLES (2000) examples for each property
 	@FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-2000} $(BIN)/python -m pytest $(WORKERS) worksteal tests/fuzz \
 		tests/integration/test_control_schema.py
+
+contract: $(VENV)/.dev ## Print what others rely on: commands, configuration, control API, metrics, events
+	@$(BIN)/python -m tests.support.contract
 
 package: $(VENV)/.dev ## Build wheel and sdist twice, compare them, and test them as they are installed
 	@PYTHON=$(BIN)/python .ci/package

@@ -30,6 +30,7 @@ from keepalived.simulator.wire import Request, Response
 from keepalived.vcenter.memory import MemoryTransport
 from tests.support.daemon import samples
 from tests.support.engine import NAME, LoopClock
+from tests.support.recorded import is_recorded, record
 
 PATIENCE = 600.0
 """How many seconds of the fake clock a condition is waited for, unless a test says otherwise."""
@@ -149,13 +150,17 @@ class MemoryDaemon:
 
     async def metrics(self) -> dict[tuple[str, ...], float]:
         """Scrape; samples by name and label values in the order of the label names."""
+        return samples(await self.scrape())
+
+    async def scrape(self) -> str:
+        """Return what a scrape says."""
         (address,) = {line["listen"] for line in self.logged("ready")}
         # Without a time limit: on the fake clock minutes may pass while a thread works.
         async with (
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None)) as session,
             session.get(f"http://{address}/metrics") as answer,
         ):
-            return samples(await answer.text())
+            return await answer.text()
 
     def find(
         self, session_id: str, *, vcenter: str = NAME, kind: Kind = Kind.UPDATE
@@ -202,5 +207,8 @@ async def running(simulator: Simulator, folder: Path, **how: Any) -> AsyncIterat
             yield life
         finally:
             if not life.task.done():
+                if is_recorded():
+                    record("metrics", [await life.scrape()])
                 life.daemon.stop()
             await life.task
+            record("log", life.logged())

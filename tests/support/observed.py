@@ -16,6 +16,7 @@ from keepalived.simulator.app import Simulator
 from tests.support.control import Answered, Caller
 from tests.support.daemon_in_memory import MemoryDaemon, running
 from tests.support.engine import NAME
+from tests.support.recorded import record
 
 PATIENCE = 120.0
 """Seconds of fake time in which an event has to reach the log and the stream: longer than any
@@ -148,4 +149,5 @@ async def _reading(socket: Path, seen: Observed) -> AsyncIterator[None]:
         finally:
             reader.cancel()
             await asyncio.wait([reader])
+            record("stream", seen.stream)
             response.close()
