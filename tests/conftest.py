@@ -46,6 +46,7 @@ _MAY_BE_IGNORED = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
 
 # Where the event loop may be held up: what is done once and early, or never waits.
 _MAY_BLOCK = {
+    "/coverage/collector.py": {"lock_data"},  # under `make coverage`
     "/linecache.py": {"checkcache", "updatecache"},  # the source lines of a traceback
     "/rich/traceback.py": {"_render_stack"},  # likewise
     "keepalived/control/server.py": {"__init__"},  # the installed version, at the start

@@ -14,6 +14,7 @@ from keepalived.cli.lending import lender
 from keepalived.host import clock, govc
 from keepalived.host.processes import Process, process
 from keepalived.store.times import Times
+from tests.support.cli import UNMEASURED
 
 CLKEEPALIVED = f"{sys.executable} -m keepalived.cli"
 GOOD = "vcenters: {lab: {url: 'http://127.0.0.1:9'}}\nhttp: {listen: '127.0.0.1:0'}\n"
@@ -69,7 +70,7 @@ def run(line: str, folder: Path, **environ: str) -> tuple[int, str, str]:
         capture_output=True,
         text=True,
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(Path(keepalived.__file__).parents[1]), **environ},
+        env={**UNMEASURED, "PYTHONPATH": str(Path(keepalived.__file__).parents[1]), **environ},
         timeout=120,
         check=False,
     )

@@ -16,6 +16,9 @@ from tests.support.patience import PATIENCE_SECONDS
 
 COMMAND = (sys.executable, "-m", "keepalived.cli")
 
+UNMEASURED = {name: text for name, text in os.environ.items() if not name.startswith("COVERAGE_")}
+"""The environment of a process that `make coverage` leaves alone, as it imports and writes more."""
+
 
 @dataclass(frozen=True)
 class Ran:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import keepalived
+from tests.support.cli import UNMEASURED
 
 URL = "https://vcenter.example.org"
 SECRET = "s3cret-token-value"
@@ -121,6 +122,10 @@ def test_importing_the_package_costs_nothing_and_offers_everything() -> None:
         "except AttributeError as error: print(error)"
     )
     ran = subprocess.run(
-        [sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=False
+        [sys.executable, "-W", "error", "-c", script],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=UNMEASURED,
     )
     assert (ran.stdout, ran.stderr) == ("module 'keepalived' has no attribute 'nothing'\n", "")
