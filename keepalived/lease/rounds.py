@@ -95,17 +95,30 @@ def _token_to_use(session: Session, ask: Ask, *, has_credentials: bool) -> str |
     """Return the token to ask with, None for the vCenter's own credentials.
 
     A renewal goes out first with any token that was lent, each in turn, so that all are kept
-    fresh, and a new one is tried. What fails is repeated with what can be relied on.
+    fresh, and a new one is tried. What fails is repeated with what can be relied on: tokens that
+    have renewed the session, the vCenter's own credentials, and a lone lender's new token, in turn,
+    since any answer to a token, or none, may concern that token alone.
     """
     denied = {denial.token.value for denial in session.denied}
     in_use = hold_rules.tokens_in_use(session.holds)
-    tokens = [token for token in in_use if token not in denied]
+    tokens: list[str | None] = [token for token in in_use if token not in denied]
+    turn = session.renewals + session.tries
     if denied or session.tries or ask is not Ask.KEEP_ALIVE:
-        reliable = [token for token in tokens if hold_rules.speaks_for_all(session.holds, token)]
-        tokens = reliable if reliable or has_credentials else tokens
+        reliable = [
+            token
+            for token in in_use
+            if token not in denied and hold_rules.speaks_for_all(session.holds, token)
+        ]
+        if session.tries and has_credentials:
+            proven = hold_rules.tokens_in_use(session.holds, proven=True)
+            new = [token for token in reliable if token not in proven]
+            tokens = [*(token for token in reliable if token in proven), None, *new]
+            turn = session.tries - 1
+        elif reliable or has_credentials:
+            tokens = [*reliable]
     if not tokens:
         return None
-    return tokens[(session.renewals + session.tries) % len(tokens)]
+    return tokens[turn % len(tokens)]
 
 
 def is_passed_on(

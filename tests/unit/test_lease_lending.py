@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from keepalived.lease import rounds
 from keepalived.lease.answers import Answer, Outcome
 from keepalived.lease.effects import Effect
@@ -33,11 +35,33 @@ def asked(
     return after, effects, request.token
 
 
-def test_after_a_failed_attempt_a_lone_lender_s_token_is_used_on() -> None:
-    session = held_by(lender(1, MINE), lender(1, None))
-    session, _, token = asked(session, Outcome.TIMED_OUT)
-    assert (token, session.tries) == (MINE, 1)
-    assert asked(session, Outcome.OK)[2] == MINE
+FAILURES = (
+    Outcome.TIMED_OUT,
+    Outcome.UNREACHABLE,
+    Outcome.UNAVAILABLE,
+    Outcome.FAILED,
+    Outcome.INVALID_ARGUMENT,
+)
+
+
+@pytest.mark.parametrize("outcome", FAILURES)
+@pytest.mark.parametrize(
+    ("proven", "own", "tokens"),
+    [
+        (False, True, [MINE, None, MINE, None]),
+        (True, True, [MINE, MINE, None, MINE]),
+        (False, False, [MINE, MINE, MINE, MINE]),
+    ],
+)
+def test_what_fails_with_a_lone_lender_s_token_is_tried_with_our_own_credentials_as_well(
+    outcome: Outcome, proven: bool, own: bool, tokens: list[str | None]
+) -> None:
+    session = held_by(lender(1, MINE, proven=proven), lender(1, None))
+    tried = []
+    for _ in tokens:
+        session, _, token = asked(session, outcome, own=own)
+        tried.append(token)
+    assert tried == tokens
 
 
 def test_after_a_failed_attempt_a_new_token_of_somebody_s_is_not_relied_on() -> None:
