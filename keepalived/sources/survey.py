@@ -157,8 +157,12 @@ class Survey:
             return self._gone(path, known)
         except OSError as error:
             return self._unreadable(path, known, why_unreadable(error))
-        if not stat.S_ISREG(status.st_mode):
+        if stat.S_ISDIR(status.st_mode):  # a pattern may match these as well
             return self._gone(path, known)
+        if not stat.S_ISREG(status.st_mode):
+            return self._unreadable(
+                path, known, "it is no regular file, but a pipe, socket or device"
+            )
         if signature_of(status) == known.signature and not self.afresh and not known.missed:
             return None
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+import stat
 from contextlib import suppress
 from pathlib import Path
 
@@ -52,6 +53,20 @@ def lock(path: Path) -> int:
 def lock_path(path: Path) -> Path:
     """Return the path of the lock of a state file."""
     return path.with_name(f"{path.name}.lock")
+
+
+def refuse_odd_files(path: Path) -> None:
+    """Raise StoreError where a folder, a pipe or a device stands in a file's place: opening one of
+    these may hang."""
+    for each in (path, lock_path(path), *companions(path)):
+        with suppress(FileNotFoundError):
+            if not stat.S_ISREG(each.stat().st_mode):
+                raise StoreError(f"{each}: no regular file; move it away, or correct state.path")
+
+
+def companions(path: Path) -> tuple[Path, ...]:
+    """Return the paths of what SQLite may make beside a database."""
+    return tuple(path.with_name(f"{path.name}{each}") for each in ("-wal", "-shm", "-journal"))
 
 
 def open_database(path: Path) -> sqlite3.Connection:

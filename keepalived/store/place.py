@@ -1,7 +1,9 @@
 """Whether the open state file is still the one that its path names.
 
 A file that was removed or replaced can be written on and on, and is gone at the next start. The
-write-ahead log belongs to it, and so does the lock that keeps a second daemon away.
+write-ahead log belongs to it, and so does the lock that keeps a second daemon away. What somebody
+else has cut off, or written over the beginning of the log, shows in sizes and in the log's header:
+nobody but this connection writes there.
 """
 
 from __future__ import annotations
@@ -11,10 +13,12 @@ import sqlite3
 from contextlib import suppress
 from pathlib import Path
 
-from keepalived.store.files import lock, lock_path, open_database
+from keepalived.store.files import companions, lock, lock_path, open_database
 
-_COMPANIONS = ("-wal", "-shm", "-journal")
+_LOG_HEADER_SIZE = 32
 Identity = tuple[int, int]
+Contents = tuple[int, int, bytes]
+"""The sizes of the database and of its log, and the log's header, which each use of it changes."""
 
 
 class Place:
@@ -25,6 +29,21 @@ class Place:
         self.lock = lock
         self._database = _identity(path)
         self._log: Identity | None = None
+        self._contents: Contents | None = None
+
+    def note_contents(self) -> None:
+        """Remember what stands in the files after a write of our own."""
+        self._contents = self._look()
+
+    def _look(self) -> Contents | None:
+        try:
+            size, header, log_size = self._path.stat().st_size, b"", 0
+            # Not the database itself: closing it would give up the locks that SQLite has on it.
+            with suppress(FileNotFoundError), _log(self._path).open("rb") as log:
+                header, log_size = log.read(_LOG_HEADER_SIZE), os.fstat(log.fileno()).st_size
+        except OSError:
+            return None
+        return size, log_size, header
 
     def lost(self, *, written: bool) -> str:
         """Return what is not there any more, and nothing if all is.
@@ -40,6 +59,8 @@ class Place:
             self._log = log
         if log != self._log and (written or self._log is not None):
             return f"{_log(self._path)} was removed or replaced while it was in use"
+        if not written and self._contents not in (None, self._look()):
+            return "somebody else wrote to it, or to its log, while it was in use"
         return ""
 
     def _is_locked(self) -> bool:
@@ -58,7 +79,7 @@ class Place:
             os.close(self.lock)
             self.lock = fresh
         draft = self._path.with_name(f"{self._path.name}.new")
-        for each in (draft, *_companions(draft)):
+        for each in (draft, *companions(draft)):
             each.unlink(missing_ok=True)
         os.close(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         copy = sqlite3.connect(draft, isolation_level=None)
@@ -70,7 +91,7 @@ class Place:
         _sync(draft)
         if _identity(self._path) not in (None, self._database):
             self._path.replace(self._path.with_name(f"{self._path.name}.replaced"))
-        for each in _companions(self._path):
+        for each in companions(self._path):
             # They belong to what stood there, and would be taken for the new file's.
             each.unlink(missing_ok=True)
         draft.replace(self._path)
@@ -85,15 +106,12 @@ class Place:
         database = open_database(self._path)
         self._database = _identity(self._path)
         self._log = None
+        self.note_contents()
         return database
 
 
 def _log(path: Path) -> Path:
     return path.with_name(f"{path.name}-wal")
-
-
-def _companions(path: Path) -> tuple[Path, ...]:
-    return tuple(path.with_name(f"{path.name}{each}") for each in _COMPANIONS)
 
 
 def _identity(file: Path | int) -> Identity | None:

@@ -26,7 +26,7 @@ from keepalived.lease.session import Session
 from keepalived.store import changes, commits
 from keepalived.store.changes import AnyChange, Change, PutSession, PutSessions, single
 from keepalived.store.errors import StoreError, StoreWriteError
-from keepalived.store.files import lock
+from keepalived.store.files import lock, refuse_odd_files
 from keepalived.store.loading import Loaded, Stored, load, without_tokens
 from keepalived.store.log_check import Damage, damage_of
 from keepalived.store.place import Place
@@ -362,6 +362,7 @@ class Store:
     # -- in the thread
 
     def _open(self) -> tuple[Damage | None, Loaded]:
+        refuse_odd_files(self.path)
         self._place = Place(self.path, lock(self.path))
         try:
             damage = damage_of(self.path.with_name(f"{self.path.name}-wal"))
@@ -407,6 +408,7 @@ class Store:
         return True
 
     def _empty_log(self, *, rewrite: bool) -> None:
+        self._check_place(written=False)
         self._write_with(lambda database: commits.purge(database, rewrite=rewrite))
 
     def _write_with(self, work: Callable[[sqlite3.Connection], T]) -> T:
@@ -416,6 +418,9 @@ class Store:
             return work(self._database)
         except Exception as error:
             failure = commits.write_error(self.path, error)
+        finally:
+            if self._place is not None:
+                self._place.note_contents()
         # Raised out here, where nothing that repeats a value hangs on it.
         raise failure
 

@@ -28,6 +28,9 @@ interpreter's lock, which it takes and gives back for each statement."""
 FARTHEST = 1e10
 """In seconds: the year 2286 as wall time. Nothing that is further from now can be meant."""
 
+_SHORTEST = 1.0
+"""Seconds: no shorter `session_timeout` is taken, and nothing is renewed within less."""
+
 _SPANS = frozenset({"lifetime", "configured_lifetime"})
 _COUNTS = frozenset({"renewals", "done", "total"})
 
@@ -37,7 +40,7 @@ def _range(name: str) -> tuple[float, float] | tuple[()]:
     if name.endswith(("_boot", "_wall")):
         return -FARTHEST, FARTHEST
     if name in _SPANS:
-        return 0.0, FARTHEST
+        return _SHORTEST, FARTHEST
     if name in _COUNTS:
         return 0, 2**63 - 1
     return {"uid": (0, 2**32 - 1), "percent": (0, 100)}.get(name, ())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -57,10 +59,29 @@ def remove_lock(path: Path) -> None:
     path.with_name(f"{path.name}.lock").unlink()
 
 
+def cut_off_log(path: Path) -> None:
+    os.truncate(path.with_name(f"{path.name}-wal"), 0)
+
+
+def cut_off_end_of_log(path: Path) -> None:
+    log = path.with_name(f"{path.name}-wal")
+    os.truncate(log, log.stat().st_size - 1)
+
+
+def write_over_log(path: Path) -> None:
+    with path.with_name(f"{path.name}-wal").open("r+b") as log:
+        log.write(b"\0" * 32)
+
+
+def cut_off(path: Path) -> None:
+    os.truncate(path, 0)
+
+
 HARM = [
     remove, remove_log, remove_all, remove_folder, move_folder, replace_by_copy, replace_by_text,
-    remove_lock,
+    remove_lock, cut_off_log, cut_off_end_of_log, write_over_log, cut_off,
 ]  # fmt: skip
+SAID = "removed or replaced|somebody else wrote"
 
 
 @pytest.mark.parametrize("harm", HARM, ids=lambda harm: harm.__name__)
@@ -74,7 +95,7 @@ async def test_what_is_acknowledged_is_in_the_file_that_the_path_names(
             await store.put_hold(KEY, HOLD)
             store.note_session(renewed())
             harm(store.path)
-            with pytest.raises(StoreWriteError, match="removed or replaced"):
+            with pytest.raises(StoreWriteError, match=SAID):
                 await store.put_hold(OTHER, HOLD)
             # From here on it is there, without anybody having had to do anything.
             await store.put_hold(THIRD, HOLD)
@@ -84,7 +105,7 @@ async def test_what_is_acknowledged_is_in_the_file_that_the_path_names(
     assert {session.key for session in (await kept(folder)).sessions} == {KEY, THIRD}
     (error,) = [line for line in logs if line["log_level"] == "error"]
     assert error["event"] == "state_not_written"
-    assert "removed or replaced" in error["reason"]
+    assert re.search(SAID, error["reason"])
     assert "state_written_again" in [line["event"] for line in logs]
 
 
@@ -273,6 +294,8 @@ async def spoiled(folder: Path, statement: str) -> list[str]:
         "session SET since_wall = 1e300",
         "session SET renewed_wall = -1e300",
         "session SET lifetime = 1e300",
+        "session SET lifetime = 0.0",
+        "session SET configured_lifetime = 1e-9",
         "session SET configured_lifetime = -5.0",
         "session SET moved_wall = 1e15, moved_boot = 1.0",
         "session SET renewals = -1",
@@ -290,3 +313,15 @@ async def test_a_hold_with_a_sound_time_limit_is_read(tmp_path: Path) -> None:
         await store.put_hold(KEY, limited)
     (session,) = (await kept(tmp_path)).sessions
     assert session.holds[0].owner.id == "120"
+
+
+@pytest.mark.parametrize("name", ["", "-wal", "-shm", "-journal", ".lock"])
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["pipe", "folder"])
+async def test_what_is_no_regular_file_is_refused_by_name(
+    make: Callable[[Path], None], name: str, tmp_path: Path
+) -> None:
+    odd = tmp_path / f"state.db{name}"
+    make(odd)
+    with pytest.raises(StoreError, match=f"^{re.escape(str(odd))}: no regular file; "):
+        await Store(tmp_path / "state.db", Hands(), "this-boot").open()
+    assert odd.exists()

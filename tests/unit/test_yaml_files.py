@@ -196,14 +196,29 @@ async def test_the_symlink_swap_of_kubernetes_is_seen(tmp_path: Path) -> None:
         assert it.holds() == {"a": 2}
 
 
-async def test_folders_and_pipes_that_match_are_passed_over(tmp_path: Path) -> None:
+NO_FILE = "it is no regular file, but a pipe, socket or device"
+
+
+async def test_folders_that_match_are_passed_over_and_pipes_are_named(tmp_path: Path) -> None:
     (tmp_path / "folder.yaml").mkdir()
     os.mkfifo(tmp_path / "pipe.yaml")
+    (tmp_path / "null.yaml").symlink_to("/dev/null")
     (tmp_path / "a.yaml").write_text(sessions(a=None))
     async with house(tmp_path) as it:
         await asyncio.sleep(3 * LOOK)
         assert it.holds() == {"a": None}
-        assert it.ear.heard == []
+        assert it.ear.heard == [("failed", "null.yaml", NO_FILE), ("failed", "pipe.yaml", NO_FILE)]
+
+
+async def test_a_file_that_became_a_pipe_keeps_its_sessions(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(sessions(a=None))
+    async with house(tmp_path) as it:
+        path.unlink()
+        os.mkfifo(path)
+        await asyncio.sleep(LOOK + 0.1)
+        assert it.holds() == {"a": None}
+        assert it.ear.heard == [("failed", "a.yaml", NO_FILE)]
 
 
 async def test_patterns_may_reach_into_folders(tmp_path: Path) -> None:
