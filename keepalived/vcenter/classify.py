@@ -14,9 +14,6 @@ from keepalived.vcenter.results import JSON_MOST, FormError, message, read_json
 from keepalived.vcenter.transport import Reply
 
 _BY_STATUS = {
-    200: Outcome.OK,
-    201: Outcome.OK,  # the answer to a login
-    204: Outcome.OK,
     401: Outcome.UNAUTHENTICATED,
     403: Outcome.FORBIDDEN,
     404: Outcome.NOT_FOUND,
@@ -51,6 +48,8 @@ class Refusal:
 def outcome_of(reply: Reply) -> Outcome:
     """Return the class of an answer. A 404 is not yet proven to be about a session."""
     status = reply.status
+    if 200 <= status < 300:
+        return Outcome.OK  # as far as the status goes: the body has to have its form, too
     if 300 <= status < 400:
         return Outcome.REDIRECTED
     if status == 400:

@@ -64,8 +64,6 @@ class Exchange:
             return Answer(outcome, sent_at, clock.boot(), detail=str(error)), None
         received_at = clock.boot()
         outcome = outcome_of(reply)
-        if outcome is Outcome.FAILED and 200 <= reply.status < 300:
-            outcome = Outcome.UNAVAILABLE  # a vCenter does not answer so
         if outcome is Outcome.OK:
             return Answer(outcome, sent_at, received_at, status=reply.status), reply
         secrets = self.secrets_with(token)

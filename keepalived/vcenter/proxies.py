@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
 from keepalived.settings import VCenterSettings
 from keepalived.settings.values import PORTS
 from keepalived.vcenter.transport import ConnectFailed
+
+_PREFIX_LENGTH = re.compile("/[0-9]{1,3}$")
+"""Python takes masks as well, and Go does not."""
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -58,7 +62,7 @@ def _is_direct(host: str, port: int, no_proxy: str) -> bool:
     """Whether connections to a host bypass the proxy: loopback always does."""
     host = host.lower()
     address = _address(host)
-    if host == "localhost" or (address is not None and address.is_loopback):
+    if host.removesuffix(".") == "localhost" or (address is not None and address.is_loopback):
         return True
     return any(
         wanted_port in ("", str(port)) and _matches(pattern, host, address)
@@ -70,14 +74,12 @@ def _patterns(no_proxy: str) -> Iterator[tuple[str, str]]:
     """Yield the entries of NO_PROXY with their ports, which are empty for any port."""
     for entry in no_proxy.lower().split(","):
         pattern = entry.strip()
-        if "/" in pattern or _address(pattern.strip("[]")) is not None:
-            yield pattern.strip("[]"), ""
-            continue
         name, colon, port = pattern.rpartition(":")
-        if not colon:
-            name, port = pattern, ""
-        if name:
-            yield name.strip("[]"), port
+        if "/" in pattern or not colon or _address(pattern) is not None:
+            yield pattern, ""
+        elif name.strip("*"):  # `*` means all hosts where it stands alone
+            # An address of IPv6 stands in brackets where a port follows, and only there.
+            yield name.removeprefix("[").removesuffix("]"), port
 
 
 def _matches(pattern: str, host: str, address: IPAddress | None) -> bool:
@@ -86,8 +88,8 @@ def _matches(pattern: str, host: str, address: IPAddress | None) -> bool:
     An entry is `*`, an address, a network such as 10.0.0.0/8, or a name, which means its
     subdomains as well; `.name` and `*.name` mean the subdomains alone.
     """
-    if pattern == "*":
-        return True
+    if pattern in ("*", ""):
+        return bool(pattern)
     if "/" in pattern:
         return address is not None and _is_in_network(address, pattern)
     if (named := _address(pattern)) is not None:
@@ -98,6 +100,8 @@ def _matches(pattern: str, host: str, address: IPAddress | None) -> bool:
 
 
 def _is_in_network(address: IPAddress, pattern: str) -> bool:
+    if not _PREFIX_LENGTH.search(pattern):
+        return False
     try:
         network = ipaddress.ip_network(pattern, strict=False)
     except ValueError:

@@ -32,7 +32,20 @@ def test_durations_are_read(written: object, seconds: float) -> None:
 
 @pytest.mark.parametrize(
     "written",
-    ["", "m", "5 m", "5 minutes", "5M", "30m1h", "-5m", "1:30", -1, float("inf"), float("nan")],
+    [
+        "",
+        "m",
+        "5 m",
+        "5 minutes",
+        "5M",
+        "30m1h",
+        "-5m",
+        "1:30",
+        "\u0663m",
+        -1,
+        float("inf"),
+        float("nan"),
+    ],
 )
 def test_what_is_no_duration_is_refused_with_examples(written: object) -> None:
     with pytest.raises(ValueError, match="is not a duration; write for example 90s, 5m, 1h30m"):

@@ -63,7 +63,7 @@ async def keep_alive(client: Client) -> Answer[None]:
 
 
 @pytest.mark.parametrize("dialect", ["api", "rest"])
-@pytest.mark.parametrize("status", [200, 201, 204])
+@pytest.mark.parametrize("status", [200, 201, 202, 203, 204, 205, 206])
 @pytest.mark.parametrize(
     "body", [b"", b" \r\n", b"null", b"{}", b'{"value":null}', b' { "value" : {} }\n']
 )
