@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote_from_bytes, unquote_to_bytes, urlsplit
 
-from keepalived.host.files import read_file
+from keepalived.host.files import UnfitFileError, read_file
 from keepalived.lease.holds import check_token
 
 _SCHEME = re.compile(r"\w+")
@@ -95,13 +95,18 @@ def variable(environ: Mapping[str, str], name: str) -> str:
     """Return the value of GOVC_USERNAME or GOVC_PASSWORD, "" where it is not set.
 
     As in govc, a value that names a file stands for the file's content, without the white space
-    around it. Raises GovcSessionError for a file that may not be read or that is not UTF-8 text.
+    around it. Raises GovcSessionError for a file that may not be read, for a pipe or a device, and
+    for what is not UTF-8 text.
     """
     value = environ.get(name, "")
     try:
         content, _ = read_file(value, most=_READ_AT_MOST)
     except PermissionError:
         raise GovcSessionError(f"{name} names a file that may not be read") from None
+    except UnfitFileError as error:
+        # It is read at each login, and a pipe can be read once.
+        words = f"{name} names what cannot be read as a file ({error.strerror}); name a regular one"
+        raise GovcSessionError(words) from None
     except OSError:
         return value  # It names no file.
     try:

@@ -113,18 +113,24 @@ async def test_user_and_password_may_stand_in_files(tmp_path: Path) -> None:
     assert await read_password(vcenter, environ) == "rotated"
 
 
-@pytest.mark.parametrize("password", ["/no/such/file", "/", "a\0b", "x" * 5000, "/dev/null"])
+@pytest.mark.parametrize("password", ["/no/such/file", "/", "a\0b", "x" * 5000])
 async def test_what_names_no_file_is_the_password_itself(password: str) -> None:
     environ = {**URL, "GOVC_USERNAME": "u", "GOVC_PASSWORD": password}
     vcenter = vcenter_of(load_environment(environ))
     assert await read_password(vcenter, environ) == password
 
 
-async def test_a_pipe_is_no_file_and_is_not_waited_for(tmp_path: Path) -> None:
+async def test_a_pipe_or_a_device_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    environ = {**URL, "GOVC_USERNAME": "u", "GOVC_PASSWORD": str(pipe)}
-    assert await read_password(vcenter_of(load_environment(environ)), environ) == str(pipe)
+    for odd in (str(pipe), "/dev/null"):
+        environ = {**URL, "GOVC_USERNAME": "u", "GOVC_PASSWORD": odd}
+        with pytest.raises(
+            SecretError, match=r"^GOVC_PASSWORD names what cannot be read as a file"
+        ):
+            await read_password(vcenter_of(load_environment(environ)), environ)
+        with pytest.raises(ConfigError, match="GOVC_USERNAME: names what cannot be read as a file"):
+            load_environment({**environ, "GOVC_USERNAME": odd})
 
 
 async def test_a_file_that_is_no_text_is_named_and_not_quoted(tmp_path: Path) -> None:
