@@ -104,6 +104,8 @@ def variable(environ: Mapping[str, str], name: str) -> str:
     except PermissionError:
         raise GovcSessionError(f"{name} names a file that may not be read") from None
     except UnfitFileError as error:
+        if "\0" in value:
+            return value
         # It is read at each login, and a pipe can be read once.
         words = f"{name} names what cannot be read as a file ({error.strerror}); name a regular one"
         raise GovcSessionError(words) from None
