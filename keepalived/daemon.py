@@ -35,6 +35,7 @@ from keepalived.host.tasks import start_endless
 from keepalived.keeper.keeper import Keeper, Manner
 from keepalived.keeper.registry import Registry, Retention
 from keepalived.lease.session import Ask
+from keepalived.observe.danger import warn_of_danger
 from keepalived.observe.eventlog import EventLog
 from keepalived.observe.feed import Feed
 from keepalived.observe.health import Health
@@ -102,7 +103,8 @@ class Daemon:
             session_labels=self.settings.metrics.session_labels,
             clock=self._clock,
         )
-        self._reporter = Reporter(EventLog(), self._metrics)
+        self._event_log = EventLog()
+        self._reporter = Reporter(self._event_log, self._metrics)
         self._feed = Feed(self._reporter, self._clock)
         self._store = _store(self.settings, self._clock)
         self.registry = Registry(self._feed, self._clock, _retention(self.settings), self._store)
@@ -248,6 +250,10 @@ class Daemon:
             start(self._sources.run(), "sources"),
             start(self._discover(), "discovery"),
             start(self.registry.keep_house(), "housekeeping"),
+            start(
+                warn_of_danger(self.registry.overview, self._clock, self._event_log.in_danger),
+                "danger",
+            ),
             start(self._end_when_idle(), "end when idle"),
             start(self._reload_when_asked(), "reload"),
             start(self._say_when_ready(address), "readiness"),

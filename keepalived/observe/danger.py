@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import inf
 
-from keepalived.host.slices import Slices
+from keepalived.host.clock import Clock, sleep_until
+from keepalived.host.slices import Slices, SliceTimer, run_in_slices
 from keepalived.keeper.observer import Overview
+from keepalived.lease.model import SessionKey
 from keepalived.lease.session import Session, at_risk_among
 
 _STEP = 1000
 """Sessions in a step: a millisecond's worth, or two."""
+
+_LOOK_SECONDS = 1.0
 
 
 def in_danger(overview: Overview) -> Slices[list[Session]]:
@@ -25,3 +30,28 @@ def in_danger(overview: Overview) -> Slices[list[Session]]:
             yield
         found += at_risk_among(sessions[first : first + _STEP], now)
     return [session for session in found if session.key.vcenter in names]
+
+
+async def warn_of_danger(
+    overview: Callable[[], Overview],
+    clock: Clock,
+    say: Callable[[SessionKey, float | None, float], None],
+) -> None:
+    """Tell `say` each second of each session in danger, with its slack and lifetime in seconds.
+
+    Until cancelled. A vCenter that is down is sent nothing for its sessions: no failure tells.
+    """
+    while True:
+        await sleep_until(clock, clock.boot() + _LOOK_SECONDS)
+        await run_in_slices(_said(overview(), say))
+
+
+def _said(
+    overview: Overview, say: Callable[[SessionKey, float | None, float], None]
+) -> Slices[None]:
+    timer = SliceTimer()
+    for session in (yield from in_danger(overview)):
+        if overview.roll.live.get(session.key) is session:  # not renewed or ended meanwhile
+            say(session.key, session.slack(overview.now), session.lifetime)
+        if timer.is_over():
+            yield

@@ -113,8 +113,7 @@ class EventLog:
     ) -> None:
         """Warning when the trouble is new or another one than before, else debug.
 
-        A missing privilege is another one when its name changed. On top of that, one warning a
-        round once the session is at risk, and one once it is overdue.
+        A missing privilege is another one when its name changed. On top of that, `in_danger`.
         """
         ongoing = self._rounds.setdefault(key, _Round())
         ongoing.failures += 1
@@ -132,9 +131,18 @@ class EventLog:
                 retry_in=_rounded(retry_in),
                 slack=_rounded(slack),
             )
-        lifetime = self._lifetime(key)
+        self.in_danger(key, slack, self._lifetime(key))
+
+    def in_danger(self, key: SessionKey, slack: float | None, lifetime: float | None) -> None:
+        """Warning, once a round, that a session is at risk, and another one once it is overdue.
+
+        Both are said as well of sessions that nothing is sent for while their vCenter is down.
+        """
         danger = _danger(slack, lifetime)
-        if danger and danger != ongoing.danger:
+        if not danger:
+            return
+        ongoing = self._rounds.setdefault(key, _Round())
+        if danger != ongoing.danger:
             ongoing.danger = danger
             self._log.warning(
                 danger,

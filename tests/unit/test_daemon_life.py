@@ -54,6 +54,23 @@ async def test_an_outage_is_no_idleness(tmp_path: Path) -> None:
 
 
 @pytest.mark.looptime(end=40_000)
+async def test_each_session_in_danger_is_named_while_nothing_is_sent_for_it(tmp_path: Path) -> None:
+    async with running(simulator_in_loop(), tmp_path) as life:
+        ids = {take(life).id for _ in range(5)}
+        await life.until(lambda: len(life.logged("first_renewal")) == 5)
+        life.simulator.faults.add(Refuse(), seconds=400)
+        await life.until_logged("vcenter_down")
+        for event in ("session_at_risk", "session_overdue"):
+            await life.until(lambda: len(life.logged(event)) == 5)  # noqa: B023
+        await asyncio.sleep(60)
+        for event, least, most in (("session_at_risk", 110, 120), ("session_overdue", -5, 0)):
+            lines = life.logged(event, level="warning")
+            assert {line["session_id"] for line in lines} == ids
+            assert len(lines) == 5
+            assert all(least <= line["slack"] <= most for line in lines)
+
+
+@pytest.mark.looptime(end=40_000)
 async def test_it_stays_unless_told_otherwise(tmp_path: Path) -> None:
     async with running(simulator_in_loop(), tmp_path) as life:
         await asyncio.sleep(1000)
