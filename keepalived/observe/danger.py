@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from math import inf
 
 from keepalived.host.clock import Clock, sleep_until
@@ -37,21 +37,28 @@ async def warn_of_danger(
     clock: Clock,
     say: Callable[[SessionKey, float | None, float], None],
 ) -> None:
-    """Tell `say` each second of each session in danger, with its slack and lifetime in seconds.
+    """Tell `say` each second of each session in danger whose vCenter is down, with its slack and
+    its lifetime in seconds, until cancelled.
 
-    Until cancelled. A vCenter that is down is sent nothing for its sessions: no failure tells.
+    Nothing is sent for these, so that no failure tells of them.
     """
     while True:
         await sleep_until(clock, clock.boot() + _LOOK_SECONDS)
-        await run_in_slices(_said(overview(), say))
+        now = overview()
+        down = {vcenter.name for vcenter in now.vcenters if not vcenter.up}
+        if down:
+            await run_in_slices(_said(now, down, say))
 
 
 def _said(
-    overview: Overview, say: Callable[[SessionKey, float | None, float], None]
+    overview: Overview,
+    down: Collection[str],
+    say: Callable[[SessionKey, float | None, float], None],
 ) -> Slices[None]:
     timer = SliceTimer()
     for session in (yield from in_danger(overview)):
-        if overview.roll.live.get(session.key) is session:  # not renewed or ended meanwhile
+        # It may have been renewed, or have ended, meanwhile.
+        if session.key.vcenter in down and overview.roll.live.get(session.key) is session:
             say(session.key, session.slack(overview.now), session.lifetime)
         if timer.is_over():
             yield
