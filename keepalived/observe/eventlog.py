@@ -136,7 +136,7 @@ class EventLog:
     def in_danger(self, key: SessionKey, slack: float | None, lifetime: float | None) -> None:
         """Warning, once a round, that a session is at risk, and another one once it is overdue.
 
-        Both are said as well of sessions that nothing is sent for while their vCenter is down.
+        While a vCenter is down, no attempt is made for its sessions: this is called for them too.
         """
         danger = _danger(slack, lifetime)
         if not danger:

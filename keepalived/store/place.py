@@ -2,8 +2,8 @@
 
 A file that was removed or replaced can be written on and on, and is gone at the next start. The
 write-ahead log belongs to it, and so does the lock that keeps a second daemon away. What somebody
-else has cut off, or written over the beginning of the log, shows in sizes and in the log's header:
-nobody but this connection writes there.
+else has cut off, or written over the beginning of the log, shows in sizes and in the log's header,
+since only this connection writes there.
 """
 
 from __future__ import annotations
