@@ -29,7 +29,7 @@ def parse_duration(value: object) -> float:
     """
     if isinstance(value, str):
         text = value.strip()
-        if not text.isascii() or not text or not _WHOLE.fullmatch(text):
+        if not text or not text.isascii() or not _WHOLE.fullmatch(text):
             raise ValueError(_refusal(value))
         seconds = sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
     elif isinstance(value, int | float) and not isinstance(value, bool):

@@ -74,6 +74,8 @@ def _patterns(no_proxy: str) -> Iterator[tuple[str, str]]:
     """Yield the entries of NO_PROXY with their ports, which are empty for any port."""
     for entry in no_proxy.lower().split(","):
         pattern = entry.strip()
+        if not pattern:
+            continue
         name, colon, port = pattern.rpartition(":")
         if "/" in pattern or not colon or _address(pattern) is not None:
             yield pattern, ""
@@ -88,8 +90,8 @@ def _matches(pattern: str, host: str, address: IPAddress | None) -> bool:
     An entry is `*`, an address, a network such as 10.0.0.0/8, or a name, which means its
     subdomains as well; `.name` and `*.name` mean the subdomains alone.
     """
-    if pattern in ("*", ""):
-        return bool(pattern)
+    if pattern == "*":
+        return True
     if "/" in pattern:
         return address is not None and _is_in_network(address, pattern)
     if (named := _address(pattern)) is not None:
