@@ -17,7 +17,7 @@ if TYPE_CHECKING:
         VCenterUnavailable,
     )
     from keepalived.embedded.hold import SessionHold, hold
-    from keepalived.keeper.observer import SessionEnd
+    from keepalived.lease.events import SessionEnd
     from keepalived.lease.model import Kind, State
 
 __all__ = [
@@ -39,7 +39,7 @@ _HOMES = {
     "HoldError": _ERRORS,
     "InvalidArguments": _ERRORS,
     "Kind": "keepalived.lease.model",
-    "SessionEnd": "keepalived.keeper.observer",
+    "SessionEnd": "keepalived.lease.events",
     "SessionHold": "keepalived.embedded.hold",
     "SessionLost": _ERRORS,
     "State": "keepalived.lease.model",

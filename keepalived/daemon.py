@@ -14,11 +14,10 @@ from __future__ import annotations
 import asyncio
 import importlib.metadata
 import random
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import structlog
 
@@ -26,44 +25,34 @@ from keepalived.control.limits import share_of
 from keepalived.control.listening import Listening, admin_gid, listen
 from keepalived.control.room import Reloaded
 from keepalived.control.server import ControlServer
+from keepalived.engine import Engine, MakeTransport, Start
 from keepalived.host import blocking, descriptors
 from keepalived.host.clock import LONGEST_SLEEP, Clock, SystemClock, boot_id, sleep_until
 from keepalived.host.notify import Notifier
 from keepalived.host.processes import ProcessWatcher
 from keepalived.host.sockets import SocketError
 from keepalived.host.tasks import start_endless
-from keepalived.keeper.keeper import Keeper, Manner
-from keepalived.keeper.registry import Registry, Retention
-from keepalived.lease.session import Ask
+from keepalived.keeper.keeper import Keeper
+from keepalived.keeper.registry import Retention
+from keepalived.observe.bus import EventBus
 from keepalived.observe.danger import warn_of_danger
 from keepalived.observe.eventlog import EventLog
-from keepalived.observe.feed import Feed
 from keepalived.observe.health import Health
 from keepalived.observe.http import HttpListener
 from keepalived.observe.logs import configure_logging
 from keepalived.observe.metrics import Metrics
-from keepalived.observe.reporter import Reporter
 from keepalived.observe.supervisor import Supervised
-from keepalived.settings import ConfigError, Loaded, Observe, Settings, VCenterSettings
+from keepalived.settings import ConfigError, Loaded, Settings
 from keepalived.sources.discovery import Discovery
 from keepalived.sources.yaml_files import YamlFiles
 from keepalived.store.store import Store
-from keepalived.vcenter.client import Client
 from keepalived.vcenter.http import build_transport
-from keepalived.vcenter.transport import Transport
 
 log = structlog.get_logger(__name__)
-
-Start = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
 
 _IDLE_LOOK_SECONDS = 1.0
 _BESIDES = 8
 """Connections to a vCenter beside those of renewals: lists, commands, a look at its name."""
-_LOOKS = {
-    Observe.FILES: (Ask.GET, Ask.FILES),
-    Observe.STATE: (Ask.GET,),
-    Observe.MINIMAL: (),
-}
 _SOCKET_LOOK_SECONDS = 5.0
 _SOCKETS, _SOURCES = "the sockets", "the sources"
 _FIXED = ("http", "control", "state")
@@ -85,7 +74,7 @@ class Daemon:
         load: Callable[[], Awaitable[Loaded]],
         *,
         clock: Clock | None = None,
-        make_transport: Callable[[VCenterSettings], Transport] = build_transport,
+        make_transport: MakeTransport = build_transport,
         draw: Callable[[], float] = random.random,
         notifier: Notifier | None = None,
         on_drained: Callable[[], None] | None = None,
@@ -95,19 +84,23 @@ class Daemon:
         self._warnings = loaded.warnings
         self._load = load
         self._clock = clock or SystemClock()
-        self._make_transport = make_transport
-        self._draw = draw
         self._metrics = Metrics(
             version=importlib.metadata.version("content-library-keepalived"),
             max_sessions=self.settings.metrics.max_sessions,
             session_labels=self.settings.metrics.session_labels,
             clock=self._clock,
         )
-        self._event_log = EventLog()
-        self._reporter = Reporter(self._event_log, self._metrics)
-        self._feed = Feed(self._reporter, self._clock)
+        self._bus = bus = EventBus(self._metrics, EventLog())
         self._store = _store(self.settings, self._clock)
-        self.registry = Registry(self._feed, self._clock, _retention(self.settings), self._store)
+        self._engine = Engine(
+            bus,
+            self._clock,
+            _retention(self.settings),
+            self._store,
+            make_transport=make_transport,
+            draw=draw,
+        )
+        self.registry = self._engine.registry
         self._shares = share_of(descriptors.limit(), _vcenter_connections(self.settings))
         self._health = Health(self._silences, [_SOCKETS, _SOURCES], self._troubles)
         self._listener = HttpListener(
@@ -120,16 +113,15 @@ class Daemon:
             most_connections=self._shares.http_connections,
         )
         self._sources = YamlFiles(
-            self.settings, self.registry, self._feed, self._clock, config=loaded.path
+            self.settings, self.registry, bus, self._clock, config=loaded.path
         )
-        self._discovery = Discovery(self.settings, self.registry, self._feed, self._clock)
+        self._discovery = Discovery(self.settings, self.registry, bus, self._clock)
         self._watcher = ProcessWatcher(self._shares.control.processes)
         self._notifier = notifier or Notifier(None)
         self._supervised = Supervised(
             self._notifier, self._health, self.registry.overview, self._clock
         )
         self._start: Start
-        self._keeping: dict[str, asyncio.Task[None]] = {}
         self._stop = asyncio.Event()
         self._abort = asyncio.Event()
         self._reload = asyncio.Event()
@@ -165,7 +157,7 @@ class Daemon:
             tasks = await to_close.enter_async_context(asyncio.TaskGroup())
             self._start = partial(start_endless, tasks)
             for name, settings in self.settings.vcenters.items():
-                self._start_keeper(name, settings)
+                self._engine.add(name, settings, self.settings.stall_timeout, self._start)
             control = await self._open_control(to_close, listening, admins) if listening else None
             self._health.done(_SOCKETS)
             await self._run_tasks(tasks, f"{host}:{port}", control, listening)
@@ -201,7 +193,7 @@ class Daemon:
         control = ControlServer(
             self.registry,
             self._watcher,
-            self._feed,
+            self._bus,
             self._clock,
             reload=self._reload_now,
             admin_gid=admins,
@@ -250,10 +242,7 @@ class Daemon:
             start(self._sources.run(), "sources"),
             start(self._discover(), "discovery"),
             start(self.registry.keep_house(), "housekeeping"),
-            start(
-                warn_of_danger(self.registry.overview, self._clock, self._event_log.in_danger),
-                "danger",
-            ),
+            start(warn_of_danger(self.registry.overview, self._clock, self._bus), "danger"),
             start(self._end_when_idle(), "end when idle"),
             start(self._reload_when_asked(), "reload"),
             start(self._say_when_ready(address), "readiness"),
@@ -272,7 +261,7 @@ class Daemon:
         if control is not None:
             await control.stop()
         await self._drain(tasks)
-        for task in (*self._keeping.values(), *writing):
+        for task in (*self._engine.tasks, *writing):
             task.cancel()
         if self._on_drained is not None:
             self._on_drained()
@@ -312,35 +301,6 @@ class Daemon:
                     log.info("idle", seconds=round(now - busy_at), message="ending, as configured")
                     self._stop.set()
             await sleep_until(self._clock, now + pause)
-
-    # -- keepers
-
-    def _start_keeper(self, name: str, settings: VCenterSettings) -> None:
-        self._reporter.declare_vcenter(name, session_timeout=settings.session_timeout)
-        client = Client(
-            name,
-            settings,
-            self._make_transport(settings),
-            self._clock,
-            on_login=lambda outcome: self._feed.login(name, outcome),
-        )
-        manner = Manner(
-            session_timeout=settings.session_timeout,
-            request_timeout=settings.request_timeout,
-            max_in_flight=settings.max_in_flight,
-            looks=_LOOKS[settings.observe],
-            stall_timeout=self.settings.stall_timeout,
-            has_credentials=settings.username is not None,
-        )
-        keeper = Keeper(name, client, manner, self.registry, self._feed, self._clock, self._draw)
-        self.registry.attach(keeper)
-        self._keeping[name] = self._start(keeper.run(), f"keeper {name}")
-
-    async def _stop_keeper(self, keeper: Keeper) -> None:
-        keeping = self._keeping.pop(keeper.name)
-        keeping.cancel()
-        await asyncio.wait([keeping])
-        await keeper.close()
 
     async def _drain(self, tasks: asyncio.TaskGroup) -> None:
         """Give parting renewals and log out, in all vCenters at once, unless told to hurry."""
@@ -413,21 +373,19 @@ class Daemon:
         if self._store is not None:
             self._store.persist_tokens = settings.persist_tokens
         await self._discovery.rest()
-        keepers = {keeper.name: keeper for keeper in self.registry.keepers}
+        running = {keeper.name for keeper in self.registry.keepers}
         for name, vcenter in settings.vcenters.items():
             if before.vcenters.get(name) == vcenter:
                 continue
-            if name in keepers:
-                await self._stop_keeper(keepers[name])
-            self._start_keeper(name, vcenter)
+            if name in running:
+                await self._engine.stop(name)
+            self._engine.add(name, vcenter, settings.stall_timeout, self._start)
         for keeper in self.registry.keepers:
             keeper.manner = replace(keeper.manner, stall_timeout=settings.stall_timeout)
         await self._sources.apply(settings)
         self._discovery.apply(settings)
-        for name in keepers.keys() - settings.vcenters.keys():
-            self.registry.detach(name)
-            await self._stop_keeper(keepers[name])
-            self._reporter.forget_vcenter(name)
+        for name in running - settings.vcenters.keys():
+            await self._engine.remove(name)
         return tuple(f"{name}: restart needed" for name in refused)
 
     def _say_warnings(self, warnings: tuple[str, ...]) -> None:

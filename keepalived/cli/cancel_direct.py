@@ -10,11 +10,11 @@ import click
 
 from keepalived.cli import words
 from keepalived.cli.one_vcenter import choose, load
+from keepalived.engine import connect
 from keepalived.host.clock import SystemClock
 from keepalived.lease.answers import Answer, Outcome, SessionInfo
 from keepalived.lease.model import Kind
 from keepalived.vcenter.client import Client
-from keepalived.vcenter.http import build_transport
 
 _SECONDS = 20.0
 
@@ -28,14 +28,13 @@ def cancel_direct(
     """
     name, settings = choose(vcenter, load(config))
 
-    def client() -> Client:
-        return Client(name, settings, build_transport(settings), SystemClock())
-
     if ask:
         # With a login of its own: somebody may think for longer than a login lasts.
-        click.echo(_described(name, asyncio.run(_get(client(), kind, session_id))))
+        client = connect(name, settings, SystemClock())
+        click.echo(_described(name, asyncio.run(_get(client, kind, session_id))))
         click.confirm(f"Cancel {session_id} on the server?", abort=True)
-    answer = asyncio.run(_cancel(client(), kind, session_id))
+    client = connect(name, settings, SystemClock())
+    answer = asyncio.run(_cancel(client, kind, session_id))
     if answer.outcome is not Outcome.OK:
         click.echo(f"not cancelled: {_why(answer)}", err=True)
         sys.exit(1)

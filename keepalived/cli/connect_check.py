@@ -9,12 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from keepalived.cli.certificates import Cause, Certificate, Refusal, shown_by, why_untrusted
+from keepalived.engine import connect
 from keepalived.host.clock import SystemClock
 from keepalived.lease.answers import Answer, Outcome
 from keepalived.settings import Dialect, VCenterSettings
 from keepalived.settings.values import PORTS, colons, split_vcenter_url
-from keepalived.vcenter.client import Client
-from keepalived.vcenter.http import build_transport
 from keepalived.vcenter.proxies import proxy_for
 from keepalived.vcenter.tls import verifying_context
 
@@ -40,7 +39,7 @@ class Finding:
 
 async def check(name: str, settings: VCenterSettings) -> Finding:
     """Resolve, connect to and log in to a vCenter, and log out again."""
-    client = Client(name, settings, build_transport(settings), SystemClock())
+    client = connect(name, settings, SystemClock())
     try:
         answer = await client.who_am_i(timeout=_SECONDS)
     finally:

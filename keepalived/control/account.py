@@ -141,10 +141,9 @@ def _own(
     room: Room, call: Call[VCenterPath, KindQuery, None], keeper: Keeper
 ) -> tuple[SessionKey, ...]:
     """Return what the caller holds."""
-    room.holders.catch_up()
     return tuple(
         session.key
-        for session in room.holders.sessions_of(call.caller.uid)
+        for session in room.sessions(call.caller, mine=True)
         if session.key[:2] == (keeper.name, call.query.kind) and not session.state.is_final
     )
 

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import errno
-import logging
 import secrets
 from collections.abc import Coroutine
 from dataclasses import replace
 from typing import Any
 
-import structlog
 from aiohttp import web
 
 from keepalived.control import streams
-from keepalived.control.callers import Caller
-from keepalived.control.holders import DAEMONS_OWN, Party, size_of
-from keepalived.control.lending import lent, try_at_once
+from keepalived.control.event_stream import Entry
+from keepalived.control.hold_index import DAEMONS_OWN, Party
 from keepalived.control.owners import process_owner
 from keepalived.control.problems import Problem, ProblemError
 from keepalived.control.replies import ReleaseReply, SessionReply
@@ -33,21 +29,16 @@ from keepalived.control.requests import (
 from keepalived.control.room import Call, Reply, Room
 from keepalived.control.traces import log_by, log_owner_ended
 from keepalived.control.views import is_called, label
-from keepalived.keeper.registry import UnknownVCenterError
-from keepalived.lease.holds import Hold, Owner, OwnerKind, latest_until
+from keepalived.lease.holds import Borrowed, Hold, Owner, OwnerKind, latest_until
 from keepalived.lease.model import SessionKey
 from keepalived.lease.progress import UNKNOWN
 from keepalived.lease.session import Session
-from keepalived.observe.feed import Event
 
-_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 _RELEASED = "the hold was let go; the session goes on for others who hold it, if anybody does"
 _UNRECORDED = (
     "the hold was let go, but that could not be written down (see the daemon's log; is the disk "
     "full?): a restart may bring it back, so release it again once there is room"
 )
-
-log = structlog.get_logger("clkeepalived")
 
 PutCall = Call[SessionPath, KindQuery, HoldWish]
 
@@ -60,14 +51,12 @@ async def put_hold(room: Room, call: PutCall) -> Reply | web.StreamResponse:
     party = Party(call.caller.uid, _owner(call))
     session = room.registry.find(key)
     before = None if session is None else _standing(session, party)
-    if before is None:
-        _check_counts(room, call.caller, key, session)
     hold = _wished(room, call.body, party, before)
-    _check_bytes(room, call.caller, hold, before)
-    commit = _commit(room, call.caller, key, hold, before)
+    room.holds.check(call.caller, key, hold, before)
+    taking = room.holds.take(call.caller, key, hold, before)
     if party.owner.kind is OwnerKind.CONNECTION:
-        return await _hold_while_connected(room, call, key, party, commit)
-    is_new = await room.errands.finish(commit, "take a hold")
+        return await _hold_while_connected(room, call, key, party, taking)
+    is_new = await room.errands.finish(taking, "take a hold")
     return Reply(_seen(room, call, key), 201 if is_new else 200)
 
 
@@ -86,10 +75,11 @@ async def patch_hold(room: Room, call: Call[SessionPath, HoldQuery, ProgressWish
             if hold.owner.kind is OwnerKind.TIME_LIMIT
             else hold.until,
             progress=progress or hold.progress,
-            token=lent(call.body, hold),
+            token=_lent(call.body, hold),
         )
-        _check_bytes(room, call.caller, updated, hold)
-        await room.errands.finish(_commit(room, call.caller, key, updated, hold), "update a hold")
+        room.holds.check(call.caller, key, updated, hold)
+        taking = room.holds.take(call.caller, key, updated, hold)
+        await room.errands.finish(taking, "update a hold")
     return Reply(_seen(room, call, key))
 
 
@@ -141,70 +131,6 @@ def _standing(session: Session, party: Party) -> Hold | None:
     return None
 
 
-def _check_counts(room: Room, caller: Caller, key: SessionKey, session: Session | None) -> None:
-    """Raise ProblemError if there is no room for one more hold."""
-    limits = room.limits
-    room.holders.catch_up()
-    if session is None and len(room.registry) >= limits.sessions:
-        raise ProblemError(
-            Problem.FULL,
-            f"{limits.sessions} sessions are known, which is the limit; release some, or wait "
-            "until those that have ended are forgotten",
-        )
-    holds = () if session is None else session.holds
-    if len(holds) >= limits.holds_per_session_in_all:
-        raise ProblemError(
-            Problem.TOO_MANY,
-            f"there are {len(holds)} holds on this session, which is the limit; it is kept alive "
-            "by those",
-        )
-    if room.holders.usage().holds >= limits.holds:
-        raise ProblemError(
-            Problem.FULL, f"there are {limits.holds} holds, which is the limit; release some"
-        )
-    if caller.is_admin:
-        return
-    if sum(hold.uid == caller.uid for hold in holds) >= limits.holds_per_session:
-        raise ProblemError(
-            Problem.TOO_MANY,
-            f"user {caller.uid} has {limits.holds_per_session} holds on this session, which is the "
-            "limit; release some",
-        )
-    if room.holders.usage(caller.uid).holds >= limits.holds_per_uid:
-        raise ProblemError(
-            Problem.TOO_MANY,
-            f"user {caller.uid} has {limits.holds_per_uid} holds, which is the limit; release some",
-        )
-    own = room.holders.count(caller.uid, limits.sessions_per_uid)
-    if own >= limits.sessions_per_uid and not room.sees(caller, key):
-        raise ProblemError(
-            Problem.TOO_MANY,
-            f"user {caller.uid} has {own} sessions, which is the limit; release some, or wait "
-            "until those that have ended are forgotten",
-        )
-
-
-def _check_bytes(room: Room, caller: Caller, hold: Hold, before: Hold | None) -> None:
-    """Raise ProblemError if there is no room for the texts that come with a hold."""
-    more = size_of(hold) - (0 if before is None else size_of(before))
-    if more <= 0:
-        return
-    limits, holders = room.limits, room.holders
-    holders.catch_up()
-    if holders.usage().bytes + more > limits.hold_bytes:
-        raise ProblemError(
-            Problem.FULL,
-            f"all notes and tokens together have {limits.hold_bytes} bytes at most; release some "
-            "holds, or leave the note out",
-        )
-    if not caller.is_admin and holders.usage(caller.uid).bytes + more > limits.hold_bytes_per_uid:
-        raise ProblemError(
-            Problem.TOO_MANY,
-            f"the notes and tokens of user {caller.uid} have {limits.hold_bytes_per_uid} bytes at "
-            "most; release some holds, or leave the note out",
-        )
-
-
 def _wished(room: Room, wish: HoldWish, party: Party, before: Hold | None) -> Hold:
     now = room.clock.boot()
     kind = party.owner.kind
@@ -216,63 +142,21 @@ def _wished(room: Room, wish: HoldWish, party: Party, before: Hold | None) -> Ho
         until=latest_until(kind, now, lifetime),
         progress=wish.to_progress() or (before.progress if before else UNKNOWN),
         note=wish.note if wish.note is not None else before.note if before else "",
-        token=lent(wish, before),
+        token=_lent(wish, before),
     )
 
 
-async def _commit(
-    room: Room, caller: Caller, key: SessionKey, hold: Hold, before: Hold | None
-) -> bool:
-    """Take a hold, and all that belongs to it, or none of it. Returns whether it is a new one."""
-    party = Party(hold.uid, hold.owner)
-    is_ward = hold.owner.kind is OwnerKind.PROCESS
-    if is_ward:
-        room.owners.watch(key, party, is_admin=caller.is_admin)
-    try:
-        is_new = await room.registry.take(key, hold)
-    except BaseException as error:
-        if not _holds(room, key, party):
-            room.owners.forget(key, party)
-        if isinstance(error, UnknownVCenterError):
-            raise room.no_such_vcenter(key.vcenter) from error
-        if isinstance(error, OSError):
-            raise _unwritten(error) from error
-        raise
-    if is_ward and not room.owners.is_watched(party):
-        await room.registry.let_go(key, *party)
-        raise ProblemError(Problem.NOT_YOUR_PROCESS, f"{label(hold.owner)} has just ended")
-    if before is not None and before.owner != hold.owner:
-        # Another time limit than before: still that user's one hold with a time limit.
-        await room.registry.let_go(key, before.uid, before.owner)
-    room.holders.note_change(key)
-    try_at_once(room, key, hold, before)
-    is_new = is_new and before is None
-    log_by(
-        caller,
-        "hold_taken_by" if is_new else "hold_updated_by",
-        key,
-        # Progress comes every second from some uploads.
-        level=logging.INFO if is_new else logging.DEBUG,
-        owner=label(hold.owner),
-        holder=hold.uid,
-        note=hold.note,
-    )
-    return is_new
+def _lent(wish: ProgressWish, before: Hold | None) -> Borrowed | None:
+    """Return the token that a hold has after a request: the one before, unless it says otherwise.
 
-
-def _unwritten(error: OSError) -> ProblemError:
-    """Return the problem with a hold that could not be made to last."""
-    if error.errno in _NO_ROOM:
-        return ProblemError(
-            Problem.FULL,
-            "the hold could not be written down, since the disk is full: make room where "
-            "state.path is, and try again; what is held already is renewed on",
-        )
-    log.error("hold_not_recorded", reason=str(error))
-    return ProblemError(
-        Problem.UNAVAILABLE,
-        "the hold could not be written down; the daemon's log says why (hold_not_recorded)",
-    )
+    One that was refused stays refused, however often it is lent.
+    """
+    token = before.token if before is not None else None
+    if "token" not in wish.model_fields_set:
+        return token
+    if wish.token is None:
+        return None
+    return token if token is not None and token.value == wish.token else Borrowed(wish.token)
 
 
 def _meant(
@@ -319,11 +203,6 @@ def _meant(
     return changeable
 
 
-def _holds(room: Room, key: SessionKey, party: Party) -> bool:
-    session = room.registry.find(key)
-    return session is not None and any(hold.is_by(*party) for hold in session.holds)
-
-
 def _seen(room: Room, call: Call[SessionPath, Any, Any], key: SessionKey) -> SessionReply:
     """Return the session as it is after a change, or what it ended as meanwhile."""
     return room.view(call.caller).session(room.session(call.caller, key))
@@ -334,7 +213,7 @@ async def _hold_while_connected(
     call: PutCall,
     key: SessionKey,
     party: Party,
-    commit: Coroutine[Any, Any, bool],
+    work: Coroutine[Any, Any, bool],
 ) -> web.StreamResponse:
     """Hold for as long as the caller reads on, and say what happens meanwhile.
 
@@ -342,37 +221,40 @@ async def _hold_while_connected(
     """
     place = (key, party)
 
-    def wants(event: Event) -> bool:
-        return event.key == key and room.hears(call.caller, event)
+    def wants(entry: Entry) -> bool:
+        return entry.key == key and room.hears(call.caller, entry)
 
-    with streams.listening(room, wants) as subscription:
+    with room.events.subscribe(wants, room.limits.events_waiting) as subscription:
         former = room.attached.get(place)
         room.attached[place] = subscription
         if former is not None:
             former.close()
-        taking = room.errands.start(commit, "take a hold")
+        taking = room.errands.start(work, "take a hold")
         try:
             is_new = await asyncio.shield(taking)
             room.owners.came_back(key, party)
             response = await streams.begin(call.request, 201 if is_new else 200)
             await streams.write(response, _seen(room, call, key))
-            while _holds(room, key, party) and (event := await subscription.next()) is not None:
+            while (
+                room.registry.is_held(key, *party)
+                and (entry := await subscription.next()) is not None
+            ):
                 await room.turns.take(call.caller.uid)
-                await streams.write(response, streams.line(event))
+                await streams.write(response, streams.line(entry))
             return response
         finally:
             if room.attached.get(place) is subscription:
                 del room.attached[place]
                 if not room.is_closing:
                     # After a stop the hold waits for its owner to come back.
-                    work = _let_go_after(room, taking, key, party)
-                    room.errands.send(work, "let go of what a connection held")
+                    ending = _let_go_after(room, taking, key, party)
+                    room.errands.send(ending, "let go of what a connection held")
 
 
 async def _let_go_after(
     room: Room, taking: asyncio.Task[bool], key: SessionKey, party: Party
 ) -> None:
     await asyncio.wait([taking])
-    if taking.exception() is None and _holds(room, key, party):
+    if taking.exception() is None and room.registry.is_held(key, *party):
         log_owner_ended(key, party, "its connection was closed")
         await room.registry.let_go(key, *party)

@@ -11,7 +11,7 @@ from keepalived.control.callers import Caller
 from keepalived.control.problems import FieldError, Problem, ProblemError
 from keepalived.control.replies import ReloadReply, StatusReply, VCenterList, VCenterReply
 from keepalived.control.requests import Nothing
-from keepalived.control.room import Call, Reloaded, Reply, Room
+from keepalived.control.room import Call, Reply, Room
 from keepalived.lease.session import Session
 from keepalived.lease.timing import is_at_risk
 
@@ -22,12 +22,12 @@ PlainCall = Call[Nothing, Nothing, None]
 
 async def list_vcenters(room: Room, call: PlainCall) -> Reply:
     """List the vCenters, and whether they answer."""
-    return Reply(VCenterList(vcenters=_vcenters(room, call.caller, _visible(room, call.caller))))
+    return Reply(VCenterList(vcenters=_vcenters(room, call.caller, room.sessions(call.caller))))
 
 
 async def get_status(room: Room, call: PlainCall) -> Reply:
     """Count the sessions that the caller may see."""
-    sessions = list(_visible(room, call.caller))
+    sessions = list(room.sessions(call.caller))
     now = room.clock.boot()
     live = [session for session in sessions if not session.state.is_final]
     overdue = at_risk = 0
@@ -60,7 +60,7 @@ async def reload(room: Room, call: PlainCall) -> Reply:
             "ask one of them, or use `systemctl reload clkeepalived`",
         )
     log.info("reload_requested_by", **call.caller.traces)
-    result = await room.errands.finish(_reload(room), "reload")
+    result = await room.errands.finish(room.reload(), "reload")
     if not result.applied:
         raise ProblemError(
             Problem.CONFIGURATION,
@@ -68,15 +68,6 @@ async def reload(room: Room, call: PlainCall) -> Reply:
             errors=[FieldError(field="configuration", message=each) for each in result.problems],
         )
     return Reply(ReloadReply(refused=result.problems))
-
-
-async def _reload(room: Room) -> Reloaded:
-    return await room.reload()
-
-
-def _visible(room: Room, caller: Caller) -> Iterable[Session]:
-    room.holders.catch_up()
-    return room.registry if caller.is_admin else room.holders.sessions_of(caller.uid)
 
 
 def _vcenters(room: Room, caller: Caller, sessions: Iterable[Session]) -> tuple[VCenterReply, ...]:

@@ -8,7 +8,7 @@ import structlog
 
 from keepalived.control.callers import Caller
 from keepalived.control.errands import Errands
-from keepalived.control.holders import Party
+from keepalived.control.hold_index import Party
 from keepalived.control.limits import Limits
 from keepalived.control.problems import Problem, ProblemError
 from keepalived.control.traces import log_owner_ended

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -12,7 +12,9 @@ from aiohttp import web
 from keepalived.control.base import Model, Query
 from keepalived.control.callers import Caller
 from keepalived.control.errands import Errands
-from keepalived.control.holders import Holders
+from keepalived.control.event_stream import EVENTS_LOST, Entry, EventStream, Subscription
+from keepalived.control.hold_index import HoldIndex
+from keepalived.control.hold_service import HoldService
 from keepalived.control.limits import Limits
 from keepalived.control.owners import Owners, Place
 from keepalived.control.problems import Problem, ProblemError
@@ -22,7 +24,6 @@ from keepalived.host.clock import Clock
 from keepalived.keeper.registry import Registry
 from keepalived.lease.model import Kind, SessionKey
 from keepalived.lease.session import Session
-from keepalived.observe.feed import Event, Feed, Subscription
 from keepalived.serving.turns import Turns
 
 PathT = TypeVar("PathT", bound=Query)
@@ -63,15 +64,15 @@ class Room:
     """Everything that handlers work with."""
 
     registry: Registry
-    feed: Feed
+    events: EventStream
     clock: Clock
     limits: Limits
     version: str
-    reload: Callable[[], Awaitable[Reloaded]]
-    holders: Holders
+    reload: Callable[[], Coroutine[Any, Any, Reloaded]]
+    index: HoldIndex
+    holds: HoldService
     owners: Owners
     errands: Errands
-    streams: set[Subscription] = field(default_factory=set)
     attached: dict[Place, Subscription] = field(default_factory=dict)
     listings: dict[tuple[str, Kind], asyncio.Task[Any]] = field(default_factory=dict)
     """The lists that vCenters are being asked for, by vCenter and kind."""
@@ -110,8 +111,14 @@ class Room:
 
     def sees(self, caller: Caller, key: SessionKey) -> bool:
         """Whether a session is the caller's business."""
-        self.holders.catch_up()
-        return caller.is_admin or self.holders.sees(caller.uid, key)
+        return caller.is_admin or self.index.sees(caller.uid, key)
+
+    def sessions(self, caller: Caller, *, mine: bool = False) -> Iterable[Session]:
+        """Return the sessions that are the caller's business, or, of an admin, `mine` alone."""
+        if caller.is_admin and not mine:
+            return self.registry
+        found = map(self.registry.find, self.index.sessions_of(caller.uid))
+        return [session for session in found if session is not None]
 
     def session(self, caller: Caller, key: SessionKey) -> Session:
         """Return a session that is the caller's business.
@@ -138,12 +145,12 @@ class Room:
             candidates=names,
         )
 
-    def hears(self, caller: Caller, event: Event) -> bool:
+    def hears(self, caller: Caller, entry: Entry) -> bool:
         """Whether an event is the caller's business."""
         if caller.is_admin:
             return True
-        if event.uid is not None:
-            return event.uid == caller.uid
-        if event.key is not None:
-            return self.holders.sees(caller.uid, event.key)
-        return event.name in ("vcenter_down", "vcenter_up", "events_lost")
+        if entry.uid is not None:
+            return entry.uid == caller.uid
+        if entry.key is not None:
+            return self.index.sees(caller.uid, entry.key)
+        return entry.name in ("vcenter_down", "vcenter_up", EVENTS_LOST)

@@ -6,7 +6,8 @@ import importlib.metadata
 import json
 import os
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from aiohttp import hdrs, web
 
@@ -14,17 +15,18 @@ from keepalived.control import dispatch, openapi
 from keepalived.control.callers import Access
 from keepalived.control.connections import Connections
 from keepalived.control.errands import Errands
-from keepalived.control.holders import Holders, Party
+from keepalived.control.event_stream import EventStream
+from keepalived.control.hold_index import HoldIndex, Party
+from keepalived.control.hold_service import HoldService
 from keepalived.control.limits import DEFAULT_LIMITS, Limits
 from keepalived.control.owners import Owners
 from keepalived.control.room import Reloaded, Room
 from keepalived.control.routes import JSON, ROUTES
-from keepalived.control.views import label
 from keepalived.host.clock import Clock
 from keepalived.host.processes import ProcessWatcher
 from keepalived.keeper.registry import Registry
-from keepalived.lease.model import SessionKey
-from keepalived.observe.feed import Feed, ignore_holds
+from keepalived.lease.events import Event, HoldReleased
+from keepalived.observe.bus import EventBus
 from keepalived.serving.acceptor import Acceptor
 from keepalived.serving.door import Door
 from keepalived.serving.request_log import server_logger
@@ -46,26 +48,28 @@ class ControlServer:
         self,
         registry: Registry,
         watcher: ProcessWatcher,
-        feed: Feed,
+        bus: EventBus,
         clock: Clock,
         *,
-        reload: Callable[[], Awaitable[Reloaded]],
+        reload: Callable[[], Coroutine[Any, Any, Reloaded]],
         admin_gid: int | None = None,
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
-        self._feed = feed
+        self._bus = bus
         self._connections = Connections(Access(os.geteuid(), admin_gid), limits)
         self._errands = Errands()
-        self._holders = Holders(registry, self._hold_taken, self._hold_gone)
+        self._index = index = HoldIndex(registry)
+        self._events = EventStream(clock)
         self._owners = Owners(registry, watcher, clock, limits, self._errands)
         self._room = Room(
             registry=registry,
-            feed=feed,
+            events=self._events,
             clock=clock,
             limits=limits,
             version=importlib.metadata.version(_DISTRIBUTION),
             reload=reload,
-            holders=self._holders,
+            index=index,
+            holds=HoldService(registry, index, self._owners, limits, clock),
             owners=self._owners,
             errands=self._errands,
         )
@@ -79,9 +83,15 @@ class ControlServer:
         Comes before `start`, and after the keepers were attached: they know the sessions'
         lifetimes, for as long as which a connection may stay away.
         """
-        self._holders.read_all()
-        self._feed.holds_changed = self._holders.note_change
+        self._bus.add(self)
         await self._owners.restore()
+
+    def notify(self, event: Event) -> None:
+        """Keep the index and the owners in step with the holds, then offer the event to readers."""
+        self._index.notify(event)
+        if isinstance(event, HoldReleased):
+            self._owners.forget(event.key, Party(event.hold.uid, event.hold.owner))
+        self._events.notify(event)
 
     async def start(self, listening: socket.socket) -> None:
         """Serve on a Unix socket that listens already, which `stop` closes."""
@@ -131,8 +141,8 @@ class ControlServer:
         if self._acceptor is not None and self._door is not None:
             self._acceptor.close()
             self._door.close()
-        for stream in tuple(self._room.streams):
-            stream.close()
+        for subscription in tuple(self._events.subscriptions):
+            subscription.close()
         runner, self._runner = self._runner, None
         if runner is not None:
             await runner.cleanup()
@@ -140,15 +150,7 @@ class ControlServer:
             listing.cancel()
         self._owners.stop()
         await self._errands.all_done()
-        self._feed.holds_changed = ignore_holds
-
-    def _hold_taken(self, key: SessionKey, party: Party) -> None:
-        self._feed.publish("hold_taken", key=key, uid=party.uid, owner=label(party.owner))
-
-    def _hold_gone(self, key: SessionKey, party: Party, session_goes_on: bool) -> None:
-        self._owners.forget(key, party)
-        if session_goes_on:
-            self._feed.publish("hold_released", key=key, uid=party.uid, owner=label(party.owner))
+        self._bus.remove(self)
 
 
 def _constant(document: bytes) -> dispatch.Handler:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from aiohttp import web
 
@@ -26,11 +26,7 @@ async def list_sessions(room: Room, call: Call[Nothing, ListQuery, None]) -> web
 def _wanted(room: Room, call: Call[Nothing, ListQuery, None]) -> Iterator[Session]:
     query = call.query
     vcenter = None if query.vcenter is None else room.vcenter(query.vcenter)
-    room.holders.catch_up()
-    visible: Iterable[Session] = room.registry
-    if query.mine or not call.caller.is_admin:
-        visible = room.holders.sessions_of(call.caller.uid)
-    for session in visible:
+    for session in room.sessions(call.caller, mine=query.mine):
         if vcenter in (None, session.key.vcenter) and (
             not query.state or session.state in query.state
         ):

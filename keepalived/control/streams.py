@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from typing import TypeVar
 
@@ -13,6 +12,7 @@ from aiohttp import hdrs, web
 
 from keepalived.control.base import Model
 from keepalived.control.encoding import to_json
+from keepalived.control.event_stream import Entry
 from keepalived.control.replies import EventLine
 from keepalived.control.requests import EventQuery, Nothing
 from keepalived.control.room import Call, Room
@@ -20,7 +20,6 @@ from keepalived.control.views import wall_time
 from keepalived.host.slices import PAUSE
 from keepalived.lease.model import SessionKey
 from keepalived.lease.words import sayable
-from keepalived.observe.feed import Event, Subscription
 
 T = TypeVar("T")
 
@@ -37,33 +36,22 @@ async def stream_events(room: Room, call: Call[Nothing, EventQuery, None]) -> we
     query = call.query
     vcenter = None if query.vcenter is None else room.vcenter(query.vcenter)
 
-    def wants(event: Event) -> bool:
-        where, _, session_id = event.key or (event.vcenter, None, None)
+    def wants(entry: Entry) -> bool:
+        where, _, session_id = entry.key or (entry.vcenter, None, None)
         return (
             vcenter in (None, where)
             and query.id in (None, session_id)
-            and room.hears(call.caller, event)
+            and room.hears(call.caller, entry)
         )
 
-    with listening(room, wants) as subscription:
+    with room.events.subscribe(wants, room.limits.events_waiting) as subscription:
         response = await begin(call.request)
         started = EventLine(event="stream_started", at=wall_time(room.clock.wall()))
         await write(response, started)
-        while (event := await subscription.next()) is not None:
+        while (entry := await subscription.next()) is not None:
             await room.turns.take(call.caller.uid)
-            await write(response, line(event))
+            await write(response, line(entry))
     return response
-
-
-@contextmanager
-def listening(room: Room, wants: Callable[[Event], bool]) -> Iterator[Subscription]:
-    """Subscribe to events, until the context or the room is closed."""
-    with room.feed.subscribe(wants, room.limits.events_waiting) as subscription:
-        room.streams.add(subscription)
-        try:
-            yield subscription
-        finally:
-            room.streams.discard(subscription)
 
 
 async def begin(
@@ -82,20 +70,20 @@ async def write(response: web.StreamResponse, model: Model) -> None:
     await response.write(to_json(model, exclude_none=omitted) + b"\n")
 
 
-def line(event: Event) -> EventLine:
-    """Return an event as one line says it."""
-    vcenter, kind, session_id = event.key or (event.vcenter, None, None)
+def line(entry: Entry) -> EventLine:
+    """Return an entry as one line of the stream."""
+    vcenter, kind, session_id = entry.key or (entry.vcenter, None, None)
     return EventLine.model_validate(
         {
-            "event": event.name,
-            "at": wall_time(event.at),
+            "event": entry.name,
+            "at": wall_time(entry.at),
             "vcenter": vcenter,
             "kind": kind,
             "id": session_id,
-            "uid": event.uid,
+            "uid": entry.uid,
             **{
                 name: sayable(fact) if isinstance(fact, str) else fact
-                for name, fact in event.facts.items()
+                for name, fact in entry.facts.items()
             },
         }
     )

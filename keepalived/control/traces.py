@@ -7,7 +7,7 @@ import logging
 import structlog
 
 from keepalived.control.callers import Caller
-from keepalived.control.holders import Party
+from keepalived.control.hold_index import Party
 from keepalived.control.views import label
 from keepalived.lease.model import SessionKey
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from keepalived.keeper.observer import SessionEnd
+from keepalived.lease.events import SessionEnd
 from keepalived.lease.model import State
 
 

@@ -16,7 +16,7 @@ from keepalived.embedded.errors import HoldError, InvalidArguments, SessionLost,
 from keepalived.embedded.keeping import Keeping, Parting, is_loss
 from keepalived.embedded.link import Link, OnEnd, logger
 from keepalived.host.clock import SystemClock
-from keepalived.keeper.observer import SessionEnd
+from keepalived.lease.events import SessionEnd
 from keepalived.lease.model import Kind, State
 from keepalived.lease.progress import Progress
 

@@ -15,7 +15,6 @@ from dataclasses import replace
 from enum import Enum
 
 from keepalived.embedded.arguments import Wanted
-from keepalived.embedded.engine import Engine, MakeTransport, engine
 from keepalived.embedded.errors import (
     AccessRefused,
     HoldError,
@@ -24,13 +23,15 @@ from keepalived.embedded.errors import (
     words_for,
 )
 from keepalived.embedded.link import Link, logger
-from keepalived.embedded.silence import Silence
+from keepalived.engine import Engine, MakeTransport, one_vcenter
 from keepalived.host.clock import Clock
-from keepalived.keeper.observer import SessionEnd
+from keepalived.keeper.keeper import Keeper
 from keepalived.keeper.registry import Registry
-from keepalived.lease.answers import FileInfo, Outcome
+from keepalived.lease import events
+from keepalived.lease.answers import Outcome
+from keepalived.lease.events import Event
 from keepalived.lease.holds import Hold, Owner, OwnerKind, latest_until
-from keepalived.lease.model import Kind, SessionKey, State
+from keepalived.lease.model import Kind, State
 from keepalived.lease.progress import UNKNOWN, Progress
 from keepalived.lease.stalls import STALL_TIMEOUT
 from keepalived.lease.timing import is_at_risk
@@ -48,8 +49,8 @@ class Parting(Enum):
     AT_ONCE = "at once"
 
 
-class Keeping(Silence):
-    """Keeps one session while `run` runs. All methods belong to its event loop.
+class Keeping:
+    """Keeps one session while `run` runs, and listens to its events, all in one event loop.
 
     `patience` is how long, in seconds, a vCenter that does not answer is waited for at the start.
     """
@@ -84,15 +85,15 @@ class Keeping(Silence):
         """
         wanted, key = self._wanted, self._wanted.key
         self._first = asyncio.get_running_loop().create_future()
-        async with engine(
+        async with one_vcenter(
             key.vcenter,
             wanted.settings,
             self,
             self._clock,
             stall_timeout=STALL_TIMEOUT,
             make_transport=self._make_transport,
-        ) as kept:
-            self._registry = registry = kept.registry
+        ) as (engine, keeper):
+            self._registry = registry = engine.registry
             now = self._clock.boot()
             until = latest_until(self._owner.kind, now)
             registry.hold(
@@ -100,13 +101,13 @@ class Keeping(Silence):
             )
             try:
                 await self._enter(self._first)
-                await self._round_over(kept)
+                await self._round_over(keeper, registry)
                 if self._link.end is not None:
                     raise SessionLost(self._link.end)
                 entered()
                 await self._left.wait()
                 if self._parting is Parting.LOOK:
-                    await self._look_once_more(kept)
+                    await self._look_once_more(engine, keeper)
             finally:
                 self._left.set()
                 registry.release(key, self._uid, self._owner)
@@ -146,12 +147,12 @@ class Keeping(Silence):
                 f"{self._trouble}"
             )
 
-    async def _look_once_more(self, kept: Engine) -> None:
+    async def _look_once_more(self, engine: Engine, keeper: Keeper) -> None:
         """Find out what has become of the session since it was renewed last."""
         key = self._wanted.key
-        await kept.renew(key)
-        await self._round_over(kept)
-        session = kept.registry.find(key)
+        await engine.renew(key)
+        await self._round_over(keeper, engine.registry)
+        session = engine.registry.find(key)
         slack = None if session is None else session.slack(self._clock.boot())
         if slack is not None and slack < 0:
             logger.warning(
@@ -160,7 +161,7 @@ class Keeping(Silence):
                 *(key.kind, key.id, self._trouble),
             )
 
-    async def _round_over(self, kept: Engine) -> None:
+    async def _round_over(self, keeper: Keeper, registry: Registry) -> None:
         """Return once the server has said what is asked in a round: state, files, item.
 
         What the item was before tells at the end whether the content arrived.
@@ -168,67 +169,61 @@ class Keeping(Silence):
         try:
             async with asyncio.timeout(_ROUND_SECONDS):
                 # A round's end is no event of the registry's.
-                while _is_asked_about(  # noqa: ASYNC110
-                    kept, self._wanted.key, self._clock.boot()
+                while (  # noqa: ASYNC110
+                    keeper.view().up
+                    and (session := registry.find(self._wanted.key)) is not None
+                    and session.is_due(self._clock.boot())
                 ):
                     await asyncio.sleep(_POLL_SECONDS)
         except TimeoutError:
             pass
 
-    # -- what the engine tells
+    def notify(self, event: Event) -> None:
+        """Report what concerns the script; see the log of `keepalived` for the warnings."""
+        match event:
+            case events.Renewed(key):
+                self._link.state = State.ACTIVE
+                self._answer(None)
+                if self._is_in_danger:
+                    self._is_in_danger = False
+                    logger.warning("%s session %s was renewed again", key.kind, key.id)
+            case events.RenewalFailed():
+                self._renewal_failed(event)
+            case events.RenewalWithoutEffect(key):
+                words = "%s session %s: keep-alives are answered, but have no effect on the server"
+                logger.warning(words, key.kind, key.id)
+            case events.FileFailed(key, file):
+                why = file.error_message or "the server does not say why"
+                words = "%s session %s: file %s failed: %s"
+                logger.warning(words, key.kind, key.id, file.name, why)
+            case events.TokenRefused(key):
+                refusal = AccessRefused("the vCenter does not take the API token (401)")
+                if not self._answer(refusal):
+                    logger.warning(
+                        "the API token that was lent for %s session %s is not taken any more "
+                        "(401): the session cannot be renewed",
+                        *(key.kind, key.id),
+                    )
+            case events.SessionEnd():
+                self._ended(event)
+            case events.VCenterDown(_, outcome, detail):
+                self._trouble = detail or outcome.value
 
-    def renewed(
-        self, key: SessionKey, *, first: bool, slack: float | None, progress: int | None
-    ) -> None:
-        """Let the block be entered; give the all-clear after a warning."""
-        self._link.state = State.ACTIVE
-        self._answer(None)
-        if self._is_in_danger:
-            self._is_in_danger = False
-            logger.warning("%s session %s was renewed again", key.kind, key.id)
-
-    def renewal_failed(
-        self,
-        key: SessionKey,
-        outcome: Outcome,
-        detail: str,
-        *,
-        retry_in: float,
-        slack: float | None,
-    ) -> None:
-        """Say at the start what no second try mends; later, warn while there is time to act."""
-        self._trouble = detail or outcome.value
-        if outcome in _REFUSALS:
+    def _renewal_failed(self, event: events.RenewalFailed) -> None:
+        """Refuse entry for what no second try mends; later, warn while there is time to act."""
+        key, slack = event.key, event.slack
+        self._trouble = event.detail or event.outcome.value
+        if event.outcome in _REFUSALS:
             self._answer(AccessRefused(self._trouble))
-        elif outcome is Outcome.REDIRECTED:
+        elif event.outcome is Outcome.REDIRECTED:
             self._answer(VCenterUnavailable(self._trouble))
-        session = None if self._registry is None else self._registry.find(key)
-        if session is not None and slack is not None and is_at_risk(slack, session.lifetime):
+        if slack is not None and is_at_risk(slack, event.lifetime):
             if not self._is_in_danger:
                 words = "%s session %s cannot be renewed: %s; %.0f s left"
                 logger.warning(words, key.kind, key.id, self._trouble, max(0.0, slack))
             self._is_in_danger = True
 
-    def renewal_without_effect(self, key: SessionKey, left: float | None) -> None:
-        """Warn: the session is about to be lost, whatever is sent for it."""
-        words = "%s session %s: keep-alives are answered, but have no effect on the server"
-        logger.warning(words, key.kind, key.id)
-
-    def file_failed(self, key: SessionKey, file: FileInfo) -> None:
-        """Pass the server's words on."""
-        why = file.error_message or "the server does not say why"
-        logger.warning("%s session %s: file %s failed: %s", key.kind, key.id, file.name, why)
-
-    def token_refused(self, key: SessionKey, owner: Owner, *, fallback: bool) -> None:
-        """Nobody but the script can replace its token."""
-        if not self._answer(AccessRefused("the vCenter does not take the API token (401)")):
-            logger.warning(
-                "the API token that was lent for %s session %s is not taken any more (401): the "
-                "session cannot be renewed",
-                *(key.kind, key.id),
-            )
-
-    def session_ended(self, end: SessionEnd) -> None:
+    def _ended(self, end: events.SessionEnd) -> None:
         """Tell the script, unless it is the script that lets go."""
         if end.state is State.RELEASED and self._left.is_set():
             self._link.state = State.RELEASED
@@ -237,10 +232,6 @@ class Keeping(Silence):
         if is_entered and (is_loss(end) or end.state in (State.REMOVED, State.RELEASED)):
             logger.warning("%s", words_for(end))
         self._link.ended(end)
-
-    def vcenter_down(self, vcenter: str, outcome: Outcome, detail: str) -> None:
-        """Remember why."""
-        self._trouble = detail or outcome.value
 
     def _answer(self, error: HoldError | None) -> bool:
         """Say how entering went; return whether anybody still waits for that."""
@@ -253,7 +244,7 @@ class Keeping(Silence):
         return True
 
 
-def is_loss(end: SessionEnd) -> bool:
+def is_loss(end: events.SessionEnd) -> bool:
     """Whether a session ended otherwise than a script can have meant it to.
 
     A download session may be cancelled or deleted once it has served. An update session that was
@@ -265,8 +256,3 @@ def is_loss(end: SessionEnd) -> bool:
         return False
     is_removed = end.state is State.REMOVED and end.content_moved is False
     return is_removed or end.state is State.CANCELED
-
-
-def _is_asked_about(kept: Engine, key: SessionKey, now: float) -> bool:
-    session = kept.registry.find(key)
-    return kept.keeper.view().up and session is not None and session.is_due(now)

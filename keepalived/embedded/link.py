@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 
-from keepalived.keeper.observer import SessionEnd
+from keepalived.lease.events import SessionEnd
 from keepalived.lease.model import State
 
 OnEnd = Callable[[SessionEnd], object]

@@ -19,14 +19,14 @@ from typing import Protocol
 from keepalived.host.alarm import Alarm
 from keepalived.host.clock import LONGEST_SLEEP, Clock, sleep_until
 from keepalived.keeper.beside import Beside
-from keepalived.keeper.observer import Observer, VCenterView
+from keepalived.keeper.overview import VCenterView
 from keepalived.keeper.reachability import Reachability
 from keepalived.keeper.schedule import Schedule
 from keepalived.keeper.utilization import Utilization
-from keepalived.lease import rounds, timing
+from keepalived.lease import events, rounds, timing
 from keepalived.lease import session as core
 from keepalived.lease.answers import Answer, FileInfo, ItemInfo, Outcome, SessionInfo
-from keepalived.lease.effects import Effect
+from keepalived.lease.events import Event, Listener
 from keepalived.lease.holds import tokens_in_use
 from keepalived.lease.model import Kind, SessionKey
 from keepalived.lease.rounds import Request
@@ -90,8 +90,8 @@ class Sessions(Protocol):
     def find(self, key: SessionKey) -> Session | None:
         """Return the session as it stands now."""
 
-    def commit(self, session: Session, effects: tuple[Effect, ...]) -> None:
-        """Take in the new state of a session and carry out its effects."""
+    def commit(self, session: Session, happened: tuple[Event, ...]) -> None:
+        """Take in the new state of a session, and report the events that led to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ class Keeper:
         vcenter: VCenter,
         manner: Manner,
         sessions: Sessions,
-        observer: Observer,
+        listener: Listener,
         clock: Clock,
         draw: Callable[[], float] = random.random,
     ) -> None:
@@ -129,7 +129,7 @@ class Keeper:
         self.beside = Beside(vcenter)
         """The same vCenter for everybody else, who may ask a few things at a time."""
         self._sessions = sessions
-        self._observer = observer
+        self._notify = listener.notify
         self._clock = clock
         self._draw = draw
         self._schedule = Schedule()
@@ -267,7 +267,7 @@ class Keeper:
                 await called
                 continue
             key, due = taken
-            self._observer.attempt_started(self.name, max(0.0, self._clock.boot() - due))
+            self._notify(events.AttemptStarted(self.name, max(0.0, self._clock.boot() - due)))
             await self._carry_out_round(key)
             # Requests may fail without a wait: hundreds in a row would keep the loop.
             await asyncio.sleep(0)
@@ -314,7 +314,7 @@ class Keeper:
         )
         if request.ask is Ask.KEEP_ALIVE:
             seconds = answer.received_at - answer.sent_at
-            self._observer.keep_alive_answered(key, answer.outcome, seconds)
+            self._notify(events.KeepAliveAnswered(key, answer.outcome, seconds))
             if answer.outcome is Outcome.OK:
                 self._reachability.proven()
             if not is_passed_on:
@@ -396,13 +396,13 @@ class Keeper:
         if not reachability.note(answer):
             return
         if down_since is None:
-            self._observer.vcenter_down(self.name, answer.outcome, answer.detail)
+            self._notify(events.VCenterDown(self.name, answer.outcome, answer.detail))
             self._went_down.set()
             self._quiet.set()
             for key in tuple(self._callers):
                 self._answer_callers(key, answer)
         else:
-            self._observer.vcenter_up(self.name, self._clock.boot() - down_since)
+            self._notify(events.VCenterUp(self.name, self._clock.boot() - down_since))
             self._retry_now()
 
     def _retry_now(self) -> None:

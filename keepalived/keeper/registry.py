@@ -11,25 +11,14 @@ from keepalived.host.clock import LONGEST_SLEEP, Clock
 from keepalived.host.slices import Slices, SliceTimer, run_at_once, run_in_slices
 from keepalived.keeper.journal import Journal, Unrecorded
 from keepalived.keeper.keeper import Keeper
-from keepalived.keeper.observer import Observer, Overview, SessionEnd, Snapshot, VCenterView
+from keepalived.keeper.overview import Overview, Snapshot, VCenterView
 from keepalived.keeper.roll import Roll
 from keepalived.keeper.schedule import Schedule
+from keepalived.lease import events
 from keepalived.lease import session as core
 from keepalived.lease.answers import Answer
-from keepalived.lease.effects import (
-    Abandoned,
-    Effect,
-    Ended,
-    Failed,
-    FileFailed,
-    LifetimeLearned,
-    Moving,
-    Renewed,
-    Stalled,
-    TokenRefused,
-    WithoutEffect,
-)
-from keepalived.lease.holds import Hold, Owner, OwnerKind, tokens_in_use
+from keepalived.lease.events import Event, Listener
+from keepalived.lease.holds import Hold, Holds, Owner, OwnerKind
 from keepalived.lease.model import SessionKey, State
 from keepalived.lease.session import Session
 from keepalived.lease.timing import DUE_TOLERANCE
@@ -56,13 +45,13 @@ class Registry:
 
     def __init__(
         self,
-        observer: Observer,
+        listener: Listener,
         clock: Clock,
         retention: Retention,
         journal: Journal | None = None,
     ) -> None:
         self.retention = retention
-        self._observer = observer
+        self._notify = listener.notify
         self._clock = clock
         self._journal = journal or Unrecorded()
         self._already_reported: set[SessionKey] = set()
@@ -161,8 +150,10 @@ class Registry:
         if session is None or session.state.is_final:
             self._already_reported.discard(key)
             self._named.pop(key, None)
-            self._ended.remove(key)
-            self._ended_at.pop(key, None)
+            if session is not None:
+                self._ended.remove(key)
+                self._ended_at.pop(key, None)
+                self._notify(events.SessionForgotten(key))
             held = self._begin(key, hold, keeper.manner.session_timeout)
             is_new = True
         else:
@@ -170,8 +161,6 @@ class Registry:
             is_new = len(held.holds) > len(session.holds)
         self.commit(held, ())
         self._watch_expiry(held)
-        if is_new:
-            self._observer.hold_taken(key, hold.owner.kind)
         return is_new
 
     def _begin(self, key: SessionKey, hold: Hold, lifetime: float) -> Session:
@@ -226,6 +215,10 @@ class Registry:
         keeper = self._keepers.get(key.vcenter)
         return None if keeper is None else await keeper.renew_now(key, pause)
 
+    def is_held(self, key: SessionKey, uid: int, owner: Owner) -> bool:
+        """Whether a party holds a session that has not ended."""
+        return self._hold_of(key, uid, owner) is not None
+
     def _hold_of(self, key: SessionKey, uid: int, owner: Owner) -> Hold | None:
         session = self._roll.live.get(key)
         holds = () if session is None else session.holds
@@ -236,8 +229,7 @@ class Registry:
         session = self._roll.get(key)
         is_held = session is not None and any(hold.is_by(uid, owner) for hold in session.holds)
         if session is not None and is_held:
-            self._observer.hold_released(key, owner.kind)
-            self.commit(*core.release_hold(session, uid, owner))
+            self.commit(*core.release_hold(session, uid, owner, self._clock.boot()))
         if (names := self._named.get(key)) is not None:
             names.discard(owner)
             self._forget_unless_needed(key)
@@ -275,12 +267,11 @@ class Registry:
             session = self._roll.live.get(expired[0])
             if session is None:
                 continue
-            left, effects = core.expire_holds(session, now)
+            left, happened = core.expire_holds(session, now)
             for hold in session.holds:
                 if hold not in left.holds:
                     self._journal.drop_hold(session.key, hold.uid, hold.owner)
-                    self._observer.hold_released(session.key, hold.owner.kind)
-            self.commit(left, effects)
+            self.commit(left, happened)
             self._watch_expiry(left)
             if timer.is_over():
                 yield
@@ -290,6 +281,7 @@ class Registry:
             self._roll.drop(forgotten[0])
             self._forget_unless_needed(forgotten[0])
             del self._ended_at[forgotten[0]]
+            self._notify(events.SessionForgotten(forgotten[0]))
             if timer.is_over():
                 yield
 
@@ -309,16 +301,26 @@ class Registry:
         """Return the session as it stands now."""
         return self._roll.get(key)
 
-    def commit(self, session: Session, effects: tuple[Effect, ...]) -> None:
-        """Take in the new state of a session, and carry out the effects."""
+    def commit(self, session: Session, happened: tuple[Event, ...]) -> None:
+        """Take in the new state of a session, and report the events that led to it.
+
+        What happened to its holds is reported first.
+        """
         before = self._roll.put(session)
         if session.state.is_final and before is not None:
             self._note_names(session.key, before)
         keeper = self._keepers.get(session.key.vcenter)
         if keeper is not None:
             keeper.schedule(session)
-        for effect in effects:
-            self._carry_out(session, effect)
+        holds = () if before is None else before.holds
+        if holds is not session.holds:
+            self._report_holds(holds, session)
+        for event in happened:
+            if isinstance(event, events.Renewed):
+                self._journal.note_session(session)
+            elif isinstance(event, events.SessionEnd):
+                self._note_end(session)
+            self._notify(event)
 
     def _note_names(self, key: SessionKey, before: Session) -> None:
         """Remember whose lines name a session that ends: they are there after a restart as well."""
@@ -326,59 +328,25 @@ class Registry:
         if files:
             self._named[key] = files
 
-    def _carry_out(self, session: Session, effect: Effect) -> None:
-        key, observer = session.key, self._observer
-        match effect:
-            case Renewed(first, slack, progress):
-                self._journal.note_session(session)
-                observer.renewed(key, first=first, slack=slack, progress=progress)
-            case Failed(outcome, detail, retry_in, slack):
-                observer.renewal_failed(key, outcome, detail, retry_in=retry_in, slack=slack)
-            case LifetimeLearned(before, after, configured, clock_ahead):
-                observer.lifetime_learned(
-                    key, before, after, configured=configured, clock_ahead=clock_ahead
-                )
-            case WithoutEffect(left):
-                observer.renewal_without_effect(key, left)
-            case FileFailed(file):
-                observer.file_failed(key, file)
-            case Stalled(idle):
-                observer.stalled(key, idle)
-            case Moving():
-                observer.moving(key)
-            case Abandoned(hold):
-                observer.hold_released(key, hold.owner.kind)
-            case TokenRefused(_, owner):
-                observer.token_refused(key, owner, fallback=self._has_fallback(session))
-            case Ended():
-                now = self._clock.boot()
-                forgotten_at = now + self.retention.of(session.state)
-                self._ended.put(key, forgotten_at, None)
-                self._sweep_at(forgotten_at)
-                self._ended_at[key] = now
-                self._journal.note_end(session, now)
-                observer.session_ended(self._end_of(session, effect))
+    def _report_holds(self, before: Holds, session: Session) -> None:
+        key = session.key
+        former = {(hold.uid, hold.owner): hold for hold in before}
+        for hold in session.holds:
+            was = former.pop((hold.uid, hold.owner), None)
+            if was is None:
+                self._notify(events.HoldTaken(key, hold))
+            elif was is not hold:
+                self._notify(events.HoldChanged(key, was, hold))
+        for hold in former.values():
+            self._notify(events.HoldReleased(key, hold, session.state))
 
-    def _has_fallback(self, session: Session) -> bool:
-        """Whether a session can be renewed though a token that was lent for it is refused."""
-        keeper = self._keepers.get(session.key.vcenter)
-        has_credentials = keeper is not None and keeper.manner.has_credentials
-        return has_credentials or bool(tokens_in_use(session.holds))
-
-    def _end_of(self, session: Session, ended: Ended) -> SessionEnd:
-        ending = ended.ending
-        return SessionEnd(
-            key=session.key,
-            state=ending.state,
-            reason=ending.reason,
-            error_message=ending.error_message,
-            held_seconds=self._clock.boot() - session.since,
-            keep_alives=session.renewals,
-            progress=session.acknowledged,
-            library=session.item.library if session.item else None,
-            item=session.item.name if session.item else None,
-            content_moved=ending.content_moved,
-        )
+    def _note_end(self, session: Session) -> None:
+        now = self._clock.boot()
+        forgotten_at = now + self.retention.of(session.state)
+        self._ended.put(session.key, forgotten_at, None)
+        self._sweep_at(forgotten_at)
+        self._ended_at[session.key] = now
+        self._journal.note_end(session, now)
 
     # -- what the world may see
 

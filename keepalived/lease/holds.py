@@ -106,10 +106,9 @@ def after_movement(holds: Holds, now: float) -> Holds:
     )
 
 
-def abandoned(holds: Holds) -> tuple[Holds, Holds]:
-    """Let go what is under the stall guard; return the holds that are left, and those let go."""
-    left = tuple(hold for hold in holds if hold.owner.kind is not OwnerKind.DISCOVERY)
-    return left, tuple(hold for hold in holds if hold not in left)
+def unguarded(holds: Holds) -> Holds:
+    """Return the holds that are left once those under the stall guard are let go."""
+    return tuple(hold for hold in holds if hold.owner.kind is not OwnerKind.DISCOVERY)
 
 
 def taken(holds: Holds, hold: Hold) -> Holds:

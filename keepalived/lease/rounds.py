@@ -11,22 +11,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import NamedTuple
 
+from keepalived.lease import events, stalls, timing
 from keepalived.lease import holds as hold_rules
-from keepalived.lease import stalls, timing
 from keepalived.lease.answers import Answer, ItemInfo, Outcome, SessionInfo
-from keepalived.lease.effects import (
-    Abandoned,
-    Effect,
-    Failed,
-    FileFailed,
-    LifetimeLearned,
-    Moving,
-    Renewed,
-    Stalled,
-    TokenRefused,
-    WithoutEffect,
-)
 from keepalived.lease.endings import UNMOVED, Ending, Target, settled, told, vanished
+from keepalived.lease.events import Event
 from keepalived.lease.model import Kind, State
 from keepalived.lease.pace import UNKNOWN, Pace
 from keepalived.lease.progress import highest, value_to_send
@@ -180,7 +169,7 @@ def _as_it_stands(session: Session, request: Request, answer: Answer[object]) ->
     return answer._replace(outcome=Outcome.FORBIDDEN, detail=words)
 
 
-class _Event(NamedTuple):
+class _Reply(NamedTuple):
     """An answer to a request, looked at at the time `now`."""
 
     request: Request
@@ -215,39 +204,40 @@ def step(
         return session, ()
     token = request.token
     if token is not None and answer.outcome is Outcome.UNAUTHENTICATED:
-        return _token_refused(session, token, now)
+        return _token_refused(session, token, now, has_credentials=has_credentials)
     if token is not None and is_passed_on(
         session, request, answer, has_credentials=has_credentials
     ):
         return _denying(session, token, answer.outcome)._replace(due=now), ()
     answer = _as_it_stands(session, request, answer)
-    event = _Event(request, answer, now, u, looks, stall_timeout)
+    reply = _Reply(request, answer, now, u, looks, stall_timeout)
     if session.denied:
         session = session._replace(denied=())
     if token is not None and answer.outcome is Outcome.OK and request.ask is Ask.KEEP_ALIVE:
         session = session._replace(holds=hold_rules.prove_token(session.holds, token))
     if request.ask is Ask.KEEP_ALIVE:
-        return _keep_alive_answered(session, event)
+        return _keep_alive_answered(session, reply)
     if request.ask is Ask.GET:
-        return _get_answered(session, event)
+        return _get_answered(session, reply)
     if request.ask is Ask.FILES:
-        return _files_answered(session, event)
-    return _item_answered(session, event)
+        return _files_answered(session, reply)
+    return _item_answered(session, reply)
 
 
-def _token_refused(session: Session, token: str, now: float) -> Step:
+def _token_refused(session: Session, token: str, now: float, *, has_credentials: bool) -> Step:
     """Ask the same again at once, with another token or the vCenter's own credentials."""
     holds, concerned = hold_rules.refuse_token(session.holds, token)
-    effects = tuple(TokenRefused(hold.uid, hold.owner) for hold in concerned)
-    return session._replace(holds=holds, due=now), effects
+    fallback = has_credentials or bool(hold_rules.tokens_in_use(holds))
+    happened = tuple(events.TokenRefused(session.key, hold.owner, fallback) for hold in concerned)
+    return session._replace(holds=holds, due=now), happened
 
 
-def _keep_alive_answered(session: Session, event: _Event) -> Step:
-    request, answer, now = event.request, event.answer, event.now
+def _keep_alive_answered(session: Session, reply: _Reply) -> Step:
+    request, answer, now = reply.request, reply.answer, reply.now
     outcome = answer.outcome
     recent = with_outcome(session.recent, answer.received_at, outcome)
     if outcome is Outcome.OK:
-        return _renewed(session, event, recent)
+        return _renewed(session, reply, recent)
     session = session._replace(recent=recent)
     if outcome is Outcome.INVALID_ARGUMENT and request.progress is not None:
         # Refused means that the server knows of at least as much, so the value counts as known.
@@ -256,15 +246,16 @@ def _keep_alive_answered(session: Session, event: _Event) -> Step:
         return again._replace(ask=Ask.KEEP_ALIVE, doubted=False), ()
     if outcome in (Outcome.NOT_ALLOWED, Outcome.NOT_FOUND):
         return session._replace(ask=Ask.GET, doubted=True, due=now), ()
-    return _fail(session, event)
+    return _fail(session, reply)
 
 
-def _renewed(session: Session, event: _Event, recent: bytes) -> Step:
+def _renewed(session: Session, reply: _Reply, recent: bytes) -> Step:
     """Take in that a renewal succeeded. By far the most frequent step: one new session, no more."""
-    sent_at, progress, renewals = event.answer.sent_at, event.request.progress, session.renewals + 1
-    look = _next_look(session, event, sent_at, renewals)
-    due = _next_renewal(session.lifetime, sent_at, renewals, event) if look is None else event.now
-    effect = Renewed(session.renewals == 0, session.slack(event.answer.received_at), progress)
+    sent_at, progress, renewals = reply.answer.sent_at, reply.request.progress, session.renewals + 1
+    look = _next_look(session, reply, sent_at, renewals)
+    due = _next_renewal(session.lifetime, sent_at, renewals, reply) if look is None else reply.now
+    slack = session.slack(reply.answer.received_at)
+    event = events.Renewed(session.key, session.renewals == 0, slack, progress)
     renewed = session._replace(
         state=State.ACTIVE,
         recent=recent,
@@ -278,51 +269,51 @@ def _renewed(session: Session, event: _Event, recent: bytes) -> Step:
         doubted=False,
         due=due,
     )
-    return renewed, (effect,)
+    return renewed, (event,)
 
 
-def _get_answered(session: Session, event: _Event) -> Step:
-    answer, info = event.answer, event.answer.value
+def _get_answered(session: Session, reply: _Reply) -> Step:
+    answer, info = reply.answer, reply.answer.value
     if answer.outcome is Outcome.OK and isinstance(info, SessionInfo):
-        seen, effects = _learn(session, info)
+        seen, happened = _learn(session, info)
         ending = told(info)
         if ending is not None:
-            return _after(_settle(seen, ending, event.now), effects)
+            return _after(_settle(seen, ending, reply.now), happened)
         if not session.doubted:
-            return _after(_look_on(seen, event), effects)
+            return _after(_look_on(seen, reply), happened)
         words = f"keep-alive was refused, though the server says that the session is {info.state}"
         contradiction = answer._replace(outcome=Outcome.FAILED, detail=words)
-        return _after(_fail(seen, event._replace(answer=contradiction)), effects)
+        return _after(_fail(seen, reply._replace(answer=contradiction)), happened)
     if answer.outcome is Outcome.NOT_FOUND and session.without_effect:
-        return _settle(session, UNMOVED, event.now)
+        return _settle(session, UNMOVED, reply.now)
     if not session.doubted:
         # Only a keep-alive that finds the session gone ends it: looking is secondary.
-        return _looked_in_vain(session, event)
+        return _looked_in_vain(session, reply)
     if answer.outcome is Outcome.NOT_FOUND:
         kind, deadline = session.key.kind, session.deadline
-        return _settle(session, vanished(kind, deadline, answer.received_at), event.now)
-    return _fail(session, event)
+        return _settle(session, vanished(kind, deadline, answer.received_at), reply.now)
+    return _fail(session, reply)
 
 
-def _files_answered(session: Session, event: _Event) -> Step:
-    files = event.answer.value
-    if event.answer.outcome is not Outcome.OK or not isinstance(files, tuple):
-        return _looked_in_vain(session, event)
+def _files_answered(session: Session, reply: _Reply) -> Step:
+    files = reply.answer.value
+    if reply.answer.outcome is not Outcome.OK or not isinstance(files, tuple):
+        return _looked_in_vain(session, reply)
     failed_before = {file.name for file in session.files if file.status == "ERROR"}
-    effects = tuple(
-        FileFailed(file)
+    happened = tuple(
+        events.FileFailed(session.key, file)
         for file in files
         if file.status == "ERROR" and file.name not in failed_before
     )
-    seen, movement = _watch_movement(session._replace(files=files), session.files, event)
+    seen, movement = _watch_movement(session._replace(files=files), session.files, reply)
     if seen.state.is_final:
-        return seen, (*effects, *movement)
-    return _after(_look_on(seen, event), (*effects, *movement))
+        return seen, (*happened, *movement)
+    return _after(_look_on(seen, reply), (*happened, *movement))
 
 
-def _watch_movement(session: Session, before: stalls.Files, event: _Event) -> Step:
+def _watch_movement(session: Session, before: stalls.Files, reply: _Reply) -> Step:
     """Compare the session's files with an earlier reading, and let go what was abandoned."""
-    now, files, patience = event.now, session.files, event.stall_timeout
+    now, files, patience = reply.now, session.files, reply.stall_timeout
     moved_at = stalls.moved_at(session.moved_at, before, files, now)
     pulling_since = stalls.pulling_since(session.pulling_since, before, files, now)
     if moved_at is None and pulling_since is None and not session.stalled:
@@ -331,102 +322,107 @@ def _watch_movement(session: Session, before: stalls.Files, event: _Event) -> St
     idle = 0.0 if moved_at is None else now - moved_at
     waited = 0.0 if pulling_since is None else now - pulling_since
     has_failed = stalls.have_failed(files)
-    effects: tuple[Effect, ...] = ()
+    happened: tuple[Event, ...] = ()
     if max(idle, waited) >= stalls.WARNING_SHARE * patience:
         if not session.stalled:
-            session, effects = session._replace(stalled=True), (Stalled(max(idle, waited)),)
+            session = session._replace(stalled=True)
+            happened = (events.SessionStalled(session.key, max(idle, waited)),)
     elif idle <= 0 and session.stalled:
-        session, effects = session._replace(stalled=False), () if has_failed else (Moving(),)
+        session = session._replace(stalled=False)
+        happened = () if has_failed else (events.SessionMoving(session.key),)
     if idle <= 0 and moved_at is not None and not has_failed:
         session = session._replace(holds=hold_rules.after_movement(session.holds, now))
     if idle < patience or not hold_rules.is_guarded(session.holds):
-        return session, effects
-    left, gone = hold_rules.abandoned(session.holds)
+        return session, happened
+    left = hold_rules.unguarded(session.holds)
     words = "all its files have failed" if has_failed else _STOOD_STILL
     reason = f"{words}, and nobody asked for it to be held"
-    return _after(held_by(session, left, reason), (*effects, *(Abandoned(hold) for hold in gone)))
+    return _after(held_by(session, left, reason, now), happened)
 
 
 _STOOD_STILL = "its transfer has stood still for too long"
 
 
-def _item_answered(session: Session, event: _Event) -> Step:
-    outcome, item = event.answer.outcome, event.answer.value
+def _item_answered(session: Session, reply: _Reply) -> Step:
+    outcome, item = reply.answer.outcome, reply.answer.value
     ending, target = session.ending, session.target
     if isinstance(item, ItemInfo):
         session = session._replace(item=item)
     if ending is None:
-        return _rest(session, event), ()
+        return _rest(session, reply), ()
     if isinstance(item, ItemInfo) and target is not None:
-        return finish(session, settled(ending, target, item))
+        return finish(session, settled(ending, target, item), reply.now)
     if outcome is Outcome.NOT_FOUND:
-        return finish(session, replace(ending, reason=f"{ending.reason}; its item is gone, too"))
+        gone = replace(ending, reason=f"{ending.reason}; its item is gone, too")
+        return finish(session, gone, reply.now)
     # A vCenter that cannot be reached is waited for: whether the content arrived is worth it.
     unsettled = session.unsettled + (not outcome.speaks_of_the_vcenter)
-    began = event.now if session.settling_since is None else session.settling_since
-    if unsettled >= _SETTLE_TRIES or event.now - began >= _SETTLE_SECONDS:
-        return finish(session, ending)
-    after, _ = _fail(session, event)
+    began = reply.now if session.settling_since is None else session.settling_since
+    if unsettled >= _SETTLE_TRIES or reply.now - began >= _SETTLE_SECONDS:
+        return finish(session, ending, reply.now)
+    after, _ = _fail(session, reply)
     return after._replace(ask=Ask.ITEM, unsettled=unsettled), ()
 
 
 def _learn(session: Session, info: SessionInfo) -> Step:
     """Take from `get` what it teaches: the lifetime, the item, the progress others reported."""
-    effects: tuple[Effect, ...] = ()
+    happened: tuple[Event, ...] = ()
     target = session.target
     # In doubt, no renewal has just gone before: what is left then is not the whole lifetime.
     if info.state == "ACTIVE" and not session.doubted:
-        session, effects = _learn_lifetime(session, info)
+        session, happened = _learn_lifetime(session, info)
     # The version counts as the start only while the session is ACTIVE.
     item_id, version = info.item_id, info.content_version
     if target is None and info.state == "ACTIVE" and item_id is not None and version is not None:
         target = Target(item_id, version)
     acknowledged = highest(session.acknowledged, info.client_progress)
-    return session._replace(target=target, acknowledged=acknowledged), effects
+    return session._replace(target=target, acknowledged=acknowledged), happened
 
 
 def _learn_lifetime(session: Session, info: SessionInfo) -> Step:
     """Learn how long the session lives, and whether renewing it moves its end."""
-    effects: list[Effect] = []
+    happened: list[Event] = []
     left, configured = info.lifetime_left, session.configured_lifetime
     if left is not None:
         lifetime = timing.learned_lifetime(left, configured)
         # Readings differ by the seconds between renewal and reading: only a real change is news.
         if abs(lifetime - session.lifetime) > 0.1 * session.lifetime:
-            news = LifetimeLearned(session.lifetime, lifetime, configured, info.clock_ahead)
-            effects.append(news)
+            news = events.LifetimeLearned(
+                session.key, session.lifetime, lifetime, configured, info.clock_ahead
+            )
+            happened.append(news)
         session = session._replace(lifetime=lifetime)
     if info.expires_at is None or session.renewed_at is None:
-        return session, tuple(effects)
+        return session, tuple(happened)
     expiry = Expiry(info.expires_at, session.renewed_at)
     before = session.expiry
     if before is None or before.renewed_at >= expiry.renewed_at:
-        return session._replace(expiry=before or expiry), tuple(effects)
+        return session._replace(expiry=before or expiry), tuple(happened)
     # A server may round, and one that promises more than a lifetime need not promise more yet.
     share = _MOVED_SHARE * (expiry.renewed_at - before.renewed_at)
     is_still = expiry.at - before.at < share and (left is None or left < configured)
     if is_still and not session.without_effect:
-        effects.append(WithoutEffect(left))
-    return session._replace(expiry=expiry, without_effect=is_still), tuple(effects)
+        happened.append(events.RenewalWithoutEffect(session.key, left))
+    return session._replace(expiry=expiry, without_effect=is_still), tuple(happened)
 
 
 _MOVED_SHARE = 0.25
 """The share of the time between two renewals by which `expiration_time` moves at least."""
 
 
-def _look_on(session: Session, event: _Event) -> Step:
+def _look_on(session: Session, reply: _Reply) -> Step:
     """Ask the next thing of this round, or end the round."""
-    sent = event.now if session.renewed_at is None else session.renewed_at
-    look = _next_look(session, event, sent, session.renewals)
+    sent = reply.now if session.renewed_at is None else session.renewed_at
+    look = _next_look(session, reply, sent, session.renewals)
     if look is None:
-        return _rest(session, event), ()
-    return session._replace(ask=look, doubted=False, due=event.now), ()
+        return _rest(session, reply), ()
+    return session._replace(ask=look, doubted=False, due=reply.now), ()
 
 
-def _next_look(session: Session, event: _Event, sent: float, renewals: int) -> Ask | None:
+def _next_look(session: Session, reply: _Reply, sent: float, renewals: int) -> Ask | None:
     """Return what is asked next in the round whose renewal was `sent`; None if nothing is."""
-    looks, asked = event.looks, event.request.ask
-    if looks is None or event.now - sent > _ROUND_MOST * session.lifetime:
+    looks, asked = reply.looks, reply.request.ask
+    if looks is None or reply.now - sent > _ROUND_MOST * session.lifetime:
         return None
     early = renewals <= _FIRST_LOOKS
     if asked is Ask.KEEP_ALIVE and (Ask.GET in looks or (early and session.target is None)):
@@ -441,47 +437,47 @@ def _next_look(session: Session, event: _Event, sent: float, renewals: int) -> A
 _BEFORE_FILES = (Ask.KEEP_ALIVE, Ask.GET)
 
 
-def _looked_in_vain(session: Session, event: _Event) -> Step:
+def _looked_in_vain(session: Session, reply: _Reply) -> Step:
     """Go on with the round, or end it where the vCenter does not answer anyway."""
-    if event.answer.outcome.speaks_of_the_vcenter:
-        return _rest(session, event), ()
-    return _look_on(session, event)
+    if reply.answer.outcome.speaks_of_the_vcenter:
+        return _rest(session, reply), ()
+    return _look_on(session, reply)
 
 
-def _rest(session: Session, event: _Event) -> Session:
+def _rest(session: Session, reply: _Reply) -> Session:
     """End the round: schedule the next renewal."""
-    sent = event.now if session.renewed_at is None else session.renewed_at
-    due = _next_renewal(session.lifetime, sent, session.renewals, event)
+    sent = reply.now if session.renewed_at is None else session.renewed_at
+    due = _next_renewal(session.lifetime, sent, session.renewals, reply)
     return session._replace(ask=Ask.KEEP_ALIVE, doubted=False, due=due)
 
 
-def _next_renewal(lifetime: float, sent: float, renewals: int, event: _Event) -> float:
+def _next_renewal(lifetime: float, sent: float, renewals: int, reply: _Reply) -> float:
     """Return when the renewal after the last one, of so many, is due."""
-    delay = timing.renewal_delay(lifetime, event.u, first=renewals <= 1)
-    return max(sent + delay, event.now + timing.floor(lifetime))
+    delay = timing.renewal_delay(lifetime, reply.u, first=renewals <= 1)
+    return max(sent + delay, reply.now + timing.floor(lifetime))
 
 
 def _settle(session: Session, ending: Ending, now: float) -> Step:
     """Look once at the library item before the end is final, where there is one to look at."""
     if session.target is None or session.key.kind is not Kind.UPDATE:
-        return finish(session, ending)
+        return finish(session, ending, now)
     settling = session._replace(ending=ending, settling_since=now, ask=Ask.ITEM, due=now)
     return settling._replace(doubted=False, tries=0), ()
 
 
-def _fail(session: Session, event: _Event) -> Step:
+def _fail(session: Session, reply: _Reply) -> Step:
     """End the round: schedule another attempt."""
-    answer, now = event.answer, event.now
+    answer, now = reply.answer, reply.now
     slack = session.slack(now)
     tries = session.tries + 1
-    delay = timing.retry_delay(tries, slack, session.lifetime, event.u)
+    delay = timing.retry_delay(tries, slack, session.lifetime, reply.u)
     delay = timing.asked_delay(delay, answer.retry_after, slack, session.lifetime)
     words = answer.detail or answer.outcome.value
     failed = session._replace(tries=tries, due=now + delay, last_error=words)
-    effect = Failed(answer.outcome, words, delay, slack)
-    return failed._replace(ask=Ask.KEEP_ALIVE, doubted=False), (effect,)
+    event = events.RenewalFailed(session.key, answer.outcome, words, delay, slack, session.lifetime)
+    return failed._replace(ask=Ask.KEEP_ALIVE, doubted=False), (event,)
 
 
-def _after(result: Step, effects: tuple[Effect, ...]) -> Step:
+def _after(result: Step, happened: tuple[Event, ...]) -> Step:
     session, more = result
-    return session, (*effects, *more)
+    return session, (*happened, *more)

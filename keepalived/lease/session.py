@@ -1,7 +1,7 @@
 """A session and everything that decisions about it depend on: made, held, let go, hastened.
 
 What is asked of the server meanwhile, and what its answers mean, stands in `rounds`. Every
-function returns a new `Session`, and the effects that somebody has to carry out.
+function returns a new `Session`, and the events that follow.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import NamedTuple
 from keepalived.lease import holds as hold_rules
 from keepalived.lease import timing
 from keepalived.lease.answers import FileInfo, ItemInfo, Outcome
-from keepalived.lease.effects import Effect, Ended
 from keepalived.lease.endings import Ending, Target
+from keepalived.lease.events import Event, SessionEnd
 from keepalived.lease.holds import Borrowed, Hold, Holds, Owner, OwnerKind
 from keepalived.lease.model import SessionKey, State
 from keepalived.lease.recent import outcomes_in
@@ -120,7 +120,7 @@ class Session(NamedTuple):
         return not self.state.is_final and self.due - now <= timing.DUE_TOLERANCE
 
 
-Step = tuple[Session, tuple[Effect, ...]]
+Step = tuple[Session, tuple[Event, ...]]
 
 
 def at_risk_among(sessions: Iterable[Session], now: float) -> list[Session]:
@@ -160,10 +160,10 @@ def take_hold(session: Session, hold: Hold) -> Session:
     return session._replace(holds=hold_rules.taken(session.holds, hold))
 
 
-def release_hold(session: Session, uid: int, owner: Owner) -> Step:
+def release_hold(session: Session, uid: int, owner: Owner, now: float) -> Step:
     """Let a party's hold go; the session is released with its last one."""
     left = hold_rules.let_go(session.holds, uid, owner)
-    return held_by(session, left, "its last hold was let go")
+    return held_by(session, left, "its last hold was let go", now)
 
 
 LINE_IS_OVER = "the max_lifetime of the line that named it is over"
@@ -175,16 +175,16 @@ def expire_holds(session: Session, now: float) -> Step:
     left = hold_rules.unexpired(session.holds, now)
     over = [hold.owner.kind for hold in session.holds if hold not in left]
     words = LINE_IS_OVER if OwnerKind.FILE in over else "its last hold reached its time limit"
-    return held_by(session, left, words)
+    return held_by(session, left, words, now)
 
 
-def held_by(session: Session, left: Holds, reason: str) -> Step:
+def held_by(session: Session, left: Holds, reason: str, now: float) -> Step:
     """Go on with the holds that are left; without any, the session is released for `reason`."""
     session = session._replace(holds=left)
     # An end that is known already is reported as what it is, whoever still wants the session.
     if left or session.state.is_final or session.ending is not None:
         return session, ()
-    return finish(session, Ending(State.RELEASED, reason))
+    return finish(session, Ending(State.RELEASED, reason), now)
 
 
 def hasten(session: Session, now: float) -> Session:
@@ -211,7 +211,19 @@ def reconfigure(session: Session, configured_lifetime: float) -> Session:
     return hasten(changed, changed.deadline - changed.lifetime / 2)
 
 
-def finish(session: Session, ending: Ending) -> Step:
+def finish(session: Session, ending: Ending, now: float) -> Step:
     """End a session as `ending` says; its holds go with it."""
     ended = session._replace(state=ending.state, ending=ending, holds=(), doubted=False)
-    return ended, (Ended(ending),)
+    event = SessionEnd(
+        key=session.key,
+        state=ending.state,
+        reason=ending.reason,
+        error_message=ending.error_message,
+        held_seconds=now - session.since,
+        keep_alives=session.renewals,
+        progress=session.acknowledged,
+        library=session.item.library if session.item else None,
+        item=session.item.name if session.item else None,
+        content_moved=ending.content_moved,
+    )
+    return ended, (event,)

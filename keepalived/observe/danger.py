@@ -7,8 +7,8 @@ from math import inf
 
 from keepalived.host.clock import Clock, sleep_until
 from keepalived.host.slices import Slices, SliceTimer, run_in_slices
-from keepalived.keeper.observer import Overview
-from keepalived.lease.model import SessionKey
+from keepalived.keeper.overview import Overview
+from keepalived.lease.events import Listener, SessionAtRisk
 from keepalived.lease.session import Session, at_risk_among
 
 _STEP = 1000
@@ -33,32 +33,26 @@ def in_danger(overview: Overview) -> Slices[list[Session]]:
 
 
 async def warn_of_danger(
-    overview: Callable[[], Overview],
-    clock: Clock,
-    say: Callable[[SessionKey, float | None, float], None],
+    overview: Callable[[], Overview], clock: Clock, listener: Listener
 ) -> None:
-    """Tell `say` each second of each session in danger whose vCenter is down, with its slack and
-    its lifetime in seconds, until cancelled.
+    """Report each second each session at risk whose vCenter is down, until cancelled.
 
-    Nothing is sent for these, so that no failure tells of them.
+    Nothing is sent for these sessions, so that no failure tells of them.
     """
     while True:
         await sleep_until(clock, clock.boot() + _LOOK_SECONDS)
         now = overview()
         down = {vcenter.name for vcenter in now.vcenters if not vcenter.up}
         if down:
-            await run_in_slices(_said(now, down, say))
+            await run_in_slices(_reported(now, down, listener))
 
 
-def _said(
-    overview: Overview,
-    down: Collection[str],
-    say: Callable[[SessionKey, float | None, float], None],
-) -> Slices[None]:
+def _reported(overview: Overview, down: Collection[str], listener: Listener) -> Slices[None]:
     timer = SliceTimer()
     for session in (yield from in_danger(overview)):
         # It may have been renewed, or have ended, meanwhile.
         if session.key.vcenter in down and overview.roll.live.get(session.key) is session:
-            say(session.key, session.slack(overview.now), session.lifetime)
+            slack = session.slack(overview.now)
+            listener.notify(SessionAtRisk(session.key, slack, session.lifetime))
         if timer.is_over():
             yield

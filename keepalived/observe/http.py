@@ -12,7 +12,7 @@ from aiohttp import hdrs, web
 
 from keepalived.host.clock import Clock
 from keepalived.host.slices import run_in_slices
-from keepalived.keeper.observer import Engine
+from keepalived.keeper.overview import Engine
 from keepalived.observe.connections import (
     HEADER_BYTES,
     HEADER_COUNT,

@@ -21,9 +21,11 @@ from prometheus_client.exposition import choose_encoder, gzip_accepted
 
 from keepalived.host.clock import Clock
 from keepalived.host.slices import Slices
-from keepalived.keeper.observer import Overview, SessionEnd
+from keepalived.keeper.overview import Overview
+from keepalived.lease import events
 from keepalived.lease.answers import Outcome
-from keepalived.lease.model import FINAL_STATES, SessionKey, State
+from keepalived.lease.events import Event
+from keepalived.lease.model import FINAL_STATES, State
 from keepalived.observe.cap import OTHERS, SourceCap
 from keepalived.observe.histogram import QuickHistogram
 from keepalived.observe.state import StateExporter
@@ -49,7 +51,7 @@ class _VCenterCounters:
 class Metrics:
     """The metrics of one daemon, in a registry of its own.
 
-    Counts only for vCenters that were declared: an answer that comes in late for one that is gone
+    Counts only for vCenters that were added: an answer that arrives late for one that was removed
     does not bring its series back.
     """
 
@@ -161,8 +163,39 @@ class Metrics:
         """Whether the configuration was good when it was last read."""
         return self._is_configuration_good
 
-    def declare_vcenter(self, vcenter: str) -> None:
-        """Put all counters of `vcenter` at 0, so that its first loss is an increase."""
+    def notify(self, event: Event) -> None:
+        """Count an event."""
+        match event:
+            case events.KeepAliveAnswered(key, outcome, seconds):
+                if (counters := self._vcenters.get(key.vcenter)) is not None:
+                    counters.keep_alives[outcome]()
+                    self._durations.observe(seconds)
+            case events.AttemptStarted(_, lag):
+                self._lags.observe(lag)
+            case events.Renewed(slack=slack):
+                # The first renewal of a session has none.
+                if slack is not None:
+                    self._slacks.observe(max(slack, 0.0))
+            case events.SessionEnd(key, state):
+                if (counters := self._vcenters.get(key.vcenter)) is not None:
+                    counters.ends[state]()
+            case events.LoginTried(vcenter, outcome):
+                if (counters := self._vcenters.get(vcenter)) is not None:
+                    counters.logins[outcome]()
+            case events.SourceFailed(source):
+                self._source_failed(source)
+            case events.SourceRecovered(source):
+                self._broken_sources.discard(source)
+                if self._source_cap.recover(source):
+                    self._source_broken.labels(source).set(0)
+                self._note_others()
+            case events.VCenterAdded(vcenter):
+                self._add_vcenter(vcenter)
+            case events.VCenterRemoved(vcenter):
+                self._remove_vcenter(vcenter)
+
+    def _add_vcenter(self, vcenter: str) -> None:
+        """Put all counters of a vCenter at 0, so that its first loss is an increase."""
         if vcenter in self._vcenters:
             return
         self._vcenters[vcenter] = _VCenterCounters(
@@ -171,8 +204,7 @@ class Metrics:
             {outcome: self._logins.labels(vcenter, outcome).inc for outcome in _LOGIN_OUTCOMES},
         )
 
-    def forget_vcenter(self, vcenter: str) -> None:
-        """Remove the series of a vCenter that is no longer configured."""
+    def _remove_vcenter(self, vcenter: str) -> None:
         counters = self._vcenters.pop(vcenter, None)
         if counters is None:
             return
@@ -190,36 +222,7 @@ class Metrics:
         if successful:
             self._reload_success_time.set(self._clock.wall())
 
-    def attempt_started(self, lag: float) -> None:
-        """Observe by how many seconds an attempt was late."""
-        self._lags.observe(max(lag, 0.0))
-
-    def keep_alive_answered(self, key: SessionKey, outcome: Outcome, seconds: float) -> None:
-        """Count a keep-alive and observe its duration."""
-        counters = self._vcenters.get(key.vcenter)
-        if counters is not None:
-            counters.keep_alives[outcome]()
-            self._durations.observe(seconds)
-
-    def renewed(self, slack: float | None) -> None:
-        """Observe the slack of a renewal; the first one of a session has none."""
-        if slack is not None:
-            self._slacks.observe(max(slack, 0.0))
-
-    def session_ended(self, end: SessionEnd) -> None:
-        """Count an end."""
-        counters = self._vcenters.get(end.key.vcenter)
-        if counters is not None and end.state in counters.ends:
-            counters.ends[end.state]()
-
-    def login(self, vcenter: str, outcome: str) -> None:
-        """Count a login."""
-        counters = self._vcenters.get(vcenter)
-        if counters is not None and outcome in counters.logins:
-            counters.logins[outcome]()
-
-    def source_failed(self, source: str) -> None:
-        """Count a source error; the source is broken until it recovers."""
+    def _source_failed(self, source: str) -> None:
         self._broken_sources.add(source)
         is_shown, replaced = self._source_cap.admit(source)
         if replaced is not None:
@@ -228,13 +231,6 @@ class Metrics:
         self._source_errors.labels(source if is_shown else OTHERS).inc()
         if is_shown:
             self._source_broken.labels(source).set(1)
-        self._note_others()
-
-    def source_recovered(self, source: str) -> None:
-        """Note that a source is good again, or gone."""
-        self._broken_sources.discard(source)
-        if self._source_cap.recover(source):
-            self._source_broken.labels(source).set(0)
         self._note_others()
 
     def _note_others(self) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from keepalived.host.clock import Clock
 from keepalived.host.slices import Slices
-from keepalived.keeper.observer import Overview, VCenterView
+from keepalived.keeper.overview import Overview, VCenterView
 from keepalived.lease.holds import Holds
 from keepalived.lease.model import FINAL_STATES
 from keepalived.lease.session import Session

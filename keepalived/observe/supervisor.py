@@ -7,7 +7,7 @@ from collections.abc import Callable
 from keepalived.host.clock import Clock, sleep_until
 from keepalived.host.notify import Notifier
 from keepalived.host.slices import Slices, run_at_once, run_in_slices
-from keepalived.keeper.observer import Overview
+from keepalived.keeper.overview import Overview
 from keepalived.observe.danger import in_danger
 from keepalived.observe.health import Health
 

@@ -14,6 +14,7 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from keepalived.engine import connect
 from keepalived.host.clock import Clock
 from keepalived.lease.answers import Outcome
 from keepalived.lease.model import Kind
@@ -26,7 +27,6 @@ from keepalived.probe.scratch import Left, ProbeError, Scratch, ScratchItem
 from keepalived.probe.trials import Pace, Trials
 from keepalived.settings import VCenterSettings
 from keepalived.settings.durations import format_duration
-from keepalived.vcenter.client import Client
 from keepalived.vcenter.making import Making
 from keepalived.vcenter.transport import UploadTransport
 
@@ -87,7 +87,7 @@ class Probe:
         self._clock = clock
         self._display = display
         self._timeout = settings.request_timeout or _REQUEST_SECONDS
-        self._client = Client(options.vcenter, settings, transport, clock)
+        self._client = connect(options.vcenter, settings, clock, transport)
         self._making = Making(self._client, transport, settings)
         self._scratch = Scratch(self._client, self._making, self._timeout)
 

@@ -22,10 +22,10 @@ from typing import TypeVar
 from keepalived.host.clock import Clock, sleep_until
 from keepalived.host.slices import in_slices
 from keepalived.keeper.keeper import Keeper
-from keepalived.keeper.observer import Observer
 from keepalived.keeper.registry import Registry
 from keepalived.lease import timing
 from keepalived.lease.answers import Answer, Outcome
+from keepalived.lease.events import Listener, SourceFailed, SourceRecovered
 from keepalived.lease.holds import Hold, Owner, OwnerKind, latest_until
 from keepalived.lease.model import Kind, SessionKey, State
 from keepalived.lease.session import Session
@@ -155,11 +155,11 @@ class Discovery:
     """Keeps holds in `registry` on what is found in the vCenters that `settings` say."""
 
     def __init__(
-        self, settings: Settings, registry: Registry, observer: Observer, clock: Clock
+        self, settings: Settings, registry: Registry, listener: Listener, clock: Clock
     ) -> None:
         self._settings = settings
         self._registry = registry
-        self._observer = observer
+        self._notify = listener.notify
         self._clock = clock
         self._uid = os.getuid()
         self._accounts: dict[str, _Account] = {}
@@ -365,6 +365,6 @@ class Discovery:
             return
         account.failures = tuple(failures)
         if failures:
-            self._observer.source_failed(source, tuple(failures.values()))
+            self._notify(SourceFailed(source, tuple(failures.values())))
         else:
-            self._observer.source_recovered(source)
+            self._notify(SourceRecovered(source))

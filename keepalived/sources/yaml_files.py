@@ -17,8 +17,8 @@ import structlog
 from keepalived.host.clock import Clock, sleep_until
 from keepalived.host.files import readable_path
 from keepalived.host.slices import SliceTimer
-from keepalived.keeper.observer import Observer
 from keepalived.keeper.registry import Registry
+from keepalived.lease.events import Listener, SourceFailed, SourceRecovered
 from keepalived.lease.holds import Borrowed, Hold, Owner, OwnerKind
 from keepalived.lease.model import SessionKey
 from keepalived.settings import Settings
@@ -41,7 +41,7 @@ class YamlFiles:
         self,
         settings: Settings,
         registry: Registry,
-        observer: Observer,
+        listener: Listener,
         clock: Clock,
         *,
         config: Path | None = None,
@@ -50,7 +50,7 @@ class YamlFiles:
         """Set once everything was looked at for the first time."""
         self._settings = settings
         self._registry = registry
-        self._observer = observer
+        self._notify = listener.notify
         self._clock = clock
         self._config = config
         self._uid = os.getuid()
@@ -102,9 +102,9 @@ class YamlFiles:
         problems = known.problems if known else ()
         if problems != before.problems:
             if problems:
-                self._observer.source_failed(source, problems)
+                self._notify(SourceFailed(source, problems))
             else:
-                self._observer.source_recovered(source)
+                self._notify(SourceRecovered(source))
         if known is None:
             self._known.pop(path, None)
         else:

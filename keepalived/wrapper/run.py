@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 
-from keepalived.embedded.engine import Engine, engine
+from keepalived.engine import Engine, one_vcenter
 from keepalived.host.clock import Clock, sleep_until
-from keepalived.keeper.observer import SessionEnd
+from keepalived.keeper.keeper import VCenter
+from keepalived.lease.events import SessionEnd
 from keepalived.lease.model import Kind, SessionKey
 from keepalived.lease.session import Session
 from keepalived.lease.words import duration
@@ -128,18 +129,18 @@ class Wrapped:
         teller = Teller(
             say, lambda key: tending.find(key), on_ended, lambda: self._lent.refuse(say)
         )
-        async with engine(
+        async with one_vcenter(
             options.vcenter,
             options.settings,
             teller,
             self._clock,
             stall_timeout=options.stall_timeout,
-        ) as kept:
+        ) as (kept, keeper):
             tending = Tending(kept.registry, options.wanted, self._lent, self._clock)
             self._display.show(tending, teller)
             search = Search(
                 options.vcenter,
-                kept.keeper.vcenter,
+                keeper.vcenter,
                 lambda: self._lent.token,
                 lambda: self._lent.refuse(say),
                 self._timeout,
@@ -156,7 +157,7 @@ class Wrapped:
             # as it does not, ours.
             stops = {} if is_ignored(signal.SIGTSTP) else {signal.SIGTSTP: self._asked_to_stop.set}
             with handled(stops):
-                code = await self._run_command(kept, tending, search)
+                code = await self._run_command(kept, keeper.vcenter, tending, search)
                 others = tending.others()
                 tending.let_go_others()
                 if code == 0:
@@ -200,12 +201,14 @@ class Wrapped:
             else:
                 return
 
-    async def _run_command(self, kept: Engine, tending: Tending, search: Search) -> int:
+    async def _run_command(
+        self, kept: Engine, vcenter: VCenter, tending: Tending, search: Search
+    ) -> int:
         async def on_stopped() -> None:
             self._display.pause()
             await kept.renew_all()
 
-        vcenter, lifetime = kept.keeper.vcenter, self._options.settings.session_timeout
+        lifetime = self._options.settings.session_timeout
         with running(
             self._options.argv,
             blocked_signals=self._options.blocked_signals,

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from keepalived.host.clock import Clock, sleep_until
 from keepalived.host.open_files import OpenFile, largest_being_read, open_files, tree
-from keepalived.keeper.observer import SessionEnd
 from keepalived.keeper.registry import Registry
+from keepalived.lease.events import SessionEnd
 from keepalived.lease.holds import Hold, Owner, OwnerKind, latest_until
 from keepalived.lease.model import Kind, SessionKey, State
 from keepalived.lease.progress import UNKNOWN, Progress

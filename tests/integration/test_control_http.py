@@ -15,6 +15,7 @@ from yarl import URL
 
 from keepalived.control.limits import DEFAULT_LIMITS
 from keepalived.control.room import Reloaded
+from keepalived.lease.events import VCenterUp
 from tests.support.control import Caller, Control, running_control, stream
 from tests.support.programs import needs
 
@@ -246,7 +247,7 @@ async def test_a_reader_that_is_behind_is_told_what_it_missed(tmp_path: Path) ->
     ):
         await events.line()
         for number in range(10):
-            control.feed.vcenter_up("lab", number)
+            control.bus.notify(VCenterUp("lab", number))
 
         heard = [await events.line() for _ in range(4)]
 
@@ -267,7 +268,7 @@ async def test_a_listener_who_leaves_in_mid_stream_is_no_failure(
                 pass
     # All of it before the daemon's loop turns, and can see that the connection is closed.
     for number in range(3):
-        control.feed.vcenter_up("lab", number)
+        control.bus.notify(VCenterUp("lab", number))
     await asyncio.sleep(0.05)
 
     assert caplog.records == []

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from keepalived.lease import events
 from keepalived.lease.answers import FileInfo
 from keepalived.lease.holds import Hold, Owner, OwnerKind
 from keepalived.lease.model import Kind, SessionKey, State
@@ -82,11 +83,11 @@ async def test_stalls_are_heard_by_whoever_holds_the_session(control: Control, m
         control, "PUT", f"/v1/sessions/lab/{key.id}", {"owner": {"connection": True}}
     ) as s:
         await s.line()
-        control.feed.stalled(key, 1800.0)
+        control.bus.notify(events.SessionStalled(key, 1800.0))
         stalled = await s.until("session_stalled")
-        control.feed.moving(key)
+        control.bus.notify(events.SessionMoving(key))
         moving = await s.until("session_moving")
-        control.feed.token_refused(key, Owner(OwnerKind.NONE), fallback=False)
+        control.bus.notify(events.TokenRefused(key, Owner(OwnerKind.NONE), fallback=False))
         refused = await s.until("token_refused")
     assert (stalled["id"], stalled["idle"]) == (key.id, 1800.0)
     assert moving["id"] == key.id

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import keepalived
-from keepalived.keeper.observer import SessionEnd
+from keepalived.lease.events import SessionEnd
 from keepalived.lease.model import Kind
 from keepalived.simulator.app import Simulator
 from keepalived.simulator.resources import SessionEvent, SourceType

@@ -17,15 +17,14 @@ from prometheus_client.openmetrics.parser import (
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
-from keepalived.keeper.observer import SessionEnd, Snapshot, VCenterView
+from keepalived.keeper.overview import Snapshot, VCenterView
+from keepalived.lease import events
 from keepalived.lease.answers import Outcome
 from keepalived.lease.model import FINAL_STATES, Kind, SessionKey, State
 from keepalived.lease.session import Session
-from keepalived.observe.eventlog import EventLog
 from keepalived.observe.health import Health
 from keepalived.observe.http import HttpListener, ListenError
 from keepalived.observe.metrics import Metrics
-from keepalived.observe.reporter import Reporter
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.sessions import Still, a_session
 
@@ -87,9 +86,8 @@ class Daemon:
     )
 
     def __post_init__(self) -> None:
-        self.reporter = Reporter(EventLog(), self.metrics)
         for vcenter in ("lab", "prod"):
-            self.reporter.declare_vcenter(vcenter, session_timeout=300.0)
+            self.metrics.notify(events.VCenterAdded(vcenter))
         self.health = Health(lambda: self.silences, ["the session files", "the sockets"])
 
     def listener(self, listen: str) -> HttpListener:
@@ -209,12 +207,12 @@ async def test_counters_start_at_zero_and_count(
         assert len(counts) == 2 * size, name
         assert set(counts.values()) == {0}, name
 
-    daemon.reporter.session_ended(
-        SessionEnd(UPLOAD, State.EXPIRED, "gone", None, 400.0, 2, None, None, None, None)
+    daemon.metrics.notify(
+        events.SessionEnd(UPLOAD, State.EXPIRED, "gone", None, 400.0, 2, None, None, None, None)
     )
-    daemon.reporter.keep_alive_answered(UPLOAD, Outcome.UNAVAILABLE, 0.25)
-    daemon.reporter.login("prod", "refused")
-    daemon.reporter.source_failed("a.yaml", ("a.yaml:1: broken",))
+    daemon.metrics.notify(events.KeepAliveAnswered(UPLOAD, Outcome.UNAVAILABLE, 0.25))
+    daemon.metrics.notify(events.LoginTried("prod", "refused"))
+    daemon.metrics.notify(events.SourceFailed("a.yaml", ("a.yaml:1: broken",)))
 
     after = await scrape(http)
     assert values(after["clkeepalived_sessions_ended"], "_total")["EXPIRED", "lab"] == 1
@@ -224,9 +222,9 @@ async def test_counters_start_at_zero_and_count(
 
 
 async def test_histograms(daemon: Daemon, http: aiohttp.ClientSession) -> None:
-    daemon.reporter.attempt_started("lab", 0.002)
-    daemon.reporter.keep_alive_answered(UPLOAD, Outcome.OK, 0.02)
-    daemon.reporter.renewed(UPLOAD, first=False, slack=149.0, progress=10)
+    daemon.metrics.notify(events.AttemptStarted("lab", 0.002))
+    daemon.metrics.notify(events.KeepAliveAnswered(UPLOAD, Outcome.OK, 0.02))
+    daemon.metrics.notify(events.Renewed(UPLOAD, False, 149.0, 10))
 
     families = await scrape(http)
     for name, observed, bound_below, bound_above in (

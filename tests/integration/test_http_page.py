@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 
 from keepalived.host.clock import SystemClock
-from keepalived.keeper.observer import Engine, Snapshot, VCenterView
+from keepalived.keeper.overview import Engine, Snapshot, VCenterView
 from keepalived.observe.health import Health
 from keepalived.observe.hosts import names_loopback
 from keepalived.observe.http import HttpListener

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
     AsyncExitStack,
@@ -27,12 +27,12 @@ from keepalived.host.sockets import listen_unix
 from keepalived.keeper.journal import Unrecorded
 from keepalived.keeper.keeper import Keeper, Manner
 from keepalived.keeper.registry import Registry, Retention
+from keepalived.lease.events import VCenterAdded
 from keepalived.lease.holds import Hold, Owner
 from keepalived.lease.model import Kind, SessionKey, State
+from keepalived.observe.bus import EventBus
 from keepalived.observe.eventlog import EventLog
-from keepalived.observe.feed import Feed
 from keepalived.observe.metrics import Metrics
-from keepalived.observe.reporter import Reporter
 from keepalived.simulator.app import Simulator
 from keepalived.vcenter.client import Client
 from keepalived.vcenter.memory import MemoryTransport
@@ -81,9 +81,9 @@ class Control:
     registry: Registry
     disk: Disk
     watcher: ProcessWatcher
-    feed: Feed
+    bus: EventBus
     clock: LoopClock
-    reload: Callable[[], Awaitable[Reloaded]]
+    reload: Callable[[], Coroutine[Any, Any, Reloaded]]
     limits: Limits = DEFAULT_LIMITS
     admin_gid: int | None = None
     server: ControlServer = field(init=False)
@@ -98,7 +98,7 @@ class Control:
         self.server = ControlServer(
             self.registry,
             self.watcher,
-            self.feed,
+            self.bus,
             self.clock,
             reload=lambda: self.reload(),
             admin_gid=self.admin_gid,
@@ -268,10 +268,9 @@ async def running_control(
 ) -> AsyncIterator[Control]:
     """Run a control socket over the engine and simulated libraries until the block is left."""
     clock = LoopClock()
-    reporter = Reporter(EventLog(), Metrics(version="test", max_sessions=10, clock=clock))
-    feed = Feed(reporter, clock)
+    bus = EventBus(Metrics(version="test", max_sessions=10, clock=clock), EventLog())
     disk = Disk()
-    registry = Registry(feed, clock, Retention(), disk)
+    registry = Registry(bus, clock, Retention(), disk)
     simulators = {name: simulator_in_loop(session_timeout=lifetime) for name in vcenters}
 
     async def reload() -> Reloaded:
@@ -283,7 +282,7 @@ async def running_control(
         registry,
         disk,
         ProcessWatcher(1),
-        feed,
+        bus,
         clock,
         reload,
         limits,
@@ -293,8 +292,8 @@ async def running_control(
         for name, simulator in simulators.items():
             settings = settings_of(simulator, "http://vcenter.test")
             client = Client(name, settings, MemoryTransport(simulator.handle), clock)
-            keeper = Keeper(name, client, Manner(lifetime), registry, feed, clock, lambda: 0.5)
-            reporter.declare_vcenter(name, session_timeout=lifetime)
+            keeper = Keeper(name, client, Manner(lifetime), registry, bus, clock, lambda: 0.5)
+            bus.notify(VCenterAdded(name))
             registry.attach(keeper)
             stack.push_async_callback(keeper.close)
             stack.push_async_callback(stop, asyncio.create_task(keeper.run()))

@@ -64,7 +64,7 @@ async def scouting(
     settings = settings or discovering()
     manner = Manner(stall_timeout=settings.stall_timeout)
     async with running_engine(simulator, manner=manner, handle=handle) as engine:
-        ear = Ear(engine.clock)
+        ear = Ear()
         discovery = Discovery(settings, engine.registry, ear, engine.clock)
         work = asyncio.create_task(discovery.run())
         try:

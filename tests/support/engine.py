@@ -13,12 +13,13 @@ from pydantic import SecretStr
 from keepalived.keeper.journal import Journal
 from keepalived.keeper.keeper import Keeper, Manner
 from keepalived.keeper.registry import Registry, Retention
+from keepalived.lease.events import LoginTried, VCenterAdded
 from keepalived.lease.holds import Hold, Owner, OwnerKind
 from keepalived.lease.model import Kind, SessionKey, State
 from keepalived.lease.progress import UNKNOWN, Progress
+from keepalived.observe.bus import EventBus
 from keepalived.observe.eventlog import EventLog
 from keepalived.observe.metrics import Metrics
-from keepalived.observe.reporter import Reporter
 from keepalived.settings import VCenterSettings
 from keepalived.simulator.app import Simulator
 from keepalived.simulator.wire import Request, Response
@@ -134,8 +135,8 @@ async def running_engine(
     """
     clock = clock or LoopClock()
     metrics = Metrics(version="test", max_sessions=100, clock=clock)
-    reporter = Reporter(EventLog(), metrics)
-    registry = Registry(reporter, clock, Retention(), journal)
+    bus = EventBus(metrics, EventLog())
+    registry = Registry(bus, clock, Retention(), journal)
     settings = settings_of(simulator, url or "http://vcenter.test")
 
     def build(registry: Registry, manner: Manner) -> Keeper:
@@ -144,12 +145,12 @@ async def running_engine(
             settings,
             HttpTransport(settings) if url else MemoryTransport(handle or simulator.handle),
             clock,
-            on_login=lambda outcome: reporter.login(NAME, outcome),
+            on_login=lambda outcome: bus.notify(LoginTried(NAME, outcome)),
         )
-        return Keeper(NAME, client, manner, registry, reporter, clock, draw)
+        return Keeper(NAME, client, manner, registry, bus, clock, draw)
 
     keeper = build(registry, manner or Manner())
-    reporter.declare_vcenter(NAME, session_timeout=keeper.manner.session_timeout)
+    bus.notify(VCenterAdded(NAME))
     registry.attach(keeper)
     work = asyncio.create_task(keeper.run())
     engine = Engine(simulator, clock, registry, keeper, metrics, work, build)

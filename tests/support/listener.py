@@ -8,12 +8,11 @@ from typing import Any
 
 from keepalived.host.clock import SystemClock
 from keepalived.keeper.registry import Registry, Retention
+from keepalived.observe.bus import EventBus
 from keepalived.observe.eventlog import EventLog
-from keepalived.observe.feed import Feed
 from keepalived.observe.health import Health
 from keepalived.observe.http import HttpListener
 from keepalived.observe.metrics import Metrics
-from keepalived.observe.reporter import Reporter
 
 
 @asynccontextmanager
@@ -21,11 +20,10 @@ async def running_listener(**options: Any) -> AsyncIterator[tuple[str, int]]:
     """Serve on loopback until the context is left; yield host and port."""
     clock = SystemClock()
     metrics = Metrics(version="1", max_sessions=10, session_labels=True, clock=clock)
-    feed = Feed(Reporter(EventLog(), metrics), clock)
     listener = HttpListener(
         "127.0.0.1:0",
         metrics=metrics,
-        engine=Registry(feed, clock, Retention(60.0, 60.0), None),
+        engine=Registry(EventBus(metrics, EventLog()), clock, Retention(60.0, 60.0), None),
         health=Health(dict, []),
         clock=clock,
         **options,

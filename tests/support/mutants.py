@@ -25,7 +25,7 @@ ROOMS = {
 
 WHOLE = (
     "test_chain.py test_daemon_*.py test_discovery*.py test_stuck_*.py test_without_effect_*.py "
-    "test_untrue_*.py test_control_feed.py test_store_pieces.py"
+    "test_untrue_*.py test_control_event_stream.py test_store_pieces.py"
 )
 """The tests of the whole daemon, in the same way."""
 

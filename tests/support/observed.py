@@ -88,6 +88,10 @@ class Observed:
             assert loop.time() < end, f"no {event} in the stream: {seen}"
             await asyncio.sleep(1)
 
+    async def reload(self, **how: Any) -> None:
+        """Let the daemon read another configuration; takes what `MemoryDaemon.reload` takes."""
+        await self._life.reload(**how)
+
     def open(self, kind: Kind = Kind.UPDATE) -> SessionKey:
         """Open a session on the server, without holding it."""
         return SessionKey(NAME, kind, self.simulator.open_session(kind=kind))

@@ -9,16 +9,18 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from keepalived.keeper.keeper import Keeper, Manner
-from keepalived.keeper.observer import SessionEnd
 from keepalived.keeper.registry import Registry, Retention
 from keepalived.lease.answers import Answer, FileInfo, ItemInfo, Outcome, SessionInfo
+from keepalived.lease.events import Event
 from keepalived.lease.holds import Borrowed, Hold, Owner, OwnerKind
 from keepalived.lease.model import Kind, SessionKey
 from keepalived.lease.session import Session
 from tests.support.engine import NAME, LoopClock, stop
+
+EventT = TypeVar("EventT")
 
 BOOT = 1000.0
 """What the boot-time clock says when the test begins."""
@@ -145,73 +147,17 @@ class ScriptedVCenter:
 
 
 class Told:
-    """An observer that takes down what it is told: the event, and its arguments by their names."""
+    """A listener that takes down the events."""
 
     def __init__(self) -> None:
-        self.all: list[tuple[str, dict[str, Any]]] = []
+        self.all: list[Event] = []
 
-    def of(self, event: str) -> list[dict[str, Any]]:
-        """Return the arguments of each telling of an event."""
-        return [arguments for name, arguments in self.all if name == event]
+    def of(self, kind: type[EventT]) -> list[EventT]:
+        """Return the events of one kind."""
+        return [each for each in self.all if isinstance(each, kind)]
 
-    def hold_taken(self, key: SessionKey, source: str) -> None:
-        self.all.append(("hold_taken", {"key": key, "source": source}))
-
-    def hold_released(self, key: SessionKey, source: str) -> None:
-        self.all.append(("hold_released", {"key": key, "source": source}))
-
-    def keep_alive_answered(self, key: SessionKey, outcome: Outcome, seconds: float) -> None:
-        told = {"key": key, "outcome": outcome, "seconds": seconds}
-        self.all.append(("keep_alive_answered", told))
-
-    def renewed(self, key: SessionKey, **told: Any) -> None:
-        self.all.append(("renewed", {"key": key, **told}))
-
-    def renewal_failed(self, key: SessionKey, outcome: Outcome, detail: str, **told: Any) -> None:
-        told = {"key": key, "outcome": outcome, "detail": detail, **told}
-        self.all.append(("renewal_failed", told))
-
-    def attempt_started(self, vcenter: str, lag: float) -> None:
-        self.all.append(("attempt_started", {"vcenter": vcenter, "lag": lag}))
-
-    def lifetime_learned(self, key: SessionKey, before: float, after: float, **told: Any) -> None:
-        told = {"key": key, "before": before, "after": after, **told}
-        self.all.append(("lifetime_learned", told))
-
-    def renewal_without_effect(self, key: SessionKey, left: float | None) -> None:
-        self.all.append(("renewal_without_effect", {"key": key, "left": left}))
-
-    def file_failed(self, key: SessionKey, file: FileInfo) -> None:
-        self.all.append(("file_failed", {"key": key, "file": file}))
-
-    def stalled(self, key: SessionKey, idle: float) -> None:
-        self.all.append(("stalled", {"key": key, "idle": idle}))
-
-    def moving(self, key: SessionKey) -> None:
-        self.all.append(("moving", {"key": key}))
-
-    def token_refused(self, key: SessionKey, owner: Owner, *, fallback: bool) -> None:
-        told = {"key": key, "owner": owner, "fallback": fallback}
-        self.all.append(("token_refused", told))
-
-    def session_ended(self, end: SessionEnd) -> None:
-        self.all.append(("session_ended", {"end": end}))
-
-    def vcenter_down(self, vcenter: str, outcome: Outcome, detail: str) -> None:
-        told = {"vcenter": vcenter, "outcome": outcome, "detail": detail}
-        self.all.append(("vcenter_down", told))
-
-    def vcenter_up(self, vcenter: str, down_seconds: float) -> None:
-        self.all.append(("vcenter_up", {"vcenter": vcenter, "down_seconds": down_seconds}))
-
-    def login(self, vcenter: str, outcome: str) -> None:
-        self.all.append(("login", {"vcenter": vcenter, "outcome": outcome}))
-
-    def source_failed(self, source: str, problems: tuple[str, ...]) -> None:
-        self.all.append(("source_failed", {"source": source, "problems": problems}))
-
-    def source_recovered(self, source: str) -> None:
-        self.all.append(("source_recovered", {"source": source}))
+    def notify(self, event: Event) -> None:
+        self.all.append(event)
 
 
 class Written:

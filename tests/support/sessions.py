@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from keepalived.keeper.observer import Overview, Snapshot, VCenterView
+from keepalived.keeper.overview import Overview, Snapshot, VCenterView
 from keepalived.keeper.roll import Roll
 from keepalived.lease.answers import FileInfo, ItemInfo
 from keepalived.lease.holds import Hold, Owner, OwnerKind

@@ -9,14 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from keepalived.host.clock import Clock
 from keepalived.keeper.keeper import Keeper, Manner
 from keepalived.keeper.registry import Registry, Retention
+from keepalived.lease import events
 from keepalived.lease.holds import Hold
 from keepalived.lease.model import Kind, SessionKey, State
-from keepalived.observe.eventlog import EventLog
-from keepalived.observe.metrics import Metrics
-from keepalived.observe.reporter import Reporter
 from keepalived.settings import Settings
 from keepalived.sources.yaml_files import YamlFiles
 from tests.support.engine import LoopClock
@@ -25,29 +22,24 @@ LOOK = 2.0
 WEEK = 7 * 86400.0
 
 
-class Ear(Reporter):
-    """Reports as ever, and remembers what was said of sources and holds."""
+class Ear:
+    """A listener that remembers what it was told of sources and holds."""
 
-    def __init__(self, clock: Clock) -> None:
-        super().__init__(EventLog(), Metrics(version="test", max_sessions=10, clock=clock))
+    def __init__(self) -> None:
         self.heard: list[tuple[str, ...]] = []
         self.problems: list[str] = []
         self.taken: list[SessionKey] = []
 
-    def hold_taken(self, key: SessionKey, source: str) -> None:
-        super().hold_taken(key, source)
-        self.taken.append(key)
-
-    def source_failed(self, source: str, problems: tuple[str, ...]) -> None:
-        super().source_failed(source, problems)
-        self.problems = list(problems)
-        self.heard.append(
-            ("failed", Path(source).name, *(each.partition(": ")[2] for each in problems))
-        )
-
-    def source_recovered(self, source: str) -> None:
-        super().source_recovered(source)
-        self.heard.append(("recovered", Path(source).name))
+    def notify(self, event: events.Event) -> None:
+        match event:
+            case events.HoldTaken(key):
+                self.taken.append(key)
+            case events.SourceFailed(source, problems):
+                self.problems = list(problems)
+                why = (each.partition(": ")[2] for each in problems)
+                self.heard.append(("failed", Path(source).name, *why))
+            case events.SourceRecovered(source):
+                self.heard.append(("recovered", Path(source).name))
 
 
 @dataclass
@@ -105,7 +97,7 @@ async def house(
 ) -> AsyncIterator[House]:
     """Run the source, with what is in the folder read once."""
     clock = LoopClock()
-    ear = Ear(clock)
+    ear = Ear()
     registry = Registry(ear, clock, Retention())
     for name in ("lab", "prod"):
         # The keepers are there to be asked for, and do not work: nothing is sent.

@@ -1,30 +1,30 @@
-"""What the engine reports, followed to the log line, the metric and the line of the event stream.
+"""Each event, followed to the log line, the metric and the line of the event stream.
 
-Each method of `Observer` is called by the real daemon here, on the fake clock: from the answer of
-the simulated vCenter to what an operator reads. Tests of a single link stand beside its room.
+Each type of event is caused in the real daemon here, on the fake clock: from the answer of the
+simulated vCenter to what an operator reads. Tests of a single link stand beside its room.
 """
 
 from __future__ import annotations
 
 import asyncio
-import inspect
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import pytest
 from pydantic import SecretStr
 
-from keepalived.keeper.observer import Observer
-from keepalived.lease.model import SessionKey, State
+from keepalived.lease import events
+from keepalived.lease.answers import Outcome
+from keepalived.lease.model import FINAL_STATES, SessionKey, State
 from keepalived.simulator.app import Simulator
 from keepalived.simulator.faults import Fail, Latency, Refuse
 from keepalived.simulator.resources import SourceType
 from keepalived.simulator.transfers import Upload
 from keepalived.simulator.wire import Request, Response
 from tests.support.engine import NAME, simulator_in_loop
-from tests.support.observed import Observed, observed
+from tests.support.observed import Observed, observed, path_of
 
 pytestmark = pytest.mark.looptime
 
@@ -34,56 +34,26 @@ TOKEN_WARNING = "the uploader's API token is not taken any more; lend a fresh on
 SERVER_ERROR = "HTTP 500: internal_server_error: A fault was asked for: 500."
 
 
-class Trace(NamedTuple):
-    """Where a reported thing is seen: event names and a metric, None where it is in none."""
-
-    log: tuple[str, ...]
-    metric: str | None
-    stream: str | None
-
-
 SLACK = "clkeepalived_renewal_slack_seconds"
 LAG = "clkeepalived_schedule_lag_seconds"
 DURATION = "clkeepalived_keep_alive_duration_seconds"
 KEEP_ALIVES = "clkeepalived_keep_alives_total"
 ENDS = "clkeepalived_sessions_ended_total"
 LOGINS = "clkeepalived_logins_total"
+LOGIN_OUTCOMES = ("ok", "refused", "failed")
 BROKEN = "clkeepalived_source_broken"
 SOURCE_ERRORS = "clkeepalived_source_errors_total"
 
-TRACES = {
-    "hold_taken": Trace(("hold_taken",), None, "hold_taken"),
-    "hold_released": Trace(("hold_released",), None, "hold_released"),
-    "keep_alive_answered": Trace((), KEEP_ALIVES, None),
-    "renewed": Trace(("first_renewal", "renewed", "renewal_recovered"), SLACK, "renewed"),
-    "renewal_failed": Trace(
-        ("renewal_failed", "session_at_risk", "session_overdue"), None, "renewal_failed"
-    ),
-    "attempt_started": Trace((), LAG, None),
-    "lifetime_learned": Trace(("lifetime_learned",), None, "lifetime_learned"),
-    "renewal_without_effect": Trace(("renewal_without_effect",), None, "renewal_without_effect"),
-    "file_failed": Trace(("file_failed",), None, "file_failed"),
-    "stalled": Trace(("session_stalled",), None, "session_stalled"),
-    "moving": Trace(("session_moving",), None, "session_moving"),
-    "token_refused": Trace(("token_refused",), None, "token_refused"),
-    "session_ended": Trace(("session_ended",), ENDS, "session_ended"),
-    "vcenter_down": Trace(("vcenter_down",), None, "vcenter_down"),
-    "vcenter_up": Trace(("vcenter_up",), None, "vcenter_up"),
-    "login": Trace(("logged_in", "login_refused", "login_failed"), LOGINS, "login"),
-    "source_failed": Trace(("source_failed",), SOURCE_ERRORS, "source_failed"),
-    "source_recovered": Trace(("source_recovered",), BROKEN, "source_recovered"),
-}
-
-_shown: set[str] = set()
+_shown: set[type] = set()
 
 Test = Callable[..., Awaitable[None]]
 
 
-def shows(*methods: str) -> Callable[[Test], Test]:
-    """Note which methods of `Observer` a test follows."""
+def shows(*kinds: type) -> Callable[[Test], Test]:
+    """Note which types of events a test follows."""
 
     def note(test: Test) -> Test:
-        _shown.update(methods)
+        _shown.update(kinds)
         return test
 
     return note
@@ -115,25 +85,8 @@ def under(metric: str, changes: dict[str, float]) -> dict[str, float]:
     return {name: change for name, change in changes.items() if name.startswith(metric)}
 
 
-def watched() -> set[str]:
-    """Return the methods of `Observer`."""
-    return {
-        name
-        for name, member in inspect.getmembers(Observer, inspect.isfunction)
-        if not name.startswith("_")
-    }
-
-
-def test_each_thing_that_the_engine_reports_is_followed_here() -> None:
-    assert watched() == TRACES.keys()
-    assert watched() == _shown
-
-
-def follow(seen: Observed, method: str) -> Trace:
-    """Check that the stream says nothing that the table does not know, and return its row."""
-    known = {trace.stream for trace in TRACES.values()} | {"stream_started"}
-    assert {line["event"] for line in seen.stream} <= known
-    return TRACES[method]
+def test_each_type_of_event_is_followed_here() -> None:
+    assert set(get_args(events.Event)) == _shown
 
 
 async def uploading(simulator: Simulator, key: SessionKey) -> Upload:
@@ -149,7 +102,7 @@ async def uploading(simulator: Simulator, key: SessionKey) -> Upload:
 # -- holds
 
 
-@shows("hold_taken", "hold_released")
+@shows(events.HoldTaken, events.HoldReleased)
 async def test_holds_come_and_go(tmp_path: Path) -> None:
     async with observed(tmp_path, simulator_in_loop()) as seen:
         key, before = seen.open(), seen.counted()
@@ -174,13 +127,41 @@ async def test_holds_come_and_go(tmp_path: Path) -> None:
         ]
         # What is counted is of the renewals that holds lead to.
         assert not any("hold" in name for name in seen.changes(before))
-        follow(seen, "hold_taken")
+
+
+@shows(events.HoldChanged)
+async def test_a_hold_is_changed(tmp_path: Path) -> None:
+    async with observed(tmp_path, simulator_in_loop()) as seen:
+        key, before = seen.open(), seen.counted()
+        await seen.hold(key)
+        await seen.hold(key, note="disk 2 of 3")
+        await seen.hold(key, owner={"ttl": "10m"})
+        await seen.until_streamed("hold_taken", count=2)
+        # The change itself is neither logged as a hold, nor streamed, nor counted.
+        assert len(seen.logged("hold_taken")) == len(seen.streamed("hold_taken")) == 2
+        assert seen.logged("hold_released") == []
+        assert [line["note"] for line in seen.logged("hold_updated_by")] == ["disk 2 of 3"]
+        assert not any("hold" in name for name in seen.changes(before))
+
+
+@shows(events.SessionForgotten)
+async def test_a_session_is_forgotten(tmp_path: Path) -> None:
+    async with observed(tmp_path, simulator_in_loop(), retention={"ended": 60}) as seen:
+        key = seen.open()
+        await seen.hold(key)
+        await seen.release(key)
+        await seen.until_streamed("session_ended")
+        assert (await seen.caller.get(path_of(key))).status == 200
+        told = len(seen.log), len(seen.stream)
+        await asyncio.sleep(70)
+        assert (await seen.caller.get(path_of(key))).status == 404
+        assert (len(seen.log), len(seen.stream)) == told
 
 
 # -- renewals
 
 
-@shows("keep_alive_answered")
+@shows(events.KeepAliveAnswered)
 async def test_a_keep_alive_is_answered(tmp_path: Path) -> None:
     simulator = simulator_in_loop()
     async with observed(tmp_path, simulator) as seen:
@@ -203,10 +184,9 @@ async def test_a_keep_alive_is_answered(tmp_path: Path) -> None:
             labelled(KEEP_ALIVES, vcenter="lab", outcome="failed"): 1.0,
             labelled(KEEP_ALIVES, vcenter="lab", outcome="ok"): 1.0,
         }
-        follow(seen, "keep_alive_answered")
 
 
-@shows("attempt_started")
+@shows(events.AttemptStarted)
 async def test_an_attempt_is_started(tmp_path: Path) -> None:
     async with observed(tmp_path, simulator_in_loop()) as seen:
         key, before = seen.open(), seen.counted()
@@ -224,10 +204,9 @@ async def test_an_attempt_is_started(tmp_path: Path) -> None:
         assert lags[f"{LAG}_sum"] == pytest.approx(47.5, abs=7.5)
         assert labelled(f"{LAG}_bucket", le="15.0") not in lags
         assert lags[labelled(f"{LAG}_bucket", le="60.0")] == 1.0
-        follow(seen, "attempt_started")
 
 
-@shows("renewed")
+@shows(events.Renewed)
 async def test_a_session_is_renewed(tmp_path: Path) -> None:
     async with observed(tmp_path, simulator_in_loop()) as seen:
         key, before = seen.open(), seen.counted()
@@ -265,10 +244,9 @@ async def test_a_session_is_renewed(tmp_path: Path) -> None:
         assert slacks[f"{SLACK}_sum"] == about(195)
         assert slacks[labelled(f"{SLACK}_bucket", le="240.0")] == 1.0
         assert labelled(f"{SLACK}_bucket", le="180.0") not in slacks
-        follow(seen, "renewed")
 
 
-@shows("renewal_failed", "renewed")
+@shows(events.RenewalFailed, events.Renewed)
 async def test_a_renewal_fails_until_the_session_is_overdue_and_succeeds_then(
     tmp_path: Path,
 ) -> None:
@@ -307,7 +285,7 @@ async def test_a_renewal_fails_until_the_session_is_overdue_and_succeeds_then(
             "event": "session_at_risk",
             **of(key),
             "slack": about(112, 8),
-            "lifetime": LIFETIME,
+            "lifetime": about(LIFETIME),
             "failures": risk["failures"],
         }
         before_risk, at_risk = (failures[risk["failures"] - which] for which in (2, 1))
@@ -344,7 +322,6 @@ async def test_a_renewal_fails_until_the_session_is_overdue_and_succeeds_then(
         await seen.until("renewal_recovered", count=2, patience=LIFETIME)
         assert seen.logged("renewal_failed")[-1]["level"] == "warning"
         assert seen.logged("renewal_recovered")[-1]["failures"] == 1
-        follow(seen, "renewal_failed")
 
 
 def overdue_values(failures: list[dict[str, Any]]) -> dict[str, Any]:
@@ -354,7 +331,7 @@ def overdue_values(failures: list[dict[str, Any]]) -> dict[str, Any]:
     return {"slack": line["slack"], "failures": number}
 
 
-@shows("lifetime_learned")
+@shows(events.LifetimeLearned)
 async def test_a_lifetime_is_learned(tmp_path: Path) -> None:
     simulator = simulator_in_loop(session_timeout=200)
     async with observed(tmp_path, simulator) as seen:
@@ -380,10 +357,9 @@ async def test_a_lifetime_is_learned(tmp_path: Path) -> None:
         (risk,) = seen.logged("session_at_risk")
         assert risk["lifetime"] == about(199)
         assert risk["slack"] < 80
-        follow(seen, "lifetime_learned")
 
 
-@shows("renewal_without_effect")
+@shows(events.RenewalWithoutEffect)
 async def test_keep_alives_have_no_effect(tmp_path: Path) -> None:
     simulator = simulator_in_loop()
 
@@ -406,13 +382,12 @@ async def test_keep_alives_have_no_effect(tmp_path: Path) -> None:
         assert seen.streamed("renewal_without_effect") == [
             {"event": "renewal_without_effect", **told_of(key), "left": about(left)}
         ]
-        follow(seen, "renewal_without_effect")
 
 
 # -- transfers
 
 
-@shows("file_failed")
+@shows(events.FileFailed)
 async def test_a_file_fails(tmp_path: Path) -> None:
     simulator = simulator_in_loop()
     async with observed(tmp_path, simulator) as seen:
@@ -442,10 +417,9 @@ async def test_a_file_fails(tmp_path: Path) -> None:
                 "error_message": "no space left",
             }
         ]
-        follow(seen, "file_failed")
 
 
-@shows("stalled", "moving")
+@shows(events.SessionStalled, events.SessionMoving)
 async def test_a_transfer_stalls_and_moves_again(tmp_path: Path) -> None:
     simulator = simulator_in_loop()
     async with observed(tmp_path, simulator, stall_timeout="40m") as seen:
@@ -469,13 +443,12 @@ async def test_a_transfer_stalls_and_moves_again(tmp_path: Path) -> None:
             {"level": "info", "event": "session_moving", **of(key)}
         ]
         assert seen.streamed("session_moving") == [{"event": "session_moving", **told_of(key)}]
-        follow(seen, "stalled")
 
 
 # -- tokens and ends
 
 
-@shows("token_refused")
+@shows(events.TokenRefused)
 @pytest.mark.parametrize("fallback", [True, False])
 async def test_a_lent_token_is_refused(tmp_path: Path, fallback: bool) -> None:
     simulator = simulator_in_loop()
@@ -502,7 +475,6 @@ async def test_a_lent_token_is_refused(tmp_path: Path, fallback: bool) -> None:
         assert seen.streamed("token_refused") == [
             {"event": "token_refused", **told_of(key), "owner": "none", "fallback": fallback}
         ]
-        follow(seen, "token_refused")
 
 
 class End(NamedTuple):
@@ -577,7 +549,7 @@ def test_each_final_state_is_brought_about() -> None:
     assert ENDINGS.keys() == {state for state in State if state.is_final}
 
 
-@shows("session_ended")
+@shows(events.SessionEnd)
 @pytest.mark.parametrize("state", ENDINGS)
 async def test_a_session_ends(tmp_path: Path, state: State) -> None:
     end = ENDINGS[state]
@@ -629,13 +601,12 @@ async def test_a_session_ends(tmp_path: Path, state: State) -> None:
         assert under(ENDS, seen.changes(before)) == {
             labelled(ENDS, vcenter="lab", state=state.value): 1.0
         }
-        follow(seen, "session_ended")
 
 
 # -- the vCenter
 
 
-@shows("vcenter_down", "vcenter_up")
+@shows(events.VCenterDown, events.VCenterUp)
 async def test_a_vcenter_goes_down_and_comes_up(tmp_path: Path) -> None:
     simulator = simulator_in_loop()
     async with observed(tmp_path, simulator) as seen:
@@ -655,10 +626,57 @@ async def test_a_vcenter_goes_down_and_comes_up(tmp_path: Path) -> None:
         up = {"event": "vcenter_up", "vcenter": "lab", "down_seconds": about(50, 20)}
         assert seen.logged("vcenter_up") == [{"level": "info", **up}]
         assert seen.streamed("vcenter_up") == [up]
-        follow(seen, "vcenter_down")
 
 
-@shows("login")
+@shows(events.SessionAtRisk)
+async def test_a_session_is_at_risk_while_its_vcenter_is_down(tmp_path: Path) -> None:
+    simulator = simulator_in_loop()
+    async with observed(tmp_path, simulator) as seen:
+        key = seen.open()
+        await seen.hold(key)
+        await seen.until("first_renewal")
+        simulator.faults.add(Refuse(), seconds=400)
+        await seen.until("vcenter_down", patience=LIFETIME)
+        failures, before = len(seen.logged("renewal_failed")), seen.counted()
+        await seen.until("session_overdue", patience=LIFETIME)
+        (risk,), (overdue,) = seen.logged("session_at_risk"), seen.logged("session_overdue")
+        line = {"level": "warning", **of(key), "lifetime": about(LIFETIME), "failures": failures}
+        assert risk == {"event": "session_at_risk", "slack": about(0.4 * LIFETIME), **line}
+        assert overdue == {"event": "session_overdue", "slack": about(0), **line}
+        # Nothing was sent meanwhile, and the stream tells of the vCenter alone.
+        assert len(seen.logged("renewal_failed")) == failures
+        assert seen.changes(before) == {}
+        assert not {"session_at_risk", "session_overdue"} & {each["event"] for each in seen.stream}
+
+
+@shows(events.VCenterAdded, events.VCenterRemoved)
+async def test_a_vcenter_is_added_and_removed(tmp_path: Path) -> None:
+    async with observed(tmp_path, simulator_in_loop(), vcenters={"lab": {}, "prod": {}}) as seen:
+        key = seen.open()
+        await seen.hold(key)
+        await seen.until("first_renewal")
+        of_prod = {name for name in seen.counted() if '"prod"' in name}
+        assert of_prod == {
+            *(labelled(KEEP_ALIVES, vcenter="prod", outcome=each) for each in Outcome),
+            *(labelled(ENDS, vcenter="prod", state=each) for each in FINAL_STATES),
+            *(labelled(LOGINS, vcenter="prod", outcome=each) for each in LOGIN_OUTCOMES),
+        }
+        assert {seen.counted()[name] for name in of_prod} == {0.0}
+        await seen.reload(vcenters={"prod": {}})
+        assert not any('"lab"' in name for name in seen.counted())
+        assert {name for name in seen.counted() if '"prod"' in name} == of_prod
+        await seen.reload(vcenters={"lab": {}})
+        assert seen.counted()[labelled(KEEP_ALIVES, vcenter="lab", outcome="ok")] == 0.0
+        assert not any('"prod"' in name for name in seen.counted())
+        # What was logged of the former is forgotten: its first login is news again.
+        await seen.hold(key)
+        await seen.until("logged_in", count=2)
+        assert [line["level"] for line in seen.logged("logged_in")] == ["info", "info"]
+        streamed = {line["event"] for line in seen.stream}
+        assert not any("vcenter" in name for name in streamed)
+
+
+@shows(events.LoginTried)
 @pytest.mark.parametrize(
     ("outcome", "event", "level"),
     [
@@ -691,13 +709,12 @@ async def test_a_login_is_tried(tmp_path: Path, outcome: str, event: str, level:
         assert under(LOGINS, seen.changes(before)) == {
             labelled(LOGINS, vcenter="lab", outcome=outcome): float(len(tried))
         }
-        follow(seen, "login")
 
 
 # -- sources
 
 
-@shows("source_failed", "source_recovered")
+@shows(events.SourceFailed, events.SourceRecovered)
 async def test_a_source_fails_and_recovers(tmp_path: Path) -> None:
     folder = tmp_path / "sessions.d"
     folder.mkdir()
@@ -739,4 +756,3 @@ async def test_a_source_fails_and_recovers(tmp_path: Path) -> None:
         assert seen.counted()[broken] == 0.0
         broken_sources = seen.daemon._metrics.broken_sources
         assert broken_sources == ()
-        follow(seen, "source_failed")

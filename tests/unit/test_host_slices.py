@@ -13,7 +13,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as openmetr
 from prometheus_client.registry import Collector
 
 from keepalived.host.slices import Slices, SliceTimer, run_in_slices
-from keepalived.keeper.observer import VCenterView
+from keepalived.keeper.overview import VCenterView
 from keepalived.lease.model import Kind, SessionKey
 from keepalived.observe.exposition import Gauge
 from keepalived.observe.state import StateExporter

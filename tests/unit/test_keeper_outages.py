@@ -11,6 +11,7 @@ from dataclasses import replace
 import pytest
 
 from keepalived.keeper.keeper import Manner
+from keepalived.lease import events
 from keepalived.lease.answers import Outcome
 from keepalived.lease.holds import Borrowed
 from keepalived.lease.session import Session
@@ -35,14 +36,14 @@ async def test_three_failures_are_told_as_an_outage_and_so_is_its_end() -> None:
         await engine.until(100)
         engine.vcenter.reply = lambda sent: AWAY
         await engine.until(106.1)
-        assert engine.told.of("vcenter_down") == [
-            {"vcenter": NAME, "outcome": Outcome.UNREACHABLE, "detail": "refused"}
+        assert engine.told.of(events.VCenterDown) == [
+            events.VCenterDown(NAME, Outcome.UNREACHABLE, "refused")
         ]
         assert engine.vcenter.times("who_am_i") == [106.0]
         engine.vcenter.reply = as_usual
         await engine.until(109)
         assert engine.vcenter.times("who_am_i") == [106.0, 108.0]
-        assert engine.told.of("vcenter_up") == [{"vcenter": NAME, "down_seconds": 3.0}]
+        assert engine.told.of(events.VCenterUp) == [events.VCenterUp(NAME, 3.0)]
         # Their own renewals have succeeded since: the next outage is probed as eagerly.
         await engine.until(200)
         engine.vcenter.reply = lambda sent: AWAY
@@ -153,7 +154,7 @@ async def test_one_that_is_held_while_the_vcenter_is_down_waits_for_its_end() ->
         await engine.until(0.9)
         assert engine.vcenter.times("keep_alive", key) == []
         # Nobody begins with one of those that wait either.
-        assert len(engine.told.of("attempt_started")) == 3
+        assert len(engine.told.of(events.AttemptStarted)) == 3
         engine.vcenter.reply = as_usual
         await engine.until(2)
         assert engine.vcenter.times("keep_alive", key) == [1.0]
@@ -227,7 +228,7 @@ async def test_what_else_is_answered_to_a_lent_token_speaks_of_that_token_alone(
             (1.0, 10.0, "lent"),
             (1.0, 10.0, None),
         ]
-        assert len(engine.told.of("vcenter_up")) == 1
+        assert len(engine.told.of(events.VCenterUp)) == 1
 
 
 @pytest.mark.parametrize(
@@ -259,7 +260,7 @@ async def test_without_a_lent_token_credentials_are_tried_again() -> None:
         engine.hold("line", owner=LINE)
         await engine.until(4)
         assert [each.token for each in engine.vcenter.of("who_am_i")] == [None, None]
-        assert engine.told.of("vcenter_down") == [
-            {"vcenter": NAME, "outcome": Outcome.LOGIN_REFUSED, "detail": "wrong password"}
+        assert engine.told.of(events.VCenterDown) == [
+            events.VCenterDown(NAME, Outcome.LOGIN_REFUSED, "wrong password")
         ]
         assert engine.keeper.view().down_since == BOOT

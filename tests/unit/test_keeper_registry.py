@@ -1,30 +1,17 @@
-"""What the registry tells the observer and the journal, argument by argument."""
+"""What the registry tells its listener and the journal, argument by argument."""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
 from keepalived.keeper.keeper import Manner
-from keepalived.keeper.observer import SessionEnd
 from keepalived.keeper.registry import Retention, UnknownVCenterError
+from keepalived.lease import events
 from keepalived.lease import session as core
 from keepalived.lease.answers import FileInfo, ItemInfo, Outcome, SessionInfo
-from keepalived.lease.effects import (
-    Abandoned,
-    Effect,
-    Failed,
-    FileFailed,
-    LifetimeLearned,
-    Moving,
-    Renewed,
-    Stalled,
-    TokenRefused,
-    WithoutEffect,
-)
 from keepalived.lease.endings import Ending
 from keepalived.lease.holds import Borrowed, Owner, OwnerKind
 from keepalived.lease.model import State
@@ -40,65 +27,73 @@ OTHER_LINE = Owner(OwnerKind.FILE, "b.yaml")
 GONE = Ending(State.EXPIRED, "gone")
 
 
-# -- to the observer
+# -- to the listener
 
 
-@pytest.mark.parametrize(
-    ("effect", "event", "told"),
-    [
-        (Renewed(False, 80.0, 40), "renewed", {"first": False, "slack": 80.0, "progress": 40}),
-        (Renewed(True, None, None), "renewed", {"first": True, "slack": None, "progress": None}),
-        (
-            Failed(Outcome.FORBIDDEN, "no", 3.0, 60.0),
-            "renewal_failed",
-            {"outcome": Outcome.FORBIDDEN, "detail": "no", "retry_in": 3.0, "slack": 60.0},
-        ),
-        (
-            LifetimeLearned(300.0, 120.0, 301.0, -7.0),
-            "lifetime_learned",
-            {"before": 300.0, "after": 120.0, "configured": 301.0, "clock_ahead": -7.0},
-        ),
-        (WithoutEffect(50.0), "renewal_without_effect", {"left": 50.0}),
-        (FileFailed(FILE), "file_failed", {"file": FILE}),
-        (Stalled(900.0), "stalled", {"idle": 900.0}),
-        (Moving(), "moving", {}),
-    ],
-)
-async def test_what_follows_from_an_answer_is_told(
-    effect: Effect, event: str, told: dict[str, Any]
-) -> None:
+async def test_what_follows_from_an_answer_is_told_and_a_renewal_written() -> None:
     async with scripted() as engine:
         key = engine.hold("a")
         session = engine.find(key)
         engine.told.all.clear()
-        engine.registry.commit(session, (effect,))
-        assert engine.told.all == [(event, {"key": key, **told})]
-        noted = [("note_session", session)] if isinstance(effect, Renewed) else []
-        assert engine.written.all == noted
+        moving, renewed = events.SessionMoving(key), events.Renewed(key, False, 80.0, 40)
+        engine.registry.commit(session, (moving,))
+        assert engine.written.all == []
+        engine.registry.commit(session, (renewed,))
+        assert engine.told.all == [moving, renewed]
+        assert engine.written.all == [("note_session", session)]
 
 
-async def test_a_hold_that_was_given_up_is_told_with_its_kind() -> None:
-    async with scripted() as engine:
-        key = engine.hold("a")
-        hold = engine.a_hold(owner=Owner(OwnerKind.DISCOVERY))
-        engine.registry.commit(engine.find(key), (Abandoned(hold),))
-        assert engine.told.of("hold_released") == [{"key": key, "source": OwnerKind.DISCOVERY}]
-
-
-async def test_holds_are_told_when_they_are_taken_and_let_go_and_not_when_they_change() -> None:
+async def test_what_happens_to_holds_is_told_before_the_events_that_follow() -> None:
     async with scripted() as engine:
         registry, key = engine.registry, engine.hold("a")
-        assert not registry.hold(key, replace(engine.a_hold(), note="changed"))
-        assert registry.hold(key, engine.a_hold(owner=LINE))
-        taken = [{"key": key, "source": each} for each in (OwnerKind.TIME_LIMIT, OwnerKind.FILE)]
-        assert engine.told.of("hold_taken") == taken
+        first, line = engine.a_hold(), engine.a_hold(owner=LINE)
+        changed = replace(first, note="changed")
+        assert not registry.hold(key, changed)
+        assert registry.hold(key, line)
         # Nobody else's hold, and nobody's at all.
         assert not registry.release(key, 999, SCRIPT)
         assert not registry.release(engine.key("unknown"), 1000, SCRIPT)
-        assert engine.told.of("hold_released") == []
+        assert engine.told.all == [
+            events.HoldTaken(key, first),
+            events.HoldChanged(key, first, changed),
+            events.HoldTaken(key, line),
+        ]
+        engine.told.all.clear()
         assert registry.release(key, 1000, SCRIPT)
-        assert engine.told.of("hold_released") == taken[:1]
-        assert engine.find(key).holds == (engine.a_hold(owner=LINE),)
+        assert engine.find(key).holds == (line,)
+        assert registry.release(key, 1000, LINE)
+        gone, last, end = engine.told.all
+        assert gone == events.HoldReleased(key, changed, State.PENDING)
+        assert last == events.HoldReleased(key, line, State.RELEASED)
+        assert isinstance(end, events.SessionEnd)
+
+
+async def test_an_end_takes_all_holds_with_it() -> None:
+    async with scripted() as engine:
+        key = engine.hold("a")
+        engine.hold("a", owner=LINE)
+        engine.told.all.clear()
+        ended, happened = core.finish(engine.find(key), GONE, engine.clock.boot())
+        engine.registry.commit(ended, happened)
+        released = engine.told.of(events.HoldReleased)
+        assert [(each.hold.owner, each.state) for each in released] == [
+            (SCRIPT, State.EXPIRED),
+            (LINE, State.EXPIRED),
+        ]
+        assert engine.told.all == [*released, *happened]
+
+
+async def test_a_session_that_begins_anew_was_forgotten_before() -> None:
+    async with scripted() as engine:
+        key = engine.hold("a")
+        assert engine.told.of(events.SessionForgotten) == []
+        engine.registry.release(key, 1000, SCRIPT)
+        engine.told.all.clear()
+        engine.hold("a")
+        assert engine.told.all[:2] == [
+            events.SessionForgotten(key),
+            events.HoldTaken(key, engine.find(key).holds[0]),
+        ]
 
 
 @pytest.mark.parametrize(
@@ -116,16 +111,8 @@ async def test_a_refused_token_is_told_with_whether_there_is_another_way(
         key = engine.hold("a", token="lent")
         engine.hold("a", owner=LINE, token=other_token)
         await asyncio.sleep(1)
-        refused = {"key": key, "owner": SCRIPT, "fallback": fallback}
-        assert engine.told.of("token_refused") == [refused]
-
-
-async def test_a_refusal_for_a_vcenter_that_is_not_configured_has_no_other_way() -> None:
-    async with scripted() as engine:
-        session = a_session(engine.key("a", "elsewhere"))
-        engine.registry.commit(session, (TokenRefused(1000, SCRIPT),))
-        refused = {"key": session.key, "owner": SCRIPT, "fallback": False}
-        assert engine.told.of("token_refused") == [refused]
+        refused = events.TokenRefused(key, SCRIPT, fallback)
+        assert engine.told.of(events.TokenRefused) == [refused]
 
 
 async def test_an_end_is_told_and_written_with_all_that_is_known() -> None:
@@ -153,9 +140,8 @@ async def test_an_end_is_told_and_written_with_all_that_is_known() -> None:
         renewals = engine.find(key).renewals
         await engine.keeper.renew_now(key)
         await engine.until(61)
-        (told,) = engine.told.of("session_ended")
-        end = told["end"]
-        assert end == SessionEnd(
+        (end,) = engine.told.of(events.SessionEnd)
+        assert end == events.SessionEnd(
             key=key,
             state=State.ERROR,
             reason=end.reason,
@@ -181,9 +167,9 @@ async def test_an_end_of_which_little_is_known_says_so() -> None:
         key = engine.hold("a")
         await engine.until(7)
         engine.registry.release(key, 1000, SCRIPT)
-        (told,) = engine.told.of("session_ended")
-        assert told["end"] == SessionEnd(
-            key, State.RELEASED, told["end"].reason, None, 7.0, 0, None, None, None, None
+        (end,) = engine.told.of(events.SessionEnd)
+        assert end == events.SessionEnd(
+            key, State.RELEASED, end.reason, None, 7.0, 0, None, None, None, None
         )
 
 
@@ -198,7 +184,7 @@ async def test_a_transfer_that_stands_still_for_the_configured_time_is_told() ->
         engine.hold("a", owner=Owner(OwnerKind.DISCOVERY))
         engine.hold("b")
         await engine.until(1000)
-        assert {each["key"].id for each in engine.told.of("stalled")} == {"a", "b"}
+        assert {each.key.id for each in engine.told.of(events.SessionStalled)} == {"a", "b"}
         assert engine.find(engine.key("a")).state is State.RELEASED
         assert engine.find(engine.key("b")).state is State.ACTIVE
 
@@ -233,10 +219,7 @@ async def test_each_hold_whose_time_is_over_is_dropped_and_no_other() -> None:
             ("drop_hold", key, 1001, SCRIPT),
             ("drop_hold", key, 1002, LINE),
         ]
-        assert engine.told.of("hold_released") == [
-            {"key": key, "source": OwnerKind.TIME_LIMIT},
-            {"key": key, "source": OwnerKind.FILE},
-        ]
+        assert [each.hold.uid for each in engine.told.of(events.HoldReleased)] == [1001, 1002]
         assert [hold.uid for hold in engine.find(key).holds] == [1003, 1004]
         await engine.until(91)
         engine.registry.sweep()

@@ -8,6 +8,7 @@ from collections import Counter
 import pytest
 
 from keepalived.keeper.keeper import Manner
+from keepalived.lease import events
 from keepalived.lease.answers import Outcome, SessionInfo
 from keepalived.lease.model import Kind, State
 from keepalived.lease.session import Ask
@@ -82,7 +83,7 @@ async def test_what_is_refused_to_a_lent_token_is_asked_again_with_what_else_the
         answer = await engine.keeper.renew_now(key)
         assert answer is not None
         sent = [(each.at, each.token) for each in engine.vcenter.of("keep_alive")]
-        failed = engine.told.of("renewal_failed")
+        failed = engine.told.of(events.RenewalFailed)
         if has_credentials:
             # Whoever asked for it hears what became of it in the end.
             assert answer.outcome is Outcome.OK
@@ -90,7 +91,7 @@ async def test_what_is_refused_to_a_lent_token_is_asked_again_with_what_else_the
         else:
             assert answer.outcome is Outcome.FORBIDDEN
             assert sent == [(0.0, "lent")]
-            assert [(each["outcome"], each["retry_in"]) for each in failed] == [("forbidden", 1.0)]
+            assert [(each.outcome, each.retry_in) for each in failed] == [("forbidden", 1.0)]
 
 
 async def test_refused_tokens_are_no_sign_of_an_outage() -> None:
@@ -105,8 +106,8 @@ async def test_refused_tokens_are_no_sign_of_an_outage() -> None:
         for number in range(4):
             engine.hold(str(number), token=f"lent-{number}")
         await asyncio.sleep(1)
-        assert engine.told.of("vcenter_down") == []
-        assert len(engine.told.of("renewed")) == 4
+        assert engine.told.of(events.VCenterDown) == []
+        assert len(engine.told.of(events.Renewed)) == 4
 
 
 # -- renewals that somebody asks for
@@ -179,7 +180,7 @@ async def test_whoever_waits_hears_that_the_session_was_let_go() -> None:
         assert engine.now() == 2.0
         assert engine.keeper.view().next_due is None
         await asyncio.sleep(100)
-        assert len(engine.told.of("attempt_started")) == 1
+        assert len(engine.told.of(events.AttemptStarted)) == 1
 
 
 async def test_whoever_asks_while_a_session_is_looked_at_gets_another_renewal() -> None:
@@ -292,7 +293,7 @@ async def test_the_end_of_a_session_is_looked_into_when_there_is_a_worker_for_it
         await engine.keeper.renew_now(ended)
         await engine.until(5)
         assert engine.find(ended).ending is not None
-        started = [each["vcenter"] for each in engine.told.of("attempt_started")]
+        started = [each.vcenter for each in engine.told.of(events.AttemptStarted)]
         assert started == [NAME] * len(started)
         await engine.until(10)
         assert engine.find(ended).state is State.DONE
@@ -312,12 +313,12 @@ async def test_an_attempt_is_told_with_how_late_it_is() -> None:
         engine.hold("first")
         engine.hold("second")
         await engine.until(20)
-        started = engine.told.of("attempt_started")
-        assert [each["vcenter"] for each in started] == [NAME, NAME]
+        started = engine.told.of(events.AttemptStarted)
+        assert [each.vcenter for each in started] == [NAME, NAME]
         # The second one waited for the renewal of the first, and for one look at it.
-        assert [each["lag"] for each in started] == pytest.approx([0.0, 8.0])
-        answered = [each for each in engine.told.of("keep_alive_answered")]
-        assert [each["seconds"] for each in answered] == pytest.approx([4.0, 0.0])
+        assert [each.lag for each in started] == pytest.approx([0.0, 8.0])
+        answered = engine.told.of(events.KeepAliveAnswered)
+        assert [each.seconds for each in answered] == pytest.approx([4.0, 0.0])
 
 
 async def test_the_view_says_how_things_stand() -> None:
@@ -396,4 +397,4 @@ async def test_at_the_end_what_is_on_its_way_is_waited_for() -> None:
         await engine.until(1)
         await engine.keeper.part()
         assert engine.now() == 3.0
-        assert len(engine.told.of("renewed")) == 1
+        assert len(engine.told.of(events.Renewed)) == 1

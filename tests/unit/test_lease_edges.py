@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from keepalived.lease import events, stalls, timing
 from keepalived.lease import session as core
-from keepalived.lease import stalls, timing
 from keepalived.lease.answers import Answer, FileInfo, ItemInfo, Outcome
-from keepalived.lease.effects import Ended, Moving
 from keepalived.lease.endings import Ending, Target, settled, told, vanished
 from keepalived.lease.holds import TOKEN_MAX_LENGTH, Borrowed, Hold, Owner, OwnerKind, check_token
 from keepalived.lease.model import SESSION_ID_MAX_LENGTH, Kind, State, check_session_id
@@ -60,9 +59,9 @@ def test_what_is_said_of_content_that_arrived() -> None:
 
 
 def test_what_is_said_of_a_hold_that_was_let_go() -> None:
-    _, effects = core.release_hold(begun(), 0, OWNER)
-    (ended,) = (effect for effect in effects if isinstance(effect, Ended))
-    assert said(ended.ending) == (State.RELEASED, "its last hold was let go")
+    _, effects = core.release_hold(begun(), 0, OWNER, 1000.0)
+    (ended,) = (effect for effect in effects if isinstance(effect, events.SessionEnd))
+    assert (ended.state, ended.reason) == (State.RELEASED, "its last hold was let go")
 
 
 def test_what_is_said_of_a_token_that_cannot_be_one() -> None:
@@ -173,14 +172,14 @@ def test_movement_is_told_only_after_a_stall_and_lengthens_what_is_guarded() -> 
     session = settled_in()._replace(holds=(guarded,))
     session, _ = looked(session, 10, 10_000.0)
     session, effects = looked(session, 20, 10_150.0)
-    assert not any(isinstance(effect, Moving) for effect in effects)
+    assert not any(isinstance(effect, events.SessionMoving) for effect in effects)
     assert session.stalled is False
     (hold,) = session.holds
     assert hold.until is not None
     assert guarded.until is not None
     assert hold.until > guarded.until
     session, effects = looked(session._replace(stalled=True), 30, 10_300.0)
-    assert any(isinstance(effect, Moving) for effect in effects)
+    assert any(isinstance(effect, events.SessionMoving) for effect in effects)
     assert session.stalled is False
 
 
@@ -188,7 +187,7 @@ def test_a_transfer_that_has_just_stopped_is_not_moving() -> None:
     session, _ = looked(settled_in(), 10, 10_000.0)
     session, _ = looked(session, 20, 10_150.0)
     session, effects = looked(session._replace(stalled=True), 20, 10_151.0)
-    assert not any(isinstance(effect, Moving) for effect in effects)
+    assert not any(isinstance(effect, events.SessionMoving) for effect in effects)
     assert session.stalled
 
 
@@ -198,8 +197,8 @@ def test_what_is_said_of_a_transfer_that_was_abandoned() -> None:
     session, _ = looked(session, 10, 10_000.0)
     session, _ = looked(session, 20, 10_150.0)
     _, effects = looked(session, 20, 10_150.0 + stalls.STALL_TIMEOUT)
-    (ended,) = (effect for effect in effects if isinstance(effect, Ended))
-    assert ended.ending.reason == (
+    (ended,) = (effect for effect in effects if isinstance(effect, events.SessionEnd))
+    assert ended.reason == (
         "its transfer has stood still for too long, and nobody asked for it to be held"
     )
 

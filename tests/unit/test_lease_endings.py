@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from keepalived.lease import rounds
+from keepalived.lease import events, rounds
 from keepalived.lease import session as core
 from keepalived.lease.answers import Answer, ItemInfo, Outcome
-from keepalived.lease.effects import Ended
 from keepalived.lease.endings import Ending, Target, settled, told, vanished
 from keepalived.lease.holds import Hold, Owner, OwnerKind
 from keepalived.lease.model import Kind, State
@@ -39,7 +38,10 @@ def gone(session: Session, at: float | None = None) -> core.Step:
 def the_end(step: core.Step) -> Ending:
     """Return the end that a step brought, with nothing else."""
     session, effects = step
-    assert effects == (Ended(session.ending),)  # type: ignore[arg-type]  # None is no Ended's
+    (end,) = effects
+    assert isinstance(end, events.SessionEnd)
+    ending = Ending(end.state, end.reason, end.error_message, end.content_moved)
+    assert ending == session.ending
     assert session.ending is not None
     assert session.state is session.ending.state
     assert session.state.is_final
@@ -260,14 +262,14 @@ def test_items_that_cannot_be_read_for_an_hour_are_not_waited_for_any_longer() -
 
 def test_the_last_hold_let_go_releases_even_the_overdue() -> None:
     session = core.take_hold(settled_in(), hold(uid=1))
-    session, effects = core.release_hold(session, 0, OWNER)
+    session, effects = core.release_hold(session, 0, OWNER, 1000.0)
     assert (session.state, effects) == (State.ACTIVE, ())
-    assert the_end(core.release_hold(session, 1, OWNER)).state is State.RELEASED
+    assert the_end(core.release_hold(session, 1, OWNER, 1000.0)).state is State.RELEASED
 
 
 def test_letting_go_what_one_does_not_hold_changes_nothing() -> None:
     session = settled_in()
-    assert core.release_hold(session, 1, OWNER) == (session, ())
+    assert core.release_hold(session, 1, OWNER, 1000.0) == (session, ())
 
 
 def test_the_last_hold_over_releases() -> None:
@@ -284,7 +286,7 @@ def test_the_last_hold_over_releases() -> None:
 
 def test_an_end_that_is_known_is_reported_whoever_still_wants_the_session() -> None:
     session, _ = gone(of_item(begun()))
-    session, effects = core.release_hold(session, 0, OWNER)
+    session, effects = core.release_hold(session, 0, OWNER, 1000.0)
     assert (session.holds, session.state, effects) == ((), State.ACTIVE, ())
     assert rounds.next_request(session, session.due).ask is Ask.ITEM
     assert the_end(answered(session, value=ItemInfo("item-1", "debian", "3"))).state is (
@@ -295,7 +297,7 @@ def test_an_end_that_is_known_is_reported_whoever_still_wants_the_session() -> N
 def test_a_released_session_is_not_renewed() -> None:
     session = settled_in()
     request = rounds.next_request(session, session.due)
-    released, _ = core.release_hold(session, 0, OWNER)
+    released, _ = core.release_hold(session, 0, OWNER, 1000.0)
     assert not released.is_due(1e9)
     with pytest.raises(ValueError, match="has ended"):
         rounds.next_request(released, session.due)
@@ -304,7 +306,7 @@ def test_a_released_session_is_not_renewed() -> None:
     late: Answer[None] = Answer(Outcome.OK, session.due, session.due)
     assert rounds.step(released, request, late, session.due, 0.5) == (released, ())
     assert core.expire_holds(released, 1e9) == (released, ())
-    assert core.release_hold(released, 0, OWNER) == (released, ())
+    assert core.release_hold(released, 0, OWNER, 1000.0) == (released, ())
 
 
 # -- answers that come late

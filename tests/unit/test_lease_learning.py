@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from keepalived.lease import rounds
+from keepalived.lease import events, rounds
 from keepalived.lease import session as core
 from keepalived.lease.answers import Outcome
-from keepalived.lease.effects import Failed, LifetimeLearned, Renewed
 from keepalived.lease.session import Ask, Session
 from tests.support.lease import answered, begun, hold, info, renewed, settled_in
 
@@ -45,7 +44,7 @@ def test_refused_progress_is_left_out_at_once() -> None:
     session = core.take_hold(session, hold(11))
     assert rounds.next_request(session, session.due).progress is None
     session, effects = answered(session)
-    assert effects == (Renewed(first=True, slack=None, progress=None),)
+    assert effects == (events.Renewed(session.key, first=True, slack=None, progress=None),)
     session, _ = answered(session, Outcome.FAILED)
     assert rounds.next_request(session, session.due).progress == 11
     session = core.take_hold(session, hold(10))
@@ -65,7 +64,7 @@ def test_an_invalid_argument_without_progress_is_a_failure() -> None:
     session, _ = answered(begun(percent=10), Outcome.INVALID_ARGUMENT)
     session, effects = answered(session, Outcome.INVALID_ARGUMENT)
     assert session.due == 1001.0
-    assert isinstance(effects[0], Failed)
+    assert isinstance(effects[0], events.RenewalFailed)
     assert rounds.next_request(session, session.due).progress is None
 
 
@@ -82,7 +81,7 @@ def test_the_lifetime_is_what_get_teaches() -> None:
     session, effects = read(settled_in(), 61.0)
     assert session.lifetime == 60.0
     assert session.slack(session.due) == 30.0
-    assert effects == (LifetimeLearned(before=300.0, after=60.0),)
+    assert effects == (events.LifetimeLearned(session.key, before=300.0, after=60.0),)
 
 
 @pytest.mark.parametrize(
@@ -98,14 +97,14 @@ def test_each_reading_replaces_the_last_and_only_a_change_is_news() -> None:
     for left, is_news in [(59.0, False), (62.0, False), (290.0, True), (299.0, False)]:
         session, effects = read(session, left + 1.0)
         assert session.lifetime == left
-        assert any(isinstance(effect, LifetimeLearned) for effect in effects) is is_news
+        assert any(isinstance(effect, events.LifetimeLearned) for effect in effects) is is_news
 
 
 def test_a_reading_that_follows_no_renewal_teaches_nothing() -> None:
     session, _ = answered(settled_in(), Outcome.NOT_ALLOWED)
     session, effects = answered(session, value=info(left=150.0))
     assert session.lifetime == 300.0
-    assert [type(effect) for effect in effects] == [Failed]
+    assert [type(effect) for effect in effects] == [events.RenewalFailed]
 
 
 def test_a_shorter_configured_lifetime_brings_the_renewal_forward() -> None:

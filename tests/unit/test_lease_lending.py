@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from keepalived.lease import rounds
+from keepalived.lease import events, rounds
 from keepalived.lease.answers import Answer, Outcome
-from keepalived.lease.effects import Effect
 from keepalived.lease.holds import Borrowed, Hold, Owner, OwnerKind
 from keepalived.lease.model import State
 from keepalived.lease.session import Ask, Session
@@ -26,7 +25,7 @@ def held_by(*holds: Hold) -> Session:
 
 def asked(
     session: Session, outcome: Outcome, *, own: bool = True
-) -> tuple[Session, tuple[Effect, ...], str | None]:
+) -> tuple[Session, tuple[events.Event, ...], str | None]:
     """Answer what is asked next; return also the token that it was asked with."""
     at = session.due
     request = rounds.next_request(session, at, has_credentials=own)

@@ -18,10 +18,9 @@ from hypothesis.stateful import (
     rule,
 )
 
-from keepalived.lease import rounds, timing
+from keepalived.lease import events, rounds, timing
 from keepalived.lease import session as core
 from keepalived.lease.answers import Answer, FileInfo, ItemInfo, Outcome, SessionInfo
-from keepalived.lease.effects import Effect, Ended, Failed, Renewed
 from keepalived.lease.holds import Hold, Owner, OwnerKind
 from keepalived.lease.model import Kind, SessionKey, State
 from keepalived.lease.progress import Progress, highest
@@ -207,13 +206,13 @@ class Lives(RuleBasedStateMachine):
         if isinstance(value, ItemInfo):
             self.moved_to = value.content_version
 
-    def _judge_effects(self, answer: Answer[object], effects: tuple[Effect, ...]) -> None:
+    def _judge_effects(self, answer: Answer[object], effects: tuple[events.Event, ...]) -> None:
         self._note_ends(effects)
         for effect in effects:
-            if isinstance(effect, Renewed):
+            if isinstance(effect, events.Renewed):
                 assert answer.outcome is Outcome.OK
                 assert effect.first is (len(self.renewals) == 1)
-            if isinstance(effect, Failed):
+            if isinstance(effect, events.RenewalFailed):
                 assert effect.retry_in == pytest.approx(self.session.due - self.now)
         if answer.outcome.speaks_of_the_vcenter and self.ends:
             # What is known is reported after an hour, whether its item can be read or not.
@@ -229,13 +228,16 @@ class Lives(RuleBasedStateMachine):
         self.requests_at_once = 0
         assert session.due - self.now >= timing.floor(session.lifetime) - ROUNDING
 
-    def _note_ends(self, effects: tuple[Effect, ...]) -> None:
+    def _note_ends(self, effects: tuple[events.Event, ...]) -> None:
         for effect in effects:
-            if isinstance(effect, Ended):
+            if isinstance(effect, events.SessionEnd):
                 assert not self.ends, "ended twice"
-                assert effect.ending == self.session.ending
-                self.ends.append(effect.ending.state)
-                self._judge_end(effect.ending.state)
+                assert self.session.ending is not None
+                assert effect.state == self.session.state == self.session.ending.state
+                assert effect.reason == self.session.ending.reason
+                assert effect.held_seconds == self.now - self.session.since
+                self.ends.append(effect.state)
+                self._judge_end(effect.state)
 
     def _judge_end(self, state: State) -> None:
         """The evidence must be there for what a session is said to have ended as."""
@@ -293,7 +295,7 @@ class Lives(RuleBasedStateMachine):
     def _release(self, uid: int, owner: Owner) -> None:
         was_known = self.session.ending is not None
         self.holds.pop((uid, owner), None)
-        self.session, effects = core.release_hold(self.session, uid, owner)
+        self.session, effects = core.release_hold(self.session, uid, owner, self.now)
         assert not (was_known and effects), "released, though it has ended otherwise"
         self._note_ends(effects)
 
@@ -342,7 +344,7 @@ class Lives(RuleBasedStateMachine):
         assert not session.is_due(1e12)
         assert not core.hasten(session, self.now).is_due(self.now)
         assert core.expire_holds(session, 1e12) == (session, ())
-        assert core.release_hold(session, 0, Owner(OwnerKind.NONE)) == (session, ())
+        assert core.release_hold(session, 0, Owner(OwnerKind.NONE), 1e12) == (session, ())
         with pytest.raises(ValueError, match="has ended"):
             rounds.next_request(session, self.now)
         with pytest.raises(ValueError, match="has ended"):

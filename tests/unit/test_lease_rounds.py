@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keepalived.lease import rounds
+from keepalived.lease import events, rounds
 from keepalived.lease.answers import Answer, FileInfo, ItemInfo, Outcome
-from keepalived.lease.effects import Failed, FileFailed, Renewed
 from keepalived.lease.model import State
 from keepalived.lease.session import Ask
 from tests.support.examples import examples
@@ -43,7 +42,7 @@ def test_the_deadline_counts_from_when_the_renewal_was_sent() -> None:
     assert session.renewed_at == 1000.0
     assert session.deadline == 1300.0
     assert session.slack(1100.0) == 200.0
-    assert effects == (Renewed(first=True, slack=None, progress=None),)
+    assert effects == (events.Renewed(session.key, first=True, slack=None, progress=None),)
 
 
 def test_the_second_renewal_is_spread_the_third_comes_at_about_half() -> None:
@@ -61,7 +60,7 @@ def test_the_second_renewal_is_spread_the_third_comes_at_about_half() -> None:
 def test_a_renewal_tells_how_much_time_was_left_when_it_was_answered() -> None:
     session = settled_in()
     _, effects = answered(session, took=4.0)
-    assert effects == (Renewed(first=False, slack=146.0, progress=None),)
+    assert effects == (events.Renewed(session.key, first=False, slack=146.0, progress=None),)
 
 
 def test_an_answer_that_took_too_long_does_not_make_a_hot_loop() -> None:
@@ -80,7 +79,7 @@ def test_a_failure_is_tried_again_and_ends_nothing(outcome: Outcome) -> None:
     assert failed.due == session.due + 1.0
     assert failed.last_error == "words"
     assert failed.deadline == session.deadline
-    assert effects == (Failed(outcome, "words", retry_in=1.0, slack=150.0),)
+    assert effects == (events.RenewalFailed(failed.key, outcome, "words", 1.0, 150.0, 300.0),)
 
 
 def test_failures_back_off_until_the_deadline_presses() -> None:
@@ -234,7 +233,7 @@ def test_a_round_that_was_broken_off_begins_anew_with_a_renewal() -> None:
     assert late.ask is Ask.KEEP_ALIVE
     session, effects = answered(session, at=1120.0)
     assert session.renewed_at == 1120.0
-    assert isinstance(effects[0], Renewed)
+    assert isinstance(effects[0], events.Renewed)
     assert session.ask is Ask.GET
 
 
@@ -244,7 +243,7 @@ def test_a_file_that_fails_is_reported_once() -> None:
     good = FileInfo("a.vmdk", "PUSH", "TRANSFERRING", 5)
     bad = FileInfo("b.vmdk", "PUSH", "ERROR", 5, error_message="bad checksum")
     session, effects = answered(session, value=(good, bad), looks=ALL_LOOKS)
-    assert effects == (FileFailed(bad),)
+    assert effects == (events.FileFailed(session.key, bad),)
     assert session.files == (good, bad)
     session, _ = answered(session, looks=(Ask.FILES,))
     session, effects = answered(session, value=(good, bad), looks=(Ask.FILES,))

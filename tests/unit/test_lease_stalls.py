@@ -6,10 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from keepalived.lease import events, stalls
 from keepalived.lease import holds as hold_rules
-from keepalived.lease import stalls
 from keepalived.lease.answers import FileInfo
-from keepalived.lease.effects import Abandoned, Ended, Moving, Stalled
 from keepalived.lease.holds import Hold, Owner, OwnerKind
 from keepalived.lease.model import State
 from keepalived.lease.rounds import next_request
@@ -118,12 +117,12 @@ def test_a_stall_is_said_once_at_a_quarter_of_the_timeout() -> None:
     session, effects = looked(session, file(20), at=10_000.0 + 1799)
     assert effects == ()
     session, effects = looked(session, file(20), at=10_000.0 + 1800)
-    assert effects == (Stalled(1800.0),)
+    assert effects == (events.SessionStalled(session.key, 1800.0),)
     assert session.stalled
     session, effects = looked(session, file(20), at=10_000.0 + 1950)
     assert effects == ()
     session, effects = looked(session, file(21), at=10_000.0 + 2100)
-    assert effects == (Moving(),)
+    assert effects == (events.SessionMoving(session.key),)
     assert not session.stalled
 
 
@@ -131,15 +130,10 @@ def test_a_session_that_somebody_wants_is_held_however_long_it_stands_still() ->
     session = moving(take_hold(discovered(), hold()))
     session, effects = looked(session, file(20), at=10_000.0 + 9 * HOUR)
     assert [held.owner.kind for held in session.holds] == [OwnerKind.FILE]
-    assert effects == (Stalled(9 * HOUR), Abandoned(session_hold(effects)))
+    assert effects == (events.SessionStalled(session.key, 9 * HOUR),)
     session, effects = looked(session, file(20), at=10_000.0 + 99 * HOUR)
     assert session.state is State.ACTIVE
     assert effects == ()
-
-
-def session_hold(effects: tuple[object, ...]) -> Hold:
-    """Return the hold that was let go."""
-    return next(effect.hold for effect in effects if isinstance(effect, Abandoned))
 
 
 # -- the guard
@@ -151,8 +145,7 @@ def test_what_nobody_registered_is_let_go_once_it_stood_still_for_the_timeout() 
     assert session.state is State.ACTIVE
     session, effects = looked(session, file(20), at=10_000.0 + 2 * HOUR)
     assert session.state is State.RELEASED
-    assert isinstance(effects[-1], Ended)
-    assert session_hold(effects).owner == DISCOVERED.owner
+    assert isinstance(effects[-1], events.SessionEnd)
 
 
 def test_nothing_is_let_go_before_bytes_were_seen_moving() -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from keepalived.lease import rounds
+from keepalived.lease import events, rounds
 from keepalived.lease.answers import Answer, Outcome
-from keepalived.lease.effects import Failed, TokenRefused
 from keepalived.lease.holds import (
     TOKEN_MAX_LENGTH,
     Borrowed,
@@ -73,7 +72,7 @@ def test_a_refused_token_is_given_up_at_once_and_the_same_is_asked_without_it() 
     session = lent(FIRST)
     due = session.due
     session, effects = refused(session)
-    assert effects == (TokenRefused(0, Owner(OwnerKind.NONE)),)
+    assert effects == (events.TokenRefused(session.key, Owner(OwnerKind.NONE), fallback=True),)
     assert session.ask is Ask.KEEP_ALIVE
     assert session.due == due
     assert session.tries == 0
@@ -91,14 +90,15 @@ def test_a_refused_token_leaves_another_in_use() -> None:
 
 def test_a_token_that_two_parties_lent_is_refused_for_both() -> None:
     session, effects = refused(lent(FIRST, FIRST))
-    assert [effect.uid for effect in effects if isinstance(effect, TokenRefused)] == [0, 1]
+    assert [type(effect) for effect in effects] == 2 * [events.TokenRefused]
+    assert [hold.token for hold in session.holds] == 2 * [Borrowed(FIRST, refused=True)]
     assert token_of(session) is None
 
 
 def test_a_look_that_finds_the_token_refused_is_repeated_without_it() -> None:
     session, _ = answered(lent(FIRST), looks=(Ask.GET,))
     session, effects = refused(session)
-    assert [type(effect) for effect in effects] == [TokenRefused]
+    assert [type(effect) for effect in effects] == [events.TokenRefused]
     assert session.ask is Ask.GET
     assert token_of(session) is None
 
@@ -115,7 +115,7 @@ def test_a_fresh_token_that_came_meanwhile_is_not_given_up_for_the_old_one() -> 
 
 def test_without_a_token_a_401_is_a_failed_attempt() -> None:
     session, effects = refused(lent(None))
-    assert [type(effect) for effect in effects] == [Failed]
+    assert [type(effect) for effect in effects] == [events.RenewalFailed]
     assert session.tries == 1
 
 

@@ -6,7 +6,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from keepalived.host.clock import SystemClock
 from keepalived.host.slices import run_at_once
-from keepalived.keeper.observer import VCenterView
+from keepalived.keeper.overview import VCenterView
+from keepalived.lease.events import SourceFailed, VCenterAdded
 from keepalived.lease.model import Kind, SessionKey
 from keepalived.observe.metrics import Metrics
 from tests.support.sessions import a_session, overview_of
@@ -44,8 +45,8 @@ CONTRACT: dict[str, tuple[str, tuple[str, ...]]] = {
 
 def test_every_metric_is_there_with_its_labels_and_there_is_no_other() -> None:
     metrics = Metrics(version="1", max_sessions=10, clock=SystemClock())
-    metrics.declare_vcenter("lab")
-    metrics.source_failed("a.yaml")
+    metrics.notify(VCenterAdded("lab"))
+    metrics.notify(SourceFailed("a.yaml", ("bad",)))
     key = SessionKey("lab", Kind.UPDATE, "a")
     held = a_session(key, deadline=100.0, progress=1, transferred_bytes=2, item="debian")
     stalled = held._replace(stalled=True)

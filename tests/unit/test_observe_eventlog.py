@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
-from keepalived.keeper.observer import SessionEnd
+from keepalived.lease import events
 from keepalived.lease.answers import FileInfo, Outcome
+from keepalived.lease.events import SessionEnd
+from keepalived.lease.holds import Hold, Owner, OwnerKind
 from keepalived.lease.model import FINAL_STATES, Kind, SessionKey, State
 from keepalived.observe.eventlog import EventLog
 from keepalived.observe.logs import configure_logging
@@ -39,17 +41,19 @@ def lines(_root: None) -> Lines:
         text = stream.getvalue()
         stream.seek(0)
         stream.truncate()
-        events = [json.loads(line) for line in text.splitlines()]
-        return [event for event in events if "logger" not in event]
+        told = [json.loads(line) for line in text.splitlines()]
+        return [event for event in told if "logger" not in event]
 
     return written
 
 
 @pytest.fixture
 def log() -> EventLog:
-    log = EventLog()
-    log.declare_vcenter("lab", 300.0)
-    return log
+    return EventLog()
+
+
+def held_by(kind: str) -> Hold:
+    return Hold(0, Owner(OwnerKind(kind)), 0.0, None)
 
 
 def fail(
@@ -58,12 +62,13 @@ def fail(
     detail: str = "no answer within 10 s",
     slack: float | None = 140.0,
     key: SessionKey = KEY,
+    lifetime: float = 300.0,
 ) -> None:
-    log.renewal_failed(key, outcome, detail, retry_in=1.5, slack=slack)
+    log.notify(events.RenewalFailed(key, outcome, detail, 1.5, slack, lifetime))
 
 
 def renew(log: EventLog, *, first: bool = False) -> None:
-    log.renewed(KEY, first=first, slack=None if first else 150.0, progress=10)
+    log.notify(events.Renewed(KEY, first, None if first else 150.0, 10))
 
 
 def end(state: State, **details: Any) -> SessionEnd:
@@ -84,8 +89,8 @@ def end(state: State, **details: Any) -> SessionEnd:
     )
 
 
-def said(events: list[dict[str, Any]]) -> list[tuple[str, str]]:
-    return [(event["level"], event["event"]) for event in events]
+def said(told: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    return [(event["level"], event["event"]) for event in told]
 
 
 def test_the_first_renewal_is_information_and_the_others_are_debug(
@@ -109,10 +114,10 @@ def test_at_info_the_renewals_and_holds_of_a_quiet_day_are_silent(
     log: EventLog, lines: Lines
 ) -> None:
     logging.getLogger().setLevel(logging.INFO)
-    log.hold_taken(KEY, "file")
+    log.notify(events.HoldTaken(KEY, held_by("file")))
     renew(log)
-    log.lifetime_learned(KEY, 300.0, 299.8)
-    log.hold_released(KEY, "file")
+    log.notify(events.LifetimeLearned(KEY, 300.0, 299.8))
+    log.notify(events.HoldReleased(KEY, held_by("file"), State.ACTIVE))
 
     assert lines() == []
     fail(log)
@@ -121,8 +126,8 @@ def test_at_info_the_renewals_and_holds_of_a_quiet_day_are_silent(
 
 
 def test_holds_are_told_with_their_source(log: EventLog, lines: Lines) -> None:
-    log.hold_taken(KEY, "file")
-    log.hold_released(KEY, "command")
+    log.notify(events.HoldTaken(KEY, held_by("file")))
+    log.notify(events.HoldReleased(KEY, held_by("command"), State.ACTIVE))
 
     taken, released = lines()
     assert (taken["event"], taken["source"]) == ("hold_taken", "file")
@@ -137,10 +142,10 @@ def test_a_failing_session_warns_once_and_again_when_the_outcome_changes(
     fail(log, Outcome.UNAVAILABLE, "503 Service Unavailable")
     fail(log, Outcome.UNAVAILABLE, "503 Service Unavailable")
 
-    events = lines()
-    assert [event["level"] for event in events] == ["warning", "debug", "warning", "debug"]
-    assert {event["event"] for event in events} == {"renewal_failed"}
-    assert events[2] | {"timestamp": ""} == {
+    told = lines()
+    assert [event["level"] for event in told] == ["warning", "debug", "warning", "debug"]
+    assert {event["event"] for event in told} == {"renewal_failed"}
+    assert told[2] | {"timestamp": ""} == {
         "timestamp": "",
         "level": "warning",
         "event": "renewal_failed",
@@ -161,15 +166,15 @@ def test_each_round_warns_anew_and_its_end_is_information(log: EventLog, lines: 
     renew(log)
     fail(log)
 
-    events = lines()
-    assert said(events) == [
+    told = lines()
+    assert said(told) == [
         ("warning", "renewal_failed"),
         ("debug", "renewal_failed"),
         ("info", "renewal_recovered"),
         ("warning", "renewal_failed"),
     ]
-    assert events[2]["failures"] == 2
-    assert events[3]["failures"] == 1
+    assert told[2]["failures"] == 2
+    assert told[3]["failures"] == 1
 
 
 def test_another_missing_privilege_is_news(log: EventLog, lines: Lines) -> None:
@@ -177,9 +182,9 @@ def test_another_missing_privilege_is_news(log: EventLog, lines: Lines) -> None:
     fail(log, Outcome.FORBIDDEN, "privilege System.Read is missing")
     fail(log, Outcome.FORBIDDEN, "privilege ContentLibrary.UpdateSession is missing")
 
-    events = lines()
-    assert [event["level"] for event in events] == ["warning", "debug", "warning"]
-    assert events[2]["detail"] == "privilege ContentLibrary.UpdateSession is missing"
+    told = lines()
+    assert [event["level"] for event in told] == ["warning", "debug", "warning"]
+    assert told[2]["detail"] == "privilege ContentLibrary.UpdateSession is missing"
 
 
 def test_being_at_risk_and_being_overdue_are_said_once_a_round(log: EventLog, lines: Lines) -> None:
@@ -199,12 +204,10 @@ def test_being_at_risk_and_being_overdue_are_said_once_a_round(log: EventLog, li
 
 
 def test_a_learned_lifetime_decides_what_is_at_risk(log: EventLog, lines: Lines) -> None:
-    log.lifetime_learned(KEY, 300.0, 100.0)
-    fail(log, slack=41.0)
-    fail(log, slack=39.0)
+    fail(log, slack=41.0, lifetime=100.0)
+    fail(log, slack=39.0, lifetime=100.0)
 
     assert [event["event"] for event in lines()] == [
-        "lifetime_learned",
         "renewal_failed",
         "renewal_failed",
         "session_at_risk",
@@ -218,30 +221,28 @@ def test_a_session_never_renewed_is_not_called_at_risk(log: EventLog, lines: Lin
 
 
 def test_an_end_forgets_what_was_said(log: EventLog, lines: Lines) -> None:
-    log.lifetime_learned(KEY, 300.0, 100.0)
     fail(log, slack=10.0)
-    log.session_ended(end(State.EXPIRED))
+    log.notify(end(State.EXPIRED))
     lines()
     fail(log, slack=110.0)
 
-    events = lines()
-    assert said(events) == [("warning", "renewal_failed"), ("warning", "session_at_risk")]
-    assert events[0]["failures"] == 1
-    assert events[1]["lifetime"] == 300.0
+    told = lines()
+    assert said(told) == [("warning", "renewal_failed"), ("warning", "session_at_risk")]
+    assert told[0]["failures"] == 1
+    assert told[1]["lifetime"] == 300.0
 
 
 def test_a_vcenter_that_left_is_forgotten_with_its_sessions(log: EventLog, lines: Lines) -> None:
     other = KEY._replace(vcenter="prod")
     fail(log)
     fail(log, key=other)
-    log.login("lab", "ok")
-    log.forget_vcenter("lab")
+    log.notify(events.LoginTried("lab", "ok"))
+    log.notify(events.VCenterRemoved("lab"))
     lines()
-    fail(log, slack=1.0)
+    fail(log)
     fail(log, key=other)
-    log.login("lab", "ok")
+    log.notify(events.LoginTried("lab", "ok"))
 
-    # Nobody knows the lifetime any more, so nothing is said of the risk.
     assert [(event["vcenter"], event["level"]) for event in lines()] == [
         ("lab", "warning"),
         ("prod", "debug"),
@@ -251,7 +252,7 @@ def test_a_vcenter_that_left_is_forgotten_with_its_sessions(log: EventLog, lines
 
 @pytest.mark.parametrize("state", FINAL_STATES)
 def test_an_end_is_as_loud_as_its_state(log: EventLog, lines: Lines, state: State) -> None:
-    log.session_ended(end(state))
+    log.notify(end(state))
 
     loudness = {
         State.ERROR: "error",
@@ -266,7 +267,7 @@ def test_an_end_is_as_loud_as_its_state(log: EventLog, lines: Lines, state: Stat
 
 
 def test_an_end_tells_the_whole_story(log: EventLog, lines: Lines) -> None:
-    log.session_ended(end(State.ERROR, error_message="checksum of disk-0.vmdk differs"))
+    log.notify(end(State.ERROR, error_message="checksum of disk-0.vmdk differs"))
 
     (event,) = lines()
     assert event | {"timestamp": ""} == {
@@ -294,7 +295,7 @@ def test_an_end_tells_the_whole_story(log: EventLog, lines: Lines) -> None:
 def test_an_end_names_what_is_known(
     log: EventLog, lines: Lines, library: str | None, item: str | None, words: str | None
 ) -> None:
-    log.session_ended(end(State.REMOVED, library=library, item=item, content_moved=None))
+    log.notify(end(State.REMOVED, library=library, item=item, content_moved=None))
 
     (event,) = lines()
     assert event["library_item"] == words
@@ -307,7 +308,7 @@ def test_an_end_names_what_is_known(
 def test_a_lifetime_that_moved_is_information(
     log: EventLog, lines: Lines, after: float, level: str
 ) -> None:
-    log.lifetime_learned(KEY, 300.0, after)
+    log.notify(events.LifetimeLearned(KEY, 300.0, after))
 
     (event,) = lines()
     assert (event["level"], event["event"]) == (level, "lifetime_learned")
@@ -315,7 +316,11 @@ def test_a_lifetime_that_moved_is_information(
 
 
 def test_a_failed_file_is_named(log: EventLog, lines: Lines) -> None:
-    log.file_failed(KEY, FileInfo("disk-0.vmdk", "PUSH", "ERROR", 4096, 8192, "digest differs"))
+    log.notify(
+        events.FileFailed(
+            KEY, FileInfo("disk-0.vmdk", "PUSH", "ERROR", 4096, 8192, "digest differs")
+        )
+    )
 
     (event,) = lines()
     assert (event["level"], event["event"]) == ("warning", "file_failed")
@@ -327,8 +332,8 @@ def test_a_failed_file_is_named(log: EventLog, lines: Lines) -> None:
 
 
 def test_an_outage_of_a_vcenter_is_told_from_both_ends(log: EventLog, lines: Lines) -> None:
-    log.vcenter_down("lab", Outcome.UNREACHABLE, "connection refused")
-    log.vcenter_up("lab", 61.23456)
+    log.notify(events.VCenterDown("lab", Outcome.UNREACHABLE, "connection refused"))
+    log.notify(events.VCenterUp("lab", 61.23456))
 
     down, up = lines()
     assert (down["level"], down["event"], down["vcenter"]) == ("warning", "vcenter_down", "lab")
@@ -338,7 +343,7 @@ def test_an_outage_of_a_vcenter_is_told_from_both_ends(log: EventLog, lines: Lin
 
 def test_logins_are_told_when_their_outcome_changes(log: EventLog, lines: Lines) -> None:
     for outcome in ("ok", "ok", "refused", "refused", "failed", "ok"):
-        log.login("lab", outcome)
+        log.notify(events.LoginTried("lab", outcome))
 
     assert said(lines()) == [
         ("info", "logged_in"),
@@ -352,8 +357,8 @@ def test_logins_are_told_when_their_outcome_changes(log: EventLog, lines: Lines)
 
 def test_a_broken_source_names_its_first_problems(log: EventLog, lines: Lines) -> None:
     problems = tuple(f"a.yaml:{n}: sessions[{n}].progress: too much" for n in range(1000))
-    log.source_failed("/etc/a.yaml", problems)
-    log.source_recovered("/etc/a.yaml")
+    log.notify(events.SourceFailed("/etc/a.yaml", problems))
+    log.notify(events.SourceRecovered("/etc/a.yaml"))
 
     failed, recovered = lines()
     assert (failed["level"], failed["event"]) == ("error", "source_failed")

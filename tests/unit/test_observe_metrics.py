@@ -12,14 +12,13 @@ from prometheus_client.openmetrics.parser import (
 from prometheus_client.parser import text_string_to_metric_families
 
 from keepalived.host.slices import run_at_once
-from keepalived.keeper.observer import Overview, SessionEnd, VCenterView
+from keepalived.keeper.overview import Overview, VCenterView
+from keepalived.lease import events
 from keepalived.lease.answers import Outcome
 from keepalived.lease.model import FINAL_STATES, Kind, SessionKey, State
 from keepalived.observe.cap import OTHERS
-from keepalived.observe.eventlog import EventLog
 from keepalived.observe.health import LONGEST_SILENCE, Health
 from keepalived.observe.metrics import Metrics
-from keepalived.observe.reporter import Reporter
 from tests.support.sessions import a_session, overview_of
 
 KEY = SessionKey("lab", Kind.UPDATE, "a:b")
@@ -49,7 +48,7 @@ def clock() -> HandClock:
 @pytest.fixture
 def metrics(clock: HandClock) -> Metrics:
     metrics = Metrics(version="1.2.3", max_sessions=1000, clock=clock)
-    metrics.declare_vcenter("lab")
+    metrics.notify(events.VCenterAdded("lab"))
     return metrics
 
 
@@ -72,9 +71,9 @@ def by_label(exported: Series, name: str, label: str, vcenter: str = "lab") -> d
     }
 
 
-def end(state: State, vcenter: str = "lab") -> SessionEnd:
+def end(state: State, vcenter: str = "lab") -> events.SessionEnd:
     key = KEY._replace(vcenter=vcenter)
-    return SessionEnd(key, state, "", None, 1.0, 1, None, None, None, None)
+    return events.SessionEnd(key, state, "", None, 1.0, 1, None, None, None, None)
 
 
 def test_counters_stand_at_zero_for_every_outcome_and_state(metrics: Metrics) -> None:
@@ -88,9 +87,9 @@ def test_counters_stand_at_zero_for_every_outcome_and_state(metrics: Metrics) ->
 def test_a_vcenter_added_at_a_reload_starts_at_zero_and_the_others_keep_counting(
     metrics: Metrics,
 ) -> None:
-    metrics.session_ended(end(State.EXPIRED))
-    metrics.declare_vcenter("prod")
-    metrics.declare_vcenter("lab")
+    metrics.notify(end(State.EXPIRED))
+    metrics.notify(events.VCenterAdded("prod"))
+    metrics.notify(events.VCenterAdded("lab"))
 
     exported = series(metrics)
     assert by_label(exported, "sessions_ended_total", "state")["EXPIRED"] == 1
@@ -102,12 +101,12 @@ def test_a_vcenter_added_at_a_reload_starts_at_zero_and_the_others_keep_counting
 def test_a_removed_vcenters_series_go_and_late_answers_do_not_bring_them_back(
     metrics: Metrics,
 ) -> None:
-    metrics.declare_vcenter("prod")
-    metrics.forget_vcenter("lab")
-    metrics.keep_alive_answered(KEY, Outcome.OK, 0.1)
-    metrics.session_ended(end(State.DONE))
-    metrics.login("lab", "ok")
-    metrics.forget_vcenter("lab")
+    metrics.notify(events.VCenterAdded("prod"))
+    metrics.notify(events.VCenterRemoved("lab"))
+    metrics.notify(events.KeepAliveAnswered(KEY, Outcome.OK, 0.1))
+    metrics.notify(end(State.DONE))
+    metrics.notify(events.LoginTried("lab", "ok"))
+    metrics.notify(events.VCenterRemoved("lab"))
 
     exported = series(metrics, overview_of(0.0, (), ()))
     assert [labels for _, labels in exported if ("vcenter", "lab") in labels] == []
@@ -115,10 +114,10 @@ def test_a_removed_vcenters_series_go_and_late_answers_do_not_bring_them_back(
 
 
 def test_events_move_their_own_counter_alone(metrics: Metrics) -> None:
-    metrics.keep_alive_answered(KEY, Outcome.TIMED_OUT, 0.1)
-    metrics.session_ended(end(State.REMOVED))
-    metrics.login("lab", "refused")
-    metrics.source_failed("a.yaml")
+    metrics.notify(events.KeepAliveAnswered(KEY, Outcome.TIMED_OUT, 0.1))
+    metrics.notify(end(State.REMOVED))
+    metrics.notify(events.LoginTried("lab", "refused"))
+    metrics.notify(events.SourceFailed("a.yaml", ("bad",)))
 
     exported = series(metrics)
     keep_alives = by_label(exported, "keep_alives_total", "outcome")
@@ -130,22 +129,13 @@ def test_events_move_their_own_counter_alone(metrics: Metrics) -> None:
     assert exported["source_errors_total", (("source", "a.yaml"),)] == 1
 
 
-def test_what_is_not_a_known_outcome_or_end_is_not_counted(metrics: Metrics) -> None:
-    metrics.login("lab", "perhaps")
-    metrics.session_ended(end(State.ACTIVE))
-
-    exported = series(metrics)
-    assert sum(by_label(exported, "logins_total", "outcome").values()) == 0
-    assert sum(by_label(exported, "sessions_ended_total", "state").values()) == 0
-
-
 def test_a_source_is_broken_until_it_recovers(metrics: Metrics) -> None:
     broken = "source_broken", (("source", "a.yaml"),)
     assert broken not in series(metrics)
-    metrics.source_failed("a.yaml")
+    metrics.notify(events.SourceFailed("a.yaml", ("bad",)))
     assert series(metrics)[broken] == 1
 
-    Reporter(EventLog(), metrics).source_recovered("a.yaml")
+    metrics.notify(events.SourceRecovered("a.yaml"))
     assert series(metrics)[broken] == 0
 
 
@@ -162,19 +152,19 @@ def test_only_so_many_sources_have_series_of_their_own(metrics: Metrics) -> None
         return by_source(metrics, name)
 
     for number in range(100):
-        metrics.source_failed(f"{number}.yaml")
+        metrics.notify(events.SourceFailed(f"{number}.yaml", ("bad",)))
     assert OTHERS not in shown("source_broken")
-    metrics.source_failed("more.yaml")
-    metrics.source_failed("still-more.yaml")
+    metrics.notify(events.SourceFailed("more.yaml", ("bad",)))
+    metrics.notify(events.SourceFailed("still-more.yaml", ("bad",)))
     assert len(shown("source_broken")) == 101
     assert shown("source_broken")[OTHERS] == 1
     assert shown("source_errors_total")[OTHERS] == 2
 
-    metrics.source_recovered("more.yaml")
+    metrics.notify(events.SourceRecovered("more.yaml"))
     assert shown("source_broken")[OTHERS] == 1
-    metrics.source_recovered("7.yaml")
+    metrics.notify(events.SourceRecovered("7.yaml"))
     assert shown("source_broken")["7.yaml"] == 0
-    metrics.source_failed("still-more.yaml")
+    metrics.notify(events.SourceFailed("still-more.yaml", ("bad",)))
     assert "7.yaml" not in shown("source_errors_total")
     assert shown("source_broken")["still-more.yaml"] == 1
     assert shown("source_broken")[OTHERS] == 0
@@ -186,20 +176,20 @@ def test_only_so_many_sources_have_series_of_their_own(metrics: Metrics) -> None
 
 def test_ever_new_names_of_broken_files_add_no_series_for_ever(metrics: Metrics) -> None:
     for number in range(1000):
-        metrics.source_failed(f"{number}.yaml")
-        metrics.source_recovered(f"{number}.yaml")
+        metrics.notify(events.SourceFailed(f"{number}.yaml", ("bad",)))
+        metrics.notify(events.SourceRecovered(f"{number}.yaml"))
     assert len(by_source(metrics, "source_broken")) == 100
     assert len(by_source(metrics, "source_errors_total")) == 100
     assert metrics.broken_sources == ()
 
 
 def test_histograms_put_observations_where_they_belong(metrics: Metrics) -> None:
-    metrics.keep_alive_answered(KEY, Outcome.OK, 0.02)
-    metrics.renewed(None)
-    metrics.renewed(149.0)
-    metrics.renewed(-3.0)
-    metrics.attempt_started(0.003)
-    metrics.attempt_started(-0.0001)
+    metrics.notify(events.KeepAliveAnswered(KEY, Outcome.OK, 0.02))
+    metrics.notify(events.Renewed(KEY, False, None, None))
+    metrics.notify(events.Renewed(KEY, False, 149.0, None))
+    metrics.notify(events.Renewed(KEY, False, -3.0, None))
+    metrics.notify(events.AttemptStarted("lab", 0.003))
+    metrics.notify(events.AttemptStarted("lab", 0.0))
 
     exported = series(metrics)
     durations = buckets(exported, "keep_alive_duration_seconds")
@@ -290,23 +280,10 @@ def test_a_scrape_speaks_what_it_was_asked_for(metrics: Metrics) -> None:
 
 def test_two_daemons_in_one_process_share_nothing(metrics: Metrics, clock: HandClock) -> None:
     other = Metrics(version="1.2.3", max_sessions=1, clock=clock)
-    other.declare_vcenter("lab")
-    metrics.login("lab", "ok")
+    other.notify(events.VCenterAdded("lab"))
+    metrics.notify(events.LoginTried("lab", "ok"))
 
     assert by_label(series(other), "logins_total", "outcome")["ok"] == 0
-
-
-def test_the_reporter_gets_ready_for_vcenters_and_forgets_them(
-    metrics: Metrics,
-) -> None:
-    reporter = Reporter(EventLog(), metrics)
-    reporter.declare_vcenter("prod", session_timeout=300.0)
-
-    exported = series(metrics)
-    assert by_label(exported, "logins_total", "outcome", "prod")["ok"] == 0
-
-    reporter.forget_vcenter("prod")
-    assert by_label(series(metrics), "logins_total", "outcome", "prod") == {}
 
 
 def test_health_names_the_stuck_and_the_missing() -> None:

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from keepalived.host.slices import run_at_once
-from keepalived.keeper.observer import VCenterView
+from keepalived.keeper.overview import VCenterView
 from keepalived.keeper.roll import Roll
 from keepalived.lease.holds import Owner, OwnerKind
 from keepalived.lease.model import Kind, SessionKey, State

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from keepalived.lease import events
 from keepalived.lease.answers import FileInfo
-from keepalived.lease.effects import Abandoned, Ended, Moving, Stalled
 from keepalived.lease.holds import Hold, Owner, OwnerKind
 from keepalived.lease.model import State
 from keepalived.lease.session import Ask, Session, take_hold
@@ -42,11 +42,11 @@ def test_a_session_whose_files_are_all_in_error_is_let_go_in_time() -> None:
     session, effects = looked(session, *failed, at=BEGAN + 0.49 * HOUR)
     assert kinds(effects) == []
     session, effects = looked(session, *failed, at=BEGAN + 0.5 * HOUR)
-    assert effects == (Stalled(0.5 * HOUR),)
+    assert effects == (events.SessionStalled(session.key, 0.5 * HOUR),)
     session, effects = looked(session, *failed, at=BEGAN + 1.99 * HOUR)
     assert effects == ()
     session, effects = looked(session, *failed, at=BEGAN + 2 * HOUR)
-    assert {type(effect) for effect in effects} == {Ended, Abandoned}
+    assert [type(effect) for effect in effects] == [events.SessionEnd]
     assert session.state is State.RELEASED
     assert session.ending is not None
     assert session.ending.reason == "all its files have failed, and nobody asked for it to be held"
@@ -68,7 +68,7 @@ def test_the_time_counts_from_the_first_look_at_which_they_all_were() -> None:
     session, effects = looked(
         session, file("ERROR"), file("TRANSFERRING", 1, name="b"), at=BEGAN + 5.995 * HOUR
     )
-    assert kinds(effects) == [Moving]
+    assert kinds(effects) == [events.SessionMoving]
     session, _ = looked(session, *failed, at=BEGAN + 6 * HOUR)
     session, _ = looked(session, *failed, at=BEGAN + 7.9 * HOUR)
     assert session.state is State.ACTIVE
@@ -89,14 +89,14 @@ def test_a_pull_without_a_first_byte_is_warned_of_and_kept() -> None:
     session, effects = looked(session, waiting, at=BEGAN + 0.49 * HOUR)
     assert effects == ()
     session, effects = looked(session, waiting, at=BEGAN + 0.5 * HOUR)
-    assert effects == (Stalled(0.5 * HOUR),)
+    assert effects == (events.SessionStalled(session.key, 0.5 * HOUR),)
     assert session.still_since == BEGAN
     session, effects = looked(session, waiting, at=BEGAN + 9 * HOUR)
     assert effects == ()
     assert session.state is State.ACTIVE
     moving = file("TRANSFERRING", 1, source="PULL")
     session, effects = looked(session, moving, at=BEGAN + 9.1 * HOUR)
-    assert effects == (Moving(),)
+    assert effects == (events.SessionMoving(session.key),)
     assert session.still_since is None
 
 

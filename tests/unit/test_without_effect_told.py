@@ -8,11 +8,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from keepalived.cli.words import event as words_for
+from keepalived.control.event_stream import EventStream
+from keepalived.lease.events import RenewalWithoutEffect
 from keepalived.lease.model import Kind, SessionKey
+from keepalived.observe.bus import EventBus
 from keepalived.observe.eventlog import EventLog
-from keepalived.observe.feed import Event, Feed
-from keepalived.observe.metrics import Metrics
-from keepalived.observe.reporter import Reporter
 from keepalived.wrapper.teller import Teller
 from tests.support.engine import LoopClock
 
@@ -23,27 +23,23 @@ KEY = SessionKey("lab", Kind.UPDATE, "a:b")
 
 async def test_log_and_stream_are_told() -> None:
     logging.getLogger("clkeepalived").setLevel(logging.DEBUG)
-    clock = LoopClock()
-    metrics = Metrics(version="test", max_sessions=1, clock=clock)
-    feed = Feed(Reporter(EventLog(), metrics), clock)
-    heard: list[Event] = []
-    with capture_logs() as logs, feed.subscribe(lambda _: True) as subscription:
-        feed.renewal_without_effect(KEY, 42.0)
-        event = await subscription.next()
-        assert event is not None
-        heard.append(event)
+    stream = EventStream(LoopClock())
+    bus = EventBus(EventLog(), stream)
+    with capture_logs() as logs, stream.subscribe(lambda _: True) as subscription:
+        bus.notify(RenewalWithoutEffect(KEY, 42.0))
+        entry = await subscription.next()
     (line,) = logs
     assert (line["event"], line["left"]) == ("renewal_without_effect", 42.0)
-    (event,) = heard
-    assert (event.name, event.key, event.facts) == ("renewal_without_effect", KEY, {"left": 42.0})
-    said = {"event": event.name, **event.facts}
+    assert entry is not None
+    assert (entry.name, entry.key, entry.facts) == ("renewal_without_effect", KEY, {"left": 42.0})
+    said = {"event": entry.name, **entry.facts}
     assert words_for(said).startswith("renewed, but its expiration stands still")
 
 
 def test_whoever_watches_a_wrapped_command_is_warned() -> None:
     said: list[str] = []
     teller = Teller(said.append, lambda _: None, lambda _: None, lambda: None)
-    teller.renewal_without_effect(KEY, 42.0)
+    teller.notify(RenewalWithoutEffect(KEY, 42.0))
     assert said == [
         "warning: a:b: keep-alives are answered, but have no effect on the server; it may expire "
         "in 42 s"

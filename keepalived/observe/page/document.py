@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from keepalived.keeper.observer import VCenterView
+from keepalived.keeper.overview import VCenterView
 from keepalived.lease.answers import Outcome
 from keepalived.lease.words import duration
 from keepalived.observe.page.elements import Html, join, tag

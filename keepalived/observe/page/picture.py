@@ -10,7 +10,7 @@ from heapq import nsmallest
 from itertools import chain
 
 from keepalived.host.slices import Slices
-from keepalived.keeper.observer import Snapshot, VCenterView
+from keepalived.keeper.overview import Snapshot, VCenterView
 from keepalived.lease.answers import Outcome
 from keepalived.lease.model import FINAL_STATES, State
 from keepalived.lease.session import Session

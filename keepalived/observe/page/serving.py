@@ -11,7 +11,7 @@ from aiohttp import hdrs, web
 from prometheus_client.exposition import gzip_accepted
 
 from keepalived.host.slices import run_in_slices
-from keepalived.keeper.observer import Snapshot
+from keepalived.keeper.overview import Snapshot
 from keepalived.observe.page.document import document
 from keepalived.observe.page.picture import DaemonView, Picture, take
 

@@ -1,0 +1,182 @@
+"""Events for the readers of the control socket: what the stream tells of each, and to whom."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+from keepalived.control.views import label
+from keepalived.host.clock import Clock
+from keepalived.lease import events
+from keepalived.lease.model import SessionKey, State
+
+Fact = str | int | float | bool | None
+
+QUEUE_SIZE = 256
+"""How many entries wait for a slow reader before it loses some."""
+
+EVENTS_LOST = "events_lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One event as the stream tells it, at `at` seconds since the epoch.
+
+    Belongs to a session, or to a vCenter, or to the daemon as a whole; `uid` is set where it
+    concerns that user alone.
+    """
+
+    name: str
+    at: float
+    key: SessionKey | None = None
+    vcenter: str | None = None
+    uid: int | None = None
+    facts: Mapping[str, Fact] = field(default_factory=dict)
+
+
+class Subscription:
+    """What one reader has not read yet. Open while used as a context manager."""
+
+    def __init__(self, stream: EventStream, wants: Callable[[Entry], bool], size: int) -> None:
+        self._stream = stream
+        self._wants = wants
+        self._size = size
+        self._waiting: deque[Entry] = deque()
+        self._lost = 0
+        self._closed = False
+        self._wake = asyncio.Event()
+
+    def __enter__(self) -> Self:
+        self._stream.subscriptions.add(self)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Receive nothing more: `next` returns what waits already, and then None."""
+        self._stream.subscriptions.discard(self)
+        self._closed = True
+        self._wake.set()
+
+    def offer(self, entry: Entry) -> None:
+        """Queue an entry if it is wanted; where there is no room, count it as lost."""
+        if not self._wants(entry):
+            return
+        if len(self._waiting) >= self._size:
+            self._lost += 1
+        else:
+            self._report_losses(entry.at)
+            self._waiting.append(entry)
+        self._wake.set()
+
+    async def next(self) -> Entry | None:
+        """Return the next event, waiting for it; None once closed.
+
+        An event `events_lost` with the `count` stands where some are missing.
+        """
+        while not self._waiting:
+            if self._closed:
+                return None
+            self._wake.clear()
+            await self._wake.wait()
+        entry = self._waiting.popleft()
+        if not self._waiting:
+            self._report_losses(entry.at)
+        return entry
+
+    def _report_losses(self, at: float) -> None:
+        if self._lost:
+            self._waiting.append(Entry(EVENTS_LOST, at, facts={"count": self._lost}))
+            self._lost = 0
+
+
+class EventStream:
+    """A listener that offers what happens to its subscriptions."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.subscriptions: set[Subscription] = set()
+        self._clock = clock
+
+    def subscribe(self, wants: Callable[[Entry], bool], size: int = QUEUE_SIZE) -> Subscription:
+        """Return a subscription to the entries that `wants` accepts at the moment of each."""
+        return Subscription(self, wants, size)
+
+    def notify(self, event: events.Event) -> None:
+        """Offer an event, unless the stream does not tell of its kind."""
+        if not self.subscriptions:
+            return
+        entry = self._entry(event)
+        if entry is not None:
+            for subscription in tuple(self.subscriptions):
+                subscription.offer(entry)
+
+    def _entry(self, event: events.Event) -> Entry | None:
+        def of_session(name: str, key: SessionKey, uid: int | None = None, **facts: Fact) -> Entry:
+            return Entry(name, self._clock.wall(), key, None, uid, facts)
+
+        def of_vcenter(name: str, vcenter: str | None, **facts: Fact) -> Entry:
+            return Entry(name, self._clock.wall(), None, vcenter, None, facts)
+
+        match event:
+            case events.Renewed(key, first, slack, progress):
+                return of_session("renewed", key, first=first, slack=slack, progress=progress)
+            case events.RenewalFailed(key, outcome, detail, retry_in, slack):
+                return of_session(
+                    "renewal_failed",
+                    key,
+                    outcome=outcome.value,
+                    detail=detail,
+                    retry_in=retry_in,
+                    slack=slack,
+                )
+            case events.HoldTaken(key, hold):
+                return of_session("hold_taken", key, hold.uid, owner=label(hold.owner))
+            case events.HoldReleased(key, hold, State.PENDING | State.ACTIVE):
+                return of_session("hold_released", key, hold.uid, owner=label(hold.owner))
+            case events.LifetimeLearned(key, _, lifetime):
+                return of_session("lifetime_learned", key, lifetime=lifetime)
+            case events.RenewalWithoutEffect(key, left):
+                return of_session("renewal_without_effect", key, left=left)
+            case events.FileFailed(key, file):
+                return of_session(
+                    "file_failed", key, file=file.name, error_message=file.error_message
+                )
+            case events.SessionStalled(key, idle):
+                return of_session("session_stalled", key, idle=idle)
+            case events.SessionMoving(key):
+                return of_session("session_moving", key)
+            case events.TokenRefused(key, owner, fallback):
+                return of_session("token_refused", key, owner=owner.kind.value, fallback=fallback)
+            case events.SessionEnd(key):
+                return of_session(
+                    "session_ended",
+                    key,
+                    state=event.state.value,
+                    reason=event.reason,
+                    error_message=event.error_message,
+                    library=event.library,
+                    item=event.item,
+                    progress=event.progress,
+                    content_moved=event.content_moved,
+                )
+            case events.VCenterDown(vcenter, outcome, detail):
+                return of_vcenter("vcenter_down", vcenter, outcome=outcome.value, detail=detail)
+            case events.VCenterUp(vcenter, down_seconds):
+                return of_vcenter("vcenter_up", vcenter, down_seconds=down_seconds)
+            case events.LoginTried(vcenter, outcome):
+                return of_vcenter("login", vcenter, outcome=outcome)
+            case events.SourceFailed(source, problems):
+                return of_vcenter("source_failed", None, source=source, count=len(problems))
+            case events.SourceRecovered(source):
+                return of_vcenter("source_recovered", None, source=source)
+        return None

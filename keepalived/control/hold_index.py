@@ -1,0 +1,105 @@
+"""Who holds what, by user: what each caller may see, and how much of it there is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from keepalived.lease.events import (
+    Event,
+    HoldChanged,
+    HoldReleased,
+    HoldTaken,
+    SessionForgotten,
+)
+from keepalived.lease.holds import Hold, Owner, OwnerKind
+from keepalived.lease.model import SessionKey
+from keepalived.lease.session import Session
+
+DAEMONS_OWN = frozenset({OwnerKind.FILE, OwnerKind.DISCOVERY})
+"""The owners of holds that were not taken over the socket."""
+
+
+class Party(NamedTuple):
+    """Whose hold it is: there is at most one of each in a session."""
+
+    uid: int
+    owner: Owner
+
+
+class Usage(NamedTuple):
+    """What holds take up: how many there are, and the bytes of the texts that came with them."""
+
+    holds: int = 0
+    bytes: int = 0
+
+
+class HoldIndex:
+    """A listener that keeps count of each user's sessions and holds.
+
+    A session that has ended belongs to its last holders until it is forgotten.
+    """
+
+    def __init__(self, sessions: Iterable[Session] = ()) -> None:
+        self._counts: dict[int, dict[SessionKey, int]] = {}
+        self._usages: dict[int, Usage] = {}
+        self._usage = Usage()
+        for session in sessions:
+            for hold in session.holds:
+                self.notify(HoldTaken(session.key, hold))
+
+    def notify(self, event: Event) -> None:
+        """Count a hold that is taken, changed or released."""
+        match event:
+            case HoldTaken(key, hold):
+                counts = self._counts.setdefault(hold.uid, {})
+                counts[key] = counts.get(key, 0) + 1
+                self._use(hold, 1)
+            case HoldChanged(_, before, hold):
+                self._use(before, -1)
+                self._use(hold, 1)
+            case HoldReleased(key, hold, state):
+                counts = self._counts[hold.uid]
+                counts[key] -= 1
+                if not counts[key] and not state.is_final:
+                    self._drop(hold.uid, key)
+                self._use(hold, -1)
+            case SessionForgotten(key):
+                for uid in [uid for uid, counts in self._counts.items() if key in counts]:
+                    self._drop(uid, key)
+
+    def sees(self, uid: int, key: SessionKey) -> bool:
+        """Whether a session is one of this user's, live or ended."""
+        return key in self._counts.get(uid, ())
+
+    def sessions_of(self, uid: int) -> list[SessionKey]:
+        """Return the sessions that a user holds, or held until they ended."""
+        return list(self._counts.get(uid, ()))
+
+    def count(self, uid: int) -> int:
+        """Return how many these are."""
+        return len(self._counts.get(uid, ()))
+
+    def usage(self, uid: int | None = None) -> Usage:
+        """Return what a user's live holds take up; everybody's for None."""
+        return self._usage if uid is None else self._usages.get(uid, Usage())
+
+    def _drop(self, uid: int, key: SessionKey) -> None:
+        del self._counts[uid][key]
+        if not self._counts[uid]:
+            del self._counts[uid]
+
+    def _use(self, hold: Hold, sign: int) -> None:
+        if hold.owner.kind in DAEMONS_OWN:
+            return
+        size = sign * size_of(hold)
+        self._usage = Usage(self._usage.holds + sign, self._usage.bytes + size)
+        own = self._usages.pop(hold.uid, Usage())
+        if own.holds + sign:
+            self._usages[hold.uid] = Usage(own.holds + sign, own.bytes + size)
+
+
+def size_of(hold: Hold) -> int:
+    """Return the bytes of a hold's texts: its note, its token and its owner's name."""
+    token = 0 if hold.token is None else len(hold.token.value)
+    return len(hold.note.encode()) + token + len(hold.owner.id)

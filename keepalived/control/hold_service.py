@@ -1,0 +1,165 @@
+"""Taking holds: the limits, the owner's watch, the state file, and what is undone on failure."""
+
+from __future__ import annotations
+
+import errno
+import logging
+
+import structlog
+
+from keepalived.control.callers import Caller
+from keepalived.control.hold_index import HoldIndex, Party, size_of
+from keepalived.control.limits import Limits
+from keepalived.control.owners import Owners
+from keepalived.control.problems import Problem, ProblemError
+from keepalived.control.traces import log_by
+from keepalived.control.views import label
+from keepalived.host.clock import Clock
+from keepalived.keeper.registry import Registry, UnknownVCenterError
+from keepalived.lease import session as core
+from keepalived.lease.holds import Hold, OwnerKind
+from keepalived.lease.model import SessionKey
+
+_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+log = structlog.get_logger("clkeepalived")
+
+
+class HoldService:
+    """Takes and updates holds for callers of the control socket."""
+
+    def __init__(
+        self, registry: Registry, index: HoldIndex, owners: Owners, limits: Limits, clock: Clock
+    ) -> None:
+        self._registry = registry
+        self._index = index
+        self._owners = owners
+        self._limits = limits
+        self._clock = clock
+
+    def check(self, caller: Caller, key: SessionKey, hold: Hold, before: Hold | None) -> None:
+        """Raise ProblemError if a hold, in the place of the one `before`, would exceed a limit."""
+        if before is None:
+            self._check_counts(caller, key)
+        more = size_of(hold) - (0 if before is None else size_of(before))
+        if more > 0:
+            self._check_bytes(caller, more)
+
+    async def take(self, caller: Caller, key: SessionKey, hold: Hold, before: Hold | None) -> bool:
+        """Take a hold that was checked, or put it in the place of the one `before`.
+
+        Returns once it is on disk, with whether it is a new one. A hold that cannot be written, or
+        whose process has ended, leaves nothing behind. Raises ProblemError.
+        """
+        party = Party(hold.uid, hold.owner)
+        is_ward = hold.owner.kind is OwnerKind.PROCESS
+        if is_ward:
+            self._owners.watch(key, party, is_admin=caller.is_admin)
+        try:
+            is_new = await self._registry.take(key, hold)
+        except BaseException as error:
+            if not self._registry.is_held(key, *party):
+                self._owners.forget(key, party)
+            if isinstance(error, UnknownVCenterError):  # removed by a reload at this moment
+                words = f"no vCenter {key.vcenter} is configured"
+                raise ProblemError(Problem.NO_SUCH_VCENTER, words) from error
+            if isinstance(error, OSError):
+                raise _unwritten(error) from error
+            raise
+        if is_ward and not self._owners.is_watched(party):
+            await self._registry.let_go(key, *party)
+            raise ProblemError(Problem.NOT_YOUR_PROCESS, f"{label(hold.owner)} has just ended")
+        if before is not None and before.owner != hold.owner:
+            # Another time limit than before: still that user's one hold with a time limit.
+            await self._registry.let_go(key, before.uid, before.owner)
+        if hold.token is not None and (before is None or before.token != hold.token):
+            self._try_at_once(key)
+        is_new = is_new and before is None
+        log_by(
+            caller,
+            "hold_taken_by" if is_new else "hold_updated_by",
+            key,
+            # Progress comes every second from some uploads.
+            level=logging.INFO if is_new else logging.DEBUG,
+            owner=label(hold.owner),
+            holder=hold.uid,
+            note=hold.note,
+        )
+        return is_new
+
+    def _try_at_once(self, key: SessionKey) -> None:
+        """Renew a session with the token just lent: its API session may be about to end."""
+        session = self._registry.find(key)
+        if session is not None and not session.state.is_final:
+            self._registry.commit(core.hasten(session, self._clock.boot()), ())
+
+    def _check_counts(self, caller: Caller, key: SessionKey) -> None:
+        limits, index, session = self._limits, self._index, self._registry.find(key)
+        if session is None and len(self._registry) >= limits.sessions:
+            raise ProblemError(
+                Problem.FULL,
+                f"{limits.sessions} sessions are known, which is the limit; release some, or wait "
+                "until those that have ended are forgotten",
+            )
+        holds = () if session is None else session.holds
+        if len(holds) >= limits.holds_per_session_in_all:
+            raise ProblemError(
+                Problem.TOO_MANY,
+                f"there are {len(holds)} holds on this session, which is the limit; it is kept "
+                "alive by those",
+            )
+        if index.usage().holds >= limits.holds:
+            raise ProblemError(
+                Problem.FULL, f"there are {limits.holds} holds, which is the limit; release some"
+            )
+        if caller.is_admin:
+            return
+        uid = caller.uid
+        if sum(hold.uid == uid for hold in holds) >= limits.holds_per_session:
+            raise ProblemError(
+                Problem.TOO_MANY,
+                f"user {uid} has {limits.holds_per_session} holds on this session, which is the "
+                "limit; release some",
+            )
+        if index.usage(uid).holds >= limits.holds_per_uid:
+            raise ProblemError(
+                Problem.TOO_MANY,
+                f"user {uid} has {limits.holds_per_uid} holds, which is the limit; release some",
+            )
+        own = index.count(uid)
+        if own >= limits.sessions_per_uid and not index.sees(uid, key):
+            raise ProblemError(
+                Problem.TOO_MANY,
+                f"user {uid} has {own} sessions, which is the limit; release some, or wait until "
+                "those that have ended are forgotten",
+            )
+
+    def _check_bytes(self, caller: Caller, more: int) -> None:
+        limits, index, uid = self._limits, self._index, caller.uid
+        if index.usage().bytes + more > limits.hold_bytes:
+            raise ProblemError(
+                Problem.FULL,
+                f"all notes and tokens together have {limits.hold_bytes} bytes at most; release "
+                "some holds, or leave the note out",
+            )
+        if not caller.is_admin and index.usage(uid).bytes + more > limits.hold_bytes_per_uid:
+            raise ProblemError(
+                Problem.TOO_MANY,
+                f"the notes and tokens of user {uid} have {limits.hold_bytes_per_uid} bytes at "
+                "most; release some holds, or leave the note out",
+            )
+
+
+def _unwritten(error: OSError) -> ProblemError:
+    """Return the problem with a hold that could not be made to last."""
+    if error.errno in _NO_SPACE:
+        return ProblemError(
+            Problem.FULL,
+            "the hold could not be written down, since the disk is full: make room where "
+            "state.path is, and try again; what is held already is renewed on",
+        )
+    log.error("hold_not_recorded", reason=str(error))
+    return ProblemError(
+        Problem.UNAVAILABLE,
+        "the hold could not be written down; the daemon's log says why (hold_not_recorded)",
+    )

@@ -1,0 +1,161 @@
+"""The engine: sessions, keepers and vCenter clients, wired in one way for every program.
+
+`serve` runs one engine with all vCenters of its configuration; `exec` and `hold()` run one with a
+single vCenter for as long as a block lasts. Commands that only ask a vCenter use `connect`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+from keepalived.host.clock import Clock
+from keepalived.keeper.journal import Journal
+from keepalived.keeper.keeper import Keeper, Manner
+from keepalived.keeper.registry import Registry, Retention
+from keepalived.lease.events import Listener, LoginTried, VCenterAdded, VCenterRemoved
+from keepalived.lease.model import SessionKey
+from keepalived.lease.session import Ask
+from keepalived.settings import Observe, VCenterSettings
+from keepalived.vcenter.client import Client
+from keepalived.vcenter.http import build_transport
+from keepalived.vcenter.transport import Transport
+
+MakeTransport = Callable[[VCenterSettings], Transport]
+Start = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
+"""Starts a task of this name that runs until it is cancelled."""
+
+_FOR_EVER = 365 * 86400.0
+_RENEWAL_SECONDS = 5.0
+_LOOKS = {
+    Observe.FILES: (Ask.GET, Ask.FILES),
+    Observe.STATE: (Ask.GET,),
+    Observe.MINIMAL: (),
+}
+
+
+def connect(
+    name: str,
+    settings: VCenterSettings,
+    clock: Clock,
+    transport: Transport | None = None,
+    listener: Listener | None = None,
+) -> Client:
+    """Return a client of one vCenter, which connects and logs in when something is asked.
+
+    `listener` is told of logins.
+    """
+
+    def on_login(outcome: str) -> None:
+        if listener is not None:
+            listener.notify(LoginTried(name, outcome))
+
+    return Client(name, settings, transport or build_transport(settings), clock, on_login=on_login)
+
+
+class Engine:
+    """A registry of sessions, and a keeper for each vCenter that was added."""
+
+    def __init__(
+        self,
+        listener: Listener,
+        clock: Clock,
+        retention: Retention,
+        journal: Journal | None = None,
+        *,
+        make_transport: MakeTransport = build_transport,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        self.registry = Registry(listener, clock, retention, journal)
+        self._listener = listener
+        self._clock = clock
+        self._make_transport = make_transport
+        self._draw = draw
+        self._running: dict[str, tuple[Keeper, asyncio.Task[None]]] = {}
+
+    @property
+    def tasks(self) -> tuple[asyncio.Task[None], ...]:
+        """The tasks of all keepers."""
+        return tuple(task for _, task in self._running.values())
+
+    def add(
+        self, name: str, settings: VCenterSettings, stall_timeout: float, start: Start
+    ) -> Keeper:
+        """Keep sessions of a vCenter from now on."""
+        self._listener.notify(VCenterAdded(name))
+        client = connect(
+            name, settings, self._clock, self._make_transport(settings), self._listener
+        )
+        manner = Manner(
+            session_timeout=settings.session_timeout,
+            request_timeout=settings.request_timeout,
+            max_in_flight=settings.max_in_flight,
+            looks=_LOOKS[settings.observe],
+            stall_timeout=stall_timeout,
+            has_credentials=settings.username is not None,
+        )
+        keeper = Keeper(
+            name, client, manner, self.registry, self._listener, self._clock, self._draw
+        )
+        self.registry.attach(keeper)
+        self._running[name] = keeper, start(keeper.run(), f"keeper {name}")
+        return keeper
+
+    async def stop(self, name: str) -> None:
+        """End a vCenter's keeper and log out. Its sessions stay for another keeper."""
+        keeper, task = self._running.pop(name)
+        task.cancel()
+        await asyncio.wait([task])
+        await keeper.close()
+
+    async def remove(self, name: str) -> None:
+        """Release the sessions of a vCenter, and forget it."""
+        self.registry.detach(name)
+        await self.stop(name)
+        self._listener.notify(VCenterRemoved(name))
+
+    async def renew_all(self) -> None:
+        """Renew everything that is held, at once; bounded by five seconds."""
+        await self.renew(*[each.key for each in self.registry if not each.state.is_final])
+
+    async def renew(self, *keys: SessionKey) -> None:
+        """Renew some sessions at once; bounded by five seconds."""
+        try:
+            async with asyncio.timeout(_RENEWAL_SECONDS):
+                await asyncio.gather(*map(self.registry.renew_now, keys))
+        except TimeoutError:
+            pass  # The keeper tries on, and its events tell of failures.
+
+
+@asynccontextmanager
+async def one_vcenter(
+    name: str,
+    settings: VCenterSettings,
+    listener: Listener,
+    clock: Clock,
+    *,
+    stall_timeout: float,
+    make_transport: MakeTransport = build_transport,
+) -> AsyncIterator[tuple[Engine, Keeper]]:
+    """Keep sessions of one vCenter until the block is left; then log out.
+
+    Ended sessions stay known until then. Files are observed whatever the settings say: what a
+    block reports depends on them.
+    """
+    engine = Engine(listener, clock, Retention(_FOR_EVER, _FOR_EVER), make_transport=make_transport)
+    observing = settings.model_copy(update={"observe": Observe.FILES})
+
+    def start(work: Coroutine[Any, Any, None], task_name: str) -> asyncio.Task[None]:
+        return asyncio.create_task(work, name=task_name)
+
+    keeper = engine.add(name, observing, stall_timeout, start)
+    sweeping = start(engine.registry.keep_house(), "housekeeping")
+    try:
+        yield engine, keeper
+    finally:
+        sweeping.cancel()
+        await asyncio.wait([sweeping])
+        await engine.stop(name)
