@@ -17,7 +17,7 @@ WORKERS := --numprocesses $(shell echo $$(((3 * $$(nproc) + 1) / 2))) --dist
 SOAK   = $(if $(filter 60,$(MINUTES)),benchmarks/results,build/soak)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-oldest check system hosts coverage storm durability fuzz mutants bench structure \
+.PHONY: help demo test test-all test-oldest check system hosts coverage storm durability fuzz mutants bench structure branches \
 	contract bench-check survive soak attack package sbom lock clean bundle install uninstall
 .DELETE_ON_ERROR:
 
@@ -87,6 +87,9 @@ mutants: $(VENV)/.proof ## Change ROOM (all, or lease, keeper, store) in every p
 
 structure: $(VENV)/.dev ## Count code lines, classes, repeated runs, and the functions that four main paths enter
 	@$(BIN)/python -m benchmarks.structure
+
+branches: $(VENV)/.dev ## Take each branch of each event listener out in turn, and see a test of the chain fail
+	@$(BIN)/python -m tests.support.branches
 
 bench: MINUTES = 10
 bench: $(VENV)/.proof ## Measure it beside its rivals: all, or ONLY=lane,idle; MINUTES (10) of real time each

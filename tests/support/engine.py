@@ -49,14 +49,14 @@ class LoopClock:
         self._jumped += seconds
 
 
-def settings_of(simulator: Simulator, url: str) -> VCenterSettings:
+def settings_of(simulator: Simulator, url: str, password: str = "") -> VCenterSettings:
     """Return the settings of a vCenter that is the simulator."""
     return VCenterSettings.model_validate(
         {
             "url": url,
             "username": simulator.username,
             # In memory, as a password from GOVC_URL is.
-            "password": SecretStr(simulator.password),
+            "password": SecretStr(password or simulator.password),
         }
     )
 
