@@ -24,7 +24,6 @@ from keepalived.control.streams import send_list
 from keepalived.control.traces import log_by
 from keepalived.control.views import label
 from keepalived.host.slices import in_slices
-from keepalived.keeper.beside import Beside
 from keepalived.keeper.keeper import Keeper
 from keepalived.lease import session as core
 from keepalived.lease.answers import FileInfo, Outcome
@@ -160,7 +159,7 @@ def _listing(room: Room, keeper: Keeper, kind: Kind) -> asyncio.Task[Listed]:
 
 
 async def _list(room: Room, keeper: Keeper, kind: Kind) -> Listed:
-    answer = await keeper.beside.list(kind, timeout=_REQUEST_SECONDS)
+    answer = await keeper.aside(keeper.vcenter.list(kind, timeout=_REQUEST_SECONDS))
     keys: list[SessionKey] = []
     unknown: list[SessionKey] = []
     async for session_id in in_slices(answer.value or (), _KEYS_PER_SLICE):
@@ -168,7 +167,7 @@ async def _list(room: Room, keeper: Keeper, kind: Kind) -> Listed:
         keys.append(key)
         if _known(room, key) is None:
             unknown.append(key)
-    read = await _look_at(keeper.beside, unknown)
+    read = await _look_at(keeper, unknown)
     return Listed(answer.outcome, answer.detail, tuple(keys), read)
 
 
@@ -193,7 +192,7 @@ async def cancel_session(room: Room, call: Call[SessionPath, CancelQuery, None])
             f"it is held by {names}; ask them first, and then cancel with force=true",
             candidates=[label(hold.owner) for hold in others],
         )
-    work = keeper.beside.cancel(key.kind, key.id, timeout=_REQUEST_SECONDS)
+    work = keeper.aside(keeper.vcenter.cancel(key.kind, key.id, timeout=_REQUEST_SECONDS))
     answer = await room.errands.finish(work, "cancel a session")
     log_by(call.caller, "cancelled_by", key, outcome=answer.outcome.value)
     session = room.registry.find(key)
@@ -252,14 +251,14 @@ def _account_session(key: SessionKey, **known: object) -> AccountSession:
     )
 
 
-async def _look_at(vcenter: Beside, keys: Iterable[SessionKey]) -> dict[SessionKey, AccountSession]:
+async def _look_at(keeper: Keeper, keys: Iterable[SessionKey]) -> dict[SessionKey, AccountSession]:
     """Ask for sessions one by one, a few at a time; return those that were answered in time."""
     found: dict[SessionKey, AccountSession] = {}
     waiting = iter(keys)
 
     async def ask() -> None:
         for key in waiting:
-            found[key] = await _read(vcenter, key)
+            found[key] = await _read(keeper, key)
 
     try:
         async with asyncio.timeout(_LIST_SECONDS), asyncio.TaskGroup() as tasks:
@@ -270,15 +269,16 @@ async def _look_at(vcenter: Beside, keys: Iterable[SessionKey]) -> dict[SessionK
     return found
 
 
-async def _read(vcenter: Beside, key: SessionKey) -> AccountSession:
+async def _read(keeper: Keeper, key: SessionKey) -> AccountSession:
     _, kind, session_id = key
-    info = (await vcenter.get(kind, session_id, timeout=_REQUEST_SECONDS)).value
+    aside, vcenter = keeper.aside, keeper.vcenter
+    info = (await aside(vcenter.get(kind, session_id, timeout=_REQUEST_SECONDS))).value
     if info is None:
         return _account_session(key)
-    files = (await vcenter.files(kind, session_id, timeout=_REQUEST_SECONDS)).value or ()
+    files = (await aside(vcenter.files(kind, session_id, timeout=_REQUEST_SECONDS))).value or ()
     item = None
     if info.item_id is not None:
-        item = (await vcenter.item(info.item_id, timeout=_REQUEST_SECONDS)).value
+        item = (await aside(vcenter.item(info.item_id, timeout=_REQUEST_SECONDS))).value
     return _account_session(
         key,
         state=info.state,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from keepalived.keeper.keeper import VCenter
+from keepalived.keeper.ports import VCenter
 from keepalived.lease.answers import Answer, Outcome
 from keepalived.lease.model import Kind, SessionKey
 
