@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from aiohttp import web
 
-from keepalived.control.base import Model, Query
+from keepalived.control.base import Query
 from keepalived.control.callers import Caller
 from keepalived.control.errands import Errands
 from keepalived.control.holders import Holders
@@ -24,6 +24,7 @@ from keepalived.lease.model import Kind, SessionKey
 from keepalived.lease.session import Session
 from keepalived.observe.feed import Event, Feed, Subscription
 from keepalived.serving.turns import Turns
+from keepalived.validation import Model
 
 PathT = TypeVar("PathT", bound=Query)
 QueryT = TypeVar("QueryT", bound=Query)

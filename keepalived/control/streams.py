@@ -6,12 +6,11 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 from aiohttp import hdrs, web
 
-from keepalived.control.base import Model
 from keepalived.control.encoding import to_json
 from keepalived.control.replies import EventLine
 from keepalived.control.requests import EventQuery, Nothing
@@ -19,8 +18,8 @@ from keepalived.control.room import Call, Room
 from keepalived.control.views import wall_time
 from keepalived.host.slices import PAUSE
 from keepalived.lease.model import SessionKey
-from keepalived.lease.words import sayable
 from keepalived.observe.feed import Event, Subscription
+from keepalived.validation import Model
 
 T = TypeVar("T")
 
@@ -78,26 +77,21 @@ async def begin(
 
 async def write(response: web.StreamResponse, model: Model) -> None:
     """Send one line. Waits for a reader that is behind."""
-    omitted = isinstance(model, EventLine)
-    await response.write(to_json(model, exclude_none=omitted) + b"\n")
+    await response.write(to_json(model) + b"\n")
 
 
 def line(event: Event) -> EventLine:
     """Return an event as one line says it."""
     vcenter, kind, session_id = event.key or (event.vcenter, None, None)
-    return EventLine.model_validate(
-        {
-            "event": event.name,
-            "at": wall_time(event.at),
-            "vcenter": vcenter,
-            "kind": kind,
-            "id": session_id,
-            "uid": event.uid,
-            **{
-                name: sayable(fact) if isinstance(fact, str) else fact
-                for name, fact in event.facts.items()
-            },
-        }
+    facts: dict[str, Any] = dict(event.facts)
+    return EventLine(
+        event=event.name,
+        at=wall_time(event.at),
+        vcenter=vcenter,
+        kind=kind,
+        id=session_id,
+        uid=event.uid,
+        **facts,
     )
 
 
