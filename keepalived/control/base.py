@@ -25,6 +25,9 @@ from keepalived.validation.problems import kind_of
 LONGEST_HOLD = 366 * 86400.0
 
 _NAME = "[A-Za-z0-9._:-]"
+_VCENTER_NAME = re.compile(f"^{_NAME}{{1,255}}$")
+_OWNER_NAME = re.compile(f"^{_NAME}{{1,64}}$")
+_LINE = re.compile("^[^\\x00-\\x1f\\x7f-\\x9f]*$")
 # As durations.PATTERN, in ASCII, bounded in length, and with a digit that is not 0.
 _NUMBER = r"[0-9]{1,9}(\.[0-9]{1,3})?"
 _DURATION = re.compile(rf"^(?=.*[1-9])({_NUMBER}d)?({_NUMBER}h)?({_NUMBER}m)?({_NUMBER}s?)?$")
@@ -100,15 +103,13 @@ SessionId = Annotated[
     ),
 ]
 VCenterName = Annotated[
-    str, Pattern(f"^{_NAME}{{1,255}}$", "must be a name of letters, digits and . _ : -")
+    str, Pattern(_VCENTER_NAME, "must be a name of letters, digits and . _ : -")
 ]
-OwnerName = Annotated[
-    str, Pattern(f"^{_NAME}{{1,64}}$", "a name of at most 64 letters, digits and . _ : -")
-]
+OwnerName = Annotated[str, Pattern(_OWNER_NAME, "a name of at most 64 letters, digits and . _ : -")]
 Words = Annotated[
     str,
     Length(most=500),
-    Pattern("^[^\\x00-\\x1f\\x7f-\\x9f]*$", "must be one line, without control characters"),
+    Pattern(_LINE, "must be one line, without control characters"),
 ]
 """A line of text that is shown to people: nothing in it steers a terminal."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from keepalived.control.base import (
@@ -24,6 +25,9 @@ from keepalived.validation import Choice, Contradiction, Model, Pattern, Range
 THE_ONLY_ONE = "-"
 """In the place of a vCenter's name: the only one that is configured."""
 
+_OWNER = re.compile(
+    r"^(pid:[0-9]{1,7}|ttl(:[0-9.]{1,16})?|connection(:[A-Za-z0-9._:-]{1,64})?|none|discovery)$"
+)
 _LARGEST_PID = 2**22  # PID_MAX_LIMIT of a 64-bit Linux
 
 
@@ -59,7 +63,7 @@ class HoldQuery(KindQuery):
         Annotated[
             str,
             Pattern(
-                r"^(pid:[0-9]{1,7}|ttl(:[0-9.]{1,16})?|connection(:[A-Za-z0-9._:-]{1,64})?|none|discovery)$",
+                _OWNER,
                 "must be an owner as holds show it: pid:N, ttl, ttl:SECONDS, connection, "
                 "connection:NAME, none or discovery",
             ),

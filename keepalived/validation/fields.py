@@ -62,13 +62,13 @@ class Length(NamedTuple):
 class Pattern(NamedTuple):
     """A regular expression, in the common subset of Python and JSON schema, of a whole text."""
 
-    text: str
+    expression: re.Pattern[str]
     words: str
     """What the text must be."""
 
     def check(self, value: str) -> str:
         """Return a text that matches."""
-        if not re.fullmatch(self.text, value):
+        if not self.expression.fullmatch(value):
             raise ValueError(self.words)
         return value
 

@@ -119,8 +119,8 @@ class _Writer:
                 case Range(least, most):
                     limits = {"minimum": least, "maximum": most}
                     schema |= {key: limit for key, limit in limits.items() if limit is not None}
-                case Pattern(text):
-                    schema["pattern"] = text
+                case Pattern(expression):
+                    schema["pattern"] = expression.pattern
                 case Length():
                     schema |= _length(each, schema["type"])
                 case Choice():

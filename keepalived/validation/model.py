@@ -10,6 +10,8 @@ from keepalived.validation.problems import nearest
 MISSING: Any = object()
 """In the place of a default: there is none."""
 
+NOT_KNOWN = "this key is not known"
+
 _set = object.__setattr__
 
 Earlier = Mapping[str, Any]
@@ -100,7 +102,7 @@ class Model(metaclass=ModelType):
     def unknown_key(cls, key: str, known: Sequence[str]) -> str:
         """Return what to say of a key that is no field."""
         hint = nearest(key, known) if known else "there is none here"
-        return f"this key is not known; {hint}"
+        return f"{NOT_KNOWN}; {hint}"
 
     def _values(self) -> tuple[Any, ...]:
         return tuple(getattr(self, name) for name in type(self).defaults)

@@ -77,14 +77,20 @@ def shown(value: object) -> str:
             return kind_of(value)
 
 
+def _near(word: str, known: Sequence[str]) -> str | None:
+    # To compare a long word takes milliseconds, and it is a slip of the pen of none.
+    found = difflib.get_close_matches(word, known, n=1) if len(word) <= _SHOWN else []
+    return found[0] if found else None
+
+
 def nearest(word: str, known: Sequence[str]) -> str:
     """Return the hint that names the nearest of the known words, or else all of them."""
-    near = difflib.get_close_matches(word, known, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
+    near = _near(word, known)
+    return f"did you mean {near!r}?" if near else f"known here: {', '.join(known)}"
 
 
 def not_one_of(allowed: Sequence[str], value: object) -> str:
     """Return that a value is none of the allowed words, and which of them is near."""
-    near = difflib.get_close_matches(value, allowed, n=1) if isinstance(value, str) else []
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    near = _near(value, allowed) if isinstance(value, str) else None
+    hint = f"; did you mean {near!r}?" if near else ""
     return f"must be one of {', '.join(allowed)}, not {shown(value)}{hint}"

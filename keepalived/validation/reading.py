@@ -35,7 +35,7 @@ from keepalived.validation.fields import (
     Pattern,
     Range,
 )
-from keepalived.validation.model import MISSING, Model
+from keepalived.validation.model import MISSING, NOT_KNOWN, Model
 from keepalived.validation.problems import (
     Contradiction,
     FieldProblem,
@@ -51,6 +51,12 @@ Reader = Callable[[Any, Any], Any]
 """Takes the value and the context of the validation."""
 
 M = TypeVar("M", bound=Model)
+
+_MOST = 100
+"""Problems of a list, after which it is not read on: no request may take long to refuse."""
+
+_MOST_HINTS = 20
+"""Unknown keys of a mapping that are compared with the known ones, for the same reason."""
 
 
 class Field(NamedTuple):
@@ -199,6 +205,8 @@ def _tuple(read: Reader) -> Reader:
                 found.append(read(each, context))
             except ValueError as error:
                 problems += problems_in(error, place, each)
+                if len(problems) >= _MOST:
+                    break
         if problems:
             raise Invalid(problems)
         return tuple(found)
@@ -350,11 +358,9 @@ def _model(model: type[Model]) -> Reader:
                 earlier[name] = value
             except ValueError as error:
                 problems += problems_in(error, name, data.get(name))
-        problems += [
-            FieldProblem((key,), model.unknown_key(str(key), known), value)
-            for key, value in data.items()
-            if key not in fields
-        ]
+        for place, key in enumerate([key for key in data if key not in fields]):
+            words = model.unknown_key(str(key), known) if place < _MOST_HINTS else NOT_KNOWN
+            problems.append(FieldProblem((key,), words, data[key]))
         if problems:
             raise Invalid(problems)
         return model(**given)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import json
+import re
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
@@ -45,7 +46,9 @@ class Wheel(Model):
     size: Annotated[int, Range(1, 99)]
     """In inches."""
 
-    name: Annotated[str, Length(most=5), Pattern("^[a-z]*$", "must be of small letters")] = "x"
+    name: Annotated[
+        str, Length(most=5), Pattern(re.compile("^[a-z]*$"), "must be of small letters")
+    ] = "x"
 
 
 class Rail(Model):
@@ -74,7 +77,7 @@ class Cart(Model):
     lock: Literal[True] | Annotated[str, Length(least=1)] = True
     owner: Annotated[str, After(str.strip)] | None = None
     key: Annotated[Secret | None, HIDDEN] = None
-    parts: dict[Annotated[str, Pattern("^[a-z]+$", "must be a word")], Wheel] = {}  # noqa: RUF012
+    parts: dict[Annotated[str, Pattern(re.compile("^[a-z]+$"), "must be a word")], Wheel] = {}  # noqa: RUF012
     path: Annotated[Path, InContext(lambda path, folder: folder / path)] = Path("here")
     size: Annotated[int | None, Before(lambda value: value or None), ShownAs(bool, default=False)]
 
@@ -190,6 +193,16 @@ def test_where_nothing_is_known_no_key_is_named() -> None:
     assert wrong(type("Empty", (Model,), {}), {"a": 1}) == {
         ("a",): "this key is not known; there is none here"
     }
+
+
+@pytest.mark.parametrize("count", [1, 2000])
+def test_to_refuse_very_much_takes_little_time(count: int) -> None:
+    found = wrong(Wheel, {"size": 1} | {f"siz{number}": 1 for number in range(count)})
+    assert found["siz0",] == "this key is not known; did you mean 'size'?"
+    assert len(found) == count
+    assert sum("did you mean" in words for words in found.values()) == min(count, 20)
+    assert len(wrong(Cart, {"wheels": [1] * count, "size": 1})) == min(count, 100)
+    assert "did you mean" not in wrong(Cart, {"wheels": [], "size": 1, "size" * 99: 1}).popitem()[1]
 
 
 def test_what_does_not_go_together_is_a_contradiction() -> None:
