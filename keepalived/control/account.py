@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterable
-from typing import NamedTuple
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from aiohttp import web
-from pydantic import AwareDatetime
 
-from keepalived.control.base import Flag, Model
+from keepalived.control.base import Flag
 from keepalived.control.callers import Caller
 from keepalived.control.problems import Problem, ProblemError
 from keepalived.control.replies import HoldReply
@@ -31,6 +31,7 @@ from keepalived.lease.holds import Hold, OwnerKind
 from keepalived.lease.model import Kind, SessionKey, State
 from keepalived.lease.session import Session
 from keepalived.lease.words import sayable
+from keepalived.validation import Model
 
 _REQUEST_SECONDS = 10.0
 _LIST_SECONDS = 20.0
@@ -69,7 +70,7 @@ class AccountSession(Model):
     """Seconds until the server may let it expire; negative when overdue."""
 
     error_message: str | None
-    since: AwareDatetime | None
+    since: datetime | None
     """When the daemon began to hold it. When it was opened, vCenter does not tell."""
 
     holds: tuple[HoldReply, ...]
@@ -242,12 +243,12 @@ def _as_held(room: Room, caller: Caller, session: Session) -> AccountSession:
     )
 
 
-def _account_session(key: SessionKey, **known: object) -> AccountSession:
+def _account_session(key: SessionKey, **known: Any) -> AccountSession:
     """Return a session that nobody holds, as far as it is known."""
-    blank = dict.fromkeys(AccountSession.model_fields)
+    blank: dict[str, Any] = dict.fromkeys(AccountSession.defaults)
     name, kind, session_id = key
-    return AccountSession.model_validate(
-        {**blank, "vcenter": name, "kind": kind, "id": session_id, "holds": (), **known}
+    return AccountSession(
+        **{**blank, "vcenter": name, "kind": kind, "id": session_id, "holds": (), **known}
     )
 
 

@@ -10,13 +10,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from keepalived.daemon import Daemon
 from keepalived.lease.model import Kind, SessionKey, State
 from keepalived.settings import Loaded, Settings
 from keepalived.simulator.app import Simulator
+from keepalived.validation import Secret, validate
 from keepalived.vcenter.memory import MemoryTransport
 from tests.integration.simulator_support import API, uploader_at
 from tests.support.cli import Ran, run
@@ -89,7 +89,7 @@ async def daemon_at(site: Site, folder: Path) -> AsyncIterator[tuple[Daemon, Cal
     vcenter = {
         "url": "http://vcenter.test",
         "username": simulator.username,
-        "password": SecretStr(simulator.password),
+        "password": Secret(simulator.password),
     }
     data = {
         "vcenters": {"lab": vcenter},
@@ -97,7 +97,7 @@ async def daemon_at(site: Site, folder: Path) -> AsyncIterator[tuple[Daemon, Cal
         "control": {"socket": folder / "control.sock"},
         "http": {"listen": "127.0.0.1:0"},
     }
-    loaded = Loaded(Settings.model_validate(data))
+    loaded = Loaded(validate(Settings, data))
 
     async def load() -> Loaded:
         return loaded

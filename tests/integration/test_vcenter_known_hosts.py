@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from keepalived.settings import VCenterSettings
+from keepalived.validation import validate
 from keepalived.vcenter.http import HttpTransport, build_transport
 from keepalived.vcenter.transport import ConnectFailed
 from tests.integration.simulator_support import write_certificate
@@ -27,7 +28,7 @@ async def transport_to(certificate: Path, **settings: Any) -> AsyncIterator[Http
     scripted = Scripted([NO_CONTENT])
     async with listening(scripted, tls=tls_with(certificate)) as port:
         url = f"https://127.0.0.1:{port}"
-        transport = build_transport(VCenterSettings.model_validate({"url": url, **settings}))
+        transport = build_transport(validate(VCenterSettings, {"url": url, **settings}))
         try:
             yield transport
         finally:

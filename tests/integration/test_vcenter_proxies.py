@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from keepalived.settings import VCenterSettings
+from keepalived.validation import validate
 from keepalived.vcenter.http import HttpTransport, build_transport
 from keepalived.vcenter.transport import ConnectFailed
 from tests.integration.simulator_support import write_certificate
@@ -25,7 +26,7 @@ def certificate(tmp_path: Path) -> Path:
 
 @asynccontextmanager
 async def transport_to(url: str, **settings: Any) -> AsyncIterator[HttpTransport]:
-    transport = build_transport(VCenterSettings.model_validate({"url": url, **settings}))
+    transport = build_transport(validate(VCenterSettings, {"url": url, **settings}))
     try:
         yield transport
     finally:

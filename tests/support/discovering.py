@@ -17,6 +17,7 @@ from keepalived.simulator.resources import SourceType, TransferStatus
 from keepalived.simulator.transfers import Upload
 from keepalived.simulator.wire import Request, Response
 from keepalived.sources.discovery import OWNER, Discovery
+from keepalived.validation import validate
 from tests.support.engine import NAME, Engine, running_engine, stop
 from tests.support.yaml_house import Ear
 
@@ -29,7 +30,7 @@ CHUNK = b"x" * 1000
 def discovering(discover: object = True, **more: Any) -> Settings:
     """Settings with the engine's vCenter, where `discover` says what is wanted."""
     vcenter = {"url": "http://vcenter.test", "discover": discover}
-    return Settings.model_validate({"vcenters": {NAME: vcenter}, **more})
+    return validate(Settings, {"vcenters": {NAME: vcenter}, **more})
 
 
 @dataclass

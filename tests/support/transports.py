@@ -11,6 +11,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from keepalived.host.clock import SystemClock
 from keepalived.settings import VCenterSettings
+from keepalived.validation import validate
 from keepalived.vcenter.client import Client
 from keepalived.vcenter.http import HttpTransport
 from keepalived.vcenter.transport import Reply, TransportError
@@ -50,7 +51,7 @@ async def transport_to(
     port: int, *, host: str = "127.0.0.1", resolver: AbstractResolver | None = None
 ) -> AsyncIterator[HttpTransport]:
     """Yield a transport to a port of this machine."""
-    settings = VCenterSettings.model_validate({"url": f"http://{host}:{port}"})
+    settings = validate(VCenterSettings, {"url": f"http://{host}:{port}"})
     transport = HttpTransport(settings, resolver=resolver)
     try:
         yield transport
@@ -61,8 +62,9 @@ async def transport_to(
 @asynccontextmanager
 async def client_to(port: int) -> AsyncIterator[Client]:
     """Yield a client with credentials, of a vCenter at a port of this machine."""
-    settings = VCenterSettings.model_validate(
-        {"url": f"http://127.0.0.1:{port}", "username": "somebody", "password_env": "HOME"}
+    settings = validate(
+        VCenterSettings,
+        {"url": f"http://127.0.0.1:{port}", "username": "somebody", "password_env": "HOME"},
     )
     client = Client("lab", settings, HttpTransport(settings), SystemClock())
     try:

@@ -81,8 +81,8 @@ async def test_what_is_opened_is_held_within_the_interval() -> None:
 async def test_short_lifetimes_are_looked_at_more_often() -> None:
     simulator = simulator_in_loop(session_timeout=20)
     settings = discovering()
-    lab = settings.vcenters[NAME].model_copy(update={"session_timeout": 20.0})
-    async with scouting(simulator, settings.model_copy(update={"vcenters": {NAME: lab}})) as scout:
+    lab = settings.vcenters[NAME].replace(session_timeout=20.0)
+    async with scouting(simulator, settings.replace(vcenters={NAME: lab})) as scout:
         await asyncio.sleep(1)
         uploader = Uploader(simulator)
         await asyncio.sleep(2)

@@ -11,6 +11,7 @@ import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from keepalived.settings import VCenterSettings
+from keepalived.validation import validate
 from keepalived.vcenter.failures import words_for
 from keepalived.vcenter.proxies import check_proxy, proxy_for
 from keepalived.vcenter.resolver import PATIENCE_SECONDS, RememberingResolver
@@ -23,7 +24,7 @@ PROXY = "http://p:3128"
 
 
 def proxy(url: str, proxy: str | None = None, **environ: str) -> str | None:
-    settings = VCenterSettings.model_validate({"url": url, "proxy": proxy})
+    settings = validate(VCenterSettings, {"url": url, "proxy": proxy})
     return proxy_for(settings, environ)
 
 
