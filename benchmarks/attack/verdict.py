@@ -24,7 +24,7 @@ ANSWER_MOST = 60.0
 """Seconds that an honest request may take: no aim, but the end of patience on a busy machine."""
 
 
-_MOST_WRITTEN = 20
+_MOST_WRITTEN = 5
 _REPEATED = 3
 
 

@@ -115,9 +115,6 @@ async def soak(folder: Path, minutes: float, seed: int, results: Path | None) ->
                 lifetime=lifetime,
                 standing=len(site.alive),
             )
-            from benchmarks.soak.plot import draw
-
-            draw(samples, results / "soak.svg")
     return findings
 
 
