@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -94,6 +95,13 @@ def samples(text: str) -> dict[tuple[str, ...], float]:
 async def serving(config: Path, password: str = "", **environ: str) -> AsyncIterator[Daemon]:
     """Run `clkeepalived serve --config …` until the block is left."""
     process = await start(config, {**os.environ, PASSWORD_VARIABLE: password, **environ})
+    async with killed_at_last(process) as daemon:
+        yield daemon
+
+
+@asynccontextmanager
+async def killed_at_last(process: Process) -> AsyncIterator[Daemon]:
+    """Look at a daemon that has been started; kill it at the end of the block if it still runs."""
     daemon = Daemon(process)
     try:
         yield daemon
