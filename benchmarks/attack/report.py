@@ -9,8 +9,8 @@ from typing import Any
 
 from benchmarks import records
 from benchmarks.attack.verdict import FLOOR_SECONDS
+from benchmarks.findings import Finding
 from benchmarks.soak.report import machine
-from benchmarks.soak.verdict import Finding
 
 _HEAD = """\
 # Attack

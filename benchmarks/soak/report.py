@@ -9,9 +9,10 @@ from dataclasses import asdict, fields
 from pathlib import Path
 
 from benchmarks import records
+from benchmarks.findings import Finding
 from benchmarks.soak import plot
 from benchmarks.soak.samples import Sample
-from benchmarks.soak.verdict import BASELINE, END, Finding
+from benchmarks.soak.verdict import BASELINE, END
 
 _MOST_SAMPLES = 80
 _MEASURES = tuple(each.name for each in fields(Sample) if each.name not in ("at", "phase", "cpu"))
