@@ -25,7 +25,7 @@ import pytest
 
 from keepalived.simulator.app import Simulator
 from keepalived.simulator.server import serve as serve_simulator
-from tests.support.daemon import PASSWORD_VARIABLE, Daemon, killed_at_last, serving
+from tests.support.daemon import PASSWORD_VARIABLE, Daemon, daemon_of, serving
 from tests.support.programs import needs
 from tests.support.users import needs_root
 
@@ -279,7 +279,7 @@ async def traced(
         stderr=asyncio.subprocess.PIPE,
         env={**os.environ, PASSWORD_VARIABLE: password},
     )
-    async with killed_at_last(process) as daemon:
+    async with daemon_of(process) as daemon:
         yield daemon
 
 

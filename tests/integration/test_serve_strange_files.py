@@ -18,7 +18,7 @@ import pytest
 from keepalived.control.listening import Listening
 from keepalived.host.sockets import listen_unix
 from tests.support.control import caller_at
-from tests.support.daemon import PASSWORD_VARIABLE, Daemon, killed_at_last, serving
+from tests.support.daemon import PASSWORD_VARIABLE, Daemon, daemon_of, serving
 
 STRANGE = [
     "sessions:\n- {id: theirs, path: ~nobody-of-this-name/x}\n",
@@ -189,7 +189,7 @@ async def hanging(config: Path) -> AsyncIterator[Daemon]:
         stderr=asyncio.subprocess.PIPE,
         env={**os.environ, PASSWORD_VARIABLE: ""},
     )
-    async with killed_at_last(process) as daemon:
+    async with daemon_of(process) as daemon:
         yield daemon
 
 

@@ -6,7 +6,7 @@ import asyncio
 import os
 import shutil
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -24,9 +24,18 @@ async def program(*words: Any, **how: Any) -> AsyncIterator[Process]:
     """Start a program, which is killed at the end of the block if it still runs."""
     how = {"stdout": PIPE, "stderr": PIPE, **how}
     process = await asyncio.create_subprocess_exec(*words, **how)
-    try:
+    async with killed_at_last(process, process.communicate):
         yield process
+
+
+@asynccontextmanager
+async def killed_at_last(
+    process: Process, until_over: Callable[[], Awaitable[object]]
+) -> AsyncIterator[None]:
+    """Kill a program at the end of the block if it still runs, and wait until it is over."""
+    try:
+        yield
     finally:
         if process.returncode is None:
             process.kill()
-        await process.communicate()
+        await until_over()

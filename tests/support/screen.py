@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tests.support.cli import COMMAND, surroundings
 from tests.support.patience import PATIENCE_SECONDS
+from tests.support.programs import killed_at_last
 from tests.support.pty import Device, resize
 
 _CONTROL = re.compile(r"\x1b\[(\??)([0-9;]*)([A-Za-z])|\x1b([78D])|[\r\n]|[^\x00-\x1f\x7f]")
@@ -199,11 +200,9 @@ async def terminal(
     loop = asyncio.get_running_loop()
     loop.add_reader(master, shown.read)
     try:
-        yield shown
+        async with killed_at_last(process, process.wait):
+            yield shown
     finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
         loop.remove_reader(master)
         os.close(master)
         os.close(slave)

@@ -100,37 +100,26 @@ async def test_the_loop_catches_up_by_itself(sessions: Sessions) -> None:
     assert sessions.holders.sees(ALICE, KEY)
 
 
-async def test_who_lets_go_is_out_while_others_hold_on(sessions: Sessions) -> None:
-    sessions.hold(ALICE)
-    sessions.hold(BOB)
-    sessions.release(ALICE)
+@pytest.mark.parametrize(
+    ("deeds", "told"),
+    [
+        ("hold A, hold B, release A", ("released", KEY, Party(ALICE, NO_OWNER))),
+        # An ended session belongs to its last holders, and a new life to its own.
+        ("hold A, hold B, release A, release B", ("ended", KEY, Party(BOB, NO_OWNER))),
+        ("hold A, release A, hold B", ("taken", KEY, Party(BOB, NO_OWNER))),
+    ],
+)
+async def test_who_lets_go_is_out_while_others_hold_on(
+    sessions: Sessions, deeds: str, told: tuple[str, SessionKey, Party]
+) -> None:
+    for deed in deeds.split(", "):  # in the same breath
+        what, who = deed.split()
+        getattr(sessions, what)(ALICE if who == "A" else BOB)
     sessions.holders.catch_up()
 
     assert not sessions.holders.sees(ALICE, KEY)
     assert sessions.holders.sees(BOB, KEY)
-    assert ("released", KEY, Party(ALICE, NO_OWNER)) in sessions.told
-
-
-async def test_an_ended_session_belongs_to_its_last_holders(sessions: Sessions) -> None:
-    sessions.hold(ALICE)
-    sessions.hold(BOB)
-    sessions.release(ALICE)
-    sessions.release(BOB)  # in the same breath
-    sessions.holders.catch_up()
-
-    assert not sessions.holders.sees(ALICE, KEY)
-    assert sessions.holders.sees(BOB, KEY)
-    assert sessions.told[-1] == ("ended", KEY, Party(BOB, NO_OWNER))
-
-
-async def test_a_new_life_belongs_to_its_own_holders(sessions: Sessions) -> None:
-    sessions.hold(ALICE)
-    sessions.release(ALICE)
-    sessions.hold(BOB)
-    sessions.holders.catch_up()
-
-    assert not sessions.holders.sees(ALICE, KEY)
-    assert sessions.holders.sees(BOB, KEY)
+    assert sessions.told[-1] == told
 
 
 async def test_what_is_forgotten_is_nobody_s(sessions: Sessions) -> None:
