@@ -22,24 +22,14 @@ from tests.integration.simulator_support import API, uploader_at
 from tests.support.cli import Ran, run
 from tests.support.control import Caller, caller_at
 from tests.support.daemon import PASSWORD_VARIABLE, serving
+from tests.support.daemon_in_memory import SharedClock
 from tests.support.discovering import Uploader, send
-from tests.support.engine import LoopClock, simulator_in_loop
+from tests.support.engine import simulator_in_loop
 from tests.support.simulator import api_caller
 
 LIFETIME = 300.0
 TOKEN_IDLE = 600.0
 TRANSFER = 900.0
-
-
-class SharedClock(LoopClock):
-    """The loop's time, which the state file's thread may read as well."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._loop = asyncio.get_running_loop()
-
-    def boot(self) -> float:
-        return self._loop.time() + self._jumped
 
 
 class Site:

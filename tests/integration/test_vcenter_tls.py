@@ -30,11 +30,6 @@ Open = Callable[..., HttpTransport]
 
 
 @pytest.fixture
-def certificate(tmp_path: Path) -> Path:
-    return write_certificate(tmp_path / "server.pem")
-
-
-@pytest.fixture
 async def opened() -> AsyncIterator[Open]:
     """Open transports that are closed in the end."""
     transports: list[HttpTransport] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -13,7 +14,7 @@ from keepalived.host.clock import SystemClock
 from keepalived.settings import VCenterSettings
 from keepalived.validation import validate
 from keepalived.vcenter.client import Client
-from keepalived.vcenter.http import HttpTransport
+from keepalived.vcenter.http import HttpTransport, build_transport
 from keepalived.vcenter.transport import Reply, TransportError
 from tests.support.peers import answer
 
@@ -53,6 +54,16 @@ async def transport_to(
     """Yield a transport to a port of this machine."""
     settings = validate(VCenterSettings, {"url": f"http://{host}:{port}"})
     transport = HttpTransport(settings, resolver=resolver)
+    try:
+        yield transport
+    finally:
+        await transport.close()
+
+
+@asynccontextmanager
+async def transport_at(url: str, **settings: Any) -> AsyncIterator[HttpTransport]:
+    """Yield the transport that a configuration makes."""
+    transport = build_transport(validate(VCenterSettings, {"url": url, **settings}))
     try:
         yield transport
     finally:
