@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import yaml
 
 from keepalived.settings.construct import Flaw, Loader, construct
-from keepalived.settings.problems import ConfigError, Path, Problem, Spot, dotted
+from keepalived.settings.problems import ConfigError, Path, Problem, dotted
 
 _DEEPEST = 50
 """Nothing here nests deeper than five levels. Tens of thousands overflow libyaml's C stack."""
@@ -48,11 +48,7 @@ class Document:
 
     def problem(self, path: Path, message: str) -> Problem:
         """Return a problem with what stands at `path`, or with what is missing there."""
-        return self.spot(path).problem(message)
-
-    def spot(self, path: Path) -> Spot:
-        """Return where in the file stands what is at `path`."""
-        return Spot(self.file, self.line_of(path), dotted(path))
+        return Problem(self.file, self.line_of(path), dotted(path), message)
 
     def line_of(self, path: Path) -> int | None:
         """Return the line of what stands at `path`, or of its nearest parent that exists."""
