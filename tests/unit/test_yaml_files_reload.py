@@ -41,6 +41,15 @@ async def test_the_sessions_of_the_configuration_are_watched(tmp_path: Path) -> 
         assert it.holds() == {}
 
 
+async def test_a_configuration_at_a_path_like_the_name_of_settings_without_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "configuration").write_text(sessions(a=1))
+    async with house(tmp_path, config=Path("configuration")) as it:
+        assert it.holds() == {"a": 1}
+
+
 async def test_a_reload_touches_nothing_that_stayed_as_it_was(tmp_path: Path) -> None:
     config = tmp_path / "config"
     config.write_text("vcenters: {lab: {url: 'https://lab'}}\n" + sessions(a=1, b=2))
