@@ -98,13 +98,15 @@ async def test_a_second_vcenter_leaves_what_is_held_and_says_what_is_unclear_now
         assert it.ear.heard[1:] == [("recovered", "a.yaml")]
 
 
+@pytest.mark.parametrize("is_broken", [False, True])
 async def test_sessions_of_a_vcenter_that_is_gone_are_let_go_even_from_a_broken_file(
-    tmp_path: Path,
+    tmp_path: Path, is_broken: bool
 ) -> None:
     path = tmp_path / "a.yaml"
     path.write_text("sessions: [{id: a, vcenter: lab}, {id: b, vcenter: prod}]")
     async with house(tmp_path, "lab", "prod") as it:
-        path.write_text("broken")
+        if is_broken:
+            path.write_text("broken")
         await asyncio.sleep(LOOK + 0.1)
         await it.source.apply(settings(tmp_path, "lab"))
         assert it.holds() == {"a": None}
