@@ -29,7 +29,8 @@ class FileState:
 
     `signature` is None where the file is to be read even if it seems unchanged, and `digest` is
     that of the content last read. `missed` are the entries that the last look did not find.
-    `named` has the files that entries name. A file of which nothing is left has the default state.
+    `named` has the files that entries name, and `named_problems` what is wrong with those. A file
+    of which nothing is left has the default state.
     """
 
     signature: Signature | None = None
@@ -38,12 +39,12 @@ class FileState:
     missed: frozenset[SessionKey] = frozenset()
     own_problems: tuple[str, ...] = ()
     named: Mapping[SessionKey, NamedFiles] = field(default_factory=dict)
+    named_problems: tuple[str, ...] = ()
 
     @property
     def problems(self) -> tuple[str, ...]:
         """Everything that is wrong, in the file and with the files that it names."""
-        named = (problem for each in self.named.values() for problem in each.problems)
-        return (*self.own_problems, *named)
+        return (*self.own_problems, *self.named_problems)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,8 @@ def reconcile(
     """Return what leads from the entries in effect to those that are `wanted`.
 
     `is_final` says that what is not wanted now is released at once, however often it was missed.
-    `locations` say where entries name files, for those that were read just now.
+    `locations` say where entries name files, for those that were read just now. What is wrong with
+    the named files is not known before they are looked at.
     """
     taken: list[SessionKey] = []
     updated: list[SessionKey] = []
@@ -99,5 +101,5 @@ def reconcile(
             if (files.path, files.token_file) != (options.path, options.token_file):
                 files = NamedFiles(options.path, options.token_file)
             named[key] = replace(files, locations=locations.get(key, files.locations))
-    state = replace(state, entries=entries, missed=missed, own_problems=problems, named=named)
-    return FileChange(path, state, tuple(taken), tuple(updated), tuple(released))
+    after = FileState(state.signature, state.digest, entries, missed, problems, named)
+    return FileChange(path, after, tuple(taken), tuple(updated), tuple(released))

@@ -170,6 +170,7 @@ class FileScan:
         named: dict[SessionKey, NamedFiles] = {}
         tokens: dict[SessionKey, str] = {}
         updated: list[SessionKey] = []
+        problems: list[str] = []
         for key, files in state.named.items():
             again = self.afresh or key in changed
             named[key], token = look(files, self.attempt, again=again)
@@ -177,12 +178,13 @@ class FileScan:
                 tokens[key] = token
             if key not in changed and (token is not None or named[key].size != files.size):
                 updated.append(key)
+            problems += named[key].problems
         if change is None and not updated and named == state.named:
             return None
         change = change or FileChange(path, state)
         return replace(
             change,
-            state=replace(state, named=named),
+            state=replace(state, named=named, named_problems=tuple(problems)),
             updated=(*change.updated, *updated),
             tokens=tokens,
         )
