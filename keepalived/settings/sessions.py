@@ -261,8 +261,11 @@ def check_sessions(document: Document, listed: object, vcenters: Sequence[str]) 
         frozenset(doubtful),
         {
             key: SourceLocations(
-                str(document.problem((_SESSIONS, place, "path"), "")),
-                str(document.problem((_SESSIONS, place, "token_file"), "")),
+                **{
+                    name: str(document.problem((_SESSIONS, place, name), ""))
+                    for name in SourceLocations._fields
+                    if getattr(entry, name) is not None
+                }
             )
             for key, (entry, place) in entries.items()
             if entry.path or entry.token_file

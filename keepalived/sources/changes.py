@@ -100,6 +100,8 @@ def reconcile(
             files = state.named.get(key, NamedFiles())
             if (files.path, files.token_file) != (options.path, options.token_file):
                 files = NamedFiles(options.path, options.token_file)
-            named[key] = replace(files, locations=locations.get(key, files.locations))
+            if key in locations and locations[key] != files.locations:
+                files = replace(files, locations=locations[key])
+            named[key] = files
     after = FileState(state.signature, state.digest, entries, missed, problems, named)
     return FileChange(path, after, tuple(taken), tuple(updated), tuple(released))
