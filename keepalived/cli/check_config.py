@@ -77,7 +77,7 @@ def _words(vcenter: VCenterSettings) -> str:
 
 def _session_files(settings: Settings) -> SessionFiles:
     """Return the number of good sessions in each session file, and what is wrong with it."""
-    from keepalived.settings import ConfigError, read_sessions
+    from keepalived.settings import ConfigError, Problem, read_sessions
     from keepalived.settings.advice import risky_entry
 
     found = {}
@@ -89,7 +89,7 @@ def _session_files(settings: Settings) -> SessionFiles:
             found[path] = (0, tuple(map(str, error.problems)))
         else:
             remarks = [
-                said.spots[key, field].problem(words)
+                Problem(getattr(said.locations[key], field), None, "", words)
                 for key, entry in said.entries
                 for field, words in risky_entry(entry)
             ]

@@ -162,13 +162,13 @@ def test_a_place_that_somebody_else_took_is_left_to_them(tmp_path: Path) -> None
 
 HANGING = """
 import sys, threading
-from keepalived.sources import survey
-real = survey.read
+from keepalived.sources import file_scan
+real = file_scan.read
 def read(path):
     if path.endswith("dead.yaml"):
         threading.Event().wait()
     return real(path)
-survey.read = read
+file_scan.read = read
 import asyncio, time
 from keepalived import daemon
 run = daemon.Daemon.run

@@ -22,7 +22,6 @@ from keepalived.settings import (
     LogLevel,
     Observe,
     Representation,
-    SessionEntry,
     Settings,
     VCenterSettings,
     document,
@@ -81,9 +80,9 @@ def test_everything_that_can_be_set(tmp_path: Path) -> None:
     assert prod.request_timeout is None
     first, second = settings.sessions
     assert (first.id, first.kind, first.max_lifetime) == ("a:b", Kind.UPDATE, 172800.0)
-    assert first.line.known_progress() == Progress(10)
+    assert first.options.known_progress() == Progress(10)
     assert second.kind is Kind.DOWNLOAD
-    assert second.line.known_progress() == Progress(None, 1, 4)
+    assert second.options.known_progress() == Progress(None, 1, 4)
     assert settings.session_files == (f"{tmp_path}/sessions.d/*.yaml", "/run/sessions.yaml")
     assert (settings.http.listen, settings.http.page) == ("[::1]:0", False)
     assert (settings.metrics.max_sessions, settings.metrics.session_labels) == (5, False)
@@ -325,8 +324,3 @@ def test_govc_known_hosts_that_cannot_be_read(tmp_path: Path) -> None:
 def test_a_govc_url_with_a_name_that_nothing_else_could_hold() -> None:
     with pytest.raises(ConfigError, match="GOVC_URL: a vCenter's name consists of"):
         govc(GOVC_URL="https://vcsä.example")
-
-
-def test_a_session_entry_ends_its_hold() -> None:
-    assert SessionEntry(id="a").line.latest_until(10.0) == 10.0 + 7 * 86400
-    assert SessionEntry(id="a", max_lifetime=60.0).line.latest_until(10.0) == 70.0
