@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from keepalived.cli.options import EXIT_BAD_CONFIGURATION, refuse_configuration
+from keepalived.cli.words import counted
 from keepalived.host.files import readable_path
 
 if TYPE_CHECKING:
     from keepalived.settings import Loaded, Settings, VCenterSettings
-
-EXIT_BAD_CONFIGURATION = 78
 
 SessionFiles = dict[str, tuple[int, tuple[str, ...]]]
 """By path: the number of good sessions, and what there is to say of these and the others."""
@@ -44,10 +44,7 @@ def check_config(path: Path | None, *, connect: bool) -> None:
     try:
         loaded = load_settings(path, os.environ)
     except ConfigError as error:
-        for problem in error.problems:
-            click.echo(str(problem), err=True)
-        click.echo(_count(len(error.problems), "problem"), err=True)
-        sys.exit(EXIT_BAD_CONFIGURATION)
+        refuse_configuration([*error.problems, counted(len(error.problems), "problem")])
     found = _session_files(loaded.settings)
     for warning in (*loaded.warnings, *_session_file_warnings(loaded.settings, found)):
         click.echo(f"warning: {warning}", err=True)
@@ -60,13 +57,13 @@ def check_config(path: Path | None, *, connect: bool) -> None:
 def _summary(loaded: Loaded, found: SessionFiles) -> Iterator[str]:
     settings = loaded.settings
     yield f"{readable_path(loaded.path or 'The environment')}: good"
-    yield f"  {_count(len(settings.vcenters), 'vCenter')}"
+    yield f"  {counted(len(settings.vcenters), 'vCenter')}"
     for name, vcenter in settings.vcenters.items():
         yield f"    {name}: {_words(vcenter)}"
-    yield f"  {_count(len(settings.sessions), 'session')} in the configuration"
+    yield f"  {counted(len(settings.sessions), 'session')} in the configuration"
     if settings.session_files:
         count = sum(sessions for sessions, _ in found.values())
-        yield f"  {_count(count, 'session')} in {_count(len(found), 'session file')}"
+        yield f"  {counted(count, 'session')} in {counted(len(found), 'session file')}"
     yield f"  metrics and health on {settings.http.listen}"
 
 
@@ -119,7 +116,3 @@ def _connect(settings: Settings) -> bool:
         for line in result.lines:
             click.echo(line, err=not result.good)
     return good
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -15,8 +15,8 @@ import click
 
 from keepalived.cli.lending import STDIN, Lend, lender
 from keepalived.cli.one_vcenter import choose, load, own_config_option, own_vcenter_option, warn
-from keepalived.cli.options import kind_option
-from keepalived.lease.model import Kind, check_session_id
+from keepalived.cli.options import SESSION_ID, Checked, duration_option, kind_option
+from keepalived.lease.model import Kind
 
 if TYPE_CHECKING:
     from keepalived.wrapper.run import Options
@@ -25,30 +25,11 @@ if TYPE_CHECKING:
 _INTERRUPTED = 128 + signal.SIGINT
 
 
-def _session_ids(
-    _ctx: click.Context, _param: click.Parameter, ids: tuple[str, ...]
-) -> frozenset[str]:
-    try:
-        return frozenset(map(check_session_id, ids))
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
-
-
-def _items(_ctx: click.Context, _param: click.Parameter, items: tuple[str, ...]) -> frozenset[str]:
-    for item in items:
-        library, _, name = item.partition("/")
-        if not (library and name):
-            raise click.BadParameter(f"{item!r} is not LIBRARY/NAME")
-    return frozenset(items)
-
-
-def _duration(_ctx: click.Context, _param: click.Parameter, text: str) -> float:
-    from keepalived.settings.durations import parse_duration
-
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
+def _item(text: str) -> str:
+    library, _, name = text.partition("/")
+    if not (library and name):
+        raise ValueError(f"{text!r} is not LIBRARY/NAME")
+    return text
 
 
 @click.command(
@@ -63,7 +44,7 @@ def _duration(_ctx: click.Context, _param: click.Parameter, text: str) -> float:
     "items",
     multiple=True,
     metavar="LIBRARY/NAME",
-    callback=_items,
+    type=Checked(_item),
     help="An item that the command fills: its session is the command's own. May be repeated.",
 )
 @click.option(
@@ -71,7 +52,7 @@ def _duration(_ctx: click.Context, _param: click.Parameter, text: str) -> float:
     "session_ids",
     multiple=True,
     metavar="ID",
-    callback=_session_ids,
+    type=SESSION_ID,
     help="A session that is open already and the command's own. May be repeated.",
 )
 @kind_option
@@ -87,13 +68,11 @@ def _duration(_ctx: click.Context, _param: click.Parameter, text: str) -> float:
     help="Keep the API session that govc has cached fresh as well. Tried anyway, unless a token "
     "file is given; with --govc-session it has to be there.",
 )
-@click.option(
+@duration_option(
     "--settle",
-    metavar="DURATION",
     default="1h",
-    show_default=True,
-    callback=_duration,
-    help="After a success, hold the command's sessions until vCenter is done, for so long at most.",
+    words="After a success, hold the command's sessions until vCenter is done, for so long at "
+    "most.",
 )
 @click.option(
     "--on-loss",
@@ -111,8 +90,8 @@ def exec_(
     blocked_signals: frozenset[int],
     config: Path | None,
     vcenter: str | None,
-    items: frozenset[str],
-    session_ids: frozenset[str],
+    items: tuple[str, ...],
+    session_ids: tuple[str, ...],
     kind: str,
     token_file: str | None,
     govc_session: bool | None,
@@ -144,7 +123,7 @@ def exec_(
             argv=command,
             vcenter=name,
             settings=chosen,
-            wanted=Wanted(session_ids, items),
+            wanted=Wanted(frozenset(session_ids), frozenset(items)),
             kind=Kind(kind),
             settle=settle,
             on_loss=OnLoss(on_loss),

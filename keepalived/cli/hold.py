@@ -12,16 +12,14 @@ import click
 
 from keepalived.cli import words
 from keepalived.cli.lending import lender, token_options
-from keepalived.cli.options import kind_option, session_argument, socket_option, vcenter_option
+from keepalived.cli.options import session_options, socket_option
 from keepalived.cli.socket_client import Control, session_path
 
 _NOT_NEGATIVE = click.IntRange(min=0)
 
 
 @click.command()
-@session_argument()
-@vcenter_option
-@kind_option
+@session_options
 @click.option("--pid", type=click.IntRange(min=1), help="Hold while this process lives.")
 @click.option("--ttl", metavar="DURATION", help="Hold this long after each word of progress.")
 @click.option("--while-connected", is_flag=True, help="Hold while this command runs.")

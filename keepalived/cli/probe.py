@@ -15,6 +15,7 @@ import click
 
 from keepalived.cli.interruption import interruptions
 from keepalived.cli.one_vcenter import choose, load, own_config_option, own_vcenter_option
+from keepalived.cli.options import duration, duration_option
 
 if TYPE_CHECKING:
     from keepalived.probe.report import Report
@@ -24,15 +25,10 @@ _EXIT_UNAVAILABLE = 69
 _STDOUT = "-"
 
 
-def _duration(_ctx: click.Context, _param: click.Parameter, text: str) -> float:
-    from keepalived.settings.durations import parse_duration
-
-    try:
-        seconds = parse_duration(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
+def _limit(text: str) -> float:
+    seconds = duration(text)
     if seconds < 1:
-        raise click.BadParameter("has to be a second at least")
+        raise ValueError("has to be a second at least")
     return seconds
 
 
@@ -48,13 +44,11 @@ def _duration(_ctx: click.Context, _param: click.Parameter, text: str) -> float:
     metavar="ID",
     help="Make that library first, on this datastore (such as datastore-11), and remove it again.",
 )
-@click.option(
+@duration_option(
     "--limit",
-    metavar="DURATION",
     default="8m",
-    show_default=True,
-    callback=_duration,
-    help="How long a session that is left untouched is watched at most.",
+    words="How long a session that is left untouched is watched at most.",
+    check=_limit,
 )
 @click.option(
     "--json",

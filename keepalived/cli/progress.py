@@ -11,13 +11,7 @@ import click
 
 from keepalived.cli import words
 from keepalived.cli.lending import lender, token_options
-from keepalived.cli.options import (
-    kind_option,
-    owner_option,
-    session_argument,
-    socket_option,
-    vcenter_option,
-)
+from keepalived.cli.options import owner_option, session_options, socket_option
 from keepalived.cli.socket_client import Control, session_path
 
 STREAM = "-"
@@ -27,10 +21,8 @@ _LARGEST = 100
 
 
 @click.command()
-@session_argument()
+@session_options
 @click.argument("value", metavar="[N|DONE/TOTAL|-]", required=False)
-@vcenter_option
-@kind_option
 @owner_option
 @token_options
 @socket_option

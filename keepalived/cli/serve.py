@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from keepalived.cli.options import config_option
+from keepalived.cli.options import config_option, refuse_configuration
 
 if TYPE_CHECKING:
     from keepalived.settings import Loaded
 
-EXIT_BAD_CONFIGURATION = 78
 _EXIT_NOT_CLOSED = 1
 
 _CLOSING_SECONDS = 8.0
@@ -39,7 +38,10 @@ call, while another thread parses a file. With Python's 5 ms, a turn of the loop
 
 
 @click.command()
-@config_option
+@config_option(
+    "The configuration file. Without one, /etc/clkeepalived/config.yaml is read, or else GOVC_URL "
+    "and its like describe the vCenter."
+)
 def serve(config: Path | None) -> None:
     """Run the daemon until SIGTERM or SIGINT.
 
@@ -65,9 +67,7 @@ def serve(config: Path | None) -> None:
     try:
         loaded = load_settings(config, os.environ)
     except ConfigError as error:
-        for problem in error.problems:
-            click.echo(str(problem), err=True)
-        sys.exit(EXIT_BAD_CONFIGURATION)
+        refuse_configuration(error.problems)
     configure_logging(format=loaded.settings.log.format, level=loaded.settings.log.level)
     log_python_s_own()
     raise_limit()

@@ -13,97 +13,76 @@ from pathlib import Path
 
 import click
 
+from keepalived.cli.options import Checked, duration, duration_option
+
 _LEDGER_LIMIT = 100_000
 _LAST_PORT = 65535
 _EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-def _seconds_or_none(_ctx: click.Context, _param: click.Parameter, value: str) -> float:
-    from keepalived.settings.durations import parse_duration
-
-    try:
-        return parse_duration(value)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
-
-
-def _seconds(ctx: click.Context, param: click.Parameter, value: str) -> float:
-    seconds = _seconds_or_none(ctx, param, value)
+def _seconds(text: str) -> float:
+    seconds = duration(text)
     if seconds <= 0:
-        raise click.BadParameter("has to be longer than nothing")
+        raise ValueError("has to be longer than nothing")
     return seconds
 
 
-def _address(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[str, int]:
-    host, separator, port = value.rpartition(":")
+def _address(text: str) -> tuple[str, int]:
+    host, separator, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     if not separator or not host or not port.isascii() or not port.isdigit():
-        raise click.BadParameter(f"{value!r} is not HOST:PORT, such as 127.0.0.1:8989")
+        raise ValueError(f"{text!r} is not HOST:PORT, such as 127.0.0.1:8989")
     if int(port) > _LAST_PORT:
-        raise click.BadParameter(f"{port} is not a port")
+        raise ValueError(f"{port} is not a port")
     return host, int(port)
 
 
 @click.command()
 @click.option(
     "--listen",
-    callback=_address,
+    type=Checked(_address),
     metavar="HOST:PORT",
     default="127.0.0.1:0",
     show_default=True,
     help="Where to listen; port 0 means any that is free.",
 )
-@click.option(
+@duration_option(
     "--session-timeout",
-    callback=_seconds,
-    metavar="DURATION",
     default="5m",
-    show_default=True,
-    help="How long a session lives without activity.",
+    words="How long a session lives without activity.",
+    check=_seconds,
 )
 @click.option("--username", default="administrator@vsphere.local", show_default=True)
 @click.option("--password", help="Made up for each run unless given.")
-@click.option(
+@duration_option(
     "--token-idle-timeout",
-    callback=_seconds,
-    metavar="DURATION",
     default="30m",
-    show_default=True,
-    help="How long an API token is good for without a call.",
+    words="How long an API token is good for without a call.",
+    check=_seconds,
 )
-@click.option(
+@duration_option(
     "--token-max-age",
-    callback=_seconds,
-    metavar="DURATION",
     default="24h",
-    show_default=True,
-    help="How long an API token is good for at most.",
+    words="How long an API token is good for at most.",
+    check=_seconds,
 )
-@click.option(
+@duration_option(
     "--pull-duration",
-    callback=_seconds,
-    metavar="DURATION",
     default="10s",
-    show_default=True,
-    help="How long the server takes to pull a file.",
+    words="How long the server takes to pull a file.",
+    check=_seconds,
 )
-@click.option(
+@duration_option(
     "--validation",
     "validation_duration",
-    callback=_seconds_or_none,
-    metavar="DURATION",
     default="0",
-    show_default=True,
-    help="How long files are VALIDATING after `complete`, before the content has arrived.",
+    words="How long files are VALIDATING after `complete`, before the content has arrived.",
 )
-@click.option(
+@duration_option(
     "--preparation",
     "prepare_duration",
-    callback=_seconds_or_none,
-    metavar="DURATION",
     default="0",
-    show_default=True,
-    help="How long a file is PREPARING before it can be downloaded.",
+    words="How long a file is PREPARING before it can be downloaded.",
 )
 @click.option("--tls-cert", type=_EXISTING_FILE, help="Serve https with this certificate (PEM).")
 @click.option("--tls-key", type=_EXISTING_FILE, help="Its key, unless it is in the same file.")
