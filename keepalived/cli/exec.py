@@ -33,9 +33,7 @@ def _item(text: str) -> str:
 
 
 @click.command(
-    "exec",
-    context_settings={"allow_interspersed_args": False},
-    options_metavar="[OPTIONS] --",
+    "exec", context_settings={"allow_interspersed_args": False}, options_metavar="[OPTIONS] --"
 )
 @own_config_option
 @own_vcenter_option
@@ -86,7 +84,7 @@ def _item(text: str) -> str:
 )
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.pass_obj
-def exec_(
+def exec(
     blocked_signals: frozenset[int],
     config: Path | None,
     vcenter: str | None,
@@ -119,6 +117,8 @@ def exec_(
 
         settings = load(config)
         name, chosen = choose(vcenter, settings)
+        file = () if config is None else ("--config", str(config))
+        which = ("--vcenter", name) if len(settings.vcenters) > 1 else ()
         options = Options(
             argv=command,
             vcenter=name,
@@ -129,7 +129,7 @@ def exec_(
             on_loss=OnLoss(on_loss),
             stall_timeout=settings.stall_timeout,
             blocked_signals=blocked_signals,
-            cancel_command=_cancel_command(config, name, len(settings.vcenters) > 1),
+            cancel_command=("clkeepalived", "cancel", "--direct", *file, *which),
         )
         source = _source(options, token_file, govc_session)
         if chosen.username is None and source is None:
@@ -164,15 +164,9 @@ def _run(options: Options, source: Source | None, *, show_bar: bool) -> int:
         display.finish()
 
 
-def _cancel_command(config: Path | None, name: str, is_one_of_several: bool) -> tuple[str, ...]:
-    """Return what cancels a session of this vCenter, but for its id."""
-    file = () if config is None else ("--config", str(config))
-    which = ("--vcenter", name) if is_one_of_several else ()
-    return ("clkeepalived", "cancel", "--direct", *file, *which)
-
-
 def _source(options: Options, token_file: str | None, govc_session: bool | None) -> Source | None:
     """Return where the command's own API token may be found. Raises ClickException."""
+    from keepalived.host.govc import GovcSessionError, cached_session, home_directory
     from keepalived.wrapper.tokens import Source
 
     if token_file == STDIN:
@@ -194,7 +188,10 @@ def _source(options: Options, token_file: str | None, govc_session: bool | None)
     if govc_session:
         lend()
     else:
-        _warn_of_bad_cache()
+        try:
+            cached_session(os.environ, home_directory())
+        except GovcSessionError as error:
+            warn(f"govc's cache is not used: {error} (or --no-govc-session)")
     return Source("govc's cache", _leniently(lend), is_commands_own=False)
 
 
@@ -206,15 +203,6 @@ def _is_govcs(options: Options) -> bool:
         return split_vcenter_url(os.environ["GOVC_URL"]).url == options.settings.url
     except (KeyError, ValueError):
         return False
-
-
-def _warn_of_bad_cache() -> None:
-    from keepalived.host.govc import GovcSessionError, cached_session, home_directory
-
-    try:
-        cached_session(os.environ, home_directory())
-    except GovcSessionError as error:
-        warn(f"govc's cache is not used: {error} (or --no-govc-session)")
 
 
 def _leniently(lend: Lend) -> Callable[[], str | None]:
