@@ -10,6 +10,7 @@ import signal
 import ssl
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -101,18 +102,10 @@ def _address(text: str) -> tuple[str, int]:
 )
 def simulate(
     listen: tuple[str, int],
-    session_timeout: float,
-    username: str,
     password: str | None,
-    token_idle_timeout: float,
-    token_max_age: float,
-    pull_duration: float,
-    validation_duration: float,
-    prepare_duration: float,
     tls_cert: Path | None,
     tls_key: Path | None,
-    put_counts_as_activity: bool,
-    bytes_during_put: bool,
+    **behaviour: Any,
 ) -> None:
     """Serve a simulated Content Library until SIGINT or SIGTERM.
 
@@ -126,18 +119,10 @@ def simulate(
     configure_logging(format="auto", level="warning")
     tls = _tls_context(tls_cert, tls_key)
     simulator = Simulator(
-        username=username,
         password=password or secrets.token_urlsafe(12),
-        session_timeout=session_timeout,
-        token_idle_timeout=token_idle_timeout,
-        token_max_age=token_max_age,
-        put_counts_as_activity=put_counts_as_activity,
-        bytes_during_put=bytes_during_put,
-        pull_duration=pull_duration,
-        validation_duration=validation_duration,
-        prepare_duration=prepare_duration,
         ledger_limit=_LEDGER_LIMIT,
         with_admin=True,
+        **behaviour,  # named as the options are
     )
 
     async def run() -> None:
