@@ -52,7 +52,7 @@ def stay(
                             lifetime, come_back_by = line["lifetime"], -1.0
                             continue
                         if line["event"] != "hold_taken":  # that we hold it is said already
-                            _say(line)
+                            click.echo(f"{words.clock_time(line['at'])} {words.event(line)}")
                         if (code := _verdict(line, f"connection:{name}")) is not None:
                             return code
                 except Unreachable as error:
@@ -93,10 +93,6 @@ def _say_holding(session: words.Said, *, again: bool) -> None:
     name = words.item_name(session) or session["id"]
     place = words.printable(session["vcenter"])
     click.echo(f"holding {name} of {place} {'again' if again else '(Ctrl-C lets go)'}")
-
-
-def _say(line: words.Said) -> None:
-    click.echo(f"{words.clock_time(line['at'])} {words.event(line)}")
 
 
 def _say_gone(reason: Unreachable | None, lifetime: float) -> None:
