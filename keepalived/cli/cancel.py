@@ -51,15 +51,11 @@ def cancel(
         return
     path = session_path(vcenter, session_id)
     if not yes:
-        for line in _known(control, path, kind):
-            click.echo(line)
+        click.echo("\n".join(_known(control, path, kind)))
         click.confirm(f"Cancel {session_id} on the server?", abort=True)
     try:
         reply = control.request(
-            "POST",
-            f"{path}/cancel",
-            query={"kind": kind, "force": force},
-            timeout=_ANSWER_SECONDS,
+            "POST", f"{path}/cancel", query={"kind": kind, "force": force}, timeout=_ANSWER_SECONDS
         )
     except Refused as error:
         if error.problem != "held-by-others":

@@ -91,20 +91,16 @@ def _block(session: words.Said, look: Look) -> Iterator[str]:
         facts.append(words.slack_left(session["expires_in"]))
     if transferred := words.transferred(session):
         facts.append(transferred)
-    facts_text = " · ".join(facts)
-    place = words.printable(session["vcenter"])
-    room = look.columns - width_of(facts_text) - width_of(place) - 2 * GAP
-    heading = cut(name, max(room, GAP))
-    yield "  ".join(
-        (look.paint(Cell(heading, "1")), look.paint(Cell(place)), look.paint(Cell(facts_text)))
-    )
+    beside = f"{words.printable(session['vcenter'])}  {' · '.join(facts)}"
+    heading = cut(name, max(look.columns - width_of(beside) - GAP, GAP))
+    yield f"{look.paint(Cell(heading, '1'))}  {look.paint(Cell(beside))}"
     # Never cut: it is there to be copied.
     yield f"  {words.printable(session['id'])}"
     holds = [f"held by {words.holder(each)}" for each in session["holds"]]
     if session["error_message"]:
         holds.append(words.printable(session["error_message"]))
     for line in holds or ["held by nobody here"]:
-        style = "33" if not session["holds"] else ""
+        style = "" if session["holds"] else "33"
         yield "  " + look.paint(Cell(cut(line, look.columns - GAP), style))
 
 
