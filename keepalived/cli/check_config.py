@@ -17,7 +17,7 @@ from keepalived.cli.words import counted
 from keepalived.host.files import readable_path
 
 if TYPE_CHECKING:
-    from keepalived.settings import Loaded, Settings, VCenterSettings
+    from keepalived.settings import Loaded, Settings
 
 SessionFiles = dict[str, tuple[int, tuple[str, ...]]]
 """By path: the number of good sessions, and what there is to say of these and the others."""
@@ -48,31 +48,26 @@ def check_config(path: Path | None, *, connect: bool) -> None:
     found = _session_files(loaded.settings)
     for warning in (*loaded.warnings, *_session_file_warnings(loaded.settings, found)):
         click.echo(f"warning: {warning}", err=True)
-    for line in _summary(loaded, found):
-        click.echo(line)
+    click.echo("\n".join(_summary(loaded, found)))
     if connect and not _connect(loaded.settings):
         sys.exit(EXIT_BAD_CONFIGURATION)
 
 
 def _summary(loaded: Loaded, found: SessionFiles) -> Iterator[str]:
+    from keepalived.settings.durations import format_duration
+
     settings = loaded.settings
     yield f"{readable_path(loaded.path or 'The environment')}: good"
     yield f"  {counted(len(settings.vcenters), 'vCenter')}"
     for name, vcenter in settings.vcenters.items():
-        yield f"    {name}: {_words(vcenter)}"
+        user = f"as {vcenter.username}" if vcenter.username else "without logging in"
+        timeout = format_duration(vcenter.session_timeout)
+        yield f"    {name}: {vcenter.url} {user}, sessions live {timeout}"
     yield f"  {counted(len(settings.sessions), 'session')} in the configuration"
     if settings.session_files:
         count = sum(sessions for sessions, _ in found.values())
         yield f"  {counted(count, 'session')} in {counted(len(found), 'session file')}"
     yield f"  metrics and health on {settings.http.listen}"
-
-
-def _words(vcenter: VCenterSettings) -> str:
-    from keepalived.settings.durations import format_duration
-
-    user = f"as {vcenter.username}" if vcenter.username else "without logging in"
-    timeout = format_duration(vcenter.session_timeout)
-    return f"{vcenter.url} {user}, sessions live {timeout}"
 
 
 def _session_files(settings: Settings) -> SessionFiles:
@@ -109,10 +104,9 @@ def _connect(settings: Settings) -> bool:
     """Try each vCenter and say how it went; return whether all of them can be used."""
     from keepalived.cli.connect_check import check
 
-    good = True
+    is_good = True
     for name, vcenter in settings.vcenters.items():
         result = asyncio.run(check(name, vcenter))
-        good = good and result.good
-        for line in result.lines:
-            click.echo(line, err=not result.good)
-    return good
+        is_good &= result.good
+        click.echo("\n".join(result.lines), err=not result.good)
+    return is_good

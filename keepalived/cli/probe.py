@@ -85,6 +85,7 @@ def probe(
     if all was tried and put away, 1 if not, 69 where the vCenter cannot be asked, 78 for a bad
     configuration, 128+n after a signal.
     """
+    from keepalived.probe.report import as_json
     from keepalived.probe.run import Options
 
     name, settings = choose(vcenter, load(config))
@@ -97,7 +98,9 @@ def probe(
     with _opened(json_file) as file:  # Before it is worked for.
         report, number = asyncio.run(_run(options))
         if file is not None:
-            _write(report, file, with_names=with_names)
+            json.dump(as_json(report, with_names=with_names), file, indent=2)
+            file.write("\n")
+            file.flush()
     # Where the report goes to standard output, it is alone there.
     _tell(report, sys.stderr if json_file == _STDOUT else sys.stdout)
     sys.exit(_exit_code(report, number))
@@ -130,14 +133,6 @@ def _opened(path: str | None) -> Iterator[IO[str] | None]:
         yield file
 
 
-def _write(report: Report, file: IO[str], *, with_names: bool) -> None:
-    from keepalived.probe.report import as_json
-
-    json.dump(as_json(report, with_names=with_names), file, indent=2)
-    file.write("\n")
-    file.flush()
-
-
 def _tell(report: Report, stream: TextIO) -> None:
     from keepalived.probe.display import tell
 
@@ -146,11 +141,8 @@ def _tell(report: Report, stream: TextIO) -> None:
     else:
         tell(report, stream)
     for each in report.left:
-        click.echo(
-            f"clkeepalived: left behind, as it could not be removed: {each.what} {each.name} "
-            f"{each.id}".rstrip(),
-            err=True,
-        )
+        what = f"{each.what} {each.name} {each.id}".rstrip()
+        click.echo(f"clkeepalived: left behind, as it could not be removed: {what}", err=True)
 
 
 def _exit_code(report: Report, number: int | None) -> int:

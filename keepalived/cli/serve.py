@@ -91,10 +91,7 @@ async def _serve(loaded: Loaded, load: Callable[[], Awaitable[Loaded]]) -> str |
     from keepalived.store.errors import StoreError
 
     last_resort = _LastResort()
-
-    def drained() -> None:
-        last_resort.after(_CLOSING_SECONDS)
-
+    drained = partial(last_resort.after, _CLOSING_SECONDS)
     daemon = Daemon(loaded, load, notifier=notifier(os.environ), on_drained=drained)
 
     def stop() -> None:

@@ -5,14 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from keepalived.cli import words
-from keepalived.cli.status_table import (
-    AT_RISK_SHARE,
-    LIVE,
-    LOST,
-    Session,
-    progress_of,
-    share_left,
-)
+from keepalived.cli.status_table import AT_RISK_SHARE, LIVE, LOST, Session, progress_of, share_left
 from keepalived.cli.table import Cell, Look, cut
 
 _BOLD, _DIM, _RED, _GREEN, _YELLOW = "1", "2", "31", "32", "33"

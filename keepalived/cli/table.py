@@ -126,13 +126,7 @@ def row(look: Look, cells: Sequence[Cell], widths: Sequence[int]) -> str:
 
 def plain_rows(rows: Iterable[Sequence[str]]) -> list[str]:
     """Return lines for programs and files: nothing is cut, and columns stand below each other."""
-    table = [list(each) for each in rows]
-    widths = [max(width_of(text) for text in column) for column in zip(*table, strict=True)]
-    return [
-        (" " * GAP)
-        .join(
-            text + " " * (width - width_of(text)) for text, width in zip(each, widths, strict=True)
-        )
-        .rstrip()
-        for each in table
-    ]
+    table = list(rows)
+    widths = [max(map(width_of, column)) for column in zip(*table, strict=True)]
+    gap = " " * GAP
+    return [gap.join(map(fill, each, widths)).rstrip() for each in table]
