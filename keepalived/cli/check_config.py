@@ -19,9 +19,6 @@ from keepalived.host.files import readable_path
 if TYPE_CHECKING:
     from keepalived.settings import Loaded, Settings
 
-SessionFiles = dict[str, tuple[int, tuple[str, ...]]]
-"""By path: the number of good sessions, and what there is to say of these and the others."""
-
 
 @click.command("check-config")
 @click.argument(
@@ -45,15 +42,15 @@ def check_config(path: Path | None, *, connect: bool) -> None:
         loaded = load_settings(path, os.environ)
     except ConfigError as error:
         refuse_configuration([*error.problems, counted(len(error.problems), "problem")])
-    found = _session_files(loaded.settings)
-    for warning in (*loaded.warnings, *_session_file_warnings(loaded.settings, found)):
+    files, sessions, warnings = _session_files(loaded.settings)
+    for warning in (*loaded.warnings, *warnings):
         click.echo(f"warning: {warning}", err=True)
-    click.echo("\n".join(_summary(loaded, found)))
+    click.echo("\n".join(_summary(loaded, files, sessions)))
     if connect and not _connect(loaded.settings):
         sys.exit(EXIT_BAD_CONFIGURATION)
 
 
-def _summary(loaded: Loaded, found: SessionFiles) -> Iterator[str]:
+def _summary(loaded: Loaded, files: int, sessions: int) -> Iterator[str]:
     from keepalived.settings.durations import format_duration
 
     settings = loaded.settings
@@ -65,39 +62,34 @@ def _summary(loaded: Loaded, found: SessionFiles) -> Iterator[str]:
         yield f"    {name}: {vcenter.url} {user}, sessions live {timeout}"
     yield f"  {counted(len(settings.sessions), 'session')} in the configuration"
     if settings.session_files:
-        count = sum(sessions for sessions, _ in found.values())
-        yield f"  {counted(count, 'session')} in {counted(len(found), 'session file')}"
+        yield f"  {counted(sessions, 'session')} in {counted(files, 'session file')}"
     yield f"  metrics and health on {settings.http.listen}"
 
 
-def _session_files(settings: Settings) -> SessionFiles:
-    """Return the number of good sessions in each session file, and what is wrong with it."""
+def _session_files(settings: Settings) -> tuple[int, int, list[str]]:
+    """Return the number of session files, that of the good sessions in them, and warnings."""
     from keepalived.settings import ConfigError, read_sessions
     from keepalived.settings.advice import risky_entry
 
-    found = {}
-    paths = {path for each in settings.session_files for path in glob.glob(each, recursive=True)}
-    for path in sorted(filter(os.path.isfile, paths)):
+    paths, warnings, count = set[str](), list[str](), 0
+    for pattern in settings.session_files:
+        matching = glob.glob(pattern, recursive=True)
+        if not matching:
+            words = f"{readable_path(pattern)} matches no file at present"
+            warnings.append(f"session_files: {words}")
+        paths.update(filter(os.path.isfile, matching))
+    for path in sorted(paths):
         try:
             said = read_sessions(Path(path), tuple(settings.vcenters))
         except ConfigError as error:
-            found[path] = (0, tuple(map(str, error.problems)))
-        else:
-            remarks = [
-                said.spots[key, field].problem(words)
-                for key, entry in said.entries
-                for field, words in risky_entry(entry)
-            ]
-            found[path] = (len(said.entries), tuple(map(str, (*said.problems, *remarks))))
-    return found
-
-
-def _session_file_warnings(settings: Settings, found: SessionFiles) -> Iterator[str]:
-    for pattern in settings.session_files:
-        if not glob.glob(pattern, recursive=True):
-            yield f"session_files: {readable_path(pattern)} matches no file at present"
-    for _, problems in found.values():
-        yield from problems
+            warnings += map(str, error.problems)
+            continue
+        count += len(said.entries)
+        warnings += map(str, said.problems)
+        for key, entry in said.entries:
+            for field, words in risky_entry(entry):
+                warnings.append(str(said.spots[key, field].problem(words)))
+    return len(paths), count, warnings
 
 
 def _connect(settings: Settings) -> bool:
