@@ -9,6 +9,7 @@ import secrets
 import signal
 import ssl
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,9 @@ def _seconds(text: str) -> float:
     if seconds <= 0:
         raise ValueError("has to be longer than nothing")
     return seconds
+
+
+_period = partial(duration_option, check=_seconds)
 
 
 def _address(text: str) -> tuple[str, int]:
@@ -47,32 +51,14 @@ def _address(text: str) -> tuple[str, int]:
     show_default=True,
     help="Where to listen; port 0 means any that is free.",
 )
-@duration_option(
-    "--session-timeout",
-    default="5m",
-    words="How long a session lives without activity.",
-    check=_seconds,
-)
+@_period("--session-timeout", default="5m", words="How long a session lives without activity.")
 @click.option("--username", default="administrator@vsphere.local", show_default=True)
 @click.option("--password", help="Made up for each run unless given.")
-@duration_option(
-    "--token-idle-timeout",
-    default="30m",
-    words="How long an API token is good for without a call.",
-    check=_seconds,
+@_period(
+    "--token-idle-timeout", default="30m", words="How long an API token is good for without a call."
 )
-@duration_option(
-    "--token-max-age",
-    default="24h",
-    words="How long an API token is good for at most.",
-    check=_seconds,
-)
-@duration_option(
-    "--pull-duration",
-    default="10s",
-    words="How long the server takes to pull a file.",
-    check=_seconds,
-)
+@_period("--token-max-age", default="24h", words="How long an API token is good for at most.")
+@_period("--pull-duration", default="10s", words="How long the server takes to pull a file.")
 @duration_option(
     "--validation",
     "validation_duration",
