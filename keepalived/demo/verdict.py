@@ -192,13 +192,9 @@ def _ended_halfway(
 
 
 def _lost(evidence: Evidence) -> Iterator[Finding]:
-    trouble = evidence.upload.trouble
+    trouble, version = evidence.upload.trouble, evidence.version
     yield Finding("its upload failed", bool(trouble), trouble or "it did not")
-    yield Finding(
-        "its content did not arrive",
-        evidence.version == _FIRST_VERSION,
-        f"version {evidence.version}",
-    )
+    yield Finding("its content did not arrive", version == _FIRST_VERSION, f"version {version}")
 
 
 def _ended(evidence: Evidence) -> Event | None:
