@@ -90,11 +90,10 @@ async def _attempts(host: str, port: int) -> list[str]:
 async def _untrusted(settings: VCenterSettings, host: str, port: int) -> tuple[str, ...] | None:
     """Say why the server's certificate is not trusted; None if that is not what is in the way."""
     try:
-        why = await _why_untrusted(settings, host, port)
-        certificate = await shown_by(host, port) if why else None
+        if (why := await _why_untrusted(settings, host, port)) is None:
+            return None
+        certificate = await shown_by(host, port)
     except OSError:
-        return None
-    if why is None or certificate is None:
         return None
     told = f"the certificate of {host}:{port} is not trusted: {why.words}"
     return (told, *_shown(certificate), *_remedies(settings, why.cause, certificate))

@@ -33,13 +33,10 @@ _NOT_NUMBERS = (
 )
 
 
-def tell_stream(
-    descriptor: int, tell: Callable[[Body], None], *, patience: float = _PATIENCE_SECONDS
-) -> int:
+def tell_stream(descriptor: int, tell: Callable[[Body], None]) -> int:
     """Tell the numbers that arrive on a descriptor until its end; return the exit code.
 
-    At the end of the stream, a daemon that is away has `patience` seconds to come back and hear
-    the last one.
+    At the end of the stream, a daemon that is away has 30 s to come back and hear the last one.
     """
     teller = _Teller(tell)
     rest, is_over, has_warned = b"", False, False
@@ -61,7 +58,7 @@ def tell_stream(
                     has_warned = True
                     click.echo(f"Warning: {_NOT_NUMBERS}", err=True)
         teller.tell_if_due()
-    give_up = time.monotonic() + patience
+    give_up = time.monotonic() + _PATIENCE_SECONDS
     while teller.has_news and not teller.tell_now() and time.monotonic() < give_up:
         time.sleep(_AGAIN_SECONDS)
     return _EXIT_USAGE if has_warned and teller.furthest is None else teller.exit_code

@@ -6,8 +6,7 @@ import asyncio
 import importlib.metadata
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, TextIO
 
@@ -95,7 +94,13 @@ def probe(
         )
     version = importlib.metadata.version("content-library-keepalived")
     options = Options(name, settings, library, datastore, limit, version)
-    with _opened(json_file) as file:  # Before it is worked for.
+    output: AbstractContextManager[IO[str] | None] = nullcontext()
+    try:
+        if json_file is not None:
+            output = click.open_file(json_file, "w", encoding="utf-8")  # before it is worked for
+    except OSError as error:
+        raise click.ClickException(f"{json_file}: {error.strerror}") from None
+    with output as file:
         report, number = asyncio.run(_run(options))
         if file is not None:
             json.dump(as_json(report, with_names=with_names), file, indent=2)
@@ -118,19 +123,6 @@ async def _run(options: Options) -> tuple[Report, int | None]:
     task = asyncio.create_task(running.run(), name="probe")
     with interruptions(task.cancel) as received:
         return await task, received[0] if received else None
-
-
-@contextmanager
-def _opened(path: str | None) -> Iterator[IO[str] | None]:
-    if path is None:
-        yield None
-        return
-    try:
-        opened = click.open_file(path, "w", encoding="utf-8")
-    except OSError as error:
-        raise click.ClickException(f"{path}: {error.strerror}") from None
-    with opened as file:
-        yield file
 
 
 def _tell(report: Report, stream: TextIO) -> None:

@@ -79,7 +79,8 @@ def _full_screen() -> Iterator[Callable[[float], bool]]:
     os.set_blocking(resized, False)
     handlers = {signal.SIGWINCH: signal.signal(signal.SIGWINCH, lambda *_: None)}
     for number in (signal.SIGTERM, signal.SIGHUP):
-        handlers[number] = signal.signal(number, _end)
+        # End as the signal would have it, with the terminal put in order first.
+        handlers[number] = signal.signal(number, lambda number, _: sys.exit(128 + number))
     signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
 
     def wants_to_quit(seconds: float) -> bool:
@@ -121,8 +122,3 @@ def _full_screen() -> Iterator[Callable[[float], bool]]:
             signal.signal(number, handler)
         os.close(resized)
         os.close(wake)
-
-
-def _end(number: int, _frame: object) -> None:
-    """End as the signal would have it, with the terminal put in order first."""
-    sys.exit(128 + number)

@@ -48,7 +48,9 @@ def serve(config: Path | None) -> None:
     SIGHUP reloads the configuration. The first SIGTERM renews what needs it and logs out before
     the end; a second one ends at once.
     """
-    _leave_rich_out()
+    # structlog would import it, where nothing else has, for tracebacks in colours, and a daemon
+    # would carry its 3 MiB for ever. None is how Python says that a module is not to be had.
+    sys.modules.setdefault("rich", None)  # type: ignore[arg-type]  # typeshed knows of no None here
     from keepalived.host import blocking
     from keepalived.host.descriptors import raise_limit
     from keepalived.host.garbage import long_lived_set_aside
@@ -138,15 +140,6 @@ def _say_the_end() -> None:
     words = "something hangs, such as a disk or a mount; ending without waiting for it"
     structlog.get_logger("clkeepalived").error("end_forced", message=words)
     logging.shutdown()
-
-
-def _leave_rich_out() -> None:
-    """Keep structlog from importing rich, where nothing else has, for tracebacks in colours.
-
-    A daemon would carry its 3 MiB for ever. None in its place is how Python says that a module is
-    not to be had.
-    """
-    sys.modules.setdefault("rich", None)  # type: ignore[arg-type]  # typeshed knows of no None here
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

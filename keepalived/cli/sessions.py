@@ -35,11 +35,8 @@ def sessions(vcenter: str | None, kind: str, as_json: bool, control: Control) ->
     answers = {name: _listed(control, name, kind) for name in _vcenters(control, vcenter)}
     failed = {name: each for name, each in answers.items() if each["outcome"] != "ok"}
     found = [session for each in answers.values() for session in each["sessions"]]
-    if as_json:
-        click.echo(json.dumps(answers))
-    else:
-        for line in _lines(found, Look.of_stdout()):
-            click.echo(line)
+    lines = [json.dumps(answers)] if as_json else _lines(found, Look.of_stdout())
+    click.echo("\n".join(lines))
     for name, each in failed.items():
         detail = words.printable(each["detail"] or each["outcome"])
         click.echo(f"{words.printable(name)} did not list its sessions: {detail}", err=True)
