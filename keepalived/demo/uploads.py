@@ -148,11 +148,9 @@ class Uploader:
 
     async def item(self, upload: Upload) -> dict[str, Any]:
         """Return the item as the server knows it; nothing if it does not."""
-        try:
-            item: dict[str, Any] = await self._call("GET", f"{_ITEMS}/{upload.item_id}")
-        except (UploadFailed, aiohttp.ClientError):
-            return {}
-        return item
+        with suppress(UploadFailed, aiohttp.ClientError):
+            return dict(await self._call("GET", f"{_ITEMS}/{upload.item_id}"))
+        return {}
 
     async def _put(self, uri: str, upload: Upload) -> None:
         try:
