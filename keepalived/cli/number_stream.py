@@ -68,30 +68,25 @@ class _Teller:
     """Tells the furthest value that was heard, not too often, and now and then as a sign of life.
 
     A hold with a time limit lives on what is told, so that silence is not golden while numbers
-    arrive that do not rise.
+    arrive that do not rise. `has_news` is whether the furthest value is still to be told.
     """
 
     def __init__(self, tell: Callable[[Body], None]) -> None:
         self.exit_code = 0
-        self._tell = tell
+        self.has_news = False
         self.furthest: Body | None = None
+        self._tell = tell
         self._share = -1.0
-        self._told: Body | None = None
         self._is_fresh = False
         self._next_at = 0.0
         self._last_words = ""
-
-    @property
-    def has_news(self) -> bool:
-        """Whether the furthest value is still to be told."""
-        return self.furthest is not None and self.furthest != self._told
 
     def hear(self, body: Body) -> None:
         """Take a value in."""
         self._is_fresh = True
         share = _share(body)
         if share > self._share:
-            self._share, self.furthest = share, body
+            self._share, self.furthest, self.has_news = share, body, True
 
     def wait(self) -> float | None:
         """Return for how many seconds there is nothing to do but read; None for ever."""
@@ -106,12 +101,11 @@ class _Teller:
 
     def tell_now(self) -> bool:
         """Tell the furthest value, and return whether there is no use in trying that again."""
-        body = self.furthest
-        if body is None:
+        if self.furthest is None:
             return True
         self._is_fresh = False
         try:
-            self._tell(body)
+            self._tell(self.furthest)
         except (Unreachable, Refused) as error:
             self.exit_code = error.exit_code
             if error.message != self._last_words:
@@ -122,7 +116,7 @@ class _Teller:
                 return False
         else:
             self.exit_code, self._last_words = 0, ""
-        self._told = body
+        self.has_news = False
         self._next_at = time.monotonic() + _SPACING_SECONDS
         return True
 
