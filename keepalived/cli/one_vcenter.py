@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from keepalived.cli.bad_configuration import refuse
-from keepalived.cli.options import a_config_option
+from keepalived.cli.options import config_option, refuse_configuration
 
 if TYPE_CHECKING:
     from keepalived.settings import Settings, VCenterSettings
 
-
-own_config_option = a_config_option(
-    "GOVC_URL and its like describe the vCenter, or else /etc/clkeepalived/config.yaml."
+own_config_option = config_option(
+    "The configuration file. Without one, GOVC_URL and its like describe the vCenter, or else "
+    "/etc/clkeepalived/config.yaml."
 )
 
 own_vcenter_option = click.option(
@@ -35,7 +34,7 @@ def load(config: Path | None) -> Settings:
         else:
             loaded = load_settings(config, os.environ)
     except ConfigError as error:
-        refuse(error.problems)
+        refuse_configuration(error.problems)
     for warning in loaded.warnings:
         warn(str(warning))
     return loaded.settings

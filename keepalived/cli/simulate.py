@@ -9,78 +9,67 @@ import secrets
 import signal
 import ssl
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
-from keepalived.cli.durations import duration_option
+from keepalived.cli.options import Checked, duration, duration_option
 
 _LEDGER_LIMIT = 100_000
 _LAST_PORT = 65535
 _EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-def _no_time(seconds: float) -> str:
-    return "" if seconds > 0 else "has to be longer than nothing"
+def _seconds(text: str) -> float:
+    seconds = duration(text)
+    if seconds <= 0:
+        raise ValueError("has to be longer than nothing")
+    return seconds
 
 
-def _address(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[str, int]:
-    host, separator, port = value.rpartition(":")
+_period = partial(duration_option, check=_seconds)
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, separator, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     if not separator or not host or not port.isascii() or not port.isdigit():
-        raise click.BadParameter(f"{value!r} is not HOST:PORT, such as 127.0.0.1:8989")
+        raise ValueError(f"{text!r} is not HOST:PORT, such as 127.0.0.1:8989")
     if int(port) > _LAST_PORT:
-        raise click.BadParameter(f"{port} is not a port")
+        raise ValueError(f"{port} is not a port")
     return host, int(port)
 
 
 @click.command()
 @click.option(
     "--listen",
-    callback=_address,
+    type=Checked(_address),
     metavar="HOST:PORT",
     default="127.0.0.1:0",
     show_default=True,
     help="Where to listen; port 0 means any that is free.",
 )
-@duration_option(
-    "--session-timeout",
-    default="5m",
-    refusal=_no_time,
-    help="How long a session lives without activity.",
-)
+@_period("--session-timeout", default="5m", words="How long a session lives without activity.")
 @click.option("--username", default="administrator@vsphere.local", show_default=True)
 @click.option("--password", help="Made up for each run unless given.")
-@duration_option(
-    "--token-idle-timeout",
-    default="30m",
-    refusal=_no_time,
-    help="How long an API token is good for without a call.",
+@_period(
+    "--token-idle-timeout", default="30m", words="How long an API token is good for without a call."
 )
-@duration_option(
-    "--token-max-age",
-    default="24h",
-    refusal=_no_time,
-    help="How long an API token is good for at most.",
-)
-@duration_option(
-    "--pull-duration",
-    default="10s",
-    refusal=_no_time,
-    help="How long the server takes to pull a file.",
-)
+@_period("--token-max-age", default="24h", words="How long an API token is good for at most.")
+@_period("--pull-duration", default="10s", words="How long the server takes to pull a file.")
 @duration_option(
     "--validation",
     "validation_duration",
     default="0",
-    help="How long files are VALIDATING after `complete`, before the content has arrived.",
+    words="How long files are VALIDATING after `complete`, before the content has arrived.",
 )
 @duration_option(
     "--preparation",
     "prepare_duration",
     default="0",
-    help="How long a file is PREPARING before it can be downloaded.",
+    words="How long a file is PREPARING before it can be downloaded.",
 )
 @click.option("--tls-cert", type=_EXISTING_FILE, help="Serve https with this certificate (PEM).")
 @click.option("--tls-key", type=_EXISTING_FILE, help="Its key, unless it is in the same file.")
@@ -115,9 +104,11 @@ def simulate(
 
     configure_logging(format="auto", level="warning")
     tls = _tls_context(tls_cert, tls_key)
-    password = password or secrets.token_urlsafe(12)
     simulator = Simulator(
-        password=password, ledger_limit=_LEDGER_LIMIT, with_admin=True, **behaviour
+        password=password or secrets.token_urlsafe(12),
+        ledger_limit=_LEDGER_LIMIT,
+        with_admin=True,
+        **behaviour,  # named as the options are
     )
 
     async def run() -> None:
