@@ -98,8 +98,8 @@ async def test_writers_share_their_commits(tmp_path: Path) -> None:
         statements: list[str] = []
 
         def trace() -> None:
-            assert store._database is not None
-            store._database.set_trace_callback(statements.append)
+            assert store._file.database is not None
+            store._file.database.set_trace_callback(statements.append)
 
         await store._in_thread(trace)
         keys = [KEY._replace(id=str(number)) for number in range(64)]
@@ -140,8 +140,8 @@ async def test_a_full_disk_refuses_holds_and_keeps_what_must_not_be_forgotten(
 
 async def limit_pages(store: Store, pages: int) -> None:
     def limit() -> None:
-        assert store._database is not None
-        store._database.execute(f"PRAGMA max_page_count = {pages}")
+        assert store._file.database is not None
+        store._file.database.execute(f"PRAGMA max_page_count = {pages}")
 
     await store._in_thread(limit)
 

@@ -24,6 +24,7 @@ from keepalived.lease.progress import Progress
 from keepalived.store import changes, commits, files
 from keepalived.store.errors import StoreError, StoreWriteError
 from keepalived.store.store import Store
+from keepalived.store.times import Times
 from tests.support.state_file import HOLD, KEY, OWNER, Hands, kept, opened, renewed
 
 OTHER = KEY._replace(id="other")
@@ -44,8 +45,8 @@ class Disk:
         self._elsewhere.execute("BEGIN IMMEDIATE")
 
     def _be_impatient(self) -> None:
-        assert self._store._database is not None
-        self._store._database.execute("PRAGMA busy_timeout = 0")
+        assert self._store._file.database is not None
+        self._store._file.database.execute("PRAGMA busy_timeout = 0")
 
     def recover(self) -> None:
         if self._elsewhere.in_transaction:
@@ -380,5 +381,5 @@ def test_an_emptied_log_is_in_nobodys_way_whoever_keeps_what_it_answered(tmp_pat
     files.open_database(path).close()
     database = sqlite3.connect(path, isolation_level=None, factory=Watched)
     commits.purge(database, rewrite=False)
-    assert commits.commit(database, [changes.SCRUB]) == ()
+    assert commits.commit(database, [changes.SCRUB], Times("boot", 0.0)) == []
     database.close()

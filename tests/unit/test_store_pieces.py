@@ -12,8 +12,8 @@ import keepalived.store.store as store_module
 from keepalived.host.clock import SystemClock
 from keepalived.lease.endings import Ending
 from keepalived.lease.model import SessionKey, State
+from keepalived.store.commits import MANY
 from keepalived.store.store import Store
-from keepalived.store.tables import MANY
 from tests.support.daemon_in_memory import SharedClock
 from tests.support.state_file import HOLD, KEY, kept, opened, renewed
 
@@ -113,8 +113,8 @@ async def test_while_nothing_can_be_written_the_rest_stays_together(tmp_path: Pa
 
 
 def be_impatient(store: Store) -> None:
-    assert store._database is not None
-    store._database.execute("PRAGMA busy_timeout = 0")
+    assert store._file.database is not None
+    store._file.database.execute("PRAGMA busy_timeout = 0")
 
 
 @pytest.mark.parametrize("poisoned", [0, MANY - 1, MANY, 2 * MANY + 3])

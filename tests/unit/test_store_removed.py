@@ -233,7 +233,7 @@ async def test_what_an_earlier_use_of_the_log_left_is_no_damage(tmp_path: Path) 
         for number in range(20):
             await store.put_hold(KEY._replace(id=str(number)), HOLD)
         # The log begins anew without being emptied.
-        database = store._database
+        database = store._file.database
         assert database is not None
         await store._in_thread(
             lambda: database.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()

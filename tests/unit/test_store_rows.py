@@ -188,8 +188,8 @@ async def read_only(store: Store) -> AsyncIterator[None]:
     """Let nothing be written while the block runs."""
 
     def set_to(value: int) -> None:
-        assert store._database is not None
-        store._database.execute(f"PRAGMA query_only = {value}")
+        assert store._file.database is not None
+        store._file.database.execute(f"PRAGMA query_only = {value}")
 
     await store._in_thread(partial(set_to, 1))
     yield

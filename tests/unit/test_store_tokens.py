@@ -105,9 +105,9 @@ async def test_a_scrub_that_cannot_be_written_now_is_done_later_and_whole(tmp_pa
         await store.put_hold(KEY, LENT)
 
         def watch(*, writable: bool) -> None:
-            assert store._database is not None
-            store._database.execute(f"PRAGMA query_only = {int(not writable)}")
-            store._database.set_trace_callback(rewritten.append)
+            assert store._file.database is not None
+            store._file.database.execute(f"PRAGMA query_only = {int(not writable)}")
+            store._file.database.set_trace_callback(rewritten.append)
 
         await store._in_thread(partial(watch, writable=False))
         store.persist_tokens = False

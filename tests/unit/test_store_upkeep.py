@@ -16,10 +16,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from keepalived.lease.holds import Borrowed
-from keepalived.store import place
+from keepalived.store import sqlite_file
+from keepalived.store.commits import MANY
 from keepalived.store.errors import StoreError, StoreWriteError
 from keepalived.store.store import Store
-from keepalived.store.tables import MANY
 from tests.support.state_file import HOLD, KEY, OWNER, Hands, kept, opened, renewed
 
 TOKEN = "b00f0f0f0f0f0f0f-lent"
@@ -53,8 +53,8 @@ async def watching(store: Store) -> Watch:
     watch = Watch()
 
     def begin() -> None:
-        assert store._database is not None
-        store._database.set_trace_callback(watch.statements.append)
+        assert store._file.database is not None
+        store._file.database.set_trace_callback(watch.statements.append)
 
     await store._in_thread(begin)
     return watch
@@ -247,7 +247,7 @@ async def test_a_file_that_could_not_be_opened_once_it_was_made_is_opened_later(
         await store.put_hold(KEY, HOLD)
         store.path.unlink()
         with monkeypatch.context() as patched:
-            patched.setattr(place, "open_database", refuse)
+            patched.setattr(sqlite_file, "open_database", refuse)
             for _ in range(2):
                 with pytest.raises(StoreWriteError):
                     await store.put_hold(OTHER, HOLD)
@@ -281,8 +281,8 @@ async def test_what_is_lost_at_the_end_is_said_with_the_files_name(tmp_path: Pat
     await store.open()
 
     def refuse() -> None:
-        assert store._database is not None
-        store._database.execute("PRAGMA query_only = 1")
+        assert store._file.database is not None
+        store._file.database.execute("PRAGMA query_only = 1")
 
     await store._in_thread(refuse)
     with capture_logs() as logs:
