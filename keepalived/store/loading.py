@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeVar
 
+from keepalived.host.garbage import gc_paused
 from keepalived.lease.holds import Hold
 from keepalived.lease.model import SessionKey
 from keepalived.lease.session import Session
@@ -65,7 +64,7 @@ class Loaded(NamedTuple):
 
 def load(database: sqlite3.Connection, times: Times, *, with_tokens: bool = True) -> Loaded:
     """Read a state file; without tokens, if so wanted. Raises sqlite3.Error."""
-    with _nothing_is_garbage():
+    with gc_paused():
         try:
             return _load(database, times, with_tokens)
         except sqlite3.OperationalError:
@@ -131,15 +130,3 @@ def _text_or_bytes(raw: bytes) -> str | bytes:
         return raw.decode()
     except UnicodeDecodeError:
         return raw
-
-
-@contextmanager
-def _nothing_is_garbage() -> Iterator[None]:
-    """Spare the search for garbage while a lot is made that all stays: it takes half the time."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()

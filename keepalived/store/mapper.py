@@ -36,14 +36,14 @@ class Column(NamedTuple):
 class Field(Generic[R]):
     """One argument of a record, and the columns that it is stored in.
 
-    `get` returns the value of the column, or the values as a tuple where there are several. `build`
-    makes the argument of the values, and raises ValueError; without it, they are the argument.
+    `get` returns the value of the column, or a tuple of values where there are several. `build`
+    makes the argument of the same, and raises ValueError; without it, the value is the argument.
     """
 
     name: str
     columns: tuple[Column, ...]
     get: Callable[[R], Any]
-    build: Callable[..., object] | None = None
+    build: Callable[[Any], object] | None = None
     is_time: bool = False
 
 
@@ -51,17 +51,22 @@ BOOT_ID: Field[Any] = Field("boot_id", (Column("boot_id", str),), lambda _: None
 """The boot that the times of a row belong to. It is no argument of the record."""
 
 
+def optional(
+    type: type[int | str | float], *names: str, range: tuple[float, float] | None = None
+) -> tuple[Column, ...]:
+    """Return columns of one type that may hold nothing."""
+    return tuple(Column(name, type, True, range) for name in names)
+
+
 def field(
     name: str,
     type: type[str | int | float],
     get: Callable[[R], Value],
     build: Callable[[Any], object] | None = None,
-    *,
-    optional: bool = False,
     range: tuple[float, float] | None = None,
 ) -> Field[R]:
     """Return a field of one column, which has the same name."""
-    return Field(name, (Column(name, type, optional, range),), get, build)
+    return Field(name, (Column(name, type, range=range),), get, build)
 
 
 def time_field(
@@ -89,45 +94,39 @@ class Table(Generic[R]):
             (place, *column.range) for place, column in enumerate(self.columns) if column.range
         )
         self._boot_id = self.names.index("boot_id")
-        # By kind, so that no kind has to be looked at for each row. There are very many.
+        # In two lists, so that no row has to be asked which of its fields are times.
         self._times: list[tuple[str, int, Callable[[R], float | None]]] = []
-        self._gets: list[tuple[int | slice, Callable[[R], Any]]] = []
-        self._plain: list[tuple[str, int | slice]] = []
-        self._built: list[tuple[str, slice, Callable[..., object]]] = []
+        self._others: list[
+            tuple[str, int | slice, Callable[[R], Any], Callable[[Any], object] | None]
+        ] = []
         for each in fields:
             first = self.names.index(each.columns[0].name)
-            places = slice(first, first + len(each.columns))
-            place = first if len(each.columns) == 1 else places
             if each.is_time:
                 self._times.append((each.name, first, each.get))
             elif each is not BOOT_ID:
-                self._gets.append((place, each.get))
-                if each.build is None:
-                    self._plain.append((each.name, place))
-                else:
-                    self._built.append((each.name, places, each.build))
+                is_one = len(each.columns) == 1
+                places = first if is_one else slice(first, first + len(each.columns))
+                self._others.append((each.name, places, each.get, each.build))
 
     def values(self, record: R, times: Times) -> list[Value]:
         """Return the row of a record."""
         row: list[Any] = [None] * len(self.names)
         row[self._boot_id] = times.boot_id
-        for _, place, get_time in self._times:
-            if (at := get_time(record)) is not None:
-                row[place] = at
-                row[place + 1] = at + times.wall_of_boot
-        for places, get in self._gets:
-            row[places] = get(record)
+        for _, place, get in self._times:
+            if (at := get(record)) is not None:
+                row[place], row[place + 1] = at, at + times.wall_of_boot
+        for _, places, get_other, _ in self._others:
+            row[places] = get_other(record)
         return row
 
-    def read(self, row: Sequence[Any], times: Times, **more: object) -> R:
-        """Return the record of a row; `more` are further arguments of it.
+    def read(self, row: Sequence[Any], times: Times, **made: Any) -> R:
+        """Return the record of a row; the keywords are arguments of it that are not in the row.
 
         Raises ValueError with the reason why there is none.
         """
         self._check(row)
-        made = {name: row[places] for name, places in self._plain}
-        for name, places, build in self._built:
-            made[name] = build(*row[places])
+        for name, places, _, build in self._others:
+            made[name] = row[places] if build is None else build(row[places])
         is_this_boot = times.is_of(row[self._boot_id])
         for name, place, _ in self._times:
             boot, wall = row[place], row[place + 1]
@@ -135,7 +134,7 @@ class Table(Generic[R]):
                 made[name] = None
             else:
                 made[name] = boot if is_this_boot else wall - times.wall_of_boot
-        return self._make(made | more)
+        return self._make(made)
 
     def _check(self, row: Sequence[Any]) -> None:
         types = tuple(map(type, row))
@@ -151,9 +150,4 @@ class Table(Generic[R]):
                 raise ValueError(f"{self.names[place]} is out of range")
 
 
-_TYPES: dict[type, str] = {
-    str: "a text",
-    float: "a fraction",
-    int: "a whole number",
-    NoneType: "missing",
-}
+_TYPES = {str: "a text", float: "a fraction", int: "a whole number", NoneType: "missing"}

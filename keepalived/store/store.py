@@ -313,7 +313,7 @@ class Store:
         self._is_failing = failure is not None
 
     def _times(self) -> Times:
-        return Times.now(self._clock, self._boot_id)
+        return Times(self._boot_id, self._clock.wall() - self._clock.boot())
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         # Shielded by nature: a caller that is cancelled does not stop the thread.

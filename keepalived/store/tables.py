@@ -21,6 +21,7 @@ from keepalived.store.mapper import (
     Table,
     Value,
     field,
+    optional,
     time_field,
 )
 
@@ -59,7 +60,8 @@ def _one(value: T) -> T:
     return value
 
 
-def _key(vcenter: str, kind: str, session_id: str) -> SessionKey:
+def _key(row: tuple[str, str, str]) -> SessionKey:
+    vcenter, kind, session_id = row
     if kind not in _KINDS:
         raise ValueError("kind is none that this release knows")
     return SessionKey(_one(vcenter), _KINDS[kind], check_session_id(session_id))
@@ -68,11 +70,16 @@ def _key(vcenter: str, kind: str, session_id: str) -> SessionKey:
 _KEY = (Column("vcenter", str), Column("kind", str), Column("id", str))
 
 
+def _values_of_key(key: SessionKey) -> tuple[Value, ...]:
+    return key.vcenter, str(key.kind), key.id
+
+
 # -- holds
 
 
 @lru_cache(maxsize=1024)
-def _owner(kind: str, owner_id: str) -> Owner:
+def _owner(row: tuple[str, str]) -> Owner:
+    kind, owner_id = row
     if kind not in _OWNER_KINDS:
         raise ValueError("owner_kind is none that this release knows")
     owner = Owner(_OWNER_KINDS[kind], owner_id)
@@ -81,18 +88,8 @@ def _owner(kind: str, owner_id: str) -> Owner:
     return owner
 
 
-def _values_of_progress(row: HoldRow) -> tuple[Value, ...]:
-    progress = row.hold.progress
-    return progress.percent, progress.done, progress.total
-
-
-def _progress(percent: int | None, done: int | None, total: int | None) -> Progress:
-    is_unknown = percent is None and done is None and total is None
-    return UNKNOWN if is_unknown else Progress(percent, done, total)
-
-
-def _value_of_token(row: HoldRow) -> str | None:
-    return row.hold.token.value if row.hold.token else None
+def _progress(values: tuple[int | None, int | None, int | None]) -> Progress:
+    return UNKNOWN if values == (None, None, None) else Progress(*values)
 
 
 def _token(text: str | None) -> Borrowed | None:
@@ -102,7 +99,7 @@ def _token(text: str | None) -> Borrowed | None:
 HOLD: Table[HoldRow] = Table(
     "hold",
     lambda made: HoldRow(made.pop("key"), Hold(**made)),
-    Field("key", _KEY, lambda row: (row.key.vcenter, str(row.key.kind), row.key.id), _key),
+    Field("key", _KEY, lambda row: _values_of_key(row.key), _key),
     field("uid", int, lambda row: row.hold.uid, range=(0, 2**32 - 1)),
     Field(
         "owner",
@@ -115,16 +112,14 @@ HOLD: Table[HoldRow] = Table(
     time_field("until", "until", lambda row: row.hold.until, optional=True),
     Field(
         "progress",
-        (
-            Column("percent", int, True, (0, 100)),
-            Column("done", int, True, _COUNT),
-            Column("total", int, True, _COUNT),
-        ),
-        _values_of_progress,
+        (Column("percent", int, True, (0, 100)), *optional(int, "done", "total", range=_COUNT)),
+        lambda row: ((of := row.hold.progress).percent, of.done, of.total),
         _progress,
     ),
     field("note", str, lambda row: row.hold.note),
-    field("token", str, _value_of_token, _token, optional=True),
+    Field(
+        "token", optional(str, "token"), lambda row: row.hold.token and row.hold.token.value, _token
+    ),
 )
 
 
@@ -144,11 +139,6 @@ def _fitting(number: int | None) -> int | None:
     return number if number is not None and -_MOST <= number <= _MOST else None
 
 
-def _values_of_key(row: SessionRow) -> tuple[Value, ...]:
-    vcenter, kind, session_id = row.session.key
-    return vcenter, str(kind), session_id
-
-
 def _values_of_content(row: SessionRow) -> tuple[Value, ...]:
     target, item = row.session.target, row.session.item
     item_id = version = name = item_version = library = None
@@ -159,11 +149,10 @@ def _values_of_content(row: SessionRow) -> tuple[Value, ...]:
     return item_id, version, name, _text(item_version), _text(library)
 
 
-def _content(
-    item_id: str | None, version: str | None, name: str | None, *item: Any
-) -> tuple[Target | None, ItemInfo | None]:
+def _content(row: tuple[str | None, ...]) -> tuple[Target | None, ItemInfo | None]:
+    item_id, version, name, item_version, library = row
     target = None if item_id is None or version is None else Target(item_id, version)
-    return target, None if name is None else ItemInfo(item_id or "", name, *item)
+    return target, None if name is None else ItemInfo(item_id or "", name, item_version, library)
 
 
 def _values_of_end(row: SessionRow) -> tuple[Value, ...]:
@@ -195,7 +184,7 @@ def _session(made: dict[str, Any]) -> SessionRow:
 SESSION: Table[SessionRow] = Table(
     "session",
     _session,
-    Field("key", _KEY, _values_of_key, _key),
+    Field("key", _KEY, lambda row: _values_of_key(row.session.key), _key),
     BOOT_ID,
     time_field("since", "since", lambda row: row.session.since),
     time_field("renewed_at", "renewed", lambda row: row.session.renewed_at, optional=True),
@@ -204,28 +193,21 @@ SESSION: Table[SessionRow] = Table(
     ),
     field("lifetime", float, lambda row: row.session.lifetime, _one, range=_SPAN),
     field("renewals", int, lambda row: row.session.renewals, range=_COUNT),
-    field("acknowledged", int, lambda row: _fitting(row.session.acknowledged), optional=True),
+    Field(
+        "acknowledged",
+        optional(int, "acknowledged"),
+        lambda row: _fitting(row.session.acknowledged),
+    ),
     Field(
         "content",
-        (
-            Column("item_id", str, True),
-            Column("content_version", str, True),
-            Column("item_name", str, True),
-            Column("item_version", str, True),
-            Column("library", str, True),
-        ),
+        optional(str, "item_id", "content_version", "item_name", "item_version", "library"),
         _values_of_content,
         _content,
     ),
     time_field("ended_at", "ended", lambda row: row.ended_at, optional=True),
     Field(
         "end",
-        (
-            Column("state", str, True),
-            Column("reason", str, True),
-            Column("error_message", str, True),
-            Column("content_moved", int, True),
-        ),
+        (*optional(str, "state", "reason", "error_message"), *optional(int, "content_moved")),
         _values_of_end,
     ),
     time_field("moved_at", "moved", lambda row: row.session.moved_at, optional=True),

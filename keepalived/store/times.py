@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from keepalived.host.clock import Clock
-
 
 @dataclass(frozen=True, slots=True)
 class Times:
@@ -18,11 +16,6 @@ class Times:
     boot_id: str
     wall_of_boot: float
     """Wall time minus boot time, now."""
-
-    @classmethod
-    def now(cls, clock: Clock, boot_id: str) -> Times:
-        """Return the conversion that is right at present."""
-        return cls(boot_id, clock.wall() - clock.boot())
 
     def is_of(self, boot_id: str) -> bool:
         """Whether a boot is this one; an unknown one never is."""
