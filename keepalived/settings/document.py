@@ -8,10 +8,8 @@ it may be a secret that stands in the wrong place.
 from __future__ import annotations
 
 import codecs
-import gc
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import yaml
@@ -114,23 +112,6 @@ def _composed(file: str, content: bytes) -> yaml.Node | None:
     except yaml.MarkedYAMLError as error:
         raise ConfigError([_syntax_problem(file, content, error)]) from None
     return root
-
-
-@contextmanager
-def garbage_collection_paused() -> Iterator[None]:
-    """Read a large file in half the time.
-
-    It is made of millions of objects that all live, and that the collector would go through again
-    and again as they become more.
-    """
-    if not gc.isenabled():
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 def _texts(content: bytes) -> Iterator[str]:

@@ -17,13 +17,14 @@ from pydantic import (
     field_validator,
 )
 
+from keepalived.host.garbage import gc_paused
 from keepalived.lease.holds import OwnerKind, latest_until
 from keepalived.lease.model import Kind, SessionKey, check_session_id
 from keepalived.lease.progress import Progress
 from keepalived.settings import files
 from keepalived.settings.base import FOLDER, LARGEST_INTEGER, PositiveDuration, Strict
 from keepalived.settings.base import FilePath as PathOfFile
-from keepalived.settings.document import Document, garbage_collection_paused, parse
+from keepalived.settings.document import Document, parse
 from keepalived.settings.problems import ConfigError, Path, Problem, Spot
 from keepalived.settings.wording import kind_of, problems_of
 
@@ -171,7 +172,7 @@ def parse_sessions(
     file: str, content: bytes, vcenters: Sequence[str], *, alone: bool = True
 ) -> SessionFile:
     """Return the sessions in the content of a file. Raises ConfigError as `read_sessions` does."""
-    with garbage_collection_paused():
+    with gc_paused():
         return _parse(file, content, vcenters, alone)
 
 
