@@ -8,10 +8,8 @@ it may be a secret that stands in the wrong place.
 from __future__ import annotations
 
 import codecs
-import gc
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import yaml
@@ -104,23 +102,6 @@ class _Pieces:
         piece = self._content[self._at : self._at + size]
         self._at += len(piece)
         return piece
-
-
-@contextmanager
-def garbage_collection_paused() -> Iterator[None]:
-    """Read a large file in half the time.
-
-    It is made of millions of objects that all live, and that the collector would go through again
-    and again as they become more.
-    """
-    if not gc.isenabled():
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 def _texts(content: bytes) -> Iterator[str]:

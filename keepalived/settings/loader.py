@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from keepalived.host.files import readable_path
+from keepalived.host.garbage import gc_paused
 from keepalived.settings import advice, environment, files
 from keepalived.settings.construct import Flaw
-from keepalived.settings.document import Document, garbage_collection_paused, parse
+from keepalived.settings.document import Document, parse
 from keepalived.settings.models import Settings
 from keepalived.settings.problems import ConfigError, Problem
 from keepalived.settings.sessions import SessionFile, check_sessions
@@ -47,7 +48,7 @@ def load_settings(path: Path | None, environ: Mapping[str, str], *, pipes: bool 
     path = path or DEFAULT_PATH
     try:
         content, _ = files.read(str(path), pipes=pipes)
-        with garbage_collection_paused():
+        with gc_paused():
             document = parse(str(path), content)
             settings = _validated(document, path)
         return _checked(settings, environ, path, document)

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
 from typing import Annotated, NamedTuple
 
+from keepalived.host.garbage import gc_paused
 from keepalived.lease.model import Kind, SessionKey, check_session_id
 from keepalived.lease.progress import Progress
 from keepalived.settings import files
 from keepalived.settings.base import LARGEST_INTEGER, PositiveDuration, Strict
 from keepalived.settings.base import FilePath as PathOfFile
-from keepalived.settings.document import Document, garbage_collection_paused, parse
+from keepalived.settings.document import Document, parse
 from keepalived.settings.problems import ConfigError, Path, Problem
 from keepalived.settings.wording import problems_of
 from keepalived.validation import After, Earlier, Invalid, Range, checks, validate
@@ -161,7 +162,7 @@ def parse_sessions(
     file: str, content: bytes, vcenters: Sequence[str], *, alone: bool = True
 ) -> SessionFile:
     """Return the sessions in the content of a file. Raises ConfigError as `read_sessions` does."""
-    with garbage_collection_paused():
+    with gc_paused():
         document = parse(file, content)
         try:
             listed, problems = _top_level(document, alone)

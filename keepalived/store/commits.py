@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import errno
-import itertools
 import sqlite3
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
+from functools import cache
+from itertools import chain, groupby
+from typing import Any
 
-from keepalived.store.changes import AnyChange, Change, PutSession, single
-from keepalived.store.errors import StoreWriteError
-from keepalived.store.tables import MANY, SESSION
+from keepalived.store.changes import SCRUB, Change
+from keepalived.store.mapper import Table
+from keepalived.store.times import Times
+
+MANY = 50
+"""Rows that one statement writes where there are very many: SQLite does that without the
+interpreter's lock, which it takes and gives back for each statement."""
 
 _ITS_OWN = (
     UnicodeError,
@@ -23,48 +27,65 @@ _ITS_OWN = (
 )
 """What is wrong with a change itself: no other one, and no disk, has anything to do with it."""
 
-_NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_FSYNC)
-"""A full disk may also surface as a failed write of the log."""
 
-
-def commit(
-    database: sqlite3.Connection, changes: Sequence[AnyChange]
-) -> tuple[Change | PutSession, ...]:
+def commit(database: sqlite3.Connection, changes: Sequence[Change], times: Times) -> list[Change]:
     """Write changes in one transaction, or none of them.
 
     Returns those that cannot be written, now or ever, and are left out. Raises sqlite3.Error.
     """
     _end(database)
-    left_out: list[Change | PutSession] = []
+    left_out: list[Change] = []
     try:
         database.execute("BEGIN")
-        for change in changes:
-            alike = tuple(single(change))
+        for table, group in groupby(changes, lambda change: change.record and change.table):
+            alike = list(group)
             for first in range(0, len(alike), MANY):
-                left_out += _write(database, alike[first : first + MANY])
+                left_out += _write(database, table, alike[first : first + MANY], times)
         database.execute("COMMIT")
     finally:
         with suppress(sqlite3.Error):
             _end(database)
-    return tuple(left_out)
+    return left_out
 
 
 def _write(
-    database: sqlite3.Connection, alike: Sequence[Change | PutSession]
-) -> list[Change | PutSession]:
-    """Write changes of one kind, at most MANY; return those that cannot be written."""
-    if len(alike) == MANY:
-        values = tuple(itertools.chain.from_iterable(change.values for change in alike))
+    database: sqlite3.Connection, table: Table[Any] | None, alike: Sequence[Change], times: Times
+) -> list[Change]:
+    """Put at most MANY rows into a table, or remove rows; return what cannot be written."""
+    if table is not None and len(alike) == MANY:
         with suppress(*_ITS_OWN):
-            database.execute(SESSION.put_many, values)
+            rows = [table.values(change.record, times) for change in alike]
+            database.execute(_put(table, MANY), tuple(chain.from_iterable(rows)))
             return []
     left_out = []
     for change in alike:
         try:
-            database.execute(change.statement, change.values)
+            if change is SCRUB:
+                database.execute("UPDATE hold SET token = NULL WHERE token IS NOT NULL")
+            elif table is None:
+                database.execute(_delete(change.table, len(change.key)), change.key)
+            else:
+                database.execute(_put(table), table.values(change.record, times))
         except _ITS_OWN:
             left_out.append(change)
     return left_out
+
+
+# Nothing but names of our own stands in the statements.
+
+
+@cache
+def _put(table: Table[Any], rows: int = 1) -> str:
+    row = f"({', '.join('?' * len(table.names))})"
+    names, values = ", ".join(table.names), ", ".join([row] * rows)
+    return f"INSERT OR REPLACE INTO {table.name} ({names}) VALUES {values}"  # noqa: S608
+
+
+@cache
+def _delete(table: Table[Any], count: int) -> str:
+    """Return the statement that removes the rows whose first `count` columns have given values."""
+    condition = " AND ".join(f"{name}=?" for name in table.names[:count])
+    return f"DELETE FROM {table.name} WHERE {condition}"  # noqa: S608
 
 
 def purge(database: sqlite3.Connection, *, rewrite: bool) -> None:
@@ -78,19 +99,6 @@ def purge(database: sqlite3.Connection, *, rewrite: bool) -> None:
     # Read to its end: a statement that has more to say counts as writing, for as long as anything
     # keeps its cursor (a look at all objects does), and no transaction could be committed.
     database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-
-
-def write_error(path: Path, error: Exception) -> StoreWriteError:
-    """Say what went wrong. Only SQLite's own words are repeated: they hold no values."""
-    code = getattr(error, "sqlite_errorcode", None)
-    reason = str(error) if isinstance(error, sqlite3.Error) else type(error).__name__
-    return StoreWriteError(errno.ENOSPC if code in _NO_ROOM else errno.EIO, reason, str(path))
-
-
-def unwritable(path: Path) -> StoreWriteError:
-    """Say that a change itself cannot be written, without repeating it."""
-    words = "it holds a text or a number that the state file cannot take"
-    return StoreWriteError(errno.EINVAL, words, str(path))
 
 
 def _end(database: sqlite3.Connection) -> None:

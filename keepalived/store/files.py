@@ -73,9 +73,13 @@ def open_database(path: Path) -> sqlite3.Connection:
     """Open a state file, made if it is not there. Raises StoreError, and leaves what it found."""
     try:
         _refuse_log_alone(path)
-        _create_private(path)
+        # Readable for us alone; SQLite gives what it makes beside it the same mode.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE))
         _check(path)
-        _keep_private(path)
+        # One that was restored from a copy is taken away from everybody else: tokens may be in it.
+        # One that belongs to another user, who let us in, is that user's to keep.
+        with suppress(PermissionError):
+            path.chmod(_MODE)
         database = sqlite3.connect(path, isolation_level=None)
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror}") from None
@@ -107,25 +111,13 @@ def _refuse_log_alone(path: Path) -> None:
         )
 
 
-def _create_private(path: Path) -> None:
-    """Make an empty file that only we can read; SQLite gives its companions the same mode."""
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE))
-
-
-def _keep_private(path: Path) -> None:
-    """Take a file that was restored from a copy away from everybody else: tokens may be in it."""
-    # One that belongs to another user, who let us in, is that user's to keep.
-    with suppress(PermissionError):
-        path.chmod(_MODE)
-
-
 def _check(path: Path) -> None:
     with path.open("rb") as file:
         header = file.read(_HEADER_SIZE)
     if not header:
         return
     if not header.startswith(_SQLITE_MAGIC) or header[_APPLICATION_ID] != _OUR_ID:
-        raise _not_ours(path)
+        raise StoreError(f"{path}: this is no state file of clkeepalived; correct state.path")
     if path.with_name(f"{path.name}-journal").exists():
         # Killed while its tables were made: SQLite takes that back on opening.
         return
@@ -143,7 +135,3 @@ def _check(path: Path) -> None:
             f"{path}: written by a newer release (version {version}, this one knows "
             f"{len(MIGRATIONS)}); upgrade, or move it away"
         )
-
-
-def _not_ours(path: Path) -> StoreError:
-    return StoreError(f"{path}: this is no state file of clkeepalived; correct state.path")

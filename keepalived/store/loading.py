@@ -1,31 +1,22 @@
-"""Between what was written and the core's words: all that can be read, and by name what cannot."""
+"""Reads a state file: everything that can be read, and by name what cannot."""
 
 from __future__ import annotations
 
-import gc
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-from keepalived.lease.answers import ItemInfo
-from keepalived.lease.endings import Ending, Target
-from keepalived.lease.holds import Borrowed, Hold, Owner, OwnerKind, check_token
-from keepalived.lease.model import Kind, SessionKey, State, check_session_id
-from keepalived.lease.progress import UNKNOWN, Progress
+from keepalived.host.garbage import gc_paused
+from keepalived.lease.holds import Hold
+from keepalived.lease.model import SessionKey
 from keepalived.lease.session import Session
-from keepalived.store.tables import FARTHEST, HOLD, SESSION, Table
+from keepalived.store.log_check import Damage
+from keepalived.store.mapper import FARTHEST, Table
+from keepalived.store.tables import HOLD, SESSION
 from keepalived.store.times import Times
 
-T = TypeVar("T")
-Row = tuple[Any, ...]
-
-# Looking a word up in a dictionary is much faster than asking the enumeration.
-_KINDS = {kind.value: kind for kind in Kind}
-_OWNER_KINDS = {kind.value: kind for kind in OwnerKind}
-_ENDS = {state.value: state for state in State if state.is_final}
+R = TypeVar("R")
 
 
 _NEWEST = """
@@ -48,9 +39,8 @@ class Stored:
     ended: tuple[tuple[Session, float], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Unreadable:
-    """A row that stays where it is, because nobody knows what it means."""
+class Unreadable(NamedTuple):
+    """A row that stays where it is, because its meaning is unknown."""
 
     table: str
     vcenter: str
@@ -58,172 +48,81 @@ class Unreadable:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(NamedTuple):
     """What a file holds: what could be read, and what could not; whether tokens are in it.
 
-    `newest` is the latest time at which something of it was written, in seconds since the epoch.
+    Where the end of its log is damaged, `newest` is when the latest row that is left was written,
+    in seconds since the epoch.
     """
 
     stored: Stored
-    unreadable: tuple[Unreadable, ...]
+    unreadable: list[Unreadable]
     has_tokens: bool
+    damage: Damage | None = None
     newest: float | None = None
 
 
-def load(database: sqlite3.Connection, times: Times) -> Loaded:
-    """Read a state file. Raises sqlite3.Error."""
-    with _nothing_is_garbage():
+def load(database: sqlite3.Connection, times: Times, *, with_tokens: bool = True) -> Loaded:
+    """Read a state file; without tokens, if so wanted. Raises sqlite3.Error."""
+    with gc_paused():
         try:
-            return _load(database, times)
+            return _load(database, times, with_tokens)
         except sqlite3.OperationalError:
             # Text that is not UTF-8 ends the query; the error repeats it, and must not be shown.
             database.text_factory = _text_or_bytes
-        try:
-            return _load(database, times)
-        finally:
-            database.text_factory = str
+        return _load(database, times, with_tokens)
 
 
-def without_tokens(stored: Stored) -> Stored:
-    """Return the same without the tokens that were lent."""
-    sessions = (
-        session._replace(holds=tuple(replace(hold, token=None) for hold in session.holds))
-        if any(hold.token for hold in session.holds)
-        else session
-        for session in stored.sessions
-    )
-    return replace(stored, sessions=tuple(sessions))
+def newest(database: sqlite3.Connection) -> float | None:
+    """Return the latest time at which a row was written, in seconds since the epoch.
+
+    Raises sqlite3.Error.
+    """
+    found = database.execute(_NEWEST, (FARTHEST,)).fetchone()[0]
+    return found if isinstance(found, float) else None
 
 
-def _load(database: sqlite3.Connection, times: Times) -> Loaded:
+def _load(database: sqlite3.Connection, times: Times, with_tokens: bool) -> Loaded:
     unreadable: list[Unreadable] = []
-    holds: dict[SessionKey, list[Hold]] = {}
-    for key, hold in _read(database, HOLD, read_hold, times, unreadable):
-        holds.setdefault(key, []).append(hold)
+    held: dict[SessionKey, list[Hold]] = {}
+    for key, hold in _read(database, HOLD, times, unreadable):
+        if hold.token is not None and not with_tokens:
+            hold = replace(hold, token=None)
+        held.setdefault(key, []).append(hold)
     sessions: list[Session] = []
     ended: list[tuple[Session, float]] = []
-
-    def read(row: Row, times: Times) -> tuple[Session, float | None]:
-        return read_session(row, times, holds)
-
-    for session, ended_at in _read(database, SESSION, read, times, unreadable):
+    for session, ended_at in _read(database, SESSION, times, unreadable, held=held):
         if ended_at is None:
             sessions.append(session)
         elif session.holds:
             # A hold that came after the end had been written begins the session anew.
-            sessions.append(_never_renewed(session.key, session.holds))
+            continue
         else:
             ended.append((session, ended_at))
-        holds.pop(session.key, None)
-    sessions += [_never_renewed(key, tuple(held)) for key, held in holds.items()]
+        held.pop(session.key, None)
+    sessions += [
+        Session(key, 0.0, 0.0, min(hold.since for hold in holds), 0.0, tuple(holds))
+        for key, holds in held.items()
+    ]
     tokens = database.execute("SELECT 1 FROM hold WHERE token IS NOT NULL LIMIT 1").fetchone()
-    newest = database.execute(_NEWEST, (FARTHEST,)).fetchone()[0]
-    return Loaded(
-        Stored(tuple(sessions), tuple(ended)),
-        tuple(unreadable),
-        tokens is not None,
-        newest if isinstance(newest, float) else None,
-    )
+    return Loaded(Stored(tuple(sessions), tuple(ended)), unreadable, tokens is not None)
 
 
 def _read(
     database: sqlite3.Connection,
-    table: Table,
-    read: Callable[[Row, Times], T],
+    table: Table[R],
     times: Times,
     unreadable: list[Unreadable],
-) -> Iterator[T]:
+    **more: Any,
+) -> Iterator[R]:
     """Read the rows of a table one by one: one that means nothing does not stop the others."""
-    for row in database.execute(table.select):
+    # Nothing but names of our own stands in the statement.
+    for row in database.execute(f"SELECT {', '.join(table.names)} FROM {table.name}"):  # noqa: S608
         try:
-            table.check(row)
-            yield read(row, times)
+            yield table.read(row, times, **more)
         except (ValueError, ArithmeticError, LookupError, TypeError) as error:
-            vcenter, _, session_id, *_ = row
+            vcenter, _, session_id = row[:3]
             unreadable.append(Unreadable(table.name, str(vcenter), str(session_id), str(error)))
-
-
-def read_hold(row: Row, times: Times) -> tuple[SessionKey, Hold]:
-    """Return the hold of a row, and whose it is. Raises ValueError."""
-    (vcenter, kind, session_id, uid, owner_kind, owner_id, boot_id, *since_until, note, token) = row
-    since_boot, since_wall, until_boot, until_wall, percent, done, total = since_until
-    if owner_kind not in _OWNER_KINDS:
-        raise ValueError("owner_kind is none that this release knows")
-    if _OWNER_KINDS[owner_kind] is OwnerKind.TIME_LIMIT and not 0 < float(owner_id) <= FARTHEST:
-        raise ValueError("owner_id is no number of seconds")
-    known = percent is not None or done is not None or total is not None
-    hold = Hold(
-        uid,
-        _one(Owner(_OWNER_KINDS[owner_kind], owner_id)),
-        times.read(boot_id, since_boot, since_wall),
-        times.read_if_any(boot_id, until_boot, until_wall),
-        Progress(percent, done, total) if known else UNKNOWN,
-        note,
-        None if token is None else Borrowed(check_token(token), proven=True),
-    )
-    return _key(vcenter, kind, session_id), hold
-
-
-def read_session(
-    row: Row, times: Times, holds: dict[SessionKey, list[Hold]]
-) -> tuple[Session, float | None]:
-    """Return the session of a row with its `holds`, and when it ended if it has.
-
-    Raises ValueError.
-    """
-    vcenter, kind, session_id, boot_id, since_boot, since_wall, renewed_boot, renewed_wall = row[:8]
-    configured_lifetime, lifetime, renewals, acknowledged = row[8:12]
-    item_id, content_version, item_name, item_version, library = row[12:17]
-    ended_boot, ended_wall, word, reason, error_message, content_moved, *moved = row[17:]
-    key = _key(vcenter, kind, session_id)
-    renewed_at = times.read_if_any(boot_id, renewed_boot, renewed_wall)
-    ended_at = times.read_if_any(boot_id, ended_boot, ended_wall)
-    state, ending = State.ACTIVE if renewed_at is not None else State.PENDING, None
-    if word is not None or ended_at is not None:
-        if word not in _ENDS or ended_at is None or reason is None:
-            raise ValueError("state, reason and time of its end are none that fit together")
-        state = _ENDS[word]
-        moved_content = None if content_moved is None else bool(content_moved)
-        ending = Ending(state, reason, error_message, moved_content)
-    item = None
-    if item_name is not None:
-        item = ItemInfo(item_id or "", item_name, item_version, library)
-    has_target = item_id is not None and content_version is not None
-    session = Session(
-        key=key,
-        configured_lifetime=_one(configured_lifetime),
-        lifetime=_one(lifetime),
-        since=times.read(boot_id, since_boot, since_wall),
-        due=0.0,
-        holds=tuple(holds.get(key, ())),
-        state=state,
-        renewed_at=renewed_at,
-        renewals=renewals,
-        acknowledged=acknowledged,
-        target=Target(item_id, content_version) if has_target else None,
-        item=item,
-        ending=ending,
-        moved_at=times.read_if_any(boot_id, *moved),
-    )
-    return session, ended_at
-
-
-def _key(vcenter: str, kind: str, session_id: str) -> SessionKey:
-    if kind not in _KINDS:
-        raise ValueError("kind is none that this release knows")
-    return SessionKey(_one(vcenter), _KINDS[kind], check_session_id(session_id))
-
-
-@lru_cache(maxsize=1024)
-def _one(value: T) -> T:
-    """Return the first one of all equal values: each row comes with objects of its own."""
-    return value
-
-
-def _never_renewed(key: SessionKey, holds: tuple[Hold, ...]) -> Session:
-    since = min(hold.since for hold in holds)
-    return Session(key, 0.0, 0.0, since, 0.0, holds)
 
 
 def _text_or_bytes(raw: bytes) -> str | bytes:
@@ -231,15 +130,3 @@ def _text_or_bytes(raw: bytes) -> str | bytes:
         return raw.decode()
     except UnicodeDecodeError:
         return raw
-
-
-@contextmanager
-def _nothing_is_garbage() -> Iterator[None]:
-    """Spare the search for garbage while a lot is made that all stays: it takes half the time."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()

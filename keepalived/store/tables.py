@@ -1,138 +1,214 @@
-"""What the columns of the tables may hold: files are edited by hand, too.
-
-SQLite takes any value in any column. What is read is checked here, so that a row that says
-nonsense is found while it is read, and not by the engine much later.
-"""
+"""The tables: each of their columns stands here, and elsewhere in the history of files alone."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import NoneType
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple, TypeVar
 
-Value = str | float | int | None
-Types = frozenset[type]
-
-_TEXT: Types = frozenset({str})
-_TEXT_OR_NOTHING: Types = frozenset({str, NoneType})
-_NUMBER: Types = frozenset({float})
-_NUMBER_OR_NOTHING: Types = frozenset({float, NoneType})
-_WHOLE: Types = frozenset({int})
-_WHOLE_OR_NOTHING: Types = frozenset({int, NoneType})
-
-
-MANY = 50
-"""Rows that one statement writes where there are very many: SQLite does that without the
-interpreter's lock, which it takes and gives back for each statement."""
-
-
-FARTHEST = 1e10
-"""In seconds: the year 2286 as wall time. Nothing that is further from now can be meant."""
-
-_SHORTEST = 1.0
-"""Seconds: no shorter `session_timeout` is taken, and nothing is renewed within less."""
-
-_SPANS = frozenset({"lifetime", "configured_lifetime"})
-_COUNTS = frozenset({"renewals", "done", "total"})
-
-
-def _range(name: str) -> tuple[float, float] | tuple[()]:
-    """Return the least and the greatest value of a column of numbers."""
-    if name.endswith(("_boot", "_wall")):
-        return -FARTHEST, FARTHEST
-    if name in _SPANS:
-        return _SHORTEST, FARTHEST
-    if name in _COUNTS:
-        return 0, 2**63 - 1
-    return {"uid": (0, 2**32 - 1), "percent": (0, 100)}.get(name, ())
-
-
-class Table:
-    """A table, its columns in the order in which rows are written and read, and their types."""
-
-    def __init__(self, name: str, columns: Mapping[str, Types]) -> None:
-        self.name = name
-        self._columns = columns
-        names, row = ", ".join(columns), f"({', '.join('?' * len(columns))})"
-        # Nothing but names of our own stands in the statements.
-        self.select = f"SELECT {names} FROM {name}"  # noqa: S608
-        self.put = f"INSERT OR REPLACE INTO {name} ({names}) VALUES {row}"  # noqa: S608
-        self.put_many = ", ".join([self.put, *[row] * (MANY - 1)])
-        self._sound: set[tuple[type, ...]] = set()
-        self.names = tuple(columns)
-        self._ranges = tuple(
-            (place, *_range(name)) for place, name in enumerate(columns) if _range(name)
-        )
-
-    def check(self, row: tuple[object, ...]) -> None:
-        """Raise ValueError where a column of a row holds what does not belong there."""
-        for place, low, high in self._ranges:
-            value = row[place]
-            if isinstance(value, float | int) and not low <= value <= high:
-                raise ValueError(f"{self.names[place]} is out of range")
-        types = tuple(map(type, row))
-        # Most rows are alike: whatever was found to be sound once need not be looked at again.
-        if types in self._sound:
-            return
-        for (name, allowed), found in zip(self._columns.items(), types, strict=True):
-            if found not in allowed:
-                raise ValueError(f"{name} cannot be {_WORDS.get(found, 'bytes')}")
-        self._sound.add(types)
-
-
-_WORDS: Mapping[type, str] = {
-    str: "a text",
-    float: "a fraction",
-    int: "a whole number",
-    NoneType: "missing",
-}
-
-_KEY = {"vcenter": _TEXT, "kind": _TEXT, "id": _TEXT}
-
-HOLD = Table(
-    "hold",
-    {
-        **_KEY,
-        "uid": _WHOLE,
-        "owner_kind": _TEXT,
-        "owner_id": _TEXT,
-        "boot_id": _TEXT,
-        "since_boot": _NUMBER,
-        "since_wall": _NUMBER,
-        "until_boot": _NUMBER_OR_NOTHING,
-        "until_wall": _NUMBER_OR_NOTHING,
-        "percent": _WHOLE_OR_NOTHING,
-        "done": _WHOLE_OR_NOTHING,
-        "total": _WHOLE_OR_NOTHING,
-        "note": _TEXT,
-        "token": _TEXT_OR_NOTHING,
-    },
+from keepalived.lease.answers import ItemInfo
+from keepalived.lease.endings import Ending, Target
+from keepalived.lease.holds import Borrowed, Hold, Owner, OwnerKind, check_token
+from keepalived.lease.model import Kind, SessionKey, State, check_session_id
+from keepalived.lease.progress import UNKNOWN, Progress
+from keepalived.lease.session import Session
+from keepalived.lease.words import sayable
+from keepalived.store.mapper import (
+    BOOT_ID,
+    FARTHEST,
+    Column,
+    Field,
+    Table,
+    Value,
+    field,
+    optional,
+    time_field,
 )
 
-SESSION = Table(
+T = TypeVar("T")
+
+_MOST = 2**63 - 1
+"""The greatest whole number that a column takes."""
+
+_COUNT = (0, _MOST)
+_SPAN = (1.0, FARTHEST)
+"""Seconds: no shorter `session_timeout` is taken, and nothing is renewed within less."""
+
+# A dictionary finds a member much faster than the enumeration does.
+_KINDS = {kind.value: kind for kind in Kind}
+_OWNER_KINDS = {kind.value: kind for kind in OwnerKind}
+_ENDS = {state.value: state for state in State if state.is_final}
+
+
+class HoldRow(NamedTuple):
+    """A hold, and the session that it is on."""
+
+    key: SessionKey
+    hold: Hold
+
+
+class SessionRow(NamedTuple):
+    """A session, and when it ended if it has. Its holds have rows of their own."""
+
+    session: Session
+    ended_at: float | None = None
+
+
+@lru_cache(maxsize=1024)
+def _one(value: T) -> T:
+    """Return the first one of all equal values: each row comes with objects of its own."""
+    return value
+
+
+def _key(row: tuple[str, str, str]) -> SessionKey:
+    vcenter, kind, session_id = row
+    if kind not in _KINDS:
+        raise ValueError("kind is none that this release knows")
+    return SessionKey(_one(vcenter), _KINDS[kind], check_session_id(session_id))
+
+
+_KEY = (Column("vcenter", str), Column("kind", str), Column("id", str))
+
+
+def _values_of_key(key: SessionKey) -> tuple[Value, ...]:
+    return key.vcenter, str(key.kind), key.id
+
+
+# -- holds
+
+
+@lru_cache(maxsize=1024)
+def _owner(row: tuple[str, str]) -> Owner:
+    kind, owner_id = row
+    if kind not in _OWNER_KINDS:
+        raise ValueError("owner_kind is none that this release knows")
+    owner = Owner(_OWNER_KINDS[kind], owner_id)
+    if owner.kind is OwnerKind.TIME_LIMIT and not 0 < float(owner_id) <= FARTHEST:
+        raise ValueError("owner_id is no number of seconds")
+    return owner
+
+
+def _progress(values: tuple[int | None, int | None, int | None]) -> Progress:
+    return UNKNOWN if values == (None, None, None) else Progress(*values)
+
+
+def _token(text: str | None) -> Borrowed | None:
+    return None if text is None else Borrowed(check_token(text), proven=True)
+
+
+HOLD: Table[HoldRow] = Table(
+    "hold",
+    lambda made: HoldRow(made.pop("key"), Hold(**made)),
+    Field("key", _KEY, lambda row: _values_of_key(row.key), _key),
+    field("uid", int, lambda row: row.hold.uid, range=(0, 2**32 - 1)),
+    Field(
+        "owner",
+        (Column("owner_kind", str), Column("owner_id", str)),
+        lambda row: (str(row.hold.owner.kind), row.hold.owner.id),
+        _owner,
+    ),
+    BOOT_ID,
+    time_field("since", "since", lambda row: row.hold.since),
+    time_field("until", "until", lambda row: row.hold.until, optional=True),
+    Field(
+        "progress",
+        (Column("percent", int, True, (0, 100)), *optional(int, "done", "total", range=_COUNT)),
+        lambda row: ((of := row.hold.progress).percent, of.done, of.total),
+        _progress,
+    ),
+    field("note", str, lambda row: row.hold.note),
+    Field(
+        "token", optional(str, "token"), lambda row: row.hold.token and row.hold.token.value, _token
+    ),
+)
+
+
+# -- sessions
+
+
+def _text(text: str | None) -> str | None:
+    """Return a server's text, with what UTF-8 cannot express (half characters) as escapes.
+
+    It is for people to read: whatever it is, it must not keep an end from being written.
+    """
+    return None if text is None else sayable(text)
+
+
+def _fitting(number: int | None) -> int | None:
+    """Return a server's number, or None for one that a column cannot take."""
+    return number if number is not None and -_MOST <= number <= _MOST else None
+
+
+def _values_of_content(row: SessionRow) -> tuple[Value, ...]:
+    target, item = row.session.target, row.session.item
+    item_id = version = name = item_version = library = None
+    if target is not None:
+        item_id, version = sayable(target.item_id), sayable(target.content_version)
+    if item is not None:
+        name, item_version, library = sayable(item.name), item.content_version, item.library
+    return item_id, version, name, _text(item_version), _text(library)
+
+
+def _content(row: tuple[str | None, ...]) -> tuple[Target | None, ItemInfo | None]:
+    item_id, version, name, item_version, library = row
+    target = None if item_id is None or version is None else Target(item_id, version)
+    return target, None if name is None else ItemInfo(item_id or "", name, item_version, library)
+
+
+def _values_of_end(row: SessionRow) -> tuple[Value, ...]:
+    ending = row.session.ending
+    if row.ended_at is None or ending is None:
+        return None, None, None, None
+    message = _text(ending.error_message)
+    return str(ending.state), sayable(ending.reason), message, ending.content_moved
+
+
+def _session(made: dict[str, Any]) -> SessionRow:
+    key, renewed_at, ended_at = made["key"], made["renewed_at"], made.pop("ended_at")
+    held: Mapping[SessionKey, Sequence[Hold]] = made.pop("held")
+    target, item = made.pop("content")
+    word, reason, error_message, moved = made.pop("end")
+    state, ending = State.PENDING if renewed_at is None else State.ACTIVE, None
+    if word is not None or ended_at is not None:
+        if word not in _ENDS or ended_at is None or reason is None:
+            raise ValueError("state, reason and time of its end are none that fit together")
+        state = _ENDS[word]
+        ending = Ending(state, reason, error_message, None if moved is None else bool(moved))
+    holds = tuple(held.get(key, ()))
+    session = Session(
+        due=0.0, holds=holds, state=state, target=target, item=item, ending=ending, **made
+    )
+    return SessionRow(session, ended_at)
+
+
+SESSION: Table[SessionRow] = Table(
     "session",
-    {
-        **_KEY,
-        "boot_id": _TEXT,
-        "since_boot": _NUMBER,
-        "since_wall": _NUMBER,
-        "renewed_boot": _NUMBER_OR_NOTHING,
-        "renewed_wall": _NUMBER_OR_NOTHING,
-        "configured_lifetime": _NUMBER,
-        "lifetime": _NUMBER,
-        "renewals": _WHOLE,
-        "acknowledged": _WHOLE_OR_NOTHING,
-        "item_id": _TEXT_OR_NOTHING,
-        "content_version": _TEXT_OR_NOTHING,
-        "item_name": _TEXT_OR_NOTHING,
-        "item_version": _TEXT_OR_NOTHING,
-        "library": _TEXT_OR_NOTHING,
-        "ended_boot": _NUMBER_OR_NOTHING,
-        "ended_wall": _NUMBER_OR_NOTHING,
-        "state": _TEXT_OR_NOTHING,
-        "reason": _TEXT_OR_NOTHING,
-        "error_message": _TEXT_OR_NOTHING,
-        "content_moved": _WHOLE_OR_NOTHING,
-        "moved_boot": _NUMBER_OR_NOTHING,
-        "moved_wall": _NUMBER_OR_NOTHING,
-    },
+    _session,
+    Field("key", _KEY, lambda row: _values_of_key(row.session.key), _key),
+    BOOT_ID,
+    time_field("since", "since", lambda row: row.session.since),
+    time_field("renewed_at", "renewed", lambda row: row.session.renewed_at, optional=True),
+    field(
+        "configured_lifetime", float, lambda row: row.session.configured_lifetime, _one, range=_SPAN
+    ),
+    field("lifetime", float, lambda row: row.session.lifetime, _one, range=_SPAN),
+    field("renewals", int, lambda row: row.session.renewals, range=_COUNT),
+    Field(
+        "acknowledged",
+        optional(int, "acknowledged"),
+        lambda row: _fitting(row.session.acknowledged),
+    ),
+    Field(
+        "content",
+        optional(str, "item_id", "content_version", "item_name", "item_version", "library"),
+        _values_of_content,
+        _content,
+    ),
+    time_field("ended_at", "ended", lambda row: row.ended_at, optional=True),
+    Field(
+        "end",
+        (*optional(str, "state", "reason", "error_message"), *optional(int, "content_moved")),
+        _values_of_end,
+    ),
+    time_field("moved_at", "moved", lambda row: row.session.moved_at, optional=True),
 )

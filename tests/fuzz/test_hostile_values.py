@@ -8,6 +8,7 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -17,6 +18,7 @@ from keepalived.control.encoding import to_json
 from keepalived.control.views import View
 from keepalived.settings import ConfigError, load_settings
 from keepalived.settings.sessions import parse_sessions
+from keepalived.store.mapper import Table
 from keepalived.store.tables import HOLD, SESSION
 from tests.fuzz.damage import EXAMPLES, fuzzed
 from tests.fuzz.test_control_bytes import place, send
@@ -257,6 +259,9 @@ cells = (
 )
 
 
+TABLES: list[Table[Any]] = [HOLD, SESSION]
+
+
 @pytest.fixture(scope="module")
 def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[asyncio.Runner, Path]]:
     folder = tmp_path_factory.mktemp("state")
@@ -265,13 +270,13 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[asyncio.Ru
 
 
 @given(
-    st.sampled_from([HOLD, SESSION]).flatmap(
+    st.sampled_from(TABLES).flatmap(
         lambda table: st.tuples(st.just(table), st.sampled_from(table.names[3:]), cells)
     )
 )
 @fuzzed
 def test_any_stored_row_can_be_shown_or_is_ignored(
-    state: tuple[asyncio.Runner, Path], change: tuple[object, str, object]
+    state: tuple[asyncio.Runner, Path], change: tuple[Table[Any], str, object]
 ) -> None:
     runner, folder = state
     table, column, value = change
@@ -296,7 +301,7 @@ def test_any_stored_row_can_be_shown_or_is_ignored(
     runner.run(write())
     database = sqlite3.connect(folder / "state.db")
     with contextlib.suppress(sqlite3.IntegrityError), database:
-        statement = f"UPDATE {table.name} SET {column} = ? WHERE id = ?"  # type: ignore[attr-defined]  # noqa: S608
+        statement = f"UPDATE {table.name} SET {column} = ? WHERE id = ?"  # noqa: S608
         database.execute(statement, (value, KEY.id))
     database.close()
     runner.run(read())

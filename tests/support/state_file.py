@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from keepalived.host.clock import Clock
 from keepalived.lease.answers import ItemInfo
-from keepalived.lease.endings import Target
+from keepalived.lease.endings import Ending, Target
 from keepalived.lease.holds import Hold, Owner, OwnerKind
-from keepalived.lease.model import Kind, SessionKey
+from keepalived.lease.model import Kind, SessionKey, State
 from keepalived.lease.progress import Progress
 from keepalived.lease.session import Session
 from keepalived.store.loading import Stored
@@ -60,6 +62,39 @@ async def kept(folder: Path, clock: Hands | None = None, boot_id: str = "this-bo
         return stored
 
 
+async def tell(store: Store, statement: str) -> None:
+    """Have the connection of a store carry out a statement."""
+
+    def execute() -> None:
+        assert store._file.database is not None
+        store._file.database.execute(statement).fetchall()
+
+    await store._in_thread(execute)
+
+
+async def watching(store: Store) -> list[str]:
+    """Return a list to which every statement is added that SQLite carries out from now on."""
+    statements: list[str] = []
+
+    def watch() -> None:
+        assert store._file.database is not None
+        store._file.database.set_trace_callback(statements.append)
+
+    await store._in_thread(watch)
+    return statements
+
+
+def change_by_hand(folder: Path, statement: str) -> None:
+    """Carry out a statement on the state file of a folder, while no store has it open."""
+    with contextlib.closing(sqlite3.connect(folder / "state.db", isolation_level=None)) as database:
+        database.execute(statement)
+
+
+def traces(folder: Path, token: str) -> list[str]:
+    """Return the names of the files in which a token stands."""
+    return [path.name for path in folder.iterdir() if token.encode() in path.read_bytes()]
+
+
 def renewed() -> Session:
     """Return a session without holds of which everything is known that a file keeps."""
     return a_session(KEY, deadline=1200.0, progress=40)._replace(
@@ -69,3 +104,6 @@ def renewed() -> Session:
         item=ItemInfo("item-1", "disk", "3", "Templates"),
         moved_at=950.0,
     )
+
+
+DONE = renewed()._replace(state=State.DONE, ending=Ending(State.DONE, "completed"))

@@ -18,7 +18,18 @@ from keepalived.store import schema
 from keepalived.store.errors import StoreError, StoreWriteError
 from keepalived.store.loading import Stored
 from keepalived.store.store import Store
-from tests.support.state_file import HOLD, KEY, OWNER, Hands, kept, opened, renewed
+from tests.support.state_file import (
+    DONE,
+    HOLD,
+    KEY,
+    OWNER,
+    Hands,
+    kept,
+    opened,
+    renewed,
+    tell,
+    watching,
+)
 
 
 async def test_a_hold_comes_back_as_it_was(tmp_path: Path) -> None:
@@ -62,9 +73,8 @@ async def test_an_end_takes_the_holds_along_and_says_how(tmp_path: Path) -> None
 
 
 async def test_a_hold_after_the_end_begins_the_session_anew(tmp_path: Path) -> None:
-    ended = renewed()._replace(state=State.DONE, ending=Ending(State.DONE, "completed"))
     async with opened(tmp_path) as (store, _):
-        store.note_end(ended, 999.0)
+        store.note_end(DONE, 999.0)
         await store.put_hold(KEY, HOLD)
     stored = await kept(tmp_path)
     assert stored.ended == ()
@@ -95,13 +105,7 @@ async def test_in_the_same_boot_a_step_of_the_wall_clock_changes_nothing(tmp_pat
 
 async def test_writers_share_their_commits(tmp_path: Path) -> None:
     async with opened(tmp_path) as (store, _):
-        statements: list[str] = []
-
-        def trace() -> None:
-            assert store._database is not None
-            store._database.set_trace_callback(statements.append)
-
-        await store._in_thread(trace)
+        statements = await watching(store)
         keys = [KEY._replace(id=str(number)) for number in range(64)]
         await asyncio.gather(*(store.put_hold(key, HOLD) for key in keys))
         assert statements.count("COMMIT") <= 2
@@ -122,7 +126,7 @@ async def test_a_full_disk_refuses_holds_and_keeps_what_must_not_be_forgotten(
 ) -> None:
     async with opened(tmp_path) as (store, _):
         await store.put_hold(KEY, HOLD)
-        await limit_pages(store, 1)
+        await tell(store, "PRAGMA max_page_count = 1")
         big = replace(HOLD, note="x" * 100_000)
         with pytest.raises(StoreWriteError) as refused:
             await store.put_hold(KEY._replace(id="other"), big)
@@ -132,18 +136,10 @@ async def test_a_full_disk_refuses_holds_and_keeps_what_must_not_be_forgotten(
         )
         with pytest.raises(StoreWriteError):
             await store.put_hold(KEY._replace(id="other"), big)
-        await limit_pages(store, 1_000_000)
+        await tell(store, "PRAGMA max_page_count = 1000000")
     stored = await kept(tmp_path)
     assert [ended.key for ended, _ in stored.ended] == [KEY]
     assert stored.sessions == ()
-
-
-async def limit_pages(store: Store, pages: int) -> None:
-    def limit() -> None:
-        assert store._database is not None
-        store._database.execute(f"PRAGMA max_page_count = {pages}")
-
-    await store._in_thread(limit)
 
 
 def modes_in(folder: Path) -> dict[str, int]:

@@ -24,7 +24,8 @@ from keepalived.lease.progress import Progress
 from keepalived.store import changes, commits, files
 from keepalived.store.errors import StoreError, StoreWriteError
 from keepalived.store.store import Store
-from tests.support.state_file import HOLD, KEY, OWNER, Hands, kept, opened, renewed
+from keepalived.store.times import Times
+from tests.support.state_file import DONE, HOLD, KEY, OWNER, Hands, kept, opened, renewed, tell
 
 OTHER = KEY._replace(id="other")
 HALF_A_CHARACTER = "\ud800"
@@ -40,12 +41,8 @@ class Disk:
         )
 
     async def fail(self) -> None:
-        await self._store._in_thread(self._be_impatient)
+        await tell(self._store, "PRAGMA busy_timeout = 0")
         self._elsewhere.execute("BEGIN IMMEDIATE")
-
-    def _be_impatient(self) -> None:
-        assert self._store._database is not None
-        self._store._database.execute("PRAGMA busy_timeout = 0")
 
     def recover(self) -> None:
         if self._elsewhere.in_transaction:
@@ -192,8 +189,7 @@ async def test_what_was_kept_back_is_written_though_nothing_new_comes(tmp_path: 
             with pytest.raises(StoreWriteError):
                 await store.delete_hold(KEY, HOLD.uid, OWNER)
         store._flush()
-        while store._committing is not None:
-            await asyncio.wait([store._committing])
+        await store._committed()
         assert not store._kept
 
 
@@ -219,8 +215,7 @@ async def test_closing_on_a_failing_disk_says_what_is_lost_and_lets_the_file_go(
 async def test_what_comes_after_closing_is_refused_and_does_not_hang(tmp_path: Path) -> None:
     async with opened(tmp_path) as (store, _):
         pass
-    ending = Ending(State.DONE, "completed")
-    store.note_end(renewed()._replace(state=State.DONE, ending=ending), 999.0)
+    store.note_end(DONE, 999.0)
     with pytest.raises(StoreWriteError, match="closed"):
         await store.put_hold(KEY, HOLD)
 
@@ -307,65 +302,6 @@ async def test_a_file_restored_from_a_copy_is_taken_away_from_everybody_else(
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-# -- rows
-
-
-def edit(folder: Path, *statements: str) -> None:
-    with contextlib.closing(sqlite3.connect(folder / "state.db", isolation_level=None)) as database:
-        for statement in statements:
-            database.execute(statement)
-
-
-def all_rows(folder: Path, table: str) -> list[tuple[object, ...]]:
-    with contextlib.closing(sqlite3.connect(folder / "state.db")) as database:
-        database.text_factory = bytes
-        # The tables of this test.
-        return database.execute(f"SELECT * FROM {table} ORDER BY id").fetchall()  # noqa: S608
-
-
-@pytest.mark.parametrize(
-    ("table", "change", "reason"),
-    [
-        ("hold", "kind = 'subscription'", "kind is none that this release knows"),
-        ("hold", "owner_kind = 'moon'", "owner_kind is none"),
-        ("hold", "percent = 40", "not both"),
-        ("hold", "done = 11", "more than the total"),
-        ("hold", "since_boot = 'yesterday'", "since_boot cannot be a text"),
-        ("hold", "until_wall = x'00'", "until_wall cannot be bytes"),
-        ("hold", "note = CAST(x'ff41' AS TEXT)", "note cannot be bytes"),
-        ("hold", "note = NULL", "note cannot be missing"),
-        ("hold", "uid = 1.5", "uid cannot be a fraction"),
-        ("hold", "id = '../../session'", "not a session id"),
-        ("hold", "token = 'in' || char(10) || 'valid'", "an API token consists"),
-        ("session", "kind = 'subscription'", "kind is none"),
-        ("session", "state = 'ASLEEP'", "state, reason and time"),
-        ("session", "state = 'ACTIVE', reason = '', ended_boot = 1, ended_wall = 1", "state, "),
-        ("session", "ended_boot = 1.0, ended_wall = 1.0", "state, reason and time"),
-        ("session", "renewals = 'many'", "renewals cannot be a text"),
-        ("session", "lifetime = NULL", "lifetime cannot be missing"),
-    ],
-)
-async def test_a_row_that_means_nothing_is_named_and_left_and_stops_no_other(
-    table: str, change: str, reason: str, tmp_path: Path
-) -> None:
-    async with opened(tmp_path) as (store, _):
-        for key in (KEY, OTHER):
-            await store.put_hold(key, HOLD)
-            store.note_session(renewed()._replace(key=key))
-    # The words of this test.
-    edit(tmp_path, f"UPDATE {table} SET {change} WHERE id = '{KEY.id}'")  # noqa: S608
-    before = all_rows(tmp_path, table)
-    with capture_logs() as logs:
-        stored = await kept(tmp_path)
-    whole = next(session for session in stored.sessions if session.key == OTHER)
-    assert whole == renewed()._replace(key=OTHER, holds=(HOLD,))
-    (line,) = (line for line in logs if line["event"] == "state_row_ignored")
-    assert (line["table"], line["vcenter"]) == (table, "lab")
-    assert line["session_id"] in (KEY.id, "../../session")
-    assert reason in line["reason"]
-    assert all_rows(tmp_path, table) == before
-
-
 def test_an_emptied_log_is_in_nobodys_way_whoever_keeps_what_it_answered(tmp_path: Path) -> None:
     seen: list[sqlite3.Cursor] = []
 
@@ -380,5 +316,5 @@ def test_an_emptied_log_is_in_nobodys_way_whoever_keeps_what_it_answered(tmp_pat
     files.open_database(path).close()
     database = sqlite3.connect(path, isolation_level=None, factory=Watched)
     commits.purge(database, rewrite=False)
-    assert commits.commit(database, [changes.SCRUB]) == ()
+    assert commits.commit(database, [changes.SCRUB], Times("boot", 0.0)) == []
     database.close()

@@ -11,15 +11,14 @@ import pytest
 from structlog.testing import capture_logs
 
 from keepalived.lease.answers import ItemInfo
-from keepalived.lease.endings import Ending
 from keepalived.lease.holds import Borrowed, Hold, Owner, OwnerKind
-from keepalived.lease.model import State
 from keepalived.lease.progress import Progress
 from keepalived.lease.session import Session
 from keepalived.store.loading import Stored
-from tests.support.state_file import HOLD, KEY, Hands, kept, opened, renewed
+from tests.support.state_file import DONE, HOLD, KEY, Hands, change_by_hand, kept, opened, renewed
 
-DONE = renewed()._replace(state=State.DONE, ending=Ending(State.DONE, "completed"))
+OTHER = KEY._replace(id="other")
+HALF_AN_END = "state, reason and time of its end are none that fit together"
 
 
 async def edited(folder: Path, assignment: str) -> tuple[Stored, list[str]]:
@@ -27,8 +26,7 @@ async def edited(folder: Path, assignment: str) -> tuple[Stored, list[str]]:
     async with opened(folder) as (store, _):
         await store.put_hold(KEY, HOLD)
         store.note_session(renewed())
-    with contextlib.closing(sqlite3.connect(folder / "state.db", isolation_level=None)) as database:
-        database.execute(f"UPDATE {assignment}")
+    change_by_hand(folder, f"UPDATE {assignment}")
     with capture_logs() as logs:
         stored = await kept(folder)
     return stored, [line["reason"] for line in logs if line["event"] == "state_row_ignored"]
@@ -74,37 +72,80 @@ async def test_the_most_that_there_can_be_is_read(
     assert (await kept(tmp_path)).sessions == (session._replace(holds=(hold,)),)
 
 
-@pytest.mark.parametrize(
-    ("assignment", "reason"),
-    [
-        ("hold SET since_wall = 1e300", "since_wall is out of range"),
-        ("hold SET percent = 101, done = NULL, total = NULL", "percent is out of range"),
-        ("hold SET owner_kind = 'ttl', owner_id = '0'", "owner_id is no number of seconds"),
-        ("hold SET owner_kind = 'ttl', owner_id = '1e300'", "owner_id is no number of seconds"),
-    ],
-)
-async def test_what_cannot_be_meant_is_named(assignment: str, reason: str, tmp_path: Path) -> None:
-    _, ignored = await edited(tmp_path, assignment)
-    assert ignored == [reason]
+def all_rows(folder: Path, table: str) -> list[tuple[object, ...]]:
+    with contextlib.closing(sqlite3.connect(folder / "state.db")) as database:
+        database.text_factory = bytes
+        # The tables of this test.
+        return database.execute(f"SELECT * FROM {table} ORDER BY id").fetchall()  # noqa: S608
 
 
 @pytest.mark.parametrize(
-    "assignment",
+    ("table", "change", "reason"),
     [
-        "state = 'DONE', ended_boot = 1.0, ended_wall = 1.0",
-        "state = 'DONE', reason = 'completed'",
-        "state = 'DONE', reason = 'completed', ended_boot = 1.0",
+        ("hold", "kind = 'subscription'", "kind is none that this release knows"),
+        ("hold", "owner_kind = 'moon'", "owner_kind is none"),
+        ("hold", "percent = 40", "not both"),
+        ("hold", "done = 11", "more than the total"),
+        ("hold", "since_boot = 'yesterday'", "since_boot cannot be a text"),
+        ("hold", "until_wall = x'00'", "until_wall cannot be bytes"),
+        ("hold", "note = CAST(x'ff41' AS TEXT)", "note cannot be bytes"),
+        ("hold", "note = NULL", "note cannot be missing"),
+        ("hold", "uid = 1.5", "uid cannot be a fraction"),
+        ("hold", "id = '../../session'", "not a session id"),
+        ("hold", "token = 'in' || char(10) || 'valid'", "an API token consists"),
+        ("session", "kind = 'subscription'", "kind is none"),
+        ("session", "state = 'ASLEEP'", HALF_AN_END),
+        ("session", "state = 'ACTIVE', reason = '', ended_boot = 1, ended_wall = 1", HALF_AN_END),
+        ("session", "ended_boot = 1.0, ended_wall = 1.0", HALF_AN_END),
+        ("session", "state = 'DONE', ended_boot = 1.0, ended_wall = 1.0", HALF_AN_END),
+        ("session", "state = 'DONE', reason = 'completed'", HALF_AN_END),
+        ("session", "state = 'DONE', reason = 'completed', ended_boot = 1.0", HALF_AN_END),
+        ("session", "renewals = 'many'", "renewals cannot be a text"),
+        ("session", "lifetime = NULL", "lifetime cannot be missing"),
+        ("hold", "since_wall = 1e300", "since_wall is out of range"),
+        ("hold", "since_boot = -1e300", "since_boot is out of range"),
+        ("hold", "until_wall = 9e999, until_boot = 1.0", "until_wall is out of range"),
+        ("hold", "uid = -1", "uid is out of range"),
+        ("hold", "uid = 9223372036854775807", "uid is out of range"),
+        ("hold", "percent = 101, done = NULL, total = NULL", "percent is out of range"),
+        ("hold", "done = -1", "done is out of range"),
+        ("hold", "owner_kind = 'ttl', owner_id = 'x'", "could not convert"),
+        ("hold", "owner_kind = 'ttl', owner_id = 'nan'", "owner_id is no number of seconds"),
+        ("hold", "owner_kind = 'ttl', owner_id = '0'", "owner_id is no number of seconds"),
+        ("hold", "owner_kind = 'ttl', owner_id = '1e300'", "owner_id is no number of seconds"),
+        ("session", "since_wall = 1e300", "since_wall is out of range"),
+        ("session", "renewed_wall = -1e300", "renewed_wall is out of range"),
+        ("session", "lifetime = 1e300", "lifetime is out of range"),
+        ("session", "lifetime = 0.0", "lifetime is out of range"),
+        ("session", "configured_lifetime = 1e-9", "configured_lifetime is out of range"),
+        ("session", "configured_lifetime = -5.0", "configured_lifetime is out of range"),
+        ("session", "moved_wall = 1e15, moved_boot = 1.0", "moved_wall is out of range"),
+        ("session", "renewals = -1", "renewals is out of range"),
     ],
 )
-async def test_an_end_of_which_a_part_is_missing_is_none_that_can_be_read(
-    assignment: str, tmp_path: Path
+async def test_a_row_that_means_nothing_is_named_and_left_and_stops_no_other(
+    table: str, change: str, reason: str, tmp_path: Path
 ) -> None:
-    stored, ignored = await edited(tmp_path, f"session SET {assignment}")
-    assert ignored == ["state, reason and time of its end are none that fit together"]
-    assert [session.holds for session in stored.sessions] == [(HOLD,)]
+    async with opened(tmp_path) as (store, _):
+        for key in (KEY, OTHER):
+            await store.put_hold(key, HOLD)
+            store.note_session(renewed()._replace(key=key))
+    # The words of this test.
+    change_by_hand(tmp_path, f"UPDATE {table} SET {change} WHERE id = '{KEY.id}'")  # noqa: S608
+    before = all_rows(tmp_path, table)
+    with capture_logs() as logs:
+        stored = await kept(tmp_path)
+    found = {session.key: session for session in stored.sessions}
+    assert found.pop(OTHER) == renewed()._replace(key=OTHER, holds=(HOLD,))
+    assert [session.holds for session in found.values()] == [() if table == "hold" else (HOLD,)]
+    (line,) = (line for line in logs if line["event"] == "state_row_ignored")
+    assert (line["table"], line["vcenter"]) == (table, "lab")
+    assert line["session_id"] in (KEY.id, "../../session")
+    assert reason in line["reason"]
+    assert all_rows(tmp_path, table) == before
 
 
-@pytest.mark.parametrize("seconds", ["0.5", "1"])
+@pytest.mark.parametrize("seconds", ["0.5", "1", "120"])
 async def test_a_short_time_limit_is_one(seconds: str, tmp_path: Path) -> None:
     limited = replace(HOLD, owner=Owner(OwnerKind.TIME_LIMIT, seconds))
     assert await read_hold(tmp_path, limited) == limited
@@ -134,7 +175,7 @@ async def test_of_a_target_of_which_half_is_missing_nothing_is_known(
 
 
 async def test_a_hold_that_came_after_the_end_is_on_the_same_session(tmp_path: Path) -> None:
-    other = DONE._replace(key=KEY._replace(id="other"))
+    other = DONE._replace(key=OTHER)
     async with opened(tmp_path) as (store, _):
         store.note_end(DONE, 999.0)
         store.note_end(other, 999.0)

@@ -10,12 +10,11 @@ import pytest
 
 import keepalived.store.store as store_module
 from keepalived.host.clock import SystemClock
-from keepalived.lease.endings import Ending
-from keepalived.lease.model import SessionKey, State
+from keepalived.lease.model import SessionKey
+from keepalived.store.commits import MANY
 from keepalived.store.store import Store
-from keepalived.store.tables import MANY
 from tests.support.daemon_in_memory import SharedClock
-from tests.support.state_file import HOLD, KEY, kept, opened, renewed
+from tests.support.state_file import DONE, HOLD, KEY, kept, opened, renewed, tell
 
 PIECE = 4
 COUNT = 10
@@ -50,8 +49,7 @@ async def test_in_the_end_all_are_written(tmp_path: Path) -> None:
     async with opened(tmp_path, SystemClock()) as (store, _):
         note(store, COUNT)
         await store._flush_piece_by_piece()
-        while store._committing is not None:
-            await asyncio.wait([store._committing])
+        await store._committed()
         assert not store._changed
         assert written(store) == COUNT
 
@@ -87,9 +85,8 @@ async def test_a_hold_and_an_end_do_not_wait_for_the_rest(
         note(store, COUNT)
         flushing = asyncio.create_task(store._flush_piece_by_piece())
         await asyncio.sleep(0)
-        last = renewed()._replace(key=key(COUNT - 1))
-        ending = Ending(State.DONE, "the client completed it")
-        store.note_end(last._replace(state=State.DONE, ending=ending, holds=()), 1000.0)
+        last = DONE._replace(key=key(COUNT - 1))
+        store.note_end(last, 1000.0)
         await store.put_hold(KEY, HOLD)
         assert written(store) == PIECE + 1
         assert len(store._changed) == COUNT - PIECE - 1
@@ -102,7 +99,7 @@ async def test_a_hold_and_an_end_do_not_wait_for_the_rest(
 async def test_while_nothing_can_be_written_the_rest_stays_together(tmp_path: Path) -> None:
     async with opened(tmp_path, SystemClock()) as (store, _):
         blocking = sqlite3.connect(store.path, isolation_level=None)
-        await store._in_thread(lambda: be_impatient(store))
+        await tell(store, "PRAGMA busy_timeout = 0")
         blocking.execute("BEGIN IMMEDIATE")
         note(store, COUNT)
         await store._flush_piece_by_piece()
@@ -110,11 +107,6 @@ async def test_while_nothing_can_be_written_the_rest_stays_together(tmp_path: Pa
         blocking.execute("ROLLBACK")
         blocking.close()
     assert len((await kept(tmp_path)).sessions) == COUNT
-
-
-def be_impatient(store: Store) -> None:
-    assert store._database is not None
-    store._database.execute("PRAGMA busy_timeout = 0")
 
 
 @pytest.mark.parametrize("poisoned", [0, MANY - 1, MANY, 2 * MANY + 3])

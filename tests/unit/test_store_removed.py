@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +12,9 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from keepalived.lease.holds import Hold, Owner, OwnerKind
 from keepalived.store.errors import StoreError, StoreWriteError
 from keepalived.store.store import Store
-from tests.support.state_file import HOLD, KEY, Hands, kept, opened, renewed
+from tests.support.state_file import HOLD, KEY, Hands, kept, opened, renewed, tell
 
 OTHER = KEY._replace(id="other")
 THIRD = KEY._replace(id="third")
@@ -147,8 +145,7 @@ async def test_a_file_that_is_removed_while_nothing_is_told_is_written_anew(tmp_
         remove_all(store.path)
         await store._flush_piece_by_piece()
         store._start_committing()
-        assert store._committing is not None
-        await store._committing
+        await store._committed()
         copy = tmp_path / "copy"
         copy.mkdir()
         shutil.copy(store.path, copy)
@@ -233,11 +230,7 @@ async def test_what_an_earlier_use_of_the_log_left_is_no_damage(tmp_path: Path) 
         for number in range(20):
             await store.put_hold(KEY._replace(id=str(number)), HOLD)
         # The log begins anew without being emptied.
-        database = store._database
-        assert database is not None
-        await store._in_thread(
-            lambda: database.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
-        )
+        await tell(store, "PRAGMA wal_checkpoint(RESTART)")
         await store.put_hold(OTHER, HOLD)
         for name in ("state.db", "state.db-wal"):
             shutil.copy(origin / name, tmp_path / name)
@@ -257,62 +250,6 @@ async def test_what_is_written_does_not_stay_in_the_log(tmp_path: Path) -> None:
         assert log.stat().st_size == 0
         await store.put_hold(OTHER, HOLD)
     assert len((await kept(tmp_path)).sessions) == 2
-
-
-# -- rows
-
-
-async def spoiled(folder: Path, statement: str) -> list[str]:
-    """Return the reasons why rows are ignored after a statement by hand."""
-    async with opened(folder) as (store, _):
-        for key in (KEY, OTHER):
-            await store.put_hold(key, HOLD)
-            store.note_session(renewed()._replace(key=key))
-    with sqlite3.connect(folder / "state.db") as database:
-        database.execute(f"{statement} WHERE id = '{KEY.id}'")
-    database.close()
-    with capture_logs() as logs:
-        stored = await kept(folder)
-    assert OTHER in {session.key for session in stored.sessions}
-    ignored = [line for line in logs if line["event"] == "state_row_ignored"]
-    assert all(line["session_id"] == KEY.id for line in ignored)
-    return [line["reason"] for line in ignored]
-
-
-@pytest.mark.parametrize(
-    "assignment",
-    [
-        "hold SET since_wall = 1e300",
-        "hold SET since_boot = -1e300",
-        "hold SET until_wall = 9e999, until_boot = 1.0",
-        "hold SET uid = -1",
-        "hold SET uid = 9223372036854775807",
-        "hold SET owner_kind = 'ttl', owner_id = 'x'",
-        "hold SET owner_kind = 'ttl', owner_id = 'nan'",
-        "hold SET owner_kind = 'ttl', owner_id = '1e300'",
-        "hold SET done = -1",
-        "session SET since_wall = 1e300",
-        "session SET renewed_wall = -1e300",
-        "session SET lifetime = 1e300",
-        "session SET lifetime = 0.0",
-        "session SET configured_lifetime = 1e-9",
-        "session SET configured_lifetime = -5.0",
-        "session SET moved_wall = 1e15, moved_boot = 1.0",
-        "session SET renewals = -1",
-    ],
-)
-async def test_rows_that_cannot_be_meant_are_named_and_left_alone(
-    assignment: str, tmp_path: Path
-) -> None:
-    assert len(await spoiled(tmp_path, f"UPDATE {assignment}")) == 1
-
-
-async def test_a_hold_with_a_sound_time_limit_is_read(tmp_path: Path) -> None:
-    limited = Hold(1000, Owner(OwnerKind.TIME_LIMIT, "120"), 1000.0, 1120.0)
-    async with opened(tmp_path) as (store, _):
-        await store.put_hold(KEY, limited)
-    (session,) = (await kept(tmp_path)).sessions
-    assert session.holds[0].owner.id == "120"
 
 
 @pytest.mark.parametrize("name", ["", "-wal", "-shm", "-journal", ".lock"])

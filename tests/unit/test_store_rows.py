@@ -6,7 +6,6 @@ import errno
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,15 +19,13 @@ from keepalived.lease.session import Session
 from keepalived.store.errors import StoreWriteError
 from keepalived.store.loading import Stored
 from keepalived.store.store import Store
-from tests.support.state_file import HOLD, KEY, OWNER, Hands, kept, opened, renewed
+from tests.support.state_file import DONE, HOLD, KEY, OWNER, Hands, kept, opened, renewed, tell
 
 NEXT_BOOT = Hands(20.0, 1_800_000_250.0)
 """The clocks 250 seconds later, on a machine that has been up for 20."""
 
 SHIFT = 20.0 - 250.0 - 1000.0
 """What a time of the first boot has to be changed by to count in the next one."""
-
-DONE = renewed()._replace(state=State.DONE, ending=Ending(State.DONE, "completed"))
 
 
 async def restored(folder: Path, session: Session, *holds: Hold) -> Session:
@@ -187,15 +184,11 @@ async def note_end(store: Store) -> None:
 async def read_only(store: Store) -> AsyncIterator[None]:
     """Let nothing be written while the block runs."""
 
-    def set_to(value: int) -> None:
-        assert store._database is not None
-        store._database.execute(f"PRAGMA query_only = {value}")
-
-    await store._in_thread(partial(set_to, 1))
+    await tell(store, "PRAGMA query_only = 1")
     yield
     with pytest.raises(StoreWriteError):
         await store.put_hold(KEY._replace(id="refused"), HOLD)
-    await store._in_thread(partial(set_to, 0))
+    await tell(store, "PRAGMA query_only = 0")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ import sqlite3
 import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,27 +15,19 @@ import pytest
 from structlog.testing import capture_logs
 
 from keepalived.host.clock import SystemClock
-from keepalived.lease.endings import Ending
 from keepalived.lease.holds import Borrowed
-from keepalived.lease.model import State
 from keepalived.store import store as store_module
 from keepalived.store.errors import StoreWriteError
 from keepalived.store.store import Store
-from tests.support.state_file import HOLD, KEY, OWNER, kept, opened, renewed
+from tests.support.state_file import DONE, HOLD, KEY, OWNER, kept, opened, tell, traces, watching
 
 TOKEN = "b00f0f0f0f0f0f0f-lent"
 LENT = replace(HOLD, token=Borrowed(TOKEN))
 
 
-def traces(folder: Path, token: str = TOKEN) -> list[str]:
-    """Return the names of the files in which a token stands."""
-    return [path.name for path in folder.iterdir() if token.encode() in path.read_bytes()]
-
-
 async def purged(store: Store) -> None:
     """Wait until all is written, and do what is done every few seconds."""
-    while store._committing is not None:
-        await asyncio.wait([store._committing])
+    await store._committed()
     await store._purge()
 
 
@@ -50,7 +41,7 @@ async def test_a_lent_token_comes_back_and_is_tried_once_more(tmp_path: Path) ->
 async def test_where_tokens_are_not_wanted_none_is_written(tmp_path: Path) -> None:
     async with opened(tmp_path, persist_tokens=False) as (store, _):
         await store.put_hold(KEY, LENT)
-        assert traces(tmp_path) == []
+        assert traces(tmp_path, TOKEN) == []
     (session,) = (await kept(tmp_path)).sessions
     assert session.holds == (HOLD,)
 
@@ -58,20 +49,20 @@ async def test_where_tokens_are_not_wanted_none_is_written(tmp_path: Path) -> No
 async def test_tokens_that_are_not_wanted_any_more_are_gone_from_the_start(tmp_path: Path) -> None:
     async with opened(tmp_path) as (store, _):
         await store.put_hold(KEY, LENT)
-    assert traces(tmp_path) == ["state.db"]
+    assert traces(tmp_path, TOKEN) == ["state.db"]
     async with opened(tmp_path, persist_tokens=False) as (_, stored):
         assert [session.holds for session in stored.sessions] == [(HOLD,)]
-        assert traces(tmp_path) == []
+        assert traces(tmp_path, TOKEN) == []
 
 
 async def test_a_reload_that_does_not_want_tokens_removes_them(tmp_path: Path) -> None:
     async with opened(tmp_path) as (store, _):
         await store.put_hold(KEY, LENT)
-        assert traces(tmp_path) != []
+        assert traces(tmp_path, TOKEN) != []
         store.persist_tokens = False
         await store.put_hold(KEY._replace(id="later"), LENT)
         await purged(store)
-        assert traces(tmp_path) == []
+        assert traces(tmp_path, TOKEN) == []
     assert all(
         hold.token is None for session in (await kept(tmp_path)).sessions for hold in session.holds
     )
@@ -99,26 +90,19 @@ async def test_a_scrub_leaves_no_copy_behind_however_rows_have_moved(tmp_path: P
 
 
 async def test_a_scrub_that_cannot_be_written_now_is_done_later_and_whole(tmp_path: Path) -> None:
-    rewritten: list[str] = []
-
     async with opened(tmp_path) as (store, _):
         await store.put_hold(KEY, LENT)
-
-        def watch(*, writable: bool) -> None:
-            assert store._database is not None
-            store._database.execute(f"PRAGMA query_only = {int(not writable)}")
-            store._database.set_trace_callback(rewritten.append)
-
-        await store._in_thread(partial(watch, writable=False))
+        rewritten = await watching(store)
+        await tell(store, "PRAGMA query_only = 1")
         store.persist_tokens = False
         await purged(store)
         assert "VACUUM" not in rewritten
-        assert traces(tmp_path) != []
-        await store._in_thread(partial(watch, writable=True))
+        assert traces(tmp_path, TOKEN) != []
+        await tell(store, "PRAGMA query_only = 0")
         store._flush()
         await purged(store)
         assert "VACUUM" in rewritten
-        assert traces(tmp_path) == []
+        assert traces(tmp_path, TOKEN) == []
 
 
 async def test_the_token_of_a_hold_that_is_gone_leaves_the_log_as_well(
@@ -129,11 +113,11 @@ async def test_the_token_of_a_hold_that_is_gone_leaves_the_log_as_well(
         await purged(store)
         await store.put_hold(KEY, LENT)
         await store.delete_hold(KEY, LENT.uid, OWNER)
-        assert traces(tmp_path) != []
+        assert traces(tmp_path, TOKEN) != []
         running = asyncio.create_task(store.run())
         async with asyncio.timeout(120):
             # It is the files that are watched.
-            while traces(tmp_path):  # noqa: ASYNC110
+            while traces(tmp_path, TOKEN):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         running.cancel()
 
@@ -160,8 +144,7 @@ async def drop_hold(store: Store) -> None:
 
 
 async def end_session(store: Store) -> None:
-    ended = renewed()._replace(state=State.DONE, ending=Ending(State.DONE, "completed"))
-    store.note_end(ended, 999.0)
+    store.note_end(DONE, 999.0)
 
 
 async def lend_another(store: Store) -> None:
@@ -181,11 +164,11 @@ async def test_a_token_that_has_reached_the_file_is_overwritten_when_it_goes(
     async with opened(tmp_path) as (store, _):
         await store.put_hold(KEY, LENT)
         await store.put_hold(KEY._replace(id="beside"), replace(HOLD, token=beside))
-    assert traces(tmp_path) == ["state.db"]
+    assert traces(tmp_path, TOKEN) == ["state.db"]
     async with opened(tmp_path) as (store, _):
         await end(store)
         await purged(store)
-        assert traces(tmp_path) == []
+        assert traces(tmp_path, TOKEN) == []
         assert traces(tmp_path, beside.value) != []
 
 

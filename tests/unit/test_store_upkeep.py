@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import os
 import shutil
@@ -16,11 +15,22 @@ import pytest
 from structlog.testing import capture_logs
 
 from keepalived.lease.holds import Borrowed
-from keepalived.store import place
+from keepalived.store import sqlite_file
+from keepalived.store.commits import MANY
 from keepalived.store.errors import StoreError, StoreWriteError
 from keepalived.store.store import Store
-from keepalived.store.tables import MANY
-from tests.support.state_file import HOLD, KEY, OWNER, Hands, kept, opened, renewed
+from tests.support.state_file import (
+    HOLD,
+    KEY,
+    OWNER,
+    Hands,
+    kept,
+    opened,
+    renewed,
+    tell,
+    traces,
+    watching,
+)
 
 TOKEN = "b00f0f0f0f0f0f0f-lent"
 LENT = replace(HOLD, token=Borrowed(TOKEN))
@@ -36,40 +46,17 @@ class Later(Hands):
         self._wall += seconds
 
 
-class Watch:
-    """What SQLite is told to do from now on."""
-
-    def __init__(self) -> None:
-        self.statements: list[str] = []
-
-    def count(self, beginning: str) -> int:
-        """Return how many statements begin so, and start to count anew."""
-        found = [each for each in self.statements if each.startswith(beginning)]
-        self.statements.clear()
-        return len(found)
-
-
-async def watching(store: Store) -> Watch:
-    watch = Watch()
-
-    def begin() -> None:
-        assert store._database is not None
-        store._database.set_trace_callback(watch.statements.append)
-
-    await store._in_thread(begin)
-    return watch
-
-
-async def written(store: Store) -> None:
-    """Wait until whatever was asked for is written."""
-    while store._committing is not None:
-        await asyncio.wait([store._committing])
+def count(statements: list[str], beginning: str) -> int:
+    """Return how many statements begin so, and forget them all."""
+    found = [each for each in statements if each.startswith(beginning)]
+    statements.clear()
+    return len(found)
 
 
 async def note(store: Store, renewals: int = 7) -> None:
     store.note_session(renewed()._replace(renewals=renewals))
     store._flush()
-    await written(store)
+    await store._committed()
 
 
 # -- the log
@@ -79,20 +66,20 @@ EMPTY = "PRAGMA wal_checkpoint"
 
 async def test_the_log_is_emptied_once_nothing_is_written_any_more(tmp_path: Path) -> None:
     async with opened(tmp_path) as (store, _):
-        watch = await watching(store)
+        statements = await watching(store)
         await store._checkpoint()
         # What an earlier process has left in it.
-        assert watch.count(EMPTY) == 1
+        assert count(statements, EMPTY) == 1
         await store._checkpoint()
-        assert watch.count(EMPTY) == 0
+        assert count(statements, EMPTY) == 0
         await note(store)
         await store._checkpoint()
-        assert watch.count(EMPTY) == 0
+        assert count(statements, EMPTY) == 0
         await store._checkpoint()
-        assert "VACUUM" not in watch.statements
-        assert watch.count(EMPTY) == 1
+        assert "VACUUM" not in statements
+        assert count(statements, EMPTY) == 1
         await store._checkpoint()
-        assert watch.count(EMPTY) == 0
+        assert count(statements, EMPTY) == 0
 
 
 async def test_while_there_is_more_to_write_the_log_is_emptied_once_a_minute(
@@ -100,12 +87,12 @@ async def test_while_there_is_more_to_write_the_log_is_emptied_once_a_minute(
 ) -> None:
     clock = Later()
     async with opened(tmp_path, clock) as (store, _):
-        watch = await watching(store)
+        statements = await watching(store)
         emptied = []
         for seconds in range(0, 150, 5):
             await note(store, seconds)
             await store._checkpoint()
-            if watch.count(EMPTY):
+            if count(statements, EMPTY):
                 emptied.append(seconds)
             clock.go_on(5)
         assert emptied == [60, 120]
@@ -115,25 +102,25 @@ async def test_a_round_without_news_leaves_the_log_for_the_next_one(tmp_path: Pa
     async with opened(tmp_path) as (store, _):
         await store._checkpoint()
         await note(store)
-        watch = await watching(store)
+        statements = await watching(store)
         for _ in range(2):
             # As each round does, to find out that the file has been removed.
             store._start_committing()
-            await written(store)
+            await store._committed()
             await store._checkpoint()
-        assert watch.count(EMPTY) == 1
+        assert count(statements, EMPTY) == 1
         assert (tmp_path / "state.db-wal").stat().st_size == 0
 
 
 async def test_what_is_written_and_followed_by_nothing_is_news(tmp_path: Path) -> None:
     async with opened(tmp_path) as (store, _):
         await store._checkpoint()
-        watch = await watching(store)
+        statements = await watching(store)
         await note(store)
         store._start_committing()
-        await written(store)
+        await store._committed()
         await store._checkpoint()
-        assert watch.count(EMPTY) == 0
+        assert count(statements, EMPTY) == 0
 
 
 async def test_a_log_that_cannot_be_emptied_now_is_nobodys_trouble(
@@ -152,10 +139,6 @@ async def test_a_log_that_cannot_be_emptied_now_is_nobodys_trouble(
 # -- what was deleted
 
 
-def traces(folder: Path) -> list[str]:
-    return [path.name for path in folder.iterdir() if TOKEN.encode() in path.read_bytes()]
-
-
 async def test_a_token_is_gone_with_its_hold_whatever_is_written_before_and_after(
     tmp_path: Path,
 ) -> None:
@@ -163,44 +146,44 @@ async def test_a_token_is_gone_with_its_hold_whatever_is_written_before_and_afte
         await store.put_hold(KEY, LENT)
         await store.put_hold(OTHER, HOLD)
         await store._purge()
-        assert traces(tmp_path) == ["state.db"]
+        assert traces(tmp_path, TOKEN) == ["state.db"]
         await store.delete_hold(KEY, LENT.uid, OWNER)
         await note(store)
-        assert traces(tmp_path) == ["state.db"]
+        assert traces(tmp_path, TOKEN) == ["state.db"]
         await store._purge()
-        assert traces(tmp_path) == []
+        assert traces(tmp_path, TOKEN) == []
 
 
 async def test_where_no_token_is_kept_the_log_stays_when_holds_go(tmp_path: Path) -> None:
     async with opened(tmp_path) as (store, _):
         await store._purge()
-        watch = await watching(store)
+        statements = await watching(store)
         await store.put_hold(KEY, HOLD)
         await store.delete_hold(KEY, HOLD.uid, OWNER)
         await store._purge()
-        assert watch.count(EMPTY) == 0
+        assert count(statements, EMPTY) == 0
 
 
 async def test_the_file_is_rewritten_for_tokens_whatever_is_written_after(tmp_path: Path) -> None:
     async with opened(tmp_path) as (store, _):
         await store.put_hold(KEY, LENT)
         await store._purge()
-        watch = await watching(store)
+        statements = await watching(store)
         store.persist_tokens = False
-        await written(store)
+        await store._committed()
         await note(store)
         await store._purge()
-        assert watch.count("VACUUM") == 1
+        assert count(statements, "VACUUM") == 1
 
 
 async def test_many_sessions_are_written_by_few_statements(tmp_path: Path) -> None:
     async with opened(tmp_path) as (store, _):
-        watch = await watching(store)
+        statements = await watching(store)
         for number in range(2 * MANY + 3):
             store.note_session(renewed()._replace(key=KEY._replace(id=str(number))))
         store._flush()
-        await written(store)
-        assert watch.count("INSERT OR REPLACE INTO session") == 2 + 3
+        await store._committed()
+        assert count(statements, "INSERT OR REPLACE INTO session") == 2 + 3
     assert len((await kept(tmp_path)).sessions) == 2 * MANY + 3
 
 
@@ -247,7 +230,7 @@ async def test_a_file_that_could_not_be_opened_once_it_was_made_is_opened_later(
         await store.put_hold(KEY, HOLD)
         store.path.unlink()
         with monkeypatch.context() as patched:
-            patched.setattr(place, "open_database", refuse)
+            patched.setattr(sqlite_file, "open_database", refuse)
             for _ in range(2):
                 with pytest.raises(StoreWriteError):
                     await store.put_hold(OTHER, HOLD)
@@ -279,12 +262,7 @@ async def test_a_file_that_could_not_be_made_again_is_not_given_up(tmp_path: Pat
 async def test_what_is_lost_at_the_end_is_said_with_the_files_name(tmp_path: Path) -> None:
     store = Store(tmp_path / "state.db", Hands(), "this-boot")
     await store.open()
-
-    def refuse() -> None:
-        assert store._database is not None
-        store._database.execute("PRAGMA query_only = 1")
-
-    await store._in_thread(refuse)
+    await tell(store, "PRAGMA query_only = 1")
     with capture_logs() as logs:
         store.note_session(renewed())
         await store.close()

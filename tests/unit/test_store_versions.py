@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,10 @@ from keepalived.lease.answers import ItemInfo
 from keepalived.lease.endings import Target
 from keepalived.lease.model import State
 from keepalived.store import schema
-from tests.support.state_file import HOLD, KEY, opened
+from keepalived.store.mapper import Table
+from keepalived.store.tables import HOLD, SESSION
+from tests.support.state_file import HOLD as A_HOLD
+from tests.support.state_file import KEY, opened
 
 # What the first release wrote, in its own words.
 FIRST_RELEASE = """
@@ -61,20 +65,31 @@ def old_file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 async def assert_all_is_there(path: Path) -> None:
     async with opened(path.parent) as (store, stored):
         (session,) = stored.sessions
-        assert (session.key, session.holds, session.renewals) == (KEY, (HOLD,), 7)
+        assert (session.key, session.holds, session.renewals) == (KEY, (A_HOLD,), 7)
         assert session.state is State.ACTIVE
         assert session.target == Target("item-1", "3")
         assert session.item == ItemInfo("item-1", "disk", "3", "Templates")
         assert session.moved_at is None
         ((end, ended_at),) = stored.ended
         assert (end.state, end.key.id, ended_at) == (State.ERROR, "gone", 999.0)
-        await store.put_hold(KEY, HOLD)
+        await store.put_hold(KEY, A_HOLD)
     with contextlib.closing(sqlite3.connect(path)) as database:
         assert database.execute("PRAGMA user_version").fetchone() == (len(schema.MIGRATIONS),)
 
 
 async def test_a_file_of_the_first_release_keeps_all_that_it_says(old_file: Path) -> None:
     await assert_all_is_there(old_file)
+
+
+@pytest.mark.parametrize("table", [HOLD, SESSION], ids=lambda table: table.name)
+def test_a_new_file_has_the_columns_of_the_mapper(table: Table[Any]) -> None:
+    with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as database:
+        schema.migrate(database)
+        found = database.execute(f"PRAGMA table_info({table.name})").fetchall()
+    assert [(name, type_) for _, name, type_, *_ in found] == [
+        (column.name, {str: "TEXT", int: "INTEGER", float: "REAL"}[column.type])
+        for column in table.columns
+    ]
 
 
 KILLED_WHILE_MIGRATING = """

@@ -1,0 +1,220 @@
+"""The open state file, in the store's thread: it is written, emptied of old traces, and made again.
+
+A file that was removed or replaced can be written on and on, and is gone at the next start. The
+write-ahead log belongs to it, and so does the lock that keeps a second daemon away. What somebody
+else has cut off, or written over the beginning of the log, shows in sizes and in the log's header,
+since only this connection writes there.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+
+from keepalived.store import commits
+from keepalived.store.changes import Change
+from keepalived.store.errors import StoreError, StoreWriteError
+from keepalived.store.files import companions, lock, lock_path, open_database, refuse_odd_files
+from keepalived.store.loading import Loaded, load, newest
+from keepalived.store.log_check import damage_of
+from keepalived.store.times import Times
+
+T = TypeVar("T")
+Identity = tuple[int, int]
+Contents = tuple[int, int, bytes]
+"""The sizes of the database and of its log, and the log's header, which each use of it changes."""
+
+_LOG_HEADER_SIZE = 32
+_NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_FSYNC)
+"""A full disk may also surface as a failed write of the log."""
+
+
+class StateFile:
+    """The state file at `path` and its lock. All of it is called in one thread."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.database: sqlite3.Connection | None = None
+        self._log_path = path.with_name(f"{path.name}-wal")
+        self._lock = -1
+        self._identity: Identity | None = None
+        self._log: Identity | None = None
+        self._contents: Contents | None = None
+        self._is_lost = False
+
+    def open(self, times: Times, *, with_tokens: bool) -> Loaded:
+        """Lock and open the file, and return what it holds. Raises StoreError."""
+        refuse_odd_files(self.path)
+        self._lock = lock(self.path)
+        try:
+            damage = damage_of(self._log_path)
+            database = self._open()
+            loaded = load(database, times, with_tokens=with_tokens)
+            if damage is None:
+                return loaded
+            return loaded._replace(damage=damage, newest=newest(database))
+        except sqlite3.Error as error:
+            self.close()
+            raise StoreError(f"{self.path}: {error}; restore it from a copy") from None
+        except BaseException:
+            self.close()
+            raise
+
+    def commit(self, changes: Sequence[Change], times: Times) -> list[Change]:
+        """Write changes into the file that the path names; return those that cannot be written.
+
+        A file that is lost is made again for the next changes. Raises StoreWriteError.
+        """
+        if self._is_lost:
+            self._make_again()
+        try:
+            self._check(written=False)
+            left_out = self._do(lambda database: commits.commit(database, changes, times))
+            self._check(written=bool(changes))
+        except StoreWriteError as error:
+            if error.errno == errno.ESTALE:
+                # Before the failure is known, so that the next change can be written.
+                self._make_again()
+            raise
+        return left_out
+
+    def purge(self, *, rewrite: bool) -> None:
+        """Empty the log, and with `rewrite` write the whole file anew. Raises StoreWriteError."""
+        self._check(written=False)
+        self._do(lambda database: commits.purge(database, rewrite=rewrite))
+
+    def close(self) -> None:
+        """Let the file and its lock go. Idempotent."""
+        try:
+            if self.database is not None:
+                self.database.close()
+        finally:
+            self.database = None
+            if self._lock >= 0:
+                os.close(self._lock)
+            self._lock = -1
+
+    def _open(self) -> sqlite3.Connection:
+        """Open the file at the path. Raises StoreError."""
+        self.database = open_database(self.path)
+        self._identity = _identity(self.path)
+        self._log = None
+        self._contents = self._look()
+        return self.database
+
+    def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        if self.database is None:
+            raise StoreWriteError(errno.ESTALE, "it cannot be opened again", str(self.path))
+        try:
+            return work(self.database)
+        except Exception as error:
+            # Only SQLite's own words are repeated: they hold no values.
+            is_full = getattr(error, "sqlite_errorcode", None) in _NO_ROOM
+            reason = str(error) if isinstance(error, sqlite3.Error) else type(error).__name__
+        finally:
+            self._contents = self._look()
+        # Raised out here, where nothing that repeats a value hangs on it.
+        raise StoreWriteError(errno.ENOSPC if is_full else errno.EIO, reason, str(self.path))
+
+    # -- whether it is still there
+
+    def _check(self, *, written: bool) -> None:
+        """Raise StoreWriteError with ESTALE where something is not there any more.
+
+        `written` says that something was just written: there is a log then.
+        """
+        log = _identity(self._log_path)
+        if self._log is None and written:
+            self._log = log
+        gone = "was removed or replaced while it was in use"
+        if _identity(self.path) != self._identity:
+            lost = f"it {gone}"
+        elif not self._is_locked():
+            lost = f"{lock_path(self.path)} {gone}"
+        elif log != self._log and (written or self._log is not None):
+            lost = f"{self._log_path} {gone}"
+        elif not written and self._contents not in (None, self._look()):
+            lost = "somebody else wrote to it, or to its log, while it was in use"
+        else:
+            return
+        raise StoreWriteError(errno.ESTALE, lost, str(self.path))
+
+    def _is_locked(self) -> bool:
+        ours = _identity(self._lock)
+        return ours is not None and ours == _identity(lock_path(self.path))
+
+    def _look(self) -> Contents | None:
+        try:
+            size, header, log_size = self.path.stat().st_size, b"", 0
+            # Not the database itself: closing it would give up the locks that SQLite has on it.
+            with suppress(FileNotFoundError), self._log_path.open("rb") as log:
+                header, log_size = log.read(_LOG_HEADER_SIZE), os.fstat(log.fileno()).st_size
+        except OSError:
+            return None
+        return size, log_size, header
+
+    # -- made again
+
+    def _make_again(self) -> None:
+        """Write what the connection still has to the path, and open it there, if that is possible.
+
+        The connection is closed only once the new file stands there.
+        """
+        self._is_lost = True
+        with suppress(OSError, StoreError, sqlite3.Error):
+            if self.database is not None:
+                self._write_copy(self.database)
+                # Closing removes the log of that name, which is why the new one is made after it.
+                with suppress(sqlite3.Error):
+                    self.database.close()
+                self.database = None
+            self._open()
+            self._is_lost = False
+
+    def _write_copy(self, database: sqlite3.Connection) -> None:
+        """Write what a connection has to the path; what stands there instead is moved aside."""
+        self.path.parent.mkdir(mode=0o700, exist_ok=True)
+        if not self._is_locked():
+            fresh = lock(self.path)
+            os.close(self._lock)
+            self._lock = fresh
+        draft = self.path.with_name(f"{self.path.name}.new")
+        for each in (draft, *companions(draft)):
+            each.unlink(missing_ok=True)
+        os.close(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        copy = sqlite3.connect(draft, isolation_level=None)
+        try:
+            database.backup(copy)
+            copy.execute("PRAGMA journal_mode = DELETE")
+        finally:
+            copy.close()
+        _sync(draft)
+        if _identity(self.path) not in (None, self._identity):
+            self.path.replace(self.path.with_name(f"{self.path.name}.replaced"))
+        for each in companions(self.path):
+            # They belong to what stood there, and would be taken for the new file's.
+            each.unlink(missing_ok=True)
+        draft.replace(self.path)
+        _sync(self.path.parent)
+
+
+def _identity(file: Path | int) -> Identity | None:
+    """Return which file stands at a path, or is open; None for none, or one without a name."""
+    try:
+        found = os.stat(file)
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino) if found.st_nlink else None
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
