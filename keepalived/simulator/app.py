@@ -159,7 +159,7 @@ class Simulator:
         entry = Entry(
             self._now(),
             visit.request.method,
-            visit.route.operation.name if visit.route is not None else "",
+            visit.operation.name if visit.operation is not None else "",
             visit.dialect.value,
             session_id,
             visit.client_progress,
@@ -175,11 +175,10 @@ class Simulator:
 
     def _act(self, visit: Visit) -> Response:
         """Carry out an operation, and answer with its result or with the error it met."""
-        call, route = visit.call, visit.route
+        call, operation = visit.call, visit.operation
         try:
-            if route is None:
+            if operation is None:
                 raise visit.problem or unknown_route()
-            operation = route.operation
             if operation.needs_login:
                 call.login = self.logins.authenticate(call.token)
                 if operation.privilege is not None and call.login.user.read_only:
@@ -194,9 +193,9 @@ class Simulator:
                 value = operation.run(self._server, call)
         except ApiError as error:
             return self._refusal(visit, error)
-        if route.dialect is Dialect.JSON_RPC:
+        if visit.dialect is Dialect.JSON_RPC:
             return self._response(visit, 200, jsonrpc.output(visit.rpc_id, value))
-        response = self._response(visit, *bodies.write(route, value))
+        response = self._response(visit, *bodies.write(visit.dialect, operation.gives, value))
         if operation.name == "session.create" and _wants_cookie(visit):
             cookie = f"{TOKEN_HEADER}={value}; Path=/rest; HttpOnly"
             return _with_headers(response, {"set-cookie": cookie})
