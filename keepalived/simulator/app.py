@@ -34,7 +34,6 @@ from keepalived.simulator.library import (
     ContentLibrary,
 )
 from keepalived.simulator.logins import Logins
-from keepalived.simulator.operations import Server
 from keepalived.simulator.routes import Dialect
 from keepalived.simulator.views import error_view
 from keepalived.simulator.visits import TOKEN_HEADER, Visit, understand, unknown_route
@@ -97,9 +96,8 @@ class Simulator:
             put_counts_as_activity=put_counts_as_activity,
             bytes_during_put=bytes_during_put,
             content_limit=content_limit,
-            chronicle=self._ledger,
+            ledger=self._ledger,
         )
-        self._server = Server(self.library, self.logins, self.clock)
         self._going_down = asyncio.Event()
 
     @property
@@ -190,7 +188,7 @@ class Simulator:
                 for each in visit.lifetimes:
                     sessions = self.library.sessions
                     stack.enter_context(sessions.shortened(each.seconds, announced=each.announced))
-                value = operation.run(self._server, call)
+                value = operation.run(self, call)
         except ApiError as error:
             return self._refusal(visit, error)
         if visit.dialect is Dialect.JSON_RPC:
@@ -222,7 +220,7 @@ class Simulator:
         """Begin to send out a file."""
         going_down = self._going_down
         try:
-            download = self.library.downloads.begin(visit.call.text("ticket"))
+            size, chunks = self.library.downloads.begin(visit.call.text("ticket"))
         except ApiError as error:
             return self._refusal(visit, error)
 
@@ -230,11 +228,11 @@ class Simulator:
             if going_down.is_set():
                 raise Dropped
             try:
-                return download.read()
+                return next(chunks, b"")
             except ApiError:
                 raise Dropped from None
 
-        length = {"content-length": str(download.size), "content-type": "application/octet-stream"}
+        length = {"content-length": str(size), "content-type": "application/octet-stream"}
         return replace(_with_headers(self._response(visit, 200, b""), length), stream=stream)
 
     async def _act_under(
@@ -283,9 +281,8 @@ class Simulator:
         words = f"A fault was asked for: {fault.status}."
         error = ApiError(type_for_status(fault.status), words, status=fault.status)
         response = replace(self._refusal(visit, error), status=fault.status)
-        if fault.retry_after is None:
-            return response
-        return _with_headers(response, {"retry-after": f"{fault.retry_after:g}"})
+        after = {} if fault.retry_after is None else {"retry-after": f"{fault.retry_after:g}"}
+        return _with_headers(response, after)
 
     def _refusal(self, visit: Visit, error: ApiError) -> Response:
         if visit.dialect is Dialect.JSON_RPC:

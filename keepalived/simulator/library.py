@@ -8,8 +8,9 @@ from keepalived.lease.model import Kind
 from keepalived.simulator.catalog import Catalog
 from keepalived.simulator.content import DEFAULT_CONTENT_LIMIT, ContentStore
 from keepalived.simulator.downloads import Downloads
-from keepalived.simulator.resources import Item, Session, SessionEvent
-from keepalived.simulator.sessions import Chronicle, Sessions
+from keepalived.simulator.ledger import Ledger
+from keepalived.simulator.resources import Item, Session
+from keepalived.simulator.sessions import Sessions
 from keepalived.simulator.transfers import Transfers
 
 DEFAULT_SESSION_TIMEOUT = 300.0
@@ -35,13 +36,13 @@ class ContentLibrary:
         put_counts_as_activity: bool = True,
         bytes_during_put: bool = True,
         content_limit: int = DEFAULT_CONTENT_LIMIT,
-        chronicle: Chronicle | None = None,
+        ledger: Ledger | None = None,
     ) -> None:
         self.catalog = Catalog(clock)
         self.sessions = Sessions(
             self.catalog,
             clock,
-            chronicle or _Unwritten(),
+            ledger or Ledger(0),
             timeout=session_timeout,
             pull_duration=pull_duration,
             validation_duration=validation_duration,
@@ -90,13 +91,3 @@ class ContentLibrary:
         """Carry out every expiry and completion that has fallen due by now."""
         for kind in Kind:
             self.sessions.all(kind)
-
-
-class _Unwritten:
-    """A chronicle that nobody reads."""
-
-    def happened(self, event: SessionEvent, session: Session, at: float) -> None:
-        """Forget the event."""
-
-    def active(self, session: Session, at: float) -> None:
-        """Forget the activity."""

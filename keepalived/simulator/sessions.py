@@ -12,14 +12,15 @@ preparing).
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Protocol
+from typing import TypeVar
 
 from keepalived.lease.model import Kind
 from keepalived.simulator.catalog import Catalog
 from keepalived.simulator.content import Content
 from keepalived.simulator.errors import ApiError, ErrorType, invalid, not_allowed, not_found
+from keepalived.simulator.ledger import Ledger
 from keepalived.simulator.resources import (
     DownloadFile,
     Item,
@@ -37,18 +38,6 @@ _END_EVENTS = {
 }
 
 
-class Chronicle(Protocol):
-    """Who writes down what happens to sessions. Times are monotonic seconds."""
-
-    def happened(self, event: SessionEvent, session: Session, at: float) -> None:
-        """Note an event in the life of a session."""
-        ...
-
-    def active(self, session: Session, at: float) -> None:
-        """Note that a session's lifetime was extended."""
-        ...
-
-
 class Sessions:
     """The sessions of one simulated vCenter.
 
@@ -61,7 +50,7 @@ class Sessions:
         self,
         catalog: Catalog,
         clock: Callable[[], float],
-        chronicle: Chronicle,
+        ledger: Ledger,
         *,
         timeout: float,
         pull_duration: float,
@@ -72,7 +61,7 @@ class Sessions:
         self.validation_duration = validation_duration
         self._catalog = catalog
         self._clock = clock
-        self._chronicle = chronicle
+        self._ledger = ledger
         self._secret_timeout: float | None = None
         self._sessions: dict[Kind, dict[str, Session]] = {kind: {} for kind in Kind}
 
@@ -85,12 +74,13 @@ class Sessions:
         session already.
         """
         item = self._catalog.item(item_id)
-        if kind is Kind.UPDATE and self._is_busy(item):
-            raise ApiError(
-                ErrorType.RESOURCE_BUSY,
-                f"Library item {item_id} has an active update session already.",
-            )
         now = self._clock()
+        if kind is Kind.UPDATE and item.active_update_session is not None:
+            # Settling releases the item if that session has expired or completed meanwhile.
+            self._settle(self._sessions[kind][item.active_update_session], now)
+            if item.active_update_session is not None:
+                words = f"Library item {item_id} has an active update session already."
+                raise ApiError(ErrorType.RESOURCE_BUSY, words)
         session = Session(
             id=session_id or f"{uuid.uuid4()}:{uuid.uuid4()}",
             kind=kind,
@@ -108,7 +98,7 @@ class Sessions:
             session.downloads = {
                 name: DownloadFile(name, content) for name, content in item.files.items()
             }
-        self._chronicle.happened(SessionEvent.CREATED, session, now)
+        self._ledger.happened(SessionEvent.CREATED, session, now)
         self.touch(session)
         return session
 
@@ -203,12 +193,10 @@ class Sessions:
     def touch(self, session: Session) -> None:
         """Extend a session's lifetime: there was activity."""
         now = self._clock()
-        session.announced_expiry = now + self.timeout
-        if self._secret_timeout is None:
-            session.expires_at = session.announced_expiry
-        else:
-            session.expires_at = now + self._secret_timeout
-        self._chronicle.active(session, now)
+        timeout, secret = self.timeout, self._secret_timeout
+        session.announced_expiry = now + timeout
+        session.expires_at = now + (timeout if secret is None else secret)
+        self._ledger.active(session, now)
 
     @contextmanager
     def shortened(self, seconds: float, *, announced: bool) -> Iterator[None]:
@@ -245,33 +233,21 @@ class Sessions:
 
     def _end(self, session: Session, state: SessionState, at: float) -> None:
         session.state = state
-        _drop_content(session)
-        self._release_item(session)
-        self._chronicle.happened(_END_EVENTS[state], session, at)
+        self._close(session, _END_EVENTS[state], at)
 
     def _remove(self, session: Session, event: SessionEvent, at: float) -> None:
         del self._sessions[session.kind][session.id]
-        _drop_content(session)
-        self._release_item(session)
-        self._chronicle.happened(event, session, at)
+        self._close(session, event, at)
 
-    def _release_item(self, session: Session) -> None:
+    def _close(self, session: Session, event: SessionEvent, at: float) -> None:
+        """Let go of what a session received, and of its item."""
+        for file in session.files.values():
+            file.content = None  # what the session completed with is the item's now
         if session.kind is Kind.UPDATE:
             item = self._catalog.item(session.item_id)
             if item.active_update_session == session.id:
                 item.active_update_session = None
-
-    def _is_busy(self, item: Item) -> bool:
-        if item.active_update_session is not None:
-            # Settling releases the item if that session has expired or completed meanwhile.
-            self._settle(self._sessions[Kind.UPDATE][item.active_update_session], self._clock())
-        return item.active_update_session is not None
-
-
-def _drop_content(session: Session) -> None:
-    """Let go of what a session received; what it completed with is the item's now."""
-    for file in session.files.values():
-        file.content = None
+        self._ledger.happened(event, session, at)
 
 
 def _check_progress(progress: int, current: int | None) -> None:
@@ -279,3 +255,14 @@ def _check_progress(progress: int, current: int | None) -> None:
         raise invalid(f"The client progress has to be from 0 to 100, and is {progress}.")
     if current is not None and progress <= current:
         raise invalid(f"The client progress has to rise above {current}, and is {progress}.")
+
+
+_File = TypeVar("_File")
+
+
+def file_named(name: str, files: Mapping[str, _File]) -> _File:
+    """Return one file. Raises ApiError (INVALID_ARGUMENT, as documented) if it is not there."""
+    try:
+        return files[name]
+    except KeyError:
+        raise invalid(f"The session has no file {name}.") from None

@@ -9,14 +9,8 @@ from dataclasses import dataclass
 from keepalived.lease.model import Kind
 from keepalived.simulator.content import ContentStore
 from keepalived.simulator.errors import ApiError, ErrorType, invalid, not_found
-from keepalived.simulator.resources import (
-    File,
-    Session,
-    SessionState,
-    SourceType,
-    TransferStatus,
-)
-from keepalived.simulator.sessions import Sessions
+from keepalived.simulator.resources import File, SessionState, SourceType, TransferStatus
+from keepalived.simulator.sessions import Sessions, file_named
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +72,8 @@ class Transfers:
                 raise invalid("A file that the server shall pull needs a source endpoint.")
             file.source_uri = source_uri
             file.pull_started_at = self._clock()
-        self._forget_ticket(session.files.get(name))
+        if name in session.files:
+            self._tickets.pop(session.files[name].ticket, None)
         session.files[name] = file
         self._sessions.touch(session)
         return file
@@ -89,12 +84,12 @@ class Transfers:
 
     def file(self, session_id: str, name: str) -> File:
         """Return one file. Raises ApiError (INVALID_ARGUMENT, as documented) if it is not there."""
-        return _file_of(self._sessions.get(Kind.UPDATE, session_id), name)
+        return file_named(name, self._sessions.get(Kind.UPDATE, session_id).files)
 
     def remove(self, session_id: str, name: str) -> None:
         """Take a file out of a session."""
         session = self._sessions.active(Kind.UPDATE, session_id)
-        self._forget_ticket(_file_of(session, name))
+        self._tickets.pop(file_named(name, session.files).ticket, None)
         del session.files[name]
         self._sessions.touch(session)
 
@@ -108,16 +103,13 @@ class Transfers:
         """Return how far a file of a session has come."""
         fetched = self._pulled(file)
         session = self._sessions.get(Kind.UPDATE, session_id)
-        if fetched.status is TransferStatus.READY and self._is_validating(session):
+        validates_at = session.validates_at if session.state is SessionState.ACTIVE else None
+        is_validating = validates_at is not None and validates_at <= self._clock()
+        if fetched.status is TransferStatus.READY and is_validating:
             return Progress(TransferStatus.VALIDATING, fetched.bytes_transferred)
         if file.receiving and not self.bytes_during_put:
             return Progress(fetched.status, 0)
         return fetched
-
-    def _is_validating(self, session: Session) -> bool:
-        if session.state is not SessionState.ACTIVE or session.validates_at is None:
-            return False
-        return session.validates_at <= self._clock()
 
     def _pulled(self, file: File) -> Progress:
         started_at = file.pull_started_at
@@ -153,10 +145,6 @@ class Transfers:
         session = self._sessions.active(Kind.UPDATE, session_id)
         if self.put_counts_as_activity and size:
             self._sessions.touch(session)
-
-    def _forget_ticket(self, file: File | None) -> None:
-        if file is not None and file.ticket:
-            self._tickets.pop(file.ticket, None)
 
 
 class Upload:
@@ -196,10 +184,3 @@ class Upload:
         self._file.receiving = False
         self._file.status = TransferStatus.ERROR
         self._file.error = reason
-
-
-def _file_of(session: Session, name: str) -> File:
-    try:
-        return session.files[name]
-    except KeyError:
-        raise invalid(f"The session has no file {name}.") from None
