@@ -8,9 +8,9 @@ import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Literal, Self, overload
+from typing import Literal, Self, TypedDict, Unpack, overload
 
-from keepalived.embedded.arguments import Access, Connection, Wanted, check
+from keepalived.embedded.arguments import Wanted, check
 from keepalived.embedded.background import Background
 from keepalived.embedded.errors import HoldError, InvalidArguments, SessionLost, words_for
 from keepalived.embedded.keeping import Keeping, Parting, is_loss
@@ -82,8 +82,9 @@ class SessionHold:
         In percent, or as so many bytes of a total. Cheap enough for every chunk of a transfer;
         what does not rise is not sent. Raises InvalidArguments.
         """
-        _check_whole(value)
-        _check_whole(0 if total is None else total)
+        for each in (value,) if total is None else (value, total):
+            if type(each) is not int:
+                raise InvalidArguments(f"progress is a whole number, not {each!r}")
         try:
             if total is None:
                 progress = Progress(percent=value)
@@ -195,36 +196,22 @@ class SessionHold:
         return f"<hold on {self.kind} session {self.session_id} at {where}: {self.state}>"
 
 
+class _Options(TypedDict, total=False):
+    kind: AnyKind
+    ca_file: AnyPath | None
+    fingerprints: str | Sequence[str]
+    insecure: bool
+    proxy: str | None
+    dialect: AnyDialect
+    session_timeout: float | str
+    patience: float
+
+
+@overload
+def hold(url: str, session_id: str, *, token: str, **options: Unpack[_Options]) -> SessionHold: ...
 @overload
 def hold(
-    url: str,
-    session_id: str,
-    *,
-    token: str,
-    kind: AnyKind = ...,
-    ca_file: AnyPath | None = ...,
-    fingerprints: str | Sequence[str] = ...,
-    insecure: bool = ...,
-    proxy: str | None = ...,
-    dialect: AnyDialect = ...,
-    session_timeout: float | str = ...,
-    patience: float = ...,
-) -> SessionHold: ...
-@overload
-def hold(
-    url: str,
-    session_id: str,
-    *,
-    username: str,
-    password: str,
-    kind: AnyKind = ...,
-    ca_file: AnyPath | None = ...,
-    fingerprints: str | Sequence[str] = ...,
-    insecure: bool = ...,
-    proxy: str | None = ...,
-    dialect: AnyDialect = ...,
-    session_timeout: float | str = ...,
-    patience: float = ...,
+    url: str, session_id: str, *, username: str, password: str, **options: Unpack[_Options]
 ) -> SessionHold: ...
 def hold(
     url: str,
@@ -254,20 +241,23 @@ def hold(
     SessionLost, and leaving it SessionLost, each a HoldError. What the block itself raises is
     never replaced: a loss is then told in a note to it.
     """
-    _check_patience(patience)
-    connection = Connection(ca_file, fingerprints, insecure, proxy, dialect, session_timeout)
-    access = Access(token, username, password)
-    return SessionHold(check(url, session_id, kind, access, connection), patience)
-
-
-def _check_whole(value: object) -> None:
-    if type(value) is not int:
-        raise InvalidArguments(f"progress is a whole number, not {value!r}")
-
-
-def _check_patience(value: object) -> None:
-    if type(value) not in (int, float) or not (isinstance(value, int | float) and value > 0):
-        raise InvalidArguments(f"patience: is a number of seconds above 0, not {value!r}")
+    if type(patience) not in (int, float) or not patience > 0:
+        raise InvalidArguments(f"patience: is a number of seconds above 0, not {patience!r}")
+    wanted = check(
+        url,
+        session_id,
+        kind,
+        token=token,
+        username=username,
+        password=password,
+        ca_file=ca_file,
+        fingerprints=fingerprints,
+        insecure=insecure,
+        proxy=proxy,
+        dialect=dialect,
+        session_timeout=session_timeout,
+    )
+    return SessionHold(wanted, patience)
 
 
 def _call_in(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:

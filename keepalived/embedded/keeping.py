@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from enum import Enum
 
@@ -166,7 +167,7 @@ class Keeping:
 
         What the item was before tells at the end whether the content arrived.
         """
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(_ROUND_SECONDS):
                 # A round's end is no event of the registry's.
                 while (  # noqa: ASYNC110
@@ -175,8 +176,6 @@ class Keeping:
                     and session.is_due(self._clock.boot())
                 ):
                     await asyncio.sleep(_POLL_SECONDS)
-        except TimeoutError:
-            pass
 
     def notify(self, event: Event) -> None:
         """Report what concerns the script; see the log of `keepalived` for the warnings."""
