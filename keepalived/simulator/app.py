@@ -34,6 +34,7 @@ from keepalived.simulator.library import (
     ContentLibrary,
 )
 from keepalived.simulator.logins import Logins
+from keepalived.simulator.operations import DOWNLOAD, UPLOAD
 from keepalived.simulator.routes import Dialect
 from keepalived.simulator.views import error_view
 from keepalived.simulator.visits import TOKEN_HEADER, Visit, understand, unknown_route
@@ -148,28 +149,28 @@ class Simulator:
         return response
 
     def _enter(self, visit: Visit) -> Entry:
-        session_id = visit.session_id
-        if visit.is_upload:
+        session_id, operation = visit.session_id, visit.operation
+        if operation is UPLOAD:
             session_id = self.library.transfers.session_of(visit.call.text("ticket"))
-        elif visit.is_download:
+        elif operation is DOWNLOAD:
             session_id = self.library.downloads.session_of(visit.call.text("ticket"))
         login = self.logins.peek(visit.call.token)
         entry = Entry(
             self._now(),
             visit.request.method,
-            visit.operation.name if visit.operation is not None else "",
+            operation.name if operation is not None else "",
             visit.dialect.value,
             session_id,
             visit.client_progress,
             login.alias if login is not None else "",
         )
-        self._ledger.begin(entry, is_content=visit.is_upload or visit.is_download)
+        self._ledger.begin(entry, is_content=operation in (UPLOAD, DOWNLOAD))
         return entry
 
     async def _carry_out(self, visit: Visit, chunks: AsyncIterator[bytes] | None) -> Response:
-        if visit.is_upload:
+        if visit.operation is UPLOAD:
             return await self._receive(visit, chunks)
-        return self._send(visit) if visit.is_download else self._act(visit)
+        return self._send(visit) if visit.operation is DOWNLOAD else self._act(visit)
 
     def _act(self, visit: Visit) -> Response:
         """Carry out an operation, and answer with its result or with the error it met."""

@@ -35,16 +35,6 @@ class Visit:
     lifetimes: list[Lifetime] = field(default_factory=list)
 
     @property
-    def is_upload(self) -> bool:
-        """Whether this is the PUT of a file's content."""
-        return self.operation is UPLOAD
-
-    @property
-    def is_download(self) -> bool:
-        """Whether this is the GET of a file's content."""
-        return self.operation is DOWNLOAD
-
-    @property
     def session_id(self) -> str | None:
         """The session that the call names, if any."""
         if self.operation is None or self.operation.kind is None:
