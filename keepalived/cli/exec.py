@@ -180,7 +180,8 @@ def _run(options: Options, source: Source | None, *, show_bar: bool) -> int:
     logging.captureWarnings(capture=True)
     try:
         # The standard loop: uvloop has a SIGCHLD of its own.
-        return asyncio.run(Wrapped(options, Lent(source, clock), display, clock).run())
+        lent = Lent(source, clock, display.say)
+        return asyncio.run(Wrapped(options, lent, display, clock).run())
     finally:
         display.finish()
 

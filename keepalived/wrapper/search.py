@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from keepalived.keeper.keeper import VCenter
 from keepalived.lease.answers import Answer, Outcome
 from keepalived.lease.model import Kind, SessionKey
+from keepalived.wrapper.tokens import Lent
 
 
 class SearchError(Exception):
@@ -16,23 +15,15 @@ class SearchError(Exception):
 class Search:
     """Lists the account's sessions of both kinds; two requests a look.
 
-    `token` returns the uploader's token where it is known: the server lists the sessions of
-    whoever asks. Where it is refused, `on_token_refused` hears of it, and our own login does.
+    They are asked for with the uploader's token where it is known: the server lists the sessions
+    of whoever asks. Where it is refused, our own login does.
     A look that fails finds nothing, and the next one finds what it missed.
     """
 
-    def __init__(
-        self,
-        name: str,
-        vcenter: VCenter,
-        token: Callable[[], str | None],
-        on_token_refused: Callable[[], None],
-        timeout: float,
-    ) -> None:
+    def __init__(self, name: str, vcenter: VCenter, lent: Lent, timeout: float) -> None:
         self._name = name
         self._vcenter = vcenter
-        self._token = token
-        self._on_token_refused = on_token_refused
+        self._lent = lent
         self._timeout = timeout
         self._known: set[SessionKey] = set()
 
@@ -56,12 +47,12 @@ class Search:
         return found
 
     async def _list(self, kind: Kind, timeout: float) -> Answer[tuple[str, ...]]:
-        token = self._token()
+        token = self._lent.token
         answer = await self._vcenter.list(kind, timeout=timeout, token=token)
         if token is None or answer.outcome is not Outcome.UNAUTHENTICATED:
             return answer
-        if token == self._token():
-            self._on_token_refused()
+        if token == self._lent.token:
+            self._lent.refuse()
         return await self._vcenter.list(kind, timeout=timeout)
 
     def _keys(self, kind: Kind, ids: tuple[str, ...]) -> set[SessionKey]:

@@ -38,7 +38,8 @@ class Terminal:
         owner = self._foreground()
         if owner == os.getpgrp():
             if self._modes is None:
-                self._modes = _modes(self._descriptor)
+                with suppress(termios.error):
+                    self._modes = termios.tcgetattr(self._descriptor)
             return _pass(self._descriptor, group)
         return owner == group
 
@@ -58,10 +59,7 @@ class Terminal:
                 termios.tcsetattr(self._descriptor, termios.TCSANOW, self._modes)
 
     def _foreground(self) -> int | None:
-        try:
-            return os.tcgetpgrp(self._descriptor)
-        except OSError:
-            return None
+        return _foreground_of(self._descriptor)
 
 
 @contextmanager
@@ -86,10 +84,14 @@ def controlling_terminal() -> Iterator[Terminal]:
 
 def has_foreground(descriptor: int) -> bool:
     """Whether our own process group is in the foreground of the terminal of a descriptor."""
+    return _foreground_of(descriptor) == os.getpgrp()
+
+
+def _foreground_of(descriptor: int) -> int | None:
     try:
-        return os.tcgetpgrp(descriptor) == os.getpgrp()
+        return os.tcgetpgrp(descriptor)
     except OSError:
-        return False
+        return None
 
 
 def _pass(descriptor: int, group: int) -> bool:
@@ -98,13 +100,6 @@ def _pass(descriptor: int, group: int) -> bool:
     except OSError:
         return False
     return True
-
-
-def _modes(descriptor: int) -> list[Any] | None:
-    try:
-        return termios.tcgetattr(descriptor)
-    except termios.error:
-        return None
 
 
 def _exists(group: int) -> bool:
