@@ -136,7 +136,7 @@ def exec_(
     try:
         check(command[0])
         from keepalived.wrapper.claims import Wanted
-        from keepalived.wrapper.run import OnLoss, Options
+        from keepalived.wrapper.run import Options
 
         settings = load(config)
         name, chosen = choose(vcenter, settings)
@@ -147,7 +147,7 @@ def exec_(
             wanted=Wanted(session_ids, items),
             kind=Kind(kind),
             settle=settle,
-            on_loss=OnLoss(on_loss),
+            ends_on_loss=on_loss == "term",
             stall_timeout=settings.stall_timeout,
             blocked_signals=blocked_signals,
             cancel_command=_cancel_command(config, name, len(settings.vcenters) > 1),

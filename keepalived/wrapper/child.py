@@ -21,15 +21,15 @@ share our group: the command has the terminal only once it reaches for it, and u
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
 import signal
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 
 from keepalived.host.clock import Clock
 from keepalived.wrapper.command import spawn
-from keepalived.wrapper.orphans import adopted
 from keepalived.wrapper.signals import handled, is_ignored, stop_own_group
 from keepalived.wrapper.terminal import Terminal, controlling_terminal
 
@@ -45,6 +45,8 @@ _FORWARDED = (
 _STOPPING = (signal.SIGTSTP, signal.SIGTTIN)
 _REACHING = (signal.SIGTTIN, signal.SIGTTOU)
 """What stops a group that reaches for the terminal without having it."""
+
+_PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 
 _STOPS_WITHIN = 1.0
 """Seconds: a stop is a matter of microseconds, or there is none."""
@@ -167,15 +169,12 @@ class Child:
         self.forward(signal.SIGCONT)
 
     def _reap(self) -> None:
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
-            if pid == self.pid:
-                self._note(status)
+        flags = os.WNOHANG | os.WUNTRACED | os.WCONTINUED
+        with suppress(ChildProcessError):  # which says that there are none left
+            while (changed := os.waitpid(-1, flags)) != (0, 0):
+                pid, status = changed
+                if pid == self.pid:
+                    self._note(status)
 
     def _note(self, status: int) -> None:
         self._stopped_by = os.WSTOPSIG(status) if os.WIFSTOPPED(status) else None
@@ -226,18 +225,29 @@ def running(
         if not is_ignored(number):
             handlers[number] = partial(forward, signal.SIGTSTP if number in _STOPPING else number)
     ignored_by_us = [number for number in (signal.SIGTTOU,) if not is_ignored(number)]
-    with controlling_terminal() as terminal, adopted(), handled(handlers):
+    with controlling_terminal() as terminal, _adopted(), handled(handlers):
         pid = spawn(argv, also_default=ignored_by_us, blocked=blocked_signals)
+        is_on_terminal = os.isatty(1)
         child = Child(
-            pid,
-            terminal,
-            clock,
-            on_stopped,
-            on_continued,
-            has_terminal_by_right=os.isatty(1),
+            pid, terminal, clock, on_stopped, on_continued, has_terminal_by_right=is_on_terminal
         )
         child._provide()
         try:
             yield child
         finally:
             terminal.take_back(pid)
+
+
+@contextmanager
+def _adopted() -> Iterator[None]:
+    """Within the block, a descendant that loses its parent becomes our own child, not init's.
+
+    It is then ours to reap. Where the kernel refuses (a seccomp filter), orphans go to init as
+    they would without us: they live on the same, and merely are not seen below us.
+    """
+    prctl = ctypes.CDLL(None).prctl
+    prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    try:
+        yield
+    finally:
+        prctl(_PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)

@@ -12,10 +12,9 @@ import asyncio
 import os
 import shlex
 import signal
-from collections.abc import Coroutine, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import partial
 
 from keepalived.engine import Engine, one_vcenter
@@ -27,7 +26,6 @@ from keepalived.lease.session import Session
 from keepalived.lease.words import duration
 from keepalived.settings import VCenterSettings
 from keepalived.wrapper import summary
-from keepalived.wrapper.beside import beside
 from keepalived.wrapper.child import Child, running
 from keepalived.wrapper.claims import Wanted
 from keepalived.wrapper.display import Display
@@ -53,17 +51,11 @@ _STDERR = 2
 _LET_GO = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class OnLoss(StrEnum):
-    """What happens to the command when a session of its own is lost."""
-
-    LEAVE = "leave"
-    TERM = "term"
-
-
 @dataclass(frozen=True, slots=True)
 class Options:
     """What the user asked for. Durations in seconds.
 
+    With `ends_on_loss` the command is asked to end when a session of its own is lost.
     `cancel_command` is what cancels a session, but for its id. `blocked_signals` are those that the
     command is to find blocked.
     """
@@ -74,7 +66,7 @@ class Options:
     wanted: Wanted
     kind: Kind
     settle: float
-    on_loss: OnLoss
+    ends_on_loss: bool
     stall_timeout: float
     cancel_command: Sequence[str]
     blocked_signals: frozenset[int] = frozenset()
@@ -210,7 +202,7 @@ class Wrapped:
         ) as child:
             self._child = child
             self._display.attach(child.is_in_foreground)
-            async with beside(
+            async with _beside(
                 search=self._look(),
                 progress=self._tending.run(lifetime),
                 token=self._lent.run(self._vcenter, lifetime, self._timeout, self._tending.lend),
@@ -218,7 +210,7 @@ class Wrapped:
             ):
                 code = await child.wait()
             self._child = None
-        async with beside(stops=self._stop_when_asked()):
+        async with _beside(stops=self._stop_when_asked()):
             await self._unless_interrupted(self._look_once_more())
         return code
 
@@ -268,7 +260,7 @@ class Wrapped:
             f"the command succeeded; waiting until vCenter has settled {names(waiting)}, "
             f"{duration(self._options.settle)} at most (^C ends that)"
         )
-        async with beside(
+        async with _beside(
             asking=self._ask_on(),
             progress=tending.run(self._options.settings.session_timeout),
             stops=self._stop_when_asked(),
@@ -302,7 +294,7 @@ class Wrapped:
         self._note_losses()
 
     def _note_losses(self) -> None:
-        child = self._child if self._options.on_loss is OnLoss.TERM else None
+        child = self._child if self._options.ends_on_loss else None
         is_lost = any(session.state.is_failure for session in self._tending.own())
         if child is not None and not self._was_asked_to_end and is_lost:
             self._was_asked_to_end = True
@@ -328,3 +320,15 @@ class Wrapped:
             kind = () if key.kind is Kind.UPDATE else ("--kind", key.kind.value)
             words = shlex.join((*self._options.cancel_command, *kind, key.id))
             say(f"left as it is on the server; to cancel it: {words}")
+
+
+@asynccontextmanager
+async def _beside(**work: Coroutine[object, object, None]) -> AsyncIterator[None]:
+    """Do this work, by name, for as long as the block runs; what it raises ends the block."""
+    async with asyncio.TaskGroup() as tasks:
+        started = [tasks.create_task(each, name=name) for name, each in work.items()]
+        try:
+            yield
+        finally:
+            for task in started:
+                task.cancel()

@@ -12,8 +12,6 @@ from keepalived.lease.timing import is_at_risk
 from keepalived.lease.words import duration, printable
 from keepalived.wrapper.claims import name_of
 
-Say = Callable[[str], None]
-
 
 class Teller:
     """A listener that prints a line for what a user at the terminal has to know, and no more.
@@ -24,7 +22,7 @@ class Teller:
 
     def __init__(
         self,
-        say: Say,
+        say: Callable[[str], None],
         find: Callable[[SessionKey], Session | None],
         on_ended: Callable[[events.SessionEnd], None],
         on_token_refused: Callable[[], None],

@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import PurePath
 
 from keepalived.host.clock import Clock, sleep_until
 from keepalived.host.open_files import OpenFile, largest_being_read, open_files, tree
@@ -18,7 +19,7 @@ from keepalived.lease.session import Session
 from keepalived.lease.words import printable
 from keepalived.wrapper.activity import Activity
 from keepalived.wrapper.claims import Wanted, is_own, name_of
-from keepalived.wrapper.progress import Transfer, sizes_of, transfer
+from keepalived.wrapper.progress import Transfer, transfer
 from keepalived.wrapper.summary import Account
 from keepalived.wrapper.tokens import Lent
 
@@ -102,7 +103,7 @@ class Tending:
         # In a thread, since a file may lie on a network that does not answer.
         files = await asyncio.to_thread(_open_files)
         self._opened |= {file.path for file in files}
-        self._sizes |= sizes_of(files)
+        self._sizes |= {PurePath(file.path).name: file.size for file in files if file.reading}
         reading = largest_being_read(files)
         self.claim()
         now = self._clock.boot()
