@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from keepalived.lease.model import Kind
 from keepalived.simulator.errors import ApiError, ErrorType, invalid, not_found
@@ -21,17 +21,12 @@ class Downloads:
     """
 
     def __init__(
-        self,
-        sessions: Sessions,
-        clock: Callable[[], float],
-        *,
-        prepare_duration: float,
-        counts_as_activity: bool,
+        self, sessions: Sessions, *, prepare_duration: float, counts_as_activity: bool
     ) -> None:
         self.prepare_duration = prepare_duration
         self.counts_as_activity = counts_as_activity
         self._sessions = sessions
-        self._clock = clock
+        self._clock = sessions.clock
         self._tickets: dict[str, tuple[str, str]] = {}
 
     def files(self, session_id: str) -> list[DownloadFile]:

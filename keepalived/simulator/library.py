@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypedDict
 
 from keepalived.lease.model import Kind
 from keepalived.simulator.catalog import Catalog
@@ -13,24 +14,32 @@ from keepalived.simulator.resources import Item, Session
 from keepalived.simulator.sessions import Sessions
 from keepalived.simulator.transfers import Transfers
 
-DEFAULT_SESSION_TIMEOUT = 300.0
-"""Seconds: the default of the Content Library Service."""
-DEFAULT_PULL_DURATION = 10.0
+
+class LibraryOptions(TypedDict, total=False):
+    """The ways in which a ContentLibrary may behave; see there."""
+
+    session_timeout: float
+    pull_duration: float
+    validation_duration: float
+    prepare_duration: float
+    put_counts_as_activity: bool
+    bytes_during_put: bool
+    content_limit: int
 
 
 class ContentLibrary:
     """The libraries, items, sessions and transfers of one simulated vCenter.
 
-    `clock` gives monotonic seconds; nothing here looks at any other clock. `session_timeout` and
-    all durations are seconds. Of what arrives, `content_limit` bytes are kept for downloads.
+    `clock` gives monotonic seconds; nothing here looks at any other clock. `session_timeout` (by
+    default that of the real service) and all durations are seconds. Of what arrives, `content_limit` bytes are kept for downloads.
     """
 
     def __init__(
         self,
         clock: Callable[[], float],
         *,
-        session_timeout: float = DEFAULT_SESSION_TIMEOUT,
-        pull_duration: float = DEFAULT_PULL_DURATION,
+        session_timeout: float = 300.0,
+        pull_duration: float = 10.0,
         validation_duration: float = 0.0,
         prepare_duration: float = 0.0,
         put_counts_as_activity: bool = True,
@@ -50,13 +59,11 @@ class ContentLibrary:
         self.transfers = Transfers(
             self.sessions,
             ContentStore(content_limit),
-            clock,
             put_counts_as_activity=put_counts_as_activity,
             bytes_during_put=bytes_during_put,
         )
         self.downloads = Downloads(
             self.sessions,
-            clock,
             prepare_duration=prepare_duration,
             counts_as_activity=put_counts_as_activity,
         )

@@ -60,7 +60,7 @@ class Sessions:
         self.pull_duration = pull_duration
         self.validation_duration = validation_duration
         self._catalog = catalog
-        self._clock = clock
+        self.clock = clock
         self._ledger = ledger
         self._secret_timeout: float | None = None
         self._sessions: dict[Kind, dict[str, Session]] = {kind: {} for kind in Kind}
@@ -74,7 +74,7 @@ class Sessions:
         session already.
         """
         item = self._catalog.item(item_id)
-        now = self._clock()
+        now = self.clock()
         if kind is Kind.UPDATE and item.active_update_session is not None:
             # Settling releases the item if that session has expired or completed meanwhile.
             self._settle(self._sessions[kind][item.active_update_session], now)
@@ -105,7 +105,7 @@ class Sessions:
     def get(self, kind: Kind, session_id: str) -> Session:
         """Return a session as it is now. Raises ApiError if there is none, or no longer."""
         session = self._sessions[kind].get(session_id)
-        if session is None or not self._settle(session, self._clock()):
+        if session is None or not self._settle(session, self.clock()):
             raise not_found(f"{kind} session", session_id)
         return session
 
@@ -118,7 +118,7 @@ class Sessions:
 
     def all(self, kind: Kind) -> list[Session]:
         """Return every session of a kind as it is now."""
-        now = self._clock()
+        now = self.clock()
         return [each for each in list(self._sessions[kind].values()) if self._settle(each, now)]
 
     def created_by(self, kind: Kind, creator: str, item_id: str | None = None) -> list[Session]:
@@ -154,7 +154,7 @@ class Sessions:
         for file in session.files.values():
             if file.source_type is SourceType.PUSH and file.status is not TransferStatus.READY:
                 raise not_allowed(f"File {file.name} is {file.status}, not READY.")
-        now = self._clock()
+        now = self.clock()
         pulls = [
             file.pull_started_at + self.pull_duration
             for file in session.files.values()
@@ -168,31 +168,31 @@ class Sessions:
 
     def cancel(self, kind: Kind, session_id: str) -> None:
         """End a session and drop what it received."""
-        self._end(self.active(kind, session_id), SessionState.CANCELED, self._clock())
+        self._end(self.active(kind, session_id), SessionState.CANCELED, self.clock())
 
     def fail(self, kind: Kind, session_id: str, message: str) -> None:
         """End a session with the client's error message."""
         session = self.active(kind, session_id)
         session.error = message
-        self._end(session, SessionState.ERROR, self._clock())
+        self._end(session, SessionState.ERROR, self.clock())
 
     def delete(self, kind: Kind, session_id: str) -> None:
         """Remove a session. An update session has to be ended first; a download session has not."""
         session = self.get(kind, session_id)
         if kind is Kind.UPDATE and session.state is SessionState.ACTIVE:
             raise not_allowed(f"The update session {session_id} is ACTIVE.")
-        self._remove(session, SessionEvent.DELETED, self._clock())
+        self._remove(session, SessionEvent.DELETED, self.clock())
 
     def forget_item(self, item: Item) -> None:
         """Remove the sessions of an item that is about to be deleted."""
         for kind in Kind:
             for session in self.all(kind):
                 if session.item_id == item.id:
-                    self._remove(session, SessionEvent.DELETED, self._clock())
+                    self._remove(session, SessionEvent.DELETED, self.clock())
 
     def touch(self, session: Session) -> None:
         """Extend a session's lifetime: there was activity."""
-        now = self._clock()
+        now = self.clock()
         timeout, secret = self.timeout, self._secret_timeout
         session.announced_expiry = now + timeout
         session.expires_at = now + (timeout if secret is None else secret)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from keepalived.lease.model import Kind
@@ -33,7 +32,6 @@ class Transfers:
         self,
         sessions: Sessions,
         store: ContentStore,
-        clock: Callable[[], float],
         *,
         put_counts_as_activity: bool,
         bytes_during_put: bool,
@@ -42,7 +40,7 @@ class Transfers:
         self.bytes_during_put = bytes_during_put
         self.store = store
         self._sessions = sessions
-        self._clock = clock
+        self._clock = sessions.clock
         self._tickets: dict[str, tuple[str, File]] = {}
 
     def add(
@@ -101,24 +99,19 @@ class Transfers:
 
     def progress(self, session_id: str, file: File) -> Progress:
         """Return how far a file of a session has come."""
-        fetched = self._pulled(file)
+        now, status, done = self._clock(), file.status, file.bytes_transferred
+        if file.pull_started_at is not None:
+            duration = self._sessions.pull_duration
+            share = 1.0 if duration <= 0 else min(1.0, (now - file.pull_started_at) / duration)
+            status = TransferStatus.READY if share >= 1 else TransferStatus.TRANSFERRING
+            done = int(share * (file.declared_size or 0))
         session = self._sessions.get(Kind.UPDATE, session_id)
         validates_at = session.validates_at if session.state is SessionState.ACTIVE else None
-        is_validating = validates_at is not None and validates_at <= self._clock()
-        if fetched.status is TransferStatus.READY and is_validating:
-            return Progress(TransferStatus.VALIDATING, fetched.bytes_transferred)
-        if file.receiving and not self.bytes_during_put:
-            return Progress(fetched.status, 0)
-        return fetched
-
-    def _pulled(self, file: File) -> Progress:
-        started_at = file.pull_started_at
-        if started_at is None:
-            return Progress(file.status, file.bytes_transferred)
-        duration = self._sessions.pull_duration
-        share = 1.0 if duration <= 0 else min(1.0, (self._clock() - started_at) / duration)
-        status = TransferStatus.READY if share >= 1 else TransferStatus.TRANSFERRING
-        return Progress(status, int(share * (file.declared_size or 0)))
+        if status is TransferStatus.READY and validates_at is not None and validates_at <= now:
+            status = TransferStatus.VALIDATING
+        elif file.receiving and not self.bytes_during_put:
+            done = 0
+        return Progress(status, done)
 
     def session_of(self, ticket: str) -> str | None:
         """Return the id of the session that an upload address belongs to, if it is a known one."""
