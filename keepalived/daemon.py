@@ -365,7 +365,7 @@ class Daemon:
         refused = [name for name in _FIXED if getattr(settings, name) != fixed[name]]
         if refused:
             log.error("restart_needed", settings=refused, message="the rest is applied")
-        settings = self.settings = settings.model_copy(update=fixed)
+        settings = self.settings = settings.replace(**fixed)
         configure_logging(format=settings.log.format, level=settings.log.level)
         self.registry.retention = _retention(settings)
         self._metrics.max_sessions = settings.metrics.max_sessions
@@ -406,6 +406,6 @@ def _store(settings: Settings, clock: Clock) -> Store | None:
     """Return the state file's store, or None where none is configured and the usual folder is
     missing."""
     state = settings.state
-    if "path" not in state.model_fields_set and not state.path.parent.is_dir():
+    if "path" not in state.given and not state.path.parent.is_dir():
         return None
     return Store(state.path, clock, boot_id(), persist_tokens=settings.persist_tokens)

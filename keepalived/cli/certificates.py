@@ -7,7 +7,7 @@ import hashlib
 import ssl
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 from keepalived.settings.problems import printable
 
@@ -33,8 +33,7 @@ class Cause(Enum):
 _CAUSES = {9: Cause.NOT_YET_VALID, 10: Cause.EXPIRED, 62: Cause.NAME, 64: Cause.NAME}
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(NamedTuple):
     """Why a server's certificate is not trusted: in words, and the kind of cause."""
 
     words: str

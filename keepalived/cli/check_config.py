@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from keepalived.cli.bad_configuration import EXIT_BAD_CONFIGURATION, refuse
 from keepalived.host.files import readable_path
 
 if TYPE_CHECKING:
     from keepalived.settings import Loaded, Settings, VCenterSettings
 
-EXIT_BAD_CONFIGURATION = 78
 
 SessionFiles = dict[str, tuple[int, tuple[str, ...]]]
 """By path: the number of good sessions, and what there is to say of these and the others."""
@@ -44,10 +44,7 @@ def check_config(path: Path | None, *, connect: bool) -> None:
     try:
         loaded = load_settings(path, os.environ)
     except ConfigError as error:
-        for problem in error.problems:
-            click.echo(str(problem), err=True)
-        click.echo(_count(len(error.problems), "problem"), err=True)
-        sys.exit(EXIT_BAD_CONFIGURATION)
+        refuse((*error.problems, _count(len(error.problems), "problem")))
     found = _session_files(loaded.settings)
     for warning in (*loaded.warnings, *_session_file_warnings(loaded.settings, found)):
         click.echo(f"warning: {warning}", err=True)

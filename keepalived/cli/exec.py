@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from keepalived.cli.durations import duration_option
 from keepalived.cli.lending import STDIN, Lend, lender
 from keepalived.cli.one_vcenter import choose, load, own_config_option, own_vcenter_option, warn
 from keepalived.cli.options import kind_option
@@ -40,15 +41,6 @@ def _items(_ctx: click.Context, _param: click.Parameter, items: tuple[str, ...])
         if not (library and name):
             raise click.BadParameter(f"{item!r} is not LIBRARY/NAME")
     return frozenset(items)
-
-
-def _duration(_ctx: click.Context, _param: click.Parameter, text: str) -> float:
-    from keepalived.settings.durations import parse_duration
-
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
 
 
 @click.command(
@@ -87,12 +79,9 @@ def _duration(_ctx: click.Context, _param: click.Parameter, text: str) -> float:
     help="Keep the API session that govc has cached fresh as well. Tried anyway, unless a token "
     "file is given; with --govc-session it has to be there.",
 )
-@click.option(
+@duration_option(
     "--settle",
-    metavar="DURATION",
     default="1h",
-    show_default=True,
-    callback=_duration,
     help="After a success, hold the command's sessions until vCenter is done, for so long at most.",
 )
 @click.option(

@@ -21,12 +21,19 @@ _COMPLETION_SECONDS = 1.0
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
-config_option = click.option(
-    "--config",
-    envvar="CLKEEPALIVED_CONFIG",
-    type=click.Path(dir_okay=False, readable=False, path_type=Path),
-    help="The configuration file. Without one, /etc/clkeepalived/config.yaml is read, "
-    "or else GOVC_URL and its like describe the vCenter.",
+
+def a_config_option(without_one: str) -> Callable[[CommandT], CommandT]:
+    """Return an option for the configuration's path, whose help says what is read without one."""
+    return click.option(
+        "--config",
+        envvar="CLKEEPALIVED_CONFIG",
+        type=click.Path(dir_okay=False, readable=False, path_type=Path),
+        help=f"The configuration file. Without one, {without_one}",
+    )
+
+
+config_option = a_config_option(
+    "/etc/clkeepalived/config.yaml is read, or else GOVC_URL and its like describe the vCenter."
 )
 
 

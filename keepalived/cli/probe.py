@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, TextIO
 
 import click
 
+from keepalived.cli.durations import duration_option
 from keepalived.cli.interruption import interruptions
 from keepalived.cli.one_vcenter import choose, load, own_config_option, own_vcenter_option
 
@@ -24,16 +25,8 @@ _EXIT_UNAVAILABLE = 69
 _STDOUT = "-"
 
 
-def _duration(_ctx: click.Context, _param: click.Parameter, text: str) -> float:
-    from keepalived.settings.durations import parse_duration
-
-    try:
-        seconds = parse_duration(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
-    if seconds < 1:
-        raise click.BadParameter("has to be a second at least")
-    return seconds
+def _too_short(seconds: float) -> str:
+    return "" if seconds >= 1 else "has to be a second at least"
 
 
 @click.command()
@@ -48,12 +41,10 @@ def _duration(_ctx: click.Context, _param: click.Parameter, text: str) -> float:
     metavar="ID",
     help="Make that library first, on this datastore (such as datastore-11), and remove it again.",
 )
-@click.option(
+@duration_option(
     "--limit",
-    metavar="DURATION",
     default="8m",
-    show_default=True,
-    callback=_duration,
+    refusal=_too_short,
     help="How long a session that is left untouched is watched at most.",
 )
 @click.option(

@@ -7,10 +7,10 @@ import sys
 import click
 
 from keepalived.cli import words
+from keepalived.cli.bad_configuration import EXIT_BAD_CONFIGURATION
 from keepalived.cli.options import socket_option
 from keepalived.cli.socket_client import Control, Refused
 
-_EXIT_BAD_CONFIGURATION = 78
 _ANSWER_SECONDS = 120.0
 
 
@@ -29,7 +29,7 @@ def reload(control: Control) -> None:
         for each in error.errors:
             click.echo(each, err=True)
         error.show()
-        sys.exit(_EXIT_BAD_CONFIGURATION)
+        sys.exit(EXIT_BAD_CONFIGURATION)
     for each in reply["refused"]:
         click.echo(f"Warning: not applied: {words.printable(each)}", err=True)
     click.echo("the configuration was read again and is in force")

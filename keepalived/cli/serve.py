@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from keepalived.cli.bad_configuration import refuse
 from keepalived.cli.options import config_option
 
 if TYPE_CHECKING:
     from keepalived.settings import Loaded
 
-EXIT_BAD_CONFIGURATION = 78
 _EXIT_NOT_CLOSED = 1
 
 _CLOSING_SECONDS = 8.0
@@ -65,9 +65,7 @@ def serve(config: Path | None) -> None:
     try:
         loaded = load_settings(config, os.environ)
     except ConfigError as error:
-        for problem in error.problems:
-            click.echo(str(problem), err=True)
-        sys.exit(EXIT_BAD_CONFIGURATION)
+        refuse(error.problems)
     configure_logging(format=loaded.settings.log.format, level=loaded.settings.log.level)
     log_python_s_own()
     raise_limit()

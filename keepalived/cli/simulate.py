@@ -10,28 +10,19 @@ import signal
 import ssl
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
+
+from keepalived.cli.durations import duration_option
 
 _LEDGER_LIMIT = 100_000
 _LAST_PORT = 65535
 _EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-def _seconds_or_none(_ctx: click.Context, _param: click.Parameter, value: str) -> float:
-    from keepalived.settings.durations import parse_duration
-
-    try:
-        return parse_duration(value)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
-
-
-def _seconds(ctx: click.Context, param: click.Parameter, value: str) -> float:
-    seconds = _seconds_or_none(ctx, param, value)
-    if seconds <= 0:
-        raise click.BadParameter("has to be longer than nothing")
-    return seconds
+def _no_time(seconds: float) -> str:
+    return "" if seconds > 0 else "has to be longer than nothing"
 
 
 def _address(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[str, int]:
@@ -53,56 +44,42 @@ def _address(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[
     show_default=True,
     help="Where to listen; port 0 means any that is free.",
 )
-@click.option(
+@duration_option(
     "--session-timeout",
-    callback=_seconds,
-    metavar="DURATION",
     default="5m",
-    show_default=True,
+    refusal=_no_time,
     help="How long a session lives without activity.",
 )
 @click.option("--username", default="administrator@vsphere.local", show_default=True)
 @click.option("--password", help="Made up for each run unless given.")
-@click.option(
+@duration_option(
     "--token-idle-timeout",
-    callback=_seconds,
-    metavar="DURATION",
     default="30m",
-    show_default=True,
+    refusal=_no_time,
     help="How long an API token is good for without a call.",
 )
-@click.option(
+@duration_option(
     "--token-max-age",
-    callback=_seconds,
-    metavar="DURATION",
     default="24h",
-    show_default=True,
+    refusal=_no_time,
     help="How long an API token is good for at most.",
 )
-@click.option(
+@duration_option(
     "--pull-duration",
-    callback=_seconds,
-    metavar="DURATION",
     default="10s",
-    show_default=True,
+    refusal=_no_time,
     help="How long the server takes to pull a file.",
 )
-@click.option(
+@duration_option(
     "--validation",
     "validation_duration",
-    callback=_seconds_or_none,
-    metavar="DURATION",
     default="0",
-    show_default=True,
     help="How long files are VALIDATING after `complete`, before the content has arrived.",
 )
-@click.option(
+@duration_option(
     "--preparation",
     "prepare_duration",
-    callback=_seconds_or_none,
-    metavar="DURATION",
     default="0",
-    show_default=True,
     help="How long a file is PREPARING before it can be downloaded.",
 )
 @click.option("--tls-cert", type=_EXISTING_FILE, help="Serve https with this certificate (PEM).")
@@ -122,18 +99,10 @@ def _address(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[
 )
 def simulate(
     listen: tuple[str, int],
-    session_timeout: float,
-    username: str,
     password: str | None,
-    token_idle_timeout: float,
-    token_max_age: float,
-    pull_duration: float,
-    validation_duration: float,
-    prepare_duration: float,
     tls_cert: Path | None,
     tls_key: Path | None,
-    put_counts_as_activity: bool,
-    bytes_during_put: bool,
+    **behaviour: Any,
 ) -> None:
     """Serve a simulated Content Library until SIGINT or SIGTERM.
 
@@ -146,19 +115,9 @@ def simulate(
 
     configure_logging(format="auto", level="warning")
     tls = _tls_context(tls_cert, tls_key)
+    password = password or secrets.token_urlsafe(12)
     simulator = Simulator(
-        username=username,
-        password=password or secrets.token_urlsafe(12),
-        session_timeout=session_timeout,
-        token_idle_timeout=token_idle_timeout,
-        token_max_age=token_max_age,
-        put_counts_as_activity=put_counts_as_activity,
-        bytes_during_put=bytes_during_put,
-        pull_duration=pull_duration,
-        validation_duration=validation_duration,
-        prepare_duration=prepare_duration,
-        ledger_limit=_LEDGER_LIMIT,
-        with_admin=True,
+        password=password, ledger_limit=_LEDGER_LIMIT, with_admin=True, **behaviour
     )
 
     async def run() -> None:

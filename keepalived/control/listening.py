@@ -76,7 +76,7 @@ def listen(
     activated = activated_socket(environ)
     if activated is not None:
         return Listening(None, activated)
-    if "socket" not in settings.model_fields_set and not settings.socket.parent.is_dir():
+    if "socket" not in settings.given and not settings.socket.parent.is_dir():
         return None
     return Listening(listen_unix(settings.socket, gid=_socket_gid(settings)), None)
 
@@ -87,7 +87,7 @@ def admin_gid(settings: ControlSettings) -> int | None:
 
 
 def _socket_gid(settings: ControlSettings) -> int | None:
-    if "socket_group" in settings.model_fields_set:
+    if "socket_group" in settings.given:
         return _gid(settings.socket_group, "socket_group")
     try:
         gid = grp.getgrnam(settings.socket_group).gr_gid

@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import SecretStr, ValidationError
-
 from keepalived.embedded.errors import InvalidArguments
 from keepalived.lease.holds import Borrowed, check_token
 from keepalived.lease.model import Kind, SessionKey, check_session_id
 from keepalived.settings import Settings, VCenterSettings, advice
 from keepalived.settings.base import expanded
 from keepalived.settings.values import split_vcenter_url
-from keepalived.settings.wording import words_for
+from keepalived.validation import Invalid, Secret, validate
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +86,7 @@ def _lent(token: object, username: object, password: object) -> Borrowed | None:
 
 def _settings(fields: dict[str, Any]) -> VCenterSettings:
     if fields.get("password") is not None:
-        fields["password"] = SecretStr(fields["password"])
+        fields["password"] = Secret(fields["password"])
     path = fields.get("ca_file")
     if isinstance(path, str | os.PathLike):
         try:  # as it is to be found later, too, wherever the script has gone by then
@@ -96,10 +94,6 @@ def _settings(fields: dict[str, Any]) -> VCenterSettings:
         except (ValueError, TypeError) as error:
             raise InvalidArguments(f"ca_file: {error}") from None
     try:
-        return VCenterSettings.model_validate(fields)
-    except ValidationError as error:
-        found = (
-            f"{'.'.join(map(str, each['loc']))}: {words_for(each, VCenterSettings)}"
-            for each in error.errors(include_url=False)
-        )
-        raise InvalidArguments("; ".join(found)) from None
+        return validate(VCenterSettings, fields)
+    except Invalid as error:
+        raise InvalidArguments(str(error)) from None

@@ -196,7 +196,9 @@ class SessionHold:
         return f"<hold on {self.kind} session {self.session_id} at {where}: {self.state}>"
 
 
-class _Options(TypedDict, total=False):
+class _How(TypedDict, total=False):
+    """The arguments of `hold` that go with credentials of either kind."""
+
     kind: AnyKind
     ca_file: AnyPath | None
     fingerprints: str | Sequence[str]
@@ -208,10 +210,10 @@ class _Options(TypedDict, total=False):
 
 
 @overload
-def hold(url: str, session_id: str, *, token: str, **options: Unpack[_Options]) -> SessionHold: ...
+def hold(url: str, session_id: str, *, token: str, **how: Unpack[_How]) -> SessionHold: ...
 @overload
 def hold(
-    url: str, session_id: str, *, username: str, password: str, **options: Unpack[_Options]
+    url: str, session_id: str, *, username: str, password: str, **how: Unpack[_How]
 ) -> SessionHold: ...
 def hold(
     url: str,

@@ -57,12 +57,12 @@ async def run_in_slices(slices: Slices[_T]) -> _T:
 
 def run_at_once(slices: Slices[_T]) -> _T:
     """Run all slices without a pause, and return the result."""
-    while True:
-        try:
+    try:
+        while True:
             next(slices)
-        except StopIteration as end:
-            result: _T = end.value
-            return result
+    except StopIteration as end:
+        result: _T = end.value
+        return result
 
 
 async def in_slices(items: Iterable[_T], size: int) -> AsyncIterator[_T]:

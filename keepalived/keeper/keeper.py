@@ -12,86 +12,39 @@ import asyncio
 import math
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, TypeVar
 
 from keepalived.host.alarm import Alarm
 from keepalived.host.clock import LONGEST_SLEEP, Clock, sleep_until
-from keepalived.keeper.beside import Beside
 from keepalived.keeper.overview import VCenterView
+from keepalived.keeper.ports import Sessions, VCenter
 from keepalived.keeper.reachability import Reachability
 from keepalived.keeper.schedule import Schedule
 from keepalived.keeper.utilization import Utilization
 from keepalived.lease import events, rounds, timing
 from keepalived.lease import session as core
-from keepalived.lease.answers import Answer, FileInfo, ItemInfo, Outcome, SessionInfo
-from keepalived.lease.events import Event, Listener
+from keepalived.lease.answers import Answer, Outcome
+from keepalived.lease.events import Listener
 from keepalived.lease.holds import tokens_in_use
-from keepalived.lease.model import Kind, SessionKey
+from keepalived.lease.model import SessionKey
 from keepalived.lease.rounds import Request
 from keepalived.lease.session import Ask, Session
 from keepalived.lease.stalls import STALL_TIMEOUT
 
+T = TypeVar("T")
+
 PARTING_SECONDS = 10.0
+ASIDES = 2
+"""Requests of others than the keeper at once. They take none of the slots of renewals."""
+
 _BACKLOG_PER_WORKER = 4
 _KEPT_SHARE = 0.25
 """The share of the workers that do nothing but renew."""
 _LOOK_PAUSE = 0.5
 _GRAIN = 0.02
 """Seconds: those that fall due within it go together, for a fifth less than one at a time."""
-
-
-class VCenter(Protocol):
-    """A vCenter, as keepers and those who ask after its sessions need it.
-
-    Nothing here raises for what a network or server does. A request with a `token` goes out with
-    that one; it is never logged in for, nor out.
-    """
-
-    async def keep_alive(
-        self,
-        kind: Kind,
-        session_id: str,
-        progress: int | None,
-        *,
-        timeout: float,
-        token: str | None = None,
-    ) -> Answer[None]: ...
-
-    async def get(
-        self, kind: Kind, session_id: str, *, timeout: float, token: str | None = None
-    ) -> Answer[SessionInfo]: ...
-
-    async def files(
-        self, kind: Kind, session_id: str, *, timeout: float, token: str | None = None
-    ) -> Answer[tuple[FileInfo, ...]]: ...
-
-    async def item(
-        self, item_id: str, *, timeout: float, token: str | None = None
-    ) -> Answer[ItemInfo]: ...
-
-    async def list(
-        self, kind: Kind, *, timeout: float, token: str | None = None
-    ) -> Answer[tuple[str, ...]]: ...
-
-    async def cancel(
-        self, kind: Kind, session_id: str, *, timeout: float, token: str | None = None
-    ) -> Answer[None]: ...
-
-    async def who_am_i(self, *, timeout: float, token: str | None = None) -> Answer[None]: ...
-
-    async def close(self, *, timeout: float) -> None: ...
-
-
-class Sessions(Protocol):
-    """Where a keeper finds its sessions, and where it puts what became of them."""
-
-    def find(self, key: SessionKey) -> Session | None:
-        """Return the session as it stands now."""
-
-    def commit(self, session: Session, happened: tuple[Event, ...]) -> None:
-        """Take in the new state of a session, and report the events that led to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +79,7 @@ class Keeper:
         self.manner = manner
         self.ticked_at = clock.boot()
         self.vcenter = vcenter
-        self.beside = Beside(vcenter)
-        """The same vCenter for everybody else, who may ask a few things at a time."""
+        self._asides = asyncio.Semaphore(ASIDES)
         self._sessions = sessions
         self._notify = listener.notify
         self._clock = clock
@@ -170,6 +122,18 @@ class Keeper:
             if session.due < self._looks_at:
                 self._alarm.ring()
 
+    async def aside(self, request: Coroutine[Any, Any, T]) -> T:
+        """Send a request that is not the keeper's own, such as `keeper.vcenter.list(...)`.
+
+        Its timeout counts from the moment it is sent: the time that it waits here for others says
+        nothing about the vCenter.
+        """
+        try:
+            async with self._asides:
+                return await request
+        finally:
+            request.close()
+
     async def renew_now(self, key: SessionKey, pause: float = 0.0) -> Answer[object] | None:
         """Send a keep-alive as soon as a worker is free, and return its answer.
 
@@ -197,7 +161,9 @@ class Keeper:
             utilization=self._utilization.at(self._clock.boot()),
             down_since=self._reachability.down_since,
             outcome=self._reachability.last_outcome,
-            next_due=self._next_due(),
+            next_due=self._clock.boot()
+            if self._in_flight or self._schedule.backlog()
+            else self._schedule.next_due(),
         )
 
     async def part(self) -> None:
@@ -217,7 +183,9 @@ class Keeper:
                 self._sessions.commit(core.hasten(session, now), ())
         try:
             async with asyncio.timeout(PARTING_SECONDS):
-                while self._reachability.is_up and self._is_busy():
+                while self._reachability.is_up and (
+                    self._in_flight or self._schedule.advance(self._clock.boot())
+                ):
                     self._quiet.clear()
                     await self._quiet.wait()
         except TimeoutError:
@@ -228,34 +196,21 @@ class Keeper:
         usual = timing.request_timeout(0, None, self.manner.session_timeout)
         await self.vcenter.close(timeout=self.manner.request_timeout or usual)
 
-    def _next_due(self) -> float | None:
-        if self._in_flight or self._schedule.backlog():
-            return self._clock.boot()
-        return self._schedule.next_due()
-
-    def _is_busy(self) -> bool:
-        return bool(self._in_flight) or self._schedule.advance(self._clock.boot()) > 0
-
     async def _keep_time(self) -> None:
         while True:
             now = self.ticked_at = self._clock.boot()
             self._schedule.advance(now)
-            self._dispatch()
+            if self._reachability.is_up:
+                for _ in range(min(self._schedule.backlog(), len(self._idle))):
+                    worker = self._idle.popleft()
+                    if not worker.done():
+                        worker.set_result(None)
             next_due = self._schedule.next_due()
             wait = LONGEST_SLEEP if next_due is None else next_due - now
             wait = min(LONGEST_SLEEP, max(_GRAIN, wait))
             # Whatever falls due later than this needs no alarm.
             self._looks_at = now + wait
             await self._alarm.wait(wait)
-
-    def _dispatch(self) -> None:
-        if not self._reachability.is_up:
-            return
-        wanted = min(self._schedule.backlog(), len(self._idle))
-        for _ in range(wanted):
-            worker = self._idle.popleft()
-            if not worker.done():
-                worker.set_result(None)
 
     async def _work(self) -> None:
         while True:
@@ -274,7 +229,7 @@ class Keeper:
 
     async def _carry_out_round(self, key: SessionKey) -> None:
         self._in_flight.add(key)
-        self._note_utilization()
+        self._utilization.change(len(self._in_flight), self._clock.boot())
         try:
             while self._reachability.is_up:
                 now = self._clock.boot()
@@ -296,7 +251,7 @@ class Keeper:
                 await self._carry_out(key, request)
         finally:
             self._in_flight.discard(key)
-            self._note_utilization()
+            self._utilization.change(len(self._in_flight), self._clock.boot())
             self._quiet.set()
             session = self._sessions.find(key)
             if session is not None:
@@ -319,7 +274,8 @@ class Keeper:
                 self._reachability.proven()
             if not is_passed_on:
                 self._answer_callers(key, answer)
-        self._note_lending(request, answer)
+        if request.token is not None and answer.outcome is Outcome.OK:
+            self._lent_at = answer.received_at
         if not is_passed_on:
             self._note(answer)
         # Holds may have come and gone while the request was on its way.
@@ -343,24 +299,21 @@ class Keeper:
                 called.set_result(answer)
 
     async def _send(self, key: SessionKey, request: Request) -> Answer[object]:
-        if request.ask is not Ask.KEEP_ALIVE:
-            self._looking += 1
-            try:
-                return await self._look(key, request)
-            finally:
-                self._looking -= 1
-        return await self.vcenter.keep_alive(
-            key.kind, key.id, request.progress, timeout=request.timeout, token=request.token
-        )
-
-    async def _look(self, key: SessionKey, request: Request) -> Answer[object]:
         _, kind, session_id = key
         vcenter, timeout, token = self.vcenter, request.timeout, request.token
-        if request.ask is Ask.GET:
-            return await vcenter.get(kind, session_id, timeout=timeout, token=token)
-        if request.ask is Ask.FILES:
-            return await vcenter.files(kind, session_id, timeout=timeout, token=token)
-        return await vcenter.item(request.item_id or "", timeout=timeout, token=token)
+        if request.ask is Ask.KEEP_ALIVE:
+            return await vcenter.keep_alive(
+                kind, session_id, request.progress, timeout=timeout, token=token
+            )
+        self._looking += 1
+        try:
+            if request.ask is Ask.GET:
+                return await vcenter.get(kind, session_id, timeout=timeout, token=token)
+            if request.ask is Ask.FILES:
+                return await vcenter.files(kind, session_id, timeout=timeout, token=token)
+            return await vcenter.item(request.item_id or "", timeout=timeout, token=token)
+        finally:
+            self._looking -= 1
 
     def _looks(self) -> tuple[Ask, ...] | None:
         # Renewals come first: under a backlog, and on the way out, nothing else is asked.
@@ -377,17 +330,10 @@ class Keeper:
         workers = self.manner.max_in_flight
         return self._looking < max(1, workers - max(1, int(_KEPT_SHARE * workers)))
 
-    def _note_lending(self, request: Request, answer: Answer[object]) -> None:
-        if request.token is not None and answer.outcome is Outcome.OK:
-            self._lent_at = answer.received_at
-
-    def _is_lent_to(self) -> bool:
-        """Whether sessions are kept with borrowed tokens at present."""
-        return self._clock.boot() - self._lent_at < self.manner.session_timeout
-
     def _note(self, answer: Answer[object]) -> None:
         reachability = self._reachability
-        if answer.outcome is Outcome.LOGIN_REFUSED and self._is_lent_to():
+        is_lent_to = self._clock.boot() - self._lent_at < self.manner.session_timeout
+        if answer.outcome is Outcome.LOGIN_REFUSED and is_lent_to:
             # Our own credentials are refused, and borrowed tokens still work: nobody else rests.
             return
         if answer.outcome.speaks_of_the_vcenter:
@@ -462,6 +408,3 @@ class Keeper:
         sessions = (self._sessions.find(key) for key in self._schedule)
         slacks = (session.slack(now) for session in sessions if session is not None)
         return min((slack for slack in slacks if slack is not None and slack > 0), default=None)
-
-    def _note_utilization(self) -> None:
-        self._utilization.change(len(self._in_flight), self._clock.boot())

@@ -8,24 +8,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
 from typing import Annotated
 
-from pydantic import (
-    AfterValidator,
-    Field,
-    StrictInt,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-)
-
 from keepalived.lease.holds import OwnerKind, latest_until
 from keepalived.lease.model import Kind, SessionKey, check_session_id
 from keepalived.lease.progress import Progress
 from keepalived.settings import files
-from keepalived.settings.base import FOLDER, LARGEST_INTEGER, PositiveDuration, Strict
+from keepalived.settings.base import LARGEST_INTEGER, PositiveDuration, Strict
 from keepalived.settings.base import FilePath as PathOfFile
 from keepalived.settings.document import Document, garbage_collection_paused, parse
 from keepalived.settings.problems import ConfigError, Path, Problem, Spot
-from keepalived.settings.wording import kind_of, problems_of
+from keepalived.settings.wording import problems_of
+from keepalived.validation import After, Earlier, Invalid, Range, checks, validate
+from keepalived.validation.problems import kind_of
 
 _SESSIONS = "sessions"
 _WHOLE: tuple[Path, ...] = ((), (_SESSIONS,))
@@ -76,7 +69,7 @@ class Line:
 class SessionEntry(Strict):
     """One session to keep alive."""
 
-    id: Annotated[str, AfterValidator(check_session_id)]
+    id: Annotated[str, After(check_session_id)]
     """Id of the session, as the server gave it."""
 
     vcenter: str | None = None
@@ -85,13 +78,13 @@ class SessionEntry(Strict):
     kind: Kind = Kind.UPDATE
     """Whether it is an update or a download session."""
 
-    progress: Annotated[StrictInt, Field(ge=0, le=100)] | None = None
+    progress: Annotated[int, Range(0, 100)] | None = None
     """Progress in percent, or else bytes_done and bytes_total."""
 
-    bytes_done: Annotated[StrictInt, Field(ge=0, le=LARGEST_INTEGER)] | None = None
+    bytes_done: Annotated[int, Range(0, LARGEST_INTEGER)] | None = None
     """Bytes transferred so far."""
 
-    bytes_total: Annotated[StrictInt, Field(ge=0, le=LARGEST_INTEGER)] | None = None
+    bytes_total: Annotated[int, Range(0, LARGEST_INTEGER)] | None = None
     """Bytes there are to transfer."""
 
     path: PathOfFile | None = None
@@ -106,21 +99,21 @@ class SessionEntry(Strict):
     note: str = ""
     """Whatever helps people to know what this is."""
 
-    @field_validator("bytes_done", "bytes_total")
-    @classmethod
-    def _percent_or_bytes(cls, value: int | None, info: ValidationInfo) -> int | None:
-        if value is not None and info.data.get("progress") is not None:
+    @checks("bytes_done", "bytes_total")
+    @staticmethod
+    def _percent_or_bytes(value: int, earlier: Earlier) -> int:
+        if earlier.get("progress") is not None:
             raise ValueError("progress is given as well; give progress in percent or in bytes")
-        done = info.data.get("bytes_done")
-        if value is not None and done is not None and done > value:
+        done = earlier.get("bytes_done")
+        if done is not None and done > value:
             raise ValueError(f"{value} is less than the {done} of bytes_done")
         return value
 
-    @field_validator("path")
-    @classmethod
-    def _one_total(cls, value: FilePath | None, info: ValidationInfo) -> FilePath | None:
-        others = [name for name in ("progress", "bytes_total") if info.data.get(name) is not None]
-        if value is not None and others:
+    @checks("path")
+    @staticmethod
+    def _one_total(value: FilePath, earlier: Earlier) -> FilePath:
+        others = [name for name in ("progress", "bytes_total") if earlier.get(name) is not None]
+        if others:
             raise ValueError(f"{others[0]} is given as well; the size of this file is the total")
         return value
 
@@ -224,7 +217,7 @@ def check_sessions(document: Document, listed: object, vcenters: Sequence[str]) 
     problems: list[Problem] = []
     omitted = 0
     doubtful: set[str] = set()
-    context = {FOLDER: FilePath(document.file).absolute().parent}
+    folder = FilePath(document.file).absolute().parent
     flaws = _flaws_by_place(document)
     for place, raw in enumerate(listed):
         path: Path = (_SESSIONS, place)
@@ -232,15 +225,15 @@ def check_sessions(document: Document, listed: object, vcenters: Sequence[str]) 
         try:
             if isinstance(raw, dict) and len(raw) > _MOST_KEYS:
                 raise _TooManyKeys(f"has {len(raw)} keys; a session has no more than ten")
-            entry = SessionEntry.model_validate(raw, context=context)
+            entry = validate(SessionEntry, raw, folder)
             key = session_key(entry, vcenters)
             if not found:
                 first = entries.setdefault(key, (entry, place))[1]
                 if first != place:
                     line = document.line_of((_SESSIONS, first))
                     found = [document.problem(path, f"the same session as on line {line}")]
-        except ValidationError as error:
-            found = found + problems_of(error, SessionEntry, document, path)
+        except Invalid as error:
+            found = found + problems_of(error, document, path)
             found = found or [document.problem(path, "an alias ('*') to what cannot be read")]
         except _TooManyKeys as error:
             found = [document.problem(path, str(error))]

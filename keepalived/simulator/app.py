@@ -7,11 +7,12 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import Unpack
 
 from keepalived.lease.model import Kind
 from keepalived.simulator import admin, bodies, jsonrpc
+from keepalived.simulator.behaviour import DEFAULT, Behaviour
 from keepalived.simulator.clock import ServerClock
+from keepalived.simulator.content import DEFAULT_CONTENT_LIMIT
 from keepalived.simulator.errors import ApiError, ErrorType, type_for_status
 from keepalived.simulator.faults import (
     Effect,
@@ -28,7 +29,7 @@ from keepalived.simulator.faults import (
     effect_name,
 )
 from keepalived.simulator.ledger import Entry, Ledger
-from keepalived.simulator.library import ContentLibrary, LibraryOptions
+from keepalived.simulator.library import ContentLibrary
 from keepalived.simulator.logins import Logins
 from keepalived.simulator.operations import DOWNLOAD, UPLOAD
 from keepalived.simulator.routes import Dialect
@@ -44,8 +45,7 @@ class Simulator:
     """A vCenter's Content Library in both dialects and in the JSON-RPC of VMware's own SDKs.
 
     Times are seconds. `clock` gives monotonic seconds and `epoch` the wall time at its zero.
-    `ledger_limit` bounds the ledger's list of requests (None: all, 0: counters only); `library`
-    are options of its ContentLibrary.
+    `ledger_limit` bounds the ledger's list of requests (None: all, 0: counters only).
     `dialects` narrows what the server understands, as releases did. `with_admin` opens the admin
     endpoint, see `keepalived.simulator.admin`. `base_url` is the address that clients know.
     """
@@ -55,15 +55,21 @@ class Simulator:
         *,
         username: str = DEFAULT_USERNAME,
         password: str = DEFAULT_PASSWORD,
+        session_timeout: float = DEFAULT.session_timeout,
         token_idle_timeout: float = 30 * 60.0,
         token_max_age: float = 24 * 3600.0,
+        put_counts_as_activity: bool = True,
+        bytes_during_put: bool = True,
+        pull_duration: float = DEFAULT.pull_duration,
+        validation_duration: float = 0.0,
+        prepare_duration: float = 0.0,
+        content_limit: int = DEFAULT_CONTENT_LIMIT,
         clock: Callable[[], float] = time.monotonic,
         epoch: float | None = None,
         ledger_limit: int | None = None,
         dialects: Iterable[Dialect] = Dialect,
         with_admin: bool = False,
         base_url: str = "https://vcsa.simulated",
-        **library: Unpack[LibraryOptions],
     ) -> None:
         self.username = username
         self.password = password
@@ -77,7 +83,17 @@ class Simulator:
         self._ledger = Ledger(ledger_limit)
         self.logins = Logins(clock, idle_timeout=token_idle_timeout, max_age=token_max_age)
         self.logins.add_user(username, password)
-        self.library = ContentLibrary(clock, ledger=self._ledger, **library)
+        behaviour = Behaviour(
+            session_timeout,
+            pull_duration,
+            validation_duration,
+            prepare_duration,
+            put_counts_as_activity,
+            bytes_during_put,
+        )
+        self.library = ContentLibrary(
+            clock, behaviour, content_limit=content_limit, ledger=self._ledger
+        )
         self._going_down = asyncio.Event()
 
     @property

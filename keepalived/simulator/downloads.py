@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Iterator
 
 from keepalived.lease.model import Kind
+from keepalived.simulator.behaviour import Behaviour
 from keepalived.simulator.errors import ApiError, ErrorType, invalid, not_found
 from keepalived.simulator.resources import DownloadFile, PrepareStatus
 from keepalived.simulator.sessions import Sessions, file_named
@@ -14,17 +15,10 @@ _HTTPS, _DIRECT = "HTTPS", "DIRECT"
 
 
 class Downloads:
-    """Files that clients download.
+    """Files that clients download."""
 
-    The server takes `prepare_duration` seconds to prepare one. With `counts_as_activity` every
-    chunk that goes out extends the session's lifetime.
-    """
-
-    def __init__(
-        self, sessions: Sessions, *, prepare_duration: float, counts_as_activity: bool
-    ) -> None:
-        self.prepare_duration = prepare_duration
-        self.counts_as_activity = counts_as_activity
+    def __init__(self, sessions: Sessions, behaviour: Behaviour) -> None:
+        self._behaviour = behaviour
         self._sessions = sessions
         self._clock = sessions.clock
         self._tickets: dict[str, tuple[str, str]] = {}
@@ -60,7 +54,7 @@ class Downloads:
         """Return how far the preparation has come."""
         if file.requested_at is None:
             return PrepareStatus.UNPREPARED
-        if self._clock() < file.requested_at + self.prepare_duration:
+        if self._clock() < file.requested_at + self._behaviour.prepare_duration:
             return PrepareStatus.PREPARING
         return PrepareStatus.ERROR if file.content.chunks is None else PrepareStatus.PREPARED
 
@@ -88,7 +82,7 @@ class Downloads:
     def _sent(self, session_id: str, file: DownloadFile) -> Iterator[bytes]:
         for chunk in filter(None, file.content.chunks or ()):
             session = self._sessions.active(Kind.DOWNLOAD, session_id)
-            if self.counts_as_activity:
+            if self._behaviour.put_counts_as_activity:
                 self._sessions.touch(session)
             file.bytes_transferred += len(chunk)
             yield chunk

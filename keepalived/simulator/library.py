@@ -2,71 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypedDict
-
 from keepalived.lease.model import Kind
+from keepalived.simulator.behaviour import Behaviour
 from keepalived.simulator.catalog import Catalog
-from keepalived.simulator.content import DEFAULT_CONTENT_LIMIT, ContentStore
+from keepalived.simulator.content import DEFAULT_CONTENT_LIMIT
 from keepalived.simulator.downloads import Downloads
 from keepalived.simulator.ledger import Ledger
 from keepalived.simulator.resources import Item, Session
-from keepalived.simulator.sessions import Sessions
+from keepalived.simulator.sessions import Clock, Sessions
 from keepalived.simulator.transfers import Transfers
-
-
-class LibraryOptions(TypedDict, total=False):
-    """The ways in which a ContentLibrary may behave; see there."""
-
-    session_timeout: float
-    pull_duration: float
-    validation_duration: float
-    prepare_duration: float
-    put_counts_as_activity: bool
-    bytes_during_put: bool
-    content_limit: int
 
 
 class ContentLibrary:
     """The libraries, items, sessions and transfers of one simulated vCenter.
 
-    `clock` gives monotonic seconds; nothing here looks at any other clock. `session_timeout` (by
-    default that of the real service) and all durations are seconds. Of what arrives, `content_limit` bytes are kept for downloads.
+    `clock` gives monotonic seconds; nothing here looks at any other clock. Of what arrives,
+    `content_limit` bytes are kept for downloads.
     """
 
     def __init__(
         self,
-        clock: Callable[[], float],
+        clock: Clock,
+        behaviour: Behaviour | None = None,
         *,
-        session_timeout: float = 300.0,
-        pull_duration: float = 10.0,
-        validation_duration: float = 0.0,
-        prepare_duration: float = 0.0,
-        put_counts_as_activity: bool = True,
-        bytes_during_put: bool = True,
         content_limit: int = DEFAULT_CONTENT_LIMIT,
         ledger: Ledger | None = None,
     ) -> None:
+        self.behaviour = behaviour = behaviour or Behaviour()
         self.catalog = Catalog(clock)
-        self.sessions = Sessions(
-            self.catalog,
-            clock,
-            ledger or Ledger(0),
-            timeout=session_timeout,
-            pull_duration=pull_duration,
-            validation_duration=validation_duration,
-        )
-        self.transfers = Transfers(
-            self.sessions,
-            ContentStore(content_limit),
-            put_counts_as_activity=put_counts_as_activity,
-            bytes_during_put=bytes_during_put,
-        )
-        self.downloads = Downloads(
-            self.sessions,
-            prepare_duration=prepare_duration,
-            counts_as_activity=put_counts_as_activity,
-        )
+        self.sessions = Sessions(self.catalog, clock, ledger or Ledger(0), behaviour)
+        self.transfers = Transfers(self.sessions, behaviour, content_limit)
+        self.downloads = Downloads(self.sessions, behaviour)
 
     def open_session(
         self,

@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
+from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote
 
 from keepalived.lease.model import Kind
@@ -25,8 +25,7 @@ class Dialect(StrEnum):
     JSON_RPC = "json-rpc"
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(NamedTuple):
     """A target understood: which operation it asks for, and the parameters in path and query."""
 
     dialect: Dialect

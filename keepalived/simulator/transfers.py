@@ -6,6 +6,7 @@ import secrets
 from dataclasses import dataclass
 
 from keepalived.lease.model import Kind
+from keepalived.simulator.behaviour import Behaviour
 from keepalived.simulator.content import ContentStore
 from keepalived.simulator.errors import ApiError, ErrorType, invalid, not_found
 from keepalived.simulator.resources import File, SessionState, SourceType, TransferStatus
@@ -21,24 +22,11 @@ class Progress:
 
 
 class Transfers:
-    """Files pushed by clients or pulled by the server.
+    """Files pushed by clients or pulled by the server; there is `room` for so many bytes."""
 
-    With `put_counts_as_activity` every chunk of a PUT extends the session's lifetime, and with
-    `bytes_during_put` it is told at once how many arrived. Whether a real server does either is not
-    documented.
-    """
-
-    def __init__(
-        self,
-        sessions: Sessions,
-        store: ContentStore,
-        *,
-        put_counts_as_activity: bool,
-        bytes_during_put: bool,
-    ) -> None:
-        self.put_counts_as_activity = put_counts_as_activity
-        self.bytes_during_put = bytes_during_put
-        self.store = store
+    def __init__(self, sessions: Sessions, behaviour: Behaviour, room: int) -> None:
+        self.store = ContentStore(room)
+        self._behaviour = behaviour
         self._sessions = sessions
         self._clock = sessions.clock
         self._tickets: dict[str, tuple[str, File]] = {}
@@ -101,7 +89,7 @@ class Transfers:
         """Return how far a file of a session has come."""
         now, status, done = self._clock(), file.status, file.bytes_transferred
         if file.pull_started_at is not None:
-            duration = self._sessions.pull_duration
+            duration = self._behaviour.pull_duration
             share = 1.0 if duration <= 0 else min(1.0, (now - file.pull_started_at) / duration)
             status = TransferStatus.READY if share >= 1 else TransferStatus.TRANSFERRING
             done = int(share * (file.declared_size or 0))
@@ -109,7 +97,7 @@ class Transfers:
         validates_at = session.validates_at if session.state is SessionState.ACTIVE else None
         if status is TransferStatus.READY and validates_at is not None and validates_at <= now:
             status = TransferStatus.VALIDATING
-        elif file.receiving and not self.bytes_during_put:
+        elif file.receiving and not self._behaviour.bytes_during_put:
             done = 0
         return Progress(status, done)
 
@@ -136,7 +124,7 @@ class Transfers:
     def receive(self, session_id: str, size: int) -> None:
         """Account for a chunk of a PUT. Raises ApiError if the session cannot take it any more."""
         session = self._sessions.active(Kind.UPDATE, session_id)
-        if self.put_counts_as_activity and size:
+        if self._behaviour.put_counts_as_activity and size:
             self._sessions.touch(session)
 
 

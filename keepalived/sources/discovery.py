@@ -241,7 +241,7 @@ class Discovery:
     async def _look_at(self, name: str, kind: Kind, look: _Look) -> None:
         answer = await look.ask(
             f"the {kind} sessions cannot be listed",
-            lambda keeper, timeout: keeper.beside.list(kind, timeout=timeout),
+            lambda keeper, timeout: keeper.aside(keeper.vcenter.list(kind, timeout=timeout)),
         )
         if answer is None or answer.value is None:
             return
@@ -297,7 +297,9 @@ class Discovery:
         """Return what a session is, None where that cannot be had now."""
         answer = await look.ask(
             f"{key.kind} session {key.id} cannot be read",
-            lambda keeper, timeout: keeper.beside.get(key.kind, key.id, timeout=timeout),
+            lambda keeper, timeout: keeper.aside(
+                keeper.vcenter.get(key.kind, key.id, timeout=timeout)
+            ),
             or_gone=True,
         )
         if answer is None:
@@ -314,7 +316,7 @@ class Discovery:
             return replace(known, is_named=True)
         answer = await look.ask(
             f"the item of {key.kind} session {key.id} cannot be read",
-            lambda keeper, timeout: keeper.beside.item(item_id, timeout=timeout),
+            lambda keeper, timeout: keeper.aside(keeper.vcenter.item(item_id, timeout=timeout)),
             or_gone=True,
         )
         if answer is None:

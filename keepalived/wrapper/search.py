@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from keepalived.keeper.keeper import VCenter
+from dataclasses import dataclass, field
+
+from keepalived.keeper.ports import VCenter
 from keepalived.lease.answers import Answer, Outcome
 from keepalived.lease.model import Kind, SessionKey
 from keepalived.wrapper.tokens import Lent
@@ -12,6 +14,7 @@ class SearchError(Exception):
     """The account's sessions cannot be listed; the message says why."""
 
 
+@dataclass(eq=False, slots=True)
 class Search:
     """Lists the account's sessions of both kinds; two requests a look.
 
@@ -20,12 +23,11 @@ class Search:
     A look that fails finds nothing, and the next one finds what it missed.
     """
 
-    def __init__(self, name: str, vcenter: VCenter, lent: Lent, timeout: float) -> None:
-        self._name = name
-        self._vcenter = vcenter
-        self._lent = lent
-        self._timeout = timeout
-        self._known: set[SessionKey] = set()
+    name: str
+    vcenter: VCenter
+    lent: Lent
+    timeout: float
+    _known: set[SessionKey] = field(default_factory=set, init=False)
 
     async def begin(self, timeout: float) -> None:
         """Take note of what is there already; each answer may take so long. Raises SearchError."""
@@ -40,20 +42,20 @@ class Search:
         """Return the sessions that were not there at the last look."""
         found: list[SessionKey] = []
         for kind in Kind:
-            answer = await self._list(kind, self._timeout)
+            answer = await self._list(kind, self.timeout)
             new = self._keys(kind, answer.value or ()) - self._known
             self._known |= new
             found += sorted(new)
         return found
 
     async def _list(self, kind: Kind, timeout: float) -> Answer[tuple[str, ...]]:
-        token = self._lent.token
-        answer = await self._vcenter.list(kind, timeout=timeout, token=token)
+        token = self.lent.token
+        answer = await self.vcenter.list(kind, timeout=timeout, token=token)
         if token is None or answer.outcome is not Outcome.UNAUTHENTICATED:
             return answer
-        if token == self._lent.token:
-            self._lent.refuse()
-        return await self._vcenter.list(kind, timeout=timeout)
+        if token == self.lent.token:
+            self.lent.refuse()
+        return await self.vcenter.list(kind, timeout=timeout)
 
     def _keys(self, kind: Kind, ids: tuple[str, ...]) -> set[SessionKey]:
-        return {SessionKey(self._name, kind, each) for each in ids}
+        return {SessionKey(self.name, kind, each) for each in ids}

@@ -16,6 +16,7 @@ from keepalived.host import open_files
 from keepalived.host.govc import GovcSessionError, cached_session
 from keepalived.settings import SessionEntry
 from keepalived.sources.named_files import Seen, look
+from keepalived.validation import validate
 from tests.fuzz.damage import EXAMPLES, SECRET, damaged, fuzzed, objects, values
 
 pytestmark = pytest.mark.timeout(300 + EXAMPLES)
@@ -70,7 +71,7 @@ def test_any_token_file_is_a_token_or_a_reason(
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "token"
     path.write_bytes(content)
-    entry = SessionEntry.model_validate({"id": "a", "path": str(path), "token_file": str(path)})
+    entry = validate(SessionEntry, {"id": "a", "path": str(path), "token_file": str(path)})
     found = look(entry.line, Seen(), again=True)
     assert found.seen.size == len(content)
     if found.token is None:

@@ -17,6 +17,7 @@ from keepalived.host.files import FileTooLargeError, UnfitFileError, read_file
 from keepalived.settings import ConfigError, VCenterSettings, load_settings
 from keepalived.settings.sessions import parse_sessions
 from keepalived.sources import attempts, named_files, survey
+from keepalived.validation import validate
 from keepalived.vcenter import http, secrets
 from keepalived.vcenter.secrets import SecretError, read_password
 from keepalived.vcenter.transport import ConnectFailed
@@ -221,8 +222,8 @@ async def test_a_password_that_hangs_is_an_error_and_read_once(
     monkeypatch.setattr("keepalived.vcenter.secrets.read_file", hang)
     path = tmp_path / "password"
     path.write_text("open sesame\n")
-    lab = VCenterSettings.model_validate(
-        {"url": "https://lab", "username": "u", "password_file": str(path)}
+    lab = validate(
+        VCenterSettings, {"url": "https://lab", "username": "u", "password_file": str(path)}
     )
     for _ in range(3):
         with pytest.raises(SecretError, match="it could not be read in"):
@@ -259,7 +260,7 @@ async def test_authorities_in_a_file_that_hangs_hold_up_nobody_else(
     monkeypatch.setattr(http, "_FILES_SECONDS", 0.3)
     path = tmp_path / "ca.pem"
     os.mkfifo(path)
-    lab = VCenterSettings.model_validate({"url": "https://127.0.0.1:9", "ca_file": str(path)})
+    lab = validate(VCenterSettings, {"url": "https://127.0.0.1:9", "ca_file": str(path)})
     transport = http.build_transport(lab)
     for _ in range(2):
         with pytest.raises(ConnectFailed, match="ca_file: it could not be read"):
