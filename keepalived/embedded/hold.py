@@ -7,7 +7,6 @@ import os
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
-from types import TracebackType
 from typing import Literal, Self, TypedDict, Unpack, overload
 
 from keepalived.embedded.arguments import Wanted, check
@@ -113,12 +112,7 @@ class SessionHold:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         background = self._leave(error)
         if background is not None:
             background.join()
@@ -136,12 +130,7 @@ class SessionHold:
             raise
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         background = self._leave(error)
         if background is not None:
             await asyncio.wait([asyncio.wrap_future(background.over)])
