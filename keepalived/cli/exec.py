@@ -113,7 +113,7 @@ def exec(
     try:
         check(command[0])
         from keepalived.wrapper.claims import Wanted
-        from keepalived.wrapper.run import OnLoss, Options
+        from keepalived.wrapper.run import Options
 
         settings = load(config)
         name, chosen = choose(vcenter, settings)
@@ -126,7 +126,7 @@ def exec(
             wanted=Wanted(frozenset(session_ids), frozenset(items)),
             kind=Kind(kind),
             settle=settle,
-            on_loss=OnLoss(on_loss),
+            ends_on_loss=on_loss == "term",
             stall_timeout=settings.stall_timeout,
             blocked_signals=blocked_signals,
             cancel_command=("clkeepalived", "cancel", "--direct", *file, *which),
@@ -159,7 +159,8 @@ def _run(options: Options, source: Source | None, *, show_bar: bool) -> int:
     logging.captureWarnings(capture=True)
     try:
         # The standard loop: uvloop has a SIGCHLD of its own.
-        return asyncio.run(Wrapped(options, Lent(source, clock), display, clock).run())
+        lent = Lent(source, clock, display.say)
+        return asyncio.run(Wrapped(options, lent, display, clock).run())
     finally:
         display.finish()
 

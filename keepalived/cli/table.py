@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
+
+from keepalived.lease.words import columns_of
+from keepalived.lease.words import width_of as width_of
 
 GAP = 2
 
@@ -69,19 +71,6 @@ def _can_encode(text: str) -> bool:
     return True
 
 
-def width_of(text: str) -> int:
-    """Return how many columns a text takes up."""
-    if text.isascii():
-        return len(text)
-    return sum(map(_columns, text))
-
-
-def _columns(char: str) -> int:
-    if unicodedata.combining(char) or unicodedata.category(char) in ("Cf", "Me", "Mn"):
-        return 0
-    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
-
-
 def cut(text: str, width: int) -> str:
     """Return a text that takes up at most `width` columns."""
     if width_of(text) <= width:
@@ -102,7 +91,7 @@ def cut_middle(text: str, width: int) -> str:
 def _start(text: str, width: int) -> str:
     taken = 0
     for place, char in enumerate(text):
-        taken += _columns(char)
+        taken += columns_of(char)
         if taken > width:
             return text[:place]
     return text

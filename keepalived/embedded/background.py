@@ -41,9 +41,7 @@ class Background:
         self._pid = os.getpid()
         self._loop = asyncio.new_event_loop()
         # A daemon thread: a script that never leaves its block must not hang at its end.
-        self._thread = threading.Thread(
-            target=_run, args=(self._loop, job, self.entered, self.over), name=name, daemon=True
-        )
+        self._thread = threading.Thread(target=self._run, args=(job,), name=name, daemon=True)
 
     @property
     def is_here(self) -> bool:
@@ -77,27 +75,25 @@ class Background:
             if not self._thread.is_alive():
                 _running.discard(self)
 
+    def _run(self, job: Job) -> None:
+        entered, over = self.entered, self.over
+        error: BaseException | None = None
+        try:
+            # Not in debug mode, whatever -X dev says: this is not the loop that is being developed.
+            with asyncio.Runner(loop_factory=lambda: self._loop, debug=False) as runner:
+                runner.run(job(lambda: entered.set_result(None)))
+        except BaseException as caught:
+            error = caught
+        if not entered.done():
+            entered.set_exception(error or HoldError("the block was left before it was entered"))
+            over.set_result(None)
+        elif error is None:
+            over.set_result(None)
+        else:
+            over.set_exception(error)
+
 
 _running: set[Background] = set()
-
-
-def _run(
-    loop: asyncio.AbstractEventLoop, job: Job, entered: Future[None], over: Future[None]
-) -> None:
-    error: BaseException | None = None
-    try:
-        # Not in debug mode, whatever -X dev says: this is not the loop that is being developed.
-        with asyncio.Runner(loop_factory=lambda: loop, debug=False) as runner:
-            runner.run(job(lambda: entered.set_result(None)))
-    except BaseException as caught:
-        error = caught
-    if not entered.done():
-        entered.set_exception(error or HoldError("the block was left before it was entered"))
-        over.set_result(None)
-    elif error is None:
-        over.set_result(None)
-    else:
-        over.set_exception(error)
 
 
 def _end_all() -> None:

@@ -7,10 +7,9 @@ import os
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
-from types import TracebackType
 from typing import Literal, Self, TypedDict, Unpack, overload
 
-from keepalived.embedded.arguments import Access, Connection, Wanted, check
+from keepalived.embedded.arguments import Wanted, check
 from keepalived.embedded.background import Background
 from keepalived.embedded.errors import HoldError, InvalidArguments, SessionLost, words_for
 from keepalived.embedded.keeping import Keeping, Parting, is_loss
@@ -82,8 +81,9 @@ class SessionHold:
         In percent, or as so many bytes of a total. Cheap enough for every chunk of a transfer;
         what does not rise is not sent. Raises InvalidArguments.
         """
-        _check_whole(value)
-        _check_whole(0 if total is None else total)
+        for each in (value,) if total is None else (value, total):
+            if type(each) is not int:
+                raise InvalidArguments(f"progress is a whole number, not {each!r}")
         try:
             if total is None:
                 progress = Progress(percent=value)
@@ -112,12 +112,7 @@ class SessionHold:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         background = self._leave(error)
         if background is not None:
             background.join()
@@ -135,12 +130,7 @@ class SessionHold:
             raise
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         background = self._leave(error)
         if background is not None:
             await asyncio.wait([asyncio.wrap_future(background.over)])
@@ -209,21 +199,10 @@ class _How(TypedDict, total=False):
 
 
 @overload
-def hold(
-    url: str,
-    session_id: str,
-    *,
-    token: str,
-    **how: Unpack[_How],
-) -> SessionHold: ...
+def hold(url: str, session_id: str, *, token: str, **how: Unpack[_How]) -> SessionHold: ...
 @overload
 def hold(
-    url: str,
-    session_id: str,
-    *,
-    username: str,
-    password: str,
-    **how: Unpack[_How],
+    url: str, session_id: str, *, username: str, password: str, **how: Unpack[_How]
 ) -> SessionHold: ...
 def hold(
     url: str,
@@ -253,20 +232,23 @@ def hold(
     SessionLost, and leaving it SessionLost, each a HoldError. What the block itself raises is
     never replaced: a loss is then told in a note to it.
     """
-    _check_patience(patience)
-    connection = Connection(ca_file, fingerprints, insecure, proxy, dialect, session_timeout)
-    access = Access(token, username, password)
-    return SessionHold(check(url, session_id, kind, access, connection), patience)
-
-
-def _check_whole(value: object) -> None:
-    if type(value) is not int:
-        raise InvalidArguments(f"progress is a whole number, not {value!r}")
-
-
-def _check_patience(value: object) -> None:
-    if type(value) not in (int, float) or not (isinstance(value, int | float) and value > 0):
-        raise InvalidArguments(f"patience: is a number of seconds above 0, not {value!r}")
+    if type(patience) not in (int, float) or not patience > 0:
+        raise InvalidArguments(f"patience: is a number of seconds above 0, not {patience!r}")
+    wanted = check(
+        url,
+        session_id,
+        kind,
+        token=token,
+        username=username,
+        password=password,
+        ca_file=ca_file,
+        fingerprints=fingerprints,
+        insecure=insecure,
+        proxy=proxy,
+        dialect=dialect,
+        session_timeout=session_timeout,
+    )
+    return SessionHold(wanted, patience)
 
 
 def _call_in(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:

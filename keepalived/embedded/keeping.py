@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from keepalived.embedded.arguments import Wanted
@@ -49,68 +50,59 @@ class Parting(Enum):
     AT_ONCE = "at once"
 
 
+@dataclass(eq=False, slots=True)
 class Keeping:
     """Keeps one session while `run` runs, and listens to its events, all in one event loop.
 
     `patience` is how long, in seconds, a vCenter that does not answer is waited for at the start.
     """
 
-    def __init__(
-        self,
-        wanted: Wanted,
-        link: Link,
-        clock: Clock,
-        patience: float,
-        make_transport: MakeTransport = build_transport,
-    ) -> None:
-        self._wanted = wanted
-        self._link = link
-        self._clock = clock
-        self._patience = patience
-        self._make_transport = make_transport
-        self._uid = os.getuid()
-        self._owner = Owner(OwnerKind.PROCESS, str(os.getpid()))
-        self._progress = UNKNOWN
-        self._registry: Registry | None = None
-        self._first: asyncio.Future[None] | None = None
-        self._left = asyncio.Event()
-        self._parting = Parting.AT_ONCE
-        self._trouble = "no answer"
-        self._is_in_danger = False
+    wanted: Wanted
+    link: Link
+    clock: Clock
+    patience: float
+    make_transport: MakeTransport = build_transport
+    _progress: Progress = field(default=UNKNOWN, init=False)
+    _registry: Registry | None = field(default=None, init=False)
+    _first: asyncio.Future[None] | None = field(default=None, init=False)
+    _left: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    _parting: Parting = field(default=Parting.AT_ONCE, init=False)
+    _trouble: str = field(default="no answer", init=False)
+    _is_in_danger: bool = field(default=False, init=False)
 
     async def run(self, entered: Callable[[], None]) -> None:
         """Keep the session until `leave` is called; `entered` is called once it was renewed.
 
         Raises SessionLost, AccessRefused and VCenterUnavailable before that.
         """
-        wanted, key = self._wanted, self._wanted.key
+        wanted, key = self.wanted, self.wanted.key
         self._first = asyncio.get_running_loop().create_future()
         async with one_vcenter(
             key.vcenter,
             wanted.settings,
             self,
-            self._clock,
+            self.clock,
             stall_timeout=STALL_TIMEOUT,
-            make_transport=self._make_transport,
+            make_transport=self.make_transport,
         ) as (engine, keeper):
             self._registry = registry = engine.registry
-            now = self._clock.boot()
-            until = latest_until(self._owner.kind, now)
-            registry.hold(
-                key, Hold(self._uid, self._owner, now, until, self._progress, token=wanted.token)
-            )
+            now, uid = self.clock.boot(), os.getuid()
+            owner = Owner(OwnerKind.PROCESS, str(os.getpid()))
+            until = latest_until(owner.kind, now)
+            hold = Hold(uid, owner, now, until, self._progress, token=wanted.token)
+            registry.hold(key, hold)
             try:
                 await self._enter(self._first)
                 await self._round_over(keeper, registry)
-                if self._link.end is not None:
-                    raise SessionLost(self._link.end)
+                if self.link.end is not None:
+                    raise SessionLost(self.link.end)
                 entered()
                 await self._left.wait()
                 if self._parting is Parting.LOOK:
                     await self._look_once_more(engine, keeper)
             finally:
                 self._left.set()
-                registry.release(key, self._uid, self._owner)
+                registry.release(key, uid, owner)
 
     def tell(self, progress: Progress) -> None:
         """Let the next renewal tell the server how far the transfer has come."""
@@ -120,7 +112,7 @@ class Keeping:
         self._progress = progress
         if self._registry is None:
             return
-        session = self._registry.find(self._wanted.key)
+        session = self._registry.find(self.wanted.key)
         if session is not None and session.ending is None:
             for hold in session.holds:
                 self._registry.hold(session.key, replace(hold, progress=progress))
@@ -134,7 +126,7 @@ class Keeping:
     async def _enter(self, first: asyncio.Future[None]) -> None:
         left = asyncio.create_task(self._left.wait(), name="left")
         await asyncio.wait(
-            (first, left), timeout=self._patience, return_when=asyncio.FIRST_COMPLETED
+            (first, left), timeout=self.patience, return_when=asyncio.FIRST_COMPLETED
         )
         left.cancel()
         if first.done():
@@ -143,17 +135,17 @@ class Keeping:
             raise HoldError("the block was left before it had been entered")
         else:
             raise VCenterUnavailable(
-                f"{self._wanted.settings.url} could not be asked within {self._patience:g} s: "
+                f"{self.wanted.settings.url} could not be asked within {self.patience:g} s: "
                 f"{self._trouble}"
             )
 
     async def _look_once_more(self, engine: Engine, keeper: Keeper) -> None:
         """Find out what has become of the session since it was renewed last."""
-        key = self._wanted.key
+        key = self.wanted.key
         await engine.renew(key)
         await self._round_over(keeper, engine.registry)
         session = engine.registry.find(key)
-        slack = None if session is None else session.slack(self._clock.boot())
+        slack = None if session is None else session.slack(self.clock.boot())
         if slack is not None and slack < 0:
             logger.warning(
                 "%s session %s could not be renewed for longer than it lives (%s): only the "
@@ -166,23 +158,21 @@ class Keeping:
 
         What the item was before tells at the end whether the content arrived.
         """
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(_ROUND_SECONDS):
                 # A round's end is no event of the registry's.
                 while (  # noqa: ASYNC110
                     keeper.view().up
-                    and (session := registry.find(self._wanted.key)) is not None
-                    and session.is_due(self._clock.boot())
+                    and (session := registry.find(self.wanted.key)) is not None
+                    and session.is_due(self.clock.boot())
                 ):
                     await asyncio.sleep(_POLL_SECONDS)
-        except TimeoutError:
-            pass
 
     def notify(self, event: Event) -> None:
         """Report what concerns the script; see the log of `keepalived` for the warnings."""
         match event:
             case events.Renewed(key):
-                self._link.state = State.ACTIVE
+                self.link.state = State.ACTIVE
                 self._answer(None)
                 if self._is_in_danger:
                     self._is_in_danger = False
@@ -226,12 +216,12 @@ class Keeping:
     def _ended(self, end: events.SessionEnd) -> None:
         """Tell the script, unless it is the script that lets go."""
         if end.state is State.RELEASED and self._left.is_set():
-            self._link.state = State.RELEASED
+            self.link.state = State.RELEASED
             return
         is_entered = not self._answer(SessionLost(end))
         if is_entered and (is_loss(end) or end.state in (State.REMOVED, State.RELEASED)):
             logger.warning("%s", words_for(end))
-        self._link.ended(end)
+        self.link.ended(end)
 
     def _answer(self, error: HoldError | None) -> bool:
         """Say how entering went; return whether anybody still waits for that."""

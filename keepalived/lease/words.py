@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 _KILO = 1024
 _UNITS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 
@@ -41,6 +43,18 @@ def printable(text: object) -> str:
     return "".join(
         each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in str(text)
     )
+
+
+def width_of(text: str) -> int:
+    """Return how many columns of a terminal a text takes up."""
+    return len(text) if text.isascii() else sum(map(columns_of, text))
+
+
+def columns_of(char: str) -> int:
+    """Return how many columns of a terminal a character takes up."""
+    if unicodedata.combining(char) or unicodedata.category(char) in ("Cf", "Me", "Mn"):
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
 
 
 def sayable(text: str) -> str:

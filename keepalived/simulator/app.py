@@ -31,7 +31,7 @@ from keepalived.simulator.faults import (
 from keepalived.simulator.ledger import Entry, Ledger
 from keepalived.simulator.library import ContentLibrary
 from keepalived.simulator.logins import Logins
-from keepalived.simulator.operations import Server
+from keepalived.simulator.operations import DOWNLOAD, UPLOAD
 from keepalived.simulator.routes import Dialect
 from keepalived.simulator.views import error_view
 from keepalived.simulator.visits import TOKEN_HEADER, Visit, understand, unknown_route
@@ -39,8 +39,6 @@ from keepalived.simulator.wire import Dropped, Refused, Request, Response
 
 DEFAULT_USERNAME = "administrator@vsphere.local"
 DEFAULT_PASSWORD = "simulated"  # noqa: S105 - guards nothing
-DEFAULT_TOKEN_IDLE_TIMEOUT = 30 * 60.0
-DEFAULT_TOKEN_MAX_AGE = 24 * 3600.0
 
 
 class Simulator:
@@ -58,8 +56,8 @@ class Simulator:
         username: str = DEFAULT_USERNAME,
         password: str = DEFAULT_PASSWORD,
         session_timeout: float = DEFAULT.session_timeout,
-        token_idle_timeout: float = DEFAULT_TOKEN_IDLE_TIMEOUT,
-        token_max_age: float = DEFAULT_TOKEN_MAX_AGE,
+        token_idle_timeout: float = 30 * 60.0,
+        token_max_age: float = 24 * 3600.0,
         put_counts_as_activity: bool = True,
         bytes_during_put: bool = True,
         pull_duration: float = DEFAULT.pull_duration,
@@ -94,9 +92,8 @@ class Simulator:
             bytes_during_put,
         )
         self.library = ContentLibrary(
-            clock, behaviour, content_limit=content_limit, chronicle=self._ledger
+            clock, behaviour, content_limit=content_limit, ledger=self._ledger
         )
-        self._server = Server(self.library, self.logins, self.clock)
         self._going_down = asyncio.Event()
 
     @property
@@ -147,36 +144,35 @@ class Simulator:
         return response
 
     def _enter(self, visit: Visit) -> Entry:
-        session_id = visit.session_id
-        if visit.is_upload:
+        session_id, operation = visit.session_id, visit.operation
+        if operation is UPLOAD:
             session_id = self.library.transfers.session_of(visit.call.text("ticket"))
-        elif visit.is_download:
+        elif operation is DOWNLOAD:
             session_id = self.library.downloads.session_of(visit.call.text("ticket"))
         login = self.logins.peek(visit.call.token)
         entry = Entry(
             self._now(),
             visit.request.method,
-            visit.route.operation.name if visit.route is not None else "",
+            operation.name if operation is not None else "",
             visit.dialect.value,
             session_id,
             visit.client_progress,
             login.alias if login is not None else "",
         )
-        self._ledger.begin(entry, is_content=visit.is_upload or visit.is_download)
+        self._ledger.begin(entry, is_content=operation in (UPLOAD, DOWNLOAD))
         return entry
 
     async def _carry_out(self, visit: Visit, chunks: AsyncIterator[bytes] | None) -> Response:
-        if visit.is_upload:
+        if visit.operation is UPLOAD:
             return await self._receive(visit, chunks)
-        return self._send(visit) if visit.is_download else self._act(visit)
+        return self._send(visit) if visit.operation is DOWNLOAD else self._act(visit)
 
     def _act(self, visit: Visit) -> Response:
         """Carry out an operation, and answer with its result or with the error it met."""
-        call, route = visit.call, visit.route
+        call, operation = visit.call, visit.operation
         try:
-            if route is None:
+            if operation is None:
                 raise visit.problem or unknown_route()
-            operation = route.operation
             if operation.needs_login:
                 call.login = self.logins.authenticate(call.token)
                 if operation.privilege is not None and call.login.user.read_only:
@@ -188,12 +184,12 @@ class Simulator:
                 for each in visit.lifetimes:
                     sessions = self.library.sessions
                     stack.enter_context(sessions.shortened(each.seconds, announced=each.announced))
-                value = operation.run(self._server, call)
+                value = operation.run(self, call)
         except ApiError as error:
             return self._refusal(visit, error)
-        if route.dialect is Dialect.JSON_RPC:
+        if visit.dialect is Dialect.JSON_RPC:
             return self._response(visit, 200, jsonrpc.output(visit.rpc_id, value))
-        response = self._response(visit, *bodies.write(route, value))
+        response = self._response(visit, *bodies.write(visit.dialect, operation.gives, value))
         if operation.name == "session.create" and _wants_cookie(visit):
             cookie = f"{TOKEN_HEADER}={value}; Path=/rest; HttpOnly"
             return _with_headers(response, {"set-cookie": cookie})
@@ -220,7 +216,7 @@ class Simulator:
         """Begin to send out a file."""
         going_down = self._going_down
         try:
-            download = self.library.downloads.begin(visit.call.text("ticket"))
+            size, chunks = self.library.downloads.begin(visit.call.text("ticket"))
         except ApiError as error:
             return self._refusal(visit, error)
 
@@ -228,11 +224,11 @@ class Simulator:
             if going_down.is_set():
                 raise Dropped
             try:
-                return download.read()
+                return next(chunks, b"")
             except ApiError:
                 raise Dropped from None
 
-        length = {"content-length": str(download.size), "content-type": "application/octet-stream"}
+        length = {"content-length": str(size), "content-type": "application/octet-stream"}
         return replace(_with_headers(self._response(visit, 200, b""), length), stream=stream)
 
     async def _act_under(
@@ -281,9 +277,8 @@ class Simulator:
         words = f"A fault was asked for: {fault.status}."
         error = ApiError(type_for_status(fault.status), words, status=fault.status)
         response = replace(self._refusal(visit, error), status=fault.status)
-        if fault.retry_after is None:
-            return response
-        return _with_headers(response, {"retry-after": f"{fault.retry_after:g}"})
+        after = {} if fault.retry_after is None else {"retry-after": f"{fault.retry_after:g}"}
+        return _with_headers(response, after)
 
     def _refusal(self, visit: Visit, error: ApiError) -> Response:
         if visit.dialect is Dialect.JSON_RPC:

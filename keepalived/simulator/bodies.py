@@ -9,26 +9,24 @@ from urllib.parse import parse_qsl
 from xml.etree import ElementTree
 
 from keepalived.simulator.errors import ApiError, ErrorType, invalid
-from keepalived.simulator.operations import Gives, Operation
-from keepalived.simulator.routes import Dialect, Route
+from keepalived.simulator.operations import UPLOAD, Gives, Operation
+from keepalived.simulator.routes import Dialect, Match
 from keepalived.simulator.views import error_view
 
 _XML_NAMESPACE = "http://vmware.com/content/library/item/"
 _NUMBERS = frozenset({"client_progress", "progress"})
 
 
-def read_arguments(
-    route: Route, parameters: Mapping[str, str], content_type: str, body: bytes
-) -> Mapping[str, Any]:
+def read_arguments(match: Match, content_type: str, body: bytes) -> Mapping[str, Any]:
     """Return all parameters of a request by name.
 
     Raises ApiError for a body that cannot be read, or that names another session than the path.
     """
-    operation = route.operation
-    if not body or operation.is_upload:
+    operation, parameters = match.operation, match.parameters
+    if not body or operation is UPLOAD:
         return parameters
-    sent = _read_body(route, content_type, body)
-    if route.dialect is Dialect.REST and operation.wrapper is not None:
+    sent = _read_body(match, content_type, body)
+    if match.dialect is Dialect.REST and operation.wrapper is not None:
         wrapped = sent.get(operation.wrapper)
         if not isinstance(wrapped, dict):
             raise invalid(f"The body lacks the parameter {operation.wrapper}.")
@@ -40,29 +38,25 @@ def read_arguments(
     return {**sent, **parameters}
 
 
-def _read_body(route: Route, content_type: str, body: bytes) -> dict[str, Any]:
+def _read_body(match: Match, content_type: str, body: bytes) -> dict[str, Any]:
     media_type = content_type.partition(";")[0].strip().lower() or "application/json"
     if media_type == "application/json":
-        return _read_json(body)
+        try:
+            sent = json.loads(body)
+        except ValueError:
+            raise invalid("The body is not valid JSON.") from None
+        if not isinstance(sent, dict):
+            raise invalid("The body is not a JSON object.")
+        return sent
     # The older representations are documented for keep_alive, under /rest.
-    if route.dialect is Dialect.REST and route.operation.name.endswith(".keep_alive"):
+    if match.dialect is Dialect.REST and match.operation.name.endswith(".keep_alive"):
         if media_type in ("application/xml", "text/xml"):
-            return _read_xml(route.operation, body)
+            return _read_xml(match.operation, body)
         if media_type == "application/x-www-form-urlencoded":
             return _numbers(dict(parse_qsl(body.decode(errors="replace"))))
     raise ApiError(
         ErrorType.INVALID_REQUEST, f"The media type {media_type} is not supported.", status=415
     )
-
-
-def _read_json(body: bytes) -> dict[str, Any]:
-    try:
-        sent = json.loads(body)
-    except ValueError:
-        raise invalid("The body is not valid JSON.") from None
-    if not isinstance(sent, dict):
-        raise invalid("The body is not a JSON object.")
-    return sent
 
 
 def _read_xml(operation: Operation, body: bytes) -> dict[str, Any]:
@@ -84,10 +78,9 @@ def _numbers(fields: dict[str, str]) -> dict[str, Any]:
         raise invalid("The progress is not an integer.") from None
 
 
-def write(route: Route, value: Any) -> tuple[int, bytes]:
+def write(dialect: Dialect, gives: Gives, value: Any) -> tuple[int, bytes]:
     """Return status and body of a success."""
-    gives = route.operation.gives
-    if route.dialect is Dialect.REST:
+    if dialect is Dialect.REST:
         return 200, b"" if gives is Gives.NOTHING else _json({"value": _without_zeros(value)})
     if gives is Gives.NOTHING:
         return 204, b""
@@ -109,11 +102,11 @@ def _json(value: Any) -> bytes:
 def _without_zeros(value: Any) -> Any:
     """Leave out what the `rest` dialect leaves out: numbers that are zero, and absent fields."""
     if isinstance(value, dict):
-        return {name: _without_zeros(each) for name, each in value.items() if not _is_zero(each)}
+        return {
+            name: _without_zeros(each)
+            for name, each in value.items()
+            if each is not None and (type(each) is not int or each != 0)
+        }
     if isinstance(value, list):
         return [_without_zeros(each) for each in value]
     return value
-
-
-def _is_zero(value: Any) -> bool:
-    return value is None or (type(value) is int and value == 0)

@@ -6,6 +6,9 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import formatdate
+from functools import lru_cache
+
+_formatted = lru_cache(maxsize=16)(formatdate)
 
 
 class ServerClock:
@@ -18,16 +21,10 @@ class ServerClock:
     def __init__(self, clock: Callable[[], float] = time.monotonic, epoch: float | None = None):
         self.now = clock
         self.epoch = time.time() - clock() if epoch is None else epoch
-        self._date_second = -1
-        self._date = ""
 
     def date_header(self, skew: float = 0.0) -> str:
         """Return the value of a `Date` header, `skew` seconds off."""
-        second = int(self.epoch + self.now() + skew)
-        if second != self._date_second:
-            self._date_second = second
-            self._date = formatdate(second, usegmt=True)
-        return self._date
+        return _formatted(int(self.epoch + self.now() + skew), usegmt=True)
 
     def timestamp(self, at: float, skew: float = 0.0) -> str:
         """Return a monotonic time as RFC 3339, rounded down to milliseconds."""

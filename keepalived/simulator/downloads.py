@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator
 
 from keepalived.lease.model import Kind
 from keepalived.simulator.behaviour import Behaviour
 from keepalived.simulator.errors import ApiError, ErrorType, invalid, not_found
 from keepalived.simulator.resources import DownloadFile, PrepareStatus
-from keepalived.simulator.sessions import Clock, Sessions
+from keepalived.simulator.sessions import Sessions, file_named
 
 _HTTPS, _DIRECT = "HTTPS", "DIRECT"
 
@@ -16,10 +17,10 @@ _HTTPS, _DIRECT = "HTTPS", "DIRECT"
 class Downloads:
     """Files that clients download."""
 
-    def __init__(self, sessions: Sessions, clock: Clock, behaviour: Behaviour) -> None:
+    def __init__(self, sessions: Sessions, behaviour: Behaviour) -> None:
         self._behaviour = behaviour
         self._sessions = sessions
-        self._clock = clock
+        self._clock = sessions.clock
         self._tickets: dict[str, tuple[str, str]] = {}
 
     def files(self, session_id: str) -> list[DownloadFile]:
@@ -28,11 +29,7 @@ class Downloads:
 
     def file(self, session_id: str, name: str) -> DownloadFile:
         """Return one file. Raises ApiError (INVALID_ARGUMENT, as documented) if it is not there."""
-        session = self._sessions.get(Kind.DOWNLOAD, session_id)
-        try:
-            return session.downloads[name]
-        except KeyError:
-            raise invalid(f"The session has no file {name}.") from None
+        return file_named(name, self._sessions.get(Kind.DOWNLOAD, session_id).downloads)
 
     def prepare(self, session_id: str, name: str, endpoint: str = _HTTPS) -> DownloadFile:
         """Ask for a file's address; to ask again changes nothing.
@@ -66,11 +63,11 @@ class Downloads:
         known = self._tickets.get(ticket)
         return known[0] if known else None
 
-    def begin(self, ticket: str) -> Download:
-        """Start to send a file out, from its beginning.
+    def begin(self, ticket: str) -> tuple[int, Iterator[bytes]]:
+        """Start to send a file out, from its beginning; return its size in bytes, and its chunks.
 
         Raises ApiError if the address is unknown, the session is gone or not ACTIVE, or the file is
-        not prepared.
+        not prepared; so does the iterator if the session does not serve it any more.
         """
         known = self._tickets.get(ticket)
         if known is None:
@@ -79,33 +76,13 @@ class Downloads:
         file = self._sessions.active(Kind.DOWNLOAD, session_id).downloads[name]
         if self.status(file) is not PrepareStatus.PREPARED:
             raise not_found("prepared file", file.name)
-        return Download(self, session_id, file)
-
-    def send(self, session_id: str) -> None:
-        """Account for a chunk. Raises ApiError if the session does not serve it any more."""
-        session = self._sessions.active(Kind.DOWNLOAD, session_id)
-        if self._behaviour.put_counts_as_activity:
-            self._sessions.touch(session)
-
-
-class Download:
-    """One GET in progress."""
-
-    def __init__(self, downloads: Downloads, session_id: str, file: DownloadFile) -> None:
-        self.size = file.content.size
-        self._downloads = downloads
-        self._session_id = session_id
-        self._file = file
-        self._chunks = iter(file.content.chunks or ())
         file.bytes_transferred = 0
+        return file.content.size, self._sent(session_id, file)
 
-    def read(self) -> bytes:
-        """Return the next chunk, none at the end.
-
-        Raises ApiError if the session does not serve it any more.
-        """
-        chunk = next(self._chunks, b"")
-        if chunk:
-            self._downloads.send(self._session_id)
-            self._file.bytes_transferred += len(chunk)
-        return chunk
+    def _sent(self, session_id: str, file: DownloadFile) -> Iterator[bytes]:
+        for chunk in filter(None, file.content.chunks or ()):
+            session = self._sessions.active(Kind.DOWNLOAD, session_id)
+            if self._behaviour.put_counts_as_activity:
+                self._sessions.touch(session)
+            file.bytes_transferred += len(chunk)
+            yield chunk

@@ -48,16 +48,10 @@ _STATUS = {
     ErrorType.SERVICE_UNAVAILABLE: 503,
     ErrorType.TIMED_OUT: 504,
 }
-_BY_STATUS = {
+_BY_STATUS = {status: error_type for error_type, status in _STATUS.items()} | {
     400: ErrorType.INVALID_REQUEST,
-    401: ErrorType.UNAUTHENTICATED,
-    403: ErrorType.UNAUTHORIZED,
     404: ErrorType.NOT_FOUND,
-    409: ErrorType.CONCURRENT_CHANGE,
     429: ErrorType.SERVICE_UNAVAILABLE,
-    500: ErrorType.INTERNAL_SERVER_ERROR,
-    503: ErrorType.SERVICE_UNAVAILABLE,
-    504: ErrorType.TIMED_OUT,
 }
 
 

@@ -171,24 +171,12 @@ class Faults:
         if every < 1:
             raise ValueError(f"every {every}th request cannot be told apart")
         conditions = (method, route, session_id, predicate, count)
-        if isinstance(effect, Refuse) and (
-            every > 1 or any(each is not None for each in conditions)
-        ):
+        if isinstance(effect, Refuse) and (every > 1 or set(conditions) != {None}):
             raise ValueError("connections are refused to everybody: only time can limit that")
         begin = self._clock() if start is None else start
         self._count += 1
-        fault = Fault(
-            self._count,
-            effect,
-            method,
-            route,
-            session_id,
-            predicate,
-            remaining=count,
-            start=begin,
-            until=begin + seconds,
-            every=every,
-        )
+        until = begin + seconds
+        fault = Fault(self._count, effect, *conditions, start=begin, until=until, every=every)
         self._faults.append(fault)
         self._changed()
         return fault

@@ -9,43 +9,33 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from keepalived.simulator.errors import ApiError, ErrorType
+from keepalived.simulator.operations import Call
 from keepalived.simulator.views import Struct
 
 _SESSION_SCHEME = "com.vmware.vapi.std.security.session_id"
 _PASSWORD_SCHEME = "com.vmware.vapi.std.security.user_pass"  # noqa: S105 - a scheme, no password
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
-    """A call as it was sent; `token` and `authorization` are what HTTP headers would hold."""
+def open_envelope(body: bytes) -> tuple[str | int | None, str, str, Call]:
+    """Read a call; return its id, the service, the operation and what it is called with.
 
-    id: str | int | None
-    service: str
-    operation: str
-    args: Mapping[str, Any]
-    token: str
-    authorization: str
-
-
-def open_envelope(body: bytes) -> Envelope:
-    """Read a call. Raises ApiError (INVALID_REQUEST) for anything else."""
+    Raises ApiError (INVALID_REQUEST) for anything else.
+    """
     try:
-        call = json.loads(body)
-        params = call["params"]
+        sent = json.loads(body)
+        params = sent["params"]
         security = params.get("ctx", {}).get("securityCtx") or {}
         args = _decode(params["input"])
         service, operation = str(params["serviceId"]), str(params["operationId"])
-        call_id = call.get("id")
+        call_id = sent.get("id")
     except (AttributeError, KeyError, TypeError, ValueError):
         raise ApiError(ErrorType.INVALID_REQUEST, "The body is no JSON-RPC call.") from None
-    if call.get("method") != "invoke" or not isinstance(args, dict):
+    if sent.get("method") != "invoke" or not isinstance(args, dict):
         raise ApiError(ErrorType.INVALID_REQUEST, "The call invokes no operation.")
-    token, authorization = _credentials(security)
-    return Envelope(call_id, service, operation, args, token, authorization)
+    return call_id, service, operation, Call(args, *_credentials(security))
 
 
 def output(call_id: str | int | None, value: Any) -> bytes:
@@ -63,6 +53,7 @@ def _answer(call_id: str | int | None, result: dict[str, Any]) -> bytes:
 
 
 def _credentials(security: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the token and the authorization that HTTP headers would hold."""
     scheme = security.get("schemeId")
     if scheme == _SESSION_SCHEME:
         return str(security.get("sessionId")), ""

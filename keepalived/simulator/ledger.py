@@ -5,7 +5,7 @@ Times are seconds on the simulator's monotonic clock.
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -71,7 +71,7 @@ class Ledger:
         self.first_time: float | None = None
         self.last_time: float | None = None
         self._answers: Counter[tuple[str, int | None]] = Counter()
-        self._records: dict[str, SessionRecord] = {}
+        self._records: defaultdict[str, SessionRecord] = defaultdict(SessionRecord)
 
     # Written by the simulator
 
@@ -82,7 +82,7 @@ class Ledger:
             self.first_time = entry.time
         self.last_time = entry.time
         if entry.session_id is not None and not is_content:
-            record = self._record(entry.session_id)
+            record = self._records[entry.session_id]
             record.attempts += 1
             record.in_flight += 1
             entry.concurrent = record.in_flight
@@ -100,14 +100,14 @@ class Ledger:
         """Take down an event in the life of a session."""
         self.events.append(Event(at, event, session.kind, session.id))
         if event is not SessionEvent.CREATED:
-            record = self._record(session.id)
+            record = self._records[session.id]
             if record.ended is None:
                 record.ended = event
                 self._extend(record, at)
 
     def active(self, session: Session, at: float) -> None:
         """Take down that a session's lifetime was extended."""
-        record = self._record(session.id)
+        record = self._records[session.id]
         record.activities += 1
         self._extend(record, at)
         record.last_activity = at
@@ -172,18 +172,10 @@ class Ledger:
             return 0.0
         start = self.first_time if since is None else since
         end = self.last_time if until is None else until
-        number = (
-            self.total
-            if since is None and until is None
-            else sum(1 for entry in self.entries if start <= entry.time < end)
-        )
+        number = self.total
+        if since is not None or until is not None:
+            number = sum(start <= entry.time < end for entry in self.entries)
         return number / (end - start) if end > start else 0.0
-
-    def _record(self, session_id: str) -> SessionRecord:
-        record = self._records.get(session_id)
-        if record is None:
-            record = self._records[session_id] = SessionRecord()
-        return record
 
     @staticmethod
     def _extend(record: SessionRecord, at: float) -> None:

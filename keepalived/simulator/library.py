@@ -7,8 +7,9 @@ from keepalived.simulator.behaviour import Behaviour
 from keepalived.simulator.catalog import Catalog
 from keepalived.simulator.content import DEFAULT_CONTENT_LIMIT
 from keepalived.simulator.downloads import Downloads
-from keepalived.simulator.resources import Item, Session, SessionEvent
-from keepalived.simulator.sessions import Chronicle, Clock, Sessions
+from keepalived.simulator.ledger import Ledger
+from keepalived.simulator.resources import Item, Session
+from keepalived.simulator.sessions import Clock, Sessions
 from keepalived.simulator.transfers import Transfers
 
 
@@ -25,13 +26,13 @@ class ContentLibrary:
         behaviour: Behaviour | None = None,
         *,
         content_limit: int = DEFAULT_CONTENT_LIMIT,
-        chronicle: Chronicle | None = None,
+        ledger: Ledger | None = None,
     ) -> None:
         self.behaviour = behaviour = behaviour or Behaviour()
         self.catalog = Catalog(clock)
-        self.sessions = Sessions(self.catalog, clock, chronicle or _Unwritten(), behaviour)
-        self.transfers = Transfers(self.sessions, clock, behaviour, content_limit)
-        self.downloads = Downloads(self.sessions, clock, behaviour)
+        self.sessions = Sessions(self.catalog, clock, ledger or Ledger(0), behaviour)
+        self.transfers = Transfers(self.sessions, behaviour, content_limit)
+        self.downloads = Downloads(self.sessions, behaviour)
 
     def open_session(
         self,
@@ -63,13 +64,3 @@ class ContentLibrary:
         """Carry out every expiry and completion that has fallen due by now."""
         for kind in Kind:
             self.sessions.all(kind)
-
-
-class _Unwritten:
-    """A chronicle that nobody reads."""
-
-    def happened(self, event: SessionEvent, session: Session, at: float) -> None:
-        """Forget the event."""
-
-    def active(self, session: Session, at: float) -> None:
-        """Forget the activity."""

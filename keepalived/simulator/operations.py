@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from keepalived.lease.model import Kind
-from keepalived.simulator.clock import ServerClock
 from keepalived.simulator.errors import ApiError, ErrorType, invalid
-from keepalived.simulator.library import ContentLibrary
-from keepalived.simulator.logins import Login, Logins, basic_credentials
+from keepalived.simulator.logins import Login, basic_credentials
 from keepalived.simulator.resources import SourceType
 from keepalived.simulator.views import (
     download_file_view,
@@ -23,14 +21,8 @@ from keepalived.simulator.views import (
     validation_view,
 )
 
-
-@dataclass(frozen=True, slots=True)
-class Server:
-    """What operations work on."""
-
-    library: ContentLibrary
-    logins: Logins
-    clock: ServerClock
+if TYPE_CHECKING:
+    from keepalived.simulator.app import Simulator
 
 
 @dataclass(slots=True)
@@ -89,24 +81,16 @@ class Operation:
     """One operation.
 
     `wrapper` is the parameter that the `api` dialect sends as the whole body. `privilege` is what a
-    read-only user lacks. `is_upload` marks the PUT of a file's content and `is_download` the GET of
-    it: one takes its body as a stream, the other answers with one, and neither has a function.
+    read-only user lacks.
     """
 
     name: str
-    run: Callable[[Server, Call], Any]
+    run: Callable[[Simulator, Call], Any]
     gives: Gives = Gives.VALUE
     kind: Kind | None = None
     wrapper: str | None = None
     privilege: str | None = None
     needs_login: bool = True
-    is_upload: bool = False
-    is_download: bool = False
-
-    @property
-    def is_content(self) -> bool:
-        """Whether this is the transfer of a file's content, in either direction."""
-        return self.is_upload or self.is_download
 
     @property
     def session_parameter(self) -> str:
@@ -114,28 +98,60 @@ class Operation:
         return f"{self.kind}_session_id"
 
 
-def _log_in(server: Server, call: Call) -> str:
+OPERATIONS: dict[str, Operation] = {}
+"""All operations by name, but for the transfers of content."""
+
+_Run = TypeVar("_Run", bound="Callable[[Simulator, Call], Any]")
+
+
+def _operation(
+    name: str,
+    gives: Gives = Gives.VALUE,
+    wrapper: str | None = None,
+    privilege: str | None = None,
+    *,
+    needs_login: bool = True,
+) -> Callable[[_Run], _Run]:
+    """Make a function the operation of this name. Privileges are ones of `ContentLibrary`."""
+    kind = next((each for each in Kind if name.startswith(f"{each}_session")), None)
+    privilege = privilege and f"ContentLibrary.{privilege}"
+
+    def register(run: _Run) -> _Run:
+        OPERATIONS[name] = Operation(name, run, gives, kind, wrapper, privilege, needs_login)
+        return run
+
+    return register
+
+
+@_operation("session.create", Gives.NEW, needs_login=False)
+def _log_in(server: Simulator, call: Call) -> str:
     return server.logins.log_in(*basic_credentials(call.authorization))
 
 
-def _who_am_i(server: Server, call: Call) -> Any:
+@_operation("session.get")
+def _who_am_i(server: Simulator, call: Call) -> Any:
     return login_view(call.caller, server.clock)
 
 
-def _log_out(server: Server, call: Call) -> None:
+@_operation("session.delete", Gives.NOTHING)
+def _log_out(server: Simulator, call: Call) -> None:
     server.logins.log_out(call.token)
 
 
-def _create_library(server: Server, call: Call) -> str:
+@_operation("local_library.create", Gives.NEW, "create_spec", "CreateLocalLibrary")
+def _create_library(server: Simulator, call: Call) -> str:
     description = call.text_or_none("description") or ""
     return server.library.catalog.create_library(call.text("name"), description).id
 
 
-def _list_libraries(server: Server, call: Call) -> list[str]:
+@_operation("local_library.list")
+@_operation("library.list")
+def _list_libraries(server: Simulator, call: Call) -> list[str]:
     return [library.id for library in server.library.catalog.libraries()]
 
 
-def _find_libraries(server: Server, call: Call) -> list[str]:
+@_operation("library.find", wrapper="spec")
+def _find_libraries(server: Simulator, call: Call) -> list[str]:
     name, wanted_type = call.text_or_none("name"), call.text_or_none("type")
     if name is None and wanted_type is None:
         raise invalid("The specification names no property to look for.")
@@ -144,15 +160,19 @@ def _find_libraries(server: Server, call: Call) -> list[str]:
     return [library.id for library in server.library.catalog.libraries(name)]
 
 
-def _get_library(server: Server, call: Call) -> Any:
+@_operation("local_library.get")
+@_operation("library.get")
+def _get_library(server: Simulator, call: Call) -> Any:
     return library_view(server.library.catalog.library(call.text("library_id")), server.clock)
 
 
-def _delete_library(server: Server, call: Call) -> None:
+@_operation("local_library.delete", Gives.NOTHING, privilege="DeleteLocalLibrary")
+def _delete_library(server: Simulator, call: Call) -> None:
     server.library.delete_library(call.text("library_id"))
 
 
-def _create_item(server: Server, call: Call) -> str:
+@_operation("item.create", Gives.NEW, "create_spec", "AddLibraryItem")
+def _create_item(server: Simulator, call: Call) -> str:
     item = server.library.catalog.create_item(
         call.text("library_id"),
         call.text("name"),
@@ -162,27 +182,32 @@ def _create_item(server: Server, call: Call) -> str:
     return item.id
 
 
-def _list_items(server: Server, call: Call) -> list[str]:
+@_operation("item.list")
+def _list_items(server: Simulator, call: Call) -> list[str]:
     library = server.library.catalog.library(call.text("library_id"))
     return [item.id for item in server.library.catalog.items(library.id)]
 
 
-def _find_items(server: Server, call: Call) -> list[str]:
+@_operation("item.find", wrapper="spec")
+def _find_items(server: Simulator, call: Call) -> list[str]:
     name, library_id = call.text_or_none("name"), call.text_or_none("library_id")
     if name is None and library_id is None:
         raise invalid("The specification names no property to look for.")
     return [item.id for item in server.library.catalog.items(library_id, name)]
 
 
-def _get_item(server: Server, call: Call) -> Any:
+@_operation("item.get")
+def _get_item(server: Simulator, call: Call) -> Any:
     return item_view(server.library.catalog.item(call.text("library_item_id")), server.clock)
 
 
-def _delete_item(server: Server, call: Call) -> None:
+@_operation("item.delete", Gives.NOTHING, privilege="DeleteLibraryItem")
+def _delete_item(server: Simulator, call: Call) -> None:
     server.library.delete_item(call.text("library_item_id"))
 
 
-def _add_file(server: Server, call: Call) -> Any:
+@_operation("update_session_file.add", Gives.NEW, "file_spec")
+def _add_file(server: Simulator, call: Call) -> Any:
     try:
         source_type = SourceType(call.text("source_type"))
     except ValueError:
@@ -199,158 +224,113 @@ def _add_file(server: Server, call: Call) -> Any:
     return file_view(session_id, file, server.library.transfers, call.base_url)
 
 
-def _list_files(server: Server, call: Call) -> list[Any]:
+@_operation("update_session_file.list")
+def _list_files(server: Simulator, call: Call) -> list[Any]:
     transfers = server.library.transfers
     session_id = call.text("update_session_id")
     files = transfers.files(session_id)
     return [file_view(session_id, file, transfers, call.base_url) for file in files]
 
 
-def _get_file(server: Server, call: Call) -> Any:
+@_operation("update_session_file.get")
+def _get_file(server: Simulator, call: Call) -> Any:
     transfers = server.library.transfers
     session_id = call.text("update_session_id")
     file = transfers.file(session_id, call.text("file_name"))
     return file_view(session_id, file, transfers, call.base_url)
 
 
-def _remove_file(server: Server, call: Call) -> None:
+@_operation("update_session_file.remove", Gives.NOTHING)
+def _remove_file(server: Simulator, call: Call) -> None:
     server.library.transfers.remove(call.text("update_session_id"), call.text("file_name"))
 
 
-def _validate_files(server: Server, call: Call) -> Any:
+@_operation("update_session_file.validate")
+def _validate_files(server: Simulator, call: Call) -> Any:
     return validation_view(server.library.transfers.validate(call.text("update_session_id")))
 
 
-def _list_downloads(server: Server, call: Call) -> list[Any]:
+@_operation("download_session_file.list")
+def _list_downloads(server: Simulator, call: Call) -> list[Any]:
     downloads = server.library.downloads
     files = downloads.files(call.text("download_session_id"))
     return [download_file_view(file, downloads, call.base_url) for file in files]
 
 
-def _get_download(server: Server, call: Call) -> Any:
+@_operation("download_session_file.get")
+def _get_download(server: Simulator, call: Call) -> Any:
     downloads = server.library.downloads
     file = downloads.file(call.text("download_session_id"), call.text("file_name"))
     return download_file_view(file, downloads, call.base_url)
 
 
-def _prepare_download(server: Server, call: Call) -> Any:
+@_operation("download_session_file.prepare")
+def _prepare_download(server: Simulator, call: Call) -> Any:
     downloads = server.library.downloads
     session_id, name = call.text("download_session_id"), call.text("file_name")
     file = downloads.prepare(session_id, name, call.text_or_none("endpoint_type") or "HTTPS")
     return download_file_view(file, downloads, call.base_url)
 
 
-def _session_operations(kind: Kind) -> list[Operation]:
-    """Return the operations that both kinds of session have, for one of them."""
-    id_parameter = f"{kind}_session_id"
+@_operation("update_session.complete", Gives.NOTHING)
+def _complete(server: Simulator, call: Call) -> None:
+    server.library.sessions.complete(Kind.UPDATE, call.text("update_session_id"))
+
+
+def _add_session_operations(kind: Kind) -> None:
+    """Add the operations that both kinds of session have, for one of them."""
     noun = f"{kind}_session"
+    id_parameter = f"{kind}_session_id"
     # The SDK's bindings name this parameter differently for the two kinds.
     progress_parameters = ("client_progress", "progress")[: 1 if kind is Kind.UPDATE else 2]
 
-    def create(server: Server, call: Call) -> str:
+    @_operation(f"{noun}.create", Gives.NEW, "create_spec", f"{kind.capitalize()}Session")
+    def create(server: Simulator, call: Call) -> str:
         item_id = call.text("library_item_id")
         return server.library.sessions.create(kind, item_id, call.caller.user.name).id
 
-    def get(server: Server, call: Call) -> Any:
+    @_operation(f"{noun}.get")
+    def get(server: Simulator, call: Call) -> Any:
         session = server.library.sessions.get(kind, call.text(id_parameter))
         return session_view(session, server.clock, call.expiry_skew)
 
-    def list_own(server: Server, call: Call) -> list[str]:
+    @_operation(f"{noun}.list")
+    def list_own(server: Simulator, call: Call) -> list[str]:
         item_id = call.text_or_none("library_item_id")
         sessions = server.library.sessions.created_by(kind, call.caller.user.name, item_id)
         return [session.id for session in sessions]
 
-    def keep_alive(server: Server, call: Call) -> None:
+    @_operation(f"{noun}.keep_alive", Gives.NOTHING)
+    def keep_alive(server: Simulator, call: Call) -> None:
         progress = None
         for parameter in progress_parameters:
             if parameter in call.args:
                 progress = call.number_or_none(parameter)
         server.library.sessions.keep_alive(kind, call.text(id_parameter), progress)
 
-    def cancel(server: Server, call: Call) -> None:
+    @_operation(f"{noun}.cancel", Gives.NOTHING)
+    def cancel(server: Simulator, call: Call) -> None:
         server.library.sessions.cancel(kind, call.text(id_parameter))
 
-    def fail(server: Server, call: Call) -> None:
+    @_operation(f"{noun}.fail", Gives.NOTHING)
+    def fail(server: Simulator, call: Call) -> None:
         message = call.text("client_error_message")
         server.library.sessions.fail(kind, call.text(id_parameter), message)
 
-    def delete(server: Server, call: Call) -> None:
+    @_operation(f"{noun}.delete", Gives.NOTHING)
+    def delete(server: Simulator, call: Call) -> None:
         server.library.sessions.delete(kind, call.text(id_parameter))
 
-    privilege = f"ContentLibrary.{kind.capitalize()}Session"
-    return [
-        Operation(f"{noun}.create", create, Gives.NEW, kind, "create_spec", privilege),
-        Operation(f"{noun}.get", get, Gives.VALUE, kind),
-        Operation(f"{noun}.list", list_own, Gives.VALUE, kind),
-        Operation(f"{noun}.keep_alive", keep_alive, Gives.NOTHING, kind),
-        Operation(f"{noun}.cancel", cancel, Gives.NOTHING, kind),
-        Operation(f"{noun}.fail", fail, Gives.NOTHING, kind),
-        Operation(f"{noun}.delete", delete, Gives.NOTHING, kind),
-    ]
+
+for _kind in Kind:
+    _add_session_operations(_kind)
 
 
-def _complete(server: Server, call: Call) -> None:
-    server.library.sessions.complete(Kind.UPDATE, call.text("update_session_id"))
-
-
-def _stream(server: Server, call: Call) -> None:
+def _stream(server: Simulator, call: Call) -> None:
     raise AssertionError("content is received and sent as a stream")
 
 
-UPLOAD = Operation("upload", _stream, Gives.NOTHING, Kind.UPDATE, needs_login=False, is_upload=True)
-DOWNLOAD = Operation("download", _stream, kind=Kind.DOWNLOAD, needs_login=False, is_download=True)
-
-_UPDATE, _DOWNLOAD = Kind.UPDATE, Kind.DOWNLOAD
-OPERATIONS: dict[str, Operation] = {
-    operation.name: operation
-    for operation in (
-        Operation("session.create", _log_in, Gives.NEW, needs_login=False),
-        Operation("session.get", _who_am_i),
-        Operation("session.delete", _log_out, Gives.NOTHING),
-        Operation(
-            "local_library.create",
-            _create_library,
-            Gives.NEW,
-            wrapper="create_spec",
-            privilege="ContentLibrary.CreateLocalLibrary",
-        ),
-        Operation("local_library.list", _list_libraries),
-        Operation("local_library.get", _get_library),
-        Operation(
-            "local_library.delete",
-            _delete_library,
-            Gives.NOTHING,
-            privilege="ContentLibrary.DeleteLocalLibrary",
-        ),
-        Operation("library.list", _list_libraries),
-        Operation("library.find", _find_libraries, wrapper="spec"),
-        Operation("library.get", _get_library),
-        Operation(
-            "item.create",
-            _create_item,
-            Gives.NEW,
-            wrapper="create_spec",
-            privilege="ContentLibrary.AddLibraryItem",
-        ),
-        Operation("item.list", _list_items),
-        Operation("item.find", _find_items, wrapper="spec"),
-        Operation("item.get", _get_item),
-        Operation(
-            "item.delete",
-            _delete_item,
-            Gives.NOTHING,
-            privilege="ContentLibrary.DeleteLibraryItem",
-        ),
-        *_session_operations(_UPDATE),
-        Operation("update_session.complete", _complete, Gives.NOTHING, _UPDATE),
-        Operation("update_session_file.add", _add_file, Gives.NEW, _UPDATE, "file_spec"),
-        Operation("update_session_file.list", _list_files, Gives.VALUE, _UPDATE),
-        Operation("update_session_file.get", _get_file, Gives.VALUE, _UPDATE),
-        Operation("update_session_file.remove", _remove_file, Gives.NOTHING, _UPDATE),
-        Operation("update_session_file.validate", _validate_files, Gives.VALUE, _UPDATE),
-        *_session_operations(_DOWNLOAD),
-        Operation("download_session_file.list", _list_downloads, Gives.VALUE, _DOWNLOAD),
-        Operation("download_session_file.get", _get_download, Gives.VALUE, _DOWNLOAD),
-        Operation("download_session_file.prepare", _prepare_download, Gives.VALUE, _DOWNLOAD),
-    )
-}
+UPLOAD = Operation("upload", _stream, Gives.NOTHING, Kind.UPDATE, needs_login=False)
+"""The PUT of a file's content: it takes its body as a stream, and has no function."""
+DOWNLOAD = Operation("download", _stream, kind=Kind.DOWNLOAD, needs_login=False)
+"""The GET of a file's content: it answers with a stream, and has no function."""

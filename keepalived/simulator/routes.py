@@ -6,13 +6,14 @@ Templates follow the bindings of VMware's own SDK for `api`, and govmomi's clien
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote
 
+from keepalived.lease.model import Kind
 from keepalived.simulator.operations import DOWNLOAD, OPERATIONS, UPLOAD, Operation
 
 
@@ -24,18 +25,11 @@ class Dialect(StrEnum):
     JSON_RPC = "json-rpc"
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
-    """An operation as it is reached in one dialect."""
+class Match(NamedTuple):
+    """A target understood: which operation it asks for, and the parameters in path and query."""
 
     dialect: Dialect
     operation: Operation
-
-
-class Match(NamedTuple):
-    """A target understood: its route, and the parameters in path and query."""
-
-    route: Route
     parameters: Mapping[str, str]
 
 
@@ -44,10 +38,7 @@ API_PREFIX = "/api"
 REST_PREFIX = "/rest/com/vmware"
 CONTENT_PREFIX = "/cls/data/"
 
-_API = {
-    "session.create": "POST /session",
-    "session.get": "GET /session",
-    "session.delete": "DELETE /session",
+_COMMON = {
     "local_library.create": "POST /content/local-library",
     "local_library.list": "GET /content/local-library",
     "local_library.get": "GET /content/local-library/{library_id}",
@@ -60,54 +51,48 @@ _API = {
     "library.list": "GET /content/library",
     "library.find": "POST /content/library?find",
     "library.get": "GET /content/library/{library_id}",
-    "update_session_file.add": "POST {update}/{update_session_id}/file",
-    "update_session_file.list": "GET {update}/{update_session_id}/file",
-    "update_session_file.validate": "POST {update}/{update_session_id}/file?validate",
-    "update_session_file.get": "GET {update}/{update_session_id}/file/{file_name}",
-    "update_session_file.remove": "DELETE {update}/{update_session_id}/file/{file_name}",
-    "download_session_file.list": "GET {download}/{download_session_id}/file",
-    "download_session_file.get": "GET {download}/{download_session_id}/file?file_name",
-    "download_session_file.prepare": "POST {download}/{download_session_id}/file?prepare",
 }
+_SESSION = {
+    "create": "POST /content/library/item/KIND-session",
+    "list": "GET /content/library/item/KIND-session",
+    "get": "GET /content/library/item/KIND-session/{KIND_session_id}",
+    "delete": "DELETE /content/library/item/KIND-session/{KIND_session_id}",
+    "keep_alive": "POST /content/library/item/KIND-session/{KIND_session_id}?keep-alive",
+    "cancel": "POST /content/library/item/KIND-session/{KIND_session_id}?cancel",
+    "complete": "POST /content/library/item/KIND-session/{KIND_session_id}?complete",
+    "fail": "POST /content/library/item/KIND-session/{KIND_session_id}?fail",
+}
+_UPDATE = "/content/library/item/update-session/{update_session_id}/file"
+_DOWNLOAD = "/content/library/item/download-session/{download_session_id}/file"
+_API = {
+    "session.create": "POST /session",
+    "session.get": "GET /session",
+    "session.delete": "DELETE /session",
+    "update_session_file.add": f"POST {_UPDATE}",
+    "update_session_file.list": f"GET {_UPDATE}",
+    "update_session_file.validate": f"POST {_UPDATE}?validate",
+    "update_session_file.get": f"GET {_UPDATE}/{{file_name}}",
+    "update_session_file.remove": f"DELETE {_UPDATE}/{{file_name}}",
+    "download_session_file.list": f"GET {_DOWNLOAD}",
+    "download_session_file.get": f"GET {_DOWNLOAD}?file_name",
+    "download_session_file.prepare": f"POST {_DOWNLOAD}?prepare",
+}
+_REST_UPDATE = "/content/library/item/updatesession/file"
+_REST_DOWNLOAD = "/content/library/item/downloadsession/file"
 _REST = {
     "session.create": "POST /cis/session",
     "session.get": "POST /cis/session?get",
     "session.delete": "DELETE /cis/session",
-    "local_library.create": "POST /content/local-library",
-    "local_library.list": "GET /content/local-library",
-    "local_library.get": "GET /content/local-library/id:{library_id}",
-    "local_library.delete": "DELETE /content/local-library/id:{library_id}",
-    "item.create": "POST /content/library/item",
-    "item.list": "GET /content/library/item",
-    "item.find": "POST /content/library/item?find",
-    "item.get": "GET /content/library/item/id:{library_item_id}",
-    "item.delete": "DELETE /content/library/item/id:{library_item_id}",
-    "library.list": "GET /content/library",
-    "library.find": "POST /content/library?find",
-    "library.get": "GET /content/library/id:{library_id}",
-    "update_session_file.add": "POST {update_file}/id:{update_session_id}?add",
-    "update_session_file.list": "GET {update_file}",
-    "update_session_file.validate": "POST {update_file}/id:{update_session_id}?validate",
-    "update_session_file.get": "POST {update_file}/id:{update_session_id}?get",
-    "update_session_file.remove": "POST {update_file}/id:{update_session_id}?remove",
-    "download_session_file.list": "GET {download_file}",
-    "download_session_file.get": "POST {download_file}/id:{download_session_id}?get",
-    "download_session_file.prepare": "POST {download_file}/id:{download_session_id}?prepare",
-}
-_BASES = {
-    f"{kind}{suffix}": f"/content/library/item/{path}"
-    for kind in ("update", "download")
-    for suffix, path in (("", f"{kind}-session"), ("_file", f"{kind}session/file"))
-}
-_SESSION = {
-    "create": "POST {base}",
-    "list": "GET {base}",
-    "get": "GET {base}/{id}",
-    "delete": "DELETE {base}/{id}",
-    "keep_alive": "POST {base}/{id}?keep-alive",
-    "cancel": "POST {base}/{id}?cancel",
-    "complete": "POST {base}/{id}?complete",
-    "fail": "POST {base}/{id}?fail",
+    "update_session.keep_alive": "POST /content/library/item/update-session?keep-alive",
+    "download_session.keep_alive": "POST /content/library/item/download-session?keep-alive",
+    "update_session_file.add": f"POST {_REST_UPDATE}/{{update_session_id}}?add",
+    "update_session_file.list": f"GET {_REST_UPDATE}",
+    "update_session_file.validate": f"POST {_REST_UPDATE}/{{update_session_id}}?validate",
+    "update_session_file.get": f"POST {_REST_UPDATE}/{{update_session_id}}?get",
+    "update_session_file.remove": f"POST {_REST_UPDATE}/{{update_session_id}}?remove",
+    "download_session_file.list": f"GET {_REST_DOWNLOAD}",
+    "download_session_file.get": f"POST {_REST_DOWNLOAD}/{{download_session_id}}?get",
+    "download_session_file.prepare": f"POST {_REST_DOWNLOAD}/{{download_session_id}}?prepare",
 }
 _SERVICES = {
     "session": "com.vmware.cis.session",
@@ -120,52 +105,41 @@ _SERVICES = {
     "download_session_file": "com.vmware.content.library.item.downloadsession.file",
 }
 
-SERVICES: dict[tuple[str, str], Route] = {
-    (_SERVICES[noun], verb): Route(Dialect.JSON_RPC, operation)
+SERVICES: dict[tuple[str, str], Operation] = {
+    (_SERVICES[noun], verb): operation
     for name, operation in OPERATIONS.items()
     for noun, _, verb in [name.partition(".")]
 }
-"""The routes of JSON-RPC, by service and operation."""
+"""The operations of JSON-RPC, by service and operation."""
 
 _PARAMETER = re.compile(r"\{(\w+)\}")
-_Pattern = tuple[re.Pattern[str], Route]
-
-
-def _templates(dialect: Dialect) -> list[tuple[str, str]]:
-    """Return (operation, template), the more literal templates first."""
-    rows = []
-    for kind in ("update", "download"):
-        marked_id = ("id:" if dialect is Dialect.REST else "") + f"{{{kind}_session_id}}"
-        base = _BASES[kind]
-        for verb, template in _SESSION.items():
-            name = f"{kind}_session.{verb}"
-            if name in OPERATIONS:
-                rows.append((name, template.replace("{base}", base).replace("{id}", marked_id)))
-        if dialect is Dialect.REST:
-            rows.append((f"{kind}_session.keep_alive", f"POST {base}?keep-alive"))
-    for name, template in (_REST if dialect is Dialect.REST else _API).items():
-        for base_name, base in _BASES.items():
-            template = template.replace(f"{{{base_name}}}", base)
-        rows.append((name, template))
-    return rows
+_Pattern = tuple[re.Pattern[str], Dialect, Operation]
 
 
 def _compile() -> dict[tuple[str, str], list[_Pattern]]:
     """Return the patterns by (method, action)."""
-    patterns: dict[tuple[str, str], list[_Pattern]] = {}
-    for dialect, prefix in ((Dialect.API, API_PREFIX), (Dialect.REST, REST_PREFIX)):
-        for name, template in _templates(dialect):
+    patterns: dict[tuple[str, str], list[_Pattern]] = defaultdict(list)
+    sessions = [
+        (f"{kind}_session.{verb}", template.replace("KIND", kind))
+        for kind in Kind
+        for verb, template in _SESSION.items()
+        if f"{kind}_session.{verb}" in OPERATIONS
+    ]
+    for dialect, prefix, id_mark, own in (
+        (Dialect.API, API_PREFIX, "", _API),
+        # Clients may escape the colon that marks an id in the path.
+        (Dialect.REST, REST_PREFIX, "id(?::|%3A|%3a)", _REST),
+    ):
+        # The more literal templates first.
+        for name, template in (*sessions, *own.items(), *_COMMON.items()):
             method, _, rest = template.partition(" ")
             path, _, action = rest.partition("?")
-            # Clients may escape the colon that marks an id in the path.
-            path = path.replace("/id:", "/id(?::|%3A|%3a)")
-            expression = prefix + _PARAMETER.sub(r"(?P<\1>[^/]+)", path)
-            route = Route(dialect, OPERATIONS[name])
-            patterns.setdefault((method, action), []).append((re.compile(expression), route))
+            expression = prefix + _PARAMETER.sub(rf"{id_mark}(?P<\1>[^/]+)", path)
+            patterns[method, action].append((re.compile(expression), dialect, OPERATIONS[name]))
     content = re.compile(CONTENT_PREFIX + "(?P<ticket>[^/]+)/(?P<file_name>[^/]+)")
     # Ansible's modules upload by POST.
     for method, operation in (("PUT", UPLOAD), ("POST", UPLOAD), ("GET", DOWNLOAD)):
-        patterns.setdefault((method, ""), []).append((content, Route(Dialect.API, operation)))
+        patterns[method, ""].append((content, Dialect.API, operation))
     return patterns
 
 
@@ -182,11 +156,10 @@ def resolve(method: str, target: str) -> Match | None:
     if not action and method == "GET" and "file_name" in parameters:
         # One file of a download session is asked for as all are, and named in the query.
         action = "file_name"
-    for pattern, route in _PATTERNS.get((method, action), ()):
-        found = pattern.fullmatch(path)
-        if found:
+    for pattern, dialect, operation in _PATTERNS.get((method, action), ()):
+        if found := pattern.fullmatch(path):
             in_path = {name: unquote(text) for name, text in found.groupdict().items()}
-            return Match(route, {**parameters, **in_path})
+            return Match(dialect, operation, {**parameters, **in_path})
     return None
 
 

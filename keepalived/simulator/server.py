@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import socket
 import ssl
 import struct
@@ -12,13 +11,14 @@ from contextlib import asynccontextmanager, suppress
 
 from aiohttp import web
 
+from keepalived.host.alarm import Alarm
 from keepalived.serving.request_log import server_logger
 from keepalived.simulator import admin
 from keepalived.simulator.app import Simulator
 from keepalived.simulator.routes import CONTENT_PREFIX
 from keepalived.simulator.wire import Dropped, Refused, Request, Response
 
-_SHORTEST_WAIT = 0.001
+_SHORTEST_WAIT, _LONGEST_WAIT = 0.001, 3600.0
 # Where to reach, from this machine, a server that listens on every address.
 _REACHABLE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - a lookup, nothing is bound
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
@@ -36,20 +36,37 @@ async def serve(
     Raises OSError when the address cannot be had.
     """
     skin = _Skin(simulator, host, port, ssl_context)
-    await skin.start()
+    await skin.runner.setup()
     try:
-        yield simulator.base_url
+        await skin.open()
+        reached = _REACHABLE.get(host, host)
+        reached = f"[{reached}]" if ":" in reached else reached
+        scheme = "https" if ssl_context is not None else "http"
+        simulator.base_url = f"{scheme}://{reached}:{skin.port}"
+        simulator.faults.on_change.append(skin.faults_changed.ring)
+        simulator.on_restart.append(skin.drop_connections)
+        door = asyncio.create_task(skin.mind_the_door(), name="simulator-door")
+        try:
+            yield simulator.base_url
+        finally:
+            simulator.faults.on_change.remove(skin.faults_changed.ring)
+            simulator.on_restart.remove(skin.drop_connections)
+            door.cancel()
+            with suppress(asyncio.CancelledError):
+                await door
+            skin.drop_connections()
     finally:
-        await skin.stop()
+        await skin.runner.cleanup()
 
 
 class _Skin:
     def __init__(
         self, simulator: Simulator, host: str, port: int, ssl_context: ssl.SSLContext | None
     ) -> None:
+        self.port = port
+        self.faults_changed = Alarm()
         self._simulator = simulator
         self._host = host
-        self._port = port
         self._ssl = ssl_context
         self._server = web.Server(
             self._handle,
@@ -58,69 +75,38 @@ class _Skin:
             logger=server_logger(),
             auto_decompress=False,
         )
-        self._runner = web.ServerRunner(self._server)
+        self.runner = web.ServerRunner(self._server)
         self._site: web.TCPSite | None = None
-        self._faults_changed = asyncio.Event()
-        self._door: asyncio.Task[None] | None = None
         self._spared: set[asyncio.Transport] = set()
 
-    async def start(self) -> None:
-        await self._runner.setup()
-        try:
-            await self._open()
-        except OSError:
-            await self._runner.cleanup()
-            raise
-        scheme = "https" if self._ssl is not None else "http"
-        host = _REACHABLE.get(self._host, self._host)
-        host = f"[{host}]" if ":" in host else host
-        self._simulator.base_url = f"{scheme}://{host}:{self._port}"
-        self._simulator.faults.on_change.append(self._faults_changed.set)
-        self._simulator.on_restart.append(self._drop_connections)
-        self._door = asyncio.create_task(self._mind_the_door(), name="simulator-door")
-
-    async def stop(self) -> None:
-        self._simulator.faults.on_change.remove(self._faults_changed.set)
-        self._simulator.on_restart.remove(self._drop_connections)
-        if self._door is not None:
-            self._door.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._door
-        self._drop_connections()
-        await self._runner.cleanup()
-
-    async def _mind_the_door(self) -> None:
+    async def mind_the_door(self) -> None:
         """Close the listening socket while connections are refused, and open it again."""
         while True:
-            self._faults_changed.clear()
             is_refusing, changes_at = self._simulator.faults.refusal()
             if is_refusing:
                 await self._close()
             else:
-                await self._open()
-            wait = None
-            if math.isfinite(changes_at):
-                wait = max(_SHORTEST_WAIT, changes_at - self._simulator.clock.now())
-            with suppress(TimeoutError):
-                async with asyncio.timeout(wait):
-                    await self._faults_changed.wait()
+                await self.open()
+            wait = min(_LONGEST_WAIT, changes_at - self._simulator.clock.now())
+            await self.faults_changed.wait(max(_SHORTEST_WAIT, wait))
 
-    async def _open(self) -> None:
+    async def open(self) -> None:
+        """Listen, unless that is so already."""
         if self._site is not None:
             return
         site = web.TCPSite(
-            self._runner, self._host, self._port, ssl_context=self._ssl, reuse_address=True
+            self.runner, self._host, self.port, ssl_context=self._ssl, reuse_address=True
         )
         await site.start()
         self._site = site
         # The same port again after every outage.
-        self._port = self._runner.addresses[0][1]
+        self.port = self.runner.addresses[0][1]
 
     async def _close(self) -> None:
         if self._site is not None:
             await self._site.stop()
             self._site = None
-            self._drop_connections()
+            self.drop_connections()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         transport = request.transport
@@ -150,7 +136,7 @@ class _Skin:
         chunks = request.content.iter_any() if is_upload else None
         return await self._simulator.handle(wanted, chunks)
 
-    def _drop_connections(self) -> None:
+    def drop_connections(self) -> None:
         """Reset every connection but those that speak to the admin endpoint at this moment."""
         for connection in self._server.connections:
             transport = connection.transport

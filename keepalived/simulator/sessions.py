@@ -12,15 +12,16 @@ preparing).
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Protocol
+from typing import TypeVar
 
 from keepalived.lease.model import Kind
 from keepalived.simulator.behaviour import Behaviour
 from keepalived.simulator.catalog import Catalog
 from keepalived.simulator.content import Content
 from keepalived.simulator.errors import ApiError, ErrorType, invalid, not_allowed, not_found
+from keepalived.simulator.ledger import Ledger
 from keepalived.simulator.resources import (
     DownloadFile,
     Item,
@@ -41,28 +42,16 @@ _END_EVENTS = {
 }
 
 
-class Chronicle(Protocol):
-    """Who writes down what happens to sessions. Times are monotonic seconds."""
-
-    def happened(self, event: SessionEvent, session: Session, at: float) -> None:
-        """Note an event in the life of a session."""
-        ...
-
-    def active(self, session: Session, at: float) -> None:
-        """Note that a session's lifetime was extended."""
-        ...
-
-
 class Sessions:
     """The sessions of one simulated vCenter."""
 
     def __init__(
-        self, catalog: Catalog, clock: Clock, chronicle: Chronicle, behaviour: Behaviour
+        self, catalog: Catalog, clock: Clock, ledger: Ledger, behaviour: Behaviour
     ) -> None:
         self._behaviour = behaviour
         self._catalog = catalog
-        self._clock = clock
-        self._chronicle = chronicle
+        self.clock = clock
+        self._ledger = ledger
         self._secret_timeout: float | None = None
         self._sessions: dict[Kind, dict[str, Session]] = {kind: {} for kind in Kind}
 
@@ -75,12 +64,13 @@ class Sessions:
         session already.
         """
         item = self._catalog.item(item_id)
-        if kind is Kind.UPDATE and self._is_busy(item):
-            raise ApiError(
-                ErrorType.RESOURCE_BUSY,
-                f"Library item {item_id} has an active update session already.",
-            )
-        now = self._clock()
+        now = self.clock()
+        if kind is Kind.UPDATE and item.active_update_session is not None:
+            # Settling releases the item if that session has expired or completed meanwhile.
+            self._settle(self._sessions[kind][item.active_update_session], now)
+            if item.active_update_session is not None:
+                words = f"Library item {item_id} has an active update session already."
+                raise ApiError(ErrorType.RESOURCE_BUSY, words)
         session = Session(
             id=session_id or f"{uuid.uuid4()}:{uuid.uuid4()}",
             kind=kind,
@@ -98,14 +88,14 @@ class Sessions:
             session.downloads = {
                 name: DownloadFile(name, content) for name, content in item.files.items()
             }
-        self._chronicle.happened(SessionEvent.CREATED, session, now)
+        self._ledger.happened(SessionEvent.CREATED, session, now)
         self.touch(session)
         return session
 
     def get(self, kind: Kind, session_id: str) -> Session:
         """Return a session as it is now. Raises ApiError if there is none, or no longer."""
         session = self._sessions[kind].get(session_id)
-        if session is None or not self._settle(session, self._clock()):
+        if session is None or not self._settle(session, self.clock()):
             raise not_found(f"{kind} session", session_id)
         return session
 
@@ -118,7 +108,7 @@ class Sessions:
 
     def all(self, kind: Kind) -> list[Session]:
         """Return every session of a kind as it is now."""
-        now = self._clock()
+        now = self.clock()
         return [each for each in list(self._sessions[kind].values()) if self._settle(each, now)]
 
     def created_by(self, kind: Kind, creator: str, item_id: str | None = None) -> list[Session]:
@@ -154,7 +144,7 @@ class Sessions:
         for file in session.files.values():
             if file.source_type is SourceType.PUSH and file.status is not TransferStatus.READY:
                 raise not_allowed(f"File {file.name} is {file.status}, not READY.")
-        now = self._clock()
+        now = self.clock()
         pulls = [
             file.pull_started_at + self._behaviour.pull_duration
             for file in session.files.values()
@@ -168,37 +158,35 @@ class Sessions:
 
     def cancel(self, kind: Kind, session_id: str) -> None:
         """End a session and drop what it received."""
-        self._end(self.active(kind, session_id), SessionState.CANCELED, self._clock())
+        self._end(self.active(kind, session_id), SessionState.CANCELED, self.clock())
 
     def fail(self, kind: Kind, session_id: str, message: str) -> None:
         """End a session with the client's error message."""
         session = self.active(kind, session_id)
         session.error = message
-        self._end(session, SessionState.ERROR, self._clock())
+        self._end(session, SessionState.ERROR, self.clock())
 
     def delete(self, kind: Kind, session_id: str) -> None:
         """Remove a session. An update session has to be ended first; a download session has not."""
         session = self.get(kind, session_id)
         if kind is Kind.UPDATE and session.state is SessionState.ACTIVE:
             raise not_allowed(f"The update session {session_id} is ACTIVE.")
-        self._remove(session, SessionEvent.DELETED, self._clock())
+        self._remove(session, SessionEvent.DELETED, self.clock())
 
     def forget_item(self, item: Item) -> None:
         """Remove the sessions of an item that is about to be deleted."""
         for kind in Kind:
             for session in self.all(kind):
                 if session.item_id == item.id:
-                    self._remove(session, SessionEvent.DELETED, self._clock())
+                    self._remove(session, SessionEvent.DELETED, self.clock())
 
     def touch(self, session: Session) -> None:
         """Extend a session's lifetime: there was activity."""
-        now = self._clock()
-        session.announced_expiry = now + self._behaviour.session_timeout
-        if self._secret_timeout is None:
-            session.expires_at = session.announced_expiry
-        else:
-            session.expires_at = now + self._secret_timeout
-        self._chronicle.active(session, now)
+        now = self.clock()
+        timeout, secret = self._behaviour.session_timeout, self._secret_timeout
+        session.announced_expiry = now + timeout
+        session.expires_at = now + (timeout if secret is None else secret)
+        self._ledger.active(session, now)
 
     @contextmanager
     def shortened(self, seconds: float, *, announced: bool) -> Iterator[None]:
@@ -235,33 +223,21 @@ class Sessions:
 
     def _end(self, session: Session, state: SessionState, at: float) -> None:
         session.state = state
-        _drop_content(session)
-        self._release_item(session)
-        self._chronicle.happened(_END_EVENTS[state], session, at)
+        self._close(session, _END_EVENTS[state], at)
 
     def _remove(self, session: Session, event: SessionEvent, at: float) -> None:
         del self._sessions[session.kind][session.id]
-        _drop_content(session)
-        self._release_item(session)
-        self._chronicle.happened(event, session, at)
+        self._close(session, event, at)
 
-    def _release_item(self, session: Session) -> None:
+    def _close(self, session: Session, event: SessionEvent, at: float) -> None:
+        """Let go of what a session received, and of its item."""
+        for file in session.files.values():
+            file.content = None  # what the session completed with is the item's now
         if session.kind is Kind.UPDATE:
             item = self._catalog.item(session.item_id)
             if item.active_update_session == session.id:
                 item.active_update_session = None
-
-    def _is_busy(self, item: Item) -> bool:
-        if item.active_update_session is not None:
-            # Settling releases the item if that session has expired or completed meanwhile.
-            self._settle(self._sessions[Kind.UPDATE][item.active_update_session], self._clock())
-        return item.active_update_session is not None
-
-
-def _drop_content(session: Session) -> None:
-    """Let go of what a session received; what it completed with is the item's now."""
-    for file in session.files.values():
-        file.content = None
+        self._ledger.happened(event, session, at)
 
 
 def _check_progress(progress: int, current: int | None) -> None:
@@ -269,3 +245,14 @@ def _check_progress(progress: int, current: int | None) -> None:
         raise invalid(f"The client progress has to be from 0 to 100, and is {progress}.")
     if current is not None and progress <= current:
         raise invalid(f"The client progress has to rise above {current}, and is {progress}.")
+
+
+_File = TypeVar("_File")
+
+
+def file_named(name: str, files: Mapping[str, _File]) -> _File:
+    """Return one file. Raises ApiError (INVALID_ARGUMENT, as documented) if it is not there."""
+    try:
+        return files[name]
+    except KeyError:
+        raise invalid(f"The session has no file {name}.") from None

@@ -9,14 +9,8 @@ from keepalived.lease.model import Kind
 from keepalived.simulator.behaviour import Behaviour
 from keepalived.simulator.content import ContentStore
 from keepalived.simulator.errors import ApiError, ErrorType, invalid, not_found
-from keepalived.simulator.resources import (
-    File,
-    Session,
-    SessionState,
-    SourceType,
-    TransferStatus,
-)
-from keepalived.simulator.sessions import Clock, Sessions
+from keepalived.simulator.resources import File, SessionState, SourceType, TransferStatus
+from keepalived.simulator.sessions import Sessions, file_named
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +24,11 @@ class Progress:
 class Transfers:
     """Files pushed by clients or pulled by the server; there is `room` for so many bytes."""
 
-    def __init__(self, sessions: Sessions, clock: Clock, behaviour: Behaviour, room: int) -> None:
+    def __init__(self, sessions: Sessions, behaviour: Behaviour, room: int) -> None:
         self.store = ContentStore(room)
         self._behaviour = behaviour
         self._sessions = sessions
-        self._clock = clock
+        self._clock = sessions.clock
         self._tickets: dict[str, tuple[str, File]] = {}
 
     def add(
@@ -64,7 +58,8 @@ class Transfers:
                 raise invalid("A file that the server shall pull needs a source endpoint.")
             file.source_uri = source_uri
             file.pull_started_at = self._clock()
-        self._forget_ticket(session.files.get(name))
+        if name in session.files:
+            self._tickets.pop(session.files[name].ticket, None)
         session.files[name] = file
         self._sessions.touch(session)
         return file
@@ -75,12 +70,12 @@ class Transfers:
 
     def file(self, session_id: str, name: str) -> File:
         """Return one file. Raises ApiError (INVALID_ARGUMENT, as documented) if it is not there."""
-        return _file_of(self._sessions.get(Kind.UPDATE, session_id), name)
+        return file_named(name, self._sessions.get(Kind.UPDATE, session_id).files)
 
     def remove(self, session_id: str, name: str) -> None:
         """Take a file out of a session."""
         session = self._sessions.active(Kind.UPDATE, session_id)
-        self._forget_ticket(_file_of(session, name))
+        self._tickets.pop(file_named(name, session.files).ticket, None)
         del session.files[name]
         self._sessions.touch(session)
 
@@ -92,27 +87,19 @@ class Transfers:
 
     def progress(self, session_id: str, file: File) -> Progress:
         """Return how far a file of a session has come."""
-        fetched = self._pulled(file)
+        now, status, done = self._clock(), file.status, file.bytes_transferred
+        if file.pull_started_at is not None:
+            duration = self._behaviour.pull_duration
+            share = 1.0 if duration <= 0 else min(1.0, (now - file.pull_started_at) / duration)
+            status = TransferStatus.READY if share >= 1 else TransferStatus.TRANSFERRING
+            done = int(share * (file.declared_size or 0))
         session = self._sessions.get(Kind.UPDATE, session_id)
-        if fetched.status is TransferStatus.READY and self._is_validating(session):
-            return Progress(TransferStatus.VALIDATING, fetched.bytes_transferred)
-        if file.receiving and not self._behaviour.bytes_during_put:
-            return Progress(fetched.status, 0)
-        return fetched
-
-    def _is_validating(self, session: Session) -> bool:
-        if session.state is not SessionState.ACTIVE or session.validates_at is None:
-            return False
-        return session.validates_at <= self._clock()
-
-    def _pulled(self, file: File) -> Progress:
-        started_at = file.pull_started_at
-        if started_at is None:
-            return Progress(file.status, file.bytes_transferred)
-        duration = self._behaviour.pull_duration
-        share = 1.0 if duration <= 0 else min(1.0, (self._clock() - started_at) / duration)
-        status = TransferStatus.READY if share >= 1 else TransferStatus.TRANSFERRING
-        return Progress(status, int(share * (file.declared_size or 0)))
+        validates_at = session.validates_at if session.state is SessionState.ACTIVE else None
+        if status is TransferStatus.READY and validates_at is not None and validates_at <= now:
+            status = TransferStatus.VALIDATING
+        elif file.receiving and not self._behaviour.bytes_during_put:
+            done = 0
+        return Progress(status, done)
 
     def session_of(self, ticket: str) -> str | None:
         """Return the id of the session that an upload address belongs to, if it is a known one."""
@@ -139,10 +126,6 @@ class Transfers:
         session = self._sessions.active(Kind.UPDATE, session_id)
         if self._behaviour.put_counts_as_activity and size:
             self._sessions.touch(session)
-
-    def _forget_ticket(self, file: File | None) -> None:
-        if file is not None and file.ticket:
-            self._tickets.pop(file.ticket, None)
 
 
 class Upload:
@@ -182,10 +165,3 @@ class Upload:
         self._file.receiving = False
         self._file.status = TransferStatus.ERROR
         self._file.error = reason
-
-
-def _file_of(session: Session, name: str) -> File:
-    try:
-        return session.files[name]
-    except KeyError:
-        raise invalid(f"The session has no file {name}.") from None

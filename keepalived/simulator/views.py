@@ -28,20 +28,20 @@ class Struct(dict[str, Any]):
     """A vAPI structure without its absent fields.
 
     `name` is the canonical name and `required` the fields that are not optional in the API's
-    definition. JSON-RPC spells out both.
+    definition: all, unless they are named. JSON-RPC spells out both.
     """
 
-    def __init__(self, name: str, fields: Mapping[str, Any], required: Iterable[str] = ()) -> None:
+    def __init__(
+        self, name: str, fields: Mapping[str, Any], required: Iterable[str] | None = None
+    ) -> None:
         super().__init__((key, value) for key, value in fields.items() if value is not None)
         self.name = name
-        self.required = frozenset(required)
+        self.required = frozenset(fields if required is None else required)
 
 
 # Nothing is signed here and nothing warned of; some clients wait until that is known.
 _NO_PREVIEW = Struct(
-    "com.vmware.content.library.item.updatesession.preview_info",
-    {"state": "NOT_APPLICABLE"},
-    required=("state",),
+    "com.vmware.content.library.item.updatesession.preview_info", {"state": "NOT_APPLICABLE"}
 )
 
 
@@ -56,6 +56,7 @@ def library_view(library: Library, clock: ServerClock) -> Struct:
             "type": "LOCAL",
             "creation_time": clock.timestamp(library.created_at),
         },
+        required=(),
     )
 
 
@@ -74,6 +75,7 @@ def item_view(item: Item, clock: ServerClock) -> Struct:
             "size": sum(content.size for content in item.files.values()),
             "creation_time": clock.timestamp(item.created_at),
         },
+        required=(),
     )
 
 
@@ -92,6 +94,7 @@ def session_view(session: Session, clock: ServerClock, skew: float) -> Struct:
             "error_message": _message("client_error", session.error),
             "preview_info": _NO_PREVIEW if is_uploading else None,
         },
+        required=(),
     )
 
 
@@ -120,8 +123,14 @@ def download_file_view(file: DownloadFile, downloads: Downloads, base_url: str) 
     status = downloads.status(file)
     is_prepared = status is PrepareStatus.PREPARED
     content = file.content
+    checksum = Struct(
+        "com.vmware.content.library.item.file.checksum_info",
+        {"algorithm": CHECKSUM_ALGORITHM, "checksum": content.checksum},
+        required=("checksum",),
+    )
     is_complete = is_prepared and file.bytes_transferred == content.size
     lost = "This simulator has not kept the content of the file."
+    is_lost = status is PrepareStatus.ERROR
     return Struct(
         "com.vmware.content.library.item.downloadsession.file.info",
         {
@@ -130,10 +139,8 @@ def download_file_view(file: DownloadFile, downloads: Downloads, base_url: str) 
             "bytes_transferred": file.bytes_transferred,
             "status": status.value,
             "download_endpoint": _endpoint(_content_url(file, base_url)) if is_prepared else None,
-            "checksum_info": _checksum(content.checksum) if is_complete else None,
-            "error_message": _message(
-                "transfer_error", lost if status is PrepareStatus.ERROR else None
-            ),
+            "checksum_info": checksum if is_complete else None,
+            "error_message": _message("transfer_error", lost if is_lost else None),
         },
         required=("name", "bytes_transferred", "status"),
     )
@@ -143,28 +150,18 @@ def _content_url(file: File | DownloadFile, base_url: str) -> str | None:
     return f"{base_url}/cls/data/{file.ticket}/{quote(file.name)}" if file.ticket else None
 
 
-def _checksum(digits: str) -> Struct:
-    return Struct(
-        "com.vmware.content.library.item.file.checksum_info",
-        {"algorithm": CHECKSUM_ALGORITHM, "checksum": digits},
-        required=("checksum",),
-    )
-
-
 def validation_view(broken: Iterable[File]) -> Struct:
     """Return what asking for validation reports."""
     invalid_files = [
         Struct(
             "com.vmware.content.library.item.updatesession.file.validation_error",
             {"name": file.name, "error_message": _message("transfer_error", file.error)},
-            required=("name", "error_message"),
         )
         for file in broken
     ]
     return Struct(
         "com.vmware.content.library.item.updatesession.file.validation_result",
         {"has_errors": bool(invalid_files), "missing_files": [], "invalid_files": invalid_files},
-        required=("has_errors", "missing_files", "invalid_files"),
     )
 
 
@@ -177,7 +174,6 @@ def login_view(login: Login, clock: ServerClock) -> Struct:
             "created_time": clock.timestamp(login.created_at),
             "last_accessed_time": clock.timestamp(login.last_used_at),
         },
-        required=("user", "created_time", "last_accessed_time"),
     )
 
 
@@ -196,13 +192,9 @@ def _message(message_id: str, text: str | None) -> Struct | None:
     return Struct(
         "com.vmware.vapi.std.localizable_message",
         {"id": message_id, "default_message": text, "args": []},
-        required=("id", "default_message", "args"),
     )
 
 
 def _endpoint(uri: str | None) -> Struct | None:
-    if uri is None:
-        return None
-    return Struct(
-        "com.vmware.content.library.item.transfer_endpoint", {"uri": uri}, required=("uri",)
-    )
+    name = "com.vmware.content.library.item.transfer_endpoint"
+    return None if uri is None else Struct(name, {"uri": uri})

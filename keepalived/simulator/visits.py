@@ -11,15 +11,8 @@ from keepalived.simulator import jsonrpc
 from keepalived.simulator.bodies import read_arguments
 from keepalived.simulator.errors import HTTP_NOT_FOUND, ApiError, ErrorType
 from keepalived.simulator.faults import Lifetime
-from keepalived.simulator.operations import Call
-from keepalived.simulator.routes import (
-    JSON_RPC_TARGETS,
-    SERVICES,
-    Dialect,
-    Route,
-    dialect_of,
-    resolve,
-)
+from keepalived.simulator.operations import DOWNLOAD, UPLOAD, Call, Operation
+from keepalived.simulator.routes import JSON_RPC_TARGETS, SERVICES, Dialect, dialect_of, resolve
 from keepalived.simulator.wire import Request
 
 TOKEN_HEADER = "vmware-api-session-id"  # noqa: S105 - the name of a header
@@ -35,28 +28,18 @@ class Visit:
     request: Request
     dialect: Dialect
     call: Call
-    route: Route | None = None
+    operation: Operation | None = None
     problem: ApiError | None = None
     rpc_id: str | int | None = None
     date_skew: float = 0.0
     lifetimes: list[Lifetime] = field(default_factory=list)
 
     @property
-    def is_upload(self) -> bool:
-        """Whether this is the PUT of a file's content."""
-        return self.route is not None and self.route.operation.is_upload
-
-    @property
-    def is_download(self) -> bool:
-        """Whether this is the GET of a file's content."""
-        return self.route is not None and self.route.operation.is_download
-
-    @property
     def session_id(self) -> str | None:
         """The session that the call names, if any."""
-        if self.route is None or self.route.operation.kind is None:
+        if self.operation is None or self.operation.kind is None:
             return None
-        named = self.call.args.get(self.route.operation.session_parameter)
+        named = self.call.args.get(self.operation.session_parameter)
         return named if isinstance(named, str) else None
 
     @property
@@ -70,26 +53,25 @@ class Visit:
 def understand(request: Request, spoken: AbstractSet[Dialect], base_url: str) -> Visit:
     """Find out what a request asks for, of a server that speaks these dialects."""
     headers = request.headers
-    address = _address(headers, base_url)
+    if host := headers.get("host"):  # the address by which the caller reached this server
+        base_url = f"{base_url.partition('://')[0]}://{host}"
     is_rpc = request.method == "POST" and request.target in JSON_RPC_TARGETS
     if is_rpc and Dialect.JSON_RPC in spoken:
-        return _understand_rpc(request, address)
+        return _understand_rpc(request, base_url)
     token = headers.get(TOKEN_HEADER) or _token_in_cookie(headers.get("cookie", ""))
     match = resolve(request.method, request.target)
     # Content has addresses of its own, whatever is spoken otherwise.
-    if match is None or not (match.route.operation.is_content or match.route.dialect in spoken):
+    if match is None or not (match.operation in (UPLOAD, DOWNLOAD) or match.dialect in spoken):
         call = Call({}, token)
         return Visit(request, dialect_of(request.target), call, problem=unknown_route())
-    route = match.route
     args: Mapping[str, Any] = match.parameters
     problem = None
     try:
-        content_type = headers.get("content-type", "")
-        args = read_arguments(route, match.parameters, content_type, request.body)
+        args = read_arguments(match, headers.get("content-type", ""), request.body)
     except ApiError as error:
         problem = error
-    call = Call(args, token, headers.get("authorization", ""), base_url=address)
-    return Visit(request, route.dialect, call, route, problem)
+    call = Call(args, token, headers.get("authorization", ""), base_url=base_url)
+    return Visit(request, match.dialect, call, match.operation, problem)
 
 
 def unknown_route() -> ApiError:
@@ -97,32 +79,23 @@ def unknown_route() -> ApiError:
     return ApiError(ErrorType.NOT_FOUND, "Not found.", message_id=HTTP_NOT_FOUND)
 
 
-def _understand_rpc(request: Request, address: str) -> Visit:
+def _understand_rpc(request: Request, base_url: str) -> Visit:
     try:
-        envelope = jsonrpc.open_envelope(request.body)
+        call_id, service, name, call = jsonrpc.open_envelope(request.body)
     except ApiError as error:
         return Visit(request, Dialect.JSON_RPC, Call({}), problem=error)
-    route = SERVICES.get((envelope.service, envelope.operation))
-    args = dict(envelope.args)
+    call.base_url = base_url
+    operation = SERVICES.get((service, name))
     problem = None
-    if route is None:
-        words = f"There is no operation {envelope.service}.{envelope.operation}."
+    if operation is None:
+        words = f"There is no operation {service}.{name}."
         problem = ApiError(ErrorType.OPERATION_NOT_FOUND, words)
-    elif route.operation.wrapper is not None:
-        args.update(args.pop(route.operation.wrapper, None) or {})
-    call = Call(args, envelope.token, envelope.authorization, base_url=address)
-    return Visit(request, Dialect.JSON_RPC, call, route, problem, envelope.id)
-
-
-def _address(headers: Mapping[str, str], base_url: str) -> str:
-    """Return the address by which the caller reached this server."""
-    host = headers.get("host")
-    return f"{base_url.partition('://')[0]}://{host}" if host else base_url
+    elif operation.wrapper is not None:
+        args = dict(call.args)
+        call.args = args | (args.pop(operation.wrapper, None) or {})
+    return Visit(request, Dialect.JSON_RPC, call, operation, problem, call_id)
 
 
 def _token_in_cookie(header: str) -> str:
-    for pair in header.split(";") if header else ():
-        name, _, value = pair.strip().partition("=")
-        if name == TOKEN_HEADER:
-            return value
-    return ""
+    pairs = (pair.strip().partition("=") for pair in header.split(";"))
+    return next((value for name, _, value in pairs if name == TOKEN_HEADER), "")

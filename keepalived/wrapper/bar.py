@@ -44,7 +44,7 @@ def bar_on(
         is_unicode=codecs.lookup(stream.encoding).name == "utf-8",
         has_colours=not environ.get("NO_COLOR"),
     )
-    if bar.has_room:
+    if _has_room(bar.window()):
         return bar
     bar.close()
     return None
@@ -76,11 +76,6 @@ class Bar:
         self._drawn = ""
         self._drawn_at = -_LEAST_SECONDS
 
-    @property
-    def has_room(self) -> bool:
-        """Whether the window is high enough for a bar."""
-        return _has_room(self._window())
-
     def draw(self, view: BarView) -> None:
         """Show a view, unless it was a moment ago that something was drawn, or nothing changed.
 
@@ -89,7 +84,7 @@ class Bar:
         not take before is sent again.
         """
         self.outlet.send()
-        now, size = self._clock(), self._window()
+        now, size = self._clock(), self.window()
         has_moved = size != self._size and (self._size is not None or _has_room(size))
         if not self.outlet.is_clear or (not has_moved and now - self._drawn_at < _LEAST_SECONDS):
             return
@@ -122,7 +117,8 @@ class Bar:
         self.withdraw()
         self.outlet.close()
 
-    def _window(self) -> os.terminal_size | None:
+    def window(self) -> os.terminal_size | None:
+        """Return the size of the terminal, None where it was hung up."""
         try:
             return os.get_terminal_size(self.outlet.descriptor)
         except OSError:
@@ -139,7 +135,7 @@ class Bar:
         if self._size is None:
             return ""
         last = f"\x1b[{self._size.lines};1H{_PLAIN}{_TO_LINE_END}"
-        is_there = self._size == self._window()
+        is_there = self._size == self.window()
         self._size, self._drawn = None, ""
         if is_there:
             return f"{_SAVE}{_WHOLE_SCREEN}{last}{_RESTORE}"

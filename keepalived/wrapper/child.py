@@ -21,15 +21,16 @@ share our group: the command has the terminal only once it reaches for it, and u
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
 import signal
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from functools import partial
 
 from keepalived.host.clock import Clock
 from keepalived.wrapper.command import spawn
-from keepalived.wrapper.orphans import adopted
 from keepalived.wrapper.signals import handled, is_ignored, stop_own_group
 from keepalived.wrapper.terminal import Terminal, controlling_terminal
 
@@ -46,10 +47,13 @@ _STOPPING = (signal.SIGTSTP, signal.SIGTTIN)
 _REACHING = (signal.SIGTTIN, signal.SIGTTOU)
 """What stops a group that reaches for the terminal without having it."""
 
+_PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
+
 _STOPS_WITHIN = 1.0
 """Seconds: a stop is a matter of microseconds, or there is none."""
 
 
+@dataclass(eq=False, slots=True)
 class Child:
     """A command that `running` has started.
 
@@ -57,26 +61,16 @@ class Child:
     with inside `wait`.
     """
 
-    def __init__(
-        self,
-        pid: int,
-        terminal: Terminal,
-        clock: Clock,
-        on_stopped: Callable[[], Awaitable[None]],
-        on_continued: Callable[[float], Awaitable[None]],
-        *,
-        has_terminal_by_right: bool,
-    ) -> None:
-        self.pid = pid
-        self.exit_code: int | None = None
-        """The command's own, as a shell says it: 128+n when it was killed by a signal."""
-        self._terminal = terminal
-        self._clock = clock
-        self._on_stopped = on_stopped
-        self._on_continued = on_continued
-        self._stopped_by: int | None = None
-        self._has_terminal_by_right = has_terminal_by_right
-        self._changed = asyncio.Event()
+    pid: int
+    terminal: Terminal
+    clock: Clock
+    on_stopped: Callable[[], Awaitable[None]]
+    on_continued: Callable[[float], Awaitable[None]]
+    has_terminal_by_right: bool
+    exit_code: int | None = field(default=None, init=False)
+    """The command's own, as a shell says it: 128+n when it was killed by a signal."""
+    _stopped_by: int | None = field(default=None, init=False)
+    _changed: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     async def wait(self) -> int:
         """Return the command's exit code once it has ended; see it through stops until then.
@@ -112,16 +106,16 @@ class Child:
         Not so in the background, without a terminal, while the command is stopped, and while a job
         of a shell that is the command has the terminal.
         """
-        return self._stopped_by is None and self._terminal.is_ours_or(self.pid)
+        return self._stopped_by is None and self.terminal.is_ours_or(self.pid)
 
     async def _suspend(self, number: int) -> None:
-        if number in _REACHING and self._terminal.give_to(self.pid):
+        if number in _REACHING and self.terminal.give_to(self.pid):
             self._go_on()
             return
         stops_us = self._stops_us(number)
-        since = self._clock.boot()
-        self._terminal.take_back(self.pid)
-        await self._on_stopped()
+        since = self.clock.boot()
+        self.terminal.take_back(self.pid)
+        await self.on_stopped()
         if stops_us and self._stopped_by is not None:
             stop_own_group(signal.SIGTTIN if number == signal.SIGTTIN else signal.SIGTSTP)
             try:
@@ -135,7 +129,7 @@ class Child:
         await self._is_going_on()
         if not stops_us:
             self._provide()
-        await self._on_continued(self._clock.boot() - since if stops_us else 0.0)
+        await self.on_continued(self.clock.boot() - since if stops_us else 0.0)
 
     def _stops_us(self, number: int) -> bool:
         """Whether a stop of the command is one of a shell's job that our whole group is.
@@ -144,8 +138,8 @@ class Child:
         stopped by keys alone, which never send SIGSTOP and reach the foreground alone.
         """
         if os.getpgrp() == os.getpid():
-            return self._terminal.is_there()
-        return number != signal.SIGSTOP and self._terminal.is_ours_or(self.pid)
+            return self.terminal.is_there()
+        return number != signal.SIGSTOP and self.terminal.is_ours_or(self.pid)
 
     async def _is_going_on(self) -> None:
         while self._stopped_by is not None:
@@ -158,8 +152,8 @@ class Child:
             self._go_on()
 
     def _provide(self) -> None:
-        if self._has_terminal_by_right:
-            self._terminal.give_to(self.pid)
+        if self.has_terminal_by_right:
+            self.terminal.give_to(self.pid)
 
     def _go_on(self) -> None:
         self._stopped_by = None
@@ -167,23 +161,20 @@ class Child:
         self.forward(signal.SIGCONT)
 
     def _reap(self) -> None:
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
-            if pid == self.pid:
-                self._note(status)
+        flags = os.WNOHANG | os.WUNTRACED | os.WCONTINUED
+        with suppress(ChildProcessError):  # which says that there are none left
+            while (changed := os.waitpid(-1, flags)) != (0, 0):
+                pid, status = changed
+                if pid == self.pid:
+                    self._note(status)
 
     def _note(self, status: int) -> None:
         self._stopped_by = os.WSTOPSIG(status) if os.WIFSTOPPED(status) else None
         if not os.WIFSTOPPED(status) and not os.WIFCONTINUED(status):
             code = os.waitstatus_to_exitcode(status)
             if code < 0:
-                self._terminal.tidy(self.pid)
-            self._terminal.take_back(self.pid)
+                self.terminal.tidy(self.pid)
+            self.terminal.take_back(self.pid)
             self.exit_code = code if code >= 0 else 128 - code
         self._changed.set()
 
@@ -226,18 +217,26 @@ def running(
         if not is_ignored(number):
             handlers[number] = partial(forward, signal.SIGTSTP if number in _STOPPING else number)
     ignored_by_us = [number for number in (signal.SIGTTOU,) if not is_ignored(number)]
-    with controlling_terminal() as terminal, adopted(), handled(handlers):
+    with controlling_terminal() as terminal, _adopted(), handled(handlers):
         pid = spawn(argv, also_default=ignored_by_us, blocked=blocked_signals)
-        child = Child(
-            pid,
-            terminal,
-            clock,
-            on_stopped,
-            on_continued,
-            has_terminal_by_right=os.isatty(1),
-        )
+        child = Child(pid, terminal, clock, on_stopped, on_continued, os.isatty(1))
         child._provide()
         try:
             yield child
         finally:
             terminal.take_back(pid)
+
+
+@contextmanager
+def _adopted() -> Iterator[None]:
+    """Within the block, a descendant that loses its parent becomes our own child, not init's.
+
+    It is then ours to reap. Where the kernel refuses (a seccomp filter), orphans go to init as
+    they would without us: they live on the same, and merely are not seen below us.
+    """
+    prctl = ctypes.CDLL(None).prctl
+    prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    try:
+        yield
+    finally:
+        prctl(_PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)

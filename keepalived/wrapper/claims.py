@@ -32,18 +32,15 @@ def is_own(session: Session, wanted: Wanted, opened: Collection[str]) -> bool:
     """
     if session.key.id in wanted.session_ids:
         return True
-    if wanted.items and (session.item is not None or not _was_looked_at(session)):
+    # After a whole round an item that is not known cannot be read.
+    was_looked_at = session.renewals > 0 and session.ask is Ask.KEEP_ALIVE
+    if wanted.items and (session.item is not None or not was_looked_at):
         return _is_among(session.item, wanted.items)
     names = {PurePath(path).name for path in opened}
     if any(file.name in names for file in session.files):
         return True
     stems = names | {PurePath(name).stem for name in names}
     return session.item is not None and session.item.name in stems
-
-
-def _was_looked_at(session: Session) -> bool:
-    """Whether a whole round is over, after which an item that is not known cannot be read."""
-    return session.renewals > 0 and session.ask is Ask.KEEP_ALIVE
 
 
 def _is_among(item: ItemInfo | None, items: Collection[str]) -> bool:

@@ -34,13 +34,14 @@ def check(name: str) -> None:
     denied: OSError | None = None
     for path in _candidates(name):
         try:
-            _check_executable(path)
+            if Path(path).is_file() and os.access(path, os.X_OK, effective_ids=True):
+                return
+            if Path(path).exists():
+                denied = PermissionError(errno.EACCES, path)
         except PermissionError as error:
             denied = error
         except OSError:
             continue
-        else:
-            return
     raise _explained(name, denied or FileNotFoundError(errno.ENOENT, name))
 
 
@@ -76,18 +77,12 @@ def _candidates(name: str) -> Iterable[str]:
     return [os.path.join(folder or os.curdir, name) for folder in os.get_exec_path()]
 
 
-def _check_executable(path: str) -> None:
-    if not Path(path).exists():
-        raise FileNotFoundError(errno.ENOENT, path)
-    if not Path(path).is_file() or not os.access(path, os.X_OK, effective_ids=True):
-        raise PermissionError(errno.EACCES, path)
-
-
 def _explained(name: str, error: OSError) -> CommandError:
     code = CANNOT_EXECUTE
     if error.errno == errno.ENOENT:
         code = NOT_FOUND
-        words = "interpreter not found" if _is_there(name) else "command not found"
+        is_there = any(Path(path).exists() for path in _candidates(name))
+        words = "interpreter not found" if is_there else "command not found"
     elif error.errno == errno.EACCES and "/" in name and Path(name).is_dir():
         words = "is a directory"
     elif error.errno == errno.ENOEXEC:
@@ -97,19 +92,11 @@ def _explained(name: str, error: OSError) -> CommandError:
     return CommandError(f"{name or repr(name)}: {words}", code)
 
 
-def _is_there(name: str) -> bool:
-    return any(Path(path).exists() for path in _candidates(name))
-
-
 def _environment() -> dict[bytes, bytes]:
     variables = dict(os.environb)
     name = _SET_BY_PYTHON.encode()
-    if name in variables and not _was_given(name):
-        del variables[name]
+    if name in variables:
+        given = Path("/proc/self/environ").read_bytes().split(b"\0")
+        if not any(entry.startswith(name + b"=") for entry in given):
+            del variables[name]
     return variables
-
-
-def _was_given(name: bytes) -> bool:
-    """Whether a variable was in the environment that this process was started with."""
-    given = Path("/proc/self/environ").read_bytes().split(b"\0")
-    return any(entry.startswith(name + b"=") for entry in given)

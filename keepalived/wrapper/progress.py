@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
 
@@ -27,11 +27,6 @@ class Transfer:
     def percent(self) -> int:
         """The progress that may be reported."""
         return min(MOST, 100 * self.done // self.total) if self.total > 0 else 0
-
-
-def sizes_of(files: Iterable[OpenFile]) -> dict[str, int]:
-    """Return the sizes of files that are read, by their names without folders."""
-    return {PurePath(file.path).name: file.size for file in files if file.reading}
 
 
 def transfer(

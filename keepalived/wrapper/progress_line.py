@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from keepalived.lease.words import duration, printable, size
+from keepalived.lease.words import duration, printable, size, width_of
 
 _MOST_PERCENT = 99
 _GAP = "  "
@@ -75,11 +74,11 @@ def line(view: BarView, columns: int, glyphs: Glyphs = UNICODE) -> str:
         ("label", _cut(label, _LABEL_LEAST, glyphs)),
     )
     for name, words in shorter:
-        if width(_joined(parts)) <= columns:
+        if width_of(_joined(parts)) <= columns:
             break
         parts[name] = words
     if parts["bar"] and view.percent is not None:
-        room = min(_BAR_MOST, _BAR_LEAST + max(0, columns - width(_joined(parts))))
+        room = min(_BAR_MOST, _BAR_LEAST + max(0, columns - width_of(_joined(parts))))
         full = room * view.percent // 100
         parts["bar"] = glyphs.full * full + glyphs.empty * (room - full)
     return _cut(_joined(parts), columns, glyphs)
@@ -92,17 +91,6 @@ def words(view: BarView) -> str:
     parts = [", ".join(each for each in how_far if each), _kept(view), view.warning]
     said = "; ".join(printable(each) for each in parts if each)
     return f"{printable(view.label)}: {said}" if said else printable(view.label)
-
-
-def width(text: str) -> int:
-    """Return how many columns of a terminal a printable text takes."""
-    return sum(map(_columns, text))
-
-
-def _columns(char: str) -> int:
-    if unicodedata.combining(char) or unicodedata.category(char) in ("Me", "Mn"):
-        return 0
-    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
 
 
 def _joined(parts: Mapping[str, str]) -> str:
@@ -118,9 +106,9 @@ def _drawn(text: str, glyphs: Glyphs) -> str:
 
 def _cut(text: str, columns: int, glyphs: Glyphs) -> str:
     """Return the text, or its beginning and dots where there is no room for all of it."""
-    if width(text) <= columns:
+    if width_of(text) <= columns:
         return text
-    while text and width(text) + len(glyphs.dots) > columns:
+    while text and width_of(text) + len(glyphs.dots) > columns:
         text = text[:-1]
     return (text.rstrip() + glyphs.dots)[: max(0, columns)]
 

@@ -10,8 +10,7 @@ _WINDOW_SECONDS = 15.0
 class Rate:
     """The average over the last quarter of a minute, of counts in bytes. Times in seconds."""
 
-    def __init__(self, window: float = _WINDOW_SECONDS) -> None:
-        self._window = window
+    def __init__(self) -> None:
         self._seen: deque[tuple[float, int]] = deque()
 
     def add(self, at: float, done: int) -> None:
@@ -19,7 +18,7 @@ class Rate:
         if self._seen and done < self._seen[-1][1]:
             self._seen.clear()
         self._seen.append((at, done))
-        while self._seen[0][0] < at - self._window:
+        while self._seen[0][0] < at - _WINDOW_SECONDS:
             self._seen.popleft()
 
     @property

@@ -12,9 +12,9 @@ import asyncio
 import os
 import shlex
 import signal
-from collections.abc import Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import partial
 
 from keepalived.engine import Engine, one_vcenter
@@ -26,7 +26,6 @@ from keepalived.lease.session import Session
 from keepalived.lease.words import duration
 from keepalived.settings import VCenterSettings
 from keepalived.wrapper import summary
-from keepalived.wrapper.beside import beside
 from keepalived.wrapper.child import Child, running
 from keepalived.wrapper.claims import Wanted
 from keepalived.wrapper.display import Display
@@ -52,17 +51,11 @@ _STDERR = 2
 _LET_GO = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class OnLoss(StrEnum):
-    """What happens to the command when a session of its own is lost."""
-
-    LEAVE = "leave"
-    TERM = "term"
-
-
 @dataclass(frozen=True, slots=True)
 class Options:
     """What the user asked for. Durations in seconds.
 
+    With `ends_on_loss` the command is asked to end when a session of its own is lost.
     `cancel_command` is what cancels a session, but for its id. `blocked_signals` are those that the
     command is to find blocked.
     """
@@ -73,7 +66,7 @@ class Options:
     wanted: Wanted
     kind: Kind
     settle: float
-    on_loss: OnLoss
+    ends_on_loss: bool
     stall_timeout: float
     cancel_command: Sequence[str]
     blocked_signals: frozenset[int] = frozenset()
@@ -81,6 +74,12 @@ class Options:
 
 class Wrapped:
     """One command under the care of this process. `run` may be called once."""
+
+    # From the moment that `run` has connected.
+    _engine: Engine
+    _vcenter: VCenter
+    _tending: Tending
+    _search: Search
 
     def __init__(self, options: Options, lent: Lent, display: Display, clock: Clock) -> None:
         self._options = options
@@ -121,13 +120,8 @@ class Wrapped:
 
     async def _run(self) -> int:
         options, say = self._options, self._display.say
-
-        def on_ended(end: SessionEnd) -> None:
-            tending.note_end(end)
-            self._note_losses(tending)
-
         teller = Teller(
-            say, lambda key: tending.find(key), on_ended, lambda: self._lent.refuse(say)
+            say, lambda key: self._engine.registry.find(key), self._note_end, self._lent.refuse
         )
         async with one_vcenter(
             options.vcenter,
@@ -135,18 +129,15 @@ class Wrapped:
             teller,
             self._clock,
             stall_timeout=options.stall_timeout,
-        ) as (kept, keeper):
-            tending = Tending(kept.registry, options.wanted, self._lent, self._clock)
-            self._display.show(tending, teller)
-            search = Search(
-                options.vcenter,
-                keeper.vcenter,
-                lambda: self._lent.token,
-                lambda: self._lent.refuse(say),
-                self._timeout,
+        ) as (self._engine, keeper):
+            self._vcenter = keeper.vcenter
+            self._tending = tending = Tending(
+                self._engine.registry, options.wanted, self._lent, self._clock
             )
+            self._display.show(tending, teller)
+            self._search = Search(options.vcenter, keeper.vcenter, self._lent, self._timeout)
             try:
-                await self._unless_interrupted(self._begin(kept, tending, search))
+                await self._unless_interrupted(self._begin())
             except SearchError as error:
                 say(f"{options.vcenter} cannot be asked for its sessions: {error}")
                 say("the command was not started, as nothing would keep its sessions alive")
@@ -157,12 +148,11 @@ class Wrapped:
             # as it does not, ours.
             stops = {} if is_ignored(signal.SIGTSTP) else {signal.SIGTSTP: self._asked_to_stop.set}
             with handled(stops):
-                code = await self._run_command(kept, keeper.vcenter, tending, search)
-                others = tending.others()
-                tending.let_go_others()
+                code = await self._run_command()
+                others = tending.let_go_others()
                 if code == 0:
-                    await self._settle(kept, tending)
-            self._tell(tending, others)
+                    await self._settle()
+            self._tell(others)
             tending.let_go_all()
             return code
 
@@ -179,95 +169,90 @@ class Wrapped:
             stop.cancel()
             await asyncio.wait((task, stop))
 
-    async def _begin(self, kept: Engine, tending: Tending, search: Search) -> None:
+    async def _begin(self) -> None:
         named = [
             SessionKey(self._options.vcenter, self._options.kind, each)
             for each in sorted(self._options.wanted.session_ids)
         ]
         for key in named:
-            tending.take(key)
-        await self._list_what_is_there(search)
-        self._lent.say_at_start(self._display.say)
-        await kept.renew(*named)
-
-    async def _list_what_is_there(self, search: Search) -> None:
+            self._tending.take(key)
         for tries in range(1, _BEGIN_TRIES + 1):
             try:
-                await search.begin(self._begin_timeout)
+                await self._search.begin(self._begin_timeout)
+                break
             except SearchError:
                 if tries == _BEGIN_TRIES:
                     raise
-                await sleep_until(self._clock, self._clock.boot() + self._look_seconds)
-            else:
-                return
+                await self._pause()
+        self._lent.say_at_start()
+        await self._engine.renew(*named)
 
-    async def _run_command(
-        self, kept: Engine, vcenter: VCenter, tending: Tending, search: Search
-    ) -> int:
-        async def on_stopped() -> None:
-            self._display.pause()
-            await kept.renew_all()
+    async def _pause(self) -> None:
+        """Wait until it is time for the next look."""
+        await sleep_until(self._clock, self._clock.boot() + self._look_seconds)
 
+    async def _run_command(self) -> int:
         lifetime = self._options.settings.session_timeout
         with running(
             self._options.argv,
             blocked_signals=self._options.blocked_signals,
             clock=self._clock,
-            on_stopped=on_stopped,
-            on_continued=partial(self._go_on, kept, tending),
+            on_stopped=self._renew_before_stop,
+            on_continued=self._go_on,
         ) as child:
             self._child = child
             self._display.attach(child.is_in_foreground)
-            async with beside(
-                search=self._look(tending, search),
-                progress=tending.run(lifetime),
-                token=self._lent.run(
-                    vcenter, lifetime, self._timeout, self._display.say, tending.lend
-                ),
+            async with _beside(
+                search=self._look(),
+                progress=self._tending.run(lifetime),
+                token=self._lent.run(self._vcenter, lifetime, self._timeout, self._tending.lend),
                 display=self._display.run(),
             ):
                 code = await child.wait()
             self._child = None
-        async with beside(stops=self._stop_when_asked(kept, tending)):
-            await self._unless_interrupted(self._look_once_more(kept, tending, search))
+        async with _beside(stops=self._stop_when_asked()):
+            await self._unless_interrupted(self._look_once_more())
         return code
 
-    async def _go_on(self, kept: Engine, tending: Tending, gap: float) -> None:
+    async def _renew_before_stop(self) -> None:
+        self._display.pause()
+        await self._engine.renew_all()
+
+    async def _go_on(self, gap: float) -> None:
         """Renew everything after a stop of so many seconds."""
-        shortest = tending.shortest_lifetime()
+        shortest = self._tending.shortest_lifetime()
         if shortest is not None and gap > shortest:
             self._display.say(
                 f"stopped for {duration(gap)}, longer than the {duration(shortest)} that a "
                 "session lives without activity; what is left is renewed now"
             )
-        await kept.renew_all()
+        await self._engine.renew_all()
 
-    async def _look(self, tending: Tending, search: Search) -> None:
+    async def _look(self) -> None:
         while True:
-            await sleep_until(self._clock, self._clock.boot() + self._look_seconds)
-            for key in await search.appeared():
-                tending.take(key)
-            for session in tending.strangers(self._patience):
+            await self._pause()
+            for key in await self._search.appeared():
+                self._tending.take(key)
+            for session in self._tending.strangers(self._patience):
                 self._display.say(
                     f"warning: nothing says so far that {names([session])} is the command's own; "
                     "it is held while the command runs, and then left as it is (name items with "
                     "--item)"
                 )
-            self._note_losses(tending)
+            self._note_losses()
 
-    async def _look_once_more(self, kept: Engine, tending: Tending, search: Search) -> None:
+    async def _look_once_more(self) -> None:
         """Find what a quick command did since the last look, and how its sessions stand now."""
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(_LAST_LOOK_SECONDS):
-                for key in await search.appeared():
-                    tending.take(key)
-                await kept.renew_all()
-                await tending.looked_at_all()
-        except TimeoutError:
-            pass
+                for key in await self._search.appeared():
+                    self._tending.take(key)
+                await self._engine.renew_all()
+                await self._tending.looked_at_all()
 
-    async def _settle(self, kept: Engine, tending: Tending) -> None:
+    async def _settle(self) -> None:
         """Hold the command's own sessions until vCenter has done with them."""
+        tending = self._tending
         waiting = tending.unsettled()
         if not waiting or self._interrupted.is_set():
             return
@@ -275,51 +260,53 @@ class Wrapped:
             f"the command succeeded; waiting until vCenter has settled {names(waiting)}, "
             f"{duration(self._options.settle)} at most (^C ends that)"
         )
-        async with beside(
-            asking=self._ask_on(kept, tending),
+        async with _beside(
+            asking=self._ask_on(),
             progress=tending.run(self._options.settings.session_timeout),
-            stops=self._stop_when_asked(kept, tending),
+            stops=self._stop_when_asked(),
             display=self._display.run(),
         ):
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(self._options.settle):
                     await self._unless_interrupted(tending.all_settled())
-            except TimeoutError:
-                pass
 
-    async def _ask_on(self, kept: Engine, tending: Tending) -> None:
+    async def _ask_on(self) -> None:
         """Ask more often than the lifetime calls for: somebody is waiting."""
         while True:
-            await kept.renew(*(session.key for session in tending.unsettled()))
-            await sleep_until(self._clock, self._clock.boot() + self._look_seconds)
+            await self._engine.renew(*(session.key for session in self._tending.unsettled()))
+            await self._pause()
 
-    async def _stop_when_asked(self, kept: Engine, tending: Tending) -> None:
+    async def _stop_when_asked(self) -> None:
         """Stop on ^Z, after one more renewal."""
         asked = self._asked_to_stop
         self._display.attach(lambda: not asked.is_set() and has_foreground(_STDERR))
         while True:
             await asked.wait()
             since = self._clock.boot()
-            self._display.pause()
-            await kept.renew_all()
+            await self._renew_before_stop()
             if has_foreground(_STDERR) or os.getpgrp() == os.getpid():
                 stop_own_group(signal.SIGTSTP)
             asked.clear()
-            await self._go_on(kept, tending, self._clock.boot() - since)
+            await self._go_on(self._clock.boot() - since)
 
-    def _note_losses(self, tending: Tending) -> None:
-        child = self._child if self._options.on_loss is OnLoss.TERM else None
-        if child is not None and not self._was_asked_to_end and tending.has_lost():
+    def _note_end(self, end: SessionEnd) -> None:
+        self._tending.note_end(end)
+        self._note_losses()
+
+    def _note_losses(self) -> None:
+        child = self._child if self._options.ends_on_loss else None
+        is_lost = any(session.state.is_failure for session in self._tending.own())
+        if child is not None and not self._was_asked_to_end and is_lost:
             self._was_asked_to_end = True
             self._display.say("the command is asked to end, since its session is lost (SIGTERM)")
             child.forward(signal.SIGTERM)
 
-    def _tell(self, tending: Tending, others: Sequence[Session]) -> None:
+    def _tell(self, others: Sequence[Session]) -> None:
         say = self._display.say
         self._display.close()
-        accounts = tending.accounts()
+        accounts = self._tending.accounts()
         if accounts:
-            self._lent.say_at_end(say)
+            self._lent.say_at_end()
         else:
             say("no session of the command's own was seen")
         for session in others:
@@ -329,12 +316,19 @@ class Wrapped:
             )
         for account in accounts:
             say(summary.line(account))
-        for account in accounts:
-            if summary.is_left_open(account.session):
-                command = (*self._options.cancel_command, *_kind_of(account.session.key))
-                words = shlex.join((*command, account.session.key.id))
-                say(f"left as it is on the server; to cancel it: {words}")
+        for key in (each.session.key for each in accounts if summary.is_left_open(each.session)):
+            kind = () if key.kind is Kind.UPDATE else ("--kind", key.kind.value)
+            words = shlex.join((*self._options.cancel_command, *kind, key.id))
+            say(f"left as it is on the server; to cancel it: {words}")
 
 
-def _kind_of(key: SessionKey) -> tuple[str, ...]:
-    return () if key.kind is Kind.UPDATE else ("--kind", key.kind.value)
+@asynccontextmanager
+async def _beside(**work: Coroutine[object, object, None]) -> AsyncIterator[None]:
+    """Do this work, by name, for as long as the block runs; what it raises ends the block."""
+    async with asyncio.TaskGroup() as tasks:
+        started = [tasks.create_task(each, name=name) for name, each in work.items()]
+        try:
+            yield
+        finally:
+            for task in started:
+                task.cancel()

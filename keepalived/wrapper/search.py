@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from keepalived.keeper.ports import VCenter
 from keepalived.lease.answers import Answer, Outcome
 from keepalived.lease.model import Kind, SessionKey
+from keepalived.wrapper.tokens import Lent
 
 
 class SearchError(Exception):
@@ -18,15 +18,14 @@ class SearchError(Exception):
 class Search:
     """Lists the account's sessions of both kinds; two requests a look.
 
-    `token` returns the uploader's token where it is known: the server lists the sessions of
-    whoever asks. Where it is refused, `on_token_refused` hears of it, and our own login does.
+    They are asked for with the uploader's token where it is known: the server lists the sessions
+    of whoever asks. Where it is refused, our own login does.
     A look that fails finds nothing, and the next one finds what it missed.
     """
 
     name: str
     vcenter: VCenter
-    token: Callable[[], str | None]
-    on_token_refused: Callable[[], None]
+    lent: Lent
     timeout: float
     _known: set[SessionKey] = field(default_factory=set, init=False)
 
@@ -50,12 +49,12 @@ class Search:
         return found
 
     async def _list(self, kind: Kind, timeout: float) -> Answer[tuple[str, ...]]:
-        token = self.token()
+        token = self.lent.token
         answer = await self.vcenter.list(kind, timeout=timeout, token=token)
         if token is None or answer.outcome is not Outcome.UNAUTHENTICATED:
             return answer
-        if token == self.token():
-            self.on_token_refused()
+        if token == self.lent.token:
+            self.lent.refuse()
         return await self.vcenter.list(kind, timeout=timeout)
 
     def _keys(self, kind: Kind, ids: tuple[str, ...]) -> set[SessionKey]:

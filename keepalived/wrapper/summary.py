@@ -60,16 +60,12 @@ def _outcome(session: Session) -> str:
     ending = session.ending
     assert ending is not None  # noqa: S101 - a session without an ending is open
     if is_download:
-        return _download_outcome(ending)
+        return f", {ending.reason if ending.state is State.DONE else _why(ending)}"
     if ending.content_moved:
         return ", content arrived"
     if ending.state is State.DONE and ending.content_moved is None:
         return ", completed; whether its content arrived could not be verified"
     return f", content did not arrive: {_why(ending)}"
-
-
-def _download_outcome(ending: Ending) -> str:
-    return f", {ending.reason}" if ending.state is State.DONE else f", {_why(ending)}"
 
 
 def _why(ending: Ending) -> str:

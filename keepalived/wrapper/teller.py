@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from keepalived.lease import events
 from keepalived.lease.events import Event
@@ -12,9 +13,8 @@ from keepalived.lease.timing import is_at_risk
 from keepalived.lease.words import duration, printable
 from keepalived.wrapper.claims import name_of
 
-Say = Callable[[str], None]
 
-
+@dataclass(eq=False, slots=True)
 class Teller:
     """A listener that prints a line for what a user at the terminal has to know, and no more.
 
@@ -22,32 +22,25 @@ class Teller:
     session whose lent token the vCenter refused.
     """
 
-    def __init__(
-        self,
-        say: Say,
-        find: Callable[[SessionKey], Session | None],
-        on_ended: Callable[[events.SessionEnd], None],
-        on_token_refused: Callable[[], None],
-    ) -> None:
-        self.trouble: str | None = None
-        """What keeps the vCenter from being reached at present, for the progress bar."""
-        self._say = say
-        self._find = find
-        self._on_ended = on_ended
-        self._on_token_refused = on_token_refused
-        self._in_danger: set[SessionKey] = set()
-        self._last_login = "ok"
+    say: Callable[[str], None]
+    find: Callable[[SessionKey], Session | None]
+    on_ended: Callable[[events.SessionEnd], None]
+    on_token_refused: Callable[[], None]
+    trouble: str | None = field(default=None, init=False)
+    """What keeps the vCenter from being reached at present, for the progress bar."""
+    _in_danger: set[SessionKey] = field(default_factory=set, init=False)
+    _last_login: str = field(default="ok", init=False)
 
     def notify(self, event: Event) -> None:
         """Print a line about an event that a user has to know of."""
-        say = self._say
+        say = self.say
         match event:
             case events.Renewed(key):
                 if key in self._in_danger:
                     self._in_danger.discard(key)
                     say(f"{self._name(key)} was renewed again")
             case events.RenewalFailed(key, _, detail, _, slack, lifetime):
-                is_news = key not in self._in_danger and self._find(key) is not None
+                is_news = key not in self._in_danger and self.find(key) is not None
                 if is_news and (slack is None or is_at_risk(slack, lifetime)):
                     self._in_danger.add(key)
                     left = "" if slack is None else f"; {duration(slack)} left"
@@ -64,13 +57,13 @@ class Teller:
             case events.SessionMoving(key):
                 say(f"{self._name(key)}: bytes move again")
             case events.TokenRefused():
-                self._on_token_refused()
+                self.on_token_refused()
             case events.SessionEnd(key, state, reason, error_message):
                 # What was lost is reported at once; the rest can wait for the summary.
                 if state.is_failure:
                     why = printable(error_message or reason)
                     say(f"{self._name(key)} was lost: {state}, {why}")
-                self._on_ended(event)
+                self.on_ended(event)
             case events.VCenterDown(vcenter, outcome, detail):
                 self.trouble = printable(detail or outcome.value)
                 say(f"warning: {vcenter} does not answer: {self.trouble}; trying again")
@@ -83,5 +76,5 @@ class Teller:
                 self._last_login = outcome
 
     def _name(self, key: SessionKey) -> str:
-        session = self._find(key)
+        session = self.find(key)
         return printable(key.id if session is None else name_of(session))

@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import PurePath
 
 from keepalived.host.clock import Clock, sleep_until
 from keepalived.host.open_files import OpenFile, largest_being_read, open_files, tree
@@ -18,7 +19,7 @@ from keepalived.lease.session import Session
 from keepalived.lease.words import printable
 from keepalived.wrapper.activity import Activity
 from keepalived.wrapper.claims import Wanted, is_own, name_of
-from keepalived.wrapper.progress import Transfer, sizes_of, transfer
+from keepalived.wrapper.progress import Transfer, transfer
 from keepalived.wrapper.summary import Account
 from keepalived.wrapper.tokens import Lent
 
@@ -70,10 +71,12 @@ class Tending:
             for hold in session.holds:
                 self._registry.hold(session.key, replace(hold, token=self._lent.borrowed))
 
-    def let_go_others(self) -> None:
-        """Let go of what is not known to be the command's own."""
-        for session in self.others():
+    def let_go_others(self) -> list[Session]:
+        """Let go of what is not known to be the command's own, and return it."""
+        others = self.others()
+        for session in others:
             self._registry.release(session.key, self._uid, _OTHERS)
+        return others
 
     def let_go_all(self) -> None:
         """Let go of everything. Nothing is cancelled."""
@@ -100,13 +103,19 @@ class Tending:
         # In a thread, since a file may lie on a network that does not answer.
         files = await asyncio.to_thread(_open_files)
         self._opened |= {file.path for file in files}
-        self._sizes |= sizes_of(files)
+        self._sizes |= {PurePath(file.path).name: file.size for file in files if file.reading}
         reading = largest_being_read(files)
         self.claim()
         now = self._clock.boot()
         for session in self._open():
-            seen = self._transfer(session, reading)
-            self._activities[session.key].note((session.state, session.files, seen), now)
+            key = session.key
+            seen = transfer(session, reading, self._sizes) if key in self._own else None
+            if seen is not None:
+                self.transfers[key] = seen
+                if session.ending is None:
+                    progress = Progress(percent=seen.percent)
+                    self._registry.hold(key, self._hold(self._owner, progress))
+            self._activities[key].note((session.state, session.files, seen), now)
 
     def claim(self) -> None:
         """Take for the command's own whatever is known to be by now, ended sessions included."""
@@ -120,17 +129,6 @@ class Tending:
                 self._registry.hold(key, self._hold(self._owner))
                 self._registry.release(key, self._uid, _OTHERS)
 
-    def _transfer(self, session: Session, reading: OpenFile | None) -> Transfer | None:
-        key = session.key
-        if key not in self._own:
-            return None
-        seen = transfer(session, reading, self._sizes)
-        if seen is not None:
-            self.transfers[key] = seen
-            if session.ending is None:
-                self._registry.hold(key, self._hold(self._owner, Progress(percent=seen.percent)))
-        return seen
-
     def note_end(self, end: SessionEnd) -> None:
         """Take down how long a session was held, and how long it waited at most."""
         longest = self._activities[end.key].longest(self._clock.boot())
@@ -141,7 +139,7 @@ class Tending:
         """Return once every session has had a whole round of being looked at, or has ended."""
         # A round's end is no event of the registry's.
         while any(  # noqa: ASYNC110
-            not _was_looked_at(session, self._clock.boot()) for session in self._open()
+            session.renewals == 0 or session.due <= self._clock.boot() for session in self._open()
         ):
             await asyncio.sleep(_POLL_SECONDS)
         self.claim()
@@ -153,14 +151,6 @@ class Tending:
             await self._an_end.wait()
 
     # -- what is known
-
-    def find(self, key: SessionKey) -> Session | None:
-        """Return a session as it stands."""
-        return self._registry.find(key)
-
-    def is_own(self, key: SessionKey) -> bool:
-        """Whether a session is known to be the command's own."""
-        return key in self._own
 
     def own(self) -> list[Session]:
         """Return the command's own sessions, ended ones included."""
@@ -192,18 +182,13 @@ class Tending:
         self._strange |= {session.key for session in found}
         return found
 
-    def has_lost(self) -> bool:
-        """Whether one of the command's own sessions was lost."""
-        return any(session.state.is_failure for session in self.own())
-
     def accounts(self) -> list[Account]:
         """Return what became of the command's own sessions so far."""
-        return [Account(session, *self._spans(session)) for session in self.own()]
-
-    def _spans(self, session: Session) -> tuple[float, float]:
-        now = self._clock.boot()
-        so_far = now - session.since, self._activities[session.key].longest(now)
-        return self._ended.get(session.key, so_far)
+        now, accounts = self._clock.boot(), []
+        for session in self.own():
+            so_far = now - session.since, self._activities[session.key].longest(now)
+            accounts.append(Account(session, *self._ended.get(session.key, so_far)))
+        return accounts
 
     def shortest_lifetime(self) -> float | None:
         """Return how long the most short-lived session lives without activity, in seconds."""
@@ -222,7 +207,3 @@ def _open_files() -> tuple[OpenFile, ...]:
     """Return what the processes below this one have open; orphans are among them."""
     own, *below = tree(os.getpid())
     return open_files(each for each in below if each != own)
-
-
-def _was_looked_at(session: Session, now: float) -> bool:
-    return session.renewals > 0 and session.due > now

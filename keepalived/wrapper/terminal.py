@@ -27,18 +27,19 @@ class Terminal:
 
     def is_there(self) -> bool:
         """Whether there is a terminal that was not hung up."""
-        return self._foreground() is not None
+        return _foreground(self._descriptor) is not None
 
     def is_ours_or(self, group: int) -> bool:
         """Whether our own process group is in the foreground, or this one."""
-        return self._foreground() in (os.getpgrp(), group)
+        return _foreground(self._descriptor) in (os.getpgrp(), group)
 
     def give_to(self, group: int) -> bool:
         """Let a group have the terminal, if ours has it. Return whether that group has it now."""
-        owner = self._foreground()
+        owner = _foreground(self._descriptor)
         if owner == os.getpgrp():
             if self._modes is None:
-                self._modes = _modes(self._descriptor)
+                with suppress(termios.error):
+                    self._modes = termios.tcgetattr(self._descriptor)
             return _pass(self._descriptor, group)
         return owner == group
 
@@ -47,21 +48,15 @@ class Terminal:
 
         It is left to anybody else: to the shell that put us into the background, for one.
         """
-        owner = self._foreground()
+        owner = _foreground(self._descriptor)
         if owner is not None and (owner == group or not _exists(owner)):
             _pass(self._descriptor, os.getpgrp())
 
     def tidy(self, group: int) -> None:
         """Undo what a group, which has the terminal and was killed, has done to its modes."""
-        if self._modes is not None and self._foreground() == group:
+        if self._modes is not None and _foreground(self._descriptor) == group:
             with suppress(termios.error):
                 termios.tcsetattr(self._descriptor, termios.TCSANOW, self._modes)
-
-    def _foreground(self) -> int | None:
-        try:
-            return os.tcgetpgrp(self._descriptor)
-        except OSError:
-            return None
 
 
 @contextmanager
@@ -86,10 +81,14 @@ def controlling_terminal() -> Iterator[Terminal]:
 
 def has_foreground(descriptor: int) -> bool:
     """Whether our own process group is in the foreground of the terminal of a descriptor."""
+    return _foreground(descriptor) == os.getpgrp()
+
+
+def _foreground(descriptor: int) -> int | None:
     try:
-        return os.tcgetpgrp(descriptor) == os.getpgrp()
+        return os.tcgetpgrp(descriptor)
     except OSError:
-        return False
+        return None
 
 
 def _pass(descriptor: int, group: int) -> bool:
@@ -98,13 +97,6 @@ def _pass(descriptor: int, group: int) -> bool:
     except OSError:
         return False
     return True
-
-
-def _modes(descriptor: int) -> list[Any] | None:
-    try:
-        return termios.tcgetattr(descriptor)
-    except termios.error:
-        return None
 
 
 def _exists(group: int) -> bool:

@@ -10,8 +10,6 @@ from keepalived.keeper.ports import VCenter
 from keepalived.lease.answers import Outcome
 from keepalived.lease.holds import Borrowed
 
-Say = Callable[[str], None]
-
 _REFRESHES_PER_LIFETIME = 2
 """An API session idles for half an hour by default, an update session for five minutes: refreshing
 the one as often as the other is plenty, and spares a setting."""
@@ -38,36 +36,33 @@ class Source:
 class Lent:
     """The token that is lent at present, looked for while there is none."""
 
-    def __init__(self, source: Source | None, clock: Clock) -> None:
+    def __init__(self, source: Source | None, clock: Clock, say: Callable[[str], None]) -> None:
+        self.token = source.look() if source else None
+        """None where there is none that works."""
         self._source = source
         self._clock = clock
-        self._value = source.look() if source else None
+        self._say = say
         self._refused: set[str] = set()
-        self._was_lent = self._value is not None
-
-    @property
-    def token(self) -> str | None:
-        """The token, None where there is none that works."""
-        return self._value
+        self._was_lent = self.token is not None
 
     @property
     def borrowed(self) -> Borrowed | None:
         """The token as a hold carries it."""
-        return None if self._value is None else Borrowed(self._value)
+        return None if self.token is None else Borrowed(self.token)
 
-    def refuse(self, say: Say) -> None:
+    def refuse(self) -> None:
         """Take in that the vCenter does not take the token any more."""
-        if self._value is None or self._source is None:
+        if self.token is None or self._source is None:
             return
-        self._refused.add(self._value)
-        self._value = None
-        say(
+        self._refused.add(self.token)
+        self.token = None
+        self._say(
             f"warning: the API session of {self._source.name} has ended (401): what uses it next "
             "fails; update sessions are renewed otherwise where credentials are known"
         )
 
     async def run(
-        self, vcenter: VCenter, lifetime: float, timeout: float, say: Say, lend: Callable[[], None]
+        self, vcenter: VCenter, lifetime: float, timeout: float, lend: Callable[[], None]
     ) -> None:
         """Keep the token fresh even while no session carries it, and look for one.
 
@@ -77,38 +72,33 @@ class Lent:
         refreshed = self._clock.boot()
         while True:
             await sleep_until(self._clock, self._clock.boot() + min(pause, 5.0))
-            if self._value is None:
-                if self._find():
-                    say(self._words())
+            if self.token is None:
+                found = self._source.look() if self._source else None
+                if found is not None and found not in self._refused:
+                    self.token, self._was_lent = found, True
+                    self._say(self._words())
                     lend()
             elif self._clock.boot() - refreshed >= pause:
                 refreshed = self._clock.boot()
-                answer = await vcenter.who_am_i(timeout=timeout, token=self._value)
+                answer = await vcenter.who_am_i(timeout=timeout, token=self.token)
                 if answer.outcome is Outcome.UNAUTHENTICATED:
-                    self.refuse(say)
+                    self.refuse()
 
-    def say_at_start(self, say: Say) -> None:
+    def say_at_start(self) -> None:
         """Say whether the API session is kept fresh, before anything depends on it."""
-        if self._value is not None:
-            say(self._words())
+        if self.token is not None:
+            self._say(self._words())
         elif self._source is None:
-            say(_UNKNOWN)
+            self._say(_UNKNOWN)
         elif not self._refused:  # of which it was said
-            say(f"{_UNKNOWN}; {self._source.name} holds none so far, and is looked at again")
+            self._say(f"{_UNKNOWN}; {self._source.name} holds none so far, and is looked at again")
 
-    def say_at_end(self, say: Say) -> None:
+    def say_at_end(self) -> None:
         """Say whether the API session was kept fresh, where it was not or not for certain."""
         if not self._was_lent:
-            say("the command's own API session was not kept fresh: its token was not known")
-        elif self._value is None and self._source is not None:
-            say(f"the API session of {self._source.name} ended before the command did")
-
-    def _find(self) -> bool:
-        found = self._source.look() if self._source else None
-        if found is None or found in self._refused:
-            return False
-        self._value, self._was_lent = found, True
-        return True
+            self._say("the command's own API session was not kept fresh: its token was not known")
+        elif self.token is None and self._source is not None:
+            self._say(f"the API session of {self._source.name} ended before the command did")
 
     def _words(self) -> str:
         assert self._source is not None  # noqa: S101 - a token came from somewhere

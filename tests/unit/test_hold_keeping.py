@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from keepalived.embedded.arguments import Access, Connection, check
+from keepalived.embedded.arguments import check
 from keepalived.embedded.errors import (
     AccessRefused,
     HoldError,
@@ -64,13 +64,13 @@ def keep(
     session_id: str,
     *,
     kind: Kind = Kind.UPDATE,
-    access: Access | None = None,
+    access: dict[str, str] | None = None,
     handle: Callable[[Request], Awaitable[Response]] | None = None,
     entered: Callable[[], None] = lambda: None,
 ) -> Held:
     """Begin to hold a session, and do not wait for what the vCenter says to that."""
-    access = access or Access(username=simulator.username, password=simulator.password)
-    wanted = check(URL, session_id, kind, access, Connection(session_timeout=LIFETIME))
+    access = access or {"username": simulator.username, "password": simulator.password}
+    wanted = check(URL, session_id, kind, session_timeout=LIFETIME, **access)
     link = Link()
     keeping = Keeping(
         wanted, link, LoopClock(), 10.0, lambda _: MemoryTransport(handle or simulator.handle)
@@ -246,7 +246,7 @@ async def test_a_session_that_has_ended_already_is_said_at_once() -> None:
 
 async def test_credentials_that_are_refused_are_said_at_once_and_tried_once() -> None:
     simulator = simulator_in_loop(session_timeout=LIFETIME)
-    access = Access(username=simulator.username, password="wrong")
+    access = {"username": simulator.username, "password": "wrong"}
     opened = keep(simulator, simulator.open_session(), access=access)
     error = await failure(opened)
     assert isinstance(error, AccessRefused)
@@ -256,9 +256,7 @@ async def test_credentials_that_are_refused_are_said_at_once_and_tried_once() ->
 
 async def test_a_token_that_is_refused_is_said_at_once() -> None:
     simulator = simulator_in_loop(session_timeout=LIFETIME)
-    error = await failure(
-        keep(simulator, simulator.open_session(), access=Access(token="t0p-secret"))
-    )
+    error = await failure(keep(simulator, simulator.open_session(), access={"token": "t0p-secret"}))
     assert isinstance(error, AccessRefused)
     assert "t0p-secret" not in str(error)
 
@@ -329,9 +327,7 @@ async def test_a_lent_token_is_used_alone_and_never_logged_out() -> None:
     simulator = simulator_in_loop(session_timeout=LIFETIME, token_idle_timeout=LIFETIME)
     token = (await api_caller(simulator)).token
     entered = asyncio.Event()
-    opened = keep(
-        simulator, simulator.open_session(), access=Access(token=token), entered=entered.set
-    )
+    opened = keep(simulator, simulator.open_session(), access={"token": token}, entered=entered.set)
     await entered.wait()
     await asyncio.sleep(10 * LIFETIME)
     await opened.leave()
@@ -344,9 +340,7 @@ async def test_a_lent_token_that_ends_on_the_way_is_said(caplog: pytest.LogCaptu
     simulator = simulator_in_loop(session_timeout=LIFETIME)
     token = (await api_caller(simulator)).token
     entered = asyncio.Event()
-    opened = keep(
-        simulator, simulator.open_session(), access=Access(token=token), entered=entered.set
-    )
+    opened = keep(simulator, simulator.open_session(), access={"token": token}, entered=entered.set)
     await entered.wait()
     simulator.logins.forget_all()
     await asyncio.sleep(LIFETIME)

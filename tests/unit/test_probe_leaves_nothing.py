@@ -53,7 +53,7 @@ def at(stand: Stand, route: str, nth: int, act: Callable[[], object], *, after: 
     async def handle(request: Request, chunks: AsyncIterator[bytes] | None) -> Response:
         nonlocal seen
         match = resolve(request.method, request.target)
-        is_such = match is not None and match.route.operation.name == route
+        is_such = match is not None and match.operation.name == route
         seen += is_such
         is_it = is_such and seen == nth
         if is_it and not after:

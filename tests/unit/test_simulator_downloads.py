@@ -45,11 +45,8 @@ def open_download(library: ContentLibrary, item: Item) -> Session:
 
 def read(library: ContentLibrary, session: Session) -> bytes:
     """Download the file from its beginning to its end."""
-    get = library.downloads.begin(library.downloads.prepare(session.id, "disk").ticket)
-    whole = b""
-    while piece := get.read():
-        whole += piece
-    return whole
+    _, chunks = library.downloads.begin(library.downloads.prepare(session.id, "disk").ticket)
+    return b"".join(chunks)
 
 
 def test_what_was_uploaded_is_what_is_downloaded(library: ContentLibrary) -> None:
@@ -69,11 +66,8 @@ def test_what_was_uploaded_is_what_is_downloaded(library: ContentLibrary) -> Non
 def test_bytes_are_counted_as_they_go_out(library: ContentLibrary) -> None:
     session = open_download(library, upload(library, *PIECES))
     file = library.downloads.prepare(session.id, "disk")
-    get = library.downloads.begin(file.ticket)
-    counted = []
-    while get.read():
-        counted.append(file.bytes_transferred)
-    assert counted == [6, 13, 18]
+    _, chunks = library.downloads.begin(file.ticket)
+    assert [file.bytes_transferred for _ in chunks] == [6, 13, 18]
 
 
 def test_a_session_has_the_content_of_its_beginning(library: ContentLibrary) -> None:
@@ -102,9 +96,9 @@ def test_preparing_takes_its_time_and_is_no_activity(hands: Hands) -> None:
 def test_whether_bytes_extend_the_lifetime_is_a_choice(hands: Hands, counts: bool) -> None:
     library = ContentLibrary(hands, Behaviour(session_timeout=300, put_counts_as_activity=counts))
     session = open_download(library, upload(library, *PIECES))
-    get = library.downloads.begin(library.downloads.prepare(session.id, "disk").ticket)
+    _, chunks = library.downloads.begin(library.downloads.prepare(session.id, "disk").ticket)
     hands.time += 200
-    get.read()
+    next(chunks)
     assert session.expires_at == (1500.0 if counts else 1300.0)
 
 
@@ -114,8 +108,8 @@ def test_an_address_is_good_for_as_long_as_the_session(
 ) -> None:
     session = open_download(library, upload(library, *PIECES))
     ticket = library.downloads.prepare(session.id, "disk").ticket
-    get = library.downloads.begin(ticket)
-    get.read()
+    _, chunks = library.downloads.begin(ticket)
+    next(chunks)
     if end == "expired":
         hands.time += 300
     elif end == "cancelled":
@@ -123,7 +117,7 @@ def test_an_address_is_good_for_as_long_as_the_session(
     else:
         library.sessions.delete(DOWNLOAD, session.id)
     with pytest.raises(ApiError):
-        get.read()
+        next(chunks)
     with pytest.raises(ApiError):
         library.downloads.begin(ticket)
     assert library.downloads.session_of(ticket) == session.id

@@ -28,7 +28,7 @@ def ledger() -> Ledger:
 
 @pytest.fixture
 def library(hands: Hands, ledger: Ledger) -> ContentLibrary:
-    return ContentLibrary(hands, Behaviour(session_timeout=300, pull_duration=60), chronicle=ledger)
+    return ContentLibrary(hands, Behaviour(session_timeout=300, pull_duration=60), ledger=ledger)
 
 
 def refusal(error: pytest.ExceptionInfo[ApiError]) -> ErrorType:

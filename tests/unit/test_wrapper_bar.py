@@ -15,8 +15,9 @@ from typing import TextIO
 import pytest
 
 from keepalived.lease.words import size
+from keepalived.lease.words import width_of
 from keepalived.wrapper.bar import Bar, bar_on
-from keepalived.wrapper.progress_line import ASCII, BarView, line, width, words
+from keepalived.wrapper.progress_line import ASCII, BarView, line, words
 from keepalived.wrapper.rate import Rate
 from tests.support.screen import Screen
 
@@ -400,7 +401,7 @@ def test_no_line_is_longer_than_it_may_be(glyphs: object) -> None:
     for label, columns, warning in itertools.product(labels, range(130), [None, "warning " * 9]):
         view = BarView(label, 3 * GIB, 8 * GIB, 40.0, 128.0, 252.0, warning)
         text = line(view, columns, ASCII) if glyphs else line(view, columns)
-        assert width(text) <= columns
+        assert width_of(text) <= columns
 
 
 def test_names_cannot_steer_the_terminal() -> None:

@@ -27,7 +27,7 @@ class Lending:
     simulator: Simulator
     lent: Lent
     shelf: list[str]
-    said: list[str] = field(default_factory=list)
+    said: list[str]
     lent_out: list[str] = field(default_factory=list)
 
     def log_in(self) -> str:
@@ -53,10 +53,9 @@ async def lending(*, from_the_start: bool = True) -> AsyncIterator[Lending]:
     if from_the_start:
         shelf.append(simulator.logins.log_in(simulator.username, simulator.password))
     source = Source("govc", lambda: shelf[0] if shelf else None, is_commands_own=True)
-    place = Lending(simulator, Lent(source, clock), shelf)
-    work = asyncio.create_task(
-        place.lent.run(client, LIFETIME, 10.0, place.said.append, place.lend)
-    )
+    said: list[str] = []
+    place = Lending(simulator, Lent(source, clock, said.append), shelf, said)
+    work = asyncio.create_task(place.lent.run(client, LIFETIME, 10.0, place.lend))
     try:
         yield place
     finally:
@@ -108,8 +107,8 @@ async def test_a_refused_token_is_not_lent_again_though_it_is_still_found() -> N
 async def test_a_token_that_a_session_finds_refused_is_not_lent_again() -> None:
     async with lending() as place:
         (token,) = place.shelf
-        place.lent.refuse(place.said.append)
-        place.lent.refuse(place.said.append)  # as other sessions find it, too
+        place.lent.refuse()
+        place.lent.refuse()  # as other sessions find it, too
         assert len(place.said) == 1
         await asyncio.sleep(LIFETIME)
         assert place.shelf == [token]
