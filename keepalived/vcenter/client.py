@@ -80,6 +80,7 @@ class Client:
         on_login: Callable[[LoginOutcome], None] = lambda _outcome: None,
     ) -> None:
         self.name = name
+        self._clock = clock
         self._exchange = Exchange(transport, clock)
         self._login = Login(settings, self._exchange, clock, on_login)
         self._proven: set[Dialect] = set()
@@ -100,7 +101,7 @@ class Client:
             kind,
             session_id,
             lambda dialect: dialect.keep_alive(kind, session_id, progress),
-            _nothing,
+            nothing,
             timeout,
             token,
         )
@@ -109,28 +110,17 @@ class Client:
         self, kind: Kind, session_id: str, *, timeout: float, token: str | None = None
     ) -> Answer[SessionInfo]:
         """Read a session."""
-        now = self._exchange.wall()
+        now = self._clock.wall()
+        read = at_once(lambda said: results.session_info(said.value(), said.reply.headers, now))
         return await self._operate(
-            kind,
-            session_id,
-            lambda dialect: dialect.get(kind, session_id),
-            at_once(lambda said: results.session_info(said.value(), said.reply.headers, now)),
-            timeout,
-            token,
+            kind, session_id, lambda d: d.get(kind, session_id), read, timeout, token
         )
 
     async def list(
         self, kind: Kind, *, timeout: float, token: str | None = None
     ) -> Answer[tuple[str, ...]]:
         """List the ids of the calling user's sessions: the first `results.IDS_MOST` of them."""
-        answer = await self._operate(
-            kind,
-            None,
-            lambda dialect: dialect.list(kind),
-            lambda said: results.ids(said.elements()),
-            timeout,
-            token,
-        )
+        answer = await self._operate(kind, None, lambda d: d.list(kind), ids, timeout, token)
         if answer.value is not None and len(answer.value) >= results.IDS_MOST:
             return answer._replace(detail=f"only the first {results.IDS_MOST} were read")
         return answer
@@ -140,12 +130,7 @@ class Client:
     ) -> Answer[tuple[FileInfo, ...]]:
         """List the files of a session; those beyond `results.FILES_MOST` are merged into one."""
         return await self._operate(
-            kind,
-            session_id,
-            lambda dialect: dialect.files(kind, session_id),
-            lambda said: results.file_infos(said.elements()),
-            timeout,
-            token,
+            kind, session_id, lambda d: d.files(kind, session_id), _files, timeout, token
         )
 
     async def cancel(
@@ -153,12 +138,7 @@ class Client:
     ) -> Answer[None]:
         """Cancel a session on the server."""
         return await self._operate(
-            kind,
-            session_id,
-            lambda dialect: dialect.cancel(kind, session_id),
-            _nothing,
-            timeout,
-            token,
+            kind, session_id, lambda d: d.cancel(kind, session_id), nothing, timeout, token
         )
 
     async def item(
@@ -167,22 +147,15 @@ class Client:
         """Read a library item, and the name of its library where that can be read."""
         if not SERVERS_ID.fullmatch(item_id):
             return self._unsent(f"{item_id!r} is not an item's id")
-        library_ids: list[str | None] = []
-
-        async def parse(said: Success) -> ItemInfo:
-            item, library_id = results.item_info(said.value())
-            if not item.id and not item.name:
-                raise results.FormError("the answer has neither id nor name")
-            library_ids.append(library_id)
-            return replace(item, id=item.id or item_id)
-
-        answer = await self._operate(
-            Kind.UPDATE, None, lambda dialect: dialect.item(item_id), parse, timeout, token
+        answer: Answer[Any] = await self._operate(
+            Kind.UPDATE, None, lambda d: d.item(item_id), _item, timeout, token
         )
-        if answer.value is None or not library_ids or library_ids[-1] is None:
+        if answer.value is None:
             return answer
-        name = await self._library_name(library_ids[-1], timeout, token)
-        return answer._replace(value=replace(answer.value, library=name))
+        item, library_id = answer.value
+        if library_id is not None:
+            item = replace(item, library=await self._library_name(library_id, timeout, token))
+        return answer._replace(value=replace(item, id=item.id or item_id))
 
     async def who_am_i(self, *, timeout: float, token: str | None = None) -> Answer[None]:
         """Ask something that belongs to no session; where there is no token, log in instead.
@@ -194,36 +167,25 @@ class Client:
             answer, reply = await self._exchange.send(call, timeout)
             if reply is not None and answer.outcome is Outcome.OK:
                 return await self._understood(answer, self._login.first_dialect, reply, _user)
-            return answer if reply is None else answer._replace(outcome=_as_probed(answer.outcome))
+            if reply is not None and answer.outcome is Outcome.UNAUTHENTICATED:
+                return answer._replace(outcome=Outcome.OK)  # it comes from a vCenter at work
+            return answer
         if token is None and not self._login.has_token:
-            sent_at = self._exchange.now()
+            sent_at = self.now()
             got = await self._login.token(timeout)
-            if isinstance(got, Answer):
-                return got
-            return Answer(Outcome.OK, sent_at, self._exchange.now())
+            return got if isinstance(got, Answer) else Answer(Outcome.OK, sent_at, self.now())
         lent = None if token is None else self._login.borrow(token, self._proven)
-        answer, _, _ = await self._send(lambda dialect: dialect.who_am_i, _user, timeout, lent)
+        answer, _, _ = await self._send(lambda d: d.who_am_i, _user, timeout, lent)
         return answer
 
     async def ask(
-        self,
-        make: Make,
-        parse: Parse[T],
-        *,
-        session_id: str | None = None,
-        timeout: float,
+        self, make: Make, parse: Parse[T], *, session_id: str | None = None, timeout: float
     ) -> Answer[T]:
         """Carry out any other operation, and read its answer by `parse`.
 
         Where the operation is one of an update session, `session_id` says which.
         """
         return await self._operate(Kind.UPDATE, session_id, make, parse, timeout, None)
-
-    async def tell(
-        self, make: Make, *, session_id: str | None = None, timeout: float
-    ) -> Answer[None]:
-        """Carry out any other operation that is answered without a value."""
-        return await self._operate(Kind.UPDATE, session_id, make, _nothing, timeout, None)
 
     async def token(self, *, timeout: float) -> Token | None:
         """Return the API token in use, for what does not go through here; None without one."""
@@ -232,7 +194,7 @@ class Client:
 
     def now(self) -> float:
         """Seconds on the boot-time clock that answers are timed by."""
-        return self._exchange.now()
+        return self._clock.boot()
 
     async def close(self, *, timeout: float) -> None:
         """Log out and close the connections."""
@@ -244,12 +206,7 @@ class Client:
             return None
         if library_id not in self._libraries:
             answer = await self._operate(
-                Kind.UPDATE,
-                None,
-                lambda dialect: dialect.library(library_id),
-                at_once(lambda said: results.name_of(said.value())),
-                timeout,
-                token,
+                Kind.UPDATE, None, lambda d: d.library(library_id), _name, timeout, token
             )
             if answer.value is None:
                 return None
@@ -296,7 +253,7 @@ class Client:
         timeout: float,
     ) -> tuple[Answer[T], Token | None]:
         """A 404 on an unproven route: does a list of sessions prove the dialect, or another one?"""
-        if self._exchange.now() < self._nowhere_until:
+        if self.now() < self._nowhere_until:
             return not_found._replace(outcome=Outcome.FAILED, detail=_NOWHERE), token
         listed = await self._prove(kind, token, timeout)
         if listed.outcome is Outcome.OK:
@@ -319,19 +276,14 @@ class Client:
 
     async def _prove(self, kind: Kind, token: Token, timeout: float) -> Answer[Any]:
         """Ask for a list of sessions, which proves the dialect where it is answered."""
-        listed, used, _ = await self._send(
-            lambda dialect: dialect.list(kind),
-            lambda said: results.ids(said.elements()),
-            timeout,
-            token,
-        )
+        listed, used, _ = await self._send(lambda d: d.list(kind), ids, timeout, token)
         if listed.outcome is Outcome.OK and used is not None:
             self._proven.add(used.dialect)
         return listed
 
     def _found_nowhere(self, answer: Answer[T], token: Token) -> Answer[T]:
         if not token.is_borrowed:  # which speaks for itself alone
-            self._nowhere_until = self._exchange.now() + NOWHERE_SECONDS
+            self._nowhere_until = self.now() + NOWHERE_SECONDS
         return answer._replace(outcome=Outcome.FAILED, detail=_NOWHERE)
 
     async def _send(
@@ -365,7 +317,7 @@ class Client:
         token: str | None = None,
     ) -> Answer[T]:
         """Return a success with its value, or as a failure where its body has another form."""
-        if parse is _nothing and not reply.body:
+        if parse is nothing and not reply.body:
             return _without_value(answer)  # most answers by far
         secrets = self._exchange.secrets_with(token)
         try:
@@ -379,7 +331,7 @@ class Client:
         return Answer(answer.outcome, answer.sent_at, answer.received_at, value, "", answer.status)
 
     def _unsent(self, words: str) -> Answer[Any]:
-        now = self._exchange.now()
+        now = self.now()
         return Answer(Outcome.FAILED, now, now, detail=words)
 
 
@@ -388,14 +340,20 @@ def _without_value(answer: Answer[Any]) -> Answer[Any]:
     return answer if answer.value is None else answer._replace(value=None)
 
 
-async def _nothing(said: Success) -> None:
+async def nothing(said: Success) -> None:
+    """Check that nothing is said."""
     results.check_nothing(said.reply.body)
 
 
-async def _user(said: Success) -> None:
-    results.check_user(said.value())
+async def ids(said: Success) -> tuple[str, ...]:
+    """Read a list of ids."""
+    return await results.ids(said.elements())
 
 
-def _as_probed(outcome: Outcome) -> Outcome:
-    """Return what a question without credentials shows: a 401 comes from a vCenter at work."""
-    return Outcome.OK if outcome is Outcome.UNAUTHENTICATED else outcome
+async def _files(said: Success) -> tuple[FileInfo, ...]:
+    return await results.file_infos(said.elements())
+
+
+_item = at_once(lambda said: results.item_info(said.value()))
+_name = at_once(lambda said: results.name_of(said.value()))
+_user = at_once(lambda said: results.check_user(said.value()))

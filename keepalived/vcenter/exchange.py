@@ -83,14 +83,6 @@ class Exchange:
         known = self.secrets
         return known if token is None or token in known else known.and_also(token)
 
-    def now(self) -> float:
-        """Seconds on the boot-time clock that answers are timed by."""
-        return self._clock.boot()
-
-    def wall(self) -> float:
-        """Seconds since the epoch, by this machine's clock."""
-        return self._clock.wall()
-
     async def close(self) -> None:
         """Close the transport."""
         await self._transport.close()

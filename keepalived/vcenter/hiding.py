@@ -50,11 +50,6 @@ class Secrets:
         )
         self._widest = _WIDEST_CODE * max(map(len, self._secrets), default=0)
 
-    @classmethod
-    def of(cls, secrets: Iterable[str]) -> Secrets:
-        """Return secrets ready to be looked for, which they may be already."""
-        return secrets if isinstance(secrets, cls) else cls(secrets)
-
     def __iter__(self) -> Iterator[str]:
         return iter(self._secrets)
 
@@ -67,9 +62,7 @@ class Secrets:
 
     def hide(self, text: str) -> str:
         """Return a text with each secret in it replaced."""
-        if not self._needles:
-            return text
-        if self._is_clean(text):
+        if not self._needles or self._is_clean(text):
             return text
         is_cut = len(text) > _TEXT_MOST
         text = text[:_TEXT_MOST]

@@ -90,12 +90,9 @@ class Login:
         self._clock = clock
         self._on_login = on_login
         rest = Rest(settings.representation)
-        dialects: dict[DialectName, tuple[Dialect, ...]] = {
-            DialectName.AUTO: (Api(), rest),
-            DialectName.API: (Api(),),
-            DialectName.REST: (rest,),
-        }
-        self._dialects = dialects[settings.dialect]
+        chosen: dict[DialectName, tuple[Dialect, ...]]
+        chosen = {DialectName.API: (Api(),), DialectName.REST: (rest,)}
+        self._dialects = chosen.get(settings.dialect, (Api(), rest))
         self._token: Token | None = None
         self._in_vain = 0
         self._not_before = -math.inf
@@ -193,7 +190,8 @@ class Login:
         try:
             password = await read_password(self._settings)
         except SecretError as error:
-            return self._say(LoginOutcome.FAILED, _refusal(now, str(error)))
+            self._on_login(LoginOutcome.FAILED)
+            return Answer(Outcome.LOGIN_REFUSED, now, now, detail=str(error))
         digest = hashlib.sha256(password.encode()).digest()
         failure = self._failure
         if failure is not None and failure.digest == digest and now < failure.until:
@@ -204,20 +202,18 @@ class Login:
             self._failure, self._worked = None, digest
             self._on_login(LoginOutcome.OK)
             return result
-        is_refusal = result.outcome is Outcome.LOGIN_REFUSED
-        pause = self._pause_after(result.outcome)
-        if is_refusal and digest == self._worked:
-            pause, self._worked = REFUSED_ONCE_SECONDS, None
+        said = LoginOutcome.FAILED
+        if result.outcome is Outcome.LOGIN_REFUSED:
+            said, pause = LoginOutcome.REFUSED, REFUSED_SECONDS
+            if digest == self._worked:
+                pause, self._worked = REFUSED_ONCE_SECONDS, None
+        elif result.outcome.speaks_of_the_vcenter:
+            pause = 0.0  # The keeper counts these, and then probes at a pace of its own.
+        else:
+            pause = min(SURPRISED_SECONDS, self._settings.session_timeout / 20)
         self._failure = _Failure(result, digest, now + pause)
-        return self._say(LoginOutcome.REFUSED if is_refusal else LoginOutcome.FAILED, result)
-
-    def _pause_after(self, outcome: Outcome) -> float:
-        """Return for how many seconds a login that went this way is not repeated."""
-        if outcome is Outcome.LOGIN_REFUSED:
-            return REFUSED_SECONDS
-        if outcome.speaks_of_the_vcenter:
-            return 0.0  # The keeper counts these, and then probes at a pace of its own.
-        return min(SURPRISED_SECONDS, self._settings.session_timeout / 20)
+        self._on_login(said)
+        return result
 
     async def _try_dialects(self, password: str, timeout: float) -> Token | Answer[None]:
         user = self._settings.username or ""
@@ -255,17 +251,9 @@ class Login:
         former = () if self._token is None else (self._token.value,)
         self._exchange.secrets = Secrets((*secrets, *former))
 
-    def _say(self, outcome: LoginOutcome, answer: Answer[None]) -> Answer[None]:
-        self._on_login(outcome)
-        return answer
-
 
 def _is_refusal(reply: Reply) -> bool:
     """Whether a login was refused by who knows the user: a 403 of a proxy says nothing of that."""
     if reply.status != 403:
         return reply.status == 401
     return not reply.body.strip() or bool(read_refusal(reply.body).type)
-
-
-def _refusal(now: float, words: str) -> Answer[None]:
-    return Answer(Outcome.LOGIN_REFUSED, now, now, detail=words)

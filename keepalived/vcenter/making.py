@@ -7,15 +7,14 @@ from urllib.parse import SplitResult, urlsplit
 
 from keepalived.lease.answers import Answer, Outcome
 from keepalived.settings import VCenterSettings
+from keepalived.settings.values import PORTS
 from keepalived.vcenter import results
 from keepalived.vcenter.classify import outcome_of, read_refusal, words_for
-from keepalived.vcenter.client import SERVERS_ID, Client, Success, at_once
+from keepalived.vcenter.client import SERVERS_ID, Client, Success, at_once, ids, nothing
 from keepalived.vcenter.dialects import Resource, Spec
 from keepalived.vcenter.exchange import TOKEN_HEADER
 from keepalived.vcenter.hiding import Secrets
 from keepalived.vcenter.transport import TransportError, UploadTransport
-
-_PORTS = {"http": 80, "https": 443}
 
 
 class Making:
@@ -34,16 +33,12 @@ class Making:
 
     async def find_libraries(self, name: str, *, timeout: float) -> Answer[tuple[str, ...]]:
         """List the ids of the libraries of a name."""
-        return await self._client.ask(
-            lambda dialect: dialect.find_libraries(name), _ids, timeout=timeout
-        )
+        return await self._client.ask(lambda d: d.find_libraries(name), _ids, timeout=timeout)
 
     async def describe_library(self, library_id: str, *, timeout: float) -> Answer[str]:
         """Read the description of a library."""
         return await self._client.ask(
-            lambda dialect: dialect.library(library_id),
-            at_once(lambda said: results.description_of(said.value())),
-            timeout=timeout,
+            lambda d: d.library(library_id), _description, timeout=timeout
         )
 
     async def find_items(
@@ -51,20 +46,14 @@ class Making:
     ) -> Answer[tuple[str, ...]]:
         """List the ids of a library's items, all of them or those of a name."""
         spec = {"library_id": library_id, **({} if name is None else {"name": name})}
-        return await self._client.ask(
-            lambda dialect: dialect.find_items(spec), _ids, timeout=timeout
-        )
+        return await self._client.ask(lambda d: d.find_items(spec), _ids, timeout=timeout)
 
     async def sessions_of(self, item_id: str, *, timeout: float) -> Answer[tuple[str, ...]]:
         """List the ids of the calling user's update sessions of an item.
 
         Not every server heeds which item is meant: look at what they are of.
         """
-        return await self._client.ask(
-            lambda dialect: dialect.sessions_of(item_id),
-            lambda said: results.ids(said.elements()),
-            timeout=timeout,
-        )
+        return await self._client.ask(lambda d: d.sessions_of(item_id), ids, timeout=timeout)
 
     async def create_library(
         self, name: str, description: str, datastore_id: str, *, timeout: float
@@ -89,9 +78,11 @@ class Making:
 
     async def delete(self, resource: Resource, resource_id: str, *, timeout: float) -> Answer[None]:
         """Remove something. An update session has to be cancelled first."""
-        return await self._client.tell(
-            lambda dialect: dialect.delete(resource, resource_id),
-            session_id=resource_id if resource is Resource.UPDATE_SESSION else None,
+        session_id = resource_id if resource is Resource.UPDATE_SESSION else None
+        return await self._client.ask(
+            lambda d: d.delete(resource, resource_id),
+            nothing,
+            session_id=session_id,
             timeout=timeout,
         )
 
@@ -101,8 +92,8 @@ class Making:
         """Announce a file that will be pushed. Returns the address to put its content to."""
         spec = {"name": name, "source_type": "PUSH", "size": size}
         return await self._client.ask(
-            lambda dialect: dialect.add_file(session_id, spec),
-            at_once(lambda said: results.upload_uri(said.value())),
+            lambda d: d.add_file(session_id, spec),
+            _upload_uri,
             session_id=session_id,
             timeout=timeout,
         )
@@ -139,18 +130,16 @@ class Making:
         )
 
     async def _create(self, resource: Resource, spec: Spec, timeout: float) -> Answer[str]:
-        return await self._client.ask(
-            lambda dialect: dialect.create(resource, spec), _id, timeout=timeout
-        )
+        return await self._client.ask(lambda d: d.create(resource, spec), _id, timeout=timeout)
 
 
-async def _id(said: Success) -> str:
-    """Read the id of what was made."""
-    return _checked(results.new_id(said.value()))
+_description = at_once(lambda said: results.description_of(said.value()))
+_upload_uri = at_once(lambda said: results.upload_uri(said.value()))
+_id = at_once(lambda said: _checked(results.new_id(said.value())))
 
 
 async def _ids(said: Success) -> tuple[str, ...]:
-    return tuple(map(_checked, await results.ids(said.elements())))
+    return tuple(map(_checked, await ids(said)))
 
 
 def _checked(text: str) -> str:
@@ -164,11 +153,11 @@ def _split(uri: str) -> SplitResult | None:
     """Return the parts of an address that content can be put to; None for any other."""
     try:
         parts = urlsplit(uri)
-        is_good = parts.scheme in _PORTS and bool(parts.hostname) and parts.port != 0
+        is_good = parts.scheme in PORTS and bool(parts.hostname) and parts.port != 0
     except ValueError:
         return None
     return parts if is_good else None
 
 
 def _origin(parts: SplitResult) -> tuple[str, str | None, int | None]:
-    return parts.scheme, parts.hostname, parts.port or _PORTS.get(parts.scheme)
+    return parts.scheme, parts.hostname, parts.port or PORTS.get(parts.scheme)

@@ -102,13 +102,11 @@ def _matches(pattern: str, host: str, address: IPAddress | None) -> bool:
 
 
 def _is_in_network(address: IPAddress, pattern: str) -> bool:
-    if not _PREFIX_LENGTH.search(pattern):
-        return False
     try:
         network = ipaddress.ip_network(pattern, strict=False)
     except ValueError:
         return False
-    return address in network
+    return address in network and _PREFIX_LENGTH.search(pattern) is not None
 
 
 def _address(text: str) -> IPAddress | None:

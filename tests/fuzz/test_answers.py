@@ -17,6 +17,7 @@ from keepalived.settings import VCenterSettings
 from keepalived.simulator.wire import Request, Response
 from keepalived.vcenter.classify import outcome_of, read_refusal, words_for
 from keepalived.vcenter.client import Client
+from keepalived.vcenter.hiding import Secrets
 from keepalived.vcenter.memory import MemoryTransport
 from keepalived.vcenter.results import retry_after
 from keepalived.vcenter.transport import Reply
@@ -99,7 +100,7 @@ def echoed(fields: Mapping[str, str], body: bytes, secret: str) -> tuple[dict[st
 def test_any_answer_has_a_class_and_words(status: int, fields: dict[str, str], body: bytes) -> None:
     reply = Reply(status, *echoed(fields, body, TOKEN))
     assert (outcome_of(reply) is Outcome.OK) is (200 <= status < 300)
-    words = words_for(reply, HIDDEN)
+    words = words_for(reply, Secrets(HIDDEN))
     assert words.isprintable()
     assert words.startswith(f"HTTP {status}")
     assert not told(words)

@@ -99,7 +99,10 @@ async def test_ids_items_and_names() -> None:
     assert await results.ids(["a", "b:c"]) == ("a", "b:c")
     item = {"id": "i", "name": "image", "content_version": "2", "library_id": "l"}
     assert results.item_info(item) == (ItemInfo("i", "image", "2"), "l")
-    assert results.item_info({}) == (ItemInfo("", "", None), None)
+    assert results.item_info({"id": "i"}) == (ItemInfo("i", "", None), None)
+    assert results.item_info({"name": "image"}) == (ItemInfo("", "image", None), None)
+    with pytest.raises(results.FormError, match="neither id nor name"):
+        results.item_info({})
     assert results.name_of({"name": "isos"}) == "isos"
 
 
