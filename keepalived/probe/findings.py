@@ -74,18 +74,17 @@ def proof_age(control: Span) -> float:
 def findings(notes: Notes) -> tuple[Finding, ...]:
     """Answer every question."""
     get_moves = _moves(Question.GET_MOVES, Trial.GET, notes.get_shift, notes)
+    keep_alive_moves = _moves(
+        Question.KEEP_ALIVE_MOVES, Trial.KEEP_ALIVE, notes.keep_alive_shift, notes
+    )
+    put_moves = _moves(Question.PUT_MOVES, Trial.WATCHED_PUT, notes.put_shift, notes)
     return (
         _lifetime(notes),
         get_moves,
         _keeps(Question.GET_KEEPS, Trial.GET, notes.got, notes),
-        _beside_gets(
-            _moves(Question.KEEP_ALIVE_MOVES, Trial.KEEP_ALIVE, notes.keep_alive_shift, notes),
-            get_moves,
-        ),
+        _beside_gets(keep_alive_moves, get_moves),
         _keeps(Question.KEEP_ALIVE_KEEPS, Trial.KEEP_ALIVE, notes.kept, notes),
-        _beside_gets(
-            _moves(Question.PUT_MOVES, Trial.WATCHED_PUT, notes.put_shift, notes), get_moves
-        ),
+        _beside_gets(put_moves, get_moves),
         _keeps(Question.PUT_KEEPS, Trial.PUT, notes.put, notes),
         _bytes(notes),
         _reacts(Question.SECOND, notes.second, notes),
@@ -132,11 +131,9 @@ def _keeps(question: Question, trial: Trial, span: Span | None, notes: Notes) ->
         end = span.state or "gone"
         told = f"{end} after {lived} to {about(span.most)}"
         if control is None or control.most is None:
-            beside = (
-                "what an untouched one does is not known"
-                if control is None
-                else (f"an untouched one lived for {about(control.least)} at least")
-            )
+            beside = "what an untouched one does is not known"
+            if control is not None:
+                beside = f"an untouched one lived for {about(control.least)} at least"
             return Finding(question, Verdict.UNKNOWN, f"{told}; {beside}")
         verdict = Verdict.YES if span.least >= proof_age(control) else Verdict.NO
         words = f"{told}, an untouched one after {about(control.most)}"
@@ -184,7 +181,9 @@ def _bytes(notes: Notes) -> Finding:
 def _reacts(question: Question, reaction: Reaction | None, notes: Notes) -> Finding:
     if reaction is None:
         return _unknown(question, Trial.PROGRESS, notes)
-    return Finding(question, Verdict.TOLD, reaction_words(reaction))
+    status = f"HTTP {reaction.status} {reaction.error_type}".rstrip()
+    words = f"{'accepted' if reaction.accepted else 'refused'}: {status}"
+    return Finding(question, Verdict.TOLD, words)
 
 
 def _progress_falls(notes: Notes) -> Finding:
@@ -198,12 +197,6 @@ def _progress_falls(notes: Notes) -> Finding:
 def _unknown(question: Question, trial: Trial, notes: Notes) -> Finding:
     trouble = notes.troubles.get(trial)
     return Finding(question, Verdict.UNKNOWN, trouble.words if trouble else _INTERRUPTED)
-
-
-def reaction_words(reaction: Reaction) -> str:
-    """Say how something was answered."""
-    status = f"HTTP {reaction.status} {reaction.error_type}".rstrip()
-    return f"{'accepted' if reaction.accepted else 'refused'}: {status}"
 
 
 def about(seconds: float) -> str:

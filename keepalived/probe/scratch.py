@@ -12,6 +12,7 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 from keepalived.lease.answers import Answer, Outcome
@@ -192,7 +193,11 @@ class Scratch:
         if item.id and item.is_doubtful:
             await self._find_sessions(item)
         for session_id in item.session_ids:
-            await self._end_session(session_id)
+            await self._insist(
+                partial(self._client.cancel, Kind.UPDATE, session_id, timeout=self._timeout),
+                (Outcome.NOT_ALLOWED,),
+            )
+            await self._delete(Resource.UPDATE_SESSION, session_id)
         item.is_gone = not item.id or await self._delete(Resource.ITEM, item.id)
 
     async def _find_item(self, item: ScratchItem) -> bool:
@@ -221,13 +226,6 @@ class Scratch:
             if got.value is not None and got.value.item_id == item.id:
                 item.session_ids.append(session_id)
 
-    async def _end_session(self, session_id: str) -> None:
-        await self._insist(
-            lambda: self._client.cancel(Kind.UPDATE, session_id, timeout=self._timeout),
-            (Outcome.NOT_ALLOWED,),
-        )
-        await self._delete(Resource.UPDATE_SESSION, session_id)
-
     async def _delete(self, resource: Resource, resource_id: str) -> bool:
         answer = await self._insist(
             lambda: self._making.delete(resource, resource_id, timeout=self._timeout)
@@ -254,9 +252,7 @@ class Scratch:
             return False
         for library_id in found.value or ():
             told = await self._insist(
-                lambda known=library_id: self._making.describe_library(  # type: ignore[misc]
-                    known, timeout=self._timeout
-                )
+                partial(self._making.describe_library, library_id, timeout=self._timeout)
             )
             if told is None:
                 return False
