@@ -129,7 +129,7 @@ class HttpListener:
 
     async def _get_metrics(self, request: web.Request) -> web.Response:
         async with self._scraping:
-            state = await run_in_slices(self._metrics.state(self._engine.overview()))
+            state = await run_in_slices(self._metrics.state.text(self._engine.overview()))
             body, headers = await asyncio.to_thread(
                 self._metrics.scrape,
                 state,

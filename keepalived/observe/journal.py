@@ -45,7 +45,9 @@ def _message(event: Mapping[str, Any], context: Mapping[str, str]) -> str:
     words = [str(event["event"])]
     if event.get("message"):
         words.append(f"({event['message']})")
-    words += [f"{name}={_quoted(value)}" for name, value in context.items()]
+    for name, value in context.items():
+        is_bare = value and " " not in value
+        words.append(f"{name}={value if is_bare else json.dumps(value, ensure_ascii=False)}")
     below = [_text(event[name]) for name in ("exception", "stack") if event.get(name)]
     # One line: what a server said must not look like an entry of its own.
     return "\n".join([" ".join(" ".join(words).split()), *below])
@@ -59,7 +61,3 @@ def _field_name(name: str) -> str:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False) if not text or " " in text else text

@@ -26,11 +26,7 @@ class Supervised:
     """
 
     def __init__(
-        self,
-        notifier: Notifier,
-        health: Health,
-        overview: Callable[[], Overview],
-        clock: Clock,
+        self, notifier: Notifier, health: Health, overview: Callable[[], Overview], clock: Clock
     ) -> None:
         self._notifier = notifier
         self._health = health
@@ -42,7 +38,7 @@ class Supervised:
     def ready(self) -> None:
         """Say that the daemon has started."""
         self._is_ready = True
-        self._notifier.ready(self._status())
+        self._notifier.ready(status_line(self._overview(), self._remark))
 
     def reloading(self) -> None:
         """Say that the configuration is read again. Nobody is told during the start: it goes on."""
@@ -53,7 +49,7 @@ class Supervised:
         """Say that a reload is over; `remark`, if any, stands in the status until the next one."""
         self._remark = remark
         if self._is_ready:
-            self._notifier.ready(self._status())
+            self._notifier.ready(status_line(self._overview(), self._remark))
 
     def stopping(self) -> None:
         """Say that the end has begun."""
@@ -83,9 +79,6 @@ class Supervised:
                     self._notifier.status(status)
                     said = status
             await sleep_until(self._clock, self._clock.boot() + pause)
-
-    def _status(self) -> str:
-        return status_line(self._overview(), self._remark)
 
 
 def status_line(overview: Overview, remark: str = "") -> str:

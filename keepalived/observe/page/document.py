@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from keepalived.keeper.overview import VCenterView
@@ -38,13 +37,12 @@ def document(picture: Picture) -> Html:
         _vcenters(picture),
         _daemon(picture),
     )
-    body = tag("body", _banner(), main, tag("footer", *_links()))
+    # What the script shows while it cannot refresh: old news must not look fresh.
+    banner = tag("p", id="silence", role="alert", hidden=True)
+    paths = ("metrics", "healthz", "readyz")
+    links = (join(tag("a", f"/{path}", href=path), " ") for path in paths)
+    body = tag("body", banner, main, tag("footer", *links))
     return join(Html("<!doctype html>\n"), tag("html", head, body, lang="en"), Html("\n"))
-
-
-def _banner() -> Html:
-    """Return what the script shows while it cannot refresh: old news must not look fresh."""
-    return tag("p", id="silence", role="alert", hidden=True)
 
 
 def _headline(picture: Picture) -> str:
@@ -194,8 +192,3 @@ def _as_of(picture: Picture) -> Html:
     at = datetime.fromtimestamp(picture.daemon.wall, UTC)
     stamp = tag("time", f"{at:%H:%M:%S} UTC", datetime=f"{at:%Y-%m-%dT%H:%M:%SZ}")
     return tag("p", "clkeepalived, as of ", stamp, class_="as-of")
-
-
-def _links() -> Iterable[Html]:
-    for path in ("metrics", "healthz", "readyz"):
-        yield join(tag("a", f"/{path}", href=path), " ")
