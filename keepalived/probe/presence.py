@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from keepalived.host.clock import Clock, sleep_until
 from keepalived.lease.model import Kind
 from keepalived.vcenter.client import Client
@@ -14,7 +16,11 @@ class Presence:
     """
 
     def __init__(
-        self, client: Client, clock: Clock, seconds_between: float, timeout: float
+        self,
+        client: Client,
+        clock: Clock,
+        seconds_between: Callable[[], float],
+        timeout: float,
     ) -> None:
         self._client = client
         self._clock = clock
@@ -41,7 +47,7 @@ class Presence:
         """Look until cancelled."""
         while True:
             await self.look()
-            await sleep_until(self._clock, self._clock.boot() + self._seconds_between)
+            await sleep_until(self._clock, self._clock.boot() + self._seconds_between())
 
     async def look(self) -> None:
         """Look once."""
