@@ -7,6 +7,7 @@ import errno
 import ipaddress
 import socket
 from collections.abc import Iterable
+from contextlib import AsyncExitStack
 
 from aiohttp import hdrs, web
 
@@ -26,7 +27,6 @@ from keepalived.observe.metrics import Metrics
 from keepalived.observe.page.picture import DaemonView
 from keepalived.observe.page.serving import StatusPage
 from keepalived.serving.acceptor import Acceptor
-from keepalived.serving.door import Door
 from keepalived.serving.request_log import server_logger
 
 _SHUTDOWN_SECONDS = 2.0
@@ -66,9 +66,7 @@ class HttpListener:
         self._page = StatusPage(engine.snapshot, self._view_of_daemon) if page else None
         self._scraping = asyncio.Lock()
         self._connections = Connections(most_connections)
-        self._runner: web.AppRunner | None = None
-        self._door: Door | None = None
-        self._acceptor: Acceptor | None = None
+        self._running = AsyncExitStack()
 
     async def start(self) -> tuple[str, int]:
         """Bind and serve; return the address bound, which tells the port where 0 was asked for.
@@ -86,7 +84,7 @@ class HttpListener:
         if self._page is not None:
             self._page.add_to(app.router)
         app.on_response_prepare.append(_hide_server)
-        self._runner = web.AppRunner(
+        runner = web.AppRunner(
             app,
             access_log=None,
             logger=server_logger(),
@@ -97,24 +95,21 @@ class HttpListener:
             max_field_size=HEADER_BYTES,
             max_headers=HEADER_COUNT,
         )
-        await self._runner.setup()
-        server = self._runner.server
+        self._running.push_async_callback(runner.cleanup)
+        await runner.setup()
+        server = runner.server
         assert server is not None  # noqa: S101 - setup() has made it
         for each in sockets:
             each.listen(_BACKLOG)
-        self._door = self._connections.door(server)
-        self._acceptor = Acceptor(sockets, self._door)
+        door = self._connections.door(server)
+        self._running.callback(door.close)
+        self._running.callback(Acceptor(sockets, door).close)
         host, port = sockets[0].getsockname()[:2]
         return host, port
 
     async def stop(self) -> None:
         """Close the sockets and let answers under way finish, for a moment. Idempotent."""
-        if self._acceptor is not None and self._door is not None:
-            self._acceptor.close()
-            self._door.close()
-        runner, self._runner = self._runner, None
-        if runner is not None:
-            await runner.cleanup()
+        await self._running.aclose()
 
     def _view_of_daemon(self) -> DaemonView:
         return DaemonView(

@@ -29,7 +29,7 @@ PREFIX = "clkeepalived-probe-"
 PUT_AWAY_SECONDS = 90.0
 """How long putting away may take, in all; what is not gone by then is named."""
 
-_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
+_PAUSES = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
 _SECOND_LOOK_SECONDS = 1.0
 
 
@@ -80,16 +80,13 @@ class Scratch:
         self._making = making
         self._timeout = timeout
         self._run = secrets.token_hex(6)
+        self.mark = f"Made by `clkeepalived probe`, and removed by it at the end. Run {self._run}."
+        """The description of all that this run makes."""
         self._library_name = ""
         self._library_id = ""
         self._makes_library = False
         self._items: list[ScratchItem] = []
         self._under_way: set[asyncio.Task[Any]] = set()
-
-    @property
-    def mark(self) -> str:
-        """The description of all that this run makes."""
-        return f"Made by `clkeepalived probe`, and removed by it at the end. Run {self._run}."
 
     async def use_library(self, name: str) -> None:
         """Work in a library that is there. Raises ProbeError unless there is exactly one."""
@@ -266,13 +263,11 @@ class Scratch:
         self, ask: Callable[[], Awaitable[Answer[T]]], good: Sequence[Outcome] = ()
     ) -> Answer[T] | None:
         """Ask until it is done, or was done already; None if that cannot be had."""
-        for pause in (*_PAUSES, None):
+        for pause in _PAUSES:
+            await asyncio.sleep(pause)
             answer = await ask()
             if answer.outcome in (Outcome.OK, Outcome.NOT_FOUND, *good):
                 return answer
-            if pause is None:
-                break
-            await asyncio.sleep(pause)
         return None
 
 

@@ -96,7 +96,7 @@ class Trials:
         self._pace = pace
         self._timeout = timeout
         self._show = show
-        self._presence = Presence(client, clock, pace.list, timeout)
+        self._presence = Presence(client, clock, lambda: pace.list, timeout)
         self._is_control_known = asyncio.Event()
 
     async def run(self, items: dict[Trial, ScratchItem]) -> None:

@@ -97,13 +97,13 @@ class Client:
         token: str | None = None,
     ) -> Answer[None]:
         """Extend a session's lifetime; `progress` is in percent."""
-        return await self._operate(
-            kind,
-            session_id,
-            lambda dialect: dialect.keep_alive(kind, session_id, progress),
+        return await self.ask(
+            lambda d: d.keep_alive(kind, session_id, progress),
             nothing,
             timeout,
             token,
+            kind,
+            session_id,
         )
 
     async def get(
@@ -112,15 +112,15 @@ class Client:
         """Read a session."""
         now = self._clock.wall()
         read = at_once(lambda said: results.session_info(said.value(), said.reply.headers, now))
-        return await self._operate(
-            kind, session_id, lambda d: d.get(kind, session_id), read, timeout, token
+        return await self.ask(
+            lambda d: d.get(kind, session_id), read, timeout, token, kind, session_id
         )
 
     async def list(
         self, kind: Kind, *, timeout: float, token: str | None = None
     ) -> Answer[tuple[str, ...]]:
         """List the ids of the calling user's sessions: the first `results.IDS_MOST` of them."""
-        answer = await self._operate(kind, None, lambda d: d.list(kind), ids, timeout, token)
+        answer = await self.ask(lambda d: d.list(kind), ids, timeout, token, kind)
         if answer.value is not None and len(answer.value) >= results.IDS_MOST:
             return answer._replace(detail=f"only the first {results.IDS_MOST} were read")
         return answer
@@ -129,16 +129,16 @@ class Client:
         self, kind: Kind, session_id: str, *, timeout: float, token: str | None = None
     ) -> Answer[tuple[FileInfo, ...]]:
         """List the files of a session; those beyond `results.FILES_MOST` are merged into one."""
-        return await self._operate(
-            kind, session_id, lambda d: d.files(kind, session_id), _files, timeout, token
+        return await self.ask(
+            lambda d: d.files(kind, session_id), _files, timeout, token, kind, session_id
         )
 
     async def cancel(
         self, kind: Kind, session_id: str, *, timeout: float, token: str | None = None
     ) -> Answer[None]:
         """Cancel a session on the server."""
-        return await self._operate(
-            kind, session_id, lambda d: d.cancel(kind, session_id), nothing, timeout, token
+        return await self.ask(
+            lambda d: d.cancel(kind, session_id), nothing, timeout, token, kind, session_id
         )
 
     async def item(
@@ -147,9 +147,7 @@ class Client:
         """Read a library item, and the name of its library where that can be read."""
         if not SERVERS_ID.fullmatch(item_id):
             return self._unsent(f"{item_id!r} is not an item's id")
-        answer: Answer[Any] = await self._operate(
-            Kind.UPDATE, None, lambda d: d.item(item_id), _item, timeout, token
-        )
+        answer: Answer[Any] = await self.ask(lambda d: d.item(item_id), _item, timeout, token)
         if answer.value is None:
             return answer
         item, library_id = answer.value
@@ -179,50 +177,19 @@ class Client:
         return answer
 
     async def ask(
-        self, make: Make, parse: Parse[T], *, session_id: str | None = None, timeout: float
-    ) -> Answer[T]:
-        """Carry out any other operation, and read its answer by `parse`.
-
-        Where the operation is one of an update session, `session_id` says which.
-        """
-        return await self._operate(Kind.UPDATE, session_id, make, parse, timeout, None)
-
-    async def token(self, *, timeout: float) -> Token | None:
-        """Return the API token in use, for what does not go through here; None without one."""
-        token = await self._login.token(timeout)
-        return None if isinstance(token, Answer) else token
-
-    def now(self) -> float:
-        """Seconds on the boot-time clock that answers are timed by."""
-        return self._clock.boot()
-
-    async def close(self, *, timeout: float) -> None:
-        """Log out and close the connections."""
-        await self._login.log_out(timeout)
-        await self._exchange.close()
-
-    async def _library_name(self, library_id: str, timeout: float, token: str | None) -> str | None:
-        if not SERVERS_ID.fullmatch(library_id):
-            return None
-        if library_id not in self._libraries:
-            answer = await self._operate(
-                Kind.UPDATE, None, lambda d: d.library(library_id), _name, timeout, token
-            )
-            if answer.value is None:
-                return None
-            self._libraries[library_id] = answer.value
-        return self._libraries[library_id]
-
-    async def _operate(
         self,
-        kind: Kind,
-        session_id: str | None,
         make: Make,
         parse: Parse[T],
         timeout: float,
-        borrowed: str | None,
+        borrowed: str | None = None,
+        kind: Kind = Kind.UPDATE,
+        session_id: str | None = None,
     ) -> Answer[T]:
-        """Send an operation, and find out first whether a 404 is about the route or the session."""
+        """Carry out any operation, and read its answer by `parse`.
+
+        Where the operation is one of a session, `session_id` says which. A 404 may be about the
+        route or about the session: which one it is, is found out first.
+        """
         if session_id is not None:
             try:
                 check_session_id(session_id)
@@ -243,6 +210,30 @@ class Client:
             self._proven.add(token.dialect)
         return answer
 
+    async def token(self, *, timeout: float) -> Token | None:
+        """Return the API token in use, for what does not go through here; None without one."""
+        token = await self._login.token(timeout)
+        return None if isinstance(token, Answer) else token
+
+    def now(self) -> float:
+        """Seconds on the boot-time clock that answers are timed by."""
+        return self._clock.boot()
+
+    async def close(self, *, timeout: float) -> None:
+        """Log out and close the connections."""
+        await self._login.log_out(timeout)
+        await self._exchange.close()
+
+    async def _library_name(self, library_id: str, timeout: float, token: str | None) -> str | None:
+        if not SERVERS_ID.fullmatch(library_id):
+            return None
+        if library_id not in self._libraries:
+            answer = await self.ask(lambda d: d.library(library_id), _name, timeout, token)
+            if answer.value is None:
+                return None
+            self._libraries[library_id] = answer.value
+        return self._libraries[library_id]
+
     async def _find_route(
         self,
         kind: Kind,
@@ -259,10 +250,10 @@ class Client:
         if listed.outcome is Outcome.OK:
             return not_found, token
         if listed.outcome is not Outcome.NOT_FOUND:
-            return _without_value(listed), token
+            return listed, token
         other = await self._login.change_dialect(token, timeout)
         if isinstance(other, Answer):
-            return _without_value(other), None
+            return other, None
         if other is None or other.dialect is token.dialect:
             return self._found_nowhere(not_found, token), token
         answer, used, _ = await self._send(make, parse, timeout, other)
@@ -271,7 +262,7 @@ class Client:
             if listed.outcome is Outcome.NOT_FOUND:
                 answer = self._found_nowhere(answer, token)
             elif listed.outcome is not Outcome.OK:
-                answer = _without_value(listed)
+                answer = listed
         return answer, used
 
     async def _prove(self, kind: Kind, token: Token, timeout: float) -> Answer[Any]:
@@ -295,22 +286,22 @@ class Client:
         """
         got = token or await self._login.token(timeout)
         if isinstance(got, Answer):
-            return _without_value(got), None, None
+            return got, None, None
         answer, reply = await self._exchange.send(make(got.dialect), timeout, token=got.value)
         if answer.outcome is Outcome.UNAUTHENTICATED and self._login.may_replace(got):
             newer = await self._login.token(timeout, instead_of=got)
             if isinstance(newer, Answer):
-                return _without_value(newer), None, None
+                return newer, None, None
             got = newer
             answer, reply = await self._exchange.send(make(got.dialect), timeout, token=got.value)
             self._login.followed(by_401=answer.outcome is Outcome.UNAUTHENTICATED)
         if answer.outcome is not Outcome.OK or reply is None:
-            return _without_value(answer), got, reply
+            return answer, got, reply
         return await self._understood(answer, got.dialect, reply, parse, got.value), got, reply
 
     async def _understood(
         self,
-        answer: Answer[None],
+        answer: Answer[Any],
         dialect: Dialect,
         reply: Reply,
         parse: Parse[T],
@@ -318,26 +309,21 @@ class Client:
     ) -> Answer[T]:
         """Return a success with its value, or as a failure where its body has another form."""
         if parse is nothing and not reply.body:
-            return _without_value(answer)  # most answers by far
+            return answer  # most answers by far
         secrets = self._exchange.secrets_with(token)
         try:
             value = await parse(Success(reply, dialect, secrets))
         except results.FormError as error:
             detail = words_for_form(reply, error, secrets)
-            return _without_value(answer._replace(outcome=Outcome.UNAVAILABLE, detail=detail))
+            return answer._replace(outcome=Outcome.UNAVAILABLE, detail=detail)
         except ValueError as error:
             detail = f"the answer cannot be read: {error}"
-            return _without_value(answer._replace(outcome=Outcome.FAILED, detail=detail))
+            return answer._replace(outcome=Outcome.FAILED, detail=detail)
         return Answer(answer.outcome, answer.sent_at, answer.received_at, value, "", answer.status)
 
     def _unsent(self, words: str) -> Answer[Any]:
         now = self.now()
         return Answer(Outcome.FAILED, now, now, detail=words)
-
-
-def _without_value(answer: Answer[Any]) -> Answer[Any]:
-    """Return an answer that has no value, as one to any question."""
-    return answer if answer.value is None else answer._replace(value=None)
 
 
 async def nothing(said: Success) -> None:

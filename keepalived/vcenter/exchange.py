@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from keepalived.host.clock import Clock
 from keepalived.lease.answers import Answer, Outcome
@@ -12,10 +13,8 @@ from keepalived.vcenter.dialects import Call
 from keepalived.vcenter.hiding import NO_SECRETS, Secrets
 from keepalived.vcenter.transport import (
     AnswerTooLong,
-    NotSent,
     Reply,
     StaleConnection,
-    TimedOut,
     Transport,
     TransportError,
 )
@@ -40,7 +39,7 @@ class Exchange:
         *,
         token: str | None = None,
         headers: Mapping[str, str] = _NO_HEADERS,
-    ) -> tuple[Answer[None], Reply | None]:
+    ) -> tuple[Answer[Any], Reply | None]:
         """Send a call; return its classified answer, and the reply where there was one.
 
         The answer's texts repeat neither the token nor any of the `secrets`.
@@ -60,14 +59,16 @@ class Exchange:
                 sent_at = clock.boot()
                 reply = await send(call.method, call.path, sending, call.body, timeout)
         except TransportError as error:
-            outcome = _outcome_of(error, call)
+            # A list can be so long, and the vCenter still be well.
+            is_long_list = isinstance(error, AnswerTooLong) and call.method == "GET"
+            outcome = Outcome.FAILED if is_long_list else error.outcome
             return Answer(outcome, sent_at, clock.boot(), detail=str(error)), None
         received_at = clock.boot()
         outcome = outcome_of(reply)
         if outcome is Outcome.OK:
             return Answer(outcome, sent_at, received_at, status=reply.status), reply
         secrets = self.secrets_with(token)
-        answer: Answer[None] = Answer(
+        answer: Answer[Any] = Answer(
             outcome,
             sent_at,
             received_at,
@@ -86,15 +87,3 @@ class Exchange:
     async def close(self) -> None:
         """Close the transport."""
         await self._transport.close()
-
-
-def _outcome_of(error: TransportError, call: Call) -> Outcome:
-    match error:
-        case AnswerTooLong() if call.method == "GET":
-            return Outcome.FAILED  # a list can be so long, and the vCenter still be well
-        case TimedOut():
-            return Outcome.TIMED_OUT
-        case NotSent():
-            return Outcome.NOT_SENT
-        case _:
-            return Outcome.UNREACHABLE

@@ -9,6 +9,7 @@ from base64 import b64encode
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Any
 
 from keepalived.host.clock import Clock
 from keepalived.lease.answers import Answer, Outcome
@@ -70,7 +71,7 @@ class _Failure:
     `until` is in boot-time seconds; the secret is kept as a digest.
     """
 
-    answer: Answer[None]
+    answer: Answer[Any]
     digest: bytes
     until: float
 
@@ -96,7 +97,7 @@ class Login:
         self._token: Token | None = None
         self._in_vain = 0
         self._not_before = -math.inf
-        self._under_way: asyncio.Task[Token | Answer[None]] | None = None
+        self._under_way: asyncio.Task[Token | Answer[Any]] | None = None
         self._failure: _Failure | None = None
         self._worked: bytes | None = None
         """The digest of the secret that the last login succeeded with, until it is refused."""
@@ -123,7 +124,7 @@ class Login:
 
     async def token(
         self, timeout: float, *, instead_of: Token | None = None
-    ) -> Token | Answer[None]:
+    ) -> Token | Answer[Any]:
         """Return a token other than `instead_of`, or the answer that says why there is none.
 
         Everybody who waits shares one login; whoever stops waiting does not stop it for others.
@@ -154,7 +155,7 @@ class Login:
             return False
         return token is not self._token or self._clock.boot() >= self._not_before
 
-    async def change_dialect(self, wrong: Token, timeout: float) -> Token | Answer[None] | None:
+    async def change_dialect(self, wrong: Token, timeout: float) -> Token | Answer[Any] | None:
         """Log in in another dialect than that of `wrong`; None if there is no other."""
         others = tuple(each for each in self._dialects if each is not wrong.dialect)
         if not others:
@@ -176,13 +177,13 @@ class Login:
         if token is not None:
             await self._exchange.send(token.dialect.logout, timeout, token=token.value)
 
-    def _done(self, task: asyncio.Task[Token | Answer[None]]) -> None:
+    def _done(self, task: asyncio.Task[Token | Answer[Any]]) -> None:
         self._under_way = None
         if not task.cancelled() and task.exception() is None:
             result = task.result()
             self._token = result if isinstance(result, Token) else None
 
-    async def _log_in(self, timeout: float) -> Token | Answer[None]:
+    async def _log_in(self, timeout: float) -> Token | Answer[Any]:
         now = self._clock.boot()
         if not self.has_credentials:
             # Concerns whoever has no token of its own, and says nothing about the vCenter.
@@ -215,7 +216,7 @@ class Login:
         self._on_login(said)
         return result
 
-    async def _try_dialects(self, password: str, timeout: float) -> Token | Answer[None]:
+    async def _try_dialects(self, password: str, timeout: float) -> Token | Answer[Any]:
         user = self._settings.username or ""
         credentials = b64encode(f"{user}:{password}".encode()).decode("ascii")
         headers = {"authorization": f"Basic {credentials}", **_USE_HEADER}

@@ -14,6 +14,7 @@ from keepalived.vcenter.client import SERVERS_ID, Client, Success, at_once, ids,
 from keepalived.vcenter.dialects import Resource, Spec
 from keepalived.vcenter.exchange import TOKEN_HEADER
 from keepalived.vcenter.hiding import Secrets
+from keepalived.vcenter.proxies import http_parts
 from keepalived.vcenter.transport import TransportError, UploadTransport
 
 
@@ -33,27 +34,25 @@ class Making:
 
     async def find_libraries(self, name: str, *, timeout: float) -> Answer[tuple[str, ...]]:
         """List the ids of the libraries of a name."""
-        return await self._client.ask(lambda d: d.find_libraries(name), _ids, timeout=timeout)
+        return await self._client.ask(lambda d: d.find_libraries(name), _ids, timeout)
 
     async def describe_library(self, library_id: str, *, timeout: float) -> Answer[str]:
         """Read the description of a library."""
-        return await self._client.ask(
-            lambda d: d.library(library_id), _description, timeout=timeout
-        )
+        return await self._client.ask(lambda d: d.library(library_id), _description, timeout)
 
     async def find_items(
         self, library_id: str, name: str | None = None, *, timeout: float
     ) -> Answer[tuple[str, ...]]:
         """List the ids of a library's items, all of them or those of a name."""
         spec = {"library_id": library_id, **({} if name is None else {"name": name})}
-        return await self._client.ask(lambda d: d.find_items(spec), _ids, timeout=timeout)
+        return await self._client.ask(lambda d: d.find_items(spec), _ids, timeout)
 
     async def sessions_of(self, item_id: str, *, timeout: float) -> Answer[tuple[str, ...]]:
         """List the ids of the calling user's update sessions of an item.
 
         Not every server heeds which item is meant: look at what they are of.
         """
-        return await self._client.ask(lambda d: d.sessions_of(item_id), ids, timeout=timeout)
+        return await self._client.ask(lambda d: d.sessions_of(item_id), ids, timeout)
 
     async def create_library(
         self, name: str, description: str, datastore_id: str, *, timeout: float
@@ -80,10 +79,7 @@ class Making:
         """Remove something. An update session has to be cancelled first."""
         session_id = resource_id if resource is Resource.UPDATE_SESSION else None
         return await self._client.ask(
-            lambda d: d.delete(resource, resource_id),
-            nothing,
-            session_id=session_id,
-            timeout=timeout,
+            lambda d: d.delete(resource, resource_id), nothing, timeout, session_id=session_id
         )
 
     async def add_file(
@@ -92,10 +88,7 @@ class Making:
         """Announce a file that will be pushed. Returns the address to put its content to."""
         spec = {"name": name, "source_type": "PUSH", "size": size}
         return await self._client.ask(
-            lambda d: d.add_file(session_id, spec),
-            _upload_uri,
-            session_id=session_id,
-            timeout=timeout,
+            lambda d: d.add_file(session_id, spec), _upload_uri, timeout, session_id=session_id
         )
 
     async def put(
@@ -107,7 +100,7 @@ class Making:
         bounds no more than a login on the way.
         """
         began = self._client.now()
-        parts = _split(uri)
+        parts = http_parts(uri)
         if parts is None:
             return Answer(Outcome.FAILED, began, began, detail="the upload address is none")
         token = await self._client.token(timeout=timeout)
@@ -130,7 +123,7 @@ class Making:
         )
 
     async def _create(self, resource: Resource, spec: Spec, timeout: float) -> Answer[str]:
-        return await self._client.ask(lambda d: d.create(resource, spec), _id, timeout=timeout)
+        return await self._client.ask(lambda d: d.create(resource, spec), _id, timeout)
 
 
 _description = at_once(lambda said: results.description_of(said.value()))
@@ -147,16 +140,6 @@ def _checked(text: str) -> str:
     if not SERVERS_ID.fullmatch(text):
         raise ValueError(f"{text!r} is not an id")
     return text
-
-
-def _split(uri: str) -> SplitResult | None:
-    """Return the parts of an address that content can be put to; None for any other."""
-    try:
-        parts = urlsplit(uri)
-        is_good = parts.scheme in PORTS and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return None
-    return parts if is_good else None
 
 
 def _origin(parts: SplitResult) -> tuple[str, str | None, int | None]:

@@ -11,7 +11,6 @@ from xml.etree import ElementTree
 from keepalived.lease.model import Kind
 
 JSON_TYPE = "application/json"
-_NOTHING_TO_SAY = (JSON_TYPE, b"{}")
 
 # Made once: json.dumps makes an encoder at each call.
 _encode = json.JSONEncoder(separators=(",", ":")).encode
@@ -24,8 +23,6 @@ _NAMESPACES = {
 
 def as_json(parameters: Mapping[str, Any]) -> tuple[str, bytes]:
     """Return content type and body; an empty object where there is nothing to say."""
-    if not parameters:
-        return _NOTHING_TO_SAY
     return JSON_TYPE, _encode(parameters).encode()
 
 

@@ -61,9 +61,9 @@ def _verdict(picture: Picture) -> Html:
     slacks = [held.slack for held in picture.held if held.slack is not None and held.slack >= 0]
     numbers = [
         ("held", picture.total, "some"),
-        ("at risk", picture.counts.get(Danger.AT_RISK, 0), "poor"),
-        ("overdue", picture.counts.get(Danger.OVERDUE, 0), "bad"),
-        ("not renewed yet", picture.counts.get(Danger.UNRENEWED, 0), "some"),
+        ("at risk", picture.counts[Danger.AT_RISK], "poor"),
+        ("overdue", picture.counts[Danger.OVERDUE], "bad"),
+        ("not renewed yet", picture.counts[Danger.UNRENEWED], "some"),
         ("stalled", picture.stalled, "poor"),
         ("lost lately", picture.lost_lately, "bad"),
     ]
@@ -134,7 +134,7 @@ def _vcenters(picture: Picture) -> Html:
 
 
 def _vcenter(view: VCenterView, picture: Picture) -> Html:
-    held = picture.held_by_vcenter.get(view.name, 0)
+    held = picture.held_by_vcenter[view.name]
     state = badge("good", "answers")
     if not view.up:
         is_refused = view.outcome is Outcome.LOGIN_REFUSED
