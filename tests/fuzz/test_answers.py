@@ -18,11 +18,11 @@ from keepalived.simulator.wire import Request, Response
 from keepalived.vcenter.classify import outcome_of, read_refusal, words_for
 from keepalived.vcenter.client import Client
 from keepalived.vcenter.hiding import Secrets
-from keepalived.vcenter.memory import MemoryTransport
 from keepalived.vcenter.results import retry_after
 from keepalived.vcenter.transport import Reply
 from tests.fuzz.damage import EXAMPLES, SECRET, damaged, fuzzed, objects, values
 from tests.support.engine import LoopClock
+from tests.support.memory_transport import MemoryTransport
 
 pytestmark = pytest.mark.timeout(300 + EXAMPLES)
 

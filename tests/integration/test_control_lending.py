@@ -17,13 +17,13 @@ from keepalived.daemon import Daemon
 from keepalived.lease.model import Kind, SessionKey, State
 from keepalived.settings import Loaded, Settings
 from keepalived.simulator.app import Simulator
-from keepalived.vcenter.memory import MemoryTransport
 from tests.integration.simulator_support import API, uploader_at
 from tests.support.cli import Ran, run
 from tests.support.control import Caller, caller_at
 from tests.support.daemon import PASSWORD_VARIABLE, serving
 from tests.support.discovering import Uploader, send
 from tests.support.engine import LoopClock, simulator_in_loop
+from tests.support.memory_transport import MemoryTransport
 from tests.support.simulator import api_caller
 
 LIFETIME = 300.0

@@ -14,8 +14,8 @@ from keepalived.simulator.wire import Request, Response
 from keepalived.vcenter.client import Client
 from keepalived.vcenter.dialects import Resource
 from keepalived.vcenter.making import Making
-from keepalived.vcenter.memory import MemoryUploads
 from tests.support.engine import NAME, LoopClock, settings_of, simulator_in_loop
+from tests.support.memory_transport import MemoryUploads
 from tests.support.vcenter import TIMEOUT, changed
 
 pytestmark = pytest.mark.looptime
