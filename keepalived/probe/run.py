@@ -66,7 +66,7 @@ class Probe:
         self._display = display
         self._timeout = settings.request_timeout or _REQUEST_SECONDS
         self._client = connect(options.vcenter, settings, clock, transport)
-        self._making = Making(self._client, transport, settings)
+        self._making = Making(self._client, transport, settings, self._timeout)
         self._scratch = Scratch(self._client, self._making, self._timeout)
         self._notes = Notes()
         self._dialect = ""

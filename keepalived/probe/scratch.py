@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
@@ -106,9 +107,7 @@ class Scratch:
         self._library_name, self._makes_library = name, True
 
         async def make() -> Answer[str]:
-            answer = await self._making.create_library(
-                name, self.mark, datastore_id, timeout=self._timeout
-            )
+            answer = await self._making.create_library(name, self.mark, datastore_id)
             self._library_id = answer.value or ""
             return answer
 
@@ -122,9 +121,7 @@ class Scratch:
         item = ScratchItem(f"{PREFIX}{self._run}-{label}")
 
         async def make() -> Answer[str]:
-            answer = await self._making.create_item(
-                self._library_id, item.name, self.mark, timeout=self._timeout
-            )
+            answer = await self._making.create_item(self._library_id, item.name, self.mark)
             item.id = answer.value or ""
             item.is_gone = is_refusal(answer)
             return answer
@@ -143,7 +140,7 @@ class Scratch:
         """Ask for a session, or another one, on an item."""
 
         async def make() -> Answer[str]:
-            answer = await self._making.create_session(item.id, timeout=self._timeout)
+            answer = await self._making.create_session(item.id)
             if answer.value is not None:
                 item.session_ids.append(answer.value)
             elif not is_refusal(answer):
@@ -154,22 +151,20 @@ class Scratch:
 
     async def put_away(self) -> list[Left]:
         """Remove everything that was made, within bounds; return what is left."""
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(PUT_AWAY_SECONDS):
                 if self._under_way:
                     await asyncio.wait(self._under_way)
-                await asyncio.gather(*(self._remove_item(item) for item in self._items))
+                await asyncio.gather(*map(self._remove_item, self._items))
                 if self._makes_library:
                     await self._remove_library()
-        except TimeoutError:
-            pass
         left = [Left("item", each.name, each.id) for each in self._items if not each.is_gone]
         if self._makes_library:
             left.append(Left("library", self._library_name, self._library_id))
         return left
 
     async def _find_libraries(self, name: str) -> tuple[str, ...]:
-        answer = await self._making.find_libraries(name, timeout=self._timeout)
+        answer = await self._making.find_libraries(name)
         if answer.value is None:
             raise _failed("libraries cannot be looked for", answer)
         return answer.value
@@ -200,9 +195,7 @@ class Scratch:
     async def _find_item(self, item: ScratchItem) -> bool:
         """Look for an item that may have been made without our being told; say whether we know."""
         for _ in range(2):  # It may have been under way when it was looked for.
-            found = await self._insist(
-                lambda: self._making.find_items(self._library_id, item.name, timeout=self._timeout)
-            )
+            found = await self._insist(lambda: self._making.find_items(self._library_id, item.name))
             if found is None:
                 return False
             if found.value:
@@ -213,9 +206,7 @@ class Scratch:
 
     async def _find_sessions(self, item: ScratchItem) -> None:
         """Note the sessions of an item that were opened without our being told."""
-        listed = await self._insist(
-            lambda: self._making.sessions_of(item.id, timeout=self._timeout)
-        )
+        listed = await self._insist(lambda: self._making.sessions_of(item.id))
         for session_id in (listed and listed.value) or ():
             if session_id in item.session_ids:
                 continue
@@ -224,33 +215,25 @@ class Scratch:
                 item.session_ids.append(session_id)
 
     async def _delete(self, resource: Resource, resource_id: str) -> bool:
-        answer = await self._insist(
-            lambda: self._making.delete(resource, resource_id, timeout=self._timeout)
-        )
+        answer = await self._insist(lambda: self._making.delete(resource, resource_id))
         return answer is not None
 
     async def _remove_library(self) -> None:
         """Remove the library that was made, unless somebody has put something into it."""
         if not self._library_id and not await self._find_our_library():
             return
-        items = await self._insist(
-            lambda: self._making.find_items(self._library_id, timeout=self._timeout)
-        )
+        items = await self._insist(lambda: self._making.find_items(self._library_id))
         if items is None or items.value:
             return
         self._makes_library = not await self._delete(Resource.LOCAL_LIBRARY, self._library_id)
 
     async def _find_our_library(self) -> bool:
         """Look for a library that was made without our being told; say whether there is one."""
-        found = await self._insist(
-            lambda: self._making.find_libraries(self._library_name, timeout=self._timeout)
-        )
+        found = await self._insist(lambda: self._making.find_libraries(self._library_name))
         if found is None:
             return False
         for library_id in found.value or ():
-            told = await self._insist(
-                partial(self._making.describe_library, library_id, timeout=self._timeout)
-            )
+            told = await self._insist(partial(self._making.describe_library, library_id))
             if told is None:
                 return False
             if told.value == self.mark:

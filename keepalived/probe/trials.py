@@ -307,15 +307,13 @@ class Trials:
         return files[0].bytes_transferred if files else None
 
     async def _add_file(self, item: ScratchItem, size: int) -> str:
-        answer = await self._making.add_file(
-            item.session_id, FILE_NAME, size, timeout=self._timeout
-        )
+        answer = await self._making.add_file(item.session_id, FILE_NAME, size)
         if answer.value is None:
             raise TrialFailed("no file can be added", answer)
         return answer.value
 
     def _upload(self, longest: float) -> SlowUpload:
-        return SlowUpload(self._making, self._pace.piece, longest, self._timeout)
+        return SlowUpload(self._making, self._pace.piece, longest)
 
     async def _sleep(self, seconds: float) -> None:
         await sleep_until(self._clock, self._clock.boot() + seconds)

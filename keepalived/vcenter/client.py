@@ -341,5 +341,5 @@ async def _files(said: Success) -> tuple[FileInfo, ...]:
 
 
 _item = at_once(lambda said: results.item_info(said.value()))
-_name = at_once(lambda said: results.name_of(said.value()))
+_name = at_once(lambda said: results.text_of(said.value(), "name"))
 _user = at_once(lambda said: results.check_user(said.value()))

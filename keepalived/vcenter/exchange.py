@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from keepalived.host.clock import Clock
@@ -23,14 +24,14 @@ TOKEN_HEADER = "vmware-api-session-id"  # noqa: S105 - the header's name
 _NO_HEADERS: Mapping[str, str] = {}
 
 
+@dataclass(eq=False, repr=False, slots=True)
 class Exchange:
     """Sends calls over a transport, and never raises for what a network or a server does."""
 
-    def __init__(self, transport: Transport, clock: Clock) -> None:
-        self.secrets = NO_SECRETS
-        """What no text of an answer may show, whatever request it answers."""
-        self._transport = transport
-        self._clock = clock
+    transport: Transport
+    clock: Clock
+    secrets: Secrets = NO_SECRETS
+    """What no text of an answer may show, whatever request it answers."""
 
     async def send(
         self,
@@ -49,7 +50,7 @@ class Exchange:
             sending[TOKEN_HEADER] = token
         if call.content_type is not None:
             sending["content-type"] = call.content_type
-        send, clock = self._transport.send, self._clock
+        send, clock = self.transport.send, self.clock
         sent_at = clock.boot()
         try:
             try:
@@ -82,8 +83,8 @@ class Exchange:
     def secrets_with(self, token: str | None) -> Secrets:
         """Return what the answer to a request with this token may not show."""
         known = self.secrets
-        return known if token is None or token in known else known.and_also(token)
+        return known if token is None or token in known else Secrets((*known, token))
 
     async def close(self) -> None:
         """Close the transport."""
-        await self._transport.close()
+        await self.transport.close()

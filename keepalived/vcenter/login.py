@@ -76,24 +76,20 @@ class _Failure:
     until: float
 
 
+@dataclass(eq=False, repr=False)
 class Login:
     """Gets and keeps the token of one vCenter."""
 
-    def __init__(
-        self,
-        settings: VCenterSettings,
-        exchange: Exchange,
-        clock: Clock,
-        on_login: Callable[[LoginOutcome], None],
-    ) -> None:
-        self._settings = settings
-        self._exchange = exchange
-        self._clock = clock
-        self._on_login = on_login
-        rest = Rest(settings.representation)
+    settings: VCenterSettings
+    exchange: Exchange
+    clock: Clock
+    on_login: Callable[[LoginOutcome], None]
+
+    def __post_init__(self) -> None:
+        rest = Rest(self.settings.representation)
         chosen: dict[DialectName, tuple[Dialect, ...]]
         chosen = {DialectName.API: (Api(),), DialectName.REST: (rest,)}
-        self._dialects = chosen.get(settings.dialect, (Api(), rest))
+        self._dialects = chosen.get(self.settings.dialect, (Api(), rest))
         self._token: Token | None = None
         self._in_vain = 0
         self._not_before = -math.inf
@@ -105,7 +101,7 @@ class Login:
     @property
     def has_credentials(self) -> bool:
         """Whether a token can be got by logging in."""
-        return self._settings.username is not None
+        return self.settings.username is not None
 
     @property
     def has_token(self) -> bool:
@@ -143,7 +139,7 @@ class Login:
             return
         self._in_vain += 1
         pause = min(REFUSED_SECONDS, 2.0 ** min(self._in_vain - 1, 10))
-        self._not_before = self._clock.boot() + pause
+        self._not_before = self.clock.boot() + pause
 
     def may_replace(self, token: Token) -> bool:
         """Whether a 401 on `token` is worth a login.
@@ -153,7 +149,7 @@ class Login:
         """
         if token.is_borrowed:
             return False
-        return token is not self._token or self._clock.boot() >= self._not_before
+        return token is not self._token or self.clock.boot() >= self._not_before
 
     async def change_dialect(self, wrong: Token, timeout: float) -> Token | Answer[Any] | None:
         """Log in in another dialect than that of `wrong`; None if there is no other."""
@@ -165,7 +161,7 @@ class Login:
         if self._token is wrong:
             self._token = None
             self._dialects = (*others, wrong.dialect)
-            await self._exchange.send(wrong.dialect.logout, timeout, token=wrong.value)
+            await self.exchange.send(wrong.dialect.logout, timeout, token=wrong.value)
         return await self.token(timeout, instead_of=wrong)
 
     async def log_out(self, timeout: float) -> None:
@@ -175,7 +171,7 @@ class Login:
             await asyncio.wait([self._under_way])
         token, self._token = self._token, None
         if token is not None:
-            await self._exchange.send(token.dialect.logout, timeout, token=token.value)
+            await self.exchange.send(token.dialect.logout, timeout, token=token.value)
 
     def _done(self, task: asyncio.Task[Token | Answer[Any]]) -> None:
         self._under_way = None
@@ -184,14 +180,14 @@ class Login:
             self._token = result if isinstance(result, Token) else None
 
     async def _log_in(self, timeout: float) -> Token | Answer[Any]:
-        now = self._clock.boot()
+        now = self.clock.boot()
         if not self.has_credentials:
             # Concerns whoever has no token of its own, and says nothing about the vCenter.
             return Answer(Outcome.FAILED, now, now, detail=_NO_CREDENTIALS)
         try:
-            password = await read_password(self._settings)
+            password = await read_password(self.settings)
         except SecretError as error:
-            self._on_login(LoginOutcome.FAILED)
+            self.on_login(LoginOutcome.FAILED)
             return Answer(Outcome.LOGIN_REFUSED, now, now, detail=str(error))
         digest = hashlib.sha256(password.encode()).digest()
         failure = self._failure
@@ -201,7 +197,7 @@ class Login:
         result = await self._try_dialects(password, timeout)
         if isinstance(result, Token):
             self._failure, self._worked = None, digest
-            self._on_login(LoginOutcome.OK)
+            self.on_login(LoginOutcome.OK)
             return result
         said = LoginOutcome.FAILED
         if result.outcome is Outcome.LOGIN_REFUSED:
@@ -211,23 +207,23 @@ class Login:
         elif result.outcome.speaks_of_the_vcenter:
             pause = 0.0  # The keeper counts these, and then probes at a pace of its own.
         else:
-            pause = min(SURPRISED_SECONDS, self._settings.session_timeout / 20)
+            pause = min(SURPRISED_SECONDS, self.settings.session_timeout / 20)
         self._failure = _Failure(result, digest, now + pause)
-        self._on_login(said)
+        self.on_login(said)
         return result
 
     async def _try_dialects(self, password: str, timeout: float) -> Token | Answer[Any]:
-        user = self._settings.username or ""
+        user = self.settings.username or ""
         credentials = b64encode(f"{user}:{password}".encode()).decode("ascii")
         headers = {"authorization": f"Basic {credentials}", **_USE_HEADER}
         self._keep_secret(password, credentials)
         for dialect in self._dialects:
-            answer, reply = await self._exchange.send(dialect.login, timeout, headers=headers)
+            answer, reply = await self.exchange.send(dialect.login, timeout, headers=headers)
             if answer.status in _NOT_THERE:
                 continue
             if reply is not None and _is_refusal(reply):
                 words = f"the credentials of {user} were refused"
-                if told := words_of_refusal(reply, self._exchange.secrets):
+                if told := words_of_refusal(reply, self.exchange.secrets):
                     words = f"{words}: {told}"
                 return answer._replace(outcome=Outcome.LOGIN_REFUSED, detail=words)
             if answer.outcome is Outcome.FORBIDDEN:
@@ -250,7 +246,7 @@ class Login:
     def _keep_secret(self, *secrets: str) -> None:
         """Let no answer show these, nor the token in use until now."""
         former = () if self._token is None else (self._token.value,)
-        self._exchange.secrets = Secrets((*secrets, *former))
+        self.exchange.secrets = Secrets((*secrets, *former))
 
 
 def _is_refusal(reply: Reply) -> bool:

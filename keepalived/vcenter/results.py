@@ -149,14 +149,9 @@ def item_info(value: Any) -> tuple[ItemInfo, str | None]:
     return item, _text(fields, "library_id")
 
 
-def name_of(value: Any) -> str | None:
-    """Read the name of anything that has one."""
-    return _text(_object(value), "name")
-
-
-def description_of(value: Any) -> str:
-    """Read the description of anything that may have one."""
-    return _text(_object(value), "description") or ""
+def text_of(value: Any, field: str) -> str | None:
+    """Read a text of anything that has one, such as its name."""
+    return _text(_object(value), field)
 
 
 def new_id(value: Any) -> str:
