@@ -29,12 +29,13 @@ def document(picture: Picture) -> Html:
         tag("script", src="page.js", defer=True),
         tag("noscript", tag("meta", http_equiv="refresh", content=str(NO_SCRIPT_SECONDS))),
     )
+    vcenters = (_vcenter(view, picture) for view in picture.vcenters)
     main = tag(
         "main",
         _verdict(picture),
         _sessions(picture),
         _ends(picture),
-        _vcenters(picture),
+        _section("vcenters", "vCenters", tag("ul", *vcenters, class_="rows")),
         _daemon(picture),
     )
     # What the script shows while it cannot refresh: old news must not look fresh.
@@ -67,10 +68,12 @@ def _verdict(picture: Picture) -> Html:
         ("stalled", picture.stalled, "poor"),
         ("lost lately", picture.lost_lately, "bad"),
     ]
+    at = datetime.fromtimestamp(picture.daemon.wall, UTC)
+    stamp = tag("time", f"{at:%H:%M:%S} UTC", datetime=f"{at:%Y-%m-%dT%H:%M:%SZ}")
     nearest = f"The nearest deadline is {duration(min(slacks))} away." if slacks else ""
     return tag(
         "header",
-        _as_of(picture),
+        tag("p", "clkeepalived, as of ", stamp, class_="as-of"),
         tag("div", tag("h1", _headline(picture), class_=mood), role="status"),
         tag("ul", *rest, class_="concerns") if rest else "",
         tag("p", nearest) if nearest else "",
@@ -128,11 +131,6 @@ def _ends(picture: Picture) -> Html:
     )
 
 
-def _vcenters(picture: Picture) -> Html:
-    rows = (_vcenter(view, picture) for view in picture.vcenters)
-    return _section("vcenters", "vCenters", tag("ul", *rows, class_="rows"))
-
-
 def _vcenter(view: VCenterView, picture: Picture) -> Html:
     held = picture.held_by_vcenter[view.name]
     state = badge("good", "answers")
@@ -186,9 +184,3 @@ def _section(name: str, heading: str, *content: str) -> Html:
         id=name,
         aria_labelledby=f"{name}-heading",
     )
-
-
-def _as_of(picture: Picture) -> Html:
-    at = datetime.fromtimestamp(picture.daemon.wall, UTC)
-    stamp = tag("time", f"{at:%H:%M:%S} UTC", datetime=f"{at:%Y-%m-%dT%H:%M:%SZ}")
-    return tag("p", "clkeepalived, as of ", stamp, class_="as-of")
