@@ -6,16 +6,23 @@ come checked (`check_session_id`): nothing in a path needs escaping.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
+from xml.etree import ElementTree
 
 from keepalived.lease.model import Kind
 from keepalived.settings import Representation
 from keepalived.vcenter import lists
 from keepalived.vcenter.hiding import NO_SECRETS, Secrets
-from keepalived.vcenter.representations import JSON_TYPE, as_form, as_json, keep_alive_as_xml
 from keepalived.vcenter.results import JSON_MOST, FormError, list_of, read_json
+
+JSON_TYPE = "application/json"
+
+# Made once: json.dumps makes an encoder at each call.
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 
 Spec = Mapping[str, Any]
 """What something is to be like that is made: names and values as they stand in JSON."""
@@ -58,7 +65,7 @@ class Dialect:
     def keep_alive(self, kind: Kind, session_id: str, progress: int | None) -> Call:
         """Extend the lifetime of a session."""
         path = f"{self._session(kind, session_id)}{self._action}keep-alive"
-        return Call("POST", path, *as_json(_told(kind, progress)))
+        return Call("POST", path, JSON_TYPE, _encode(_told(kind, progress)).encode())
 
     def get(self, kind: Kind, session_id: str) -> Call:
         """Read a session."""
@@ -87,13 +94,11 @@ class Dialect:
 
     def find_libraries(self, name: str) -> Call:
         """List the ids of the libraries of a name."""
-        path = f"{self._content}/library{self._action}find"
-        return Call("POST", path, *self._as_json("spec", {"name": name}))
+        return self._post(f"library{self._action}find", "spec", {"name": name})
 
     def find_items(self, spec: Spec) -> Call:
         """List the ids of the items that are like this."""
-        path = f"{self._content}/library/item{self._action}find"
-        return Call("POST", path, *self._as_json("spec", spec))
+        return self._post(f"library/item{self._action}find", "spec", spec)
 
     def sessions_of(self, item_id: str) -> Call:
         """List the ids of the calling user's update sessions of an item."""
@@ -101,8 +106,7 @@ class Dialect:
 
     def create(self, resource: Resource, spec: Spec) -> Call:
         """Make something, of which the answer is the id."""
-        path = f"{self._content}/{resource}"
-        return Call("POST", path, *self._as_json("create_spec", spec))
+        return self._post(resource, "create_spec", spec)
 
     def delete(self, resource: Resource, resource_id: str) -> Call:
         """Remove something."""
@@ -110,8 +114,7 @@ class Dialect:
 
     def add_file(self, session_id: str, spec: Spec) -> Call:
         """Announce a file of an update session."""
-        path = f"{self._session(Kind.UPDATE, session_id)}/file"
-        return Call("POST", path, *self._as_json("file_spec", spec))
+        return self._post(f"library/item/update-session/{session_id}/file", "file_spec", spec)
 
     def value(self, body: bytes, secrets: Secrets = NO_SECRETS) -> Any:
         """Return what a body says, without the secrets in its texts.
@@ -140,8 +143,9 @@ class Dialect:
     def _session(self, kind: Kind, session_id: str) -> str:
         return f"{self._sessions(kind)}/{self._id}{session_id}"
 
-    def _as_json(self, name: str, spec: Spec) -> tuple[str, bytes]:
-        return as_json({name: spec} if self._is_wrapped else spec)
+    def _post(self, path: str, name: str, spec: Spec) -> Call:
+        said = {name: spec} if self._is_wrapped else spec
+        return Call("POST", f"{self._content}/{path}", JSON_TYPE, _encode(said).encode())
 
 
 class Api(Dialect):
@@ -183,8 +187,9 @@ class Rest(Dialect):
         parameters = {**_told(kind, progress), f"{kind}_session_id": session_id}
         path = f"{self._sessions(kind)}{self._action}keep-alive"
         if self._representation is Representation.XML:
-            return Call("POST", path, *keep_alive_as_xml(kind, parameters))
-        return Call("POST", path, *as_form(parameters))
+            return Call("POST", path, "application/xml", _as_xml(kind, parameters))
+        form = urlencode(parameters).encode()
+        return Call("POST", path, "application/x-www-form-urlencoded", form)
 
     def files(self, kind: Kind, session_id: str) -> Call:
         """List the files of a session."""
@@ -193,8 +198,8 @@ class Rest(Dialect):
 
     def add_file(self, session_id: str, spec: Spec) -> Call:
         """Announce a file of an update session."""
-        path = f"{self._content}/library/item/updatesession/file/id:{session_id}?~action=add"
-        return Call("POST", path, *self._as_json("file_spec", spec))
+        path = f"library/item/updatesession/file/id:{session_id}?~action=add"
+        return self._post(path, "file_spec", spec)
 
 
 def _told(kind: Kind, progress: int | None) -> dict[str, str | int]:
@@ -202,3 +207,15 @@ def _told(kind: Kind, progress: int | None) -> dict[str, str | int]:
     if progress is None:
         return {}
     return {"client_progress" if kind is Kind.UPDATE else "progress": progress}
+
+
+def _as_xml(kind: Kind, parameters: Mapping[str, str | int]) -> bytes:
+    """Return the documented `KeepAlive-Input` element."""
+    namespace = f"http://vmware.com/content/library/item/{kind}_session"
+    root = ElementTree.Element(f"{{{namespace}}}KeepAlive-Input")
+    for name, value in parameters.items():
+        ElementTree.SubElement(root, f"{{{namespace}}}{name}").text = str(value)
+    body: bytes = ElementTree.tostring(
+        root, encoding="utf-8", xml_declaration=True, default_namespace=namespace
+    )
+    return body
