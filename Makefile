@@ -18,7 +18,7 @@ SOAK   = $(if $(filter 60,$(MINUTES)),benchmarks/results,build/soak)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all test-oldest check system hosts coverage storm durability fuzz mutants bench structure branches \
-	contract bench-check survive soak attack package sbom lock clean bundle install uninstall
+	contract diagram bench-check survive soak attack package sbom lock clean bundle install uninstall
 .DELETE_ON_ERROR:
 
 help: ## Show this list
@@ -72,6 +72,9 @@ fuzz: $(VENV)/.dev ## Try what parses foreign input with FUZZ_EXAMPLES (2000) ex
 
 contract: $(VENV)/.dev ## Print what others rely on: commands, configuration, control API, metrics, events
 	@$(BIN)/python -m tests.support.contract
+
+diagram: $(VENV)/.dev ## Draw which room imports which anew (docs/rooms.svg)
+	@$(BIN)/python -m tests.support.diagram
 
 package: $(VENV)/.dev ## Build wheel and sdist twice, compare them, and test them as they are installed
 	@PYTHON=$(BIN)/python .ci/package

@@ -57,6 +57,17 @@ def _at_100_000(name: str) -> Callable[[Answer], float]:
     return lambda answer: float(answer["100000"][name])
 
 
+def _memory_aim(source: str, name: str) -> Aim:
+    return Aim(
+        f"at most 1.5 KiB of memory a session, taken from {source}",
+        "crowd",
+        lambda answer: answer[name]["bytes_per_session"] / 1024,
+        "{:.2f} KiB".format,
+        lambda value: value <= 1.5,
+        _MEMORY,
+    )
+
+
 def _ratio_aims(to: str, least: float, cause: str = "") -> Iterator[Aim]:
     for loop in ("uvloop", "asyncio"):
         for scheme in lane.SCHEMES:
@@ -94,22 +105,8 @@ AIMS = (
         "{:.1f} %".format,
         lambda value: value < 30,
     ),
-    Aim(
-        "at most 1.5 KiB of memory a session, taken from the state file",
-        "crowd",
-        lambda answer: answer["state"]["bytes_per_session"] / 1024,
-        "{:.2f} KiB".format,
-        lambda value: value <= 1.5,
-        _MEMORY,
-    ),
-    Aim(
-        "at most 1.5 KiB of memory a session, taken from YAML",
-        "crowd",
-        lambda answer: answer["yaml"]["bytes_per_session"] / 1024,
-        "{:.2f} KiB".format,
-        lambda value: value <= 1.5,
-        _MEMORY,
-    ),
+    _memory_aim("the state file", "state"),
+    _memory_aim("YAML", "yaml"),
     Aim(
         "ten sessions: under 1 s of CPU an hour",
         "idle",

@@ -252,7 +252,7 @@ whose answers nobody looks at. The daemon's own requests go past that session.""
 
 def plot(answer: Answer, path: Path) -> None:
     """Draw everybody's requests per CPU-second."""
-    with figure(path, "Requests per CPU-second", columns=len(SCHEMES)) as axes:
+    with figure(path, "Requests per CPU-second", columns=len(SCHEMES), size=(9.2, 3.4)) as axes:
         for axis, scheme in zip(axes, SCHEMES, strict=True):
             shown = [cell for cell in cells([scheme]) if cell.name in answer][::-1]
             rates = [

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import aims, lane
+from benchmarks import aims, lane, records
 from benchmarks.machine import name_machine
 from benchmarks.parts import Answer, Part
 
@@ -38,7 +38,7 @@ def record(part: Part, answer: Answer) -> None:
     """Keep an answer in the place of an earlier one to the same question."""
     FOLDER.mkdir(exist_ok=True)
     parts = recorded() | {part.name: {"machine": name_machine(), "answer": answer}}
-    _RECORD.write_text(json.dumps(parts, indent=2, sort_keys=True) + "\n")
+    records.write(_RECORD, dict(sorted(parts.items())))
 
 
 def publish(parts: Sequence[Part]) -> None:

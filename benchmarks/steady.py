@@ -96,7 +96,10 @@ def table(answer: Answer) -> str:
 def plot(answer: Answer, path: Path) -> None:
     """Draw lag and CPU over the number of sessions."""
     sizes = [size for size in SIZES if str(size) in answer]
-    with figure(path, "Sessions held at a lifetime of 300 s", columns=2) as (left, right):
+    with figure(path, "Sessions held at a lifetime of 300 s", columns=2, size=(9.2, 3.4)) as (
+        left,
+        right,
+    ):
         for name, label in (("mean_lag_ms", "mean"), ("p99_lag_at_most_ms", "p99, at most")):
             left.plot(sizes, [answer[str(size)][name] for size in sizes], "o-", label=label)
         left.axhline(50, color="tab:red", linestyle=":", label="aim for p99")

@@ -19,6 +19,7 @@ import roff
 from keepalived.cli.main import main
 from keepalived.settings import DEFAULT_PATH, Settings
 from keepalived.settings.durations import format_duration
+from keepalived.validation import schema_of
 
 PROGRAM = "clkeepalived"
 _MANUAL = "Content Library Keep-alive"
@@ -105,7 +106,7 @@ def _summary(command: click.Command) -> str:
 
 def settings_page(version: str) -> str:
     """Return clkeepalived.yaml(5)."""
-    schema = Settings.model_json_schema()
+    schema = schema_of(Settings)
     return "".join(
         (
             roff.header(f"{PROGRAM}.yaml", 5, f"{PROGRAM} {version}", _MANUAL),

@@ -22,15 +22,14 @@ from functools import partial
 import structlog
 
 from keepalived.control.limits import share_of
-from keepalived.control.listening import Listening, admin_gid, listen
+from keepalived.control.listening import Listening, SocketWatch, admin_gid, listen
 from keepalived.control.room import Reloaded
 from keepalived.control.server import ControlServer
 from keepalived.engine import Engine, MakeTransport, Start
-from keepalived.host import blocking, descriptors
+from keepalived.host import descriptors
 from keepalived.host.clock import LONGEST_SLEEP, Clock, SystemClock, boot_id, sleep_until
 from keepalived.host.notify import Notifier
 from keepalived.host.processes import ProcessWatcher
-from keepalived.host.sockets import SocketError
 from keepalived.host.tasks import start_endless
 from keepalived.keeper.keeper import Keeper
 from keepalived.keeper.registry import Retention
@@ -53,7 +52,6 @@ log = structlog.get_logger(__name__)
 _IDLE_LOOK_SECONDS = 1.0
 _BESIDES = 8
 """Connections to a vCenter beside those of renewals: lists, commands, a look at its name."""
-_SOCKET_LOOK_SECONDS = 5.0
 _SOCKETS, _SOURCES = "the sockets", "the sources"
 _FIXED = ("http", "control", "state")
 """What cannot change while running: changes of these are refused by name at a reload."""
@@ -126,7 +124,7 @@ class Daemon:
         self._abort = asyncio.Event()
         self._reload = asyncio.Event()
         self._reloading = asyncio.Lock()
-        self._socket_trouble = ""
+        self._socket_watch: SocketWatch | None = None
 
     @property
     def is_stopping(self) -> bool:
@@ -205,30 +203,6 @@ class Daemon:
         to_close.push_async_callback(control.stop)
         return control
 
-    async def _watch_socket(self, control: ControlServer, listening: Listening) -> None:
-        """Notice when the control socket's file is removed, and make it anew where it is ours."""
-        said = ""
-        while True:
-            can_bind = listening.can_bind_again
-            try:
-                trouble = await blocking.call("control socket", lambda: listening.trouble)
-            except TimeoutError:
-                trouble, can_bind = "looking for its file hangs", False
-            if trouble and trouble != said:
-                log.error("control_socket_gone", message=trouble)
-            said = trouble
-            if trouble and can_bind:
-                try:
-                    fresh = await blocking.call("bind it again", listening.bind_again)
-                    await control.serve_on(fresh)
-                except (SocketError, OSError) as error:  # a TimeoutError is an OSError
-                    trouble = f"{trouble}: {error}"
-                else:
-                    trouble = said = ""
-                    log.warning("control_socket_bound_again")
-            self._socket_trouble = trouble
-            await sleep_until(self._clock, self._clock.boot() + _SOCKET_LOOK_SECONDS)
-
     async def _run_tasks(
         self,
         tasks: asyncio.TaskGroup,
@@ -248,7 +222,8 @@ class Daemon:
             start(self._say_when_ready(address), "readiness"),
         ]
         if control is not None and listening is not None:
-            helpers.append(start(self._watch_socket(control, listening), "control socket"))
+            self._socket_watch = SocketWatch(listening, control.serve_on, self._clock)
+            helpers.append(start(self._socket_watch.run(), "control socket"))
         if self._notifier.watchdog is not None:
             helpers.append(
                 start(self._supervised.give_signs(self._notifier.watchdog), "signs of life")
@@ -327,7 +302,7 @@ class Daemon:
     def _troubles(self) -> tuple[str, ...]:
         """Return what keeps the daemon from being ready, in words that go after "waiting for"."""
         looks = tuple(f"a look at {name}, which hangs" for name in self._sources.hanging)
-        trouble = self._socket_trouble
+        trouble = "" if self._socket_watch is None else self._socket_watch.trouble
         return (*looks, f"the control socket: {trouble}") if trouble else looks
 
     # -- reload
@@ -365,7 +340,7 @@ class Daemon:
         refused = [name for name in _FIXED if getattr(settings, name) != fixed[name]]
         if refused:
             log.error("restart_needed", settings=refused, message="the rest is applied")
-        settings = self.settings = settings.model_copy(update=fixed)
+        settings = self.settings = settings.replace(**fixed)
         configure_logging(format=settings.log.format, level=settings.log.level)
         self.registry.retention = _retention(settings)
         self._metrics.state.cap.size = settings.metrics.max_sessions
@@ -406,6 +381,6 @@ def _store(settings: Settings, clock: Clock) -> Store | None:
     """Return the state file's store, or None where none is configured and the usual folder is
     missing."""
     state = settings.state
-    if "path" not in state.model_fields_set and not state.path.parent.is_dir():
+    if "path" not in state.given and not state.path.parent.is_dir():
         return None
     return Store(state.path, clock, boot_id(), persist_tokens=settings.persist_tokens)

@@ -146,7 +146,7 @@ async def one_vcenter(
     block reports depends on them.
     """
     engine = Engine(listener, clock, Retention(_FOR_EVER, _FOR_EVER), make_transport=make_transport)
-    observing = settings.model_copy(update={"observe": Observe.FILES})
+    observing = settings.replace(observe=Observe.FILES)
 
     def start(work: Coroutine[Any, Any, None], task_name: str) -> asyncio.Task[None]:
         return asyncio.create_task(work, name=task_name)

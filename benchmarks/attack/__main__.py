@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
-import signal
-import sys
 import tempfile
-from collections.abc import Coroutine
 from pathlib import Path
 
 from benchmarks.attack import report
 from benchmarks.attack.run import ATTACKERS, Run
-from benchmarks.soak.verdict import Finding
+from benchmarks.findings import found, tell
 
 _PUBLISHED_MINUTES = 3.0
 _ROOT = Path(__file__).parents[2]
@@ -33,25 +29,9 @@ def main() -> None:
     usual = _ROOT / ("benchmarks/results" if is_published else "build/attack")
     with tempfile.TemporaryDirectory(prefix="attack.") as name:
         run = Run(Path(name), options.minutes, options.seed, options.stacks, chosen)
-        try:
-            findings = asyncio.run(_until_told(run.carry_out()))
-        except asyncio.CancelledError:
-            sys.exit(128 + signal.SIGTERM)
-        except BaseException:
-            print("the log ends:", run.site.attacked.last_words(), sep="\n", file=sys.stderr)
-            raise
+        findings = found(run.carry_out(), run.site.attacked.last_words)
     report.write(options.results or usual, findings, run.record())
-    for each in findings:
-        print(f"{'ok' if each.is_good else 'NO':<3} {each.name}: {each.seen} ({each.allowed})")
-    sys.exit(0 if all(each.is_good for each in findings) else 1)
-
-
-async def _until_told(attacking: Coroutine[None, None, list[Finding]]) -> list[Finding]:
-    """Attack, and put everything away at a SIGTERM."""
-    task = asyncio.current_task()
-    assert task is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    return await attacking
+    tell(findings)
 
 
 if __name__ == "__main__":

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from benchmarks import records
 from benchmarks.attack.verdict import FLOOR_SECONDS
+from benchmarks.findings import Finding
 from benchmarks.soak.report import machine
-from benchmarks.soak.verdict import Finding
 
 _HEAD = """\
 # Attack
@@ -73,4 +73,4 @@ def write(folder: Path, findings: Sequence[Finding], record: Mapping[str, Any]) 
         "findings": [asdict(each) for each in findings],
         **record,
     }
-    (folder / "attack.json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+    records.write(folder / "attack.json", data)

@@ -35,7 +35,9 @@ from benchmarks.attack.verdict import (
     judge_memory,
     judge_stops,
 )
-from benchmarks.soak.verdict import MIB, Finding
+from benchmarks.findings import Finding
+from benchmarks.folder import write
+from benchmarks.soak.verdict import MIB
 
 _BY_CONFIGURATION = 100
 _BY_USERS = 100
@@ -103,8 +105,8 @@ class Run:
             self._ours = await vcenter.ask({"open": _BY_CONFIGURATION})
             held = [("lab", each) for each in self._ours] + [("bad", each) for each in _HELD_THERE]
             good = configuration(site, site.attacked, honest, hostile["url"], held)
-            site.write(site.attacked.config, good)
-            site.write(site.idle.config, configuration(site, site.idle, honest))
+            write(site.attacked.config, good)
+            write(site.idle.config, configuration(site, site.idle, honest))
             for daemon in (site.idle, site.attacked):
                 daemon.know_password(honest["password"])
                 await stack.enter_async_context(running(daemon))
@@ -215,9 +217,9 @@ class Run:
             if over.is_set():
                 break
             if name == names[0]:
-                site.write(config, next(broken))
+                write(config, next(broken))
                 await self._reread(over)
-                site.write(config, good)
+                write(config, good)
             else:
                 with replaced_by_a_pipe(config if name == names[1] else site.password_file):
                     await self._reread(over)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.attack.verdict import Stops
+from benchmarks.folder import DaemonFolder
 from keepalived.demo.serving import end, serve_command
 
 LIFETIME = 20.0
@@ -80,26 +81,13 @@ def users() -> Users:
 
 
 @dataclass
-class Daemon:
+class Daemon(DaemonFolder):
     """One daemon and its files. Its log grows over restarts."""
 
-    folder: Path
     environ: dict[str, str]
     process: asyncio.subprocess.Process | None = None
     address: tuple[str, int] = ("", 0)
     complaints: list[str] = field(default_factory=list)
-
-    @property
-    def socket(self) -> Path:
-        return self.folder / "control.sock"
-
-    @property
-    def config(self) -> Path:
-        return self.folder / "config.yaml"
-
-    @property
-    def log(self) -> Path:
-        return self.folder / "log"
 
     @property
     def pid(self) -> int:
@@ -212,26 +200,13 @@ class Site:
     attacked: Daemon
     idle: Daemon
 
-    @property
-    def watched(self) -> Path:
+    def __post_init__(self) -> None:
+        self.watched = self.folder / "sessions.d"
         """The folder of session files that everybody may write to."""
-        return self.folder / "sessions.d"
-
-    @property
-    def of_attacker(self) -> Path:
+        self.of_attacker = self.folder / "attacker"
         """A folder for an attacker's other files."""
-        return self.folder / "attacker"
-
-    @property
-    def password_file(self) -> Path:
+        self.password_file = self.folder / "password"
         """The password of the hostile vCenter."""
-        return self.folder / "password"
-
-    def write(self, path: Path, text: str) -> None:
-        """Write a file as people do who care: whole, and renamed into place."""
-        draft = path.with_name(f".{path.name}.draft")
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(path)
 
 
 def a_site(folder: Path, who: Users, stacks: Path | None) -> Site:

@@ -6,7 +6,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from benchmarks.soak.verdict import MIB, Finding
+from benchmarks.findings import Finding
+from benchmarks.soak.verdict import MIB
 
 RATIO_AIM, RATIO_MOST = 5.0, 10.0
 """How many times as long the attacked loop is to stand still as the idle one beside it, and from
@@ -24,7 +25,7 @@ ANSWER_MOST = 60.0
 """Seconds that an honest request may take: no aim, but the end of patience on a busy machine."""
 
 
-_MOST_WRITTEN = 20
+_MOST_WRITTEN = 5
 _REPEATED = 3
 
 

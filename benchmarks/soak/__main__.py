@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import os
 import random
-import signal
 import sys
 import tempfile
 import time
@@ -17,12 +16,13 @@ from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 
+from benchmarks.findings import Finding, found, tell
 from benchmarks.soak import report
 from benchmarks.soak.churn import Churn
 from benchmarks.soak.samples import Sample, Sampler
 from benchmarks.soak.site import Caller, Site, a_site
 from benchmarks.soak.surroundings import Surroundings
-from benchmarks.soak.verdict import BASELINE, CHURN, END, Finding, judge
+from benchmarks.soak.verdict import BASELINE, CHURN, END, judge
 
 WARM_UP = "warm-up"
 MOST_IN_FLIGHT = 8
@@ -50,33 +50,16 @@ def main() -> None:
     if options.results is not None:
         options.results.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="soak.") as name:
-        try:
-            findings = asyncio.run(
-                _until_told(soak(Path(name), options.minutes, options.seed, options.results))
-            )
-        except asyncio.CancelledError:
-            sys.exit(128 + signal.SIGTERM)
-        except BaseException:
-            _last_words(Path(name) / "log")
-            raise
-    for each in findings:
-        print(f"{'ok' if each.is_good else 'NO':<3} {each.name}: {each.seen} ({each.allowed})")
-    sys.exit(0 if all(each.is_good for each in findings) else 1)
+        folder = Path(name)
+        soaking = soak(folder, options.minutes, options.seed, options.results)
+        findings = found(soaking, partial(_last_words, folder / "log"))
+    tell(findings)
 
 
-async def _until_told(soaking: Coroutine[None, None, list[Finding]]) -> list[Finding]:
-    """Soak, and put everything away at a SIGTERM, the daemon first of all."""
-    task = asyncio.current_task()
-    assert task is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    return await soaking
-
-
-def _last_words(log: Path) -> None:
-    """Tell how the daemon went: where a soak breaks off, that is what matters."""
-    if log.exists():
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-        print("the log ends:", *lines[-_MOST_SHOWN:], sep="\n", file=sys.stderr)
+def _last_words(log: Path) -> str:
+    """Return how the daemon went: where a soak breaks off, that is what matters."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
+    return "\n".join(lines[-_MOST_SHOWN:])
 
 
 async def soak(folder: Path, minutes: float, seed: int, results: Path | None) -> list[Finding]:
@@ -115,9 +98,6 @@ async def soak(folder: Path, minutes: float, seed: int, results: Path | None) ->
                 lifetime=lifetime,
                 standing=len(site.alive),
             )
-            from benchmarks.soak.plot import draw
-
-            draw(samples, results / "soak.svg")
     return findings
 
 

@@ -10,6 +10,7 @@ from http import HTTPStatus
 
 import aiohttp
 
+from benchmarks.folder import write
 from benchmarks.soak.site import Caller, Site
 from keepalived.lease.model import Kind
 from keepalived.simulator.app import Simulator
@@ -131,16 +132,16 @@ class Churn:
                 for each in gone:
                     self._site.may_end("lab", each)
                 held += added
-                self._site.write(path, _session_file(held, broken_entry=draw.random() < 0.1))
+                write(path, _session_file(held, broken_entry=draw.random() < 0.1))
                 for each in added:
                     await self._confirm(caller, each)
                 if draw.random() < 0.2:
                     self._site.counts["broken session files"] += 1
-                    self._site.write(path, "sessions: [{id: 'half a li\n")
+                    write(path, "sessions: [{id: 'half a li\n")
                 await self._pause(draw.uniform(1.0, 6.0))
             for each in held:
                 self._site.may_end("lab", each)
-            self._site.write(path, "sessions: []\n")
+            write(path, "sessions: []\n")
 
     async def guests(self, draw: random.Random) -> None:
         """Open sessions that nobody registers; they are discovered while their vCenter is there."""

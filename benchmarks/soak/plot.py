@@ -1,4 +1,4 @@
-"""The samples as curves, with the rests shaded. Needs matplotlib."""
+"""The samples as curves, with the rests shaded."""
 
 from __future__ import annotations
 
@@ -6,17 +6,9 @@ from collections.abc import Callable, Sequence
 from itertools import groupby
 from pathlib import Path
 
-import matplotlib
-
+from benchmarks.plots import figure
 from benchmarks.soak.samples import Sample
 from benchmarks.soak.verdict import BASELINE, END, MIB
-
-matplotlib.use("svg")
-# The same samples give the same bytes: no random ids, no date.
-matplotlib.rcParams["svg.hashsalt"] = "clkeepalived"
-matplotlib.rcParams["svg.fonttype"] = "none"
-
-from matplotlib import pyplot  # noqa: E402 - after the backend is chosen
 
 Curve = tuple[str, Callable[[Sample], float | None]]
 _PANELS: tuple[tuple[str, tuple[Curve, ...]], ...] = (
@@ -48,21 +40,17 @@ _PANELS: tuple[tuple[str, tuple[Curve, ...]], ...] = (
 
 def draw(samples: Sequence[Sample], path: Path) -> None:
     """Write the plot as SVG."""
-    figure, axes = pyplot.subplots(len(_PANELS), 1, sharex=True, figsize=(9, 11))
     minutes = [each.at / 60 for each in samples]
-    for axis, (title, curves) in zip(axes, _PANELS, strict=True):
-        for label, of in curves:
-            axis.plot(minutes, [of(each) for each in samples], label=label, linewidth=1)
-        for phase, group in groupby(samples, key=lambda each: each.phase):
-            at = [each.at / 60 for each in group]
-            if phase in (BASELINE, END):
-                axis.axvspan(at[0], at[-1], color="0.85")
-        axis.set_ylim(bottom=0)
-        axis.set_ylabel(title)
-        axis.grid(alpha=0.3)
-        axis.legend(loc="lower right", fontsize="small", ncols=2)
-    axes[-1].set_xlabel("minutes; shaded: at rest")
-    figure.align_ylabels()
-    figure.tight_layout()
-    figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None})
-    pyplot.close(figure)
+    with figure(path, "A daemon under churn", rows=len(_PANELS), size=(9, 11)) as axes:
+        for axis, (title, curves) in zip(axes, _PANELS, strict=True):
+            for label, of in curves:
+                axis.plot(minutes, [of(each) for each in samples], label=label, linewidth=1)
+            for phase, group in groupby(samples, key=lambda each: each.phase):
+                at = [each.at / 60 for each in group]
+                if phase in (BASELINE, END):
+                    axis.axvspan(at[0], at[-1], color="0.85")
+            axis.set_ylim(bottom=0)
+            axis.set_ylabel(title)
+            axis.grid(alpha=0.3)
+            axis.legend(loc="lower right", fontsize="small", ncols=2)
+        axes[-1].set_xlabel("minutes; shaded: at rest")

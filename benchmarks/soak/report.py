@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 
+from benchmarks import records
+from benchmarks.findings import Finding
+from benchmarks.soak import plot
 from benchmarks.soak.samples import Sample
-from benchmarks.soak.verdict import Finding
+from benchmarks.soak.verdict import BASELINE, END
+
+_MOST_SAMPLES = 80
+_MEASURES = tuple(each.name for each in fields(Sample) if each.name not in ("at", "phase", "cpu"))
 
 _HEAD = """\
 # Soak
@@ -30,7 +35,8 @@ Machine: {machine}.
 _TAIL = """
 "At rest" is after a warm-up and at the end, when all churn has stopped, what ended is forgotten,
 garbage is collected, and the same {standing} sessions are held. Trends are medians of all slopes
-between two samples. The daemon used {cpu:.0f} s of CPU.
+between two samples. The curves, and soak.json, keep some of the samples: at even distances, all at
+rest, and each peak. The daemon used {cpu:.0f} s of CPU.
 
 What went on meanwhile:
 
@@ -49,7 +55,7 @@ def write(
     lifetime: float,
     standing: int,
 ) -> None:
-    """Write soak.md and soak.json."""
+    """Write soak.md, soak.json and soak.svg."""
     page = _HEAD.format(minutes=minutes, lifetime=lifetime, machine=machine())
     for each in findings:
         verdict = "good" if each.is_good else "**NO**"
@@ -58,15 +64,25 @@ def write(
     for name, count in sorted(counts.items()):
         page += f"| {name} | {count:,} |\n"
     (folder / "soak.md").write_text(page, encoding="utf-8")
+    kept = thinned(samples)
     data = {
         "machine": machine(),
         "minutes": minutes,
         "findings": [asdict(each) for each in findings],
         "counts": dict(sorted(counts.items())),
-        "samples": [each.as_dict() for each in samples],
+        "measures": [each.name for each in fields(Sample)],
+        "samples": [each.as_row() for each in kept],
     }
-    lines = json.dumps(data, indent=1, default=str)
-    (folder / "soak.json").write_text(lines + "\n", encoding="utf-8")
+    records.write(folder / "soak.json", data)
+    plot.draw(kept, folder / "soak.svg")
+
+
+def thinned(samples: Sequence[Sample]) -> list[Sample]:
+    """Return less than a hundred samples: some at even distances, all at rest, and each peak."""
+    step = -(-len(samples) // _MOST_SAMPLES)
+    peaks = (max(samples, key=lambda each: getattr(each, name) or 0) for name in _MEASURES)
+    kept = {id(each) for each in (*samples[::step], *peaks)}
+    return [each for each in samples if id(each) in kept or each.phase in (BASELINE, END)]
 
 
 def machine() -> str:

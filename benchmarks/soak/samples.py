@@ -9,7 +9,7 @@ import signal
 import time
 from collections import Counter
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 _PROBE_SECONDS = 2.0
@@ -38,12 +38,9 @@ class Sample:
     state_log: int
     cpu: float
 
-    def as_dict(self) -> dict[str, float | str | None]:
-        """Return it as it is written to JSON."""
-        return {
-            name: round(value, 2) if isinstance(value, float) else value
-            for name, value in asdict(self).items()
-        }
+    def as_row(self) -> list[float | str | None]:
+        """Return it as it is written to JSON, in the order of the fields."""
+        return [round(each, 2) if isinstance(each, float) else each for each in astuple(self)]
 
 
 class Sampler:

@@ -16,6 +16,7 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
+from benchmarks.folder import DaemonFolder, write
 from keepalived.demo.serving import end, serve_command
 from keepalived.lease.model import Kind
 from keepalived.simulator.app import Simulator
@@ -40,10 +41,9 @@ Key = tuple[str, str]
 
 
 @dataclass
-class Site:
+class Site(DaemonFolder):
     """Simulators by name, the folder of the daemon's files, and which sessions must be alive."""
 
-    folder: Path
     simulators: dict[str, Simulator]
     standing: list[str]
     lifetime: float
@@ -52,22 +52,6 @@ class Site:
     lost: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
-
-    @property
-    def socket(self) -> Path:
-        return self.folder / "control.sock"
-
-    @property
-    def config(self) -> Path:
-        return self.folder / "config.yaml"
-
-    @property
-    def state(self) -> Path:
-        return self.folder / "state.db"
-
-    @property
-    def log(self) -> Path:
-        return self.folder / "log"
 
     @property
     def ports(self) -> set[int]:
@@ -133,13 +117,7 @@ class Site:
             *(f"- {{id: '{each}', vcenter: lab}}" for each in self.standing),
             more,
         ]
-        self.write(self.config, "\n".join(lines) + "\n")
-
-    def write(self, path: Path, text: str) -> None:
-        """Write a file as people do who care: whole, and renamed into place."""
-        draft = path.with_name(f".{path.name}.draft")
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(path)
+        write(self.config, "\n".join(lines) + "\n")
 
     # -- the daemon
 

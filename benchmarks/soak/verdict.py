@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import combinations
 
+from benchmarks.findings import Finding
 from benchmarks.soak.samples import Sample
 
 MIB = 1024 * 1024
@@ -24,16 +24,6 @@ _OBJECTS_SHARE = 0.01
 _STATE_FILE = MIB // 4
 _STATE_LOG = 8 * MIB
 _MOST_POINTS = 150
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at: what was seen, and what was allowed."""
-
-    name: str
-    seen: str
-    allowed: str
-    is_good: bool
 
 
 def judge(samples: Sequence[Sample], most_to_vcenters: int, most_threads: int) -> list[Finding]:

@@ -126,7 +126,7 @@ async def _disk_full(lane: Lane, world: World) -> None:
 
 
 async def _shorter(lane: Lane, _world: World) -> None:
-    lane.simulator.library.sessions.timeout = lane.lifetime / 3
+    lane.simulator.library.behaviour.session_timeout = lane.lifetime / 3
 
 
 async def _one_fails(lane: Lane, _world: World) -> None:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from benchmarks import records
 from benchmarks.survive.contenders import Name
 from benchmarks.survive.verdict import Cell
 
@@ -108,6 +109,15 @@ def read() -> list[Row]:
     return [_row(row) for row in told["rows"]]
 
 
+def _told(row: Row) -> dict[str, Any]:
+    """Return a row as it is written: with notes on the sessions that the daemon lost alone."""
+    told = asdict(row)
+    for name, cell in (told["cells"] or {}).items():
+        if name is not Name.DAEMON:
+            del cell["notes"]
+    return told
+
+
 def _row(told: dict[str, Any]) -> Row:
     cells = told.pop("cells")
     kept = None if cells is None else {Name(name): Cell(**cell) for name, cell in cells.items()}
@@ -129,9 +139,9 @@ def write(rows: Sequence[Row], lifetime: float, seconds: float) -> None:
         "machine": machine(),
         "lifetime": lifetime,
         "seconds": round(seconds, 1),
-        "rows": [asdict(row) for row in rows],
+        "rows": [_told(row) for row in rows],
     }
-    (RESULTS / "survive.json").write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n")
+    records.write(RESULTS / "survive.json", told)
     readme = ROOT / "README.md"
     readme.write_text(quoted(readme.read_text(), quotation(rows)))
 

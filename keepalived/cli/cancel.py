@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from keepalived.cli import words
-from keepalived.cli.options import kind_option, session_argument, socket_option, vcenter_option
+from keepalived.cli.options import config_option, session_options, socket_option
 from keepalived.cli.socket_client import THE_ONLY_VCENTER, Control, Refused, session_path
 from keepalived.lease.model import Kind
 
@@ -16,20 +16,15 @@ _ANSWER_SECONDS = 60.0
 
 
 @click.command()
-@session_argument()
-@vcenter_option
-@kind_option
+@session_options
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--force", is_flag=True, help="Cancel even what others hold.")
 @click.option(
     "--direct", is_flag=True, help="Ask the vCenter, without a daemon, with one's own credentials."
 )
-@click.option(
-    "--config",
-    envvar="CLKEEPALIVED_CONFIG",
-    type=click.Path(dir_okay=False, readable=False, path_type=Path),
-    help="With --direct: the configuration file. Without one, GOVC_URL and its like describe the "
-    "vCenter, or else /etc/clkeepalived/config.yaml.",
+@config_option(
+    "With --direct: the configuration file. Without one, GOVC_URL and its like describe the "
+    "vCenter, or else /etc/clkeepalived/config.yaml."
 )
 @socket_option
 def cancel(
@@ -56,15 +51,11 @@ def cancel(
         return
     path = session_path(vcenter, session_id)
     if not yes:
-        for line in _known(control, path, kind):
-            click.echo(line)
+        click.echo("\n".join(_known(control, path, kind)))
         click.confirm(f"Cancel {session_id} on the server?", abort=True)
     try:
         reply = control.request(
-            "POST",
-            f"{path}/cancel",
-            query={"kind": kind, "force": force},
-            timeout=_ANSWER_SECONDS,
+            "POST", f"{path}/cancel", query={"kind": kind, "force": force}, timeout=_ANSWER_SECONDS
         )
     except Refused as error:
         if error.problem != "held-by-others":

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Awaitable
 from pathlib import Path
+from typing import TypeVar
 
 import click
 
@@ -17,6 +19,8 @@ from keepalived.lease.model import Kind
 from keepalived.vcenter.client import Client
 
 _SECONDS = 20.0
+
+ValueT = TypeVar("ValueT")
 
 
 def cancel_direct(
@@ -31,26 +35,20 @@ def cancel_direct(
     if ask:
         # With a login of its own: somebody may think for longer than a login lasts.
         client = connect(name, settings, SystemClock())
-        click.echo(_described(name, asyncio.run(_get(client, kind, session_id))))
+        found = asyncio.run(_asked(client, client.get(kind, session_id, timeout=_SECONDS)))
+        click.echo(_described(name, found))
         click.confirm(f"Cancel {session_id} on the server?", abort=True)
     client = connect(name, settings, SystemClock())
-    answer = asyncio.run(_cancel(client, kind, session_id))
+    answer = asyncio.run(_asked(client, client.cancel(kind, session_id, timeout=_SECONDS)))
     if answer.outcome is not Outcome.OK:
         click.echo(f"not cancelled: {_why(answer)}", err=True)
         sys.exit(1)
     click.echo(f"cancelled {session_id}")
 
 
-async def _get(client: Client, kind: Kind, session_id: str) -> Answer[SessionInfo]:
+async def _asked(client: Client, request: Awaitable[Answer[ValueT]]) -> Answer[ValueT]:
     try:
-        return await client.get(kind, session_id, timeout=_SECONDS)
-    finally:
-        await client.close(timeout=_SECONDS)
-
-
-async def _cancel(client: Client, kind: Kind, session_id: str) -> Answer[None]:
-    try:
-        return await client.cancel(kind, session_id, timeout=_SECONDS)
+        return await request
     finally:
         await client.close(timeout=_SECONDS)
 

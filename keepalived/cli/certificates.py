@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import ssl
-from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 from keepalived.settings.problems import printable
 
@@ -33,16 +32,14 @@ class Cause(Enum):
 _CAUSES = {9: Cause.NOT_YET_VALID, 10: Cause.EXPIRED, 62: Cause.NAME, 64: Cause.NAME}
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(NamedTuple):
     """Why a server's certificate is not trusted: in words, and the kind of cause."""
 
     words: str
     cause: Cause
 
 
-@dataclass(frozen=True, slots=True)
-class Certificate:
+class Certificate(NamedTuple):
     """What a certificate says. All but the fingerprint is empty where it cannot be read."""
 
     sha256: str
@@ -55,12 +52,12 @@ class Certificate:
 
 async def shown_by(host: str, port: int) -> Certificate:
     """Return the certificate that a server shows. Raises OSError, of which ssl.SSLError is one."""
-    der, _ = await _shake_hands(host, port, _trusting_anybody())
+    der, _ = await _shake_hands(host, port, _trusting(None))
     sha256 = hashlib.sha256(der).hexdigest()
     # The ssl module takes apart those certificates alone that it has verified. So it is told to
     # trust this very one, and shown it once more.
     try:
-        _, fields = await _shake_hands(host, port, _trusting_only(der))
+        _, fields = await _shake_hands(host, port, _trusting(der))
     except OSError:
         return Certificate(sha256)
     return Certificate(
@@ -95,18 +92,15 @@ async def _shake_hands(
     return der, fields
 
 
-def _trusting_anybody() -> ssl.SSLContext:
+def _trusting(der: bytes | None) -> ssl.SSLContext:
+    """Return what trusts this certificate alone, or any where there is none."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
-
-
-def _trusting_only(der: bytes) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.load_verify_locations(cadata=der)
-    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | _NO_CHECK_TIME
+    if der is None:
+        context.verify_mode = ssl.CERT_NONE
+    else:
+        context.load_verify_locations(cadata=der)
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | _NO_CHECK_TIME
     return context
 
 

@@ -12,15 +12,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from keepalived.cli.options import EXIT_BAD_CONFIGURATION, refuse_configuration
+from keepalived.cli.words import counted
 from keepalived.host.files import readable_path
 
 if TYPE_CHECKING:
-    from keepalived.settings import Loaded, Settings, VCenterSettings
-
-EXIT_BAD_CONFIGURATION = 78
-
-SessionFiles = dict[str, tuple[int, tuple[str, ...]]]
-"""By path: the number of good sessions, and what there is to say of these and the others."""
+    from keepalived.settings import Loaded, Settings
 
 
 @click.command("check-config")
@@ -44,82 +41,65 @@ def check_config(path: Path | None, *, connect: bool) -> None:
     try:
         loaded = load_settings(path, os.environ)
     except ConfigError as error:
-        for problem in error.problems:
-            click.echo(str(problem), err=True)
-        click.echo(_count(len(error.problems), "problem"), err=True)
-        sys.exit(EXIT_BAD_CONFIGURATION)
-    found = _session_files(loaded.settings)
-    for warning in (*loaded.warnings, *_session_file_warnings(loaded.settings, found)):
+        refuse_configuration([*error.problems, counted(len(error.problems), "problem")])
+    files, sessions, warnings = _session_files(loaded.settings)
+    for warning in (*loaded.warnings, *warnings):
         click.echo(f"warning: {warning}", err=True)
-    for line in _summary(loaded, found):
-        click.echo(line)
+    click.echo("\n".join(_summary(loaded, files, sessions)))
     if connect and not _connect(loaded.settings):
         sys.exit(EXIT_BAD_CONFIGURATION)
 
 
-def _summary(loaded: Loaded, found: SessionFiles) -> Iterator[str]:
+def _summary(loaded: Loaded, files: int, sessions: int) -> Iterator[str]:
+    from keepalived.settings.durations import format_duration
+
     settings = loaded.settings
     yield f"{readable_path(loaded.path or 'The environment')}: good"
-    yield f"  {_count(len(settings.vcenters), 'vCenter')}"
+    yield f"  {counted(len(settings.vcenters), 'vCenter')}"
     for name, vcenter in settings.vcenters.items():
-        yield f"    {name}: {_words(vcenter)}"
-    yield f"  {_count(len(settings.sessions), 'session')} in the configuration"
+        user = f"as {vcenter.username}" if vcenter.username else "without logging in"
+        timeout = format_duration(vcenter.session_timeout)
+        yield f"    {name}: {vcenter.url} {user}, sessions live {timeout}"
+    yield f"  {counted(len(settings.sessions), 'session')} in the configuration"
     if settings.session_files:
-        count = sum(sessions for sessions, _ in found.values())
-        yield f"  {_count(count, 'session')} in {_count(len(found), 'session file')}"
+        yield f"  {counted(sessions, 'session')} in {counted(files, 'session file')}"
     yield f"  metrics and health on {settings.http.listen}"
 
 
-def _words(vcenter: VCenterSettings) -> str:
-    from keepalived.settings.durations import format_duration
-
-    user = f"as {vcenter.username}" if vcenter.username else "without logging in"
-    timeout = format_duration(vcenter.session_timeout)
-    return f"{vcenter.url} {user}, sessions live {timeout}"
-
-
-def _session_files(settings: Settings) -> SessionFiles:
-    """Return the number of good sessions in each session file, and what is wrong with it."""
-    from keepalived.settings import ConfigError, read_sessions
+def _session_files(settings: Settings) -> tuple[int, int, list[str]]:
+    """Return the number of session files, that of the good sessions in them, and warnings."""
+    from keepalived.settings import ConfigError, Problem, read_sessions
     from keepalived.settings.advice import risky_entry
 
-    found = {}
-    paths = {path for each in settings.session_files for path in glob.glob(each, recursive=True)}
-    for path in sorted(filter(os.path.isfile, paths)):
+    paths, warnings, count = set[str](), list[str](), 0
+    for pattern in settings.session_files:
+        matching = glob.glob(pattern, recursive=True)
+        if not matching:
+            words = f"{readable_path(pattern)} matches no file at present"
+            warnings.append(f"session_files: {words}")
+        paths.update(filter(os.path.isfile, matching))
+    for path in sorted(paths):
         try:
             said = read_sessions(Path(path), tuple(settings.vcenters))
         except ConfigError as error:
-            found[path] = (0, tuple(map(str, error.problems)))
-        else:
-            remarks = [
-                said.spots[key, field].problem(words)
-                for key, entry in said.entries
-                for field, words in risky_entry(entry)
-            ]
-            found[path] = (len(said.entries), tuple(map(str, (*said.problems, *remarks))))
-    return found
-
-
-def _session_file_warnings(settings: Settings, found: SessionFiles) -> Iterator[str]:
-    for pattern in settings.session_files:
-        if not glob.glob(pattern, recursive=True):
-            yield f"session_files: {readable_path(pattern)} matches no file at present"
-    for _, problems in found.values():
-        yield from problems
+            warnings += map(str, error.problems)
+            continue
+        count += len(said.entries)
+        warnings += map(str, said.problems)
+        for key, entry in said.entries:
+            for field, words in risky_entry(entry):
+                place = getattr(said.locations[key], field)
+                warnings.append(str(Problem(place, None, "", words)))
+    return len(paths), count, warnings
 
 
 def _connect(settings: Settings) -> bool:
     """Try each vCenter and say how it went; return whether all of them can be used."""
     from keepalived.cli.connect_check import check
 
-    good = True
+    is_good = True
     for name, vcenter in settings.vcenters.items():
         result = asyncio.run(check(name, vcenter))
-        good = good and result.good
-        for line in result.lines:
-            click.echo(line, err=not result.good)
-    return good
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+        is_good &= result.good
+        click.echo("\n".join(result.lines), err=not result.good)
+    return is_good

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import click
 
-_PROGRAM = "clkeepalived"
-_VARIABLE = "_CLKEEPALIVED_COMPLETE"
-
 # bash takes words apart at colons, of which session ids have one: they are put together again
 # before the program is asked, and what bash has kept of the word is left out of the answers.
 _BASH = """\
-%(function)s() {
+_clkeepalived() {
     local IFS=$'\\n' word line type value kept="" index
     local -a words=()
     COMPREPLY=()
@@ -23,9 +20,9 @@ _BASH = """\
         fi
     done
     word=${words[${#words[@]} - 1]}
-    [[ $word == *:* && $COMP_WORDBREAKS == *:* ]] && kept=${word%%:*}:
+    [[ $word == *:* && $COMP_WORDBREAKS == *:* ]] && kept=${word%:*}:
     line=$(IFS=' '; COMP_WORDS="${words[*]}" COMP_CWORD=$((${#words[@]} - 1)) \\
-        %(variable)s=bash_complete "$1" 2>/dev/null)
+        _CLKEEPALIVED_COMPLETE=bash_complete "$1" 2>/dev/null)
     for line in $line; do
         IFS=, read -r type value <<<"$line"
         case $type in
@@ -35,7 +32,7 @@ _BASH = """\
         esac
     done
 }
-complete -o nosort -F %(function)s %(program)s
+complete -o nosort -F _clkeepalived clkeepalived
 """
 
 
@@ -54,10 +51,9 @@ def completion(shell: str) -> None:
     from keepalived.cli.main import main
 
     if shell == "bash":
-        names = {"function": "_clkeepalived", "variable": _VARIABLE, "program": _PROGRAM}
-        click.echo(_BASH % names, nl=False)
+        click.echo(_BASH, nl=False)
         return
     made = get_completion_class(shell)
     if made is None:
         raise click.ClickException(f"this version of click knows no completion for {shell}")
-    click.echo(made(main, {}, _PROGRAM, _VARIABLE).source(), nl=False)
+    click.echo(made(main, {}, "clkeepalived", "_CLKEEPALIVED_COMPLETE").source(), nl=False)

@@ -6,7 +6,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from keepalived.cli.certificates import Cause, Certificate, Refusal, shown_by, why_untrusted
 from keepalived.engine import connect
@@ -29,8 +29,7 @@ _ADVICE = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """How it went with one vCenter, in words."""
 
     good: bool
@@ -45,10 +44,10 @@ async def check(name: str, settings: VCenterSettings) -> Finding:
     finally:
         await client.close(timeout=_SECONDS)
     if answer.outcome is Outcome.OK:
-        how = "; nobody is logged in, as there are no credentials"
-        if settings.username is not None:
-            how = f", and logged in as {settings.username}"
-        return Finding(True, (f"{name}: reached {settings.url}{how}",))
+        who = f", and logged in as {settings.username}"
+        if settings.username is None:
+            who = "; nobody is logged in, as there are no credentials"
+        return Finding(True, (f"{name}: reached {settings.url}{who}",))
     lines = (answer.detail, *_advice(settings, answer))
     if answer.outcome is Outcome.UNREACHABLE and proxy_for(settings) is None:
         address = split_vcenter_url(settings.url)
@@ -64,8 +63,7 @@ def _advice(settings: VCenterSettings, answer: Answer[None]) -> Iterator[str]:
     if answer.outcome is Outcome.UNREACHABLE:
         yield "  a proxy is in between: see `proxy`, HTTPS_PROXY and NO_PROXY"
     elif answer.outcome is Outcome.FAILED or answer.status in range(200, 300):
-        if settings.dialect is not Dialect.AUTO:
-            dialect = settings.dialect
+        if (dialect := settings.dialect) is not Dialect.AUTO:
             yield f"  `dialect: {dialect}` may be the wrong one; `auto` finds out by itself"
     elif answer.outcome in _ADVICE:
         yield f"  {_ADVICE[answer.outcome]}"
@@ -73,11 +71,11 @@ def _advice(settings: VCenterSettings, answer: Answer[None]) -> Iterator[str]:
 
 async def _attempts(host: str, port: int) -> list[str]:
     """Say of each of the host's addresses why there is no connection to it."""
-    said = []
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError:
         return []
+    said = []
     for address in dict.fromkeys(str(each[4][0]) for each in found):
         try:
             async with asyncio.timeout(_SECONDS):
@@ -92,11 +90,10 @@ async def _attempts(host: str, port: int) -> list[str]:
 async def _untrusted(settings: VCenterSettings, host: str, port: int) -> tuple[str, ...] | None:
     """Say why the server's certificate is not trusted; None if that is not what is in the way."""
     try:
-        why = await _why_untrusted(settings, host, port)
-        certificate = await shown_by(host, port) if why else None
+        if (why := await _why_untrusted(settings, host, port)) is None:
+            return None
+        certificate = await shown_by(host, port)
     except OSError:
-        return None
-    if why is None or certificate is None:
         return None
     told = f"the certificate of {host}:{port} is not trusted: {why.words}"
     return (told, *_shown(certificate), *_remedies(settings, why.cause, certificate))

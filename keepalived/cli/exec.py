@@ -15,8 +15,8 @@ import click
 
 from keepalived.cli.lending import STDIN, Lend, lender
 from keepalived.cli.one_vcenter import choose, load, own_config_option, own_vcenter_option, warn
-from keepalived.cli.options import kind_option
-from keepalived.lease.model import Kind, check_session_id
+from keepalived.cli.options import SESSION_ID, Checked, duration_option, kind_option
+from keepalived.lease.model import Kind
 
 if TYPE_CHECKING:
     from keepalived.wrapper.run import Options
@@ -25,36 +25,15 @@ if TYPE_CHECKING:
 _INTERRUPTED = 128 + signal.SIGINT
 
 
-def _session_ids(
-    _ctx: click.Context, _param: click.Parameter, ids: tuple[str, ...]
-) -> frozenset[str]:
-    try:
-        return frozenset(map(check_session_id, ids))
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
-
-
-def _items(_ctx: click.Context, _param: click.Parameter, items: tuple[str, ...]) -> frozenset[str]:
-    for item in items:
-        library, _, name = item.partition("/")
-        if not (library and name):
-            raise click.BadParameter(f"{item!r} is not LIBRARY/NAME")
-    return frozenset(items)
-
-
-def _duration(_ctx: click.Context, _param: click.Parameter, text: str) -> float:
-    from keepalived.settings.durations import parse_duration
-
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
+def _item(text: str) -> str:
+    library, _, name = text.partition("/")
+    if not (library and name):
+        raise ValueError(f"{text!r} is not LIBRARY/NAME")
+    return text
 
 
 @click.command(
-    "exec",
-    context_settings={"allow_interspersed_args": False},
-    options_metavar="[OPTIONS] --",
+    "exec", context_settings={"allow_interspersed_args": False}, options_metavar="[OPTIONS] --"
 )
 @own_config_option
 @own_vcenter_option
@@ -63,7 +42,7 @@ def _duration(_ctx: click.Context, _param: click.Parameter, text: str) -> float:
     "items",
     multiple=True,
     metavar="LIBRARY/NAME",
-    callback=_items,
+    type=Checked(_item),
     help="An item that the command fills: its session is the command's own. May be repeated.",
 )
 @click.option(
@@ -71,7 +50,7 @@ def _duration(_ctx: click.Context, _param: click.Parameter, text: str) -> float:
     "session_ids",
     multiple=True,
     metavar="ID",
-    callback=_session_ids,
+    type=SESSION_ID,
     help="A session that is open already and the command's own. May be repeated.",
 )
 @kind_option
@@ -87,13 +66,11 @@ def _duration(_ctx: click.Context, _param: click.Parameter, text: str) -> float:
     help="Keep the API session that govc has cached fresh as well. Tried anyway, unless a token "
     "file is given; with --govc-session it has to be there.",
 )
-@click.option(
+@duration_option(
     "--settle",
-    metavar="DURATION",
     default="1h",
-    show_default=True,
-    callback=_duration,
-    help="After a success, hold the command's sessions until vCenter is done, for so long at most.",
+    words="After a success, hold the command's sessions until vCenter is done, for so long at "
+    "most.",
 )
 @click.option(
     "--on-loss",
@@ -107,12 +84,12 @@ def _duration(_ctx: click.Context, _param: click.Parameter, text: str) -> float:
 )
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.pass_obj
-def exec_(
+def exec(
     blocked_signals: frozenset[int],
     config: Path | None,
     vcenter: str | None,
-    items: frozenset[str],
-    session_ids: frozenset[str],
+    items: tuple[str, ...],
+    session_ids: tuple[str, ...],
     kind: str,
     token_file: str | None,
     govc_session: bool | None,
@@ -140,17 +117,19 @@ def exec_(
 
         settings = load(config)
         name, chosen = choose(vcenter, settings)
+        file = () if config is None else ("--config", str(config))
+        which = ("--vcenter", name) if len(settings.vcenters) > 1 else ()
         options = Options(
             argv=command,
             vcenter=name,
             settings=chosen,
-            wanted=Wanted(session_ids, items),
+            wanted=Wanted(frozenset(session_ids), frozenset(items)),
             kind=Kind(kind),
             settle=settle,
             on_loss=OnLoss(on_loss),
             stall_timeout=settings.stall_timeout,
             blocked_signals=blocked_signals,
-            cancel_command=_cancel_command(config, name, len(settings.vcenters) > 1),
+            cancel_command=("clkeepalived", "cancel", "--direct", *file, *which),
         )
         source = _source(options, token_file, govc_session)
         if chosen.username is None and source is None:
@@ -185,15 +164,9 @@ def _run(options: Options, source: Source | None, *, show_bar: bool) -> int:
         display.finish()
 
 
-def _cancel_command(config: Path | None, name: str, is_one_of_several: bool) -> tuple[str, ...]:
-    """Return what cancels a session of this vCenter, but for its id."""
-    file = () if config is None else ("--config", str(config))
-    which = ("--vcenter", name) if is_one_of_several else ()
-    return ("clkeepalived", "cancel", "--direct", *file, *which)
-
-
 def _source(options: Options, token_file: str | None, govc_session: bool | None) -> Source | None:
     """Return where the command's own API token may be found. Raises ClickException."""
+    from keepalived.host.govc import GovcSessionError, cached_session, home_directory
     from keepalived.wrapper.tokens import Source
 
     if token_file == STDIN:
@@ -215,7 +188,10 @@ def _source(options: Options, token_file: str | None, govc_session: bool | None)
     if govc_session:
         lend()
     else:
-        _warn_of_bad_cache()
+        try:
+            cached_session(os.environ, home_directory())
+        except GovcSessionError as error:
+            warn(f"govc's cache is not used: {error} (or --no-govc-session)")
     return Source("govc's cache", _leniently(lend), is_commands_own=False)
 
 
@@ -227,15 +203,6 @@ def _is_govcs(options: Options) -> bool:
         return split_vcenter_url(os.environ["GOVC_URL"]).url == options.settings.url
     except (KeyError, ValueError):
         return False
-
-
-def _warn_of_bad_cache() -> None:
-    from keepalived.host.govc import GovcSessionError, cached_session, home_directory
-
-    try:
-        cached_session(os.environ, home_directory())
-    except GovcSessionError as error:
-        warn(f"govc's cache is not used: {error} (or --no-govc-session)")
 
 
 def _leniently(lend: Lend) -> Callable[[], str | None]:

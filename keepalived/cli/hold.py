@@ -12,16 +12,14 @@ import click
 
 from keepalived.cli import words
 from keepalived.cli.lending import lender, token_options
-from keepalived.cli.options import kind_option, session_argument, socket_option, vcenter_option
+from keepalived.cli.options import session_options, socket_option
 from keepalived.cli.socket_client import Control, session_path
 
 _NOT_NEGATIVE = click.IntRange(min=0)
 
 
 @click.command()
-@session_argument()
-@vcenter_option
-@kind_option
+@session_options
 @click.option("--pid", type=click.IntRange(min=1), help="Hold while this process lives.")
 @click.option("--ttl", metavar="DURATION", help="Hold this long after each word of progress.")
 @click.option("--while-connected", is_flag=True, help="Hold while this command runs.")
@@ -66,13 +64,9 @@ def hold(
     A token that is lent keeps the uploader's own API session fresh, too, so that its last call
     still works after hours. The daemon never shows it, and never logs it out.
     """
-    owners: list[Any] = []
-    if pid is not None:
-        owners.append({"pid": pid})
-    if ttl is not None:
-        owners.append({"ttl": ttl})
-    if no_owner:
-        owners.append(None)
+    given = {"pid": pid, "ttl": ttl}
+    owners: list[Any] = [{name: each} for name, each in given.items() if each is not None]
+    owners += [None] * no_owner
     if len(owners) + while_connected != 1:
         raise click.UsageError(
             "say what the hold lives with: one of --pid N, --ttl 2m, --while-connected, --no-owner"
@@ -89,18 +83,17 @@ def hold(
 
         sys.exit(stay(control, place, query, wish, lend))
     session = control.request("PUT", place, {"owner": owners[0], **wish}, query=query)
-    if session["state"] in words.KEPT or session["holds"]:
-        click.echo(_words(session, pid, ttl))
-        return
-    click.echo(_words(session, pid, ttl), err=True)
-    sys.exit(1)
+    is_well = session["state"] in words.KEPT or session["holds"]
+    click.echo(_words(session, pid, ttl), err=not is_well)
+    sys.exit(0 if is_well else 1)
 
 
 def _size_of(path: Path, wish: Mapping[str, Any]) -> dict[str, int]:
     """Return what the API is told of a file: its size, never its name, as the daemon opens none."""
-    if clashing := [name for name in ("progress", "bytes_total") if name in wish]:
-        option = clashing[0].replace("_", "-")
-        raise click.UsageError(f"--path says how many bytes there are: leave --{option} out")
+    for name in ("progress", "bytes_total"):
+        if name in wish:
+            option = name.replace("_", "-")
+            raise click.UsageError(f"--path says how many bytes there are: leave --{option} out")
     try:
         found = path.stat()
     except OSError as error:
@@ -117,8 +110,7 @@ def _words(session: words.Said, pid: int | None, ttl: str | None) -> str:
     if not taken:
         place = words.printable(session["vcenter"])
         return f"{session['id']} of {place} has ended: {words.ended(session)}"
-    named = f"pid:{pid}"
-    mine = next((each for each in taken if each["owner"] == named), taken[-1])
+    mine = next((each for each in taken if each["owner"] == f"pid:{pid}"), taken[-1])
     if mine["token"] == "refused":  # noqa: S105 - the state of one
         click.echo(f"Warning: {words.token(mine)}", err=True)
     limit = "" if mine["until"] is None else f" ({words.clock_time(mine['until'])} at the latest)"

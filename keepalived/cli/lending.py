@@ -49,8 +49,7 @@ def lender(token_file: str | None, govc_session: bool) -> Lend:
         token = _checked("stdin", sys.stdin.buffer.read(_READ_AT_MOST + 1))
         return lambda: token
     if token_file is not None:
-        path = Path(token_file)
-        return lambda: _token_in(path)
+        return lambda: _token_in(Path(token_file))
     return _govc_token if govc_session else lambda: None
 
 

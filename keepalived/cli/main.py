@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,46 +14,37 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 
-class _Place(NamedTuple):
-    """Where a command lives, and what the list of commands says of it.
-
-    The line stands here, so that the list can be shown without importing any of them.
-    """
-
-    module: str
-    name: str
-    summary: str
-
-
 _SECTIONS = {
-    "Uploads": {
-        "exec": _Place("exec", "exec_", "Run one command, and keep its sessions alive."),
-    },
+    "Uploads": {"exec": "Run one command, and keep its sessions alive."},
     "Holds": {
-        "hold": _Place("hold", "hold", "Keep a session alive."),
-        "progress": _Place("progress", "progress", "Say how far its upload is."),
-        "release": _Place("release", "release", "Let a hold go."),
-        "renew": _Place("renew", "renew", "Send a keep-alive at once."),
+        "hold": "Keep a session alive.",
+        "progress": "Say how far its upload is.",
+        "release": "Let a hold go.",
+        "renew": "Send a keep-alive at once.",
     },
     "Looking": {
-        "status": _Place("status", "status", "Show what is held, and what is in danger."),
-        "sessions": _Place("sessions", "sessions", "List what vCenter has open, held or not."),
-        "events": _Place("events", "events", "Say what happens, as it happens."),
+        "status": "Show what is held, and what is in danger.",
+        "sessions": "List what vCenter has open, held or not.",
+        "events": "Say what happens, as it happens.",
     },
     "Daemon": {
-        "serve": _Place("serve", "serve", "Run the daemon in the foreground."),
-        "check-config": _Place("check_config", "check_config", "Say what is wrong with a file."),
-        "reload": _Place("reload", "reload", "Have the daemon read its configuration again."),
-        "cancel": _Place("cancel", "cancel", "Cancel a session on the server."),
+        "serve": "Run the daemon in the foreground.",
+        "check-config": "Say what is wrong with a file.",
+        "reload": "Have the daemon read its configuration again.",
+        "cancel": "Cancel a session on the server.",
     },
     "Trying": {
-        "probe": _Place("probe", "probe", "Find out how your vCenter treats update sessions."),
-        "demo": _Place("demo", "demo", "See sessions outlive their lifetime, without a vCenter."),
-        "simulate": _Place("simulate", "simulate", "Serve a content library to try uploads on."),
-        "completion": _Place("completion", "completion", "Print the completion for a shell."),
+        "probe": "Find out how your vCenter treats update sessions.",
+        "demo": "See sessions outlive their lifetime, without a vCenter.",
+        "simulate": "Serve a content library to try uploads on.",
+        "completion": "Print the completion for a shell.",
     },
 }
-_COMMANDS = {name: place for section in _SECTIONS.values() for name, place in section.items()}
+"""Each command's line in the list, which is shown without importing any of them.
+
+A command lives in the module of its name, and is called like that there.
+"""
+_COMMANDS = {name: words for section in _SECTIONS.values() for name, words in section.items()}
 
 
 class _LazyGroup(click.Group):
@@ -72,25 +63,25 @@ class _LazyGroup(click.Group):
         return list(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        place = _COMMANDS.get(cmd_name)
-        if place is None:
+        if cmd_name not in _COMMANDS:
             return None
-        module = importlib.import_module(f"keepalived.cli.{place.module}")
-        command: click.Command = getattr(module, place.name)
+        name = cmd_name.replace("-", "_")
+        command: click.Command = getattr(importlib.import_module(f"keepalived.cli.{name}"), name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for title, section in _SECTIONS.items():
             with formatter.section(title):
-                rows = [(name.ljust(_NAME_WIDTH), place.summary) for name, place in section.items()]
-                formatter.write_dl(rows)
+                formatter.write_dl(
+                    [(name.ljust(_NAME_WIDTH), each) for name, each in section.items()]
+                )
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
         from click.shell_completion import CompletionItem
 
         names = [
-            CompletionItem(name, help=place.summary)
-            for name, place in _COMMANDS.items()
+            CompletionItem(name, help=words)
+            for name, words in _COMMANDS.items()
             if name.startswith(incomplete)
         ]
         return names + click.Command.shell_complete(self, ctx, incomplete)

@@ -33,89 +33,60 @@ _NOT_NUMBERS = (
 )
 
 
-def tell_stream(
-    descriptor: int,
-    tell: Callable[[Body], None],
-    *,
-    patience: float = _PATIENCE_SECONDS,
-) -> int:
+def tell_stream(descriptor: int, tell: Callable[[Body], None]) -> int:
     """Tell the numbers that arrive on a descriptor until its end; return the exit code.
 
-    At the end of the stream, a daemon that is away has `patience` seconds to come back and hear
-    the last one.
+    At the end of the stream, a daemon that is away has 30 s to come back and hear the last one.
     """
-    reader = _Reader()
     teller = _Teller(tell)
-    while not reader.is_over:
+    rest, is_over, has_warned = b"", False, False
+    while not is_over:
         ready, _, _ = select.select([descriptor], [], [], teller.wait())
         if ready:
-            heard = reader.take(os.read(descriptor, _CHUNK))
-            for body in heard:
-                teller.hear(body)
+            chunk = os.read(descriptor, _CHUNK)
+            is_over = not chunk
+            # The end of the stream completes the last line.
+            *lines, rest = _ENDS_OF_LINES.split(rest + (chunk or b"\n"))
+            if len(rest) > _LONGEST_LINE:
+                lines.append(rest)
+                rest = b""
+            for line in filter(bytes.strip, lines):
+                body = read_value(line.decode("ascii", "replace"))
+                if body is not None:
+                    teller.hear(body)
+                elif not has_warned:
+                    has_warned = True
+                    click.echo(f"Warning: {_NOT_NUMBERS}", err=True)
         teller.tell_if_due()
-    give_up = time.monotonic() + patience
+    give_up = time.monotonic() + _PATIENCE_SECONDS
     while teller.has_news and not teller.tell_now() and time.monotonic() < give_up:
         time.sleep(_AGAIN_SECONDS)
-    if reader.has_warned and not teller.has_heard:
-        return _EXIT_USAGE
-    return teller.exit_code
-
-
-class _Reader:
-    """Takes a pipe's bytes apart."""
-
-    def __init__(self) -> None:
-        self.is_over = False
-        self._rest = b""
-        self.has_warned = False
-
-    def take(self, chunk: bytes) -> list[Body]:
-        """Return the values that are complete; no bytes mean the end, which completes the last."""
-        *lines, self._rest = _ENDS_OF_LINES.split(self._rest + (chunk or b"\n"))
-        self.is_over = not chunk
-        if len(self._rest) > _LONGEST_LINE:
-            lines.append(self._rest)
-            self._rest = b""
-        values = [read_value(line.decode("ascii", "replace")) for line in lines if line.strip()]
-        if None in values and not self.has_warned:
-            self.has_warned = True
-            click.echo(f"Warning: {_NOT_NUMBERS}", err=True)
-        return [value for value in values if value is not None]
+    return _EXIT_USAGE if has_warned and teller.furthest is None else teller.exit_code
 
 
 class _Teller:
     """Tells the furthest value that was heard, not too often, and now and then as a sign of life.
 
     A hold with a time limit lives on what is told, so that silence is not golden while numbers
-    arrive that do not rise.
+    arrive that do not rise. `has_news` is whether the furthest value is still to be told.
     """
 
     def __init__(self, tell: Callable[[Body], None]) -> None:
         self.exit_code = 0
+        self.has_news = False
+        self.furthest: Body | None = None
         self._tell = tell
-        self._furthest: Body | None = None
         self._share = -1.0
-        self._told: Body | None = None
         self._is_fresh = False
         self._next_at = 0.0
         self._last_words = ""
-
-    @property
-    def has_heard(self) -> bool:
-        """Whether there has been any value."""
-        return self._furthest is not None
-
-    @property
-    def has_news(self) -> bool:
-        """Whether the furthest value is still to be told."""
-        return self._furthest is not None and self._furthest != self._told
 
     def hear(self, body: Body) -> None:
         """Take a value in."""
         self._is_fresh = True
         share = _share(body)
         if share > self._share:
-            self._share, self._furthest = share, body
+            self._share, self.furthest, self.has_news = share, body, True
 
     def wait(self) -> float | None:
         """Return for how many seconds there is nothing to do but read; None for ever."""
@@ -130,29 +101,24 @@ class _Teller:
 
     def tell_now(self) -> bool:
         """Tell the furthest value, and return whether there is no use in trying that again."""
-        body = self._furthest
-        if body is None:
+        if self.furthest is None:
             return True
         self._is_fresh = False
         try:
-            self._tell(body)
-        except Unreachable as error:
-            self._failed(error)
-            self._next_at = time.monotonic() + _AGAIN_SECONDS
-            return False
-        except Refused as error:
-            self._failed(error)
+            self._tell(self.furthest)
+        except (Unreachable, Refused) as error:
+            self.exit_code = error.exit_code
+            if error.message != self._last_words:
+                self._last_words = error.message
+                error.show()
+            if isinstance(error, Unreachable):
+                self._next_at = time.monotonic() + _AGAIN_SECONDS
+                return False
         else:
             self.exit_code, self._last_words = 0, ""
-        self._told = body
+        self.has_news = False
         self._next_at = time.monotonic() + _SPACING_SECONDS
         return True
-
-    def _failed(self, error: click.ClickException) -> None:
-        self.exit_code = error.exit_code
-        if error.message != self._last_words:
-            self._last_words = error.message
-            error.show()
 
 
 def _share(body: Body) -> float:

@@ -9,17 +9,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from keepalived.cli.options import config_option, refuse_configuration
+
 if TYPE_CHECKING:
     from keepalived.settings import Settings, VCenterSettings
 
-EXIT_BAD_CONFIGURATION = 78
-
-own_config_option = click.option(
-    "--config",
-    envvar="CLKEEPALIVED_CONFIG",
-    type=click.Path(dir_okay=False, readable=False, path_type=Path),
-    help="The configuration file. Without one, GOVC_URL and its like describe the vCenter, or "
-    "else /etc/clkeepalived/config.yaml.",
+own_config_option = config_option(
+    "The configuration file. Without one, GOVC_URL and its like describe the vCenter, or else "
+    "/etc/clkeepalived/config.yaml."
 )
 
 own_vcenter_option = click.option(
@@ -37,9 +34,7 @@ def load(config: Path | None) -> Settings:
         else:
             loaded = load_settings(config, os.environ)
     except ConfigError as error:
-        for problem in error.problems:
-            click.echo(str(problem), err=True)
-        sys.exit(EXIT_BAD_CONFIGURATION)
+        refuse_configuration(error.problems)
     for warning in loaded.warnings:
         warn(str(warning))
     return loaded.settings

@@ -1,11 +1,12 @@
-"""Arguments and options that several commands share."""
+"""Arguments and options that several commands share, and the end of those with a bad file."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
@@ -15,23 +16,71 @@ from keepalived.lease.model import Kind, check_session_id
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+EXIT_BAD_CONFIGURATION = 78
+
 DEFAULT_SOCKET = Path("/run/clkeepalived/control.sock")
 SOCKET_VARIABLE = "CLKEEPALIVED_SOCKET"
 _COMPLETION_SECONDS = 1.0
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
-config_option = click.option(
-    "--config",
-    envvar="CLKEEPALIVED_CONFIG",
-    type=click.Path(dir_okay=False, readable=False, path_type=Path),
-    help="The configuration file. Without one, /etc/clkeepalived/config.yaml is read, "
-    "or else GOVC_URL and its like describe the vCenter.",
-)
+
+class Checked(click.ParamType):  # type: ignore[type-arg]  # not generic in click 8.3
+    """A text that a function checks or converts; its ValueError says what is wrong with it."""
+
+    name = "text"
+
+    def __init__(self, check: Callable[[str], object]) -> None:
+        self._check = check
+
+    def convert(
+        self, value: str, param: click.Parameter | None, ctx: click.Context | None
+    ) -> object:
+        try:
+            return self._check(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
-def _control(_ctx: click.Context, _param: click.Parameter, path: Path) -> Control:
-    return Control(path)
+SESSION_ID = Checked(check_session_id)
+
+
+def duration(text: str) -> float:
+    """Return a duration in seconds. Raises ValueError."""
+    from keepalived.settings.durations import parse_duration
+
+    return parse_duration(text)
+
+
+def duration_option(
+    *names: str, default: str, words: str, check: Callable[[str], float] = duration
+) -> Callable[[CommandT], CommandT]:
+    """Return the decorator for an option that is a duration, with its help."""
+    return click.option(
+        *names,
+        metavar="DURATION",
+        type=Checked(check),
+        default=default,
+        show_default=True,
+        help=words,
+    )
+
+
+def refuse_configuration(problems: Iterable[object]) -> NoReturn:
+    """Say what is wrong with a configuration, and end the process."""
+    for problem in problems:
+        click.echo(str(problem), err=True)
+    sys.exit(EXIT_BAD_CONFIGURATION)
+
+
+def config_option(words: str) -> Callable[[CommandT], CommandT]:
+    """Return the decorator for `--config`, with its help."""
+    return click.option(
+        "--config",
+        envvar="CLKEEPALIVED_CONFIG",
+        type=click.Path(dir_okay=False, readable=False, path_type=Path),
+        help=words,
+    )
 
 
 socket_option = click.option(
@@ -41,16 +90,9 @@ socket_option = click.option(
     type=click.Path(path_type=Path, readable=False),  # who may not open it is told more below
     default=DEFAULT_SOCKET,
     show_default=True,
-    callback=_control,
+    callback=lambda _ctx, _param, path: Control(path),
     help="The daemon's control socket.",
 )
-
-
-def _session_id(_ctx: click.Context, _param: click.Parameter, text: str | None) -> str | None:
-    try:
-        return None if text is None else check_session_id(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
 
 
 def complete_session_ids(
@@ -83,29 +125,21 @@ def session_argument(*, required: bool = True) -> Callable[[CommandT], CommandT]
         "session_id",
         metavar="ID" if required else "[ID]",
         required=required,
-        callback=_session_id,
+        type=SESSION_ID,
         shell_complete=complete_session_ids,
     )
 
 
-def _not_empty(_ctx: click.Context, _param: click.Parameter, text: str | None) -> str | None:
-    if text is not None and not text.strip("."):
-        raise click.BadParameter("has to be the name of a vCenter in the daemon's configuration")
+def _vcenter(text: str) -> str:
+    if not text.strip("."):
+        raise ValueError("has to be the name of a vCenter in the daemon's configuration")
     return text
 
-
-vcenter_option = click.option(
-    "--vcenter",
-    metavar="NAME",
-    default=THE_ONLY_VCENTER,
-    callback=_not_empty,
-    help="The vCenter's name in the daemon's configuration; needed where there are several.",
-)
 
 any_vcenter_option = click.option(
     "--vcenter",
     metavar="NAME",
-    callback=_not_empty,
+    type=Checked(_vcenter),
     help="This vCenter alone; all of them otherwise.",
 )
 
@@ -116,6 +150,19 @@ kind_option = click.option(
     show_default=True,
     help="The kind of session.",
 )
+
+
+def session_options(command: CommandT) -> CommandT:
+    """Add what names one session to a command: ID, `--vcenter` and `--kind`."""
+    vcenter_option = click.option(
+        "--vcenter",
+        metavar="NAME",
+        default=THE_ONLY_VCENTER,
+        type=Checked(_vcenter),
+        help="The vCenter's name in the daemon's configuration; needed where there are several.",
+    )
+    return session_argument()(vcenter_option(kind_option(command)))
+
 
 owner_option = click.option(
     "--owner",

@@ -6,8 +6,7 @@ import asyncio
 import importlib.metadata
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, TextIO
 
@@ -15,6 +14,7 @@ import click
 
 from keepalived.cli.interruption import interruptions
 from keepalived.cli.one_vcenter import choose, load, own_config_option, own_vcenter_option
+from keepalived.cli.options import duration, duration_option
 
 if TYPE_CHECKING:
     from keepalived.probe.report import Report
@@ -24,15 +24,10 @@ _EXIT_UNAVAILABLE = 69
 _STDOUT = "-"
 
 
-def _duration(_ctx: click.Context, _param: click.Parameter, text: str) -> float:
-    from keepalived.settings.durations import parse_duration
-
-    try:
-        seconds = parse_duration(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
+def _limit(text: str) -> float:
+    seconds = duration(text)
     if seconds < 1:
-        raise click.BadParameter("has to be a second at least")
+        raise ValueError("has to be a second at least")
     return seconds
 
 
@@ -48,13 +43,11 @@ def _duration(_ctx: click.Context, _param: click.Parameter, text: str) -> float:
     metavar="ID",
     help="Make that library first, on this datastore (such as datastore-11), and remove it again.",
 )
-@click.option(
+@duration_option(
     "--limit",
-    metavar="DURATION",
     default="8m",
-    show_default=True,
-    callback=_duration,
-    help="How long a session that is left untouched is watched at most.",
+    words="How long a session that is left untouched is watched at most.",
+    check=_limit,
 )
 @click.option(
     "--json",
@@ -91,6 +84,7 @@ def probe(
     if all was tried and put away, 1 if not, 69 where the vCenter cannot be asked, 78 for a bad
     configuration, 128+n after a signal.
     """
+    from keepalived.probe.report import as_json
     from keepalived.probe.run import Options
 
     name, settings = choose(vcenter, load(config))
@@ -100,10 +94,18 @@ def probe(
         )
     version = importlib.metadata.version("content-library-keepalived")
     options = Options(name, settings, library, datastore, limit, version)
-    with _opened(json_file) as file:  # Before it is worked for.
+    output: AbstractContextManager[IO[str] | None] = nullcontext()
+    try:
+        if json_file is not None:
+            output = click.open_file(json_file, "w", encoding="utf-8")  # before it is worked for
+    except OSError as error:
+        raise click.ClickException(f"{json_file}: {error.strerror}") from None
+    with output as file:
         report, number = asyncio.run(_run(options))
         if file is not None:
-            _write(report, file, with_names=with_names)
+            json.dump(as_json(report, with_names=with_names), file, indent=2)
+            file.write("\n")
+            file.flush()
     # Where the report goes to standard output, it is alone there.
     _tell(report, sys.stderr if json_file == _STDOUT else sys.stdout)
     sys.exit(_exit_code(report, number))
@@ -123,27 +125,6 @@ async def _run(options: Options) -> tuple[Report, int | None]:
         return await task, received[0] if received else None
 
 
-@contextmanager
-def _opened(path: str | None) -> Iterator[IO[str] | None]:
-    if path is None:
-        yield None
-        return
-    try:
-        opened = click.open_file(path, "w", encoding="utf-8")
-    except OSError as error:
-        raise click.ClickException(f"{path}: {error.strerror}") from None
-    with opened as file:
-        yield file
-
-
-def _write(report: Report, file: IO[str], *, with_names: bool) -> None:
-    from keepalived.probe.report import as_json
-
-    json.dump(as_json(report, with_names=with_names), file, indent=2)
-    file.write("\n")
-    file.flush()
-
-
 def _tell(report: Report, stream: TextIO) -> None:
     from keepalived.probe.display import tell
 
@@ -152,11 +133,8 @@ def _tell(report: Report, stream: TextIO) -> None:
     else:
         tell(report, stream)
     for each in report.left:
-        click.echo(
-            f"clkeepalived: left behind, as it could not be removed: {each.what} {each.name} "
-            f"{each.id}".rstrip(),
-            err=True,
-        )
+        what = f"{each.what} {each.name} {each.id}".rstrip()
+        click.echo(f"clkeepalived: left behind, as it could not be removed: {what}", err=True)
 
 
 def _exit_code(report: Report, number: int | None) -> int:

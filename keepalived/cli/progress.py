@@ -9,15 +9,8 @@ from collections.abc import Mapping
 
 import click
 
-from keepalived.cli import words
 from keepalived.cli.lending import lender, token_options
-from keepalived.cli.options import (
-    kind_option,
-    owner_option,
-    session_argument,
-    socket_option,
-    vcenter_option,
-)
+from keepalived.cli.options import owner_option, session_options, socket_option
 from keepalived.cli.socket_client import Control, session_path
 
 STREAM = "-"
@@ -27,10 +20,8 @@ _LARGEST = 100
 
 
 @click.command()
-@session_argument()
+@session_options
 @click.argument("value", metavar="[N|DONE/TOTAL|-]", required=False)
-@vcenter_option
-@kind_option
 @owner_option
 @token_options
 @socket_option
@@ -75,30 +66,19 @@ def progress(
             control.request("PATCH", path, body, query=query)
 
         sys.exit(tell_stream(sys.stdin.fileno(), tell))
-    body: dict[str, int | str] = {} if value is None else {**_valued(value)}
-    if (token := lender(token_file, govc_session)()) is not None:
-        body["token"] = token
+    done = {} if value is None else read_value(value)
+    if done is None:
+        raise click.BadParameter(
+            f"{value!r} is neither a percentage from 0 to 100, nor bytes as DONE/TOTAL, nor -",
+            param_hint="N|DONE/TOTAL|-",
+        )
+    token = lender(token_file, govc_session)()
+    body = done if token is None else {**done, "token": token}
     session = control.request("PATCH", path, body, query=query)
-    if token is not None:
-        _complain(session, owner)
-
-
-def _complain(session: words.Said, owner: str | None) -> None:
-    """Say so if the token that was lent is one that was refused before. Raises ClickException."""
-    for hold in session["holds"]:
+    for hold in session["holds"] if token is not None else ():
         is_meant = owner is None or hold["owner"].startswith(owner)
         if hold["token"] == "refused" and hold["uid"] == os.getuid() and is_meant:  # noqa: S105
             raise click.ClickException("vCenter has refused this very token; lend a fresh one")
-
-
-def _valued(text: str) -> dict[str, int]:
-    body = read_value(text)
-    if body is None:
-        raise click.BadParameter(
-            f"{text!r} is neither a percentage from 0 to 100, nor bytes as DONE/TOTAL, nor -",
-            param_hint="N|DONE/TOTAL|-",
-        )
-    return body
 
 
 def read_value(text: str) -> dict[str, int] | None:

@@ -5,20 +5,12 @@ from __future__ import annotations
 import click
 
 from keepalived.cli import words
-from keepalived.cli.options import (
-    kind_option,
-    owner_option,
-    session_argument,
-    socket_option,
-    vcenter_option,
-)
+from keepalived.cli.options import owner_option, session_options, socket_option
 from keepalived.cli.socket_client import Control, session_path
 
 
 @click.command()
-@session_argument()
-@vcenter_option
-@kind_option
+@session_options
 @owner_option
 @click.option("--uid", type=click.IntRange(min=0), help="Whose hold, for administrators.")
 @socket_option

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
 from keepalived.cli import words
-from keepalived.cli.options import socket_option
+from keepalived.cli.options import refuse_configuration, socket_option
 from keepalived.cli.socket_client import Control, Refused
 
-_EXIT_BAD_CONFIGURATION = 78
 _ANSWER_SECONDS = 120.0
 
 
@@ -26,10 +23,7 @@ def reload(control: Control) -> None:
     except Refused as error:
         if error.problem != "configuration-refused":
             raise
-        for each in error.errors:
-            click.echo(each, err=True)
-        error.show()
-        sys.exit(_EXIT_BAD_CONFIGURATION)
+        refuse_configuration([*error.errors, f"Error: {error.message}"])
     for each in reply["refused"]:
         click.echo(f"Warning: not applied: {words.printable(each)}", err=True)
     click.echo("the configuration was read again and is in force")

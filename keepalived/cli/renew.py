@@ -7,7 +7,7 @@ import sys
 import click
 
 from keepalived.cli import words
-from keepalived.cli.options import kind_option, session_argument, socket_option, vcenter_option
+from keepalived.cli.options import session_options, socket_option
 from keepalived.cli.socket_client import Control, session_path
 
 # A request to vCenter may take a third of what a session has left, and a login goes before it.
@@ -15,9 +15,7 @@ _ANSWER_SECONDS = 300.0
 
 
 @click.command()
-@session_argument()
-@vcenter_option
-@kind_option
+@session_options
 @socket_option
 def renew(session_id: str, vcenter: str, kind: str, control: Control) -> None:
     """Send a keep-alive for a session now, and say how vCenter answered.

@@ -46,9 +46,7 @@ def watch_screen(draw: Callable[[], list[str]]) -> None:
 
 def _paint(lines: list[str]) -> None:
     """Draw over what is there, in one piece, so that nothing flickers."""
-    size = shutil.get_terminal_size()
-    shown = lines[: size.lines]
-    picture = f"{_TO_LINE_END}\r\n".join(shown)
+    picture = f"{_TO_LINE_END}\r\n".join(lines[: shutil.get_terminal_size().lines])
     _write(_HOME + picture + _TO_LINE_END + _TO_SCREEN_END)
 
 
@@ -79,11 +77,10 @@ def _full_screen() -> Iterator[Callable[[float], bool]]:
     resized, wake = os.pipe()
     os.set_blocking(wake, False)
     os.set_blocking(resized, False)
-    handlers = {
-        signal.SIGWINCH: signal.signal(signal.SIGWINCH, lambda *_: None),
-        signal.SIGTERM: signal.signal(signal.SIGTERM, _end),
-        signal.SIGHUP: signal.signal(signal.SIGHUP, _end),
-    }
+    handlers = {signal.SIGWINCH: signal.signal(signal.SIGWINCH, lambda *_: None)}
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        # End as the signal would have it, with the terminal put in order first.
+        handlers[number] = signal.signal(number, lambda number, _: sys.exit(128 + number))
     signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
 
     def wants_to_quit(seconds: float) -> bool:
@@ -125,8 +122,3 @@ def _full_screen() -> Iterator[Callable[[float], bool]]:
             signal.signal(number, handler)
         os.close(resized)
         os.close(wake)
-
-
-def _end(number: int, _frame: object) -> None:
-    """End as the signal would have it, with the terminal put in order first."""
-    sys.exit(128 + number)

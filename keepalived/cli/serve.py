@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from keepalived.cli.options import config_option
+from keepalived.cli.options import config_option, refuse_configuration
 
 if TYPE_CHECKING:
     from keepalived.settings import Loaded
 
-EXIT_BAD_CONFIGURATION = 78
 _EXIT_NOT_CLOSED = 1
 
 _CLOSING_SECONDS = 8.0
@@ -39,14 +38,19 @@ call, while another thread parses a file. With Python's 5 ms, a turn of the loop
 
 
 @click.command()
-@config_option
+@config_option(
+    "The configuration file. Without one, /etc/clkeepalived/config.yaml is read, or else GOVC_URL "
+    "and its like describe the vCenter."
+)
 def serve(config: Path | None) -> None:
     """Run the daemon until SIGTERM or SIGINT.
 
     SIGHUP reloads the configuration. The first SIGTERM renews what needs it and logs out before
     the end; a second one ends at once.
     """
-    _leave_rich_out()
+    # structlog would import it, where nothing else has, for tracebacks in colours, and a daemon
+    # would carry its 3 MiB for ever. None is how Python says that a module is not to be had.
+    sys.modules.setdefault("rich", None)  # type: ignore[arg-type]  # typeshed knows of no None here
     from keepalived.host import blocking
     from keepalived.host.descriptors import raise_limit
     from keepalived.host.garbage import long_lived_set_aside
@@ -65,9 +69,7 @@ def serve(config: Path | None) -> None:
     try:
         loaded = load_settings(config, os.environ)
     except ConfigError as error:
-        for problem in error.problems:
-            click.echo(str(problem), err=True)
-        sys.exit(EXIT_BAD_CONFIGURATION)
+        refuse_configuration(error.problems)
     configure_logging(format=loaded.settings.log.format, level=loaded.settings.log.level)
     log_python_s_own()
     raise_limit()
@@ -91,10 +93,7 @@ async def _serve(loaded: Loaded, load: Callable[[], Awaitable[Loaded]]) -> str |
     from keepalived.store.errors import StoreError
 
     last_resort = _LastResort()
-
-    def drained() -> None:
-        last_resort.after(_CLOSING_SECONDS)
-
+    drained = partial(last_resort.after, _CLOSING_SECONDS)
     daemon = Daemon(loaded, load, notifier=notifier(os.environ), on_drained=drained)
 
     def stop() -> None:
@@ -141,15 +140,6 @@ def _say_the_end() -> None:
     words = "something hangs, such as a disk or a mount; ending without waiting for it"
     structlog.get_logger("clkeepalived").error("end_forced", message=words)
     logging.shutdown()
-
-
-def _leave_rich_out() -> None:
-    """Keep structlog from importing rich, where nothing else has, for tracebacks in colours.
-
-    A daemon would carry its 3 MiB for ever. None in its place is how Python says that a module is
-    not to be had.
-    """
-    sys.modules.setdefault("rich", None)  # type: ignore[arg-type]  # typeshed knows of no None here
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -35,11 +35,8 @@ def sessions(vcenter: str | None, kind: str, as_json: bool, control: Control) ->
     answers = {name: _listed(control, name, kind) for name in _vcenters(control, vcenter)}
     failed = {name: each for name, each in answers.items() if each["outcome"] != "ok"}
     found = [session for each in answers.values() for session in each["sessions"]]
-    if as_json:
-        click.echo(json.dumps(answers))
-    else:
-        for line in _lines(found, Look.of_stdout()):
-            click.echo(line)
+    lines = [json.dumps(answers)] if as_json else _lines(found, Look.of_stdout())
+    click.echo("\n".join(lines))
     for name, each in failed.items():
         detail = words.printable(each["detail"] or each["outcome"])
         click.echo(f"{words.printable(name)} did not list its sessions: {detail}", err=True)
@@ -91,20 +88,16 @@ def _block(session: words.Said, look: Look) -> Iterator[str]:
         facts.append(words.slack_left(session["expires_in"]))
     if transferred := words.transferred(session):
         facts.append(transferred)
-    facts_text = " · ".join(facts)
-    place = words.printable(session["vcenter"])
-    room = look.columns - width_of(facts_text) - width_of(place) - 2 * GAP
-    heading = cut(name, max(room, GAP))
-    yield "  ".join(
-        (look.paint(Cell(heading, "1")), look.paint(Cell(place)), look.paint(Cell(facts_text)))
-    )
+    beside = f"{words.printable(session['vcenter'])}  {' · '.join(facts)}"
+    heading = cut(name, max(look.columns - width_of(beside) - GAP, GAP))
+    yield f"{look.paint(Cell(heading, '1'))}  {look.paint(Cell(beside))}"
     # Never cut: it is there to be copied.
     yield f"  {words.printable(session['id'])}"
     holds = [f"held by {words.holder(each)}" for each in session["holds"]]
     if session["error_message"]:
         holds.append(words.printable(session["error_message"]))
     for line in holds or ["held by nobody here"]:
-        style = "33" if not session["holds"] else ""
+        style = "" if session["holds"] else "33"
         yield "  " + look.paint(Cell(cut(line, look.columns - GAP), style))
 
 

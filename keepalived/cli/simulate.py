@@ -9,101 +9,67 @@ import secrets
 import signal
 import ssl
 import sys
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
+
+from keepalived.cli.options import Checked, duration, duration_option
 
 _LEDGER_LIMIT = 100_000
 _LAST_PORT = 65535
 _EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-def _seconds_or_none(_ctx: click.Context, _param: click.Parameter, value: str) -> float:
-    from keepalived.settings.durations import parse_duration
-
-    try:
-        return parse_duration(value)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
-
-
-def _seconds(ctx: click.Context, param: click.Parameter, value: str) -> float:
-    seconds = _seconds_or_none(ctx, param, value)
+def _seconds(text: str) -> float:
+    seconds = duration(text)
     if seconds <= 0:
-        raise click.BadParameter("has to be longer than nothing")
+        raise ValueError("has to be longer than nothing")
     return seconds
 
 
-def _address(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[str, int]:
-    host, separator, port = value.rpartition(":")
+_period = partial(duration_option, check=_seconds)
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, separator, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     if not separator or not host or not port.isascii() or not port.isdigit():
-        raise click.BadParameter(f"{value!r} is not HOST:PORT, such as 127.0.0.1:8989")
+        raise ValueError(f"{text!r} is not HOST:PORT, such as 127.0.0.1:8989")
     if int(port) > _LAST_PORT:
-        raise click.BadParameter(f"{port} is not a port")
+        raise ValueError(f"{port} is not a port")
     return host, int(port)
 
 
 @click.command()
 @click.option(
     "--listen",
-    callback=_address,
+    type=Checked(_address),
     metavar="HOST:PORT",
     default="127.0.0.1:0",
     show_default=True,
     help="Where to listen; port 0 means any that is free.",
 )
-@click.option(
-    "--session-timeout",
-    callback=_seconds,
-    metavar="DURATION",
-    default="5m",
-    show_default=True,
-    help="How long a session lives without activity.",
-)
+@_period("--session-timeout", default="5m", words="How long a session lives without activity.")
 @click.option("--username", default="administrator@vsphere.local", show_default=True)
 @click.option("--password", help="Made up for each run unless given.")
-@click.option(
-    "--token-idle-timeout",
-    callback=_seconds,
-    metavar="DURATION",
-    default="30m",
-    show_default=True,
-    help="How long an API token is good for without a call.",
+@_period(
+    "--token-idle-timeout", default="30m", words="How long an API token is good for without a call."
 )
-@click.option(
-    "--token-max-age",
-    callback=_seconds,
-    metavar="DURATION",
-    default="24h",
-    show_default=True,
-    help="How long an API token is good for at most.",
-)
-@click.option(
-    "--pull-duration",
-    callback=_seconds,
-    metavar="DURATION",
-    default="10s",
-    show_default=True,
-    help="How long the server takes to pull a file.",
-)
-@click.option(
+@_period("--token-max-age", default="24h", words="How long an API token is good for at most.")
+@_period("--pull-duration", default="10s", words="How long the server takes to pull a file.")
+@duration_option(
     "--validation",
     "validation_duration",
-    callback=_seconds_or_none,
-    metavar="DURATION",
     default="0",
-    show_default=True,
-    help="How long files are VALIDATING after `complete`, before the content has arrived.",
+    words="How long files are VALIDATING after `complete`, before the content has arrived.",
 )
-@click.option(
+@duration_option(
     "--preparation",
     "prepare_duration",
-    callback=_seconds_or_none,
-    metavar="DURATION",
     default="0",
-    show_default=True,
-    help="How long a file is PREPARING before it can be downloaded.",
+    words="How long a file is PREPARING before it can be downloaded.",
 )
 @click.option("--tls-cert", type=_EXISTING_FILE, help="Serve https with this certificate (PEM).")
 @click.option("--tls-key", type=_EXISTING_FILE, help="Its key, unless it is in the same file.")
@@ -122,18 +88,10 @@ def _address(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[
 )
 def simulate(
     listen: tuple[str, int],
-    session_timeout: float,
-    username: str,
     password: str | None,
-    token_idle_timeout: float,
-    token_max_age: float,
-    pull_duration: float,
-    validation_duration: float,
-    prepare_duration: float,
     tls_cert: Path | None,
     tls_key: Path | None,
-    put_counts_as_activity: bool,
-    bytes_during_put: bool,
+    **behaviour: Any,
 ) -> None:
     """Serve a simulated Content Library until SIGINT or SIGTERM.
 
@@ -147,18 +105,10 @@ def simulate(
     configure_logging(format="auto", level="warning")
     tls = _tls_context(tls_cert, tls_key)
     simulator = Simulator(
-        username=username,
         password=password or secrets.token_urlsafe(12),
-        session_timeout=session_timeout,
-        token_idle_timeout=token_idle_timeout,
-        token_max_age=token_max_age,
-        put_counts_as_activity=put_counts_as_activity,
-        bytes_during_put=bytes_during_put,
-        pull_duration=pull_duration,
-        validation_duration=validation_duration,
-        prepare_duration=prepare_duration,
         ledger_limit=_LEDGER_LIMIT,
         with_admin=True,
+        **behaviour,  # named as the options are
     )
 
     async def run() -> None:

@@ -12,7 +12,7 @@ import json
 import os
 import socket
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -28,6 +28,7 @@ _EXIT_UNAVAILABLE = 69  # EX_UNAVAILABLE of sysexits.h
 _EXIT_USAGE = 2
 _PROBLEM_TYPE = "urn:clkeepalived:problem:"
 _USAGE_PROBLEMS = frozenset({"malformed-request", "contradiction"})
+_OPTIONS = {"ambiguous-vcenter": "--vcenter", "ambiguous-hold": "--owner"}
 _WAYS = "--socket or CLKEEPALIVED_SOCKET names another socket"
 _IS_IT_RUNNING = f"is the daemon running (`systemctl status clkeepalived`)? {_WAYS}"
 
@@ -44,7 +45,8 @@ class Refused(click.ClickException):
     """The daemon answered with a problem document.
 
     `problem` is the last part of its type, `candidates` what the request could have meant, and
-    `errors` what is wrong with which part of it.
+    `errors` what is wrong with which part of it. The exit code is 2 for what should have been typed
+    in another way, else 1.
     """
 
     def __init__(self, document: Mapping[str, Any]) -> None:
@@ -53,26 +55,18 @@ class Refused(click.ClickException):
         self.errors: list[str] = [
             printable(each.get("message", "")) for each in document.get("errors", ())
         ]
-        super().__init__(self._words(document))
-
-    @property
-    def exit_code(self) -> int:  # type: ignore[override] # click has a plain class variable
-        """2 for what should have been typed in another way, else 1."""
-        return _EXIT_USAGE if self.problem in _USAGE_PROBLEMS else 1
-
-    def _words(self, document: Mapping[str, Any]) -> str:
         title = printable(document.get("title", "The daemon refused the request"))
         detail = printable(document.get("detail", ""))
         # What the API says in terms of URLs is said here in terms of options.
-        if self.candidates and self.problem == "ambiguous-vcenter":
-            detail = f"name one with --vcenter: {', '.join(self.candidates)}"
-        if self.candidates and self.problem == "ambiguous-hold":
-            detail = f"name one with --owner: {', '.join(self.candidates)}"
-        return f"{title}: {detail}" if detail else title
+        if self.candidates and self.problem in _OPTIONS:
+            detail = f"name one with {_OPTIONS[self.problem]}: {', '.join(self.candidates)}"
+        super().__init__(f"{title}: {detail}" if detail else title)
+        # click has a class variable.
+        self.exit_code = _EXIT_USAGE if self.problem in _USAGE_PROBLEMS else 1  # type: ignore[misc]
 
 
 class _Connection(http.client.HTTPConnection):
-    def __init__(self, path: Path, timeout: float | None) -> None:
+    def __init__(self, path: Path, timeout: float) -> None:
         super().__init__("localhost", timeout=timeout)
         self._path = path
 
@@ -89,9 +83,8 @@ class Control:
     problem document.
     """
 
-    def __init__(self, path: Path, timeout: float = ANSWER_SECONDS) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
-        self._timeout = timeout
 
     def request(
         self,
@@ -100,16 +93,11 @@ class Control:
         body: object = None,
         *,
         query: Query | None = None,
-        timeout: float | None = None,
+        timeout: float = ANSWER_SECONDS,
     ) -> Any:
         """Send a request and return the answer's JSON."""
-        connection = _Connection(self.path, timeout or self._timeout)
-        with closing(connection):
-            try:
-                response = self._send(connection, method, path, body, query)
-                return json.load(response)
-            except (OSError, http.client.HTTPException, ValueError) as error:
-                raise self._unreachable(error) from error
+        with self._answer(method, path, body, query, timeout) as (_, response):
+            return json.load(response)
 
     def lines(
         self, method: str, path: str, body: object = None, *, query: Query | None = None
@@ -118,35 +106,31 @@ class Control:
 
         Ends where the daemon ends the stream in good order; raises Unreachable where it is cut.
         """
-        connection = _Connection(self.path, self._timeout)
-        with closing(connection):
-            try:
-                response = self._send(connection, method, path, body, query)
-                connection.sock.settimeout(None)
-                while line := response.readline():
-                    yield json.loads(line)
-            except (OSError, http.client.HTTPException, ValueError) as error:
-                raise self._unreachable(error) from error
+        with self._answer(method, path, body, query, ANSWER_SECONDS) as (connection, response):
+            connection.sock.settimeout(None)
+            while line := response.readline():
+                yield json.loads(line)
 
-    def _send(
-        self,
-        connection: _Connection,
-        method: str,
-        path: str,
-        body: object,
-        query: Query | None,
-    ) -> http.client.HTTPResponse:
-        said = {name: _text(value) for name, value in (query or {}).items() if value is not None}
+    @contextmanager
+    def _answer(
+        self, method: str, path: str, body: object, query: Query | None, timeout: float
+    ) -> Iterator[tuple[_Connection, http.client.HTTPResponse]]:
+        said = {
+            name: str(value).lower() if isinstance(value, bool) else value
+            for name, value in (query or {}).items()
+            if value is not None
+        }
         target = f"{path}?{urlencode(said)}" if said else path
         content = None if body is None else json.dumps(body).encode()
-        connection.request(method, target, content, {"Content-Type": "application/json"})
-        response = connection.getresponse()
-        if response.status >= http.client.BAD_REQUEST:
-            raise Refused(_problem(response))
-        return response
-
-    def _unreachable(self, error: Exception) -> Unreachable:
-        return Unreachable(_why(self.path, error))
+        with closing(_Connection(self.path, timeout)) as connection:
+            try:
+                connection.request(method, target, content, {"Content-Type": "application/json"})
+                response = connection.getresponse()
+                if response.status >= http.client.BAD_REQUEST:
+                    raise Refused(_problem(response))
+                yield connection, response
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                raise Unreachable(_why(self.path, error)) from error
 
 
 def session_path(vcenter: str, session_id: str) -> str:
@@ -154,18 +138,12 @@ def session_path(vcenter: str, session_id: str) -> str:
     return f"/v1/sessions/{quote(vcenter, safe=':')}/{quote(session_id, safe=':')}"
 
 
-def _text(value: str | int | bool) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
 def _problem(response: http.client.HTTPResponse) -> Mapping[str, Any]:
     try:
         document = json.load(response)
     except ValueError:
         document = None
-    if isinstance(document, dict):
-        return document
-    return {"title": "The daemon refused the request", "detail": f"status {response.status}"}
+    return document if isinstance(document, dict) else {"detail": f"status {response.status}"}
 
 
 def _why(path: Path, error: Exception) -> str:

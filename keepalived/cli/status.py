@@ -46,19 +46,24 @@ def status(
         raise click.UsageError("--json, --watch, --idle and ID do not go together")
     if idle:
         sys.exit(_say_idle(control, vcenter))
-    if session_id is not None:
-        _show_one(control, session_path(vcenter or THE_ONLY_VCENTER, session_id), kind, as_json)
-        return
     look = Look.of_stdout()
     if watch:
         _watch(control, vcenter, look)
         return
-    found = read(control, vcenter)
+    if session_id is not None:
+        path = session_path(vcenter or THE_ONLY_VCENTER, session_id)
+        found = control.request("GET", path, query={"kind": kind})
+    else:
+        found = read(control, vcenter)
     if as_json:
         click.echo(json.dumps(found))
-        return
-    for line in page(found, look, rows=max(_LEAST_ROWS, look.rows - _PROMPT_ROWS)):
-        click.echo(line)
+    elif session_id is not None:
+        from keepalived.cli import status_table
+
+        click.echo("\n".join(status_table.details(found)))
+    else:
+        rows = max(_LEAST_ROWS, look.rows - _PROMPT_ROWS)
+        click.echo("\n".join(page(found, look, rows)))
 
 
 def read(control: Control, vcenter: str | None) -> dict[str, Any]:
@@ -71,11 +76,11 @@ def read(control: Control, vcenter: str | None) -> dict[str, Any]:
 
 def page(found: dict[str, Any], look: Look, rows: int, aside: str = "") -> list[str]:
     """Return what is shown: a summary and a table, at most `rows` lines of it on a terminal."""
-    from keepalived.cli import status_table, status_words
+    from keepalived.cli import status_table
 
     if not look.is_terminal:
         return status_table.plain(found["sessions"])
-    lines = status_words.summary(found, look, aside)
+    lines = status_table.summary(found, look, aside)
     if not found["sessions"]:
         return [*lines, "hold a session with: clkeepalived hold ID --pid $$"]
     return [*lines, *status_table.table(found["sessions"], look, rows - len(lines))]
@@ -105,17 +110,6 @@ def _say_idle(control: Control, vcenter: str | None) -> int:
         )
     click.echo("nothing is held")
     return 0
-
-
-def _show_one(control: Control, path: str, kind: str, as_json: bool) -> None:
-    from keepalived.cli import status_words
-
-    session = control.request("GET", path, query={"kind": kind})
-    if as_json:
-        click.echo(json.dumps(session))
-        return
-    for line in status_words.details(session):
-        click.echo(line)
 
 
 def _watch(control: Control, vcenter: str | None, look: Look) -> None:

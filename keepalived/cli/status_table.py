@@ -1,11 +1,14 @@
-"""The table of `clkeepalived status`: most endangered first, as much of it as fits."""
+"""What `clkeepalived status` shows: a summary, a table of sessions, or one session in full.
+
+The table has the most endangered first, and as much of it as fits.
+"""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from keepalived.cli import words
 from keepalived.cli.table import GAP, Cell, Look, cut, cut_middle, plain_rows, row, width_of
@@ -16,38 +19,28 @@ Session = dict[str, Any]
 AT_RISK_SHARE = 0.4
 LIVE = frozenset({"PENDING", "ACTIVE"})
 LOST = frozenset({"EXPIRED", "ERROR", "NOT_FOUND"})
+_REMOVED = frozenset({"REMOVED", "CANCELED"})
 
-_DIM, _RED, _GREEN, _YELLOW = "2", "31", "32", "33"
+_BOLD, _DIM, _RED, _GREEN, _YELLOW = "1", "2", "31", "32", "33"
 _TITLES = ("VCENTER", "SESSION", "ID", "STATE", "SLACK", "PROGRESS", "LAST ANSWER")
 _PLAIN_TITLES = ("VCENTER", "KIND", "ID", "STATE", "SLACK", "PROGRESS", "LAST", "LIBRARY/ITEM")
 _WIDEST_VCENTER_SHARE = 6
 _SLACK_WIDTH, _PROGRESS_WIDTH = 6, 4
 _LEAST_NAME, _LEAST_ID, _LEAST_LAST = 12, 7, len("LAST ANSWER")
 _BARS = ((140, 12), (100, 8), (70, 4))  # from so many columns on: the length of a bar
-_AGO = " ago"
 _DOWNLOAD = " (download)"
 _LEAST_FOR_AGO = len("ok 12h34m ago")
 
 
-class Widths(NamedTuple):
-    """How many columns each part of a row has; 0 for what is left out."""
-
-    vcenter: int
-    name: int
-    id: int
-    state: int
-    slack: int
-    progress: int
-    last: int
+Widths = dict[str, int]
+"""How many columns each part of a row has, in their order; 0 for what is left out."""
 
 
 def danger(session: Session) -> tuple[int, float]:
     """Return a key that sorts the most endangered first, and what has ended after what lives."""
     if session["state"] in LIVE:
         return 0, share_left(session)
-    rank = (
-        1 if session["state"] in LOST else 2 if session["state"] in ("REMOVED", "CANCELED") else 3
-    )
+    rank = 1 if session["state"] in LOST else 2 if session["state"] in _REMOVED else 3
     return rank, -words.moment(session["since"])
 
 
@@ -68,6 +61,39 @@ def progress_of(session: Session) -> int | None:
     return max((each for each in known if each is not None), default=None)
 
 
+def summary(found: words.Said, look: Look, aside: str = "") -> list[str]:
+    """Return what matters most: how many are held, how many in danger, who does not answer.
+
+    `aside` stands at the end of the first line, if there is room for it.
+    """
+    live = [session for session in found["sessions"] if session["state"] in LIVE]
+    shares = [share_left(session) for session in live if session["slack"] is not None]
+    overdue = sum(share < 0 for share in shares)
+    at_risk = sum(0 <= share < AT_RISK_SHARE for share in shares)
+    lost = sum(session["state"] in LOST for session in found["sessions"])
+    held = f"{words.counted(len(live), 'session')} held" if live else "nothing is held"
+    parts = [Cell(held, _BOLD)]
+    if overdue:
+        parts.append(Cell(f"{overdue:,} overdue", _RED))
+    if at_risk:
+        parts.append(Cell(f"{at_risk:,} at risk", _YELLOW))
+    if live and len(parts) == 1:
+        parts.append(Cell("none in danger", _GREEN))
+    if stalled := sum(session["stalled"] is not None for session in live):
+        parts.append(Cell(f"{stalled:,} stalled", _YELLOW))
+    if lost:
+        parts.append(Cell(f"{lost:,} lost lately", _RED))
+    between = " · "
+    if aside and len(between.join(each.text for each in (*parts, Cell(aside)))) <= look.columns:
+        parts.append(Cell(aside, _DIM))
+    lines = [look.paint(Cell(between)).join(look.paint(each) for each in parts)]
+    for vcenter in found["vcenters"]:
+        if not vcenter["up"]:
+            words_on_it = f"{words.printable(vcenter['name'])} does not answer"
+            lines.append(look.paint(Cell(cut(words_on_it, look.columns), _RED)))
+    return lines
+
+
 def table(sessions: Sequence[Session], look: Look, rows: int) -> list[str]:
     """Return a table of at most `rows` lines, its title and the count of the rest included."""
     if not sessions:
@@ -75,8 +101,9 @@ def table(sessions: Sequence[Session], look: Look, rows: int) -> list[str]:
     ordered = sorted(sessions, key=danger)
     shown = ordered if len(ordered) < rows else ordered[: max(1, rows - 2)]
     widths = fit(shown, look)
-    lines = [row(look, [Cell(title, _DIM) for title in _TITLES], widths)]
-    lines += [row(look, _cells(each, look, widths), widths) for each in shown]
+    cells = [[Cell(title, _DIM) for title in _TITLES]]
+    cells += [_cells(each, look, widths) for each in shown]
+    lines = [row(look, each, list(widths.values())) for each in cells]
     if len(shown) < len(ordered):
         lines.append(look.paint(Cell(cut(_rest(ordered[len(shown) :]), look.columns), _DIM)))
     return lines
@@ -93,31 +120,32 @@ def fit(sessions: Sequence[Session], look: Look) -> Widths:
     bar = next((bar for least, bar in _BARS if columns >= least), -1)
     vcenter = max(width_of(words.printable(each["vcenter"])) for each in sessions)
     vcenter = min(max(vcenter, len("VCENTER")), columns // _WIDEST_VCENTER_SHARE)
-    state = max(len("STATE"), *(len(each["state"]) for each in sessions))
     widths = {
         "vcenter": vcenter,
-        "state": state,
+        "name": 0,
+        "id": 0,
+        "state": max(len("STATE"), *(len(each["state"]) for each in sessions)),
         "slack": bar + 1 + _SLACK_WIDTH,
         "progress": max(len("PROGRESS"), bar + 1 + _PROGRESS_WIDTH),
         "last": _LEAST_LAST,
     }
-    room = columns - sum(widths.values()) - GAP * len(widths)
+    room = columns - sum(each + GAP for each in widths.values() if each)
     for dispensable in ("last", "vcenter", "progress"):
         if room < _LEAST_NAME:
             room += widths[dispensable] + GAP
             widths[dispensable] = 0
     room = max(1, room)
     name = min(room, max(len("SESSION"), *(width_of(_name(each)) for each in sessions)))
-    spare = room - name
+    widths["name"], spare = name, room - name
     ids = [len(each["id"]) for each in sessions if words.item_name(each)]
     # Ids tell sessions on one item apart; what is left then says why attempts fail.
     session_id = min(max(ids, default=0), spare - GAP)
-    session_id = session_id if session_id >= _LEAST_ID else 0
-    if session_id:
+    if session_id >= _LEAST_ID:
+        widths["id"] = session_id
         spare -= session_id + GAP
     if widths["last"]:
         widths["last"] += spare
-    return Widths(name=name, id=session_id, **widths)
+    return widths
 
 
 def _cells(session: Session, look: Look, widths: Widths) -> list[Cell]:
@@ -126,12 +154,12 @@ def _cells(session: Session, look: Look, widths: Widths) -> list[Cell]:
     state = session["state"]
     return [
         Cell(words.printable(session["vcenter"])),
-        Cell(cut_middle(name, widths.name) if is_id else _cut_name(name, widths.name)),
-        Cell("" if is_id else cut_middle(session["id"], widths.id), _DIM),
+        Cell(cut_middle(name, widths["name"]) if is_id else _cut_name(name, widths["name"])),
+        Cell("" if is_id else cut_middle(session["id"], widths["id"]), _DIM),
         Cell(state, _RED if state in LOST else "" if state in LIVE else _DIM),
-        _slack_cell(session, look, widths.slack),
-        _progress_cell(session, look, widths.progress),
-        _last_cell(session, widths.last),
+        _slack_cell(session, look, widths["slack"]),
+        _progress_cell(session, look, widths["progress"]),
+        _last_cell(session, widths["last"]),
     ]
 
 
@@ -180,7 +208,7 @@ def _last_cell(session: Session, width: int) -> Cell:
     if newest["outcome"] == "ok":
         if worries := _worries(session):
             return worries
-        return Cell(f"ok {ago}{_AGO if width >= _LEAST_FOR_AGO else ''}")
+        return Cell(f"ok {ago}{' ago' if width >= _LEAST_FOR_AGO else ''}")
     why = words.printable(session["last_error"])
     return Cell(f"{newest['outcome']} {ago} ago{': ' + why if why else ''}", _RED)
 
@@ -200,8 +228,8 @@ def _worries(session: Session) -> Cell | None:
 def _rest(left_out: Sequence[Session]) -> str:
     states = Counter(each["state"] for each in left_out)
     parts = [f"{count:,} {state}" for state, count in states.most_common()]
-    slacks = [each["slack"] for each in left_out if each["state"] in LIVE]
-    known = [slack for slack in slacks if slack is not None]
+    live = [each for each in left_out if each["state"] in LIVE]
+    known = [each["slack"] for each in live if each["slack"] is not None]
     least = f", at least {words.brief(min(known))} left" if known else ""
     return f"… and {len(left_out):,} more: {', '.join(parts)}{least}"
 
@@ -220,3 +248,47 @@ def _fields(session: Session) -> tuple[str, ...]:
         outcomes[-1]["outcome"] if outcomes else "-",
         words.item_name(session) or "-",
     )
+
+
+def details(session: Session) -> Iterator[str]:
+    """Yield what there is to know about one session."""
+    name = words.item_name(session) or session["id"]
+    yield f"{name}: {session['kind']} session of {words.printable(session['vcenter'])}"
+    yield f"  id           {session['id']}"
+    yield f"  state        {words.ended(session)}"
+    yield f"  held since   {words.clock_time(session['since'])}"
+    if session["deadline"] is not None and session["next_attempt"] is not None:
+        deadline = words.clock_time(session["deadline"])
+        lifetime = words.brief(session["lifetime"])
+        yield f"  deadline     {deadline}, {words.slack_left(session['slack'])} of {lifetime}"
+    if session["next_attempt"] is not None:
+        yield f"  next renewal {words.clock_time(session['next_attempt'])}"
+    yield f"  keep-alives  {session['keep_alives']:,}"
+    if session["failures"]:
+        count = words.counted(session["failures"], "attempt")
+        yield f"  failing      {count} in a row: {words.printable(session['last_error'])}"
+    done = progress_of(session)
+    known = (f"{done} %" if done is not None else "", words.transferred(session))
+    if any(known):
+        yield f"  progress     {', '.join(filter(None, known))}"
+    if session["stalled"] is not None:
+        yield f"  stalled      {words.stalled(session['stalled'])}"
+    for file in session["files"]:
+        yield f"  file         {words.file(file)}"
+    for hold in session["holds"]:
+        yield f"  held by      {_hold(hold)}"
+    for outcome in reversed(session["outcomes"]):
+        yield f"  answered     {words.clock_time(outcome['at'])} {outcome['outcome']}"
+
+
+def _hold(hold: words.Said) -> str:
+    parts = [words.holder(hold)]
+    if hold["until"] is not None:
+        parts.append(f"until {words.clock_time(hold['until'])} at most")
+    if hold["progress"] is not None:
+        parts.append(f"{hold['progress']} %")
+    if token := words.token(hold):
+        parts.append(token)
+    if hold["note"]:
+        parts.append(f'"{words.printable(hold["note"])}"')
+    return ", ".join(parts)

@@ -7,7 +7,6 @@ import signal
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from types import FrameType
 from typing import Any
 
 import click
@@ -17,10 +16,6 @@ from keepalived.cli.lending import Lend
 from keepalived.cli.socket_client import Control, Unreachable
 
 _PAUSE_SECONDS = 1.0
-
-
-class _LetGo(Exception):
-    """Whoever started this command wants no more."""
 
 
 def stay(
@@ -41,7 +36,6 @@ def stay(
     body = {"owner": {"connection": name}, **wish}
     again = {each: value for each, value in body.items() if each != "token"}
     lifetime, come_back_by = 0.0, -1.0
-    reason: Unreachable | None
     try:
         with _asked_to_end():
             while True:
@@ -52,21 +46,22 @@ def stay(
                             lifetime, come_back_by = line["lifetime"], -1.0
                             continue
                         if line["event"] != "hold_taken":  # that we hold it is said already
-                            _say(line)
+                            click.echo(f"{words.clock_time(line['at'])} {words.event(line)}")
                         if (code := _verdict(line, f"connection:{name}")) is not None:
                             return code
                 except Unreachable as error:
                     if not lifetime or 0 < come_back_by < time.monotonic():
                         raise
-                    reason = error
+                    why = error.message
                 else:
-                    reason = None  # it said goodbye
+                    why = "the daemon stops"  # it said goodbye
                 if come_back_by < 0:
                     come_back_by = time.monotonic() + lifetime
-                    _say_gone(reason, lifetime)
+                    wait = words.brief(lifetime)
+                    click.echo(f"{why}; trying to come back for {wait}", err=True)
                 time.sleep(_PAUSE_SECONDS)
                 body = {**again, **_lent_now(lend)}
-    except _LetGo:
+    except KeyboardInterrupt:
         click.echo("let go")
         return 0
 
@@ -95,23 +90,12 @@ def _say_holding(session: words.Said, *, again: bool) -> None:
     click.echo(f"holding {name} of {place} {'again' if again else '(Ctrl-C lets go)'}")
 
 
-def _say(line: words.Said) -> None:
-    click.echo(f"{words.clock_time(line['at'])} {words.event(line)}")
-
-
-def _say_gone(reason: Unreachable | None, lifetime: float) -> None:
-    why = reason.message if reason else "the daemon stops"
-    click.echo(f"{why}; trying to come back for {words.brief(lifetime)}", err=True)
-
-
 @contextmanager
 def _asked_to_end() -> Iterator[None]:
-    """Raise _LetGo for Ctrl-C, and for SIGTERM: a job in a script's background has no other way."""
-
-    def let_go(_number: int, _frame: FrameType | None) -> None:
-        raise _LetGo
-
-    before = {number: signal.signal(number, let_go) for number in (signal.SIGINT, signal.SIGTERM)}
+    """Raise KeyboardInterrupt for SIGTERM as well: a job in a script's background, where SIGINT is
+    ignored, has no other way."""
+    interrupt, numbers = signal.default_int_handler, (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, interrupt) for number in numbers}
     try:
         yield
     finally:

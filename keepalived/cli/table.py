@@ -12,9 +12,7 @@ from typing import NamedTuple
 
 GAP = 2
 
-_RESET = "\x1b[0m"
 _BAR, _BAR_ASCII = ("█", "░"), ("#", "-")
-_HALF_A_BAR = 0.5
 
 
 class Cell(NamedTuple):
@@ -54,12 +52,12 @@ class Look:
         if not self.has_blocks:
             text = text.replace("…", "~").replace("—", "-").replace("·", "|")
         styled = bool(self.has_colours and cell.style and cell.text)
-        return f"\x1b[{cell.style}m{text}{_RESET}" if styled else text
+        return f"\x1b[{cell.style}m{text}\x1b[0m" if styled else text
 
     def bar(self, share: float, width: int) -> str:
         """Return a bar of which a share, from 0 to 1, is full."""
         full, empty = _BAR if self.has_blocks else _BAR_ASCII
-        filled = int(min(1.0, max(0.0, share)) * width + _HALF_A_BAR)
+        filled = int(min(1.0, max(0.0, share)) * width + 0.5)
         return full * filled + empty * (width - filled)
 
 
@@ -126,13 +124,7 @@ def row(look: Look, cells: Sequence[Cell], widths: Sequence[int]) -> str:
 
 def plain_rows(rows: Iterable[Sequence[str]]) -> list[str]:
     """Return lines for programs and files: nothing is cut, and columns stand below each other."""
-    table = [list(each) for each in rows]
-    widths = [max(width_of(text) for text in column) for column in zip(*table, strict=True)]
-    return [
-        (" " * GAP)
-        .join(
-            text + " " * (width - width_of(text)) for text, width in zip(each, widths, strict=True)
-        )
-        .rstrip()
-        for each in table
-    ]
+    table = list(rows)
+    widths = [max(map(width_of, column)) for column in zip(*table, strict=True)]
+    gap = " " * GAP
+    return [gap.join(map(fill, each, widths)).rstrip() for each in table]

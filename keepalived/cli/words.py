@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
+from keepalived.lease.words import printable as printable
 from keepalived.lease.words import size
 
 Said = Mapping[str, Any]
@@ -17,31 +18,16 @@ KEPT = frozenset({"DONE", "RELEASED"})
 
 LEND_A_FRESH_ONE = "lend a fresh one with `clkeepalived progress ID --token-file FILE`"
 
-_MINUTE, _HOUR, _DAY = 60, 3600, 86400
-_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
-
-
-def printable(text: object) -> str:
-    """Return a text in one line, without anything that steers a terminal.
-
-    Names and error messages come from servers and from other users.
-    """
-    return "".join(
-        each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in str(text)
-    )
+_UNITS = ((86400, "d", 3600, "h"), (3600, "h", 60, "m"), (60, "m", 1, "s"))
 
 
 def brief(seconds: float) -> str:
     """Return a duration in at most six characters where it is below a hundred days."""
-    sign, left = ("-", -seconds) if seconds < 0 else ("", seconds)
-    whole = int(left)
-    if whole < _MINUTE:
-        return f"{sign}{whole}s"
-    if whole < _HOUR:
-        return f"{sign}{whole // _MINUTE}m{whole % _MINUTE:02}s"
-    if whole < _DAY:
-        return f"{sign}{whole // _HOUR}h{whole % _HOUR // _MINUTE:02}m"
-    return f"{sign}{whole // _DAY}d{whole % _DAY // _HOUR:02}h"
+    sign, whole = "-" if seconds < 0 else "", int(abs(seconds))
+    for large, unit, small, part in _UNITS:
+        if whole >= large:
+            return f"{sign}{whole // large}{unit}{whole % large // small:02}{part}"
+    return f"{sign}{whole}s"
 
 
 def transferred(said: Said) -> str:
@@ -93,17 +79,16 @@ def user(uid: int) -> str:
 def owner(label: str) -> str:
     """Return in words what a hold lives with."""
     kind, _, rest = printable(label).partition(":")
-    if kind == "pid":
-        return f"while process {rest} lives"
     if kind == "ttl":
         return f"for {brief(float(rest))} after each word of progress"
-    if kind == "connection":
-        return "while connected"
-    if kind == "file":
-        return f"in {rest}"
-    if kind == "discovery":
-        return "discovered: while it moves"
-    return "until released" if kind == "none" else printable(label)
+    words = {
+        "pid": f"while process {rest} lives",
+        "connection": "while connected",
+        "file": f"in {rest}",
+        "discovery": "discovered: while it moves",
+        "none": "until released",
+    }
+    return words.get(kind, printable(label))
 
 
 def event(said: Said) -> str:
@@ -158,14 +143,12 @@ def token(hold: Said) -> str:
 
 
 def _renewed(said: Said) -> str:
-    parts = ["renewed"]
+    words = "renewed"
     if said.get("first"):
-        parts = ["renewed for the first time"]
+        words += " for the first time"
     elif said.get("slack") is not None:
-        parts.append(f"with {slack_left(said['slack'])}")
-    if said.get("progress") is not None:
-        parts.append(f"({said['progress']} %)")
-    return " ".join(parts)
+        words += f" with {slack_left(said['slack'])}"
+    return words if said.get("progress") is None else f"{words} ({said['progress']} %)"
 
 
 def _not_renewed(said: Said) -> str:

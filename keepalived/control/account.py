@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterable
-from typing import NamedTuple
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from aiohttp import web
-from pydantic import AwareDatetime
 
-from keepalived.control.base import Flag, Model
+from keepalived.control.base import Flag
 from keepalived.control.callers import Caller
 from keepalived.control.problems import Problem, ProblemError
 from keepalived.control.replies import HoldReply
@@ -24,7 +24,6 @@ from keepalived.control.streams import send_list
 from keepalived.control.traces import log_by
 from keepalived.control.views import label
 from keepalived.host.slices import in_slices
-from keepalived.keeper.beside import Beside
 from keepalived.keeper.keeper import Keeper
 from keepalived.lease import session as core
 from keepalived.lease.answers import FileInfo, Outcome
@@ -32,6 +31,7 @@ from keepalived.lease.holds import Hold, OwnerKind
 from keepalived.lease.model import Kind, SessionKey, State
 from keepalived.lease.session import Session
 from keepalived.lease.words import sayable
+from keepalived.validation import Model
 
 _REQUEST_SECONDS = 10.0
 _LIST_SECONDS = 20.0
@@ -70,7 +70,7 @@ class AccountSession(Model):
     """Seconds until the server may let it expire; negative when overdue."""
 
     error_message: str | None
-    since: AwareDatetime | None
+    since: datetime | None
     """When the daemon began to hold it. When it was opened, vCenter does not tell."""
 
     holds: tuple[HoldReply, ...]
@@ -160,7 +160,7 @@ def _listing(room: Room, keeper: Keeper, kind: Kind) -> asyncio.Task[Listed]:
 
 
 async def _list(room: Room, keeper: Keeper, kind: Kind) -> Listed:
-    answer = await keeper.beside.list(kind, timeout=_REQUEST_SECONDS)
+    answer = await keeper.aside(keeper.vcenter.list(kind, timeout=_REQUEST_SECONDS))
     keys: list[SessionKey] = []
     unknown: list[SessionKey] = []
     async for session_id in in_slices(answer.value or (), _KEYS_PER_SLICE):
@@ -168,7 +168,7 @@ async def _list(room: Room, keeper: Keeper, kind: Kind) -> Listed:
         keys.append(key)
         if _known(room, key) is None:
             unknown.append(key)
-    read = await _look_at(keeper.beside, unknown)
+    read = await _look_at(keeper, unknown)
     return Listed(answer.outcome, answer.detail, tuple(keys), read)
 
 
@@ -193,7 +193,7 @@ async def cancel_session(room: Room, call: Call[SessionPath, CancelQuery, None])
             f"it is held by {names}; ask them first, and then cancel with force=true",
             candidates=[label(hold.owner) for hold in others],
         )
-    work = keeper.beside.cancel(key.kind, key.id, timeout=_REQUEST_SECONDS)
+    work = keeper.aside(keeper.vcenter.cancel(key.kind, key.id, timeout=_REQUEST_SECONDS))
     answer = await room.errands.finish(work, "cancel a session")
     log_by(call.caller, "cancelled_by", key, outcome=answer.outcome.value)
     session = room.registry.find(key)
@@ -243,23 +243,23 @@ def _as_held(room: Room, caller: Caller, session: Session) -> AccountSession:
     )
 
 
-def _account_session(key: SessionKey, **known: object) -> AccountSession:
+def _account_session(key: SessionKey, **known: Any) -> AccountSession:
     """Return a session that nobody holds, as far as it is known."""
-    blank = dict.fromkeys(AccountSession.model_fields)
+    blank: dict[str, Any] = dict.fromkeys(AccountSession.defaults)
     name, kind, session_id = key
-    return AccountSession.model_validate(
-        {**blank, "vcenter": name, "kind": kind, "id": session_id, "holds": (), **known}
+    return AccountSession(
+        **{**blank, "vcenter": name, "kind": kind, "id": session_id, "holds": (), **known}
     )
 
 
-async def _look_at(vcenter: Beside, keys: Iterable[SessionKey]) -> dict[SessionKey, AccountSession]:
+async def _look_at(keeper: Keeper, keys: Iterable[SessionKey]) -> dict[SessionKey, AccountSession]:
     """Ask for sessions one by one, a few at a time; return those that were answered in time."""
     found: dict[SessionKey, AccountSession] = {}
     waiting = iter(keys)
 
     async def ask() -> None:
         for key in waiting:
-            found[key] = await _read(vcenter, key)
+            found[key] = await _read(keeper, key)
 
     try:
         async with asyncio.timeout(_LIST_SECONDS), asyncio.TaskGroup() as tasks:
@@ -270,15 +270,16 @@ async def _look_at(vcenter: Beside, keys: Iterable[SessionKey]) -> dict[SessionK
     return found
 
 
-async def _read(vcenter: Beside, key: SessionKey) -> AccountSession:
+async def _read(keeper: Keeper, key: SessionKey) -> AccountSession:
     _, kind, session_id = key
-    info = (await vcenter.get(kind, session_id, timeout=_REQUEST_SECONDS)).value
+    aside, vcenter = keeper.aside, keeper.vcenter
+    info = (await aside(vcenter.get(kind, session_id, timeout=_REQUEST_SECONDS))).value
     if info is None:
         return _account_session(key)
-    files = (await vcenter.files(kind, session_id, timeout=_REQUEST_SECONDS)).value or ()
+    files = (await aside(vcenter.files(kind, session_id, timeout=_REQUEST_SECONDS))).value or ()
     item = None
     if info.item_id is not None:
-        item = (await vcenter.item(info.item_id, timeout=_REQUEST_SECONDS)).value
+        item = (await aside(vcenter.item(info.item_id, timeout=_REQUEST_SECONDS))).value
     return _account_session(
         key,
         state=info.state,

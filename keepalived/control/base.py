@@ -5,45 +5,36 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
-from pydantic_core import PydanticCustomError
-
 from keepalived.lease.holds import TOKEN_MAX_LENGTH, check_token
 from keepalived.lease.model import SESSION_ID_MAX_LENGTH, check_session_id
 from keepalived.settings.base import LARGEST_INTEGER
 from keepalived.settings.durations import TooLongError, parse_duration
+from keepalived.validation import (
+    After,
+    Before,
+    Contradiction,
+    JsonSchema,
+    Length,
+    Model,
+    Pattern,
+    Range,
+    Secret,
+)
+from keepalived.validation.problems import kind_of
 
-CONTRADICTION = "contradiction"
 LONGEST_HOLD = 366 * 86400.0
 
 _NAME = "[A-Za-z0-9._:-]"
+_VCENTER_NAME = re.compile(f"^{_NAME}{{1,255}}$")
+_OWNER_NAME = re.compile(f"^{_NAME}{{1,64}}$")
+_LINE = re.compile("^[^\\x00-\\x1f\\x7f-\\x9f]*$")
 # As durations.PATTERN, in ASCII, bounded in length, and with a digit that is not 0.
 _NUMBER = r"[0-9]{1,9}(\.[0-9]{1,3})?"
 _DURATION = re.compile(rf"^(?=.*[1-9])({_NUMBER}d)?({_NUMBER}h)?({_NUMBER}m)?({_NUMBER}s?)?$")
 
 
-class Model(BaseModel):
-    """Nothing unknown, nothing changed later."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        strict=True,
-        hide_input_in_errors=True,
-        use_attribute_docstrings=True,
-        allow_inf_nan=False,
-    )
-
-
 class Query(Model):
     """What stands in a path or a query string: text, which becomes numbers and names."""
-
-    model_config = ConfigDict(strict=False)
-
-
-def contradiction(words: str) -> PydanticCustomError:
-    """Return the error for what has the right form, and still cannot be meant."""
-    return PydanticCustomError(CONTRADICTION, "{words}", {"words": words})
 
 
 def _duration(value: object) -> float:
@@ -54,19 +45,21 @@ def _duration(value: object) -> float:
     except TooLongError as error:
         # The schema's pattern cannot bound a text; a number is bounded there, and malformed.
         if isinstance(value, str):
-            raise contradiction("a duration here is at most 366 days") from error
+            raise Contradiction("a duration here is at most 366 days") from error
         raise
     if seconds <= 0:
         raise ValueError("must be longer than nothing")
     if seconds > LONGEST_HOLD:
-        raise contradiction("a duration here is at most 366 days")
+        raise Contradiction("a duration here is at most 366 days")
     return seconds
 
 
-def _token(text: str) -> str:
+def _token(text: object) -> Secret:
+    if not isinstance(text, str):
+        raise ValueError(f"must be text, not {kind_of(text)}")
     if check_token(text) != text:
         raise ValueError("an API token has no white space around it")
-    return text
+    return Secret(text)
 
 
 def _boolean(value: object) -> object:
@@ -92,38 +85,44 @@ def _number(value: object) -> object:
 
 Duration = Annotated[
     float,
-    BeforeValidator(_duration),
-    WithJsonSchema(
+    Before(_duration),
+    JsonSchema(
         {
             "anyOf": [
-                {"type": "number", "exclusiveMinimum": 0, "maximum": LONGEST_HOLD},
-                {"type": "string", "pattern": _DURATION.pattern},
+                {"exclusiveMinimum": 0, "maximum": LONGEST_HOLD, "type": "number"},
+                {"pattern": _DURATION.pattern, "type": "string"},
             ],
         }
     ),
 ]
 SessionId = Annotated[
     str,
-    AfterValidator(check_session_id),
-    WithJsonSchema(
-        {"type": "string", "pattern": f"^(?!\\.\\.?$){_NAME}{{1,{SESSION_ID_MAX_LENGTH}}}$"}
+    After(check_session_id),
+    JsonSchema(
+        {"pattern": f"^(?!\\.\\.?$){_NAME}{{1,{SESSION_ID_MAX_LENGTH}}}$", "type": "string"}
     ),
 ]
-VCenterName = Annotated[str, Field(pattern=f"^{_NAME}{{1,255}}$")]
-OwnerName = Annotated[str, Field(pattern=f"^{_NAME}{{1,64}}$")]
-Words = Annotated[str, Field(max_length=500, pattern="^[^\\x00-\\x1f\\x7f-\\x9f]*$")]
+VCenterName = Annotated[
+    str, Pattern(_VCENTER_NAME, "must be a name of letters, digits and . _ : -")
+]
+OwnerName = Annotated[str, Pattern(_OWNER_NAME, "a name of at most 64 letters, digits and . _ : -")]
+Words = Annotated[
+    str,
+    Length(most=500),
+    Pattern(_LINE, "must be one line, without control characters"),
+]
 """A line of text that is shown to people: nothing in it steers a terminal."""
 
 Token = Annotated[
-    str,
-    AfterValidator(_token),
-    WithJsonSchema(
-        {"type": "string", "pattern": f"^[!-~]{{1,{TOKEN_MAX_LENGTH}}}$", "writeOnly": True}
+    Secret,
+    Before(_token),
+    JsonSchema(
+        {"pattern": f"^[!-~]{{1,{TOKEN_MAX_LENGTH}}}$", "type": "string", "writeOnly": True}
     ),
 ]
-"""An uploader's secret: no error and no answer repeats it, and fields of it have `repr=False`."""
+"""An uploader's secret: no error and no answer repeats it."""
 
-Flag = Annotated[bool, BeforeValidator(_boolean)]
-Number = Annotated[int, Field(ge=0, le=LARGEST_INTEGER), BeforeValidator(_number)]
-Whole = BeforeValidator(_whole)
-Count = Annotated[int, Field(ge=0, le=LARGEST_INTEGER), Whole]
+Flag = Annotated[bool, Before(_boolean)]
+Number = Annotated[int, Range(0, LARGEST_INTEGER), Before(_number)]
+Whole = Before(_whole)
+Count = Annotated[int, Range(0, LARGEST_INTEGER), Whole]

@@ -9,6 +9,7 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from keepalived.control.callers import Access, Caller
+from keepalived.control.encoding import to_json
 from keepalived.control.limits import Limits
 from keepalived.control.problems import MEDIA_TYPE, Problem, ProblemError
 from keepalived.host.peers import peer_credentials
@@ -73,6 +74,6 @@ class Connections:
 
 
 def _refusal(error: ProblemError) -> bytes:
-    body = error.document("/").model_dump_json().encode()
+    body = to_json(error.document("/"))
     headers = {"Content-Type": MEDIA_TYPE, **error.headers}
     return answer(error.problem.status, error.problem.title, headers, body)

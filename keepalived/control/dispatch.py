@@ -3,32 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeVar, get_origin
 
 import structlog
 from aiohttp import hdrs, web
 from multidict import MultiMapping
-from pydantic import ValidationError
 
 from keepalived.control import problems
-from keepalived.control.base import CONTRADICTION, Model, Query
+from keepalived.control.base import Query
 from keepalived.control.callers import Caller
 from keepalived.control.encoding import to_json
 from keepalived.control.limits import Limits
 from keepalived.control.problems import FieldError, Problem, ProblemError
 from keepalived.control.room import Call, Reply, Room
 from keepalived.control.routes import JSON, Route
+from keepalived.validation import FieldProblem, Invalid, Model, fields_of, validate, validate_json
 
 log = structlog.get_logger("clkeepalived")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 T = TypeVar("T")
 AnyModel = TypeVar("AnyModel", bound=Model)
-
-_KEY = re.compile(r"\w+")
-_VALUE_ERROR = "Value error, "  # what pydantic puts before the words of a ValueError
 
 
 def handler_of(
@@ -43,11 +39,11 @@ def handler_of(
         call = Call(
             request,
             caller,
-            _validated("path", route.path_model, dict(request.match_info)),
-            _validated("query", route.query_model, _fields(route.query_model, request.query)),
+            _understood("path", validate, route.path_model, dict(request.match_info)),
+            _understood("query", validate, route.query_model, _fields(route, request.query)),
             None
             if route.body_model is None
-            else _understood("body", route.body_model.model_validate_json, raw),
+            else _understood("body", validate_json, route.body_model, raw),
         )
         reply = await route.handle(room, call)
         return _response(reply) if isinstance(reply, Reply) else reply
@@ -100,13 +96,14 @@ def _problem(request: web.Request, error: ProblemError) -> web.Response:
     )
 
 
-def _fields(model: type[Query], query: MultiMapping[str]) -> Mapping[str, object]:
+def _fields(route: Route[Any, Any, Any], query: MultiMapping[str]) -> dict[str, object]:
     """Return a query string's parameters, as lists where a parameter may be repeated."""
+    model: type[Query] = route.query_model
+    known = fields_of(model)
     fields: dict[str, object] = {}
     for name in query:
-        known = model.model_fields.get(name)
         values = query.getall(name)
-        repeatable = known is not None and get_origin(known.annotation) is tuple
+        repeatable = name in known and get_origin(known[name].annotation) is tuple
         if len(values) > 1 and not repeatable:
             raise _malformed([FieldError(field=f"query.{name}", message="stands there twice")])
         fields[name] = values if repeatable else values[0]
@@ -126,43 +123,31 @@ async def _body(request: web.Request, limits: Limits) -> bytes:
         raise ProblemError(Problem.TOO_LARGE, detail) from None
 
 
-def _validated(part: str, model: type[AnyModel], fields: Mapping[str, object]) -> AnyModel:
-    return _understood(part, model.model_validate, fields)
-
-
-def _understood(part: str, read: Callable[[T], AnyModel], said: T) -> AnyModel:
+def _understood(
+    part: str,
+    read: Callable[[type[AnyModel], T], AnyModel],
+    model: type[AnyModel],
+    said: T,
+) -> AnyModel:
     try:
-        return read(said)
-    except ValidationError as error:
-        raise _invalid(part, error) from None
+        return read(model, said)
+    except Invalid as error:
+        raise _invalid(part, error.problems) from None
     except Exception as error:
         # Whatever a number or a text led to: it is the request that is wrong.
         words = f"cannot be understood ({type(error).__name__})"
         raise _malformed([FieldError(field=part, message=words)]) from None
 
 
-def _invalid(part: str, error: ValidationError) -> ProblemError:
-    found = error.errors(include_url=False, include_input=False)
+def _invalid(part: str, found: Iterable[FieldProblem]) -> ProblemError:
     errors = [
-        FieldError(
-            field=_place(part, each["loc"]),
-            message=each["msg"].removeprefix(_VALUE_ERROR),
-        )
+        FieldError(field=".".join((part, *map(str, each.path))), message=each.message)
         for each in found
     ]
-    if all(each["type"] == CONTRADICTION for each in found):
+    if all(each.is_contradiction for each in found):
         words = "; ".join(f"{each.field}: {each.message}" for each in errors)
         return ProblemError(Problem.CONTRADICTION, words, errors)
     return _malformed(errors)
-
-
-def _place(part: str, location: tuple[int | str, ...]) -> str:
-    """Return where an error is, without the names that pydantic gives to alternatives."""
-    names = [part]
-    for each in map(str, location):
-        if each != names[-1] and _KEY.fullmatch(each):
-            names.append(each)
-    return ".".join(names)
 
 
 def _malformed(errors: list[FieldError]) -> ProblemError:

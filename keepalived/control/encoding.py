@@ -2,32 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+import re
+from datetime import datetime
+from pathlib import Path
 
-import pydantic_core
+from keepalived.validation import Model, Secret
 
-from keepalived.control.base import Model
-from keepalived.lease.words import sayable
+_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 
 
-def to_json(model: Model, *, exclude_none: bool = False) -> bytes:
-    """Return a model as JSON. Text that UTF-8 cannot say is escaped.
+def to_json(model: Model) -> bytes:
+    """Return a model as JSON. Text that UTF-8 cannot say is escaped, as `sayable` does.
 
     Raises ValueError for what JSON cannot say at all.
     """
+    text = _ENCODER.encode(model)
     try:
-        return model.model_dump_json(exclude_none=exclude_none).encode()
-    except pydantic_core.PydanticSerializationError:
-        return pydantic_core.to_json(_sayable(model.model_dump(exclude_none=exclude_none)))
+        return text.encode()
+    except UnicodeEncodeError:
+        return _HALF_CHARACTER.sub(lambda half: f"\\\\u{ord(half[0]):04x}", text).encode()
 
 
-def _sayable(value: Any) -> Any:
-    match value:
-        case str():
-            return sayable(value)
-        case dict():
-            return {_sayable(key): _sayable(each) for key, each in value.items()}
-        case list() | tuple():
-            return [_sayable(each) for each in value]
-        case _:
-            return value
+def _plain(value: object) -> object:
+    if isinstance(value, Model):
+        fields = {name: getattr(value, name) for name in type(value).defaults}
+        omitted = value.omitted
+        return {k: v for k, v in fields.items() if v not in omitted} if omitted else fields
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    if isinstance(value, Path | Secret):
+        return str(value)
+    raise ValueError(f"{type(value).__name__} is nothing that JSON can say")
+
+
+_ENCODER = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain
+)

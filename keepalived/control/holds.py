@@ -152,11 +152,12 @@ def _lent(wish: ProgressWish, before: Hold | None) -> Borrowed | None:
     One that was refused stays refused, however often it is lent.
     """
     token = before.token if before is not None else None
-    if "token" not in wish.model_fields_set:
+    if "token" not in wish.given:
         return token
     if wish.token is None:
         return None
-    return token if token is not None and token.value == wish.token else Borrowed(wish.token)
+    value = wish.token.reveal()
+    return token if token is not None and token.value == value else Borrowed(value)
 
 
 def _meant(

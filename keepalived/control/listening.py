@@ -5,13 +5,21 @@ from __future__ import annotations
 import grp
 import os
 import socket
-from collections.abc import MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 
+import structlog
+
+from keepalived.host import blocking
+from keepalived.host.clock import Clock, sleep_until
 from keepalived.host.files import readable_path
 from keepalived.host.sockets import SocketError, UnixListener, activated_socket, listen_unix
 from keepalived.settings import ControlSettings
 
+log = structlog.get_logger("clkeepalived")
+
 Socket = socket.socket
+
+_LOOK_SECONDS = 5.0
 
 
 class Listening:
@@ -57,6 +65,46 @@ class Listening:
             self.socket.close()
 
 
+class SocketWatch:
+    """Notices when the control socket's file is removed, and makes it anew where it is ours.
+
+    `serve_on` is given the new socket. `trouble` is why nobody finds the socket at present, empty
+    where it is in its place.
+    """
+
+    def __init__(
+        self, listening: Listening, serve_on: Callable[[Socket], Awaitable[None]], clock: Clock
+    ) -> None:
+        self.trouble = ""
+        self._listening = listening
+        self._serve_on = serve_on
+        self._clock = clock
+
+    async def run(self) -> None:
+        """Look every five seconds, until cancelled."""
+        logged = ""
+        while True:
+            can_bind = self._listening.can_bind_again
+            try:
+                trouble = await blocking.call("control socket", lambda: self._listening.trouble)
+            except TimeoutError:
+                trouble, can_bind = "looking for its file hangs", False
+            if trouble and trouble != logged:
+                log.error("control_socket_gone", message=trouble)
+            logged = trouble
+            if trouble and can_bind:
+                try:
+                    fresh = await blocking.call("bind it again", self._listening.bind_again)
+                    await self._serve_on(fresh)
+                except (SocketError, OSError) as error:  # a TimeoutError is an OSError
+                    trouble = f"{trouble}: {error}"
+                else:
+                    trouble = logged = ""
+                    log.warning("control_socket_bound_again")
+            self.trouble = trouble
+            await sleep_until(self._clock, self._clock.boot() + _LOOK_SECONDS)
+
+
 def _place_of(listening: Socket) -> tuple[int, int] | None:
     """Return which file a Unix socket's path leads to; None for none, or an abstract name."""
     try:
@@ -76,7 +124,7 @@ def listen(
     activated = activated_socket(environ)
     if activated is not None:
         return Listening(None, activated)
-    if "socket" not in settings.model_fields_set and not settings.socket.parent.is_dir():
+    if "socket" not in settings.given and not settings.socket.parent.is_dir():
         return None
     return Listening(listen_unix(settings.socket, gid=_socket_gid(settings)), None)
 
@@ -87,7 +135,7 @@ def admin_gid(settings: ControlSettings) -> int | None:
 
 
 def _socket_gid(settings: ControlSettings) -> int | None:
-    if "socket_group" in settings.model_fields_set:
+    if "socket_group" in settings.given:
         return _gid(settings.socket_group, "socket_group")
     try:
         gid = grp.getgrnam(settings.socket_group).gr_gid

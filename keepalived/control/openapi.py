@@ -6,12 +6,11 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-from pydantic.json_schema import models_json_schema
-
 from keepalived.control import problems
-from keepalived.control.base import Model, Query
+from keepalived.control.base import Query
 from keepalived.control.problems import Problem, ProblemDocument
 from keepalived.control.routes import JSON, Route
+from keepalived.validation import Model, schemas_of
 
 PATH = "/openapi.json"
 
@@ -53,21 +52,15 @@ def describe(routes: Iterable[Route[Any, Any, Any]], version: str) -> Document:
 
 
 def _schemas(routes: Iterable[Route[Any, Any, Any]]) -> dict[str, Document]:
-    read: dict[type[Model], None] = {}
-    written: dict[type[Model], None] = {ProblemDocument: None}
+    models: list[type[Model]] = [ProblemDocument]
     for route in routes:
-        read.update(dict.fromkeys(_parameter_models(route)))
+        models += _parameter_models(route)
         if route.body_model is not None:
-            read[route.body_model] = None
-        for answer in route.answers:
-            for models in answer.content.values():
-                written.update(dict.fromkeys(models))
-    _, schema = models_json_schema(
-        [*((each, "validation") for each in read), *((each, "serialization") for each in written)],
-        ref_template=_REFERENCE,
-    )
-    found: dict[str, Document] = schema["$defs"]
-    return found
+            models.append(route.body_model)
+        models += [
+            each for answer in route.answers for some in answer.content.values() for each in some
+        ]
+    return schemas_of(models, _REFERENCE)
 
 
 def _parameter_models(route: Route[Any, Any, Any]) -> tuple[type[Query], type[Query]]:

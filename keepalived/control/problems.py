@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import ClassVar
 
-from pydantic import Field
-
-from keepalived.control.base import Model
+from keepalived.validation import Model
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -62,6 +61,8 @@ class FieldError(Model):
 class ProblemDocument(Model):
     """What went wrong, and what to do (RFC 9457)."""
 
+    omitted: ClassVar[tuple[object, ...]] = ((),)
+
     type: str
     """A URI that names the kind of problem."""
 
@@ -77,10 +78,10 @@ class ProblemDocument(Model):
     instance: str
     """The path of the request."""
 
-    errors: tuple[FieldError, ...] = Field(default=(), exclude_if=lambda value: not value)
+    errors: tuple[FieldError, ...] = ()
     """What is wrong with which part of the request."""
 
-    candidates: tuple[str, ...] = Field(default=(), exclude_if=lambda value: not value)
+    candidates: tuple[str, ...] = ()
     """What the request could have meant."""
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from datetime import datetime
+from typing import ClassVar, Literal
 
-from pydantic import AwareDatetime, ConfigDict
-
-from keepalived.control.base import Model
 from keepalived.lease.answers import Outcome
 from keepalived.lease.model import Kind, State
+from keepalived.validation import Model
 
 
 class HoldReply(Model):
@@ -21,8 +20,8 @@ class HoldReply(Model):
     """What it lives and dies with: `pid:4711`, `ttl:120`, `connection:NAME`, `file:PATH`,
     `command:NAME`, `discovery` for a session that nobody registered, or `none`."""
 
-    since: AwareDatetime
-    until: AwareDatetime | None
+    since: datetime
+    until: datetime | None
     """When it ends at the latest."""
 
     progress: int | None
@@ -57,7 +56,7 @@ class FileReply(Model):
 class OutcomeReply(Model):
     """How a keep-alive was answered."""
 
-    at: AwareDatetime
+    at: datetime
     outcome: Outcome
 
 
@@ -68,10 +67,10 @@ class SessionReply(Model):
     kind: Kind
     id: str
     state: State
-    since: AwareDatetime
+    since: datetime
     """When the daemon began to hold it."""
 
-    deadline: AwareDatetime | None
+    deadline: datetime | None
     """When the server may let it expire, as far as is known."""
 
     slack: float | None
@@ -80,7 +79,7 @@ class SessionReply(Model):
     lifetime: float
     """Seconds it lives without activity."""
 
-    next_attempt: AwareDatetime | None
+    next_attempt: datetime | None
     """When something will be sent for it; null once it has ended."""
 
     keep_alives: int
@@ -209,7 +208,7 @@ class ReloadReply(Model):
 class EventLine(Model):
     """One line of an event stream. What does not apply to an event is left out."""
 
-    model_config = ConfigDict(strict=False)
+    omitted: ClassVar[tuple[object, ...]] = (None,)
 
     event: str
     """What happened: stream_started, hold_taken, hold_released, renewed, renewal_failed,
@@ -217,7 +216,7 @@ class EventLine(Model):
     token_refused, session_ended, vcenter_down, vcenter_up, events_lost; and for admins login,
     source_failed, source_recovered."""
 
-    at: AwareDatetime
+    at: datetime
     vcenter: str | None = None
     kind: Kind | None = None
     id: str | None = None

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
-
-from pydantic import Discriminator, Field, Tag, model_validator
+import re
+from typing import Annotated, Literal
 
 from keepalived.control.base import (
     Count,
     Duration,
     Flag,
-    Model,
     Number,
     OwnerName,
     Query,
@@ -19,14 +17,17 @@ from keepalived.control.base import (
     VCenterName,
     Whole,
     Words,
-    contradiction,
 )
 from keepalived.lease.model import Kind, State
 from keepalived.lease.progress import Progress
+from keepalived.validation import Choice, Contradiction, Model, Pattern, Range
 
 THE_ONLY_ONE = "-"
 """In the place of a vCenter's name: the only one that is configured."""
 
+_OWNER = re.compile(
+    r"^(pid:[0-9]{1,7}|ttl(:[0-9.]{1,16})?|connection(:[A-Za-z0-9._:-]{1,64})?|none|discovery)$"
+)
 _LARGEST_PID = 2**22  # PID_MAX_LIMIT of a 64-bit Linux
 
 
@@ -58,12 +59,17 @@ class KindQuery(Query):
 class HoldQuery(KindQuery):
     """Which hold is meant; needs to be said only where there are several."""
 
-    owner: Annotated[
-        str | None,
-        Field(
-            pattern=r"^(pid:[0-9]{1,7}|ttl(:[0-9.]{1,16})?|connection(:[A-Za-z0-9._:-]{1,64})?|none|discovery)$"
-        ),
-    ] = None
+    owner: (
+        Annotated[
+            str,
+            Pattern(
+                _OWNER,
+                "must be an owner as holds show it: pid:N, ttl, ttl:SECONDS, connection, "
+                "connection:NAME, none or discovery",
+            ),
+        ]
+        | None
+    ) = None
     """The owner, as a hold's `owner` says it; `ttl` and `connection` alone will do where there is
     one such hold."""
 
@@ -97,7 +103,7 @@ class EventQuery(Query):
 class PidOwner(Model):
     """The hold lives as long as this process, which has to be one of the caller's own."""
 
-    pid: Annotated[int, Field(ge=1, le=_LARGEST_PID), Whole]
+    pid: Annotated[int, Range(1, _LARGEST_PID), Whole]
 
 
 class TtlOwner(Model):
@@ -116,27 +122,28 @@ class ConnectionOwner(Model):
     connection: Literal[True] | OwnerName
 
 
-def _which_owner(value: object) -> str | None:
+def _which_owner(value: object) -> type[Model] | None:
     names = value.keys() if isinstance(value, dict) else ()
-    return next((name for name in ("pid", "ttl", "connection") if name in names), None)
+    return next((kind for name, kind in _OWNERS.items() if name in names), None)
+
+
+_OWNERS: dict[str, type[Model]] = {
+    "pid": PidOwner,
+    "ttl": TtlOwner,
+    "connection": ConnectionOwner,
+}
 
 
 OwnerWish = Annotated[
-    Annotated[PidOwner, Tag("pid")]
-    | Annotated[TtlOwner, Tag("ttl")]
-    | Annotated[ConnectionOwner, Tag("connection")],
-    Discriminator(
-        _which_owner,
-        custom_error_type="owner",
-        custom_error_message='must be {"pid": N}, {"ttl": "2m"}, {"connection": true} or null',
-    ),
+    PidOwner | TtlOwner | ConnectionOwner,
+    Choice(_which_owner, 'must be {"pid": N}, {"ttl": "2m"}, {"connection": true} or null'),
 ]
 
 
 class ProgressWish(Model):
     """How far the upload has come, in percent or in bytes, and with which token it goes on."""
 
-    progress: Annotated[int, Field(ge=0, le=100), Whole] | None = None
+    progress: Annotated[int, Range(0, 100), Whole] | None = None
     """Percent."""
 
     bytes_done: Count | None = None
@@ -145,19 +152,18 @@ class ProgressWish(Model):
     bytes_total: Count | None = None
     """Bytes that there are to send."""
 
-    token: Annotated[Token | None, Field(repr=False)] = None
+    token: Token | None = None
     """The uploader's own API token (`vmware-api-session-id`), lent so that its API session stays
     fresh, too: what is sent for the session goes out with it. A fresh one takes the place of the
     one before, `null` takes it back, and it is never shown. It is kept where the daemon keeps its
     state, and is never logged out."""
 
-    @model_validator(mode="after")
-    def _is_possible(self) -> Self:
+    def __post_init__(self) -> None:
+        """Refuse what cannot be done."""
         try:
             self.to_progress()
         except ValueError as error:
-            raise contradiction(str(error)) from error
-        return self
+            raise Contradiction(str(error)) from error
 
     def to_progress(self) -> Progress | None:
         """Return the progress, None where nothing is said of it."""
@@ -179,8 +185,8 @@ class HoldWish(ProgressWish):
     note: Words | None = None
     """A word for whoever looks at the hold."""
 
-    @model_validator(mode="after")
-    def _has_one_limit(self) -> Self:
+    def __post_init__(self) -> None:
+        """Refuse two limits."""
+        super().__post_init__()
         if self.max_lifetime is not None and isinstance(self.owner, TtlOwner):
-            raise contradiction("a hold with a ttl ends by that: leave max_lifetime out")
-        return self
+            raise Contradiction("a hold with a ttl ends by that: leave max_lifetime out")

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from aiohttp import web
 
-from keepalived.control.base import Model, Query
+from keepalived.control.base import Query
 from keepalived.control.callers import Caller
 from keepalived.control.errands import Errands
 from keepalived.control.event_stream import EVENTS_LOST, Entry, EventStream, Subscription
@@ -25,6 +25,7 @@ from keepalived.keeper.registry import Registry
 from keepalived.lease.model import Kind, SessionKey
 from keepalived.lease.session import Session
 from keepalived.serving.turns import Turns
+from keepalived.validation import Model
 
 PathT = TypeVar("PathT", bound=Query)
 QueryT = TypeVar("QueryT", bound=Query)

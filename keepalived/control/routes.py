@@ -13,7 +13,6 @@ from aiohttp import web
 
 from keepalived.control import account, holds, overview, sessions, streams
 from keepalived.control.account import AccountList, CancelQuery, CancelReply
-from keepalived.control.base import Model
 from keepalived.control.problems import Problem
 from keepalived.control.replies import (
     EventLine,
@@ -37,6 +36,7 @@ from keepalived.control.requests import (
     VCenterPath,
 )
 from keepalived.control.room import BodyT, Call, PathT, QueryT, Reply, Room
+from keepalived.validation import Model
 
 JSON = "application/json"
 

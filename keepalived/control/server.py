@@ -7,6 +7,7 @@ import json
 import os
 import socket
 from collections.abc import Callable, Coroutine
+from functools import cache
 from typing import Any
 
 from aiohttp import hdrs, web
@@ -22,6 +23,7 @@ from keepalived.control.limits import DEFAULT_LIMITS, Limits
 from keepalived.control.owners import Owners
 from keepalived.control.room import Reloaded, Room
 from keepalived.control.routes import JSON, ROUTES
+from keepalived.host import blocking
 from keepalived.host.clock import Clock
 from keepalived.host.processes import ProcessWatcher
 from keepalived.keeper.registry import Registry
@@ -116,8 +118,7 @@ class ControlServer:
         for route in ROUTES:
             handler = dispatch.handler_of(route, self._room, self._connections.caller)
             app.router.add_route(route.method, route.path, handler)
-        document = json.dumps(openapi.describe(ROUTES, self._room.version)).encode()
-        app.router.add_route("GET", openapi.PATH, _constant(document))
+        app.router.add_route("GET", openapi.PATH, _description(self._room.version))
         await self._runner.setup()
         await self.serve_on(listening)
 
@@ -153,9 +154,16 @@ class ControlServer:
         self._bus.remove(self)
 
 
-def _constant(document: bytes) -> dispatch.Handler:
+def _description(version: str) -> dispatch.Handler:
+    """Return the handler of the API's description, which is made when it is first asked for."""
+
+    @cache
+    def document() -> bytes:
+        return json.dumps(openapi.describe(ROUTES, version)).encode()
+
     async def get_openapi(_request: web.Request) -> web.StreamResponse:
-        return web.Response(body=document, content_type=JSON)
+        body = await blocking.call(openapi.PATH, document)
+        return web.Response(body=body, content_type=JSON)
 
     return get_openapi
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 from aiohttp import hdrs, web
 
-from keepalived.control.base import Model
 from keepalived.control.encoding import to_json
 from keepalived.control.event_stream import Entry
 from keepalived.control.replies import EventLine
@@ -19,7 +18,7 @@ from keepalived.control.room import Call, Room
 from keepalived.control.views import wall_time
 from keepalived.host.slices import PAUSE
 from keepalived.lease.model import SessionKey
-from keepalived.lease.words import sayable
+from keepalived.validation import Model
 
 T = TypeVar("T")
 
@@ -66,26 +65,21 @@ async def begin(
 
 async def write(response: web.StreamResponse, model: Model) -> None:
     """Send one line. Waits for a reader that is behind."""
-    omitted = isinstance(model, EventLine)
-    await response.write(to_json(model, exclude_none=omitted) + b"\n")
+    await response.write(to_json(model) + b"\n")
 
 
 def line(entry: Entry) -> EventLine:
     """Return an entry as one line of the stream."""
     vcenter, kind, session_id = entry.key or (entry.vcenter, None, None)
-    return EventLine.model_validate(
-        {
-            "event": entry.name,
-            "at": wall_time(entry.at),
-            "vcenter": vcenter,
-            "kind": kind,
-            "id": session_id,
-            "uid": entry.uid,
-            **{
-                name: sayable(fact) if isinstance(fact, str) else fact
-                for name, fact in entry.facts.items()
-            },
-        }
+    facts: dict[str, Any] = dict(entry.facts)
+    return EventLine(
+        event=entry.name,
+        at=wall_time(entry.at),
+        vcenter=vcenter,
+        kind=kind,
+        id=session_id,
+        uid=entry.uid,
+        **facts,
     )
 
 

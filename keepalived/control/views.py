@@ -50,7 +50,7 @@ class View:
         ending = session.ending if session.state.is_final else None
         deadline, slack = session.deadline, session.slack(self._now)
         sizes = [file.size for file in session.files]
-        return SessionReply.model_construct(
+        return SessionReply(
             vcenter=session.key.vcenter,
             kind=session.key.kind,
             id=session.key.id,
@@ -79,14 +79,13 @@ class View:
                 if self._uid is None or hold.uid == self._uid
             ),
             outcomes=tuple(
-                OutcomeReply.model_construct(at=self._date(at), outcome=outcome)
-                for at, outcome in session.outcomes
+                OutcomeReply(at=self._date(at), outcome=outcome) for at, outcome in session.outcomes
             ),
         )
 
     def hold(self, hold: Hold) -> HoldReply:
         """Return one hold."""
-        return HoldReply.model_construct(
+        return HoldReply(
             uid=hold.uid,
             owner=label(hold.owner),
             since=self._date(hold.since),
@@ -108,7 +107,7 @@ class View:
 
 
 def _file(file: FileInfo) -> FileReply:
-    return FileReply.model_construct(
+    return FileReply(
         name=file.name,
         source_type=file.source_type,
         status=file.status,

@@ -70,10 +70,8 @@ class Keeper(Served):
 
     def end_of(self, session_id: str) -> dict[str, Any] | None:
         """Return what the daemon reported at the end of a session."""
-        for event in self.events:
-            if event["event"] == "session_ended" and event.get("session_id") == session_id:
-                return event
-        return None
+        ends = (event for event in self.events if event["event"] == "session_ended")
+        return next((event for event in ends if event.get("session_id") == session_id), None)
 
     def complaint(self) -> str:
         """Return what the daemon said besides its log; empty if it runs and said nothing."""
@@ -81,11 +79,6 @@ class Keeper(Served):
         if self.has_ended:
             words.insert(0, "the daemon ended by itself")
         return "\n".join(words)
-
-    async def stop(self) -> None:
-        """Let the daemon drain and end, within reason."""
-        await end(self.process, _STOP_SECONDS, is_ending=self.has_ended)
-        await self.reading
 
 
 @asynccontextmanager
@@ -122,4 +115,6 @@ async def keeping(
         await keeper.ready()
         yield keeper
     finally:
-        await keeper.stop()
+        # It drains first, within reason.
+        await end(process, _STOP_SECONDS, is_ending=keeper.has_ended)
+        await keeper.reading

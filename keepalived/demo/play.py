@@ -12,7 +12,7 @@ from pathlib import Path
 
 from keepalived.demo.keeper import Keeper, SessionFile, keeping
 from keepalived.demo.screen import Life, Result, Screen, screen_for
-from keepalived.demo.uploads import Fate, Upload, Uploader
+from keepalived.demo.uploads import Fate, Upload, Uploader, uploading
 from keepalived.demo.verdict import Evidence, findings, summary
 from keepalived.simulator.app import DEFAULT_USERNAME, Simulator
 from keepalived.simulator.ledger import Ledger
@@ -57,7 +57,7 @@ async def play() -> bool:
     with tempfile.TemporaryDirectory(prefix="clkeepalived-demo-") as folder:
         async with (
             serve(simulator) as url,
-            Uploader(url, *account) as uploader,
+            uploading(url, *account) as uploader,
             keeping(Path(folder), url, *account, LIFETIME) as keeper,
         ):
             # What is not done by then is missing from the findings, and they say so.

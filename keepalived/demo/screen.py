@@ -6,11 +6,10 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
-from types import TracebackType
 from typing import NamedTuple, Protocol
 
 from keepalived.demo.uploads import Upload
-from keepalived.demo.verdict import HEADINGS, Finding, Summary, end_in_words
+from keepalived.demo.verdict import ENDS, HEADINGS, Finding, Summary
 from keepalived.simulator.resources import SessionEvent
 
 MARKS = {True: "ok", False: "NOT SO"}
@@ -38,12 +37,7 @@ class Screen(Protocol):
 
     def __enter__(self) -> Screen: ...
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
+    def __exit__(self, *_: object) -> None: ...
 
     def show(self, uploads: Sequence[Upload]) -> None:
         """Show how things are now. Called several times a second."""
@@ -58,18 +52,13 @@ class Lines:
     def __init__(self, life: Callable[[Upload], Life]) -> None:
         self._life = life
         self._began = 0.0
-        self._said: dict[str, str] = {}
+        self._said: dict[tuple[str, str], str] = {}
 
     def __enter__(self) -> Lines:
         self._began = time.monotonic()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Nothing to put away."""
 
     def show(self, uploads: Sequence[Upload]) -> None:
@@ -79,7 +68,7 @@ class Lines:
                 continue
             ended = self._life(upload).ended
             if ended not in (None, SessionEvent.COMPLETED):
-                self._say(upload, "session", f"{end_in_words(ended)} on the server")
+                self._say(upload, "session", f"{ENDS[ended]} on the server")
             trouble = f": {upload.trouble}" if upload.trouble else ""
             self._say(upload, "uploader", f"{upload.doing}{trouble}")
 
@@ -97,12 +86,10 @@ class Lines:
             print(_row(line, widths))
 
     def _say(self, upload: Upload, about: str, words: str) -> None:
-        key = f"{upload.name} {about}"
-        if self._said.get(key) == words:
-            return
-        self._said[key] = words
-        seconds = time.monotonic() - self._began
-        print(f"{seconds:5.1f} s  {upload.name:18}{words}", flush=True)
+        if self._said.get((upload.name, about)) != words:
+            self._said[upload.name, about] = words
+            seconds = time.monotonic() - self._began
+            print(f"{seconds:5.1f} s  {upload.name:18}{words}", flush=True)
 
 
 def screen_for(

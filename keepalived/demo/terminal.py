@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from types import TracebackType
 
 from rich import box
 from rich.console import Console
@@ -14,7 +13,7 @@ from rich.text import Text
 
 from keepalived.demo.screen import MARKS, Life, Result
 from keepalived.demo.uploads import Upload
-from keepalived.demo.verdict import HEADINGS, end_in_words, keeper_of
+from keepalived.demo.verdict import ENDS, HEADINGS, keeper_of
 from keepalived.simulator.resources import SessionEvent
 
 _WIDEST = 100
@@ -52,12 +51,7 @@ class Terminal:
         self._live.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._live.stop()
 
     def show(self, uploads: Sequence[Upload]) -> None:
@@ -76,9 +70,7 @@ class Terminal:
                 facts.add_row(Text(MARKS[holds], style=_STYLES[holds]), claim, Text(evidence))
             facts.add_row()
         self._console.print(facts)
-        outcomes = Table(box=box.ROUNDED, header_style="bold")
-        for heading in HEADINGS:
-            outcomes.add_column(heading)
+        outcomes = Table(*HEADINGS, box=box.ROUNDED, header_style="bold")
         for summary, findings in results:
             style = _STYLES[all(each.holds for each in findings)]
             *others, outcome = summary
@@ -108,7 +100,7 @@ class Terminal:
     def _time_left(self, life: Life) -> Text:
         if life.ended is not None:
             is_well = life.ended is SessionEvent.COMPLETED
-            return Text(end_in_words(life.ended), style=_STYLES[is_well])
+            return Text(ENDS[life.ended], style=_STYLES[is_well])
         if life.left is None:
             return Text("-", style="dim")
         style = "green" if life.left > _AT_RISK * self._lifetime else "red"

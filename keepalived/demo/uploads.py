@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -87,11 +87,7 @@ class Client:
         return status
 
     async def ask(
-        self,
-        method: str,
-        path: str,
-        body: object = None,
-        headers: dict[str, str] | None = None,
+        self, method: str, path: str, body: object = None, headers: dict[str, str] | None = None
     ) -> tuple[int, Any]:
         """Return the status and the JSON of an answer."""
         async with self.http.request(method, path, json=body, headers=headers) as answer:
@@ -101,27 +97,16 @@ class Client:
 class Uploader:
     """Carries uploads out over HTTP against the simulated vCenter."""
 
-    def __init__(self, url: str, username: str, password: str) -> None:
-        self._url = url
-        self._account = username, password
-        self._client: Client
+    def __init__(self, client: Client) -> None:
+        self._client = client
         self._library_id = ""
 
-    async def __aenter__(self) -> Uploader:
-        http = aiohttp.ClientSession(self._url, cookie_jar=aiohttp.DummyCookieJar())
-        self._client = Client(http, *self._account)
-        try:
-            if (status := await self._client.log_in()) >= 400:
-                raise UploadFailed(f"logging in: HTTP {status}")
-            library = {"name": "Templates", "type": "LOCAL"}
-            self._library_id = await self._call("POST", "/api/content/local-library", library)
-        except BaseException:
-            await http.close()
-            raise
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._client.http.close()
+    async def start(self) -> None:
+        """Log in, and create the library. Raises UploadFailed."""
+        if (status := await self._client.log_in()) >= 400:
+            raise UploadFailed(f"logging in: HTTP {status}")
+        library = {"name": "Templates", "type": "LOCAL"}
+        self._library_id = await self._call("POST", "/api/content/local-library", library)
 
     async def open(self, upload: Upload) -> None:
         """Create the item and its update session. What goes wrong ends up in `upload.trouble`."""
@@ -163,11 +148,9 @@ class Uploader:
 
     async def item(self, upload: Upload) -> dict[str, Any]:
         """Return the item as the server knows it; nothing if it does not."""
-        try:
-            item: dict[str, Any] = await self._call("GET", f"{_ITEMS}/{upload.item_id}")
-        except (UploadFailed, aiohttp.ClientError):
-            return {}
-        return item
+        with suppress(UploadFailed, aiohttp.ClientError):
+            return dict(await self._call("GET", f"{_ITEMS}/{upload.item_id}"))
+        return {}
 
     async def _put(self, uri: str, upload: Upload) -> None:
         try:
@@ -185,6 +168,15 @@ class Uploader:
             kind = said.get("error_type", "") if isinstance(said, dict) else ""
             raise UploadFailed(f"{_step(path)}: HTTP {status} {kind}".rstrip())
         return said
+
+
+@asynccontextmanager
+async def uploading(url: str, username: str, password: str) -> AsyncIterator[Uploader]:
+    """Yield an uploader that is logged in, with a library of its own. Raises UploadFailed."""
+    async with aiohttp.ClientSession(url, cookie_jar=aiohttp.DummyCookieJar()) as http:
+        uploader = Uploader(Client(http, username, password))
+        await uploader.start()
+        yield uploader
 
 
 @contextmanager

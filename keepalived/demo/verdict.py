@@ -21,13 +21,14 @@ _KEEP_ALIVE = "update_session.keep_alive"
 _UPLOAD = "upload"
 _UPLOADERS = frozenset({"update_session_file.add", _UPLOAD, "update_session.complete"})
 
-_ENDS = {
+ENDS = {
     SessionEvent.COMPLETED: "complete",
     SessionEvent.EXPIRED: "expired",
     SessionEvent.CANCELLED: "canceled",
     SessionEvent.FAILED: "failed",
     SessionEvent.DELETED: "deleted",
 }
+"""What a session ended as, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,13 @@ class Span(NamedTuple):
         return self.end - self.start
 
 
+class _Place(NamedTuple):
+    """How far into a span of which length."""
+
+    into: float
+    length: float
+
+
 class Summary(NamedTuple):
     """What became of an upload, in a few words for each."""
 
@@ -85,21 +93,16 @@ def keeper_of(upload: Upload) -> str:
     return "nobody" if upload.fate is Fate.UNKEPT else "clkeepalived"
 
 
-def end_in_words(event: SessionEvent) -> str:
-    """Return what a session ended as."""
-    return _ENDS[event]
-
-
 def summary(evidence: Evidence, lifetime: float) -> Summary:
     """Return the line of an upload in the closing table."""
     ended = _ended(evidence)
-    words = end_in_words(ended.event) if ended else "open"
     return Summary(
         upload=evidence.upload.name,
         kept_by=keeper_of(evidence.upload),
         lived=f"{_lived(evidence) / lifetime:.1f} lifetimes",
-        paused=f"{_longest(pauses(evidence)):.1f} s",
-        outcome=f"{words}, {'arrived' if _has_arrived(evidence) else 'lost'}",
+        paused=f"{_longest_pause(evidence):.1f} s",
+        outcome=f"{ENDS[ended.event] if ended else 'open'}, "
+        f"{'arrived' if _has_arrived(evidence) else 'lost'}",
     )
 
 
@@ -143,7 +146,7 @@ def _kept(evidence: Evidence, lifetime: float) -> Iterator[Finding]:
     yield Finding(
         "while its uploader paused",
         bool(too_long),
-        f"{len(too_long)} times above {lifetime:g} s, up to {_longest(pauses(evidence)):.1f} s",
+        f"{len(too_long)} times above {lifetime:g} s, up to {_longest_pause(evidence):.1f} s",
     )
     yield Finding(
         "was never idle for so long",
@@ -155,26 +158,17 @@ def _kept(evidence: Evidence, lifetime: float) -> Iterator[Finding]:
         _has_arrived(evidence) and evidence.size == evidence.upload.size,
         f"{_mib(evidence.size)} of {_mib(evidence.upload.size)}, version {evidence.version}",
     )
-    report = evidence.report or {}
-    yield Finding(
-        "its end was reported",
-        report.get("state") == "DONE" and report.get("content_moved") is True,
-        _reported(report),
-    )
+    yield _reported(evidence, "DONE", has_arrived=True)
 
 
 def _unkept(evidence: Evidence, lifetime: float) -> Iterator[Finding]:
     keep_alives = _keep_alives(evidence)
     yield Finding("nobody kept it alive", keep_alives == 0, f"{keep_alives} keep-alives")
-    ended = _ended(evidence)
-    fatal = _around(pauses(evidence), ended.time) if ended else None
-    has_expired = ended is not None and ended.event is SessionEvent.EXPIRED
+    place = _place_of_end(evidence, SessionEvent.EXPIRED, pauses(evidence))
     yield Finding(
         "expired in a pause",
-        has_expired and fatal is not None and fatal.length > lifetime,
-        f"{ended.time - fatal.start:.1f} s into a pause of {fatal.length:.1f} s"
-        if has_expired and ended and fatal
-        else "it did not",
+        place is not None and place.length > lifetime,
+        f"{place.into:.1f} s into a pause of {place.length:.1f} s" if place else "it did not",
     )
     yield from _lost(evidence)
 
@@ -182,39 +176,25 @@ def _unkept(evidence: Evidence, lifetime: float) -> Iterator[Finding]:
 def _ended_halfway(
     evidence: Evidence, event: SessionEvent, state: str, message: str | None
 ) -> Iterator[Finding]:
-    ended = _ended(evidence)
     transfers = [
         Span(entry.time, entry.finished or entry.time)
         for entry in evidence.requests
         if entry.route == _UPLOAD
     ]
-    transfer = _around(transfers, ended.time) if ended and ended.event is event else None
+    place = _place_of_end(evidence, event, transfers)
     yield Finding(
-        f"{end_in_words(event)} in its transfer",
-        transfer is not None,
-        f"on the server, {ended.time - transfer.start:.1f} s into it"
-        if ended and transfer
-        else "it was not",
+        f"{ENDS[event]} in its transfer",
+        place is not None,
+        f"on the server, {place.into:.1f} s into it" if place else "it was not",
     )
     yield from _lost(evidence)
-    report = evidence.report or {}
-    yield Finding(
-        "its end was reported",
-        report.get("state") == state
-        and report.get("content_moved") is False
-        and message in (None, report.get("error_message")),
-        _reported(report),
-    )
+    yield _reported(evidence, state, has_arrived=False, message=message)
 
 
 def _lost(evidence: Evidence) -> Iterator[Finding]:
-    trouble = evidence.upload.trouble
+    trouble, version = evidence.upload.trouble, evidence.version
     yield Finding("its upload failed", bool(trouble), trouble or "it did not")
-    yield Finding(
-        "its content did not arrive",
-        evidence.version == _FIRST_VERSION,
-        f"version {evidence.version}",
-    )
+    yield Finding("its content did not arrive", version == _FIRST_VERSION, f"version {version}")
 
 
 def _ended(evidence: Evidence) -> Event | None:
@@ -239,22 +219,29 @@ def _has_arrived(evidence: Evidence) -> bool:
     return evidence.version > _FIRST_VERSION
 
 
-def _longest(found: Iterable[Span]) -> float:
-    return max((each.length for each in found), default=0.0)
+def _longest_pause(evidence: Evidence) -> float:
+    return max((each.length for each in pauses(evidence)), default=0.0)
 
 
-def _around(spans: Iterable[Span], at: float) -> Span | None:
-    return next((each for each in spans if each.start < at < each.end), None)
+def _place_of_end(evidence: Evidence, event: SessionEvent, spans: Iterable[Span]) -> _Place | None:
+    """Return where in which of the spans a session ended, if it ended so and in one of them."""
+    ended = _ended(evidence)
+    if ended is None or ended.event is not event:
+        return None
+    found = (each for each in spans if each.start < ended.time < each.end)
+    return next((_Place(ended.time - each.start, each.length) for each in found), None)
 
 
 def _mib(size: int) -> str:
     return f"{size / _MIB:g} MiB"
 
 
-def _reported(report: Mapping[str, Any]) -> str:
-    if not report:
-        return "not at all"
-    words = report.get("error_message")
-    if not words and report.get("content_moved") is not None:
-        words = "the content arrived" if report["content_moved"] else "no content arrived"
-    return f"{report['state']}: {words}" if words else str(report["state"])
+def _reported(
+    evidence: Evidence, state: str, *, has_arrived: bool, message: str | None = None
+) -> Finding:
+    report = evidence.report or {}
+    error, moved = report.get("error_message"), report.get("content_moved")
+    holds = report.get("state") == state and moved is has_arrived and message in (None, error)
+    content = None if moved is None else f"{'the' if moved else 'no'} content arrived"
+    told = ": ".join(filter(None, (report.get("state"), error or content)))
+    return Finding("its end was reported", holds, told or "not at all")

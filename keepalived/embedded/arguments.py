@@ -7,15 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import SecretStr, ValidationError
-
 from keepalived.embedded.errors import InvalidArguments
 from keepalived.lease.holds import Borrowed, check_token
 from keepalived.lease.model import Kind, SessionKey, check_session_id
 from keepalived.settings import Settings, VCenterSettings, advice
 from keepalived.settings.base import expanded
 from keepalived.settings.values import split_vcenter_url
-from keepalived.settings.wording import words_for
+from keepalived.validation import Invalid, Secret, validate
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +106,7 @@ def _settings(url: str, access: Access, connection: Connection) -> VCenterSettin
     fields = {
         "url": url,
         "username": access.username,
-        "password": None if access.password is None else SecretStr(access.password),
+        "password": None if access.password is None else Secret(access.password),
         "ca_file": _absolute(connection.ca_file),
         "fingerprints": connection.fingerprints,
         "insecure": connection.insecure,
@@ -117,13 +115,9 @@ def _settings(url: str, access: Access, connection: Connection) -> VCenterSettin
         "session_timeout": connection.session_timeout,
     }
     try:
-        settings = VCenterSettings.model_validate(fields)
-    except ValidationError as error:
-        found = (
-            f"{'.'.join(map(str, each['loc']))}: {words_for(each, VCenterSettings)}"
-            for each in error.errors(include_url=False)
-        )
-        raise InvalidArguments("; ".join(found)) from None
+        settings = validate(VCenterSettings, fields)
+    except Invalid as error:
+        raise InvalidArguments(str(error)) from None
     unusable = "; ".join(words for _, words in advice.unusable(_alone(settings), os.environ))
     if unusable:
         raise InvalidArguments(unusable)

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Literal, Self, overload
+from typing import Literal, Self, TypedDict, Unpack, overload
 
 from keepalived.embedded.arguments import Access, Connection, Wanted, check
 from keepalived.embedded.background import Background
@@ -195,20 +195,26 @@ class SessionHold:
         return f"<hold on {self.kind} session {self.session_id} at {where}: {self.state}>"
 
 
+class _How(TypedDict, total=False):
+    """The arguments of `hold` that go with credentials of either kind."""
+
+    kind: AnyKind
+    ca_file: AnyPath | None
+    fingerprints: str | Sequence[str]
+    insecure: bool
+    proxy: str | None
+    dialect: AnyDialect
+    session_timeout: float | str
+    patience: float
+
+
 @overload
 def hold(
     url: str,
     session_id: str,
     *,
     token: str,
-    kind: AnyKind = ...,
-    ca_file: AnyPath | None = ...,
-    fingerprints: str | Sequence[str] = ...,
-    insecure: bool = ...,
-    proxy: str | None = ...,
-    dialect: AnyDialect = ...,
-    session_timeout: float | str = ...,
-    patience: float = ...,
+    **how: Unpack[_How],
 ) -> SessionHold: ...
 @overload
 def hold(
@@ -217,14 +223,7 @@ def hold(
     *,
     username: str,
     password: str,
-    kind: AnyKind = ...,
-    ca_file: AnyPath | None = ...,
-    fingerprints: str | Sequence[str] = ...,
-    insecure: bool = ...,
-    proxy: str | None = ...,
-    dialect: AnyDialect = ...,
-    session_timeout: float | str = ...,
-    patience: float = ...,
+    **how: Unpack[_How],
 ) -> SessionHold: ...
 def hold(
     url: str,

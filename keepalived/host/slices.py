@@ -1,7 +1,8 @@
 """Work that would hold up the event loop, done in slices between which the loop goes on.
 
 Another thread would not do: it takes the interpreter's lock for 5 ms at a time, and a call into C,
-such as the parsing of JSON, keeps it until it returns.
+such as the parsing of JSON, keeps it until it returns. Where 100,000 sessions are held, a scrape is
+124 ms of work and a list of all sessions several seconds: at once, all renewals would wait for it.
 """
 
 from __future__ import annotations
@@ -57,12 +58,12 @@ async def run_in_slices(slices: Slices[_T]) -> _T:
 
 def run_at_once(slices: Slices[_T]) -> _T:
     """Run all slices without a pause, and return the result."""
-    while True:
-        try:
+    try:
+        while True:
             next(slices)
-        except StopIteration as end:
-            result: _T = end.value
-            return result
+    except StopIteration as end:
+        result: _T = end.value
+        return result
 
 
 async def in_slices(items: Iterable[_T], size: int) -> AsyncIterator[_T]:

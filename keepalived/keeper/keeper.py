@@ -12,86 +12,41 @@ import asyncio
 import math
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, TypeVar
 
 from keepalived.host.alarm import Alarm
 from keepalived.host.clock import LONGEST_SLEEP, Clock, sleep_until
-from keepalived.keeper.beside import Beside
 from keepalived.keeper.overview import VCenterView
+from keepalived.keeper.ports import Sessions, VCenter
 from keepalived.keeper.reachability import Reachability
 from keepalived.keeper.schedule import Schedule
 from keepalived.keeper.utilization import Utilization
 from keepalived.lease import events, rounds, timing
 from keepalived.lease import session as core
-from keepalived.lease.answers import Answer, FileInfo, ItemInfo, Outcome, SessionInfo
-from keepalived.lease.events import Event, Listener
+from keepalived.lease.answers import Answer, Outcome
+from keepalived.lease.events import Listener
 from keepalived.lease.holds import tokens_in_use
-from keepalived.lease.model import Kind, SessionKey
+from keepalived.lease.model import SessionKey
 from keepalived.lease.rounds import Request
 from keepalived.lease.session import Ask, Session
 from keepalived.lease.stalls import STALL_TIMEOUT
 
+T = TypeVar("T")
+
 PARTING_SECONDS = 10.0
+ASIDES = 2
+"""Requests of others than the keeper at once. They take none of the slots of renewals."""
+
 _BACKLOG_PER_WORKER = 4
 _KEPT_SHARE = 0.25
 """The share of the workers that do nothing but renew."""
 _LOOK_PAUSE = 0.5
 _GRAIN = 0.02
-"""Seconds: those that fall due within it go together, for a fifth less than one at a time."""
-
-
-class VCenter(Protocol):
-    """A vCenter, as keepers and those who ask after its sessions need it.
-
-    Nothing here raises for what a network or server does. A request with a `token` goes out with
-    that one; it is never logged in for, nor out.
-    """
-
-    async def keep_alive(
-        self,
-        kind: Kind,
-        session_id: str,
-        progress: int | None,
-        *,
-        timeout: float,
-        token: str | None = None,
-    ) -> Answer[None]: ...
-
-    async def get(
-        self, kind: Kind, session_id: str, *, timeout: float, token: str | None = None
-    ) -> Answer[SessionInfo]: ...
-
-    async def files(
-        self, kind: Kind, session_id: str, *, timeout: float, token: str | None = None
-    ) -> Answer[tuple[FileInfo, ...]]: ...
-
-    async def item(
-        self, item_id: str, *, timeout: float, token: str | None = None
-    ) -> Answer[ItemInfo]: ...
-
-    async def list(
-        self, kind: Kind, *, timeout: float, token: str | None = None
-    ) -> Answer[tuple[str, ...]]: ...
-
-    async def cancel(
-        self, kind: Kind, session_id: str, *, timeout: float, token: str | None = None
-    ) -> Answer[None]: ...
-
-    async def who_am_i(self, *, timeout: float, token: str | None = None) -> Answer[None]: ...
-
-    async def close(self, *, timeout: float) -> None: ...
-
-
-class Sessions(Protocol):
-    """Where a keeper finds its sessions, and where it puts what became of them."""
-
-    def find(self, key: SessionKey) -> Session | None:
-        """Return the session as it stands now."""
-
-    def commit(self, session: Session, happened: tuple[Event, ...]) -> None:
-        """Take in the new state of a session, and report the events that led to it."""
+"""Seconds: sessions that fall due within it go together. At 600 keep-alives a second that takes a
+fifth off each, 389 µs of CPU instead of 492."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +81,7 @@ class Keeper:
         self.manner = manner
         self.ticked_at = clock.boot()
         self.vcenter = vcenter
-        self.beside = Beside(vcenter)
-        """The same vCenter for everybody else, who may ask a few things at a time."""
+        self._asides = asyncio.Semaphore(ASIDES)
         self._sessions = sessions
         self._notify = listener.notify
         self._clock = clock
@@ -146,6 +100,8 @@ class Keeper:
         self._quiet = asyncio.Event()
         self._parting = False
         self._looking = 0
+        workers = manner.max_in_flight
+        self._most_looking = max(1, workers - max(1, int(_KEPT_SHARE * workers)))
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -169,6 +125,18 @@ class Keeper:
             self._schedule.put(session.key, session.due, deadline)
             if session.due < self._looks_at:
                 self._alarm.ring()
+
+    async def aside(self, request: Coroutine[Any, Any, T]) -> T:
+        """Send a request that is not the keeper's own, such as `keeper.vcenter.list(...)`.
+
+        Its timeout counts from the moment it is sent: the time that it waits here for others says
+        nothing about the vCenter.
+        """
+        try:
+            async with self._asides:
+                return await request
+        finally:
+            request.close()
 
     async def renew_now(self, key: SessionKey, pause: float = 0.0) -> Answer[object] | None:
         """Send a keep-alive as soon as a worker is free, and return its answer.
@@ -197,7 +165,9 @@ class Keeper:
             utilization=self._utilization.at(self._clock.boot()),
             down_since=self._reachability.down_since,
             outcome=self._reachability.last_outcome,
-            next_due=self._next_due(),
+            next_due=self._clock.boot()
+            if self._in_flight or self._schedule.backlog()
+            else self._schedule.next_due(),
         )
 
     async def part(self) -> None:
@@ -208,54 +178,40 @@ class Keeper:
         """
         self._parting = True
         now = self._clock.boot()
-        for key in tuple(self._schedule):
-            session = self._sessions.find(key)
-            if session is None:
-                continue
+        for session in self._scheduled():
             slack = session.slack(now)
             if slack is None or slack < timing.PARTING_SHARE * session.lifetime:
                 self._sessions.commit(core.hasten(session, now), ())
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(PARTING_SECONDS):
-                while self._reachability.is_up and self._is_busy():
+                while self._reachability.is_up and (
+                    self._in_flight or self._schedule.advance(self._clock.boot())
+                ):
                     self._quiet.clear()
                     await self._quiet.wait()
-        except TimeoutError:
-            pass
 
     async def close(self) -> None:
         """Log out and close the connections."""
-        usual = timing.request_timeout(0, None, self.manner.session_timeout)
-        await self.vcenter.close(timeout=self.manner.request_timeout or usual)
-
-    def _next_due(self) -> float | None:
-        if self._in_flight or self._schedule.backlog():
-            return self._clock.boot()
-        return self._schedule.next_due()
-
-    def _is_busy(self) -> bool:
-        return bool(self._in_flight) or self._schedule.advance(self._clock.boot()) > 0
+        await self.vcenter.close(
+            timeout=self.manner.request_timeout
+            or timing.request_timeout(0, None, self.manner.session_timeout)
+        )
 
     async def _keep_time(self) -> None:
         while True:
             now = self.ticked_at = self._clock.boot()
             self._schedule.advance(now)
-            self._dispatch()
+            if self._reachability.is_up:
+                for _ in range(min(self._schedule.backlog(), len(self._idle))):
+                    worker = self._idle.popleft()
+                    if not worker.done():
+                        worker.set_result(None)
             next_due = self._schedule.next_due()
-            wait = LONGEST_SLEEP if next_due is None else next_due - now
+            wait = math.inf if next_due is None else next_due - now
             wait = min(LONGEST_SLEEP, max(_GRAIN, wait))
             # Whatever falls due later than this needs no alarm.
             self._looks_at = now + wait
             await self._alarm.wait(wait)
-
-    def _dispatch(self) -> None:
-        if not self._reachability.is_up:
-            return
-        wanted = min(self._schedule.backlog(), len(self._idle))
-        for _ in range(wanted):
-            worker = self._idle.popleft()
-            if not worker.done():
-                worker.set_result(None)
 
     async def _work(self) -> None:
         while True:
@@ -274,29 +230,28 @@ class Keeper:
 
     async def _carry_out_round(self, key: SessionKey) -> None:
         self._in_flight.add(key)
-        self._note_utilization()
+        self._utilization.change(len(self._in_flight), self._clock.boot())
         try:
             while self._reachability.is_up:
                 now = self._clock.boot()
                 session = self._sessions.find(key)
                 if session is None or not session.is_due(now):
                     break
-                if session.ending is not None and not self._may_look():
+                if session.ending is not None and self._looking >= self._most_looking:
                     # Its renewals are over: others' come first.
                     self._sessions.commit(session._replace(due=now + _LOOK_PAUSE), ())
                     break
-                manner, pace = self.manner, self._reachability.pace
                 request = rounds.next_request(
                     session,
                     now,
-                    manner.request_timeout,
-                    pace,
-                    has_credentials=manner.has_credentials,
+                    self.manner.request_timeout,
+                    self._reachability.pace,
+                    has_credentials=self.manner.has_credentials,
                 )
                 await self._carry_out(key, request)
         finally:
             self._in_flight.discard(key)
-            self._note_utilization()
+            self._utilization.change(len(self._in_flight), self._clock.boot())
             self._quiet.set()
             session = self._sessions.find(key)
             if session is not None:
@@ -308,7 +263,7 @@ class Keeper:
     async def _carry_out(self, key: SessionKey, request: Request) -> None:
         answer, now = await self._send(key, request), self._clock.boot()
         manner, session = self.manner, self._sessions.find(key)
-        # The same question follows at once with other credentials.
+        # Whether the same question follows at once with other credentials.
         is_passed_on = session is not None and rounds.is_passed_on(
             session, request, answer, has_credentials=manner.has_credentials
         )
@@ -319,12 +274,12 @@ class Keeper:
                 self._reachability.proven()
             if not is_passed_on:
                 self._answer_callers(key, answer)
-        self._note_lending(request, answer)
+        if request.token is not None and answer.outcome is Outcome.OK:
+            self._lent_at = answer.received_at
         if not is_passed_on:
             self._note(answer)
         # Holds may have come and gone while the request was on its way.
-        session = self._sessions.find(key)
-        if session is not None:
+        if (session := self._sessions.find(key)) is not None:
             after = rounds.step(
                 session,
                 request,
@@ -343,57 +298,41 @@ class Keeper:
                 called.set_result(answer)
 
     async def _send(self, key: SessionKey, request: Request) -> Answer[object]:
-        if request.ask is not Ask.KEEP_ALIVE:
-            self._looking += 1
-            try:
-                return await self._look(key, request)
-            finally:
-                self._looking -= 1
-        return await self.vcenter.keep_alive(
-            key.kind, key.id, request.progress, timeout=request.timeout, token=request.token
-        )
-
-    async def _look(self, key: SessionKey, request: Request) -> Answer[object]:
-        _, kind, session_id = key
-        vcenter, timeout, token = self.vcenter, request.timeout, request.token
-        if request.ask is Ask.GET:
-            return await vcenter.get(kind, session_id, timeout=timeout, token=token)
-        if request.ask is Ask.FILES:
-            return await vcenter.files(kind, session_id, timeout=timeout, token=token)
-        return await vcenter.item(request.item_id or "", timeout=timeout, token=token)
+        (_, kind, session_id), vcenter = key, self.vcenter
+        ask, timeout, progress, item_id, token = request
+        if ask is Ask.KEEP_ALIVE:
+            return await vcenter.keep_alive(
+                kind, session_id, progress, timeout=timeout, token=token
+            )
+        self._looking += 1
+        try:
+            if ask is Ask.GET:
+                return await vcenter.get(kind, session_id, timeout=timeout, token=token)
+            if ask is Ask.FILES:
+                return await vcenter.files(kind, session_id, timeout=timeout, token=token)
+            return await vcenter.item(item_id or "", timeout=timeout, token=token)
+        finally:
+            self._looking -= 1
 
     def _looks(self) -> tuple[Ask, ...] | None:
         # Renewals come first: under a backlog, and on the way out, nothing else is asked.
         if (
             self._parting
-            or not self._may_look()
+            or self._looking >= self._most_looking
             or self._schedule.backlog() > _BACKLOG_PER_WORKER * self.manner.max_in_flight
         ):
             return None
         return self.manner.looks
 
-    def _may_look(self) -> bool:
-        """Whether a worker may ask for more than a renewal: some are kept for renewals alone."""
-        workers = self.manner.max_in_flight
-        return self._looking < max(1, workers - max(1, int(_KEPT_SHARE * workers)))
-
-    def _note_lending(self, request: Request, answer: Answer[object]) -> None:
-        if request.token is not None and answer.outcome is Outcome.OK:
-            self._lent_at = answer.received_at
-
-    def _is_lent_to(self) -> bool:
-        """Whether sessions are kept with borrowed tokens at present."""
-        return self._clock.boot() - self._lent_at < self.manner.session_timeout
-
     def _note(self, answer: Answer[object]) -> None:
-        reachability = self._reachability
-        if answer.outcome is Outcome.LOGIN_REFUSED and self._is_lent_to():
+        is_lent_to = self._clock.boot() - self._lent_at < self.manner.session_timeout
+        if answer.outcome is Outcome.LOGIN_REFUSED and is_lent_to:
             # Our own credentials are refused, and borrowed tokens still work: nobody else rests.
             return
         if answer.outcome.speaks_of_the_vcenter:
             self._last_failure = answer
-        down_since = reachability.down_since
-        if not reachability.note(answer):
+        down_since = self._reachability.down_since
+        if not self._reachability.note(answer):
             return
         if down_since is None:
             self._notify(events.VCenterDown(self.name, answer.outcome, answer.detail))
@@ -402,17 +341,13 @@ class Keeper:
             for key in tuple(self._callers):
                 self._answer_callers(key, answer)
         else:
-            self._notify(events.VCenterUp(self.name, self._clock.boot() - down_since))
-            self._retry_now()
-
-    def _retry_now(self) -> None:
-        """After an outage whoever has failed is due, earliest deadline first."""
-        now = self._clock.boot()
-        for key in tuple(self._schedule):
-            session = self._sessions.find(key)
-            if session is not None and session.tries:
-                self._sessions.commit(core.hasten(session, now), ())
-        self._alarm.ring()
+            now = self._clock.boot()
+            self._notify(events.VCenterUp(self.name, now - down_since))
+            # All sessions whose renewals have failed are due, earliest deadline first.
+            for session in self._scheduled():
+                if session.tries:
+                    self._sessions.commit(core.hasten(session, now), ())
+            self._alarm.ring()
 
     async def _probe_while_down(self) -> None:
         while True:
@@ -430,9 +365,9 @@ class Keeper:
 
     async def _probe(self) -> None:
         """Ask who we are; with a borrowed token where our own credentials were what is refused."""
-        manner, slack = self.manner, self._smallest_slack()
-        timeout = self._reachability.probe_timeout(slack, manner.session_timeout)
-        timeout = manner.request_timeout or timeout
+        timeout = self.manner.request_timeout or self._reachability.probe_timeout(
+            self._smallest_slack(), self.manner.session_timeout
+        )
         if self._reachability.last_outcome is Outcome.LOGIN_REFUSED:
             token = self._borrowed_token()
             if token is not None:
@@ -446,22 +381,20 @@ class Keeper:
 
     def _borrowed_token(self) -> str | None:
         """Return a token that was lent, one that has renewed a session where there is one."""
-        found = None
-        for key in self._schedule:
-            session = self._sessions.find(key)
-            if session is None:
-                continue
-            if proven := tokens_in_use(session.holds, proven=True):
-                return proven[0]
-            found = found or next(iter(tokens_in_use(session.holds)), None)
-        return found
+        sessions = self._scheduled()
+        for proven in (True, None):
+            for session in sessions:
+                if tokens := tokens_in_use(session.holds, proven=proven):
+                    return tokens[0]
+        return None
 
     def _smallest_slack(self) -> float | None:
         """The least time that any session has left, of those that have any."""
         now = self._clock.boot()
-        sessions = (self._sessions.find(key) for key in self._schedule)
-        slacks = (session.slack(now) for session in sessions if session is not None)
+        slacks = (session.slack(now) for session in self._scheduled())
         return min((slack for slack in slacks if slack is not None and slack > 0), default=None)
 
-    def _note_utilization(self) -> None:
-        self._utilization.change(len(self._in_flight), self._clock.boot())
+    def _scheduled(self) -> list[Session]:
+        """Return the sessions that nothing is being sent for."""
+        found = map(self._sessions.find, self._schedule)
+        return [session for session in found if session is not None]

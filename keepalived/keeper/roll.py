@@ -43,14 +43,8 @@ class Standing:
         """When the first session is at risk, in seconds on the boot-time clock; or infinity."""
         return _first(self._risks)
 
-    def note(self, before: Session | None, after: Session | None) -> None:
-        """Count what a session has become instead of what it was; None where it is not known."""
-        if before is not None:
-            self._count(before, -1)
-        if after is not None:
-            self._count(after, 1)
-
-    def _count(self, session: Session, by: int) -> None:
+    def count(self, session: Session, by: int) -> None:
+        """Count a session as it stands (1), or no longer as it stood (-1)."""
         self.states[session.state] += by
         if session.state.is_final:
             return
@@ -103,14 +97,24 @@ class Roll:
             if before is None:
                 before = self._ended.pop(key, None)
             self._live[key] = session
-        if before is None or _counts_otherwise(before, session):
-            self._standings[key.vcenter].note(before, session)
+        standing = self._standings[key.vcenter]
+        if before is None:
+            standing.count(session, 1)
+        elif (  # most of what is put counts as before
+            before.renewed_at != session.renewed_at
+            or before.state is not session.state
+            or before.lifetime != session.lifetime
+            or before.stalled is not session.stalled
+            or before.ending is not session.ending
+        ):
+            standing.count(before, -1)
+            standing.count(session, 1)
         return before
 
     def drop(self, key: SessionKey) -> None:
         """Forget a session. Raises KeyError for an unknown one."""
         session = self._live.pop(key, None) or self._ended.pop(key)
-        self._standings[key.vcenter].note(session, None)
+        self._standings[key.vcenter].count(session, -1)
 
     def __contains__(self, key: SessionKey) -> bool:
         return key in self._live or key in self._ended
@@ -120,17 +124,6 @@ class Roll:
 
     def __iter__(self) -> Iterator[Session]:
         return chain(self._live.values(), self._ended.values())
-
-
-def _counts_otherwise(before: Session, after: Session) -> bool:
-    """Whether what is counted of a session has changed. Most of what is put has not."""
-    return (
-        before.renewed_at != after.renewed_at
-        or before.state is not after.state
-        or before.lifetime != after.lifetime
-        or before.stalled is not after.stalled
-        or before.ending is not after.ending
-    )
 
 
 def _add(counts: dict[int, int], when: float, by: int) -> None:

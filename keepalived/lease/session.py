@@ -7,7 +7,7 @@ function returns a new `Session`, and the events that follow.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from enum import StrEnum
+from enum import StrEnum, auto
 from typing import NamedTuple
 
 from keepalived.lease import holds as hold_rules
@@ -23,10 +23,10 @@ from keepalived.lease.recent import outcomes_in
 class Ask(StrEnum):
     """What a request asks of the vCenter."""
 
-    KEEP_ALIVE = "keep_alive"
-    GET = "get"
-    FILES = "files"
-    ITEM = "item"
+    KEEP_ALIVE = auto()
+    GET = auto()
+    FILES = auto()
+    ITEM = auto()
 
 
 class Denial(NamedTuple):

@@ -60,15 +60,22 @@ def display_on(stream: TextIO, clock: Clock) -> Display:
     return _Lines(stream, clock)
 
 
-class _Lines:
-    """A line when something begins or ends, and one a minute about all."""
+class _Timed:
+    """What is said of each trial, and how long they take."""
 
-    def __init__(self, stream: TextIO, clock: Clock) -> None:
-        self._stream = stream
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._words: dict[Trial, str] = {}
         self._began = 0.0
-        self._expected = 0.0
+        self._expected = 1.0
+
+
+class _Lines(_Timed):
+    """A line when something begins or ends, and one a minute about all."""
+
+    def __init__(self, stream: TextIO, clock: Clock) -> None:
+        super().__init__(clock)
+        self._stream = stream
 
     def say(self, text: str) -> None:
         with suppress(OSError, ValueError):  # nobody reads it any more
@@ -94,15 +101,12 @@ class _Lines:
         self._words.clear()
 
 
-class _Terminal:
+class _Terminal(_Timed):
     """A table with a bar below it, which is drawn anew in its place."""
 
     def __init__(self, console: Console, clock: Clock) -> None:
+        super().__init__(clock)
         self._console = console
-        self._clock = clock
-        self._words: dict[Trial, str] = {}
-        self._began = 0.0
-        self._expected = 1.0
         self._live: Live | None = None
 
     def say(self, text: str) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 from keepalived.lease.answers import Answer, Outcome
 
@@ -45,8 +46,7 @@ class Span:
         return self.most is not None
 
 
-@dataclass(frozen=True, slots=True)
-class Shift:
+class Shift(NamedTuple):
     """By how much `expiration_time` moved between two readings that were `over` apart."""
 
     by: float
@@ -81,8 +81,7 @@ class Trouble:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(NamedTuple):
     """What a file said `at` some seconds into its PUT."""
 
     at: float

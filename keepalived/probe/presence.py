@@ -3,37 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from keepalived.host.clock import Clock, sleep_until
 from keepalived.lease.model import Kind
 from keepalived.vcenter.client import Client
 
 
+@dataclass(eq=False, slots=True)
 class Presence:
     """Looks at the list now and then, and remembers when each session was on it.
 
     Times are seconds on the boot-time clock. A look that fails says nothing.
     """
 
-    def __init__(
-        self,
-        client: Client,
-        clock: Clock,
-        seconds_between: Callable[[], float],
-        timeout: float,
-    ) -> None:
-        self._client = client
-        self._clock = clock
-        self._seconds_between = seconds_between
-        self._timeout = timeout
-        self._seen: dict[str, float] = {}
-        self._missed: dict[str, float] = {}
-        self._answered_at = clock.boot()
+    client: Client
+    clock: Clock
+    seconds_between: Callable[[], float]
+    timeout: float
+    _seen: dict[str, float] = field(default_factory=dict, init=False)
+    _missed: dict[str, float] = field(default_factory=dict, init=False)
+    _answered_at: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._answered_at = self.clock.boot()
 
     @property
     def silent_for(self) -> float:
         """For how many seconds no look has been answered."""
-        return self._clock.boot() - self._answered_at
+        return self.clock.boot() - self._answered_at
 
     def last_seen(self, session_id: str) -> float | None:
         """When the session was on the list for the last time; None if it never was."""
@@ -47,11 +45,11 @@ class Presence:
         """Look until cancelled."""
         while True:
             await self.look()
-            await sleep_until(self._clock, self._clock.boot() + self._seconds_between())
+            await sleep_until(self.clock, self.clock.boot() + self.seconds_between())
 
     async def look(self) -> None:
         """Look once."""
-        answer = await self._client.list(Kind.UPDATE, timeout=self._timeout)
+        answer = await self.client.list(Kind.UPDATE, timeout=self.timeout)
         if answer.value is None:
             return
         self._answered_at = answer.received_at

@@ -74,29 +74,21 @@ def _between(least: float, value: float, most: float) -> float:
     return max(least, min(value, most))
 
 
+@dataclass(eq=False)
 class Trials:
     """The trials of one run on items that were made for them."""
 
-    def __init__(
-        self,
-        client: Client,
-        making: Making,
-        scratch: Scratch,
-        notes: Notes,
-        clock: Clock,
-        pace: Pace,
-        timeout: float,
-        show: Callable[[Trial, str], None],
-    ) -> None:
-        self._client = client
-        self._making = making
-        self._scratch = scratch
-        self._notes = notes
-        self._clock = clock
-        self._pace = pace
-        self._timeout = timeout
-        self._show = show
-        self._presence = Presence(client, clock, lambda: pace.list, timeout)
+    client: Client
+    making: Making
+    scratch: Scratch
+    notes: Notes
+    clock: Clock
+    pace: Pace
+    timeout: float
+    show: Callable[[Trial, str], None]
+
+    def __post_init__(self) -> None:
+        self._presence = Presence(self.client, self.clock, lambda: self.pace.list, self.timeout)
         self._is_control_known = asyncio.Event()
 
     async def run(self, items: dict[Trial, ScratchItem]) -> None:
@@ -121,36 +113,36 @@ class Trials:
         try:
             await trying
         except TrialFailed as error:
-            self._notes.troubles[trial] = error.trouble
-            self._show(trial, f"not measured: {error.trouble.detail or error}")
+            self.notes.troubles[trial] = error.trouble
+            self.show(trial, f"not measured: {error.trouble.detail or error}")
         finally:
             if trial is Trial.UNTOUCHED:
                 self._is_control_known.set()
 
     async def _leave_untouched(self, item: ScratchItem) -> None:
         """Watch the list of sessions only, until the session is not on it any more."""
-        notes, until = self._notes, item.opened_until + self._pace.limit
-        notes.watched_for = self._pace.limit
-        while self._presence.missed(item.session_id) is None and until - self._clock.boot() > _TICK:
+        notes, until = self.notes, item.opened_until + self.pace.limit
+        notes.watched_for = self.pace.limit
+        while self._presence.missed(item.session_id) is None and until - self.clock.boot() > _TICK:
             seen = self._presence.last_seen(item.session_id)
             if seen is not None:
-                self._show(Trial.UNTOUCHED, f"still there after {_since(item.opened_from, seen)}")
+                self.show(Trial.UNTOUCHED, f"still there after {_since(item.opened_from, seen)}")
             if self._presence.silent_for > _PATIENCE_SECONDS:
                 raise TrialFailed(f"no answer for {format_duration(_PATIENCE_SECONDS)}")
-            await self._sleep(min(self._pace.list, until - self._clock.boot()))
+            await self._sleep(min(self.pace.list, until - self.clock.boot()))
         got = await self._get(item.session_id)
         notes.untouched = self._span(item.session_id, got, item.opened_from, item.opened_until)
-        self._show(Trial.UNTOUCHED, _told(notes.untouched))
+        self.show(Trial.UNTOUCHED, _told(notes.untouched))
 
     async def _look_now_and_then(self, item: ScratchItem) -> None:
         """Ask for the session, and do nothing else with it."""
-        notes = self._notes
+        notes = self.notes
         first: tuple[float, float] | None = None
         while True:
             got = await self._get(item.session_id)
             span = self._span(item.session_id, got, item.opened_from, item.opened_until)
             notes.got = span
-            self._show(Trial.GET, _told(span))
+            self.show(Trial.GET, _told(span))
             info = got.value
             if info is not None and info.expires_at is not None and not span.has_ended:
                 first = first or (info.expires_at, got.sent_at)
@@ -161,66 +153,66 @@ class Trials:
                     notes.announced = min(told, notes.announced or told)
             if span.has_ended or self._is_enough(item.opened_from):
                 return
-            await self._sleep(self._pace.look)
+            await self._sleep(self.pace.look)
 
     async def _keep_alive(self, item: ScratchItem) -> None:
         """Keep the session alive; look at it at the beginning and at the end only."""
         before = await self._get(item.session_id)
         while not self._is_enough(item.opened_from):
-            pause = self._pace.look if self._notes.kept is None else self._pace.renew
+            pause = self.pace.look if self.notes.kept is None else self.pace.renew
             if await self._is_enough_within(pause, item.opened_from):
                 break
-            answer = await self._client.keep_alive(
-                Kind.UPDATE, item.session_id, None, timeout=self._timeout
+            answer = await self.client.keep_alive(
+                Kind.UPDATE, item.session_id, None, timeout=self.timeout
             )
-            if self._notes.kept is None:
+            if self.notes.kept is None:
                 after = await self._get(item.session_id)
-                self._notes.keep_alive_shift = _shift(before, after)
-                self._notes.kept = Span(0.0)
+                self.notes.keep_alive_shift = _shift(before, after)
+                self.notes.kept = Span(0.0)
             if answer.outcome in (Outcome.NOT_FOUND, Outcome.NOT_ALLOWED):
                 break
             age = _since(item.opened_from, answer.sent_at)
-            self._show(Trial.KEEP_ALIVE, f"keep-alive after {age}: {_answered(answer)}")
+            self.show(Trial.KEEP_ALIVE, f"keep-alive after {age}: {_answered(answer)}")
         got = await self._get(item.session_id)
-        self._notes.kept = self._span(item.session_id, got, item.opened_from, item.opened_until)
-        self._show(Trial.KEEP_ALIVE, _told(self._notes.kept))
+        self.notes.kept = self._span(item.session_id, got, item.opened_from, item.opened_until)
+        self.show(Trial.KEEP_ALIVE, _told(self.notes.kept))
 
     async def _put(self, item: ScratchItem) -> None:
         """Send content, slowly, and do nothing else with the session while it goes on."""
-        upload = self._upload(2 * self._pace.limit)
+        upload = self._upload(2 * self.pace.limit)
         try:
-            asked = self._clock.boot()
+            asked = self.clock.boot()
             uri = await self._add_file(item, upload.size)
-            began = self._clock.boot()
+            began = self.clock.boot()
             upload.begin(uri)
             while not (
                 upload.is_over
                 or self._presence.missed(item.session_id) is not None
                 or self._is_enough(began)
             ):
-                self._show(Trial.PUT, f"sending for {_since(began, self._clock.boot())}")
-                await self._sleep(self._pace.list)
-            was_cut, stopped = upload.is_over, self._clock.boot()
+                self.show(Trial.PUT, f"sending for {_since(began, self.clock.boot())}")
+                await self._sleep(self.pace.list)
+            was_cut, stopped = upload.is_over, self.clock.boot()
             end = await upload.finish()
         finally:
             await upload.stop()
-        self._notes.put_end = None if end is None else Reaction.of(end)
+        self.notes.put_end = None if end is None else Reaction.of(end)
         got = await self._get(item.session_id)
         span = self._span(item.session_id, got, asked, began)
         if was_cut and not span.has_ended:
             raise TrialFailed(f"the PUT broke off after {_since(began, stopped)}", end)
-        self._notes.put = span if span.has_ended else Span(stopped - began)
-        self._show(Trial.PUT, _told(self._notes.put))
+        self.notes.put = span if span.has_ended else Span(stopped - began)
+        self.show(Trial.PUT, _told(self.notes.put))
 
     async def _put_and_look(self, item: ScratchItem) -> None:
         """Send content, slowly, and look at the session and its file meanwhile."""
-        notes, upload = self._notes, self._upload(60 * self._pace.look)
+        notes, upload = self.notes, self._upload(60 * self.pace.look)
         try:
             upload.begin(await self._add_file(item, upload.size))
-            began = self._clock.boot()
+            began = self.clock.boot()
             first: Answer[SessionInfo] | None = None
             for _ in range(_WATCHED_LOOKS):
-                await self._sleep(self._pace.look)
+                await self._sleep(self.pace.look)
                 if upload.is_over:
                     raise TrialFailed("the PUT broke off", await upload.finish())
                 got = await self._get(item.session_id)
@@ -230,23 +222,23 @@ class Trials:
                 told = await self._bytes_told(item.session_id)
                 if told is not None:
                     notes.bytes_sent = sent
-                    notes.samples += (Sample(self._clock.boot() - began, told),)
-                    self._show(Trial.WATCHED_PUT, f"{told} bytes told of {sent} sent")
+                    notes.samples += (Sample(self.clock.boot() - began, told),)
+                    self.show(Trial.WATCHED_PUT, f"{told} bytes told of {sent} sent")
             await upload.finish()
             notes.bytes_after = await self._bytes_told(item.session_id)
-            self._show(Trial.WATCHED_PUT, f"{notes.bytes_after} bytes told at the end")
+            self.show(Trial.WATCHED_PUT, f"{notes.bytes_after} bytes told at the end")
         finally:
             await upload.stop()
 
     async def _tell_progress(self, item: ScratchItem) -> None:
         """Tell progress that rises, stays and falls; then ask for a second session on the item."""
-        notes = self._notes
+        notes = self.notes
 
         async def tell(progress: int) -> Reaction | None:
-            answer = await self._client.keep_alive(
-                Kind.UPDATE, item.session_id, progress, timeout=self._timeout
+            answer = await self.client.keep_alive(
+                Kind.UPDATE, item.session_id, progress, timeout=self.timeout
             )
-            self._show(Trial.PROGRESS, f"{progress} %: {_answered(answer)}")
+            self.show(Trial.PROGRESS, f"{progress} %: {_answered(answer)}")
             return Reaction.of(answer)
 
         notes.rising = await tell(_PROGRESS)
@@ -255,25 +247,25 @@ class Trials:
         got = await self._get(item.session_id)
         if got.value is not None:
             notes.progress_after = got.value.client_progress or 0
-        second = await self._scratch.open_session(item)
+        second = await self.scratch.open_session(item)
         notes.second = Reaction.of(second)
-        self._show(Trial.PROGRESS, f"a second session: {_answered(second)}")
+        self.show(Trial.PROGRESS, f"a second session: {_answered(second)}")
 
     async def _is_enough_within(self, seconds: float, since: float) -> bool:
         """Sleep for so long, or until there is nothing more to show; say whether that is so."""
-        until = self._clock.boot() + seconds
-        while not self._is_enough(since) and until - self._clock.boot() > _TICK:
-            await self._sleep(min(self._pace.list, until - self._clock.boot()))
+        until = self.clock.boot() + seconds
+        while not self._is_enough(since) and until - self.clock.boot() > _TICK:
+            await self._sleep(min(self.pace.list, until - self.clock.boot()))
         return self._is_enough(since)
 
     def _is_enough(self, since: float) -> bool:
         """Whether a session that is at an age has nothing more to show."""
         if not self._is_control_known.is_set():
             return False
-        control = self._notes.untouched
+        control = self.notes.untouched
         if control is None or not control.has_ended:
             return True
-        return self._clock.boot() - since >= proof_age(control)
+        return self.clock.boot() - since >= proof_age(control)
 
     def _span(
         self, session_id: str, got: Answer[SessionInfo], began: float, began_until: float
@@ -295,28 +287,28 @@ class Trials:
     async def _get(self, session_id: str) -> Answer[SessionInfo]:
         """Ask for a session, a few times where nothing comes of it."""
         for _ in range(_TRIES - 1):
-            answer = await self._client.get(Kind.UPDATE, session_id, timeout=self._timeout)
+            answer = await self.client.get(Kind.UPDATE, session_id, timeout=self.timeout)
             if answer.value is not None or answer.outcome is Outcome.NOT_FOUND:
                 return answer
-            await self._sleep(self._pace.look)
-        return await self._client.get(Kind.UPDATE, session_id, timeout=self._timeout)
+            await self._sleep(self.pace.look)
+        return await self.client.get(Kind.UPDATE, session_id, timeout=self.timeout)
 
     async def _bytes_told(self, session_id: str) -> int | None:
-        answer = await self._client.files(Kind.UPDATE, session_id, timeout=self._timeout)
+        answer = await self.client.files(Kind.UPDATE, session_id, timeout=self.timeout)
         files = [each for each in answer.value or () if each.name == FILE_NAME]
         return files[0].bytes_transferred if files else None
 
     async def _add_file(self, item: ScratchItem, size: int) -> str:
-        answer = await self._making.add_file(item.session_id, FILE_NAME, size)
+        answer = await self.making.add_file(item.session_id, FILE_NAME, size)
         if answer.value is None:
             raise TrialFailed("no file can be added", answer)
         return answer.value
 
     def _upload(self, longest: float) -> SlowUpload:
-        return SlowUpload(self._making, self._pace.piece, longest)
+        return SlowUpload(self.making, self.pace.piece, longest)
 
     async def _sleep(self, seconds: float) -> None:
-        await sleep_until(self._clock, self._clock.boot() + seconds)
+        await sleep_until(self.clock, self.clock.boot() + seconds)
 
 
 def _shift(first: Answer[SessionInfo], last: Answer[SessionInfo]) -> Shift | None:

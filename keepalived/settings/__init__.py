@@ -14,7 +14,13 @@ from keepalived.settings.models import (
     StateSettings,
 )
 from keepalived.settings.problems import ConfigError, Problem
-from keepalived.settings.sessions import Line, SessionEntry, SessionFile, read_sessions, session_key
+from keepalived.settings.sessions import (
+    SessionEntry,
+    SessionFile,
+    SessionOptions,
+    read_sessions,
+    session_key,
+)
 from keepalived.settings.vcenters import Dialect, Observe, Representation, VCenterSettings
 
 __all__ = [
@@ -24,7 +30,6 @@ __all__ = [
     "Dialect",
     "Discover",
     "HttpSettings",
-    "Line",
     "Loaded",
     "LogFormat",
     "LogLevel",
@@ -36,6 +41,7 @@ __all__ = [
     "RetentionSettings",
     "SessionEntry",
     "SessionFile",
+    "SessionOptions",
     "Settings",
     "StateSettings",
     "VCenterSettings",

@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
-
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationInfo,
-    WithJsonSchema,
-    model_validator,
-)
+from typing import Annotated, ClassVar
 
 from keepalived.settings import durations
-
-FOLDER = "folder"
-"""Key of the validation context that holds the folder to which relative paths belong."""
+from keepalived.validation import After, Before, InContext, JsonSchema, Length, Model
 
 LARGEST_INTEGER = 2**63 - 1
 """What SQLite, and whatever reads JSON by C, keep exactly."""
 
 DURATION_SCHEMA = {
-    "anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": durations.PATTERN}]
+    "anyOf": [{"minimum": 0, "type": "number"}, {"pattern": durations.PATTERN, "type": "string"}]
 }
 
 
@@ -49,9 +35,8 @@ def expanded(path: Path) -> Path:
         raise ValueError(f"'~' is a home directory, and {whose}; write the whole path") from None
 
 
-def in_folder(path: Path, info: ValidationInfo) -> Path:
+def in_folder(path: Path, folder: Path | None) -> Path:
     """Return a path in its full form: relative ones belong to the configuration's folder."""
-    folder = (info.context or {}).get(FOLDER)
     whole = expanded(path)
     return path if folder is None else folder / whole
 
@@ -61,32 +46,16 @@ def tuple_of_one(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
 
-Duration = Annotated[
-    float, BeforeValidator(durations.parse_duration), WithJsonSchema(DURATION_SCHEMA)
-]
-PositiveDuration = Annotated[Duration, AfterValidator(positive)]
-FilePath = Annotated[Path, AfterValidator(in_folder)]
-Name = Annotated[str, Field(min_length=1)]
+Duration = Annotated[float, Before(durations.parse_duration), JsonSchema(DURATION_SCHEMA)]
+PositiveDuration = Annotated[Duration, After(positive)]
+FilePath = Annotated[Path, InContext(in_folder)]
+Name = Annotated[str, Length(least=1)]
 
 
-class Strict(BaseModel):
-    """What all settings have in common: nothing unknown, nothing changed later."""
+class Strict(Model):
+    """What all settings have in common: a key with nothing after it counts as left out.
 
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        hide_input_in_errors=True,
-        use_attribute_docstrings=True,
-    )
+    They are validated in the context of the folder to which relative paths belong, or of None.
+    """
 
-    @model_validator(mode="before")
-    @classmethod
-    def _leave_empty_keys_out(cls, data: Any) -> Any:
-        """Let a key with nothing after it count as left out."""
-        if not isinstance(data, Mapping) or None not in data.values():
-            return data
-        return {
-            key: value
-            for key, value in data.items()
-            if value is not None or key not in cls.model_fields
-        }
+    empty_is_left_out: ClassVar[bool] = True

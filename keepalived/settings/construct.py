@@ -81,22 +81,12 @@ class _BadValueError(Exception):
     """A value cannot be read; the message says what to do, and never repeats it."""
 
 
-def construct(root: yaml.Node) -> tuple[object, list[Flaw]]:
-    """Return what a document holds, and what is wrong with it. The depth must be bounded."""
-    constructor = _Constructor()
-    return constructor.build(root, ()), constructor.flaws
+class Constructor:
+    """Builds plain data, whose depth must be bounded; `flaws` say what is wrong with it."""
 
-
-class _Built(NamedTuple):
-    data: object
-    size: int
-    """How many nodes it stands for."""
-
-
-class _Constructor:
     def __init__(self) -> None:
         self.flaws: list[Flaw] = []
-        self._built: dict[yaml.Node, _Built] = {}
+        self._built: dict[yaml.Node, tuple[object, int]] = {}  # and how many nodes it stands for
         self._open: set[yaml.Node] = set()
         self._total = 0
         self._repeated = 0
@@ -105,7 +95,12 @@ class _Constructor:
         """Return the data of a node, or UNREADABLE."""
         self._total += 1
         try:
-            return _scalar(node) if isinstance(node, yaml.ScalarNode) else self._once(node, path)
+            if not isinstance(node, yaml.ScalarNode):
+                return self._collection(node, path)
+            read = _READERS.get(node.tag)
+            if read is None:
+                raise _BadValueError(_NO_TAGS)
+            return read(node.value)
         except _BadValueError as error:
             return self._flawed(node, path, str(error))
 
@@ -113,30 +108,28 @@ class _Constructor:
         self.flaws.append(Flaw(path, node.start_mark.line + 1, message))
         return UNREADABLE
 
-    def _once(self, node: yaml.Node, path: Path) -> object:
+    def _collection(self, node: yaml.Node, path: Path) -> object:
         """Return the data of a list or a mapping; aliases share what was made of it."""
         if node in self._open:
             raise _BadValueError("an alias ('*') within the value that it stands for")
-        built = self._built.get(node)
-        if built is None:
-            before = self._total
-            self._open.add(node)
-            data = self._collect(node, path)
-            self._open.remove(node)
-            self._built[node] = _Built(data, self._total - before)
+        if node in self._built:
+            data, size = self._built[node]
+            self._repeated += size
+            if self._repeated > _MOST_REPEATED:
+                raise _BadValueError("aliases ('*') that stand for too much; write the values out")
+            self._total += size
             return data
-        self._repeated += built.size
-        if self._repeated > _MOST_REPEATED:
-            raise _BadValueError("aliases ('*') that stand for too much; write the values out")
-        self._total += built.size
-        return built.data
-
-    def _collect(self, node: yaml.Node, path: Path) -> object:
+        before = self._total
+        self._open.add(node)
         if isinstance(node, yaml.SequenceNode) and node.tag == f"{_TAG}seq":
-            return [self.build(child, (*path, place)) for place, child in enumerate(node.value)]
-        if isinstance(node, yaml.MappingNode) and node.tag == f"{_TAG}map":
-            return self._map(node, path)
-        return self._flawed(node, path, _NO_TAGS)
+            data = [self.build(child, (*path, place)) for place, child in enumerate(node.value)]
+        elif isinstance(node, yaml.MappingNode) and node.tag == f"{_TAG}map":
+            data = self._map(node, path)
+        else:
+            data = self._flawed(node, path, _NO_TAGS)
+        self._open.remove(node)
+        self._built[node] = (data, self._total - before)
+        return data
 
     def _map(self, node: yaml.MappingNode, path: Path) -> dict[str, object]:
         """Return a mapping. Keys are text, as they stand there."""
@@ -167,13 +160,6 @@ class _Constructor:
 
 def _listed(value: object) -> list[Any]:
     return value if isinstance(value, list) else [value]
-
-
-def _scalar(node: yaml.ScalarNode) -> object:
-    read = _READERS.get(node.tag)
-    if read is None:
-        raise _BadValueError(_NO_TAGS)
-    return read(node.value)
 
 
 def _text(text: str) -> str:

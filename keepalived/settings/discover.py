@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
-from typing import Annotated, Any
-
-from pydantic import BeforeValidator, Field
+from typing import Annotated
 
 from keepalived.settings.base import Name, Strict, tuple_of_one
-from keepalived.settings.wording import shown
+from keepalived.validation import Before, Length, ShownAs
+from keepalived.validation.problems import shown
 
-_Patterns = Annotated[tuple[Name, ...], Field(min_length=1), BeforeValidator(tuple_of_one)]
+_Patterns = Annotated[tuple[Name, ...], Length(least=1), Before(tuple_of_one)]
 
 
 class Discover(Strict):
@@ -51,13 +50,6 @@ def _switch(value: object) -> object:
     return value
 
 
-def _shown_as_switch(schema: dict[str, Any]) -> None:
-    """Say in the schema what a file may hold: false is what None stands for."""
-    filters = [each for each in schema["anyOf"] if each != {"type": "null"}]
-    schema["anyOf"] = [{"type": "boolean"}, *filters]
-    schema["default"] = False
-
-
 DiscoverSwitch = Annotated[
-    Discover | None, BeforeValidator(_switch), Field(json_schema_extra=_shown_as_switch)
+    Discover | None, Before(_switch), ShownAs(bool | Discover, default=False)
 ]

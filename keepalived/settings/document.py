@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 import yaml
 
-from keepalived.settings.construct import Flaw, Loader, construct
-from keepalived.settings.problems import ConfigError, Path, Problem, Spot, dotted
+from keepalived.settings.construct import Constructor, Flaw, Loader
+from keepalived.settings.problems import ConfigError, Path, Problem, dotted
 
 _DEEPEST = 50
 """Nothing here nests deeper than five levels. Tens of thousands overflow libyaml's C stack."""
@@ -43,16 +43,11 @@ class Document:
 
     def drop(self) -> None:
         """Free what was parsed, a little at a time: no other thread runs while a list is freed."""
-        _drop(self.data)
-        _drop(self.root)
+        _drop((self.data, self.root))
 
     def problem(self, path: Path, message: str) -> Problem:
         """Return a problem with what stands at `path`, or with what is missing there."""
-        return self.spot(path).problem(message)
-
-    def spot(self, path: Path) -> Spot:
-        """Return where in the file stands what is at `path`."""
-        return Spot(self.file, self.line_of(path), dotted(path))
+        return Problem(self.file, self.line_of(path), dotted(path), message)
 
     def line_of(self, path: Path) -> int | None:
         """Return the line of what stands at `path`, or of its nearest parent that exists."""
@@ -71,18 +66,26 @@ class Document:
 
 def parse(file: str, content: bytes) -> Document:
     """Return what a YAML file says; `file` is its name in messages. Raises ConfigError."""
+    content = content.removeprefix(codecs.BOM_UTF8)
+    constructor = Constructor()
     try:
-        content = content.removeprefix(codecs.BOM_UTF8)
         _refuse_other_than_text(file, content)
-        root = _composed(file, content)
-        data, flaws = (None, []) if root is None else construct(root)
+        _refuse_too_much(file, content)
+        loader = Loader(_Pieces(content))
+        try:
+            root = loader.get_single_node()
+        finally:
+            loader.dispose()
+        data = None if root is None else constructor.build(root, ())
     except ConfigError:
         raise
+    except yaml.MarkedYAMLError as error:
+        raise ConfigError([_syntax_problem(file, content, error)]) from None
     except Exception as error:
         # Whatever it is: one file must not end the reading of others. It may quote the value.
         words = f"not valid YAML: it cannot be read ({type(error).__name__})"
         raise ConfigError([Problem(file, None, "", words)]) from None
-    return Document(file, data, root, tuple(flaws))
+    return Document(file, data, root, tuple(constructor.flaws))
 
 
 class _Pieces:
@@ -101,19 +104,6 @@ class _Pieces:
         piece = self._content[self._at : self._at + size]
         self._at += len(piece)
         return piece
-
-
-def _composed(file: str, content: bytes) -> yaml.Node | None:
-    try:
-        _refuse_too_much(file, content)
-        loader = Loader(_Pieces(content))
-        try:
-            root: yaml.Node | None = loader.get_single_node()
-        finally:
-            loader.dispose()
-    except yaml.MarkedYAMLError as error:
-        raise ConfigError([_syntax_problem(file, content, error)]) from None
-    return root
 
 
 @contextmanager
@@ -193,7 +183,7 @@ def _drop(tree: object) -> None:
     elif isinstance(content, list):
         while content:
             _drop(content.pop())
-    elif isinstance(content, tuple):  # a key and its value
+    elif isinstance(content, tuple):  # such as a key and its value
         for each in content:
             _drop(each)
 

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import SecretStr, ValidationError
-
 from keepalived.host import govc
 from keepalived.host.files import read_file
 from keepalived.settings.base import expanded
@@ -18,7 +16,7 @@ from keepalived.settings.problems import ConfigError, Problem
 from keepalived.settings.problems import Path as Place
 from keepalived.settings.values import Address, fingerprint, split_vcenter_url
 from keepalived.settings.vcenters import VCenterSettings
-from keepalived.settings.wording import words_for
+from keepalived.validation import Invalid, Secret, validate
 
 SOURCE = "environment"
 """Where problems are that no file has."""
@@ -52,12 +50,10 @@ def settings_from_environment(environ: Mapping[str, str]) -> tuple[Settings, lis
     raw: dict[str, Any] = {"url": address.url, **_credentials(address, environ, problems)}
     raw |= _trust(address, environ, problems, warnings)
     try:
-        vcenter = VCenterSettings.model_validate(raw)
-        settings = Settings(vcenters={address.host: vcenter})
-    except ValidationError as error:
-        problems += [
-            problem_of(each["loc"], words_for(each, VCenterSettings)) for each in error.errors()
-        ]
+        vcenter = validate(VCenterSettings, raw)
+        settings = validate(Settings, {"vcenters": {address.host: vcenter}})
+    except Invalid as error:
+        problems += [problem_of(each.path, each.message) for each in error.problems]
     if problems:
         raise ConfigError(problems)
     return settings, warnings
@@ -91,7 +87,7 @@ def _credentials(
     if not address.password:
         problems.append(_problem("GOVC_PASSWORD", f"is not set; it is the password of {username}"))
         return {}
-    return {"username": username, "password": SecretStr(address.password)}
+    return {"username": username, "password": Secret(address.password)}
 
 
 def _trust(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import NamedTuple
 
 from keepalived.host.files import FileTooLargeError, UnfitFileError, read_file
@@ -11,6 +12,11 @@ from keepalived.settings.problems import ConfigError, Problem
 LARGEST = 64 << 20
 """The most bytes that are read: what strays into a folder must not use up the memory. A session
 takes some hundred bytes."""
+
+
+_SETTLED_NS = 2_000_000_000
+"""How old a file's time stamp is before a later write must show in it: two seconds, as coarse as
+file systems count."""
 
 
 class Signature(NamedTuple):
@@ -24,6 +30,11 @@ class Signature(NamedTuple):
     inode: int
     size: int
     modified_ns: int
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether any later write will show in it: its time stamp is no longer the current one."""
+        return abs(time.time_ns() - self.modified_ns) > _SETTLED_NS
 
 
 def signature_of(status: os.stat_result) -> Signature:

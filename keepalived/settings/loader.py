@@ -6,17 +6,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from keepalived.host.files import readable_path
 from keepalived.settings import advice, environment, files
-from keepalived.settings.base import FOLDER
 from keepalived.settings.construct import Flaw
 from keepalived.settings.document import Document, garbage_collection_paused, parse
 from keepalived.settings.models import Settings
 from keepalived.settings.problems import ConfigError, Problem
 from keepalived.settings.sessions import SessionFile, check_sessions
-from keepalived.settings.wording import kind_of, problems_of
+from keepalived.settings.wording import problems_of
+from keepalived.validation import Invalid, validate
+from keepalived.validation.problems import kind_of
 
 DEFAULT_PATH = Path("/etc/clkeepalived/config.yaml")
 
@@ -93,9 +92,9 @@ def _validated(document: Document, path: Path) -> Settings:
     rest = {key: value for key, value in data.items() if key != "sessions"}
     settings = None
     try:
-        settings = Settings.model_validate(rest, context={FOLDER: path.absolute().parent})
-    except ValidationError as error:
-        problems += problems_of(error, Settings, document)
+        settings = validate(Settings, rest, path.absolute().parent)
+    except Invalid as error:
+        problems += problems_of(error, document)
         problems = problems or [document.problem((), "an alias ('*') to what cannot be read")]
     sessions = SessionFile()
     try:
@@ -105,7 +104,7 @@ def _validated(document: Document, path: Path) -> Settings:
         problems += [problem for problem in error.problems if problem not in problems]
     if problems or settings is None:
         raise ConfigError(sorted(problems, key=lambda problem: problem.line or 0))
-    return settings.model_copy(update={"sessions": tuple(entry for _, entry in sessions.entries)})
+    return settings.replace(sessions=tuple(entry for _, entry in sessions.entries))
 
 
 def _is_in_an_entry(flaw: Flaw) -> bool:

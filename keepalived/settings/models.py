@@ -6,16 +6,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    StrictBool,
-    StrictInt,
-    ValidationInfo,
-    field_validator,
-)
-
 from keepalived.settings import values
 from keepalived.settings.base import (
     Duration,
@@ -28,6 +18,7 @@ from keepalived.settings.base import (
 )
 from keepalived.settings.sessions import SessionEntry
 from keepalived.settings.vcenters import VCenterSettings
+from keepalived.validation import After, Before, InContext, Length, Range
 
 
 class LogFormat(StrEnum):
@@ -51,10 +42,10 @@ class LogLevel(StrEnum):
 class HttpSettings(Strict):
     """Where metrics, health and the status page are served."""
 
-    listen: Annotated[str, AfterValidator(values.listen)] = "127.0.0.1:9878"
+    listen: Annotated[str, After(values.listen)] = "127.0.0.1:9878"
     """HOST:PORT; an IPv6 address stands in brackets, port 0 means any that is free."""
 
-    page: StrictBool = True
+    page: bool = True
     """Whether the status page is served at `/`. It names libraries, items, and shows notes."""
 
 
@@ -81,10 +72,10 @@ class StateSettings(Strict):
 class MetricsSettings(Strict):
     """What is exported."""
 
-    max_sessions: Annotated[StrictInt, Field(ge=0)] = 1000
+    max_sessions: Annotated[int, Range(least=0)] = 1000
     """The most sessions with series of their own. Those at risk have them beyond that."""
 
-    session_labels: StrictBool = True
+    session_labels: bool = True
     """Whether single sessions have series at all. Without, no id, library or item is exported."""
 
 
@@ -109,26 +100,33 @@ class RetentionSettings(Strict):
     """Those that were lost."""
 
 
+def _pattern_in_folder(pattern: str, folder: Path | None) -> str:
+    return str(in_folder(Path(pattern), folder))
+
+
+_FilePattern = Annotated[str, InContext(_pattern_in_folder)]
+
+
 class Settings(Strict):
     """The whole configuration of clkeepalived."""
 
     vcenters: Annotated[
-        dict[Annotated[str, AfterValidator(values.vcenter_name)], VCenterSettings],
-        Field(min_length=1),
+        dict[Annotated[str, After(values.vcenter_name)], VCenterSettings],
+        Length(least=1),
     ]
     """The vCenters, each under the name that it has in logs and metrics."""
 
     sessions: tuple[SessionEntry, ...] = ()
     """The sessions to keep alive."""
 
-    session_files: Annotated[tuple[str, ...], BeforeValidator(tuple_of_one)] = ()
+    session_files: Annotated[tuple[_FilePattern, ...], Before(tuple_of_one)] = ()
     """Further files with `sessions:`; patterns with * and ** may match any number of them."""
 
     stall_timeout: PositiveDuration = 7200.0
     """How long a session that was discovered is held while its transfer stands still. A quarter
     of it is worth a warning, for any session."""
 
-    persist_tokens: StrictBool = True
+    persist_tokens: bool = True
     """Whether API tokens that uploaders lend are kept in the state file, over a restart."""
 
     exit_when_idle: PositiveDuration | None = None
@@ -151,8 +149,3 @@ class Settings(Strict):
 
     retention: RetentionSettings = RetentionSettings()
     """How long an ended session stays visible."""
-
-    @field_validator("session_files")
-    @classmethod
-    def _patterns_in_folder(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        return tuple(str(in_folder(Path(pattern), info)) for pattern in value)

@@ -28,19 +28,6 @@ class Problem:
         return printable(": ".join(part for part in (place, self.path, self.message) if part))
 
 
-@dataclass(frozen=True, slots=True)
-class Spot:
-    """Where in a file something stands of which more may have to be said later."""
-
-    file: str
-    line: int | None
-    path: str
-
-    def problem(self, message: str) -> Problem:
-        """Return a problem with what stands here."""
-        return Problem(self.file, self.line, self.path, message)
-
-
 class ConfigError(Exception):
     """A configuration cannot be used. `problems` has everything that is wrong with it."""
 

@@ -6,11 +6,12 @@ import json
 import sys
 
 from keepalived.settings.models import Settings
+from keepalived.validation import schema_of
 
 
 def schema() -> str:
     """Return the JSON schema as text, ready to be written to a file."""
-    generated = Settings.model_json_schema()
+    generated = schema_of(Settings)
     generated = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **generated,

@@ -6,26 +6,18 @@ import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
-from pydantic import (
-    AfterValidator,
-    Field,
-    StrictInt,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-)
-
-from keepalived.lease.holds import OwnerKind, latest_until
 from keepalived.lease.model import Kind, SessionKey, check_session_id
 from keepalived.lease.progress import Progress
 from keepalived.settings import files
-from keepalived.settings.base import FOLDER, LARGEST_INTEGER, PositiveDuration, Strict
+from keepalived.settings.base import LARGEST_INTEGER, PositiveDuration, Strict
 from keepalived.settings.base import FilePath as PathOfFile
 from keepalived.settings.document import Document, garbage_collection_paused, parse
-from keepalived.settings.problems import ConfigError, Path, Problem, Spot
-from keepalived.settings.wording import kind_of, problems_of
+from keepalived.settings.problems import ConfigError, Path, Problem
+from keepalived.settings.wording import problems_of
+from keepalived.validation import After, Earlier, Invalid, Range, checks, validate
+from keepalived.validation.problems import kind_of
 
 _SESSIONS = "sessions"
 _WHOLE: tuple[Path, ...] = ((), (_SESSIONS,))
@@ -42,10 +34,10 @@ _MOST_PROBLEMS = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """What an entry says, besides of which session: the same of most, where there are very many.
+class SessionOptions:
+    """The fields of a SessionEntry other than those that name the session.
 
-    The fields are those of SessionEntry.
+    Entries that say the same share one object, as most do where there are very many.
     """
 
     progress: int | None = None
@@ -57,10 +49,10 @@ class Line:
     note: str = ""
 
     def known_progress(self, size: int | None = None) -> Progress:
-        """Return how far the transfer has come, as far as this line says.
+        """Return how far the transfer has come, as far as the entry says.
 
-        `size` is that of the file at `path`, where it could be seen. A file that is smaller than
-        what is done of it is still being written: then it says nothing.
+        `size` is that of the file at `path` in bytes, None if it is not known. A file that is
+        smaller than `bytes_done` is still being written: its size is not the total.
         """
         if self.path is None:
             return Progress(self.progress, self.bytes_done, self.bytes_total)
@@ -68,15 +60,11 @@ class Line:
             return Progress(done=self.bytes_done)
         return Progress(done=self.bytes_done, total=size)
 
-    def latest_until(self, since: float) -> float:
-        """Return when a hold ends at the latest that this line took at `since`."""
-        return latest_until(OwnerKind.FILE, since, self.max_lifetime)
-
 
 class SessionEntry(Strict):
     """One session to keep alive."""
 
-    id: Annotated[str, AfterValidator(check_session_id)]
+    id: Annotated[str, After(check_session_id)]
     """Id of the session, as the server gave it."""
 
     vcenter: str | None = None
@@ -85,13 +73,13 @@ class SessionEntry(Strict):
     kind: Kind = Kind.UPDATE
     """Whether it is an update or a download session."""
 
-    progress: Annotated[StrictInt, Field(ge=0, le=100)] | None = None
+    progress: Annotated[int, Range(0, 100)] | None = None
     """Progress in percent, or else bytes_done and bytes_total."""
 
-    bytes_done: Annotated[StrictInt, Field(ge=0, le=LARGEST_INTEGER)] | None = None
+    bytes_done: Annotated[int, Range(0, LARGEST_INTEGER)] | None = None
     """Bytes transferred so far."""
 
-    bytes_total: Annotated[StrictInt, Field(ge=0, le=LARGEST_INTEGER)] | None = None
+    bytes_total: Annotated[int, Range(0, LARGEST_INTEGER)] | None = None
     """Bytes there are to transfer."""
 
     path: PathOfFile | None = None
@@ -106,28 +94,28 @@ class SessionEntry(Strict):
     note: str = ""
     """Whatever helps people to know what this is."""
 
-    @field_validator("bytes_done", "bytes_total")
-    @classmethod
-    def _percent_or_bytes(cls, value: int | None, info: ValidationInfo) -> int | None:
-        if value is not None and info.data.get("progress") is not None:
+    @checks("bytes_done", "bytes_total")
+    @staticmethod
+    def _percent_or_bytes(value: int, earlier: Earlier) -> int:
+        if earlier.get("progress") is not None:
             raise ValueError("progress is given as well; give progress in percent or in bytes")
-        done = info.data.get("bytes_done")
-        if value is not None and done is not None and done > value:
+        done = earlier.get("bytes_done")
+        if done is not None and done > value:
             raise ValueError(f"{value} is less than the {done} of bytes_done")
         return value
 
-    @field_validator("path")
-    @classmethod
-    def _one_total(cls, value: FilePath | None, info: ValidationInfo) -> FilePath | None:
-        others = [name for name in ("progress", "bytes_total") if info.data.get(name) is not None]
-        if value is not None and others:
+    @checks("path")
+    @staticmethod
+    def _one_total(value: FilePath, earlier: Earlier) -> FilePath:
+        others = [name for name in ("progress", "bytes_total") if earlier.get(name) is not None]
+        if others:
             raise ValueError(f"{others[0]} is given as well; the size of this file is the total")
         return value
 
     @property
-    def line(self) -> Line:
-        """What is said here, besides of which session."""
-        return Line(
+    def options(self) -> SessionOptions:
+        """What the entry says, other than which session it means."""
+        return SessionOptions(
             self.progress,
             self.bytes_done,
             self.bytes_total,
@@ -138,23 +126,25 @@ class SessionEntry(Strict):
         )
 
 
-Spots = Mapping[tuple[SessionKey, str], Spot]
-FILE_FIELDS = ("path", "token_file")
-"""The fields of an entry that name files, which are looked at time and again."""
+class SourceLocations(NamedTuple):
+    """Where an entry names files, for messages: the file, the line and the field."""
+
+    path: str = ""
+    token_file: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class SessionFile:
     """What a file says about sessions: the good entries, and what is wrong with the others.
 
-    `doubtful_ids` are the session ids that stand in bad entries: what is wanted of them is not
-    known. `spots` say where good entries name files, by session and field.
+    `doubtful_ids` are the session ids in bad entries: what is wanted of them is not known.
+    `locations` are those of the good entries that name files.
     """
 
     entries: tuple[tuple[SessionKey, SessionEntry], ...] = ()
     problems: tuple[Problem, ...] = ()
     doubtful_ids: frozenset[str] = frozenset()
-    spots: Spots = field(default_factory=dict)
+    locations: Mapping[SessionKey, SourceLocations] = field(default_factory=dict)
 
 
 def read_sessions(path: FilePath, vcenters: Sequence[str], *, alone: bool = True) -> SessionFile:
@@ -172,18 +162,20 @@ def parse_sessions(
 ) -> SessionFile:
     """Return the sessions in the content of a file. Raises ConfigError as `read_sessions` does."""
     with garbage_collection_paused():
-        return _parse(file, content, vcenters, alone)
+        document = parse(file, content)
+        try:
+            listed, problems = _top_level(document, alone)
+            checked = check_sessions(document, listed, vcenters)
+            return replace(checked, problems=(*problems, *checked.problems))
+        finally:
+            document.drop()
 
 
-def _parse(file: str, content: bytes, vcenters: Sequence[str], alone: bool) -> SessionFile:
-    document = parse(file, content)
-    try:
-        return _checked(document, vcenters, alone)
-    finally:
-        document.drop()
+def _top_level(document: Document, alone: bool) -> tuple[object, list[Problem]]:
+    """Return what stands below `sessions:`, and a problem for each key that is not known.
 
-
-def _checked(document: Document, vcenters: Sequence[str], alone: bool) -> SessionFile:
+    Raises ConfigError if the file as a whole is bad.
+    """
     file, data = document.file, document.data
     if data is None:
         words = "the file is empty; one without sessions says `sessions: []`"
@@ -199,18 +191,15 @@ def _checked(document: Document, vcenters: Sequence[str], alone: bool) -> Sessio
     whole = [document.flaw_problem(each) for each in document.flaws if each.path in _WHOLE]
     if whole:
         raise ConfigError(whole)
-    checked = check_sessions(document, data.get(_SESSIONS), vcenters)
-    if not alone:
-        return checked
-    unknown = [key for key in data if key != _SESSIONS]
+    unknown = [key for key in data if key != _SESSIONS] if alone else []
     problems = [
         document.problem((key,), "is not known here; a session file holds `sessions:` alone")
         for key in unknown[:_MOST_FLAWS]
     ]
     if len(unknown) > _MOST_FLAWS:
         words = f"{len(unknown) - _MOST_FLAWS} more keys are not known here"
-        problems.append(Problem(document.file, None, "", words))
-    return replace(checked, problems=(*problems, *checked.problems))
+        problems.append(Problem(file, None, "", words))
+    return data.get(_SESSIONS), problems
 
 
 def check_sessions(document: Document, listed: object, vcenters: Sequence[str]) -> SessionFile:
@@ -224,26 +213,25 @@ def check_sessions(document: Document, listed: object, vcenters: Sequence[str]) 
     problems: list[Problem] = []
     omitted = 0
     doubtful: set[str] = set()
-    context = {FOLDER: FilePath(document.file).absolute().parent}
+    folder = FilePath(document.file).absolute().parent
     flaws = _flaws_by_place(document)
     for place, raw in enumerate(listed):
         path: Path = (_SESSIONS, place)
         found = flaws.get(place, [])
         try:
             if isinstance(raw, dict) and len(raw) > _MOST_KEYS:
-                raise _TooManyKeys(f"has {len(raw)} keys; a session has no more than ten")
-            entry = SessionEntry.model_validate(raw, context=context)
-            key = session_key(entry, vcenters)
-            if not found:
-                first = entries.setdefault(key, (entry, place))[1]
+                words = f"has {len(raw)} keys; a session has no more than ten"
+                found = [document.problem(path, words)]
+            else:
+                entry = validate(SessionEntry, raw, folder)
+                key = session_key(entry, vcenters)
+                first = place if found else entries.setdefault(key, (entry, place))[1]
                 if first != place:
                     line = document.line_of((_SESSIONS, first))
                     found = [document.problem(path, f"the same session as on line {line}")]
-        except ValidationError as error:
-            found = found + problems_of(error, SessionEntry, document, path)
+        except Invalid as error:
+            found = found + problems_of(error, document, path)
             found = found or [document.problem(path, "an alias ('*') to what cannot be read")]
-        except _TooManyKeys as error:
-            found = [document.problem(path, str(error))]
         except _VCenterUnclear as error:
             found = [*found, document.problem((*path, "vcenter"), str(error))]
         except Exception as error:
@@ -251,7 +239,9 @@ def check_sessions(document: Document, listed: object, vcenters: Sequence[str]) 
             words = f"this entry cannot be understood ({type(error).__name__})"
             found = [*found, document.problem(path, words)]
         if found:
-            doubtful |= _id_in(raw)
+            named = raw.get("id") if isinstance(raw, dict) else raw
+            if isinstance(named, str):
+                doubtful.add(named)
             if len(problems) < _MOST_PROBLEMS:
                 problems += found
             else:
@@ -263,16 +253,17 @@ def check_sessions(document: Document, listed: object, vcenters: Sequence[str]) 
         tuple(problems),
         frozenset(doubtful),
         {
-            (key, name): document.spot((_SESSIONS, place, name))
+            key: SourceLocations(
+                **{
+                    name: str(document.problem((_SESSIONS, place, name), ""))
+                    for name in SourceLocations._fields
+                    if getattr(entry, name) is not None
+                }
+            )
             for key, (entry, place) in entries.items()
-            for name in FILE_FIELDS
-            if getattr(entry, name) is not None
+            if entry.path or entry.token_file
         },
     )
-
-
-class _TooManyKeys(ValueError):
-    pass
 
 
 class _VCenterUnclear(ValueError):
@@ -305,8 +296,3 @@ def _flaws_by_place(document: Document) -> dict[int, list[Problem]]:
             if len(problems) < _MOST_FLAWS:
                 problems.append(document.flaw_problem(flaw))
     return found
-
-
-def _id_in(raw: object) -> set[str]:
-    named = raw.get("id") if isinstance(raw, dict) else raw
-    return {named} if isinstance(named, str) else set()

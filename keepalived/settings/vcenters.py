@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
-
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    SecretStr,
-    StrictBool,
-    StrictInt,
-    ValidationInfo,
-    WithJsonSchema,
-    field_validator,
-)
-from pydantic.json_schema import SkipJsonSchema
 
 from keepalived.settings import durations, values
 from keepalived.settings.base import (
@@ -31,10 +20,14 @@ from keepalived.settings.base import (
     tuple_of_one,
 )
 from keepalived.settings.discover import DiscoverSwitch
-from keepalived.settings.wording import KEEP_SECRETS_OUT
+from keepalived.validation import HIDDEN, After, Before, Earlier, JsonSchema, Range, Secret, checks
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _CREDENTIAL = re.compile(r"[^/\s\x00]+")
+_KEEP_SECRETS_OUT = (
+    "secrets do not belong in this file; name where the password is: "
+    "`password_file: /path`, `password_env: NAME`, or `credential: NAME` (systemd)"
+)
 _PASSWORD_SOURCES = ("password_file", "password_env", "credential", "password")
 
 
@@ -86,32 +79,39 @@ def _credential(name: str) -> str:
 
 
 def _refuse_text(value: object) -> object:
-    if value is not None and not isinstance(value, SecretStr):
-        raise ValueError(KEEP_SECRETS_OUT)
+    if value is not None and not isinstance(value, Secret):
+        raise ValueError(_KEEP_SECRETS_OUT)
     return value
+
+
+def _never_from_a_file(words: str) -> Callable[[object], object]:
+    def check(value: object) -> object:
+        if not isinstance(value, tuple):
+            raise ValueError(words)
+        return value
+
+    return check
 
 
 class VCenterSettings(Strict):
     """One vCenter: where it is, who asks, and how it is asked."""
 
-    url: Annotated[str, AfterValidator(values.vcenter_url)]
+    url: Annotated[str, After(values.vcenter_url)]
     """Address, `https://HOST[:PORT]`. A trailing /sdk, as in GOVC_URL, is fine."""
 
     password_file: FilePath | None = None
     """File that holds the password. It is read again when it changes."""
 
-    password_env: Annotated[str, AfterValidator(_variable)] | None = None
+    password_env: Annotated[str, After(_variable)] | None = None
     """Name of the environment variable that holds the password."""
 
-    credential: Annotated[str, AfterValidator(_credential)] | None = None
+    credential: Annotated[str, After(_credential)] | None = None
     """Name of the systemd credential (LoadCredential=) that holds the password."""
 
-    password: Annotated[
-        SkipJsonSchema[SecretStr | None], BeforeValidator(_refuse_text), Field(repr=False)
-    ] = None
+    password: Annotated[Secret | None, Before(_refuse_text), HIDDEN] = None
     """The password that stood in GOVC_URL. Nothing that comes from a file can set it."""
 
-    username: Annotated[Name | None, Field(validate_default=True)] = None
+    username: Name | None = None
     """User that logs in, such as uploader@vsphere.local. Needs one source of the password."""
 
     dialect: Dialect = Dialect.AUTO
@@ -120,38 +120,46 @@ class VCenterSettings(Strict):
     representation: Representation = Representation.JSON
     """How keep-alives are written; xml and form, documented in 2014, go with `dialect: rest`."""
 
-    session_timeout: Annotated[Duration, AfterValidator(_at_least_a_second)] = 300.0
+    session_timeout: Annotated[Duration, After(_at_least_a_second)] = 300.0
     """What the Content Library Service is set to: how long a session lives without activity."""
 
     request_timeout: Annotated[
         float | None,
-        BeforeValidator(_unless_auto),
-        WithJsonSchema({"anyOf": [{"const": "auto"}, *DURATION_SCHEMA["anyOf"]]}),
+        Before(_unless_auto),
+        JsonSchema({"anyOf": [{"const": "auto"}, *DURATION_SCHEMA["anyOf"]]}),
     ] = None
     """How long to wait for an answer; `auto` goes by what remains of a session's lifetime."""
 
-    max_in_flight: Annotated[StrictInt, Field(ge=1)] = 8
+    max_in_flight: Annotated[int, Range(least=1)] = 8
     """The most requests at once."""
 
     ca_file: FilePath | None = None
     """PEM file of the authorities to trust instead of the system's."""
 
-    more_ca_files: SkipJsonSchema[tuple[Path, ...]] = ()
+    more_ca_files: Annotated[
+        tuple[Path, ...],
+        Before(_never_from_a_file("give one file, with all the certificates, as `ca_file`")),
+        HIDDEN,
+    ] = ()
     """Further files like `ca_file`, which only GOVC_TLS_CA_CERTS can name."""
 
     fingerprints: Annotated[
-        tuple[Annotated[str, AfterValidator(values.fingerprint)], ...],
-        BeforeValidator(tuple_of_one),
+        tuple[Annotated[str, After(values.fingerprint)], ...],
+        Before(tuple_of_one),
     ] = ()
     """SHA-256 of the certificates to trust, with or without colons, instead of any authority."""
 
-    known_fingerprints: SkipJsonSchema[tuple[str, ...]] = ()
+    known_fingerprints: Annotated[
+        tuple[str, ...],
+        Before(_never_from_a_file("give the SHA-256 of the certificate as `fingerprints`")),
+        HIDDEN,
+    ] = ()
     """Certificates to trust where the authorities do not, which only GOVC_TLS_KNOWN_HOSTS names."""
 
-    insecure: StrictBool = False
+    insecure: bool = False
     """Trust whoever answers. Warned of at every start."""
 
-    proxy: Annotated[str, AfterValidator(values.proxy_url)] | None = None
+    proxy: Annotated[str, After(values.proxy_url)] | None = None
     """URL of a proxy, `http://HOST:PORT`. HTTPS_PROXY and its like count where this is left out."""
 
     discover: DiscoverSwitch = None
@@ -160,29 +168,20 @@ class VCenterSettings(Strict):
     observe: Observe = Observe.FILES
     """Asked for after a renewal: `files` (and the state), `state` alone, or `minimal`: nothing."""
 
-    @field_validator("password_env", "credential")
-    @classmethod
-    def _one_source_of_the_password(cls, value: str | None, info: ValidationInfo) -> str | None:
-        others = [name for name in ("password_file", "password_env") if info.data.get(name)]
+    @checks("password_env", "credential")
+    @staticmethod
+    def _one_source_of_the_password(value: str | None, earlier: Earlier) -> str | None:
+        others = [name for name in ("password_file", "password_env") if earlier.get(name)]
         if value is not None and others:
             raise ValueError(f"{others[0]} is given as well; give one of the two")
         return value
 
-    @field_validator("more_ca_files", "known_fingerprints", mode="before")
-    @classmethod
-    def _never_from_a_file(cls, value: object, info: ValidationInfo) -> object:
-        if isinstance(value, tuple):
-            return value
-        if info.field_name == "more_ca_files":
-            raise ValueError("give one file, with all the certificates, as `ca_file`")
-        raise ValueError("give the SHA-256 of the certificate as `fingerprints`")
-
-    @field_validator("username")
-    @classmethod
-    def _goes_with_a_password(cls, value: str | None, info: ValidationInfo) -> str | None:
-        if any(name not in info.data for name in _PASSWORD_SOURCES):
+    @checks("username", always=True)
+    @staticmethod
+    def _goes_with_a_password(value: str | None, earlier: Earlier) -> str | None:
+        if any(name not in earlier for name in _PASSWORD_SOURCES):
             return value  # What is wrong with that source is said there.
-        given = [name for name in _PASSWORD_SOURCES if info.data[name] is not None]
+        given = [name for name in _PASSWORD_SOURCES if earlier[name] is not None]
         if value is None and given:
             raise ValueError(f"is missing; {given[0]} needs to know whose password it is")
         if value is not None and not given:
@@ -191,24 +190,31 @@ class VCenterSettings(Strict):
             raise ValueError("a user name cannot contain ':', which ends it where it is sent")
         return value
 
-    @field_validator("representation")
-    @classmethod
-    def _suits_the_dialect(cls, value: Representation, info: ValidationInfo) -> Representation:
-        if value is not Representation.JSON and info.data.get("dialect") is Dialect.API:
+    @checks("representation")
+    @staticmethod
+    def _suits_the_dialect(value: Representation, earlier: Earlier) -> Representation:
+        if value is not Representation.JSON and earlier.get("dialect") is Dialect.API:
             raise ValueError(f"{value} goes with `dialect: rest`, not with api")
         return value
 
-    @field_validator("fingerprints", "insecure")
-    @classmethod
+    @checks("fingerprints", "insecure")
+    @staticmethod
     def _one_way_to_trust(
-        cls, value: tuple[str, ...] | bool, info: ValidationInfo
+        value: tuple[str, ...] | bool, earlier: Earlier
     ) -> tuple[str, ...] | bool:
-        others = [name for name in ("ca_file", "fingerprints") if info.data.get(name)]
+        others = [name for name in ("ca_file", "fingerprints") if earlier.get(name)]
         if value and others:
             raise ValueError(
                 f"{others[0]} is given as well; give only one of ca_file, fingerprints, insecure"
             )
         return value
+
+    @classmethod
+    def unknown_key(cls, key: str, known: Sequence[str]) -> str:
+        """Return what to say of a key that is no field: it may stand before a password."""
+        if difflib.get_close_matches(key, ["password"], cutoff=0.7):
+            return _KEEP_SECRETS_OUT
+        return super().unknown_key(key, known)
 
     @property
     def ca_files(self) -> tuple[Path, ...]:

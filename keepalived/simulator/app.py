@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from keepalived.lease.model import Kind
 from keepalived.simulator import admin, bodies, jsonrpc
+from keepalived.simulator.behaviour import DEFAULT, Behaviour
 from keepalived.simulator.clock import ServerClock
 from keepalived.simulator.content import DEFAULT_CONTENT_LIMIT
 from keepalived.simulator.errors import ApiError, ErrorType, type_for_status
@@ -28,11 +29,7 @@ from keepalived.simulator.faults import (
     effect_name,
 )
 from keepalived.simulator.ledger import Entry, Ledger
-from keepalived.simulator.library import (
-    DEFAULT_PULL_DURATION,
-    DEFAULT_SESSION_TIMEOUT,
-    ContentLibrary,
-)
+from keepalived.simulator.library import ContentLibrary
 from keepalived.simulator.logins import Logins
 from keepalived.simulator.operations import Server
 from keepalived.simulator.routes import Dialect
@@ -60,12 +57,12 @@ class Simulator:
         *,
         username: str = DEFAULT_USERNAME,
         password: str = DEFAULT_PASSWORD,
-        session_timeout: float = DEFAULT_SESSION_TIMEOUT,
+        session_timeout: float = DEFAULT.session_timeout,
         token_idle_timeout: float = DEFAULT_TOKEN_IDLE_TIMEOUT,
         token_max_age: float = DEFAULT_TOKEN_MAX_AGE,
         put_counts_as_activity: bool = True,
         bytes_during_put: bool = True,
-        pull_duration: float = DEFAULT_PULL_DURATION,
+        pull_duration: float = DEFAULT.pull_duration,
         validation_duration: float = 0.0,
         prepare_duration: float = 0.0,
         content_limit: int = DEFAULT_CONTENT_LIMIT,
@@ -88,16 +85,16 @@ class Simulator:
         self._ledger = Ledger(ledger_limit)
         self.logins = Logins(clock, idle_timeout=token_idle_timeout, max_age=token_max_age)
         self.logins.add_user(username, password)
+        behaviour = Behaviour(
+            session_timeout,
+            pull_duration,
+            validation_duration,
+            prepare_duration,
+            put_counts_as_activity,
+            bytes_during_put,
+        )
         self.library = ContentLibrary(
-            clock,
-            session_timeout=session_timeout,
-            pull_duration=pull_duration,
-            validation_duration=validation_duration,
-            prepare_duration=prepare_duration,
-            put_counts_as_activity=put_counts_as_activity,
-            bytes_during_put=bytes_during_put,
-            content_limit=content_limit,
-            chronicle=self._ledger,
+            clock, behaviour, content_limit=content_limit, chronicle=self._ledger
         )
         self._server = Server(self.library, self.logins, self.clock)
         self._going_down = asyncio.Event()

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 from keepalived.simulator.errors import invalid, not_found
 from keepalived.simulator.resources import Item, Library
+
+T = TypeVar("T")
 
 
 class Catalog:
@@ -27,10 +30,7 @@ class Catalog:
 
     def library(self, library_id: str) -> Library:
         """Return a library. Raises ApiError if there is none of this id."""
-        try:
-            return self._libraries[library_id]
-        except KeyError:
-            raise not_found("library", library_id) from None
+        return _known(self._libraries, "library", library_id)
 
     def libraries(self, name: str | None = None) -> list[Library]:
         """Return all libraries, or those of a name; as in the real service case does not count."""
@@ -55,10 +55,7 @@ class Catalog:
 
     def item(self, item_id: str) -> Item:
         """Return an item. Raises ApiError if there is none of this id."""
-        try:
-            return self._items[item_id]
-        except KeyError:
-            raise not_found("library item", item_id) from None
+        return _known(self._items, "library item", item_id)
 
     def items(self, library_id: str | None = None, name: str | None = None) -> list[Item]:
         """Return the items, narrowed to a library or to a name where given."""
@@ -75,3 +72,10 @@ class Catalog:
 
 def _matches(actual: str, wanted: str | None) -> bool:
     return wanted is None or actual.lower() == wanted.lower()
+
+
+def _known(by_id: Mapping[str, T], what: str, id_: str) -> T:
+    try:
+        return by_id[id_]
+    except KeyError:
+        raise not_found(what, id_) from None

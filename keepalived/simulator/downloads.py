@@ -3,33 +3,21 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
 
 from keepalived.lease.model import Kind
+from keepalived.simulator.behaviour import Behaviour
 from keepalived.simulator.errors import ApiError, ErrorType, invalid, not_found
 from keepalived.simulator.resources import DownloadFile, PrepareStatus
-from keepalived.simulator.sessions import Sessions
+from keepalived.simulator.sessions import Clock, Sessions
 
 _HTTPS, _DIRECT = "HTTPS", "DIRECT"
 
 
 class Downloads:
-    """Files that clients download.
+    """Files that clients download."""
 
-    The server takes `prepare_duration` seconds to prepare one. With `counts_as_activity` every
-    chunk that goes out extends the session's lifetime.
-    """
-
-    def __init__(
-        self,
-        sessions: Sessions,
-        clock: Callable[[], float],
-        *,
-        prepare_duration: float,
-        counts_as_activity: bool,
-    ) -> None:
-        self.prepare_duration = prepare_duration
-        self.counts_as_activity = counts_as_activity
+    def __init__(self, sessions: Sessions, clock: Clock, behaviour: Behaviour) -> None:
+        self._behaviour = behaviour
         self._sessions = sessions
         self._clock = clock
         self._tickets: dict[str, tuple[str, str]] = {}
@@ -69,7 +57,7 @@ class Downloads:
         """Return how far the preparation has come."""
         if file.requested_at is None:
             return PrepareStatus.UNPREPARED
-        if self._clock() < file.requested_at + self.prepare_duration:
+        if self._clock() < file.requested_at + self._behaviour.prepare_duration:
             return PrepareStatus.PREPARING
         return PrepareStatus.ERROR if file.content.chunks is None else PrepareStatus.PREPARED
 
@@ -96,7 +84,7 @@ class Downloads:
     def send(self, session_id: str) -> None:
         """Account for a chunk. Raises ApiError if the session does not serve it any more."""
         session = self._sessions.active(Kind.DOWNLOAD, session_id)
-        if self.counts_as_activity:
+        if self._behaviour.put_counts_as_activity:
             self._sessions.touch(session)
 
 

@@ -2,63 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from keepalived.lease.model import Kind
+from keepalived.simulator.behaviour import Behaviour
 from keepalived.simulator.catalog import Catalog
-from keepalived.simulator.content import DEFAULT_CONTENT_LIMIT, ContentStore
+from keepalived.simulator.content import DEFAULT_CONTENT_LIMIT
 from keepalived.simulator.downloads import Downloads
 from keepalived.simulator.resources import Item, Session, SessionEvent
-from keepalived.simulator.sessions import Chronicle, Sessions
+from keepalived.simulator.sessions import Chronicle, Clock, Sessions
 from keepalived.simulator.transfers import Transfers
-
-DEFAULT_SESSION_TIMEOUT = 300.0
-"""Seconds: the default of the Content Library Service."""
-DEFAULT_PULL_DURATION = 10.0
 
 
 class ContentLibrary:
     """The libraries, items, sessions and transfers of one simulated vCenter.
 
-    `clock` gives monotonic seconds; nothing here looks at any other clock. `session_timeout` and
-    all durations are seconds. Of what arrives, `content_limit` bytes are kept for downloads.
+    `clock` gives monotonic seconds; nothing here looks at any other clock. Of what arrives,
+    `content_limit` bytes are kept for downloads.
     """
 
     def __init__(
         self,
-        clock: Callable[[], float],
+        clock: Clock,
+        behaviour: Behaviour | None = None,
         *,
-        session_timeout: float = DEFAULT_SESSION_TIMEOUT,
-        pull_duration: float = DEFAULT_PULL_DURATION,
-        validation_duration: float = 0.0,
-        prepare_duration: float = 0.0,
-        put_counts_as_activity: bool = True,
-        bytes_during_put: bool = True,
         content_limit: int = DEFAULT_CONTENT_LIMIT,
         chronicle: Chronicle | None = None,
     ) -> None:
+        self.behaviour = behaviour = behaviour or Behaviour()
         self.catalog = Catalog(clock)
-        self.sessions = Sessions(
-            self.catalog,
-            clock,
-            chronicle or _Unwritten(),
-            timeout=session_timeout,
-            pull_duration=pull_duration,
-            validation_duration=validation_duration,
-        )
-        self.transfers = Transfers(
-            self.sessions,
-            ContentStore(content_limit),
-            clock,
-            put_counts_as_activity=put_counts_as_activity,
-            bytes_during_put=bytes_during_put,
-        )
-        self.downloads = Downloads(
-            self.sessions,
-            clock,
-            prepare_duration=prepare_duration,
-            counts_as_activity=put_counts_as_activity,
-        )
+        self.sessions = Sessions(self.catalog, clock, chronicle or _Unwritten(), behaviour)
+        self.transfers = Transfers(self.sessions, clock, behaviour, content_limit)
+        self.downloads = Downloads(self.sessions, clock, behaviour)
 
     def open_session(
         self,

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
+from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote
 
 from keepalived.simulator.operations import DOWNLOAD, OPERATIONS, UPLOAD, Operation
@@ -31,8 +32,7 @@ class Route:
     operation: Operation
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(NamedTuple):
     """A target understood: its route, and the parameters in path and query."""
 
     route: Route

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from keepalived.lease.model import Kind
+from keepalived.simulator.behaviour import Behaviour
 from keepalived.simulator.catalog import Catalog
 from keepalived.simulator.content import Content
 from keepalived.simulator.errors import ApiError, ErrorType, invalid, not_allowed, not_found
@@ -29,6 +30,9 @@ from keepalived.simulator.resources import (
     SourceType,
     TransferStatus,
 )
+
+Clock = Callable[[], float]
+"""Gives monotonic seconds."""
 
 _END_EVENTS = {
     SessionState.DONE: SessionEvent.COMPLETED,
@@ -50,26 +54,12 @@ class Chronicle(Protocol):
 
 
 class Sessions:
-    """The sessions of one simulated vCenter.
-
-    `timeout` (seconds) may be changed at any time and holds from the next activity on.
-    `pull_duration` (seconds) is how long the server takes to fetch a PULL file, and
-    `validation_duration` (seconds) how long it looks at all files once a session was completed.
-    """
+    """The sessions of one simulated vCenter."""
 
     def __init__(
-        self,
-        catalog: Catalog,
-        clock: Callable[[], float],
-        chronicle: Chronicle,
-        *,
-        timeout: float,
-        pull_duration: float,
-        validation_duration: float = 0.0,
+        self, catalog: Catalog, clock: Clock, chronicle: Chronicle, behaviour: Behaviour
     ) -> None:
-        self.timeout = timeout
-        self.pull_duration = pull_duration
-        self.validation_duration = validation_duration
+        self._behaviour = behaviour
         self._catalog = catalog
         self._clock = clock
         self._chronicle = chronicle
@@ -166,13 +156,13 @@ class Sessions:
                 raise not_allowed(f"File {file.name} is {file.status}, not READY.")
         now = self._clock()
         pulls = [
-            file.pull_started_at + self.pull_duration
+            file.pull_started_at + self._behaviour.pull_duration
             for file in session.files.values()
             if file.pull_started_at is not None
         ]
         if session.completes_at is None:
             session.validates_at = max([now, *pulls])
-            session.completes_at = session.validates_at + self.validation_duration
+            session.completes_at = session.validates_at + self._behaviour.validation_duration
         self.touch(session)
         self._settle(session, now)
 
@@ -203,7 +193,7 @@ class Sessions:
     def touch(self, session: Session) -> None:
         """Extend a session's lifetime: there was activity."""
         now = self._clock()
-        session.announced_expiry = now + self.timeout
+        session.announced_expiry = now + self._behaviour.session_timeout
         if self._secret_timeout is None:
             session.expires_at = session.announced_expiry
         else:
@@ -213,15 +203,15 @@ class Sessions:
     @contextmanager
     def shortened(self, seconds: float, *, announced: bool) -> Iterator[None]:
         """Give a shorter lifetime to whatever is touched inside, and say so to clients or not."""
-        timeout, secret = self.timeout, self._secret_timeout
+        timeout, secret = self._behaviour.session_timeout, self._secret_timeout
         if announced:
-            self.timeout = seconds
+            self._behaviour.session_timeout = seconds
         else:
             self._secret_timeout = seconds
         try:
             yield
         finally:
-            self.timeout, self._secret_timeout = timeout, secret
+            self._behaviour.session_timeout, self._secret_timeout = timeout, secret
 
     def _settle(self, session: Session, now: float) -> bool:
         """Carry out what has fallen due, and say whether the session is still there."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from keepalived.lease.model import Kind
+from keepalived.simulator.behaviour import Behaviour
 from keepalived.simulator.content import ContentStore
 from keepalived.simulator.errors import ApiError, ErrorType, invalid, not_found
 from keepalived.simulator.resources import (
@@ -16,7 +16,7 @@ from keepalived.simulator.resources import (
     SourceType,
     TransferStatus,
 )
-from keepalived.simulator.sessions import Sessions
+from keepalived.simulator.sessions import Clock, Sessions
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,25 +28,11 @@ class Progress:
 
 
 class Transfers:
-    """Files pushed by clients or pulled by the server.
+    """Files pushed by clients or pulled by the server; there is `room` for so many bytes."""
 
-    With `put_counts_as_activity` every chunk of a PUT extends the session's lifetime, and with
-    `bytes_during_put` it is told at once how many arrived. Whether a real server does either is not
-    documented.
-    """
-
-    def __init__(
-        self,
-        sessions: Sessions,
-        store: ContentStore,
-        clock: Callable[[], float],
-        *,
-        put_counts_as_activity: bool,
-        bytes_during_put: bool,
-    ) -> None:
-        self.put_counts_as_activity = put_counts_as_activity
-        self.bytes_during_put = bytes_during_put
-        self.store = store
+    def __init__(self, sessions: Sessions, clock: Clock, behaviour: Behaviour, room: int) -> None:
+        self.store = ContentStore(room)
+        self._behaviour = behaviour
         self._sessions = sessions
         self._clock = clock
         self._tickets: dict[str, tuple[str, File]] = {}
@@ -110,7 +96,7 @@ class Transfers:
         session = self._sessions.get(Kind.UPDATE, session_id)
         if fetched.status is TransferStatus.READY and self._is_validating(session):
             return Progress(TransferStatus.VALIDATING, fetched.bytes_transferred)
-        if file.receiving and not self.bytes_during_put:
+        if file.receiving and not self._behaviour.bytes_during_put:
             return Progress(fetched.status, 0)
         return fetched
 
@@ -123,7 +109,7 @@ class Transfers:
         started_at = file.pull_started_at
         if started_at is None:
             return Progress(file.status, file.bytes_transferred)
-        duration = self._sessions.pull_duration
+        duration = self._behaviour.pull_duration
         share = 1.0 if duration <= 0 else min(1.0, (self._clock() - started_at) / duration)
         status = TransferStatus.READY if share >= 1 else TransferStatus.TRANSFERRING
         return Progress(status, int(share * (file.declared_size or 0)))
@@ -151,7 +137,7 @@ class Transfers:
     def receive(self, session_id: str, size: int) -> None:
         """Account for a chunk of a PUT. Raises ApiError if the session cannot take it any more."""
         session = self._sessions.active(Kind.UPDATE, session_id)
-        if self.put_counts_as_activity and size:
+        if self._behaviour.put_counts_as_activity and size:
             self._sessions.touch(session)
 
     def _forget_ticket(self, file: File | None) -> None:

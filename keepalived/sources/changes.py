@@ -1,69 +1,107 @@
 """What a file says now against what was made of it so far: pure, and the whole of the rule.
 
-An entry is taken up when it is new or has changed, and never for standing there: the line of a
-session that has ended does not start it anew. Progress and the files that a line names only
-update.
+An entry is taken when it is new or has changed, and never because it is still there: the line of a
+session that has ended does not start it anew. Changed progress, and changes of the files that a
+line names, only update a hold.
 
-What vanished is let go at the second look that misses it. A file that is written in place can be
-caught half-written and still be valid YAML, with half of its entries.
+What vanished is released at the second look that misses it. A file that is written in place can be
+read half-written and still be valid YAML, with half of its entries.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from keepalived.lease.model import SessionKey
-from keepalived.settings import Line
+from keepalived.settings import SessionOptions
+from keepalived.settings.files import Signature
+from keepalived.settings.sessions import SourceLocations
+from keepalived.sources.named_files import NamedFiles
 
-Entries = Mapping[SessionKey, Line]
+Entries = Mapping[SessionKey, SessionOptions]
 
 
 @dataclass(frozen=True, slots=True)
-class Changes:
-    """What there is to do, and what holds once it is done.
+class FileState:
+    """What was seen of a file, and the entries in effect because of it.
 
-    `applied` are the entries that are in effect afterwards, and `missed` those among them that
-    did not stand in the file this time.
+    `signature` is None where the file is to be read even if it seems unchanged, and `digest` is
+    that of the content last read. `missed` are the entries that the last look did not find.
+    `named` has the files that entries name, and `named_problems` what is wrong with those. A file
+    of which nothing is left has the default state.
     """
 
-    taken: tuple[SessionKey, ...]
-    updated: tuple[SessionKey, ...]
-    let_go: tuple[SessionKey, ...]
-    applied: Entries
-    missed: frozenset[SessionKey]
+    signature: Signature | None = None
+    digest: bytes = b""
+    entries: Entries = field(default_factory=dict)
+    missed: frozenset[SessionKey] = frozenset()
+    own_problems: tuple[str, ...] = ()
+    named: Mapping[SessionKey, NamedFiles] = field(default_factory=dict)
+    named_problems: tuple[str, ...] = ()
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Everything that is wrong, in the file and with the files that it names."""
+        return (*self.own_problems, *self.named_problems)
 
 
-def compare(
-    applied: Entries, wanted: Entries, missed: frozenset[SessionKey] = frozenset(), *, certain: bool
-) -> Changes:
-    """Return what leads from `applied` to `wanted`.
+@dataclass(frozen=True, slots=True)
+class FileChange:
+    """What to do about the holds of one file, and its state once that is done.
 
-    `missed` are the entries that the look before did not find. `certain` says that what is not
-    wanted now is not wanted at all, however often it was missed.
+    `tokens` are those to lend from now on, "" for none; the other holds keep the token they have.
+    """
+
+    path: str
+    state: FileState
+    taken: tuple[SessionKey, ...] = ()
+    updated: tuple[SessionKey, ...] = ()
+    released: tuple[SessionKey, ...] = ()
+    tokens: Mapping[SessionKey, str] = field(default_factory=dict, repr=False)
+
+
+def reconcile(
+    path: str,
+    state: FileState,
+    wanted: Entries,
+    problems: tuple[str, ...] = (),
+    locations: Mapping[SessionKey, SourceLocations] = MappingProxyType({}),
+    *,
+    is_final: bool,
+) -> FileChange:
+    """Return what leads from the entries in effect to those that are `wanted`.
+
+    `is_final` says that what is not wanted now is released at once, however often it was missed.
+    `locations` say where entries name files, for those that were read just now. What is wrong with
+    the named files is not known before they are looked at.
     """
     taken: list[SessionKey] = []
     updated: list[SessionKey] = []
-    for key, entry in wanted.items():
-        before = applied.get(key)
-        if before == entry:
+    for key, options in wanted.items():
+        before = state.entries.get(key)
+        if before == options:
             continue
-        if before is not None and _but_for_updates(before) == _but_for_updates(entry):
+        if before is not None and (before.max_lifetime, before.note) == (
+            options.max_lifetime,
+            options.note,
+        ):
             updated.append(key)
         else:
             taken.append(key)
-    vanished = applied.keys() - wanted.keys()
-    let_go = vanished if certain else vanished & missed
-    still = vanished - let_go
-    return Changes(
-        tuple(taken),
-        tuple(updated),
-        tuple(let_go),
-        {**wanted, **{key: applied[key] for key in still}} if still else wanted,
-        frozenset(still),
-    )
-
-
-def _but_for_updates(line: Line) -> Line:
-    held = replace(line, progress=None, bytes_done=None, bytes_total=None)
-    return replace(held, path=None, token_file=None)
+    vanished = state.entries.keys() - wanted.keys()
+    released = vanished if is_final else vanished & state.missed
+    missed = frozenset(vanished - released)
+    entries = {**wanted, **{key: state.entries[key] for key in missed}} if missed else wanted
+    named: dict[SessionKey, NamedFiles] = {}
+    for key, options in entries.items():
+        if options.path or options.token_file:
+            files = state.named.get(key, NamedFiles())
+            if (files.path, files.token_file) != (options.path, options.token_file):
+                files = NamedFiles(options.path, options.token_file)
+            if key in locations and locations[key] != files.locations:
+                files = replace(files, locations=locations[key])
+            named[key] = files
+    after = FileState(state.signature, state.digest, entries, missed, problems, named)
+    return FileChange(path, after, tuple(taken), tuple(updated), tuple(released))

@@ -28,7 +28,6 @@ from keepalived.lease.answers import Answer, Outcome
 from keepalived.lease.events import Listener, SourceFailed, SourceRecovered
 from keepalived.lease.holds import Hold, Owner, OwnerKind, latest_until
 from keepalived.lease.model import Kind, SessionKey, State
-from keepalived.lease.session import Session
 from keepalived.settings import Discover, Settings
 
 T = TypeVar("T")
@@ -119,36 +118,15 @@ class _Account:
 class _Look:
     """One look at a vCenter, and what failed in it.
 
-    `keeper` returns the one that is there now. `is_broken_off` says that nothing more is asked,
-    because the vCenter cannot be reached. `room` is how many more holds may be taken.
+    `is_broken_off` says that nothing more is asked, because the vCenter cannot be reached. `room`
+    is how many more holds may be taken.
     """
 
-    keeper: Callable[[], Keeper | None]
+    name: str
     failures: dict[tuple[str, Outcome], str] = field(default_factory=dict)
     has_listed: bool = False
     is_broken_off: bool = False
     room: int = 0
-
-    async def ask(self, failure: str, send: Send[T], *, or_gone: bool = False) -> Answer[T] | None:
-        """Return a good answer; for any other, note the `failure` and return None.
-
-        `or_gone` says that it is as good to hear that there is no such thing.
-        """
-        keeper = self.keeper()
-        if self.is_broken_off or keeper is None or not keeper.view().up:
-            # Whatever is wrong with the vCenter, its keeper says.
-            self.is_broken_off = True
-            return None
-        timeout = keeper.manner.request_timeout or timing.request_timeout(
-            0, None, keeper.manner.session_timeout
-        )
-        answer = await send(keeper, timeout)
-        outcome = answer.outcome
-        if outcome is Outcome.OK or (or_gone and outcome is Outcome.NOT_FOUND):
-            return answer
-        self.failures[failure, outcome] = f"{failure}: {answer.detail or outcome.value}"
-        self.is_broken_off = outcome.speaks_of_the_vcenter
-        return None
 
 
 class Discovery:
@@ -194,7 +172,8 @@ class Discovery:
         for name in tuple(self._accounts):
             account = self._accounts[name]
             for key in tuple(account.found):
-                if self._decide(key) is Verdict.LET_GO:
+                verdict = decide(account.found[key], self._standing(key), self._wanted(name))
+                if verdict is Verdict.LET_GO:
                     self._let_go(key)
             if self._wanted(name) is None:
                 self._say(name, {})
@@ -224,9 +203,9 @@ class Discovery:
         self._changed.set()
 
     async def _look(self, name: str) -> None:
-        look = _Look(lambda: self._keeper(name))
+        look = _Look(name)
         for kind in Kind:
-            await self._look_at(name, kind, look)
+            await self._look_at(kind, look)
         if self._wanted(name) is None:
             return
         account = self._account(name)
@@ -238,10 +217,11 @@ class Discovery:
 
     # -- what there is
 
-    async def _look_at(self, name: str, kind: Kind, look: _Look) -> None:
-        answer = await look.ask(
+    async def _look_at(self, kind: Kind, look: _Look) -> None:
+        answer = await self._ask(
+            look,
             f"the {kind} sessions cannot be listed",
-            lambda keeper, timeout: keeper.beside.list(kind, timeout=timeout),
+            lambda keeper, timeout: keeper.aside(keeper.vcenter.list(kind, timeout=timeout)),
         )
         if answer is None or answer.value is None:
             return
@@ -252,10 +232,10 @@ class Discovery:
         listed: dict[SessionKey, None] = {}
         held = 0
         async for session_id in in_slices(answer.value, _KEYS_PER_SLICE):
-            key = SessionKey(name, kind, session_id)
+            key = SessionKey(look.name, kind, session_id)
             listed[key] = None
             held += self._standing(key) is Standing.OURS
-        found = self._account(name).found
+        found = self._account(look.name).found
         async for key in in_slices(tuple(found), _KEYS_PER_SLICE):
             if key.kind is kind and key not in listed:
                 found.pop(key, None)
@@ -267,9 +247,8 @@ class Discovery:
         """Find out about a session what is needed, and carry out what follows."""
         while True:
             found = self._account(key.vcenter).found
-            known = found.get(key)
-            standing = self._standing(key)
-            verdict = self._decide(key)
+            known, standing = found.get(key), self._standing(key)
+            verdict = decide(known, standing, self._wanted(key.vcenter))
             if verdict is Verdict.READ:
                 read = await self._read(key, look)
             elif verdict is Verdict.NAME and known is not None:
@@ -284,7 +263,9 @@ class Discovery:
             look.failures[failure, Outcome.OK] = f"{failure}: {HOLDS_MOST} are, which is the limit"
         elif verdict is Verdict.TAKE:
             look.room -= 1
-            self._take(key)
+            now = self._clock.boot()
+            until = latest_until(OwnerKind.DISCOVERY, now)
+            self._registry.hold(key, Hold(self._uid, OWNER, now, until))
             found[key] = replace(found[key], is_withdrawn=False)
         elif verdict is Verdict.LET_GO:
             self._let_go(key)
@@ -295,9 +276,12 @@ class Discovery:
 
     async def _read(self, key: SessionKey, look: _Look) -> Found | None:
         """Return what a session is, None where that cannot be had now."""
-        answer = await look.ask(
+        answer = await self._ask(
+            look,
             f"{key.kind} session {key.id} cannot be read",
-            lambda keeper, timeout: keeper.beside.get(key.kind, key.id, timeout=timeout),
+            lambda keeper, timeout: keeper.aside(
+                keeper.vcenter.get(key.kind, key.id, timeout=timeout)
+            ),
             or_gone=True,
         )
         if answer is None:
@@ -312,9 +296,10 @@ class Discovery:
         item_id = known.item_id
         if item_id is None:
             return replace(known, is_named=True)
-        answer = await look.ask(
+        answer = await self._ask(
+            look,
             f"the item of {key.kind} session {key.id} cannot be read",
-            lambda keeper, timeout: keeper.beside.item(item_id, timeout=timeout),
+            lambda keeper, timeout: keeper.aside(keeper.vcenter.item(item_id, timeout=timeout)),
             or_gone=True,
         )
         if answer is None:
@@ -324,11 +309,31 @@ class Discovery:
             return replace(known, is_named=True)
         return replace(known, is_named=True, library=item.library, item=item.name)
 
-    # -- what follows
+    async def _ask(
+        self, look: _Look, failure: str, send: Send[T], *, or_gone: bool = False
+    ) -> Answer[T] | None:
+        """Return a good answer; for any other, note the `failure` and return None.
 
-    def _decide(self, key: SessionKey) -> Verdict:
-        found = self._account(key.vcenter).found.get(key)
-        return decide(found, self._standing(key), self._wanted(key.vcenter))
+        `or_gone` says that it is as good to hear that there is no such thing.
+        """
+        keepers = (keeper for keeper in self._registry.keepers if keeper.name == look.name)
+        keeper = next(keepers, None)
+        if look.is_broken_off or keeper is None or not keeper.view().up:
+            # Whatever is wrong with the vCenter, its keeper says.
+            look.is_broken_off = True
+            return None
+        timeout = keeper.manner.request_timeout or timing.request_timeout(
+            0, None, keeper.manner.session_timeout
+        )
+        answer = await send(keeper, timeout)
+        outcome = answer.outcome
+        if outcome is Outcome.OK or (or_gone and outcome is Outcome.NOT_FOUND):
+            return answer
+        look.failures[failure, outcome] = f"{failure}: {answer.detail or outcome.value}"
+        look.is_broken_off = outcome.speaks_of_the_vcenter
+        return None
+
+    # -- what follows
 
     def _standing(self, key: SessionKey) -> Standing:
         session = self._registry.find(key)
@@ -336,15 +341,8 @@ class Discovery:
             return Standing.UNKNOWN
         if session.state.is_final:
             return Standing.OVER
-        return Standing.OURS if self._is_ours(session) else Standing.OTHERS
-
-    def _is_ours(self, session: Session) -> bool:
-        return any(hold.is_by(self._uid, OWNER) for hold in session.holds)
-
-    def _take(self, key: SessionKey) -> None:
-        now = self._clock.boot()
-        until = latest_until(OwnerKind.DISCOVERY, now)
-        self._registry.hold(key, Hold(self._uid, OWNER, now, until))
+        is_ours = any(hold.is_by(self._uid, OWNER) for hold in session.holds)
+        return Standing.OURS if is_ours else Standing.OTHERS
 
     def _let_go(self, key: SessionKey) -> None:
         found = self._account(key.vcenter).found
@@ -353,10 +351,6 @@ class Discovery:
 
     def _account(self, name: str) -> _Account:
         return self._accounts.setdefault(name, _Account())
-
-    def _keeper(self, name: str) -> Keeper | None:
-        keepers = (keeper for keeper in self._registry.keepers if keeper.name == name)
-        return next(keepers, None)
 
     def _say(self, name: str, failures: dict[tuple[str, Outcome], str]) -> None:
         """Say what fails where that has changed; details alone, which may count, are no change."""

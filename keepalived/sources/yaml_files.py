@@ -1,6 +1,6 @@
 """Sessions named in YAML: in the configuration, and in any number of session files.
 
-Every two seconds a thread looks at the files (see `survey`), and the loop makes holds of what it
+Every two seconds a thread looks at the files (see `file_scan`), and the loop makes holds of what it
 found. A hold belongs to the file that names the session: two files that name the same one are two
 holds.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,11 +20,12 @@ from keepalived.host.files import readable_path
 from keepalived.host.slices import SliceTimer
 from keepalived.keeper.registry import Registry
 from keepalived.lease.events import Listener, SourceFailed, SourceRecovered
-from keepalived.lease.holds import Borrowed, Hold, Owner, OwnerKind
+from keepalived.lease.holds import Borrowed, Hold, Owner, OwnerKind, latest_until
 from keepalived.lease.model import SessionKey
 from keepalived.settings import Settings
 from keepalived.sources.attempts import Attempt, Attempts
-from keepalived.sources.survey import Known, News, Survey
+from keepalived.sources.changes import FileChange, FileState
+from keepalived.sources.file_scan import FileScan
 
 log = structlog.get_logger("clkeepalived")
 
@@ -54,7 +56,7 @@ class YamlFiles:
         self._clock = clock
         self._config = config
         self._uid = os.getuid()
-        self._known: dict[str, Known] = {}
+        self._states: dict[str, FileState] = {}
         self._looking = asyncio.Lock()
         self._attempts = Attempts(clock)
         self._slice = SliceTimer()
@@ -85,83 +87,60 @@ class YamlFiles:
             await self._look(afresh=True)
 
     async def _look(self, *, afresh: bool) -> None:
-        def look(attempt: Attempt) -> list[News]:
-            return Survey(self._settings, self._config, afresh, attempt).news(self._known)
+        def look(attempt: Attempt) -> list[FileChange]:
+            return FileScan(self._settings, self._config, self._states, afresh, attempt).run()
 
-        for news in await self._attempts.look(look) or ():
+        for change in await self._attempts.look(look) or ():
             try:
-                await self._take_in(news)
+                for _ in self._apply(change):
+                    # Let the loop do something else after some milliseconds, of whatever files.
+                    if self._slice.is_over():
+                        await asyncio.sleep(0)
             except Exception:
                 # Whatever it is, it is about this file alone; the next change of it is tried anew.
-                log.exception("source_not_applied", source=readable_path(news.path))
+                log.exception("source_not_applied", source=readable_path(change.path))
 
-    async def _take_in(self, news: News) -> None:
-        known, path = news.known, news.path
-        source = readable_path(path)
-        before = self._known.get(path, Known())
-        problems = known.problems if known else ()
+    def _apply(self, change: FileChange) -> Iterator[None]:
+        """Make the holds of a file what it says; yield after each of them."""
+        source, state = readable_path(change.path), change.state
+        before = self._states.pop(change.path, FileState())
+        if state != FileState():
+            self._states[change.path] = state
+        problems = state.problems
         if problems != before.problems:
             if problems:
                 self._notify(SourceFailed(source, problems))
             else:
                 self._notify(SourceRecovered(source))
-        if known is None:
-            self._known.pop(path, None)
-        else:
-            self._known[path] = known
-        await self._carry_out(news)
+        yield
+        owner = Owner(OwnerKind.FILE, source)
+        for key in change.taken:
+            self._hold(key, owner, change, is_taken=True)
+            yield
+        for key in change.updated:
+            self._hold(key, owner, change, is_taken=False)
+            yield
+        for key in change.released:
+            self._registry.release(key, self._uid, owner)
+            yield
 
-    async def _carry_out(self, news: News) -> None:
-        changes, owner = news.changes, Owner(OwnerKind.FILE, readable_path(news.path))
-        if changes is not None:
-            for key in changes.taken:
-                self._take(key, owner, news)
-                await self._pause_if_due()
-            for key in changes.updated:
-                self._update(key, owner, news)
-                await self._pause_if_due()
-        for key in news.updated:
-            self._update(key, owner, news)
-            await self._pause_if_due()
-        if changes is not None:
-            for key in changes.let_go:
-                self._registry.release(key, self._uid, owner)
-                await self._pause_if_due()
-        await self._pause_if_due()
-
-    async def _pause_if_due(self) -> None:
-        """Let the loop do something else after a few milliseconds of work, of whatever files."""
-        if self._slice.is_over():
-            await asyncio.sleep(0)
-
-    def _take(self, key: SessionKey, owner: Owner, news: News) -> None:
-        entry, now = news.entry(key), self._clock.boot()
-        hold = Hold(self._uid, owner, now, entry.latest_until(now), note=entry.note)
-        self._registry.hold(key, _as_known(hold, key, news, self._held(key, owner)))
-
-    def _update(self, key: SessionKey, owner: Owner, news: News) -> None:
-        """Update the hold if it is still there: this does not start an ended session anew."""
-        held = self._held(key, owner)
-        if held is not None:
-            self._registry.hold(key, _as_known(held, key, news, held))
-
-    def _held(self, key: SessionKey, owner: Owner) -> Hold | None:
+    def _hold(self, key: SessionKey, owner: Owner, change: FileChange, *, is_taken: bool) -> None:
+        """Take or update the hold of an entry. An update does not start an ended session anew."""
+        options, files = change.state.entries[key], change.state.named.get(key)
         session = self._registry.find(key)
         holds = session.holds if session else ()
-        return next((hold for hold in holds if hold.is_by(self._uid, owner)), None)
-
-
-def _as_known(hold: Hold, key: SessionKey, news: News, held: Hold | None) -> Hold:
-    """Return a hold with the progress and the token that are known now.
-
-    A token that stands as it stood is the one that `held` has, refused or not.
-    """
-    entry, seen = news.entry(key), news.seen(key)
-    token = held.token if held is not None and entry.token_file is not None else None
-    if key in news.tokens:
-        value = news.tokens[key]
-        if value is None:
-            token = None
-        elif token is None or token.value != value:
-            token = Borrowed(value)
-    return replace(hold, progress=entry.known_progress(seen.size), token=token)
+        held = next((hold for hold in holds if hold.is_by(self._uid, owner)), None)
+        # A token that was not read anew is the one that is held, refused or not.
+        token = held.token if held is not None and options.token_file is not None else None
+        lent = change.tokens.get(key)
+        if lent is not None and lent != (token.value if token else ""):
+            token = Borrowed(lent) if lent else None
+        progress = options.known_progress(files.size if files else None)
+        if is_taken:
+            now = self._clock.boot()
+            until = latest_until(OwnerKind.FILE, now, options.max_lifetime)
+            held = Hold(self._uid, owner, now, until, progress, options.note, token)
+        elif held is not None:
+            held = replace(held, progress=progress, token=token)
+        if held is not None:
+            self._registry.hold(key, held)

@@ -38,7 +38,7 @@ async def read_password(settings: VCenterSettings, environ: Mapping[str, str] = 
 async def _find(settings: VCenterSettings, environ: Mapping[str, str]) -> tuple[str, str]:
     """Return where the password stands, and the password."""
     if settings.password is not None:
-        return "the password in the URL", settings.password.get_secret_value()
+        return "the password in the URL", settings.password.reveal()
     if settings.password_file is not None:
         return await _read(settings.password_file, "password_file")
     if settings.credential is not None:

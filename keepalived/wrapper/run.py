@@ -19,7 +19,7 @@ from functools import partial
 
 from keepalived.engine import Engine, one_vcenter
 from keepalived.host.clock import Clock, sleep_until
-from keepalived.keeper.keeper import VCenter
+from keepalived.keeper.ports import VCenter
 from keepalived.lease.events import SessionEnd
 from keepalived.lease.model import Kind, SessionKey
 from keepalived.lease.session import Session

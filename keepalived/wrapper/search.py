@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
-from keepalived.keeper.keeper import VCenter
+from keepalived.keeper.ports import VCenter
 from keepalived.lease.answers import Answer, Outcome
 from keepalived.lease.model import Kind, SessionKey
 
@@ -13,6 +14,7 @@ class SearchError(Exception):
     """The account's sessions cannot be listed; the message says why."""
 
 
+@dataclass(eq=False, slots=True)
 class Search:
     """Lists the account's sessions of both kinds; two requests a look.
 
@@ -21,20 +23,12 @@ class Search:
     A look that fails finds nothing, and the next one finds what it missed.
     """
 
-    def __init__(
-        self,
-        name: str,
-        vcenter: VCenter,
-        token: Callable[[], str | None],
-        on_token_refused: Callable[[], None],
-        timeout: float,
-    ) -> None:
-        self._name = name
-        self._vcenter = vcenter
-        self._token = token
-        self._on_token_refused = on_token_refused
-        self._timeout = timeout
-        self._known: set[SessionKey] = set()
+    name: str
+    vcenter: VCenter
+    token: Callable[[], str | None]
+    on_token_refused: Callable[[], None]
+    timeout: float
+    _known: set[SessionKey] = field(default_factory=set, init=False)
 
     async def begin(self, timeout: float) -> None:
         """Take note of what is there already; each answer may take so long. Raises SearchError."""
@@ -49,20 +43,20 @@ class Search:
         """Return the sessions that were not there at the last look."""
         found: list[SessionKey] = []
         for kind in Kind:
-            answer = await self._list(kind, self._timeout)
+            answer = await self._list(kind, self.timeout)
             new = self._keys(kind, answer.value or ()) - self._known
             self._known |= new
             found += sorted(new)
         return found
 
     async def _list(self, kind: Kind, timeout: float) -> Answer[tuple[str, ...]]:
-        token = self._token()
-        answer = await self._vcenter.list(kind, timeout=timeout, token=token)
+        token = self.token()
+        answer = await self.vcenter.list(kind, timeout=timeout, token=token)
         if token is None or answer.outcome is not Outcome.UNAUTHENTICATED:
             return answer
-        if token == self._token():
-            self._on_token_refused()
-        return await self._vcenter.list(kind, timeout=timeout)
+        if token == self.token():
+            self.on_token_refused()
+        return await self.vcenter.list(kind, timeout=timeout)
 
     def _keys(self, kind: Kind, ids: tuple[str, ...]) -> set[SessionKey]:
-        return {SessionKey(self._name, kind, each) for each in ids}
+        return {SessionKey(self.name, kind, each) for each in ids}

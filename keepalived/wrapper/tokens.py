@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from keepalived.host.clock import Clock, sleep_until
-from keepalived.keeper.keeper import VCenter
+from keepalived.keeper.ports import VCenter
 from keepalived.lease.answers import Outcome
 from keepalived.lease.holds import Borrowed
 

@@ -15,6 +15,7 @@ from keepalived.lease.answers import Answer, Outcome
 from keepalived.lease.model import Kind
 from keepalived.settings import VCenterSettings
 from keepalived.simulator.wire import Request, Response
+from keepalived.validation import validate
 from keepalived.vcenter.classify import outcome_of, read_refusal, words_for
 from keepalived.vcenter.client import Client
 from keepalived.vcenter.hiding import Secrets
@@ -126,7 +127,7 @@ def test_a_client_takes_any_answers_and_raises_nothing(
 
     async def ask() -> list[Answer[Any]]:
         environ = {"url": "http://vc.test", "username": "u", "password_env": "FUZZ_PASSWORD"}
-        settings = VCenterSettings.model_validate(environ)
+        settings = validate(VCenterSettings, environ)
         client = Client("lab", settings, MemoryTransport(handle), LoopClock())
         how: dict[str, Any] = {"timeout": 5.0, "token": TOKEN if is_lent else None}
         return [

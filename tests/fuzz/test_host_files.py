@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from keepalived.host import open_files
 from keepalived.host.govc import GovcSessionError, cached_session
-from keepalived.settings import SessionEntry
-from keepalived.sources.named_files import Seen, look
+from keepalived.sources.attempts import Attempt
+from keepalived.sources.named_files import NamedFiles, look
 from tests.fuzz.damage import EXAMPLES, SECRET, damaged, fuzzed, objects, values
 
 pytestmark = pytest.mark.timeout(300 + EXAMPLES)
@@ -70,17 +70,16 @@ def test_any_token_file_is_a_token_or_a_reason(
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "token"
     path.write_bytes(content)
-    entry = SessionEntry.model_validate({"id": "a", "path": str(path), "token_file": str(path)})
-    found = look(entry.line, Seen(), again=True)
-    assert found.seen.size == len(content)
-    if found.token is None:
-        ((field, words),) = found.seen.problems
-        assert field == "token_file"
-        assert str(path) in words
-        assert len(content) < 3 or content.decode("latin-1") not in words
+    files, token = look(NamedFiles(path, path), Attempt(), again=True)
+    assert files.size == len(content)
+    assert not files.path_problem
+    if token:
+        assert token.isprintable()
     else:
-        assert found.token.isprintable()
-    assert SECRET not in repr(found)
+        assert token == ""
+        assert str(path) in files.token_problem
+        assert len(content) < 3 or content.decode("latin-1") not in files.token_problem
+    assert SECRET not in repr(files)
 
 
 @given(

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from keepalived.control.encoding import to_json
 from keepalived.control.views import View
 from keepalived.settings import ConfigError, load_settings
 from keepalived.settings.sessions import parse_sessions
@@ -162,7 +163,7 @@ def test_a_good_entry_is_held_beside_any_other(entry: str) -> None:
     if found.problems:
         check_words(ConfigError(found.problems), "s.yaml")
     for _, each in found.entries:
-        json.dumps(each.model_dump(mode="json")).encode()
+        to_json(each)
 
 
 places = st.sampled_from(
@@ -209,7 +210,7 @@ def test_any_setting_is_taken_or_refused_with_words(where: str, key: str, value:
     refusal = ""
     try:
         loaded = load_settings(path, {})
-        loaded.settings.model_dump_json()
+        to_json(loaded.settings)
     except ConfigError as error:
         check_words(error, str(path))
         refusal = str(error)
@@ -289,7 +290,7 @@ def test_any_stored_row_can_be_shown_or_is_ignored(
             assert other in {session.key for session in stored.sessions}
             view = View(Hands(), None)
             for session in stored.sessions:
-                view.session(session).model_dump_json()
+                to_json(view.session(session))
                 store.note_session(session)
 
     runner.run(write())

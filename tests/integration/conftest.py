@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 
 from keepalived.cli.check_config import check_config
 from keepalived.settings import loader
+from tests.integration.simulator_support import write_certificate
 from tests.support.check_config import Check
 from tests.support.control import Caller, Control, caller, running_control
 from tests.support.settings import SECRET
@@ -50,3 +51,9 @@ def check(config: Path) -> Check:
         return result
 
     return run
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A certificate and its key in one file, for 127.0.0.1 and localhost."""
+    return write_certificate(tmp_path / "server.pem")

@@ -382,5 +382,5 @@ async def test_the_client_loads_nothing_of_the_daemon(control: Control) -> None:
     table, loaded = out.decode().rsplit("\n", 2)[0:2]
     assert "none" not in table
     assert "lab" in table
-    heavy = {"aiohttp", "asyncio", "pydantic", "rich", "structlog", "yaml"}
+    heavy = {"aiohttp", "asyncio", "rich", "structlog", "yaml"}
     assert not heavy & set(loaded.split())

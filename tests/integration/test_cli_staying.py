@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -108,37 +111,41 @@ async def test_a_daemon_that_does_not_come_back_within_a_lifetime_is_given_up(
 # -- progress -
 
 
-async def test_a_stream_of_numbers_is_told_as_it_rises(control: Control) -> None:
+@asynccontextmanager
+async def telling(control: Control) -> AsyncIterator[tuple[str, Process, asyncio.StreamWriter]]:
+    """Run a command that tells the progress of a session from a stream of numbers."""
     session_id = control.open()
     await run(control.path, "hold", session_id, "--no-owner")
     async with started(control.path, "progress", session_id, "-") as process:
         assert process.stdin is not None
-        process.stdin.write(b"10\n30\n")
+        yield session_id, process, process.stdin
+
+
+async def test_a_stream_of_numbers_is_told_as_it_rises(control: Control) -> None:
+    async with telling(control) as (session_id, process, numbers):
+        numbers.write(b"10\n30\n")
         await control.until(lambda: progress(control, session_id) == 30)
-        process.stdin.write(b"20\n")
-        process.stdin.write(b"6")
+        numbers.write(b"20\n")
+        numbers.write(b"6")
         out, err = await process.communicate(b"0\n70")
     assert (process.returncode, out, err) == (0, b"", b"")
     assert progress(control, session_id) == 70
 
 
 async def test_a_stream_survives_a_restart(control: Control) -> None:
-    session_id = control.open()
-    await run(control.path, "hold", session_id, "--no-owner")
-    async with started(control.path, "progress", session_id, "-") as process:
-        assert process.stdin is not None
-        process.stdin.write(b"10\n")
+    async with telling(control) as (session_id, process, numbers):
+        numbers.write(b"10\n")
         await control.until(lambda: progress(control, session_id) == 10)
         await control.stop()
-        process.stdin.write(b"20\n")
+        numbers.write(b"20\n")
         await line_of(process.stderr, "there is no socket")
-        process.stdin.write(b"30\n")
+        numbers.write(b"30\n")
         await control.start()
         await control.until(lambda: progress(control, session_id) == 30)
         await control.stop()
         # Even the last number, said while nobody listened, arrives.
-        process.stdin.write(b"100\n")
-        process.stdin.close()
+        numbers.write(b"100\n")
+        numbers.close()
         await line_of(process.stderr, "there is no socket")
         await control.start()
         assert await process.wait() == 0

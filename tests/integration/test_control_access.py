@@ -16,15 +16,12 @@ import pytest
 
 from keepalived.control.limits import DEFAULT_LIMITS, Limits
 from keepalived.control.room import Reloaded
-from keepalived.lease.holds import Hold, Owner, OwnerKind
-from keepalived.lease.model import Kind, SessionKey
-from tests.support.control import Answered, Control, caller, running_control, stream
+from tests.support.control import NO_OWNER, Answered, Control, caller, running_control, stream
 from tests.support.users import NOBODY, SOMEBODY, needs_root, open_directory
 
 pytestmark = needs_root
 
 ADMINS = 4242
-NO_OWNER = {"owner": None}
 
 
 class User:
@@ -431,9 +428,7 @@ async def test_an_admin_s_stream_hears_everything(control: Control, alice: User)
 async def test_what_the_configuration_holds_is_nobody_s_but_the_admins(
     control: Control, alice: User
 ) -> None:
-    key = SessionKey("lab", Kind.UPDATE, control.open())
-    owner = Owner(OwnerKind.FILE, "/etc/clkeepalived/config.yaml")
-    control.registry.hold(key, Hold(0, owner, control.clock.boot(), None))
+    key = control.held_by_a_file()
 
     assert (await alice.get(f"/v1/sessions/lab/{key.id}")).status == 404
     async with caller(control) as root:

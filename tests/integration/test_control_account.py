@@ -6,10 +6,8 @@ import pytest
 
 from keepalived.lease.model import Kind, SessionKey, State
 from keepalived.simulator.faults import Fail
-from tests.support.control import Caller, Control, caller, running_control
+from tests.support.control import NO_OWNER, Caller, Control, caller, running_control
 from tests.support.users import NOBODY, needs_root, open_directory
-
-NO_OWNER = {"owner": None}
 
 
 def state(control: Control, session_id: str) -> State | None:

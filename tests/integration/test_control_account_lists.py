@@ -12,10 +12,8 @@ import pytest
 
 from keepalived.control import streams
 from keepalived.simulator.faults import Latency
-from tests.support.control import caller, running_control
+from tests.support.control import NO_OWNER, caller, running_control
 from tests.support.users import NOBODY, needs_root, open_directory
-
-NO_OWNER = {"owner": None}
 
 
 @needs_root

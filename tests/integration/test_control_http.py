@@ -39,7 +39,7 @@ def complaints(body: Any) -> dict[str, str]:
         ({"owner": {"ttl": "0s"}}, 400, "body.owner.ttl"),
         ({"owner": {"ttl": -1}}, 400, "body.owner.ttl"),
         ({"owner": {"ttl": "9999d"}}, 422, "body.owner.ttl"),
-        ({"owner": {"ttl": "1m", "pid": 1}}, 400, "body.owner.pid.ttl"),
+        ({"owner": {"ttl": "1m", "pid": 1}}, 400, "body.owner.ttl"),
         ({"owner": {"connection": False}}, 400, "body.owner.connection"),
         ({"owner": None, "progress": 101}, 400, "body.progress"),
         ({"owner": None, "progress": "40"}, 400, "body.progress"),

@@ -10,36 +10,26 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from keepalived.daemon import Daemon
 from keepalived.lease.model import Kind, SessionKey, State
 from keepalived.settings import Loaded, Settings
 from keepalived.simulator.app import Simulator
+from keepalived.validation import Secret, validate
 from tests.integration.simulator_support import API, uploader_at
 from tests.support.cli import Ran, run
 from tests.support.control import Caller, caller_at
 from tests.support.daemon import PASSWORD_VARIABLE, serving
+from tests.support.daemon_in_memory import SharedClock
 from tests.support.discovering import Uploader, send
-from tests.support.engine import LoopClock, simulator_in_loop
+from tests.support.engine import simulator_in_loop
 from tests.support.memory_transport import MemoryTransport
 from tests.support.simulator import api_caller
 
 LIFETIME = 300.0
 TOKEN_IDLE = 600.0
 TRANSFER = 900.0
-
-
-class SharedClock(LoopClock):
-    """The loop's time, which the state file's thread may read as well."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._loop = asyncio.get_running_loop()
-
-    def boot(self) -> float:
-        return self._loop.time() + self._jumped
 
 
 class Site:
@@ -89,7 +79,7 @@ async def daemon_at(site: Site, folder: Path) -> AsyncIterator[tuple[Daemon, Cal
     vcenter = {
         "url": "http://vcenter.test",
         "username": simulator.username,
-        "password": SecretStr(simulator.password),
+        "password": Secret(simulator.password),
     }
     data = {
         "vcenters": {"lab": vcenter},
@@ -97,7 +87,7 @@ async def daemon_at(site: Site, folder: Path) -> AsyncIterator[tuple[Daemon, Cal
         "control": {"socket": folder / "control.sock"},
         "http": {"listen": "127.0.0.1:0"},
     }
-    loaded = Loaded(Settings.model_validate(data))
+    loaded = Loaded(validate(Settings, data))
 
     async def load() -> Loaded:
         return loaded

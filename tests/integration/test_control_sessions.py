@@ -11,10 +11,9 @@ import pytest
 
 from keepalived.lease.holds import Hold, Owner, OwnerKind
 from keepalived.lease.model import Kind, SessionKey, State
-from tests.support.control import Caller, Control, caller, running_control
+from tests.support.control import NO_OWNER, Caller, Control, caller, held, running_control
 from tests.support.engine import EPOCH
 
-NO_OWNER = {"owner": None}
 TWO_MINUTES = {"owner": {"ttl": "2m"}}
 
 
@@ -168,9 +167,7 @@ async def test_what_has_ended_is_not_renewed_and_begins_anew_with_a_hold(
 async def test_a_release_ends_the_hold_and_nothing_on_the_server(
     control: Control, me: Caller
 ) -> None:
-    session_id = control.open()
-    path = f"/v1/sessions/lab/{session_id}"
-    await me.put(path, NO_OWNER)
+    session_id, path = await held(control, me)
 
     released = await me.delete(path)
 
@@ -184,9 +181,7 @@ async def test_a_release_ends_the_hold_and_nothing_on_the_server(
 async def test_where_there_are_several_holds_one_has_to_be_named(
     control: Control, me: Caller
 ) -> None:
-    session_id = control.open()
-    path = f"/v1/sessions/lab/{session_id}"
-    await me.put(path, NO_OWNER)
+    session_id, path = await held(control, me)
     await me.put(path, TWO_MINUTES)
 
     unclear = await me.delete(path)
@@ -218,9 +213,7 @@ async def test_progress_goes_to_all_of_one_s_holds_or_to_the_one_named(
 async def test_a_hold_of_the_configuration_is_seen_and_not_touched(
     control: Control, me: Caller
 ) -> None:
-    key = SessionKey("lab", Kind.UPDATE, control.open())
-    owner = Owner(OwnerKind.FILE, "/etc/clkeepalived/config.yaml")
-    control.registry.hold(key, Hold(0, owner, control.clock.boot(), None))
+    key = control.held_by_a_file()
     path = f"/v1/sessions/lab/{key.id}"
 
     released = await me.delete(path)

@@ -11,10 +11,9 @@ from keepalived.lease.answers import FileInfo
 from keepalived.lease.holds import Hold, Owner, OwnerKind
 from keepalived.lease.model import Kind, SessionKey, State
 from keepalived.lease.session import Ask, Session
-from tests.support.control import Caller, Control, running_control, stream
+from tests.support.control import NO_OWNER, Caller, Control, running_control, stream
 from tests.support.users import NOBODY, needs_root, open_directory
 
-NO_OWNER = {"owner": None}
 DISCOVERED = Owner(OwnerKind.DISCOVERY, "lab")
 FILES = (
     FileInfo("disk.vmdk", "PUSH", "TRANSFERRING", 3 << 20),

@@ -12,10 +12,9 @@ from keepalived.control import openapi
 from keepalived.control.routes import ROUTES
 from keepalived.lease.holds import Borrowed
 from keepalived.lease.model import Kind, SessionKey
-from tests.support.control import Answered, Caller, Control, stream
+from tests.support.control import NO_OWNER, Answered, Caller, Control, held, stream
 from tests.support.simulator import api_caller
 
-NO_OWNER = {"owner": None}
 SECRET = "5eCre7-of-the-uploader"
 
 
@@ -181,9 +180,7 @@ def test_the_description_shows_tokens_as_something_that_is_written_alone() -> No
 async def test_a_token_that_could_not_be_written_down_is_not_kept(
     control: Control, me: Caller
 ) -> None:
-    session_id = control.open()
-    path = f"/v1/sessions/lab/{session_id}"
-    await me.put(path, NO_OWNER)
+    session_id, path = await held(control, me)
     control.disk.error = OSError(28, "No space left on device")
 
     refused = await me.patch(path, {"token": await token_of_an_uploader(control)})

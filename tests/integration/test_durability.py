@@ -25,7 +25,7 @@ import pytest
 
 from keepalived.simulator.app import Simulator
 from keepalived.simulator.server import serve as serve_simulator
-from tests.support.daemon import PASSWORD_VARIABLE, Daemon, serving
+from tests.support.daemon import PASSWORD_VARIABLE, Daemon, daemon_of, serving
 from tests.support.programs import needs
 from tests.support.users import needs_root
 
@@ -279,14 +279,8 @@ async def traced(
         stderr=asyncio.subprocess.PIPE,
         env={**os.environ, PASSWORD_VARIABLE: password},
     )
-    daemon = Daemon(process)
-    try:
+    async with daemon_of(process) as daemon:
         yield daemon
-    finally:
-        # Nothing else ends it, whatever the test came to.
-        if process.returncode is None:
-            process.kill()
-        await daemon.end()
 
 
 async def serves_while_syncing(site: Field, config: Path, trace: Path, seconds: float) -> bool:

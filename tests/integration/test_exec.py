@@ -11,7 +11,7 @@ import sys
 from asyncio.subprocess import Process
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -289,12 +289,19 @@ async def test_cancelling_directly_what_is_no_more_is_an_error(lab: Place) -> No
     assert "\nnot cancelled: " in ran.err
 
 
+@asynccontextmanager
+async def begun(lab: Place, end: Path) -> AsyncIterator[Process]:
+    """Run a command that waits for a file under `exec`, once it has begun."""
+    async with lab.started("--", *waiting(end)) as process:
+        await line_of(process.stdout, "begun")
+        yield process
+
+
 @extended
 async def test_somebody_elses_session_is_held_with_a_warning_and_left_alone(
     lab: Place, tmp_path: Path
 ) -> None:
-    async with lab.started("--", *waiting(tmp_path / "end")) as process:
-        await line_of(process.stdout, "begun")
+    async with begun(lab, tmp_path / "end") as process:
         foreign = await lab.until_held(lab.simulator.open_session(), more=4)
         (tmp_path / "end").touch()
         ran = await ended(process)
@@ -310,8 +317,7 @@ async def test_somebody_elses_session_is_held_with_a_warning_and_left_alone(
 async def test_a_session_that_nothing_claims_is_said_while_the_command_runs(
     lab: Place, tmp_path: Path
 ) -> None:
-    async with lab.started("--", *waiting(tmp_path / "end")) as process:
-        await line_of(process.stdout, "begun")
+    async with begun(lab, tmp_path / "end") as process:
         lab.simulator.open_session()
         assert process.stderr is not None
         said = await line_of(process.stderr, "clkeepalived: warning: nothing says so far that ")

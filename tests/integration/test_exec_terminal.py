@@ -102,12 +102,19 @@ async def test_ctrl_c_is_the_commands(lab: Place, tmp_path: Path) -> None:
         await terminal.shows("code=130")
 
 
-async def test_ctrl_z_renews_once_more_and_fg_renews_again(lab: Place, tmp_path: Path) -> None:
-    iso, go_on = image(tmp_path), tmp_path / "go on"
+@asynccontextmanager
+async def uploading_in_front(lab: Place, folder: Path) -> AsyncIterator[tuple[Pty, str, Path]]:
+    """Run an upload in a shell; yield the terminal, the session, and the file that it waits for."""
+    iso, go_on = image(folder), folder / "go on"
     async with a_shell(lab) as terminal:
         await terminal.run(line(lab, "--", *UPLOADER, str(iso), "--gap", str(go_on)))
         session_id = await lab.until_held()
         await until_in_front(terminal)
+        yield terminal, session_id, go_on
+
+
+async def test_ctrl_z_renews_once_more_and_fg_renews_again(lab: Place, tmp_path: Path) -> None:
+    async with uploading_in_front(lab, tmp_path) as (terminal, session_id, go_on):
         pressed = asyncio.get_running_loop().time()
         terminal.type(SUSPEND)
         await terminal.run("echo stopped")
@@ -123,11 +130,7 @@ async def test_ctrl_z_renews_once_more_and_fg_renews_again(lab: Place, tmp_path:
 
 @extended
 async def test_a_stop_that_outlasts_the_lifetime_is_said(lab: Place, tmp_path: Path) -> None:
-    iso, go_on = image(tmp_path), tmp_path / "go on"
-    async with a_shell(lab) as terminal:
-        await terminal.run(line(lab, "--", *UPLOADER, str(iso), "--gap", str(go_on)))
-        session_id = await lab.until_held()
-        await until_in_front(terminal)
+    async with uploading_in_front(lab, tmp_path) as (terminal, session_id, go_on):
         terminal.type(SUSPEND)
         await terminal.run("echo stopped")
         await until(lambda: SessionEvent.EXPIRED in lab.events(session_id))
@@ -177,15 +180,22 @@ async def test_a_command_that_leaves_children_behind_gives_the_terminal_back(lab
             os.kill(child, signal.SIGKILL)
 
 
-@extended
-async def test_ctrl_z_and_fg_while_vcenter_is_waited_for(lab: Place, tmp_path: Path) -> None:
-    iso, go_on = image(tmp_path), tmp_path / "go on"
+@asynccontextmanager
+async def waiting_for_vcenter(lab: Place, folder: Path) -> AsyncIterator[Pty]:
+    """Run an upload that leaves its session open to its end."""
+    iso, go_on = image(folder), folder / "go on"
     words = (*UPLOADER, str(iso), "--gap", str(go_on), "--leave")
     async with a_shell(lab) as terminal:
         await terminal.run(line(lab, "--", *words))
         await lab.until_held()
         go_on.touch()
         await terminal.shows("waiting until vCenter has settled templates/image")
+        yield terminal
+
+
+@extended
+async def test_ctrl_z_and_fg_while_vcenter_is_waited_for(lab: Place, tmp_path: Path) -> None:
+    async with waiting_for_vcenter(lab, tmp_path) as terminal:
         (session_id,) = open_sessions(lab.simulator)
         terminal.type(SUSPEND)
         await terminal.run("echo stopped")
@@ -201,13 +211,7 @@ async def test_ctrl_z_and_fg_while_vcenter_is_waited_for(lab: Place, tmp_path: P
 
 @extended
 async def test_ctrl_c_ends_the_wait_for_vcenter(lab: Place, tmp_path: Path) -> None:
-    iso, go_on = image(tmp_path), tmp_path / "go on"
-    words = (*UPLOADER, str(iso), "--gap", str(go_on), "--leave")
-    async with a_shell(lab) as terminal:
-        await terminal.run(line(lab, "--", *words))
-        await lab.until_held()
-        go_on.touch()
-        await terminal.shows("waiting until vCenter has settled templates/image")
+    async with waiting_for_vcenter(lab, tmp_path) as terminal:
         terminal.type(INTERRUPT)
         await terminal.shows("still open: it was not completed")
         await terminal.run("echo code=$?")

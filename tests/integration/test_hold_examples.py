@@ -13,7 +13,6 @@ import pytest
 
 from keepalived.lease.model import Kind
 from keepalived.simulator.faults import Latency
-from tests.integration.simulator_support import write_certificate
 from tests.support.held import ROOT, Lab, lab
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.simulator import api_caller
@@ -21,11 +20,6 @@ from tests.support.simulator import api_caller
 EXAMPLES = ("upload_sdk.py", "upload_aiohttp.py")
 LIFETIME, SERVED = 2.0, 16.0
 """What a script is told of how long sessions live, and how long they and tokens do."""
-
-
-@pytest.fixture
-def certificate(tmp_path: Path) -> Path:
-    return write_certificate(tmp_path / "server.pem")
 
 
 @pytest.fixture

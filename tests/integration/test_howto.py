@@ -73,14 +73,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
         vcenter.do(vcenter.simulator.library.catalog.create_library, "templates")
         user = vcenter.credentials()
         config = tmp_path / "config.yaml"
-        settings = {
-            "url": vcenter.url,
-            "username": user["username"],
-            "password_env": "GOVC_PASSWORD",
-            "ca_file": str(certificate),
-            "session_timeout": LIFETIME,
-        }
-        config.write_text(json.dumps({"vcenters": {"lab": settings}}))
+        settings = vcenter.configure(config, certificate, LIFETIME)
         environ = {
             **{name: text for name, text in os.environ.items() if not name.endswith("CA_BUNDLE")},
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",

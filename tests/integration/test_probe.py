@@ -26,6 +26,7 @@ from tests.support.cli import COMMAND
 from tests.support.exec import Place, place
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.probe import LIBRARY, Bystanders
+from tests.support.programs import program
 from tests.support.pty import INTERRUPT, pty, until
 
 LIFETIME = 12.0
@@ -38,19 +39,9 @@ MADE = ("--library", "made for the probe", "--datastore", "datastore-11")
 @asynccontextmanager
 async def started(place: Place, *words: str) -> AsyncIterator[Process]:
     """Start a probe; what is left of it at the end of the block is killed."""
-    process = await asyncio.create_subprocess_exec(
-        *COMMAND,
-        *("probe", "--config", str(place.config), *words),
-        stdout=PIPE,
-        stderr=PIPE,
-        env=place.environment,
-    )
-    try:
+    command = (*COMMAND, "probe", "--config", str(place.config), *words)
+    async with program(*command, env=place.environment) as process:
         yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
 
 
 async def ended(place: Place, *words: str) -> tuple[int | None, str, str]:

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -75,44 +76,44 @@ def configured(simulator: tuple[Simulator, str], folder: Path) -> Path:
     return config
 
 
+@asynccontextmanager
+async def told_and_released(
+    simulator: tuple[Simulator, str], folder: Path, progress: int
+) -> AsyncIterator[str]:
+    """Yield a session to a script beside a daemon; find it told of progress, and released."""
+    vcenter, _ = simulator
+    session_id = vcenter.open_session()
+    async with serving(configured(simulator, folder), vcenter.password) as daemon:
+        await daemon.event("ready")
+        yield session_id
+        sent = vcenter.ledger.requests("*.keep_alive", session_id=session_id)
+        assert max(entry.client_progress or 0 for entry in sent) == progress
+        # The shell that owned a hold is gone, and its hold with it.
+        ended = await daemon.event("session_ended", session_id=session_id)
+        assert ended["state"] == "RELEASED"
+
+
 async def test_the_lines_of_the_command_line_do_what_they_say(
     simulator: tuple[Simulator, str], tmp_path: Path
 ) -> None:
-    vcenter, _ = simulator
-    config = configured(simulator, tmp_path)
     script = block_after((ROOT / "README.md").read_text(), "<!-- command line", "sh")
-    session_id = vcenter.open_session()
-    async with serving(config, vcenter.password) as daemon:
-        await daemon.event("ready")
+    async with told_and_released(simulator, tmp_path, progress=42) as session_id:
         here = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         environ = {"CLKEEPALIVED_SOCKET": f"{tmp_path}/control.sock", "PATH": here}
         said = await run(script, ID=session_id, **environ)
         assert any("ACTIVE" in line for line in said), said
-        sent = vcenter.ledger.requests("*.keep_alive", session_id=session_id)
-        assert max(entry.client_progress or 0 for entry in sent) == 42
-        ended = await daemon.event("session_ended", session_id=session_id)
-        assert ended["state"] == "RELEASED"
 
 
 @needs("curl")
 async def test_the_lines_of_curl_do_what_they_say(
     simulator: tuple[Simulator, str], tmp_path: Path
 ) -> None:
-    vcenter, _ = simulator
-    config = configured(simulator, tmp_path)
     script = block_after((ROOT / "README.md").read_text(), "<!-- curl", "sh")
-    session_id = vcenter.open_session()
-    async with serving(config, vcenter.password) as daemon:
-        await daemon.event("ready")
+    async with told_and_released(simulator, tmp_path, progress=50) as session_id:
         printed = script.replace("curl -s", "curl -sS -w '\\n'")
         answers = await run(printed, CLKEEPALIVED_SOCKET=f"{tmp_path}/control.sock", ID=session_id)
         assert len(answers) == script.count("curl ")
         assert all('"type"' not in answer for answer in answers), answers
-        sent = vcenter.ledger.requests("*.keep_alive", session_id=session_id)
-        assert max(entry.client_progress or 0 for entry in sent) == 50
-        # The shell that owned the first hold is gone, and its hold with it.
-        ended = await daemon.event("session_ended", session_id=session_id)
-        assert ended["state"] == "RELEASED"
 
 
 async def run(script: str, **environ: str) -> list[str]:

@@ -18,7 +18,7 @@ import pytest
 from keepalived.control.listening import Listening
 from keepalived.host.sockets import listen_unix
 from tests.support.control import caller_at
-from tests.support.daemon import PASSWORD_VARIABLE, Daemon, serving
+from tests.support.daemon import PASSWORD_VARIABLE, Daemon, daemon_of, serving
 
 STRANGE = [
     "sessions:\n- {id: theirs, path: ~nobody-of-this-name/x}\n",
@@ -162,13 +162,13 @@ def test_a_place_that_somebody_else_took_is_left_to_them(tmp_path: Path) -> None
 
 HANGING = """
 import sys, threading
-from keepalived.sources import survey
-real = survey.read
+from keepalived.sources import file_scan
+real = file_scan.read
 def read(path):
     if path.endswith("dead.yaml"):
         threading.Event().wait()
     return real(path)
-survey.read = read
+file_scan.read = read
 import asyncio, time
 from keepalived import daemon
 run = daemon.Daemon.run
@@ -189,13 +189,8 @@ async def hanging(config: Path) -> AsyncIterator[Daemon]:
         stderr=asyncio.subprocess.PIPE,
         env={**os.environ, PASSWORD_VARIABLE: ""},
     )
-    daemon = Daemon(process)
-    try:
+    async with daemon_of(process) as daemon:
         yield daemon
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await daemon.end()
 
 
 @pytest.mark.extended

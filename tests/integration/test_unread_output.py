@@ -102,42 +102,44 @@ def configuration(folder: Path, url: str, simulator: Simulator, session_id: str)
     return path
 
 
+@asynccontextmanager
+async def unread_daemon(folder: Path) -> AsyncIterator[tuple[Unread, Simulator, str]]:
+    """Run a daemon that holds a session; yield it, its vCenter and the session."""
+    simulator = Simulator(session_timeout=WITHIN)
+    async with serve(simulator) as url:
+        session_id = simulator.open_session()
+        config = configuration(folder, url, simulator, session_id)
+        environ = {PASSWORD_VARIABLE: simulator.password}
+        async with unread("serve", "--config", str(config), **environ) as daemon:
+            yield daemon, simulator, session_id
+
+
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
 async def test_a_daemon_renews_and_ends_while_nobody_reads_its_log(
     tmp_path: Path, ending: signal.Signals
 ) -> None:
-    simulator = Simulator(session_timeout=WITHIN)
-    async with serve(simulator) as url:
-        session_id = simulator.open_session()
-        config = configuration(tmp_path, url, simulator, session_id)
-        environ = {PASSWORD_VARIABLE: simulator.password}
-        async with unread("serve", "--config", str(config), **environ) as daemon:
+    async with unread_daemon(tmp_path) as (daemon, simulator, session_id):
 
-            def renewals() -> int:
-                return len(list(simulator.ledger.requests("*.keep_alive", session_id=session_id)))
+        def renewals() -> int:
+            return len(list(simulator.ledger.requests("*.keep_alive", session_id=session_id)))
 
-            await until(lambda: renewals() > 2)
-            daemon.process.send_signal(signal.SIGHUP)
-            before = renewals()
-            await until(lambda: renewals() > before + 1)
-            daemon.process.send_signal(ending)
-            assert await daemon.end() == 0
+        await until(lambda: renewals() > 2)
+        daemon.process.send_signal(signal.SIGHUP)
+        before = renewals()
+        await until(lambda: renewals() > before + 1)
+        daemon.process.send_signal(ending)
+        assert await daemon.end() == 0
     assert simulator.ledger.session(session_id).ended is None
 
 
 async def test_the_end_waits_a_moment_for_whoever_reads_the_log(tmp_path: Path) -> None:
-    simulator = Simulator(session_timeout=WITHIN)
-    async with serve(simulator) as url:
-        session_id = simulator.open_session()
-        config = configuration(tmp_path, url, simulator, session_id)
-        environ = {PASSWORD_VARIABLE: simulator.password}
-        async with unread("serve", "--config", str(config), **environ) as daemon:
-            await until(
-                lambda: bool(list(simulator.ledger.requests("*.keep_alive", session_id=session_id)))
-            )
-            reading = asyncio.create_task(daemon.rest())
-            daemon.process.send_signal(signal.SIGTERM)
-            assert await daemon.end() == 0
-            events = [json.loads(line)["event"] for line in (await reading).splitlines()]
+    async with unread_daemon(tmp_path) as (daemon, simulator, session_id):
+        await until(
+            lambda: bool(list(simulator.ledger.requests("*.keep_alive", session_id=session_id)))
+        )
+        reading = asyncio.create_task(daemon.rest())
+        daemon.process.send_signal(signal.SIGTERM)
+        assert await daemon.end() == 0
+        events = [json.loads(line)["event"] for line in (await reading).splitlines()]
     assert events[-1] == "stopped"
     assert "ready" in events

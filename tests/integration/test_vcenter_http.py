@@ -23,6 +23,7 @@ from keepalived.vcenter.transport import (
 from keepalived.vcenter.wire import BODY_MOST
 from tests.support.peers import NO_CONTENT, Scripted, answer, listening, read_request
 from tests.support.transports import LOGGED_IN, client_to, failure, post, transport_to
+from tests.support.turns import turns
 
 # What is sent
 
@@ -162,19 +163,10 @@ async def test_compressed_answers_are_read(
 
 
 async def test_a_compressed_answer_is_as_long_as_others_at_most_and_stops_nobody() -> None:
-    turns = 0
-
-    async def renew() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
-
-    renewing = asyncio.create_task(renew())
-    with pytest.raises(AnswerTooLong):
-        await wire.decompress(gzip.compress(bytes(BODY_MOST + 1)), "gzip")
-    renewing.cancel()
-    assert turns >= BODY_MOST // wire.LARGE_BODY
+    async with turns() as taken:
+        with pytest.raises(AnswerTooLong):
+            await wire.decompress(gzip.compress(bytes(BODY_MOST + 1)), "gzip")
+    assert len(taken) >= BODY_MOST // wire.LARGE_BODY
 
 
 async def test_nobody_listens() -> None:

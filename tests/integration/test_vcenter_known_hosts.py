@@ -10,28 +10,20 @@ from typing import Any
 
 import pytest
 
-from keepalived.settings import VCenterSettings
-from keepalived.vcenter.http import HttpTransport, build_transport
+from keepalived.vcenter.http import HttpTransport
 from keepalived.vcenter.transport import ConnectFailed
-from tests.integration.simulator_support import write_certificate
 from tests.support.peers import NO_CONTENT, Scripted, listening, sha256_of, tls_with
-
-
-@pytest.fixture
-def certificate(tmp_path: Path) -> Path:
-    return write_certificate(tmp_path / "server.pem")
+from tests.support.transports import transport_at
 
 
 @asynccontextmanager
 async def transport_to(certificate: Path, **settings: Any) -> AsyncIterator[HttpTransport]:
     scripted = Scripted([NO_CONTENT])
-    async with listening(scripted, tls=tls_with(certificate)) as port:
-        url = f"https://127.0.0.1:{port}"
-        transport = build_transport(VCenterSettings.model_validate({"url": url, **settings}))
-        try:
-            yield transport
-        finally:
-            await transport.close()
+    async with (
+        listening(scripted, tls=tls_with(certificate)) as port,
+        transport_at(f"https://127.0.0.1:{port}", **settings) as transport,
+    ):
+        yield transport
 
 
 async def status(transport: HttpTransport) -> int:

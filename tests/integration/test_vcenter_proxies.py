@@ -2,34 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from keepalived.settings import VCenterSettings
-from keepalived.vcenter.http import HttpTransport, build_transport
+from keepalived.vcenter.http import HttpTransport
 from keepalived.vcenter.transport import ConnectFailed
-from tests.integration.simulator_support import write_certificate
 from tests.support.peers import NO_CONTENT, Proxy, Scripted, answer, listening, sha256_of, tls_with
+from tests.support.transports import transport_at
 
 SECRET = "hunter2"
-
-
-@pytest.fixture
-def certificate(tmp_path: Path) -> Path:
-    return write_certificate(tmp_path / "server.pem")
-
-
-@asynccontextmanager
-async def transport_to(url: str, **settings: Any) -> AsyncIterator[HttpTransport]:
-    transport = build_transport(VCenterSettings.model_validate({"url": url, **settings}))
-    try:
-        yield transport
-    finally:
-        await transport.close()
 
 
 async def status(transport: HttpTransport) -> int:
@@ -47,7 +29,7 @@ async def test_a_forward_proxy() -> None:
     async with (
         listening(server) as port,
         listening(proxy) as at,
-        transport_to(f"http://127.0.0.1:{port}", proxy=f"http://127.0.0.1:{at}") as transport,
+        transport_at(f"http://127.0.0.1:{port}", proxy=f"http://127.0.0.1:{at}") as transport,
     ):
         assert await status(transport) == 204
     assert proxy.requests[0].startswith(f"GET http://127.0.0.1:{port}/api/session HTTP/1.1\r\n")
@@ -59,7 +41,7 @@ async def test_a_forward_proxy_with_a_password(monkeypatch: pytest.MonkeyPatch) 
     async with listening(server) as port, listening(proxy) as at:
         monkeypatch.setenv("HTTP_PROXY", f"http://user:{SECRET}@127.0.0.1:{at}")
         monkeypatch.delenv("NO_PROXY", raising=False)
-        async with transport_to(f"http://vcsa.test:{port}") as transport:
+        async with transport_at(f"http://vcsa.test:{port}") as transport:
             assert await status(transport) == 204
     assert "Proxy-Authorization: Basic dXNlcjpodW50ZXIy\r\n" in proxy.requests[0]
 
@@ -73,7 +55,7 @@ async def test_a_tunnel(certificate: Path, way: str) -> None:
     async with (
         listening(server, tls=tls_with(certificate)) as port,
         listening(proxy) as at,
-        transport_to(
+        transport_at(
             f"https://127.0.0.1:{port}", proxy=f"http://127.0.0.1:{at}", **{way: trust}
         ) as transport,
     ):
@@ -89,11 +71,11 @@ async def test_a_tunnel_does_not_make_a_stranger_trusted(certificate: Path) -> N
     server = Scripted([NO_CONTENT])
     async with listening(server, tls=tls_with(certificate)) as port, listening(Proxy()) as at:
         url, proxy = f"https://127.0.0.1:{port}", f"http://127.0.0.1:{at}"
-        async with transport_to(url, proxy=proxy) as transport:
+        async with transport_at(url, proxy=proxy) as transport:
             assert await refusal(transport) == (
                 "the certificate is not trusted: self-signed certificate"
             )
-        async with transport_to(url, proxy=proxy, fingerprints=["0" * 64]) as transport:
+        async with transport_at(url, proxy=proxy, fingerprints=["0" * 64]) as transport:
             assert "not one of the pinned ones" in await refusal(transport)
     assert server.requests == []
 
@@ -102,7 +84,7 @@ async def test_a_proxy_with_a_password(certificate: Path, monkeypatch: pytest.Mo
     server, proxy = Scripted([NO_CONTENT]), Proxy()
     async with listening(server, tls=tls_with(certificate)) as port, listening(proxy) as at:
         monkeypatch.setenv("HTTPS_PROXY", f"http://user:{SECRET}@127.0.0.1:{at}")
-        async with transport_to(f"https://vcsa.test:{port}", insecure=True) as transport:
+        async with transport_at(f"https://vcsa.test:{port}", insecure=True) as transport:
             assert await status(transport) == 204
     assert "Proxy-Authorization: Basic dXNlcjpodW50ZXIy\r\n" in proxy.requests[0]
     assert "authorization" not in server.requests[0].lower()
@@ -112,7 +94,7 @@ async def test_a_proxy_that_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
     required = answer(b"", "407 Proxy Authentication Required")
     async with listening(Proxy(required)) as at:
         monkeypatch.setenv("HTTPS_PROXY", f"http://user:{SECRET}@127.0.0.1:{at}")
-        async with transport_to("https://vcsa.invalid") as transport:
+        async with transport_at("https://vcsa.invalid") as transport:
             assert await refusal(transport) == "the proxy answered HTTP 407"
 
 
@@ -120,16 +102,16 @@ async def test_a_proxy_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> Non
     async with listening(Proxy()) as at:
         pass
     monkeypatch.setenv("HTTPS_PROXY", f"http://user:{SECRET}@127.0.0.1:{at}")
-    async with transport_to("https://vcsa.invalid") as transport:
+    async with transport_at("https://vcsa.invalid") as transport:
         assert await refusal(transport) == "cannot connect to the proxy: Connection refused"
     monkeypatch.setenv("HTTPS_PROXY", f"http://user:{SECRET}@proxy.invalid:3128")
-    async with transport_to("https://vcsa.invalid") as transport:
+    async with transport_at("https://vcsa.invalid") as transport:
         assert await refusal(transport) == "the proxy's name cannot be resolved"
 
 
 async def test_a_proxy_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", f"socks5://user:{SECRET}@127.0.0.1:1080")
-    async with transport_to("https://vcsa.invalid") as transport:
+    async with transport_at("https://vcsa.invalid") as transport:
         words = await refusal(transport)
     assert words == (
         "the proxy is not an HTTP proxy: write http://HOST:PORT, or put the vCenter in NO_PROXY"
@@ -140,7 +122,7 @@ async def test_loopback_is_not_proxied(monkeypatch: pytest.MonkeyPatch) -> None:
     server, proxy = Scripted([NO_CONTENT]), Proxy()
     async with listening(server) as port, listening(proxy) as at:
         monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{at}")
-        async with transport_to(f"http://127.0.0.1:{port}") as transport:
+        async with transport_at(f"http://127.0.0.1:{port}") as transport:
             assert await status(transport) == 204
     assert proxy.requests == []
     assert len(server.requests) == 1

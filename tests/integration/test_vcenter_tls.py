@@ -17,6 +17,7 @@ from keepalived.lease.model import Kind
 from keepalived.settings import VCenterSettings
 from keepalived.simulator.app import Simulator
 from keepalived.simulator.server import serve
+from keepalived.validation import validate
 from keepalived.vcenter.client import Client
 from keepalived.vcenter.http import HttpTransport, build_transport
 from keepalived.vcenter.transport import ConnectFailed, Reply
@@ -29,18 +30,13 @@ Open = Callable[..., HttpTransport]
 
 
 @pytest.fixture
-def certificate(tmp_path: Path) -> Path:
-    return write_certificate(tmp_path / "server.pem")
-
-
-@pytest.fixture
 async def opened() -> AsyncIterator[Open]:
     """Open transports that are closed in the end."""
     transports: list[HttpTransport] = []
 
     def open_transport(port: int, *, host: str = "127.0.0.1", **settings: Any) -> HttpTransport:
         url = f"https://{host}:{port}"
-        transports.append(build_transport(VCenterSettings.model_validate({"url": url, **settings})))
+        transports.append(build_transport(validate(VCenterSettings, {"url": url, **settings})))
         return transports[-1]
 
     yield open_transport

@@ -6,13 +6,9 @@ only where they are empty.
 
 from __future__ import annotations
 
-import asyncio
 import datetime
-import ssl
-import threading
 import warnings
 from collections.abc import Iterator
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +16,8 @@ import pytest
 import requests
 
 from keepalived.simulator.app import Simulator
-from keepalived.simulator.server import serve
 from tests.integration.simulator_support import write_certificate
+from tests.support.held import Lab, lab
 
 # The SDK's import reads its resources in a way that Python has deprecated.
 with warnings.catch_warnings():
@@ -60,32 +56,21 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def simulator() -> Simulator:
-    return Simulator(session_timeout=60, pull_duration=0.05)
+def vcenter(certificate: Path) -> Iterator[Lab]:
+    """A simulator served by https, in a thread since the SDK is synchronous."""
+    with lab(certificate, session_timeout=60, pull_duration=0.05) as vcenter:
+        yield vcenter
 
 
 @pytest.fixture
-def server(simulator: Simulator, certificate: Path) -> Iterator[str]:
-    """Serve the simulator by https, in a thread since the SDK is synchronous; yield HOST:PORT."""
-    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    tls.load_cert_chain(certificate)
-    loop = asyncio.new_event_loop()
-    stopped = asyncio.Event()
-    listening: Future[str] = Future()
+def simulator(vcenter: Lab) -> Simulator:
+    return vcenter.simulator
 
-    async def run() -> None:
-        async with serve(simulator, ssl_context=tls) as url:
-            listening.set_result(url)
-            await stopped.wait()
 
-    thread = threading.Thread(target=loop.run_until_complete, args=(run(),), name="simulator")
-    thread.start()
-    try:
-        yield listening.result(timeout=5).removeprefix("https://")
-    finally:
-        loop.call_soon_threadsafe(stopped.set)
-        thread.join(timeout=5)
-        loop.close()
+@pytest.fixture
+def server(vcenter: Lab) -> str:
+    """HOST:PORT of that simulator."""
+    return vcenter.url.removeprefix("https://")
 
 
 @pytest.fixture

@@ -230,11 +230,18 @@ async def test_sigcont_to_a_stopped_command_alone_is_noticed_once_we_go_on(notes
         assert await notes.first("ended") == ["130", "True"]
 
 
-async def test_a_command_killed_while_stopped(notes: Notes) -> None:
+@asynccontextmanager
+async def suspended(notes: Notes) -> AsyncIterator[Pty]:
+    """Run a command that sleeps in a shell, and press Ctrl-Z."""
     async with shell() as terminal:
         await terminal.run(line(notes, "sh", "-c", SLEEPS))
         await notes.in_front(terminal)
         terminal.type(SUSPEND)
+        yield terminal
+
+
+async def test_a_command_killed_while_stopped(notes: Notes) -> None:
+    async with suspended(notes) as terminal:
         runner, command = await notes.pids()
         await until(lambda: state_of(runner) == "T")
         os.kill(command, signal.SIGKILL)
@@ -244,10 +251,7 @@ async def test_a_command_killed_while_stopped(notes: Notes) -> None:
 
 
 async def test_the_shells_kill_ends_a_stopped_job(notes: Notes) -> None:
-    async with shell() as terminal:
-        await terminal.run(line(notes, "sh", "-c", SLEEPS))
-        await notes.in_front(terminal)
-        terminal.type(SUSPEND)
+    async with suspended(notes) as terminal:
         await terminal.run("kill %1")
         assert await notes.first("ended") == ["143", "False"]
 

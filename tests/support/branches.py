@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -30,6 +31,7 @@ LISTENERS = {
 }
 """Each file that listens to events or reports them, with the tests that follow it."""
 
+_NOTIFIES = re.compile(r"\b_?notify\(")
 _COPIED = ("keepalived", "tests", "benchmarks", "config", "docs", "examples", "pyproject.toml")
 
 
@@ -55,9 +57,7 @@ def branches(path: str) -> Iterator[Branch]:
         elif isinstance(node, ast.If) and ast.unparse(node.test).startswith("isinstance(event,"):
             first = node.body[0].lineno
             yield Branch(path, first, node.body[-1].end_lineno or first, ast.unparse(node.test))
-        elif isinstance(node, ast.Expr) and ".notify(" in ast.unparse(node):
-            yield Branch(path, node.lineno, node.end_lineno or node.lineno, ast.unparse(node))
-        elif isinstance(node, ast.Expr) and "._notify(" in ast.unparse(node):
+        elif isinstance(node, ast.Expr) and _NOTIFIES.search(ast.unparse(node)):
             yield Branch(path, node.lineno, node.end_lineno or node.lineno, ast.unparse(node))
 
 

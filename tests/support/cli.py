@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.patience import PATIENCE_SECONDS
+from tests.support.programs import program
 
 COMMAND = (sys.executable, "-m", "keepalived.cli")
 
@@ -49,15 +50,9 @@ async def run(socket: Path, *words: str, stdin: str = "", **how: Any) -> Ran:
 @asynccontextmanager
 async def started(socket: Path, *words: str, **how: Any) -> AsyncIterator[Process]:
     """Start a command, which is killed at the end of the block if it still runs."""
-    process = await asyncio.create_subprocess_exec(
-        *COMMAND, *words, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=surroundings(socket), **how
-    )
-    try:
+    how = {"stdin": PIPE, "env": surroundings(socket), **how}
+    async with program(*COMMAND, *words, **how) as process:
         yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.communicate()
 
 
 async def line_of(stream: asyncio.StreamReader | None, containing: str = "") -> str:

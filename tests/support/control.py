@@ -28,7 +28,7 @@ from keepalived.keeper.journal import Unrecorded
 from keepalived.keeper.keeper import Keeper, Manner
 from keepalived.keeper.registry import Registry, Retention
 from keepalived.lease.events import VCenterAdded
-from keepalived.lease.holds import Hold, Owner
+from keepalived.lease.holds import Hold, Owner, OwnerKind
 from keepalived.lease.model import Kind, SessionKey, State
 from keepalived.observe.bus import EventBus
 from keepalived.observe.eventlog import EventLog
@@ -39,6 +39,8 @@ from tests.support.engine import LoopClock, settings_of, simulator_in_loop, stop
 from tests.support.memory_transport import MemoryTransport
 
 LIFETIME = 300.0
+NO_OWNER = {"owner": None}
+"""The body of a request for a hold that nothing ends."""
 
 
 class Disk(Unrecorded):
@@ -114,6 +116,13 @@ class Control:
         await self.server.stop()
         self.watcher.close()
         self.listener.close()
+
+    def held_by_a_file(self) -> SessionKey:
+        """Hold a session as the configuration does, and return its key."""
+        key = SessionKey("lab", Kind.UPDATE, self.open())
+        owner = Owner(OwnerKind.FILE, "/etc/clkeepalived/config.yaml")
+        self.registry.hold(key, Hold(0, owner, self.clock.boot(), None))
+        return key
 
     async def until(self, condition: Callable[[], object], seconds: float = 120.0) -> None:
         """Wait for something to become true."""
@@ -300,3 +309,11 @@ async def running_control(
         await control.start()
         stack.push_async_callback(control.stop)
         yield control
+
+
+async def held(control: Control, me: Caller) -> tuple[str, str]:
+    """Hold a session that has just been opened; return its id, and its path."""
+    session_id = control.open()
+    path = f"/v1/sessions/lab/{session_id}"
+    await me.put(path, NO_OWNER)
+    return session_id, path

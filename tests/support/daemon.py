@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -15,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from keepalived.demo.serving import Served, start
 from tests.support.patience import PATIENCE_SECONDS
+from tests.support.programs import killed_at_last
 
 Event = dict[str, Any]
 PASSWORD_VARIABLE = "TEST_VCENTER_PASSWORD"
@@ -94,10 +96,13 @@ def samples(text: str) -> dict[tuple[str, ...], float]:
 async def serving(config: Path, password: str = "", **environ: str) -> AsyncIterator[Daemon]:
     """Run `clkeepalived serve --config …` until the block is left."""
     process = await start(config, {**os.environ, PASSWORD_VARIABLE: password, **environ})
-    daemon = Daemon(process)
-    try:
+    async with daemon_of(process) as daemon:
         yield daemon
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await daemon.end()
+
+
+@asynccontextmanager
+async def daemon_of(process: Process) -> AsyncIterator[Daemon]:
+    """Look at a daemon that has been started; kill it at the end of the block if it still runs."""
+    daemon = Daemon(process)
+    async with killed_at_last(process, daemon.end):
+        yield daemon

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from pydantic import SecretStr
 
 from keepalived.daemon import Daemon
 from keepalived.host.notify import Notifier
@@ -27,6 +26,7 @@ from keepalived.observe.logs import configure_logging
 from keepalived.settings import ConfigError, Loaded, Settings
 from keepalived.simulator.app import Simulator
 from keepalived.simulator.wire import Request, Response
+from keepalived.validation import Secret, validate
 from tests.support.daemon import samples
 from tests.support.engine import NAME, LoopClock
 from tests.support.memory_transport import MemoryTransport
@@ -92,7 +92,7 @@ class MemoryDaemon:
         usual = {
             "url": "http://vcenter.test",
             "username": self.simulator.username,
-            "password": SecretStr(self.simulator.password),
+            "password": Secret(self.simulator.password),
         }
         data = {
             "vcenters": {name: {**usual, **own} for name, own in vcenters.items()},
@@ -102,7 +102,7 @@ class MemoryDaemon:
             "log": LOG,
             **settings,
         }
-        return Loaded(Settings.model_validate(data))
+        return Loaded(validate(Settings, data))
 
     async def _read(self) -> Loaded:
         if isinstance(self._loaded, ConfigError):

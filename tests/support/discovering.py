@@ -17,7 +17,8 @@ from keepalived.simulator.resources import SourceType, TransferStatus
 from keepalived.simulator.transfers import Upload
 from keepalived.simulator.wire import Request, Response
 from keepalived.sources.discovery import OWNER, Discovery
-from tests.support.engine import NAME, Engine, running_engine, stop
+from keepalived.validation import validate
+from tests.support.engine import NAME, Engine, running_engine, simulator_in_loop, stop
 from tests.support.yaml_house import Ear
 
 LOOK = 15.0
@@ -29,7 +30,7 @@ CHUNK = b"x" * 1000
 def discovering(discover: object = True, **more: Any) -> Settings:
     """Settings with the engine's vCenter, where `discover` says what is wanted."""
     vcenter = {"url": "http://vcenter.test", "discover": discover}
-    return Settings.model_validate({"vcenters": {NAME: vcenter}, **more})
+    return validate(Settings, {"vcenters": {NAME: vcenter}, **more})
 
 
 @dataclass
@@ -113,6 +114,22 @@ class Uploader:
 
     def complete(self) -> None:
         self.library.sessions.complete(Kind.UPDATE, self.id)
+
+
+@asynccontextmanager
+async def scouting_an_upload(**settings: Any) -> AsyncIterator[tuple[Scout, Uploader]]:
+    """Run an engine and discovery at a simulator with one upload until the block is left."""
+    simulator = simulator_in_loop()
+    uploader = Uploader(simulator)
+    async with scouting(simulator, discovering(**settings)) as scout:
+        yield scout, uploader
+
+
+async def sent(uploader: Uploader, seconds: float, *name: str) -> Upload:
+    """Begin to upload a file, and let its bytes flow for a while."""
+    upload = uploader.begin(*name)
+    await send(upload, seconds)
+    return upload
 
 
 async def send(upload: Upload, seconds: float, *, every: float = 30.0) -> None:

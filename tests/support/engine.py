@@ -8,8 +8,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import SecretStr
-
 from keepalived.keeper.journal import Journal
 from keepalived.keeper.keeper import Keeper, Manner
 from keepalived.keeper.registry import Registry, Retention
@@ -23,6 +21,7 @@ from keepalived.observe.metrics import Metrics
 from keepalived.settings import VCenterSettings
 from keepalived.simulator.app import Simulator
 from keepalived.simulator.wire import Request, Response
+from keepalived.validation import Secret, validate
 from keepalived.vcenter.client import Client
 from keepalived.vcenter.http import HttpTransport
 from tests.support.memory_transport import MemoryTransport
@@ -51,13 +50,14 @@ class LoopClock:
 
 def settings_of(simulator: Simulator, url: str, password: str = "") -> VCenterSettings:
     """Return the settings of a vCenter that is the simulator."""
-    return VCenterSettings.model_validate(
+    return validate(
+        VCenterSettings,
         {
             "url": url,
             "username": simulator.username,
             # In memory, as a password from GOVC_URL is.
-            "password": SecretStr(password or simulator.password),
-        }
+            "password": Secret(password or simulator.password),
+        },
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import ssl
 import subprocess
@@ -80,6 +81,21 @@ class Lab:
     def credentials(self) -> dict[str, Any]:
         """Return what `hold` needs to log in by itself."""
         return {"username": self.simulator.username, "password": self.simulator.password}
+
+    def configure(self, file: Path, certificate: Path, session_timeout: float) -> dict[str, object]:
+        """Write a configuration with this vCenter, whose password is in GOVC_PASSWORD.
+
+        Return the vCenter's own part of it.
+        """
+        settings: dict[str, object] = {
+            "url": self.url,
+            "username": self.simulator.username,
+            "password_env": "GOVC_PASSWORD",
+            "ca_file": str(certificate),
+            "session_timeout": session_timeout,
+        }
+        file.write_text(json.dumps({"vcenters": {"lab": settings}}))
+        return settings
 
 
 def within(condition: Callable[[], bool]) -> None:

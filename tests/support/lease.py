@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from keepalived.lease import rounds
 from keepalived.lease import session as core
-from keepalived.lease.answers import Answer, Outcome, SessionInfo
+from keepalived.lease.answers import Answer, FileInfo, Outcome, SessionInfo
 from keepalived.lease.holds import Hold, Owner, OwnerKind
 from keepalived.lease.model import Kind, SessionKey
 from keepalived.lease.progress import Progress
@@ -13,6 +15,10 @@ from keepalived.lease.session import Ask, Session
 KEY = SessionKey("lab", Kind.UPDATE, "session-1")
 OWNER = Owner(OwnerKind.FILE, "sessions.yaml")
 BEGUN_AT = 1000.0
+HOUR = 3600.0
+
+DISCOVERED = Hold(0, Owner(OwnerKind.DISCOVERY), BEGUN_AT, BEGUN_AT + 24 * HOUR)
+"""A hold under the stall guard."""
 
 
 def hold(percent: int | None = None, *, uid: int = 0, until: float | None = None) -> Hold:
@@ -68,3 +74,16 @@ def renewed(session: Session, times: int = 1) -> Session:
 def settled_in(lifetime: float = 300.0) -> Session:
     """Return a session that was renewed until the first looks were over."""
     return renewed(begun(lifetime), times=4)
+
+
+def discovered(hours: float = 24) -> Session:
+    """Return a session whose only hold is under the stall guard, and ends after some hours."""
+    return settled_in()._replace(holds=(replace(DISCOVERED, until=BEGUN_AT + hours * HOUR),))
+
+
+def looked(session: Session, *files: FileInfo, at: float) -> core.Step:
+    """Renew a session at the time `at`, and let the look at its files show `files`."""
+    session = session._replace(due=at)
+    session, _ = answered(session, at=at, looks=(Ask.FILES,))
+    assert session.ask is Ask.FILES
+    return answered(session, value=files, at=at, looks=(Ask.FILES,))

@@ -1,9 +1,14 @@
-"""Programs that a test needs and a bare machine may lack. In CI nothing may be missing."""
+"""Programs that tests start, and those that a machine may lack. In CI nothing may be missing."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -12,3 +17,25 @@ def needs(program: str) -> pytest.MarkDecorator:
     """Skip a test, saying why, where a program is not installed; never in CI."""
     missing = shutil.which(program) is None and "CI" not in os.environ
     return pytest.mark.skipif(missing, reason=f"{program} is not installed")
+
+
+@asynccontextmanager
+async def program(*words: Any, **how: Any) -> AsyncIterator[Process]:
+    """Start a program, which is killed at the end of the block if it still runs."""
+    how = {"stdout": PIPE, "stderr": PIPE, **how}
+    process = await asyncio.create_subprocess_exec(*words, **how)
+    async with killed_at_last(process, process.communicate):
+        yield process
+
+
+@asynccontextmanager
+async def killed_at_last(
+    process: Process, until_over: Callable[[], Awaitable[object]]
+) -> AsyncIterator[None]:
+    """Kill a program at the end of the block if it still runs, and wait until it is over."""
+    try:
+        yield
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await until_over()

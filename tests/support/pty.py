@@ -14,6 +14,7 @@ from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 from tests.support.patience import PATIENCE_SECONDS
 
@@ -23,6 +24,8 @@ _SHELLS = {
     "bash": ("bash", "--norc", "--noprofile", "--noediting", "-i"),
     "dash": ("dash", "-i"),
 }
+
+T = TypeVar("T")
 
 
 async def until(
@@ -47,16 +50,12 @@ def state_of(pid: int) -> str:
         return ""
 
 
-class Pty:
-    """A terminal, its keyboard, and the program that leads the session on it."""
+class Device:
+    """The other end of a terminal: what is written to it, and its keyboard."""
 
-    def __init__(self, leader: Process, master: int) -> None:
-        self.leader = leader
-        self.text = ""
-        """All that was written to the terminal."""
+    def __init__(self, master: int) -> None:
         self._master = master
         self._decoder = codecs.getincrementaldecoder("utf-8")()
-        self._seen = 0
         self._more = asyncio.Event()
 
     def read(self) -> None:
@@ -67,8 +66,12 @@ class Pty:
             chunk = b""
         if not chunk:
             asyncio.get_running_loop().remove_reader(self._master)
-        self.text += self._decoder.decode(chunk)
+        self.write(self._decoder.decode(chunk))
         self._more.set()
+
+    def write(self, text: str) -> None:
+        """Take in what was written to the terminal."""
+        raise NotImplementedError
 
     def type(self, keys: str) -> None:
         """Press keys."""
@@ -76,7 +79,32 @@ class Pty:
 
     def resize(self, columns: int, rows: int) -> None:
         """Give the terminal another size, of which the foreground is told."""
-        _resize(self._master, columns, rows)
+        resize(self._master, columns, rows)
+
+    async def until_seen(self, seen: Callable[[], T], otherwise: Callable[[], str]) -> T:
+        """Wait until there is something to be seen; fail with a text of what is so instead."""
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while not (found := seen()):
+                    self._more.clear()
+                    await self._more.wait()
+        except TimeoutError:
+            raise AssertionError(otherwise()) from None
+        return found
+
+
+class Pty(Device):
+    """A terminal, its keyboard, and the program that leads the session on it."""
+
+    def __init__(self, leader: Process, master: int) -> None:
+        super().__init__(master)
+        self.leader = leader
+        self.text = ""
+        """All that was written to the terminal."""
+        self._seen = 0
+
+    def write(self, text: str) -> None:
+        self.text += text
 
     def foreground(self) -> int:
         """Return the process group that has the terminal."""
@@ -88,13 +116,11 @@ class Pty:
 
     async def shows(self, pattern: str) -> str:
         """Wait until what was written since the last such call matches, and return the match."""
-        try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                while not (match := re.compile(pattern).search(self.text, self._seen)):
-                    self._more.clear()
-                    await self._more.wait()
-        except TimeoutError:
-            raise AssertionError(f"{pattern!r} is not in {self.text!r}") from None
+        match = await self.until_seen(
+            lambda: re.compile(pattern).search(self.text, self._seen),
+            lambda: f"{pattern!r} is not in {self.text!r}",
+        )
+        assert match is not None
         self._seen = match.end()
         return match[0]
 
@@ -110,7 +136,7 @@ async def pty(
 ) -> AsyncIterator[Pty]:
     """Start a program as the leader of a session on a terminal; end the whole session after it."""
     master, slave = os.openpty()
-    _resize(master, columns, rows)
+    resize(master, columns, rows)
     leader = await asyncio.create_subprocess_exec(
         *("setsid", "--ctty", *argv),
         stdin=slave,
@@ -155,5 +181,5 @@ def _session(leader: int) -> list[int]:
     return sorted(members, key=lambda pid: pid == leader)
 
 
-def _resize(descriptor: int, columns: int, rows: int) -> None:
+def resize(descriptor: int, columns: int, rows: int) -> None:
     fcntl.ioctl(descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))

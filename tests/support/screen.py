@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import codecs
-import fcntl
 import os
 import re
-import struct
-import termios
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -16,6 +12,8 @@ from pathlib import Path
 
 from tests.support.cli import COMMAND, surroundings
 from tests.support.patience import PATIENCE_SECONDS
+from tests.support.programs import killed_at_last
+from tests.support.pty import Device, resize
 
 _CONTROL = re.compile(r"\x1b\[(\??)([0-9;]*)([A-Za-z])|\x1b([78D])|[\r\n]|[^\x00-\x1f\x7f]")
 _ALTERNATE, _CURSOR, _WRAPPING = "1049", "25", "7"
@@ -150,46 +148,27 @@ class Screen:
             assert final == "m", final
 
 
-class Terminal:
+class Terminal(Device):
     """A program in a terminal of its own."""
 
     def __init__(self, screen: Screen, process: Process, master: int) -> None:
+        super().__init__(master)
         self.screen = screen
         self.process = process
-        self._master = master
-        self._decoder = codecs.getincrementaldecoder("utf-8")()
-        self._more = asyncio.Event()
 
-    def read(self) -> None:
-        """Take in what there is to read."""
-        try:
-            chunk = os.read(self._master, 65536)
-        except OSError:  # EIO: nobody has the other end any more
-            chunk = b""
-        if chunk:
-            self.screen.feed(self._decoder.decode(chunk))
-        else:
-            asyncio.get_running_loop().remove_reader(self._master)
-        self._more.set()
-
-    def type(self, keys: str) -> None:
-        """Press keys."""
-        os.write(self._master, keys.encode())
+    def write(self, text: str) -> None:
+        self.screen.feed(text)
 
     def resize(self, columns: int, rows: int) -> None:
         """Give the terminal another size, of which its foreground processes are told."""
         self.screen.__init__(columns, rows)  # type: ignore[misc] # begins anew, as a redraw does
-        _resize(self._master, columns, rows)
+        super().resize(columns, rows)
 
     async def until(self, condition: Callable[[Screen], object]) -> None:
         """Wait until the screen looks as it should."""
-        try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                while not condition(self.screen):
-                    self._more.clear()
-                    await self._more.wait()
-        except TimeoutError:
-            raise AssertionError(f"the screen shows\n{self.screen.text}") from None
+        await self.until_seen(
+            lambda: condition(self.screen), lambda: f"the screen shows\n{self.screen.text}"
+        )
 
     async def end(self) -> int:
         """Wait for the program to end, and for all that it has said."""
@@ -207,7 +186,7 @@ async def terminal(
 ) -> AsyncIterator[Terminal]:
     """Run a command of ours in a terminal, with a keyboard that sends signals."""
     master, slave = os.openpty()
-    _resize(master, columns, rows)
+    resize(master, columns, rows)
     environment = surroundings(socket, TERM="xterm-256color", LANG="C.UTF-8")
     process = await asyncio.create_subprocess_exec(
         *("setsid", "--ctty", "--wait", *prefix, *COMMAND, *words),
@@ -221,11 +200,9 @@ async def terminal(
     loop = asyncio.get_running_loop()
     loop.add_reader(master, shown.read)
     try:
-        yield shown
+        async with killed_at_last(process, process.wait):
+            yield shown
     finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
         loop.remove_reader(master)
         os.close(master)
         os.close(slave)
@@ -234,7 +211,3 @@ async def terminal(
 def _numbers(parameters: str, *otherwise: int) -> list[int]:
     given = [int(each) for each in parameters.split(";") if each]
     return given + list(otherwise[len(given) :])
-
-
-def _resize(descriptor: int, columns: int, rows: int) -> None:
-    fcntl.ioctl(descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))

@@ -5,14 +5,16 @@ from __future__ import annotations
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from keepalived.host.clock import SystemClock
 from keepalived.settings import VCenterSettings
+from keepalived.validation import validate
 from keepalived.vcenter.client import Client
-from keepalived.vcenter.http import HttpTransport
+from keepalived.vcenter.http import HttpTransport, build_transport
 from keepalived.vcenter.transport import Reply, TransportError
 from tests.support.peers import answer
 
@@ -50,8 +52,18 @@ async def transport_to(
     port: int, *, host: str = "127.0.0.1", resolver: AbstractResolver | None = None
 ) -> AsyncIterator[HttpTransport]:
     """Yield a transport to a port of this machine."""
-    settings = VCenterSettings.model_validate({"url": f"http://{host}:{port}"})
+    settings = validate(VCenterSettings, {"url": f"http://{host}:{port}"})
     transport = HttpTransport(settings, resolver=resolver)
+    try:
+        yield transport
+    finally:
+        await transport.close()
+
+
+@asynccontextmanager
+async def transport_at(url: str, **settings: Any) -> AsyncIterator[HttpTransport]:
+    """Yield the transport that a configuration makes."""
+    transport = build_transport(validate(VCenterSettings, {"url": url, **settings}))
     try:
         yield transport
     finally:
@@ -61,8 +73,9 @@ async def transport_to(
 @asynccontextmanager
 async def client_to(port: int) -> AsyncIterator[Client]:
     """Yield a client with credentials, of a vCenter at a port of this machine."""
-    settings = VCenterSettings.model_validate(
-        {"url": f"http://127.0.0.1:{port}", "username": "somebody", "password_env": "HOME"}
+    settings = validate(
+        VCenterSettings,
+        {"url": f"http://127.0.0.1:{port}", "username": "somebody", "password_env": "HOME"},
     )
     client = Client("lab", settings, HttpTransport(settings), SystemClock())
     try:

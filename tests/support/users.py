@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.programs import needs
+
 NOBODY = 65534
 SOMEBODY = 65533
 
@@ -25,3 +27,9 @@ def open_directory() -> Iterator[Path]:
         path = Path(name)
         path.chmod(0o755)
         yield path
+
+
+def on_hosts(program: str) -> list[pytest.MarkDecorator]:
+    """Mark tests that make a machine or containers of their own, with a program for that."""
+    own = [pytest.mark.hosts, needs_root, pytest.mark.timeout(900)]
+    return [*own, needs(program), needs("debootstrap")]

@@ -8,6 +8,7 @@ from typing import Any
 from keepalived.settings import VCenterSettings
 from keepalived.simulator.app import Simulator
 from keepalived.simulator.wire import Request, Response
+from keepalived.validation import validate
 from keepalived.vcenter.client import Client
 from keepalived.vcenter.login import LoginOutcome
 from tests.support.engine import NAME, LoopClock, settings_of, simulator_in_loop
@@ -48,13 +49,14 @@ class Bench:
 
 def changed(settings: VCenterSettings, **changes: Any) -> VCenterSettings:
     """Return settings with some of them changed, validated anew."""
-    given = {name: getattr(settings, name) for name in settings.model_fields_set}
-    return VCenterSettings.model_validate({**given, **changes})
+    given = {name: getattr(settings, name) for name in settings.given}
+    return validate(VCenterSettings, {**given, **changes})
 
 
 def client_of(handle: HandleRequest, **changes: Any) -> Client:
     """Return a client of whatever answers its requests."""
-    settings = VCenterSettings.model_validate(
-        {"url": "http://vcenter.test", "username": "somebody", "password_env": "HOME", **changes}
+    settings = validate(
+        VCenterSettings,
+        {"url": "http://vcenter.test", "username": "somebody", "password_env": "HOME", **changes},
     )
     return Client(NAME, settings, MemoryTransport(handle), LoopClock())

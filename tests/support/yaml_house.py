@@ -16,6 +16,7 @@ from keepalived.lease.holds import Hold
 from keepalived.lease.model import Kind, SessionKey, State
 from keepalived.settings import Settings
 from keepalived.sources.yaml_files import YamlFiles
+from keepalived.validation import validate
 from tests.support.engine import LoopClock
 
 LOOK = 2.0
@@ -82,12 +83,13 @@ class House:
 
 
 def settings(folder: Path, *vcenters: str, **more: Any) -> Settings:
-    return Settings.model_validate(
+    return validate(
+        Settings,
         {
             "vcenters": {name: {"url": f"https://{name}"} for name in vcenters or ("lab",)},
             "session_files": [f"{folder}/*.yaml"],
             **more,
-        }
+        },
     )
 
 

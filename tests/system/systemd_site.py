@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import dataclass
 from typing import Any
 
 from keepalived.simulator.app import Simulator
@@ -28,14 +29,14 @@ async def install(machine: Machine) -> None:
         await machine.must(f"usermod --append --groups clkeepalived {user}")
 
 
+@dataclass
 class Site:
     """The service, as an administrator and as uploaders see it."""
 
-    def __init__(self, machine: Machine, simulator: Simulator, url: str, lifetime: float) -> None:
-        self.machine = machine
-        self.simulator = simulator
-        self._lifetime = lifetime
-        self._url = url
+    machine: Machine
+    simulator: Simulator
+    url: str
+    lifetime: float
 
     async def prepare(self) -> None:
         """Put everything back to a fresh installation that is configured, and not started."""
@@ -52,10 +53,10 @@ class Site:
             CONFIG,
             "vcenters:\n"
             "  lab:\n"
-            f"    url: {self._url}\n"
+            f"    url: {self.url}\n"
             f"    username: {self.simulator.username}\n"
             "    credential: vcenter_lab\n"
-            f"    session_timeout: {self._lifetime}\n"
+            f"    session_timeout: {self.lifetime}\n"
             "http: {listen: '127.0.0.1:0'}\n" + more,
         )
 

@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from tests.support.programs import needs
+from tests.support.programs import needs, program
 
 pytestmark = needs("prometheus-alertmanager")
 
@@ -45,17 +45,11 @@ async def pager() -> AsyncIterator[tuple[str, asyncio.Queue[dict[str, Any]]]]:
 @asynccontextmanager
 async def alertmanager(folder: Path, config: Path) -> AsyncIterator[str]:
     """Run Alertmanager until the block is left; yield its URL."""
-    process = await asyncio.create_subprocess_exec(
-        "prometheus-alertmanager",
-        f"--config.file={config}",
-        f"--storage.path={folder / 'alertmanager'}",
-        "--web.listen-address=127.0.0.1:0",
-        "--cluster.listen-address=",
-        "--log.format=json",
-        stderr=asyncio.subprocess.PIPE,
-    )
-    assert process.stderr is not None
-    try:
+    stored = f"--storage.path={folder / 'alertmanager'}"
+    own = ("--web.listen-address=127.0.0.1:0", "--cluster.listen-address=", "--log.format=json")
+    command = ("prometheus-alertmanager", f"--config.file={config}", stored, *own)
+    async with program(*command, stdout=None) as process:
+        assert process.stderr is not None
         async for line in process.stderr:
             event = json.loads(line)
             if event.get("msg") == "Listening on":
@@ -63,10 +57,6 @@ async def alertmanager(folder: Path, config: Path) -> AsyncIterator[str]:
                 break
         else:
             raise AssertionError("Alertmanager did not start")
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
 
 
 def alert(name: str, severity: str, session: str) -> dict[str, Any]:

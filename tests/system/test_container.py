@@ -10,23 +10,17 @@ import time
 import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from keepalived.simulator.app import Simulator
 from keepalived.simulator.server import serve
-from tests.support.programs import needs
-from tests.support.users import needs_root
+from tests.support.users import on_hosts
 from tests.system.podman import IMAGE, Podman
 
-pytestmark = [
-    pytest.mark.hosts,
-    needs_root,
-    needs("podman"),
-    needs("debootstrap"),
-    pytest.mark.timeout(900),
-]
+pytestmark = on_hosts("podman")
 
 LIFETIME = 4.0
 NAME = "clkeepalived-test"
@@ -40,25 +34,30 @@ CONFINED = (
 WRITABLE = ("--volume=state:/var/lib/clkeepalived", "--volume=run:/run/clkeepalived")
 
 
+def unused_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port: int = unused.getsockname()[1]
+    return port
+
+
+@dataclass
 class Site:
     """A vCenter, and a daemon in a container on the host's network that works on it."""
 
-    def __init__(self, podman: Podman, simulator: Simulator, url: str, folder: Path) -> None:
-        self.podman = podman
-        self.simulator = simulator
-        self._url = url
-        self._folder = folder
-        with socket.create_server(("127.0.0.1", 0)) as unused:
-            self.port: int = unused.getsockname()[1]
+    podman: Podman
+    simulator: Simulator
+    url: str
+    folder: Path
+    port: int = field(default_factory=unused_port)
 
     def write(self, *sessions: str) -> None:
         """Write the configuration, which names the sessions to hold."""
         held = ", ".join(f"{{id: '{each}'}}" for each in sessions)
-        config = self._folder / "config.yaml"
+        config = self.folder / "config.yaml"
         config.write_text(
             "vcenters:\n"
             "  lab:\n"
-            f"    url: {self._url}\n"
+            f"    url: {self.url}\n"
             f"    username: {self.simulator.username}\n"
             "    password_env: PASSWORD\n"
             f"    session_timeout: {LIFETIME}\n"
@@ -66,7 +65,7 @@ class Site:
             f"sessions: [{held}]\n"
         )
         config.chmod(0o644)
-        self._folder.chmod(0o755)
+        self.folder.chmod(0o755)
 
     def start(self) -> float:
         """Start the container, and return after how many seconds the daemon was ready."""
@@ -74,7 +73,7 @@ class Site:
         self.podman.run(
             *("run", "--detach", f"--name={NAME}", "--network=host", *CONFINED),
             *WRITABLE,
-            f"--volume={self._folder}:/etc/clkeepalived:ro",
+            f"--volume={self.folder}:/etc/clkeepalived:ro",
             f"--env=PASSWORD={self.simulator.password}",
             IMAGE,
         )

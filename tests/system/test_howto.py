@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import subprocess
 import sys
@@ -19,7 +18,7 @@ from tests.support.printed import commands, marked
 from tests.system import tools
 from tests.system.conftest import StartVCSim
 from tests.system.test_vcsim_tokens import govc_environment
-from tests.system.vcsim_peer import CONTENT, USERNAME
+from tests.system.vcsim_peer import CONTENT
 
 pytestmark = pytest.mark.timeout(900)  # the first time, tools are fetched and built
 
@@ -58,14 +57,7 @@ def test_ansible(folder: Path) -> None:
         vcenter.do(lambda: simulator.faults.add(Latency(6.0), route="upload"))
         user = vcenter.credentials()
         config = folder / "config.json"
-        settings = {
-            "url": vcenter.url,
-            "username": user["username"],
-            "password_env": "GOVC_PASSWORD",
-            "ca_file": str(certificate),
-            "session_timeout": 10,
-        }
-        config.write_text(json.dumps({"vcenters": {"lab": settings}}))
+        vcenter.configure(config, certificate, session_timeout=10)
         host, _, port = vcenter.url.removeprefix("https://").partition(":")
         environ = {
             "PATH": f"{ansible}/bin:{PATH}",
@@ -96,14 +88,7 @@ async def test_govc(start_vcsim: StartVCSim, folder: Path) -> None:
     library = {"name": "templates", "type": "LOCAL", "storage_backings": [backing]}
     await vcsim.call("POST", f"{CONTENT}/local-library", {"create_spec": library})
     config = folder / "config.json"
-    settings = {
-        "url": vcsim.url,
-        "username": USERNAME,
-        "password_env": "GOVC_PASSWORD",
-        "fingerprints": [vcsim.fingerprint],
-        "session_timeout": 10,
-    }
-    config.write_text(json.dumps({"vcenters": {"lab": settings}}))
+    vcsim.configure(config, session_timeout=10)
     environ = {
         **govc_environment(vcsim, folder),
         "PATH": f"{govc}:{PATH}",

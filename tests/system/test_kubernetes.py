@@ -14,18 +14,11 @@ import pytest
 
 from keepalived.simulator.app import Simulator
 from keepalived.simulator.server import serve
-from tests.support.programs import needs
-from tests.support.users import needs_root
+from tests.support.users import on_hosts
 from tests.system import pods
 from tests.system.podman import IMAGE, UPLOADER_IMAGE, Podman
 
-pytestmark = [
-    pytest.mark.hosts,
-    needs_root,
-    needs("podman"),
-    needs("debootstrap"),
-    pytest.mark.timeout(900),
-]
+pytestmark = on_hosts("podman")
 
 LIFETIME, GAP, IDLE = 4.0, 6.0, 5.0
 UPLOADER = Path(__file__).with_name("pod_uploader.py")

@@ -61,6 +61,12 @@ def failures(daemon: Daemon) -> list[object]:
     return [each for each in daemon.events if each["event"] == "renewal_failed"]
 
 
+async def end_of(daemon: Daemon, session_id: str) -> tuple[object, object]:
+    """Wait for the end of a session; return its state, and how loudly it was said."""
+    ended = await daemon.event("session_ended", session_id=session_id)
+    return ended["state"], ended["level"]
+
+
 async def test_the_rest_dialect_is_found_and_a_session_held(vcsim: VCSim, tmp_path: Path) -> None:
     session_id = await vcsim.open_session()
     async with holding(vcsim, tmp_path, session_id) as daemon:
@@ -71,15 +77,21 @@ async def test_the_rest_dialect_is_found_and_a_session_held(vcsim: VCSim, tmp_pa
     assert await vcsim.state(session_id) == "ACTIVE"
 
 
+@asynccontextmanager
+async def holding_two(vcsim: VCSim, folder: Path) -> AsyncIterator[tuple[Daemon, str]]:
+    """Hold two sessions, and yield one of them after its first renewal."""
+    one, other = await vcsim.open_session(), await vcsim.open_session()
+    async with holding(vcsim, folder, one, other) as daemon:
+        await daemon.event("first_renewal", session_id=one)
+        yield daemon, one
+
+
 async def test_a_cancel_is_noticed_though_keep_alives_go_on_succeeding(
     vcsim: VCSim, tmp_path: Path
 ) -> None:
-    canceled, other = await vcsim.open_session(), await vcsim.open_session()
-    async with holding(vcsim, tmp_path, canceled, other) as daemon:
-        await daemon.event("first_renewal", session_id=canceled)
+    async with holding_two(vcsim, tmp_path) as (daemon, canceled):
         await vcsim.act(canceled, "cancel")
-        ended = await daemon.event("session_ended", session_id=canceled)
-        assert (ended["state"], ended["level"]) == ("CANCELED", "warning")
+        assert await end_of(daemon, canceled) == ("CANCELED", "warning")
         metrics = await renewed(daemon, 4)
         assert metrics["clkeepalived_sessions", "ACTIVE", "lab"] == 1
         assert metrics["clkeepalived_sessions_ended_total", "CANCELED", "lab"] == 1
@@ -90,8 +102,7 @@ async def test_a_completed_session_is_done(vcsim: VCSim, tmp_path: Path) -> None
     async with holding(vcsim, tmp_path, session_id) as daemon:
         await daemon.event("first_renewal", session_id=session_id)
         await vcsim.act(session_id, "complete")
-        ended = await daemon.event("session_ended", session_id=session_id)
-        assert (ended["state"], ended["level"]) == ("DONE", "info")
+        assert await end_of(daemon, session_id) == ("DONE", "info")
 
 
 async def test_an_expired_api_session_costs_a_login_and_nothing_else(
@@ -110,12 +121,9 @@ async def test_an_expired_api_session_costs_a_login_and_nothing_else(
 async def test_a_deleted_session_was_removed_it_did_not_expire(
     vcsim: VCSim, tmp_path: Path
 ) -> None:
-    deleted, other = await vcsim.open_session(), await vcsim.open_session()
-    async with holding(vcsim, tmp_path, deleted, other) as daemon:
-        await daemon.event("first_renewal", session_id=deleted)
+    async with holding_two(vcsim, tmp_path) as (daemon, deleted):
         await vcsim.delete(deleted)
-        ended = await daemon.event("session_ended", session_id=deleted)
-        assert (ended["state"], ended["level"]) == ("REMOVED", "warning")
+        assert await end_of(daemon, deleted) == ("REMOVED", "warning")
         # The 404 made nobody doubt the dialect: the other session goes on under the same login.
         before = (await daemon.metrics())[RENEWALS]
         metrics = await renewed(daemon, int(before) + 1)
@@ -130,7 +138,6 @@ async def test_an_id_that_never_was_is_not_found(
     never = str(uuid.uuid4())
     good = [await vcsim.open_session()] if company else []
     async with holding(vcsim, tmp_path, never, *good) as daemon:
-        ended = await daemon.event("session_ended", session_id=never)
-        assert (ended["state"], ended["level"]) == ("NOT_FOUND", "error")
+        assert await end_of(daemon, never) == ("NOT_FOUND", "error")
         for session_id in good:
             await daemon.event("first_renewal", session_id=session_id)

@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import signal
-from asyncio.subprocess import PIPE, Process
+from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.cli import COMMAND
+from tests.support.programs import program
 from tests.system.vcsim_peer import CONTENT, PASSWORD, UPDATE_SESSION, USERNAME, VCSim, running
 
 pytestmark = pytest.mark.timeout(900)  # The first test waits for the compiler.
@@ -31,18 +32,9 @@ async def probing(vcsim: VCSim, folder: Path, *words: str) -> AsyncIterator[Proc
         "fingerprints": [vcsim.fingerprint],
     }
     config.write_text(json.dumps({"vcenters": {"lab": vcenter}}))
-    process = await asyncio.create_subprocess_exec(
-        *(*COMMAND, "probe", "--config", str(config), *words),
-        stdout=PIPE,
-        stderr=PIPE,
-        env={**os.environ, "VCSIM_PASSWORD": PASSWORD},
-    )
-    try:
+    command = (*COMMAND, "probe", "--config", str(config), *words)
+    async with program(*command, env={**os.environ, "VCSIM_PASSWORD": PASSWORD}) as process:
         yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
 
 
 async def all_there_is(vcsim: VCSim) -> dict[str, list[str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from asyncio.subprocess import PIPE, Process
+from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,6 +14,7 @@ import pytest
 
 from tests.support.cli import line_of, run
 from tests.support.daemon import PASSWORD_VARIABLE, Daemon, serving
+from tests.support.programs import program
 from tests.system.conftest import StartVCSim
 from tests.system.vcsim_peer import PASSWORD, USERNAME, VCSim
 
@@ -60,23 +61,14 @@ def govc_environment(vcsim: VCSim, folder: Path) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def uploading(program: Path, vcsim: VCSim, folder: Path) -> AsyncIterator[Process]:
+async def uploading(uploader: Path, vcsim: VCSim, folder: Path) -> AsyncIterator[Process]:
     """Start an upload whose PUT takes longer than an unused token lives."""
     image = folder / "image.iso"
     image.write_bytes(os.urandom(200_000))
     item_id = await vcsim.new_item()
-    process = await asyncio.create_subprocess_exec(
-        *(program, "-item", item_id, "-put", PUT, image),
-        stdout=PIPE,
-        stderr=PIPE,
-        env=govc_environment(vcsim, folder),
-    )
-    try:
+    words = ("-item", item_id, "-put", PUT, image)
+    async with program(uploader, *words, env=govc_environment(vcsim, folder)) as process:
         yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
 
 
 async def session_of(uploader: Process) -> str:

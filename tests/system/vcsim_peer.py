@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import aiohttp
 
@@ -43,8 +44,7 @@ def build(binary: Path, source: Path = SOURCE) -> None:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     status: int
     text: str
 
@@ -62,6 +62,17 @@ class VCSim:
     fingerprint: str
     datastore: str
     http: aiohttp.ClientSession
+
+    def configure(self, file: Path, session_timeout: float) -> None:
+        """Write a configuration with this vCenter, whose password is in GOVC_PASSWORD."""
+        settings = {
+            "url": self.url,
+            "username": USERNAME,
+            "password_env": "GOVC_PASSWORD",
+            "fingerprints": [self.fingerprint],
+            "session_timeout": session_timeout,
+        }
+        file.write_text(json.dumps({"vcenters": {"lab": settings}}))
 
     async def send(self, method: str, path: str, body: object = None, **headers: str) -> Reply:
         """Send one request, by the token of a new login unless `headers` say otherwise."""

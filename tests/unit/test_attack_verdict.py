@@ -8,27 +8,18 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.attack import verdict
 from benchmarks.attack.hostile_files import Folder
 from benchmarks.attack.site import BROKEN_CONFIGURATIONS, Users, a_site, configuration
-from benchmarks.attack.verdict import (
-    MEMORY_MOST,
-    Service,
-    Stops,
-    judge_attacks,
-    judge_kept,
-    judge_lost,
-    judge_memory,
-    judge_stops,
-)
 from keepalived.settings import ConfigError, load_settings
 
 VCENTER = {"url": "http://127.0.0.1:9", "username": "somebody"}
 
 
-def stops(*own: float, longest: float = 0.0) -> Stops:
+def stops(*own: float, longest: float = 0.0) -> verdict.Stops:
     """What a probe tells of a loop that stood still for so long by its own work."""
     worst = [(each, each, 0.0) for each in sorted(own, reverse=True)]
-    return Stops.told({"longest": longest, "worst": worst, "milliseconds": [len(own)]})
+    return verdict.Stops.told({"longest": longest, "worst": worst, "milliseconds": [len(own)]})
 
 
 @pytest.mark.parametrize(
@@ -45,53 +36,55 @@ def stops(*own: float, longest: float = 0.0) -> Stops:
 def test_a_stop_that_returns_is_held_to_an_idle_loops(
     attacked: Sequence[float], idle: Sequence[float], is_good: bool
 ) -> None:
-    finding = judge_stops(stops(*attacked), stops(*idle))
+    finding = verdict.judge_stops(stops(*attacked), stops(*idle))
     assert finding.is_good is is_good
     assert "20 ms" in finding.allowed
 
 
 def test_the_longest_stop_is_told_whatever_it_came_from() -> None:
-    finding = judge_stops(stops(0.01, 0.01, 0.01, longest=0.4), stops(0.0, 0.0, 0.0, longest=0.2))
+    finding = verdict.judge_stops(
+        stops(0.01, 0.01, 0.01, longest=0.4), stops(0.0, 0.0, 0.0, longest=0.2)
+    )
     assert finding.seen.startswith("400 ms, 200 ms idle: 2.0 times")
 
 
 def test_a_probe_that_says_nothing_fails_the_run() -> None:
-    assert not judge_stops(Stops(), stops(0.001)).is_good
-    assert not judge_stops(stops(0.001), Stops()).is_good
+    assert not verdict.judge_stops(verdict.Stops(), stops(0.001)).is_good
+    assert not verdict.judge_stops(stops(0.001), verdict.Stops()).is_good
 
 
 def test_one_lost_session_fails_the_run() -> None:
-    assert judge_lost("lost", ["a", "b"], {"c": "expired"}).is_good
-    finding = judge_lost("lost", ["a", "b"], {"b": "expired"})
+    assert verdict.judge_lost("lost", ["a", "b"], {"c": "expired"}).is_good
+    finding = verdict.judge_lost("lost", ["a", "b"], {"b": "expired"})
     assert (finding.is_good, finding.seen) == (False, "1 of 2 (expired)")
-    assert not judge_lost("lost", [], {}).is_good
+    assert not verdict.judge_lost("lost", [], {}).is_good
 
 
 def test_memory_may_grow_so_far_and_no_further() -> None:
-    assert judge_memory(10, 10 + MEMORY_MOST).is_good
-    assert not judge_memory(10, 11 + MEMORY_MOST).is_good
-    assert not judge_memory(10, 0).is_good
+    assert verdict.judge_memory(10, 10 + verdict.MEMORY_MOST).is_good
+    assert not verdict.judge_memory(10, 11 + verdict.MEMORY_MOST).is_good
+    assert not verdict.judge_memory(10, 0).is_good
 
 
 def test_everything_acknowledged_has_to_be_there() -> None:
-    assert judge_kept(["a"], ["a", "b"]).is_good
-    assert not judge_kept(["a", "b"], ["a"]).is_good
-    assert not judge_kept([], ["a"]).is_good
+    assert verdict.judge_kept(["a"], ["a", "b"]).is_good
+    assert not verdict.judge_kept(["a", "b"], ["a"]).is_good
+    assert not verdict.judge_kept([], ["a"]).is_good
 
 
 def test_honest_requests_have_to_be_granted_in_time() -> None:
-    assert Service([(0.1, "GET /metrics")]).judge().is_good
-    assert not Service([(60.1, "GET /metrics")]).judge().is_good
-    assert not Service([(0.1, "GET /metrics")], ["PUT: 503"]).judge().is_good
-    assert not Service().judge().is_good
+    assert verdict.Service([(0.1, "GET /metrics")]).judge().is_good
+    assert not verdict.Service([(60.1, "GET /metrics")]).judge().is_good
+    assert not verdict.Service([(0.1, "GET /metrics")], ["PUT: 503"]).judge().is_good
+    assert not verdict.Service().judge().is_good
 
 
 def test_a_run_that_left_an_attack_out_is_failed() -> None:
-    assert judge_attacks("hostile files", {"pipes": 3, "names": 1}).is_good
-    finding = judge_attacks("hostile files", {"pipes": 3, "names": 0})
+    assert verdict.judge_attacks("hostile files", {"pipes": 3, "names": 1}).is_good
+    finding = verdict.judge_attacks("hostile files", {"pipes": 3, "names": 0})
     assert not finding.is_good
     assert finding.seen.endswith("never: names")
-    assert not judge_attacks("hostile files", {}).is_good
+    assert not verdict.judge_attacks("hostile files", {}).is_good
 
 
 @pytest.mark.parametrize("text", BROKEN_CONFIGURATIONS)

@@ -9,7 +9,6 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -124,18 +123,7 @@ def test_a_descriptor_that_others_made_non_blocking_is_waited_for() -> None:
     assert received == b"x" * 500_000 + b"\n"
 
 
-@pytest.fixture
-def _untouched_root() -> Iterator[None]:
-    root = logging.getLogger()
-    level, handlers = root.level, list(root.handlers)
-    yield
-    for added in set(root.handlers) - set(handlers):
-        added.close()
-    root.setLevel(level)
-    root.handlers[:] = handlers
-
-
-@pytest.mark.usefixtures("_untouched_root")
+@pytest.mark.usefixtures("untouched_root")
 @pytest.mark.parametrize("format", ["json", "console"])
 def test_a_log_that_is_not_read_holds_nobody_up_and_tells_what_it_lost(format: str) -> None:
     reading, writing = os.pipe()
@@ -167,7 +155,7 @@ def test_a_log_that_is_not_read_holds_nobody_up_and_tells_what_it_lost(format: s
     assert accounted == 3001
 
 
-@pytest.mark.usefixtures("_untouched_root")
+@pytest.mark.usefixtures("untouched_root")
 def test_the_next_file_gets_what_is_logged_from_then_on(tmp_path: Path) -> None:
     paths = tmp_path / "first", tmp_path / "second"
     for path in paths:
@@ -193,7 +181,7 @@ def test_a_record_that_cannot_be_formatted_ends_nothing(capsys: pytest.CaptureFi
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.usefixtures("_untouched_root")
+@pytest.mark.usefixtures("untouched_root")
 def test_without_a_stderr_nothing_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", None)
     configure_logging(format="auto", level="info")

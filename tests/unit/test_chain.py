@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 import pytest
-from pydantic import SecretStr
 
 from keepalived.lease import events
 from keepalived.lease.answers import Outcome
@@ -23,6 +22,7 @@ from keepalived.simulator.faults import Fail, Latency, Refuse
 from keepalived.simulator.resources import SourceType
 from keepalived.simulator.transfers import Upload
 from keepalived.simulator.wire import Request, Response
+from keepalived.validation import Secret
 from tests.support.engine import NAME, simulator_in_loop
 from tests.support.observed import Observed, observed, path_of
 
@@ -689,7 +689,7 @@ async def test_a_login_is_tried(tmp_path: Path, outcome: str, event: str, level:
     simulator = simulator_in_loop()
     password = "a wrong one" if outcome == "refused" else simulator.password
     async with observed(
-        tmp_path, simulator, vcenters={NAME: {"password": SecretStr(password)}}
+        tmp_path, simulator, vcenters={NAME: {"password": Secret(password)}}
     ) as seen:
         key, before = seen.open(), seen.counted()
         if outcome == "failed":

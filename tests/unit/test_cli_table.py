@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keepalived.cli import status_table, status_words
+from keepalived.cli import status_table
 from keepalived.cli.table import Cell, Look, cut, cut_middle, fill, plain_rows, width_of
 from keepalived.lease.model import State
 from keepalived.lease.timing import AT_RISK_SHARE
@@ -172,7 +172,7 @@ def test_a_download_is_known_as_one_however_long_its_name_is() -> None:
 
 def test_stalls_are_counted() -> None:
     found = {"sessions": [session(stalled=2460.0), session()], "vcenters": []}
-    [line] = status_words.summary(found, look(80))
+    [line] = status_table.summary(found, look(80))
     assert line == "2 sessions held · none in danger · 1 stalled"
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from keepalived.settings import ConfigError, Problem
 from keepalived.simulator.app import Simulator
 from keepalived.simulator.faults import Hang
 from tests.support.control import caller_at
-from tests.support.daemon_in_memory import running
+from tests.support.daemon_in_memory import MemoryDaemon, running
 from tests.support.discovering import Uploader
 from tests.support.engine import NAME, simulator_in_loop
 
@@ -46,10 +48,20 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "sessions.yaml"
 
 
-async def test_a_session_outlives_its_lifetime_and_is_counted(tmp_path: Path, file: Path) -> None:
+@asynccontextmanager
+async def holding_one(
+    folder: Path, file: Path
+) -> AsyncIterator[tuple[MemoryDaemon, Simulator, str, dict[str, Any]]]:
+    """Run a daemon; yield it, its vCenter, the session of its file, and the settings for that."""
     simulator = simulator_in_loop()
     held = simulator.open_session()
-    async with running(simulator, tmp_path, **write(file, held)) as life:
+    files = write(file, held)
+    async with running(simulator, folder, **files) as life:
+        yield life, simulator, held, files
+
+
+async def test_a_session_outlives_its_lifetime_and_is_counted(tmp_path: Path, file: Path) -> None:
+    async with holding_one(tmp_path, file) as (life, simulator, held, _):
         await asyncio.sleep(4 * LIFETIME)
         assert simulator.ledger.session(held).ended is None
         assert longest_gap(simulator, held) < 0.6 * LIFETIME
@@ -64,9 +76,8 @@ async def test_a_session_outlives_its_lifetime_and_is_counted(tmp_path: Path, fi
 async def test_a_new_line_starts_at_once_and_a_vanished_one_lets_go(
     tmp_path: Path, file: Path
 ) -> None:
-    simulator = simulator_in_loop()
-    first, second = simulator.open_session(), simulator.open_session()
-    async with running(simulator, tmp_path, **write(file, first)) as life:
+    async with holding_one(tmp_path, file) as (life, simulator, first, _):
+        second = simulator.open_session()
         await life.until_logged("first_renewal", session_id=first)
         write(file, second)
         await life.until_logged("first_renewal", session_id=second)
@@ -79,9 +90,7 @@ async def test_a_new_line_starts_at_once_and_a_vanished_one_lets_go(
 async def test_its_end_renews_what_has_less_than_three_quarters_left_and_logs_out(
     pause: float, more: int, tmp_path: Path, file: Path
 ) -> None:
-    simulator = simulator_in_loop()
-    held = simulator.open_session()
-    async with running(simulator, tmp_path, **write(file, held)) as life:
+    async with holding_one(tmp_path, file) as (life, simulator, held, _):
         count = len(keep_alives(simulator, held))
         await life.until(lambda: len(keep_alives(simulator, held)) > count)
         await asyncio.sleep(pause * LIFETIME)
@@ -107,9 +116,7 @@ async def test_restarts_renew_at_once_and_lose_nothing(tmp_path: Path, file: Pat
 
 
 async def test_asked_twice_it_ends_at_once(tmp_path: Path, file: Path) -> None:
-    simulator = simulator_in_loop()
-    held = simulator.open_session()
-    async with running(simulator, tmp_path, **write(file, held)) as life:
+    async with holding_one(tmp_path, file) as (life, simulator, _, _):
         await asyncio.sleep(LIFETIME)
         simulator.faults.add(Hang())
         await asyncio.sleep(0.6 * LIFETIME)
@@ -122,10 +129,7 @@ async def test_asked_twice_it_ends_at_once(tmp_path: Path, file: Path) -> None:
 async def test_a_reload_swaps_the_new_configuration_in_and_touches_nothing_else(
     tmp_path: Path, file: Path
 ) -> None:
-    simulator = simulator_in_loop()
-    held = simulator.open_session()
-    files = write(file, held)
-    async with running(simulator, tmp_path, **files) as life:
+    async with holding_one(tmp_path, file) as (life, simulator, held, files):
         vcenters = {NAME: {"max_in_flight": 3, "observe": "minimal"}}
         await life.reload(vcenters=vcenters, **files)
         assert life.logged("reloaded")
@@ -144,10 +148,7 @@ async def test_a_reload_swaps_the_new_configuration_in_and_touches_nothing_else(
 async def test_a_reload_that_fails_is_told_and_leaves_all_as_it_was(
     tmp_path: Path, file: Path
 ) -> None:
-    simulator = simulator_in_loop()
-    held = simulator.open_session()
-    files = write(file, held)
-    async with running(simulator, tmp_path, **files) as life:
+    async with holding_one(tmp_path, file) as (life, simulator, held, files):
         problem = Problem("config.yaml", 3, "vcenters.lab", "this is no setting")
         await life.reload(refused=ConfigError([problem]))
         (failed,) = life.logged("reload_failed")
@@ -163,9 +164,8 @@ async def test_a_reload_that_fails_is_told_and_leaves_all_as_it_was(
 async def test_a_reload_names_what_needs_a_restart_and_applies_the_rest(
     tmp_path: Path, file: Path
 ) -> None:
-    simulator = simulator_in_loop()
-    held, later = simulator.open_session(), simulator.open_session()
-    async with running(simulator, tmp_path, **write(file, held)) as life:
+    async with holding_one(tmp_path, file) as (life, simulator, held, _):
+        later = simulator.open_session()
         assert ("clkeepalived_session_lifetime_seconds", held, NAME) in await life.metrics()
         await life.reload(
             vcenters={NAME: {"observe": "state"}},
@@ -183,10 +183,7 @@ async def test_a_reload_names_what_needs_a_restart_and_applies_the_rest(
 
 
 async def test_a_reload_takes_a_vcenter_away_and_another_in(tmp_path: Path, file: Path) -> None:
-    simulator = simulator_in_loop()
-    held = simulator.open_session()
-    files = write(file, held)
-    async with running(simulator, tmp_path, **files) as life:
+    async with holding_one(tmp_path, file) as (life, _, held, files):
         await life.until_logged("first_renewal", session_id=held, vcenter=NAME)
         await life.reload(vcenters={"other": {}}, **files)
         await life.until_logged("first_renewal", session_id=held, vcenter="other")
@@ -252,9 +249,7 @@ async def test_two_daemons_may_hold_one_session(tmp_path: Path, file: Path) -> N
 
 
 async def test_no_secret_is_ever_written(tmp_path: Path, file: Path) -> None:
-    simulator = simulator_in_loop()
-    held = simulator.open_session()
-    async with running(simulator, tmp_path, **write(file, held)) as life:
+    async with holding_one(tmp_path, file) as (life, simulator, held, _):
         await life.until_logged("first_renewal", session_id=held)
         tokens = set(simulator.logins._tokens)
         simulator.restart(lose_tokens=True)

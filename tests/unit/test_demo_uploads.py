@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from keepalived.demo.keeper import SessionFile
-from keepalived.demo.uploads import FAILURE, Fate, Upload, Uploader
+from keepalived.demo.uploads import FAILURE, Fate, Upload, Uploader, uploading
 from keepalived.lease.model import Kind
 from keepalived.settings import read_sessions
 from keepalived.simulator.app import DEFAULT_USERNAME, Simulator
@@ -28,7 +28,7 @@ def simulator() -> Simulator:
 async def uploader(simulator: Simulator) -> AsyncIterator[Uploader]:
     async with (
         serve(simulator) as url,
-        Uploader(url, DEFAULT_USERNAME, simulator.password) as uploader,
+        uploading(url, DEFAULT_USERNAME, simulator.password) as uploader,
     ):
         yield uploader
 

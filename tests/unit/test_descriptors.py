@@ -21,6 +21,7 @@ from keepalived.lease.answers import Answer, Outcome
 from keepalived.observe.logs import configure_logging
 from keepalived.serving.acceptor import Acceptor
 from keepalived.settings import VCenterSettings
+from keepalived.validation import validate
 from keepalived.vcenter.http import HttpTransport
 from keepalived.vcenter.transport import NotSent
 
@@ -107,7 +108,7 @@ def test_what_was_not_sent_says_nothing_about_the_vcenter() -> None:
 async def test_a_request_without_a_descriptor_is_not_sent(host: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
-        settings = VCenterSettings.model_validate({"url": f"http://{host}:{port}"})
+        settings = validate(VCenterSettings, {"url": f"http://{host}:{port}"})
         transport = HttpTransport(settings)
         try:
             with none_left(), pytest.raises(NotSent, match="no descriptor left"):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -14,7 +16,14 @@ from keepalived.simulator.faults import Fail, Latency
 from keepalived.sources import discovery
 from keepalived.sources.discovery import Found, Standing, Verdict, decide
 from keepalived.vcenter import results
-from tests.support.discovering import LOOK, Uploader, discovering, scouting
+from tests.support.discovering import (
+    LOOK,
+    Scout,
+    Uploader,
+    discovering,
+    scouting,
+    scouting_an_upload,
+)
 from tests.support.engine import NAME, simulator_in_loop
 
 ALL = Discover()
@@ -81,8 +90,8 @@ async def test_what_is_opened_is_held_within_the_interval() -> None:
 async def test_short_lifetimes_are_looked_at_more_often() -> None:
     simulator = simulator_in_loop(session_timeout=20)
     settings = discovering()
-    lab = settings.vcenters[NAME].model_copy(update={"session_timeout": 20.0})
-    async with scouting(simulator, settings.model_copy(update={"vcenters": {NAME: lab}})) as scout:
+    lab = settings.vcenters[NAME].replace(session_timeout=20.0)
+    async with scouting(simulator, settings.replace(vcenters={NAME: lab})) as scout:
         await asyncio.sleep(1)
         uploader = Uploader(simulator)
         await asyncio.sleep(2)
@@ -186,12 +195,19 @@ async def test_a_second_hold_of_discovery_does_not_outlive_its_own_release() -> 
         assert scout.state(uploader.id) is State.ACTIVE
 
 
-async def test_no_more_is_held_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(discovery, "HOLDS_MOST", 2)
+@asynccontextmanager
+async def scouting_three() -> AsyncIterator[tuple[Scout, list[Uploader]]]:
+    """Let discovery look twice where there are three uploads."""
     simulator = simulator_in_loop()
     uploaders = [Uploader(simulator) for _ in range(3)]
     async with scouting(simulator) as scout:
         await asyncio.sleep(2 * LOOK)
+        yield scout, uploaders
+
+
+async def test_no_more_is_held_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(discovery, "HOLDS_MOST", 2)
+    async with scouting_three() as (scout, uploaders):
         held = [each for each in uploaders if scout.finds(each.id)]
         assert len(held) == 2
         place = f"discovery {NAME}"
@@ -205,19 +221,14 @@ async def test_no_more_is_held_than_the_limit(monkeypatch: pytest.MonkeyPatch) -
 
 async def test_of_too_long_a_list_the_beginning_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(results, "IDS_MOST", 2)
-    simulator = simulator_in_loop()
-    uploaders = [Uploader(simulator) for _ in range(3)]
-    async with scouting(simulator) as scout:
-        await asyncio.sleep(2 * LOOK)
+    async with scouting_three() as (scout, uploaders):
         assert sum(scout.finds(each.id) for each in uploaders) == 2
         words = "not all update sessions are looked at: only the first 2 were read"
         assert scout.ear.problems == [words]
 
 
 async def test_turned_off_and_on_again() -> None:
-    simulator = simulator_in_loop()
-    uploader = Uploader(simulator)
-    async with scouting(simulator) as scout:
+    async with scouting_an_upload() as (scout, uploader):
         await asyncio.sleep(1)
         scout.discovery.apply(discovering(False))
         assert scout.state(uploader.id) is State.RELEASED
@@ -262,21 +273,19 @@ async def test_it_rests_while_keepers_are_replaced() -> None:
 
 
 async def test_nothing_is_asked_while_the_vcenter_is_down() -> None:
-    simulator = simulator_in_loop()
-    held = Uploader(simulator)
-    async with scouting(simulator) as scout:
+    async with scouting_an_upload() as (scout, held):
         await asyncio.sleep(1)
         assert scout.finds(held.id)
-        simulator.faults.add(Fail(503))
+        scout.engine.simulator.faults.add(Fail(503))
         await asyncio.sleep(300)
         assert not scout.engine.keeper.view().up
         lists = scout.asked("*.list")
         await asyncio.sleep(20 * LOOK)
         # Its keeper probes, and says that it is down.
         assert scout.asked("*.list") == lists
-        simulator.faults.clear()
+        scout.engine.simulator.faults.clear()
         await asyncio.sleep(60)
-        late = Uploader(simulator)
+        late = Uploader(scout.engine.simulator)
         await asyncio.sleep(LOOK)
         assert scout.finds(late.id)
         assert [each[0] for each in scout.ear.heard] == ["failed", "recovered"]
@@ -311,28 +320,25 @@ async def test_a_session_that_cannot_be_read_is_asked_for_again() -> None:
 
 
 async def test_an_ended_session_is_forgotten_with_the_list() -> None:
-    simulator = simulator_in_loop()
-    uploader = Uploader(simulator)
-    async with scouting(simulator) as scout:
+    async with scouting_an_upload() as (scout, uploader):
         await asyncio.sleep(1)
         uploader.complete()
         await asyncio.sleep(300)
         assert scout.state(uploader.id) is State.DONE
-        simulator.library.sessions.delete(Kind.UPDATE, uploader.id)
-        simulator.open_session(session_id=uploader.id)
+        scout.engine.simulator.library.sessions.delete(Kind.UPDATE, uploader.id)
+        scout.engine.simulator.open_session(session_id=uploader.id)
         await asyncio.sleep(LOOK)
         # The registry knows how that id ended, and so it is left alone.
         assert not scout.finds(uploader.id)
 
 
 async def test_what_is_remembered_from_before_a_restart_waits_for_the_first_list() -> None:
-    simulator = simulator_in_loop()
-    uploader = Uploader(simulator)
-    async with scouting(simulator) as scout:
+    async with scouting_an_upload() as (scout, uploader):
         await asyncio.sleep(200)
         key = SessionKey(NAME, Kind.UPDATE, uploader.id)
         before = scout.engine.registry.find(key)
         assert before is not None
+    simulator = scout.engine.simulator
     async with scouting(simulator, discovering(False)) as scout:
         await asyncio.sleep(0.1)
         # As the state file tells of it: without its hold.

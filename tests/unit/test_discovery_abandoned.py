@@ -14,7 +14,8 @@ from tests.support.discovering import (
     Uploader,
     discovering,
     scouting,
-    send,
+    scouting_an_upload,
+    sent,
 )
 from tests.support.engine import simulator_in_loop
 
@@ -24,11 +25,8 @@ LIFETIME = 300.0
 
 
 async def test_an_uploader_that_was_killed_is_let_go_and_its_item_is_free_again() -> None:
-    simulator = simulator_in_loop()
-    uploader = Uploader(simulator)
-    async with scouting(simulator) as scout:
-        upload = uploader.begin()
-        await send(upload, 20 * MINUTE)
+    async with scouting_an_upload() as (scout, uploader):
+        upload = await sent(uploader, 20 * MINUTE)
         upload.interrupt()
         await asyncio.sleep(2 * HOUR - LIFETIME)
         assert scout.finds(uploader.id)
@@ -42,11 +40,8 @@ async def test_an_uploader_that_was_killed_is_let_go_and_its_item_is_free_again(
 
 
 async def test_how_long_a_transfer_may_stand_still_is_a_setting() -> None:
-    simulator = simulator_in_loop()
-    uploader = Uploader(simulator)
-    async with scouting(simulator, discovering(stall_timeout="20m")) as scout:
-        upload = uploader.begin()
-        await send(upload, 20 * MINUTE)
+    async with scouting_an_upload(stall_timeout="20m") as (scout, uploader):
+        await sent(uploader, 20 * MINUTE)
         # The connection stays open, and nothing comes: a frozen machine looks like this.
         await asyncio.sleep(20 * MINUTE + LIFETIME)
         assert scout.state(uploader.id) is State.RELEASED
@@ -59,8 +54,7 @@ async def test_an_abandoned_session_that_somebody_keeps_alive_is_not_taken_again
         scouting(simulator, discovering(stall_timeout="20m")) as scout,
         scouting(simulator) as patient,
     ):
-        upload = uploader.begin()
-        await send(upload, 10 * MINUTE)
+        upload = await sent(uploader, 10 * MINUTE)
         upload.interrupt()
         for _ in range(9):
             await asyncio.sleep(10 * MINUTE)
@@ -72,18 +66,14 @@ async def test_an_abandoned_session_that_somebody_keeps_alive_is_not_taken_again
 
 
 async def test_a_checksum_before_the_first_byte_and_between_two_files() -> None:
-    simulator = simulator_in_loop()
-    uploader = Uploader(simulator)
     # The rule is tried where it is far stricter than the usual two hours.
-    async with scouting(simulator, discovering(stall_timeout="35m")) as scout:
+    async with scouting_an_upload(stall_timeout="35m") as (scout, uploader):
         await asyncio.sleep(33 * MINUTE)
-        first = uploader.begin("first.vmdk")
-        await send(first, 10 * MINUTE)
+        first = await sent(uploader, 10 * MINUTE, "first.vmdk")
         first.finish()
         await asyncio.sleep(33 * MINUTE)
         assert scout.finds(uploader.id)
-        second = uploader.begin("second.vmdk")
-        await send(second, 10 * MINUTE)
+        second = await sent(uploader, 10 * MINUTE, "second.vmdk")
         second.finish()
         uploader.complete()
         await asyncio.sleep(LIFETIME)
@@ -92,19 +82,14 @@ async def test_a_checksum_before_the_first_byte_and_between_two_files() -> None:
 
 
 async def test_a_checksum_before_the_first_byte_has_no_limit_but_the_hold_s_own() -> None:
-    simulator = simulator_in_loop()
-    uploader = Uploader(simulator)
-    async with scouting(simulator, discovering(stall_timeout="10m")) as scout:
+    async with scouting_an_upload(stall_timeout="10m") as (scout, uploader):
         await asyncio.sleep(3 * HOUR)
         assert scout.finds(uploader.id)
 
 
 async def test_a_file_that_the_server_looks_through_for_long() -> None:
-    simulator = simulator_in_loop()
-    uploader = Uploader(simulator)
-    async with scouting(simulator, discovering(stall_timeout="20m")) as scout:
-        upload = uploader.begin()
-        await send(upload, 10 * MINUTE)
+    async with scouting_an_upload(stall_timeout="20m") as (scout, uploader):
+        upload = await sent(uploader, 10 * MINUTE)
         upload.finish()
         uploader.validating()
         await asyncio.sleep(3 * HOUR)
@@ -115,8 +100,7 @@ async def test_a_file_that_the_server_fetches_for_long() -> None:
     simulator = simulator_in_loop(pull_duration=3 * HOUR)
     uploader = Uploader(simulator)
     async with scouting(simulator, discovering(stall_timeout="20m")) as scout:
-        upload = uploader.begin()
-        await send(upload, 10 * MINUTE)
+        upload = await sent(uploader, 10 * MINUTE)
         upload.finish()
         uploader.pull()
         uploader.complete()
@@ -131,20 +115,13 @@ async def test_two_discovering_daemons_leave_each_other_s_work_alone() -> None:
     first, second = Uploader(simulator, "a.ova"), Uploader(simulator, "b.ova")
     ours, theirs = discovering({"items": ["a.*"]}), discovering({"items": ["b.*"]})
     async with scouting(simulator, ours) as one, scouting(simulator, theirs) as other:
-        upload = first.begin()
-        await send(upload, 10 * MINUTE)
-        upload.finish()
-        first.complete()
-        await asyncio.sleep(LIFETIME)
-        assert one.state(first.id) is State.DONE
-        assert (one.engine.registry.held(), other.engine.registry.held()) == (0, 1)
-        upload = second.begin()
-        await send(upload, 10 * MINUTE)
-        upload.finish()
-        second.complete()
-        await asyncio.sleep(LIFETIME)
-        assert other.state(second.id) is State.DONE
-        assert other.engine.registry.held() == 0
+        for uploader, scout, left in ((first, one, (0, 1)), (second, other, (0, 0))):
+            upload = await sent(uploader, 10 * MINUTE)
+            upload.finish()
+            uploader.complete()
+            await asyncio.sleep(LIFETIME)
+            assert scout.state(uploader.id) is State.DONE
+            assert (one.engine.registry.held(), other.engine.registry.held()) == left
         assert simulator.ledger.requests("*.cancel") == []
 
 

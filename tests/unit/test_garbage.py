@@ -55,12 +55,17 @@ def test_young_garbage_is_found() -> None:
         assert gone() is None
 
 
+def grown_old() -> weakref.ref[Node]:
+    """Return a reference to garbage that has outlived a collection."""
+    old = Node()
+    gone = weakref.ref(old)
+    gc.collect()
+    return gone
+
+
 def test_old_garbage_is_found_by_a_look_through_everything() -> None:
     with long_lived_set_aside(whole_share=1e6):  # at once, nearly
-        old = Node()
-        gone = weakref.ref(old)
-        gc.collect()
-        del old
+        gone = grown_old()
         for _ in range(1_000):
             if gone() is None:
                 break
@@ -71,10 +76,7 @@ def test_old_garbage_is_found_by_a_look_through_everything() -> None:
 
 def test_old_garbage_waits_while_looking_for_it_is_dear() -> None:
     with long_lived_set_aside():
-        old = Node()
-        gone = weakref.ref(old)
-        gc.collect()
-        del old
+        gone = grown_old()
         gc.collect()
 
         assert gone() is not None
@@ -93,10 +95,7 @@ def test_the_interpreter_is_left_as_it_was() -> None:
 def test_old_garbage_is_found_once_the_memory_has_grown() -> None:
     memory = 100
     with long_lived_set_aside(memory=lambda: memory):
-        old = Node()
-        gone = weakref.ref(old)
-        gc.collect()
-        del old
+        gone = grown_old()
         gc.collect()
         assert gone() is not None
         memory = 199

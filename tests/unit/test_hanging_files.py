@@ -16,7 +16,8 @@ from keepalived.host import blocking, files
 from keepalived.host.files import FileTooLargeError, UnfitFileError, read_file
 from keepalived.settings import ConfigError, VCenterSettings, load_settings
 from keepalived.settings.sessions import parse_sessions
-from keepalived.sources import attempts, named_files, survey
+from keepalived.sources import attempts, file_scan, named_files
+from keepalived.validation import validate
 from keepalived.vcenter import http, secrets
 from keepalived.vcenter.secrets import SecretError, read_password
 from keepalived.vcenter.transport import ConnectFailed
@@ -150,6 +151,21 @@ async def test_a_transferred_file_that_hangs_is_a_problem_of_its_line(
         await until(lambda: there.ear.heard[-1] == ("recovered", "a.yaml"))
 
 
+@pytest.mark.looptime
+async def test_a_problem_that_was_told_stays_until_it_is_certain_that_a_look_hangs(
+    tmp_path: Path, mount: Mount
+) -> None:
+    missing = tmp_path / "disk.vmdk"
+    (tmp_path / "a.yaml").write_text(f"sessions: [{{id: a, path: {missing}}}]")
+    async with house(tmp_path) as there:
+        ((kind, _, words),) = there.ear.heard
+        assert (kind, "no such file" in words) == ("failed", True)
+        mount.die(missing)
+        await until(lambda: len(there.ear.heard) > 1)
+        ((kind, _, words),) = there.ear.heard[1:]
+        assert (kind, "takes over 30 s" in words) == ("failed", True)
+
+
 async def test_what_no_look_at_a_file_foresees_is_a_problem_of_that_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -160,7 +176,7 @@ async def test_what_no_look_at_a_file_foresees_is_a_problem_of_that_file(
             raise RecursionError
         return parse(file, *args, **how)
 
-    monkeypatch.setattr(survey, "parse_sessions", fail)
+    monkeypatch.setattr(file_scan, "parse_sessions", fail)
     for name in ("a", "b"):
         (tmp_path / f"{name}.yaml").write_text(f"sessions: [{{id: {name}}}]")
     async with house(tmp_path) as there:
@@ -221,8 +237,8 @@ async def test_a_password_that_hangs_is_an_error_and_read_once(
     monkeypatch.setattr("keepalived.vcenter.secrets.read_file", hang)
     path = tmp_path / "password"
     path.write_text("open sesame\n")
-    lab = VCenterSettings.model_validate(
-        {"url": "https://lab", "username": "u", "password_file": str(path)}
+    lab = validate(
+        VCenterSettings, {"url": "https://lab", "username": "u", "password_file": str(path)}
     )
     for _ in range(3):
         with pytest.raises(SecretError, match="it could not be read in"):
@@ -259,7 +275,7 @@ async def test_authorities_in_a_file_that_hangs_hold_up_nobody_else(
     monkeypatch.setattr(http, "_FILES_SECONDS", 0.3)
     path = tmp_path / "ca.pem"
     os.mkfifo(path)
-    lab = VCenterSettings.model_validate({"url": "https://127.0.0.1:9", "ca_file": str(path)})
+    lab = validate(VCenterSettings, {"url": "https://127.0.0.1:9", "ca_file": str(path)})
     transport = http.build_transport(lab)
     for _ in range(2):
         with pytest.raises(ConnectFailed, match="ca_file: it could not be read"):

@@ -133,38 +133,39 @@ async def test_a_killed_process_is_heard_of_once() -> None:
         assert named not in watcher
 
 
-async def test_one_pidfd_serves_all_who_ask() -> None:
-    first, second = Heard(), Heard()
+@contextmanager
+def one_pidfd_for(
+    *asking: Heard,
+) -> Iterator[tuple[ProcessWatcher, Process, subprocess.Popen[bytes]]]:
+    """Watch a process for all who ask, until the block has made the watcher forget it."""
     with watching() as watcher, sleeper() as child:
         named = process(child.pid)
         before = open_descriptors()
-        watcher.watch(named, first)
-        watcher.watch(named, second)
-        watcher.watch(named, second)
+        for heard in asking:
+            watcher.watch(named, heard)
         assert open_descriptors() == before + 1
+        yield watcher, named, child
+        assert open_descriptors() == before
 
+
+async def test_one_pidfd_serves_all_who_ask() -> None:
+    first, second = Heard(), Heard()
+    with one_pidfd_for(first, second, second) as (_, named, child):
         child.kill()
         await second.of_something()
 
         assert first.processes == second.processes == [named]
-        assert open_descriptors() == before
 
 
 async def test_the_last_to_lose_interest_closes_the_pidfd() -> None:
     first, second = Heard(), Heard()
-    with watching() as watcher, sleeper() as child:
-        named = process(child.pid)
-        before = open_descriptors()
-        watcher.watch(named, first)
-        watcher.watch(named, second)
-
+    with one_pidfd_for(first, second) as (watcher, named, _):
         watcher.forget(named, first)
         assert named in watcher
         watcher.forget(named, first)
         watcher.forget(named, second)
 
         assert named not in watcher
-        assert open_descriptors() == before
 
 
 async def test_a_process_dead_at_the_start_is_not_watched() -> None:

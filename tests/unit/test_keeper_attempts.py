@@ -16,7 +16,7 @@ from keepalived.keeper.keeper import Manner
 from keepalived.lease.model import Kind, SessionKey, State
 from keepalived.lease.progress import Progress
 from keepalived.lease.session import Ask
-from keepalived.simulator.faults import Fail, Hang, Latency, Lifetime, Refuse, Reset
+from keepalived.simulator.faults import Effect, Fail, Hang, Latency, Lifetime, Refuse, Reset
 from keepalived.simulator.wire import Request, Response
 from tests.support.engine import NAME, LoopClock, running_engine, simulator_in_loop
 
@@ -113,15 +113,23 @@ async def test_retry_after_is_honoured_up_to_half_the_slack() -> None:
         assert engine.attempts(key)[3:] == [295.0, 370.0]
 
 
-async def test_a_hanging_answer_is_given_up_in_time_for_more_attempts() -> None:
+@pytest.mark.parametrize(
+    ("effect", "count", "then"),
+    [
+        (Reset(), 1, [106.0]),
+        (Hang(), 2, [116.0, 148.0]),  # time-outs of 10 and 30 seconds, then delays of 1 and 2
+    ],
+)
+async def test_a_request_without_an_answer_is_a_failed_attempt(
+    effect: Effect, count: int, then: list[float]
+) -> None:
     simulator = simulator_in_loop(session_timeout=301.0)
     async with running_engine(simulator, manner=MINIMAL) as engine:
         key = engine.open()
         await asyncio.sleep(1)
-        simulator.faults.add(Hang(), session_id=key.id, count=2)
+        simulator.faults.add(effect, session_id=key.id, count=count)
         await asyncio.sleep(150)
-        # Time-outs of 10 and 30 seconds, then delays of 1 and 2 seconds.
-        assert engine.attempts(key) == [0.0, 105.0, 116.0, 148.0]
+        assert engine.attempts(key) == [0.0, 105.0, *then]
 
 
 @pytest.mark.parametrize("sessions", [1, 4])
@@ -146,16 +154,6 @@ async def test_a_slow_vcenter_is_found_up_by_a_probe_that_waits_longer() -> None
         await asyncio.sleep(600)
         assert {engine.state(key) for key in keys} == {State.ACTIVE}
         assert engine.keeper.view().up
-
-
-async def test_a_connection_reset_is_a_failed_attempt() -> None:
-    simulator = simulator_in_loop(session_timeout=301.0)
-    async with running_engine(simulator, manner=MINIMAL) as engine:
-        key = engine.open()
-        await asyncio.sleep(1)
-        simulator.faults.add(Reset(), session_id=key.id, count=1)
-        await asyncio.sleep(120)
-        assert engine.attempts(key) == [0.0, 105.0, 106.0]
 
 
 async def test_an_outage_is_probed_by_nobodys_request_and_everybody_is_renewed_at_its_end() -> None:
@@ -376,22 +374,23 @@ async def test_renewing_now_answers_with_the_outcome() -> None:
         assert await engine.keeper.renew_now(key) is None
 
 
-async def test_a_reload_puts_another_keeper_in_place_and_keeps_the_schedule() -> None:
+@pytest.mark.parametrize(
+    ("manner", "seconds", "attempts"),
+    [
+        (Manner(looks=(), max_in_flight=2), 250, [0.0, 105.0, 255.0]),
+        # A shorter lifetime brings the next renewal forward.
+        (Manner(looks=(), session_timeout=120.0), 131, [0.0, 60.0, 120.0, 180.0]),
+    ],
+)
+async def test_a_reload_puts_another_keeper_in_place_and_keeps_the_schedule(
+    manner: Manner, seconds: float, attempts: list[float]
+) -> None:
     async with running_engine(simulator_in_loop(session_timeout=301.0), manner=MINIMAL) as engine:
         key = engine.open()
         await asyncio.sleep(50)
-        async with engine.replaced_keeper(Manner(looks=(), max_in_flight=2)):
-            await asyncio.sleep(250)
-            assert engine.attempts(key) == [0.0, 105.0, 255.0]
-
-
-async def test_a_reload_with_a_shorter_lifetime_brings_the_next_renewal_forward() -> None:
-    async with running_engine(simulator_in_loop(session_timeout=301.0), manner=MINIMAL) as engine:
-        key = engine.open()
-        await asyncio.sleep(50)
-        async with engine.replaced_keeper(Manner(looks=(), session_timeout=120.0)):
-            await asyncio.sleep(131)
-            assert engine.attempts(key) == [0.0, 60.0, 120.0, 180.0]
+        async with engine.replaced_keeper(manner):
+            await asyncio.sleep(seconds)
+            assert engine.attempts(key) == attempts
 
 
 async def test_a_restart_renews_at_once() -> None:

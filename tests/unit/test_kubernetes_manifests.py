@@ -14,6 +14,7 @@ import yaml
 
 from keepalived.settings import Settings
 from keepalived.settings.document import parse
+from keepalived.validation import validate
 from tests.system.pods import SIDECAR, UPLOADER, Document, containers, documents, one
 
 ROOT = Path(__file__).parents[2]
@@ -56,7 +57,7 @@ def test_a_mistake_would_be_found(kubernetes: ModuleType) -> None:
 )
 def test_each_configuration_is_a_good_one_and_its_paths_are_mounted(document: Document) -> None:
     text = document["data"]["config.yaml"]
-    settings = Settings.model_validate(parse("config.yaml", text.encode()).data)
+    settings = validate(Settings, parse("config.yaml", text.encode()).data)
     host = settings.http.listen.rpartition(":")[0]
     assert host in ("", "0.0.0.0", "[::]")  # noqa: S104 - or nobody but the pod could scrape it
     for job in (one(documents(name), "Job") for name in (NATIVE, PLAIN)):

@@ -13,10 +13,16 @@ from keepalived.lease.holds import Hold, Owner, OwnerKind
 from keepalived.lease.model import State
 from keepalived.lease.rounds import next_request
 from keepalived.lease.session import Ask, Session, take_hold
-from tests.support.lease import BEGUN_AT, answered, hold, settled_in
-
-HOUR = 3600.0
-DISCOVERED = Hold(0, Owner(OwnerKind.DISCOVERY), BEGUN_AT, BEGUN_AT + 24 * HOUR)
+from tests.support.lease import (
+    BEGUN_AT,
+    DISCOVERED,
+    HOUR,
+    answered,
+    discovered,
+    hold,
+    looked,
+    settled_in,
+)
 
 
 def file(
@@ -27,19 +33,6 @@ def file(
     source: str = "PUSH",
 ) -> FileInfo:
     return FileInfo(name, source, status, transferred)
-
-
-def discovered() -> Session:
-    """Return a session whose only hold is under the stall guard."""
-    return settled_in()._replace(holds=(DISCOVERED,))
-
-
-def looked(session: Session, *files: FileInfo, at: float) -> tuple[Session, tuple[object, ...]]:
-    """Renew a session at the time `at`, and let the look at its files show `files`."""
-    session = session._replace(due=at)
-    session, _ = answered(session, at=at, looks=(Ask.FILES,))
-    assert session.ask is Ask.FILES
-    return answered(session, value=files, at=at, looks=(Ask.FILES,))
 
 
 def moving(session: Session, at: float = 10_000.0) -> Session:

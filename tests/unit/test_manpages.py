@@ -12,6 +12,7 @@ import pytest
 
 from keepalived.cli.main import main
 from keepalived.settings import Settings
+from keepalived.validation import schema_of
 from tests.support.programs import needs
 
 TOOL = Path(__file__).parents[2] / "installer/manpages.py"
@@ -43,7 +44,7 @@ def test_every_command_and_option_is_in_the_first(pages: Path) -> None:
 
 def test_every_setting_is_in_the_fifth(pages: Path) -> None:
     text = plain(pages / "clkeepalived.yaml.5")
-    schema = Settings.model_json_schema()
+    schema = schema_of(Settings)
     models = [schema, *schema["$defs"].values()]
     for name in (name for model in models for name in model.get("properties", {})):
         assert re.search(rf"^(\.SS .*[ \"])?{name}:", text, re.MULTILINE), name

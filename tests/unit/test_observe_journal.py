@@ -18,18 +18,9 @@ from keepalived.observe.handlers import BackgroundHandler, JournalSink, StreamSi
 from keepalived.observe.journal import fields_of
 from keepalived.observe.logs import configure_logging
 
+pytestmark = pytest.mark.usefixtures("untouched_root")
+
 LONGEST = 1 << 20
-
-
-@pytest.fixture(autouse=True)
-def _untouched_root() -> Iterator[None]:
-    root = logging.getLogger()
-    level, handlers = root.level, list(root.handlers)
-    yield
-    for added in set(root.handlers) - set(handlers):
-        added.close()
-    root.setLevel(level)
-    root.handlers[:] = handlers
 
 
 @pytest.fixture

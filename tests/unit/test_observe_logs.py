@@ -6,7 +6,6 @@ import asyncio
 import io
 import json
 import logging
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +13,8 @@ import pytest
 import structlog
 
 from keepalived.observe.logs import configure_logging
+
+pytestmark = pytest.mark.usefixtures("untouched_root")
 
 
 class Terminal(io.StringIO):
@@ -23,13 +24,11 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.fixture(autouse=True)
-def _untouched_root() -> Iterator[None]:
-    root = logging.getLogger()
-    level, handlers = root.level, list(root.handlers)
-    yield
-    root.setLevel(level)
-    root.handlers[:] = handlers
+def json_lines() -> io.StringIO:
+    """Begin a log of lines of JSON, and return what it is written to."""
+    stream = io.StringIO()
+    configure_logging(format="json", level="info", stream=stream)
+    return stream
 
 
 def events(stream: io.StringIO) -> list[dict[str, Any]]:
@@ -37,8 +36,7 @@ def events(stream: io.StringIO) -> list[dict[str, Any]]:
 
 
 def test_json_is_one_object_a_line_led_by_time_level_and_event() -> None:
-    stream = io.StringIO()
-    configure_logging(format="json", level="info", stream=stream)
+    stream = json_lines()
     log = structlog.get_logger("test").bind(vcenter="lab", session_id="a:b")
 
     log.info("session_renewed", words="two\nlines", state="ACTIVE")
@@ -132,8 +130,7 @@ def test_configuring_twice_writes_each_event_once() -> None:
 
 
 async def test_the_standard_librarys_loggers_use_the_same_renderer() -> None:
-    stream = io.StringIO()
-    configure_logging(format="json", level="info", stream=stream)
+    stream = json_lines()
     loop = asyncio.get_running_loop()
 
     logging.getLogger("aiohttp.access").info("GET %s", "/metrics")
@@ -151,8 +148,7 @@ async def test_the_standard_librarys_loggers_use_the_same_renderer() -> None:
 
 
 def test_exceptions_are_rendered_into_the_line() -> None:
-    stream = io.StringIO()
-    configure_logging(format="json", level="info", stream=stream)
+    stream = json_lines()
     try:
         raise RuntimeError("out of luck")
     except RuntimeError:
@@ -165,8 +161,7 @@ def test_exceptions_are_rendered_into_the_line() -> None:
 
 
 def test_secrets_by_key_are_redacted_however_deep() -> None:
-    stream = io.StringIO()
-    configure_logging(format="json", level="info", stream=stream)
+    stream = json_lines()
     context = {
         "password": "hunter2",
         "api_token": "hunter2",
@@ -208,8 +203,7 @@ def test_secrets_by_key_are_redacted_however_deep() -> None:
     ],
 )
 def test_secrets_in_running_text_are_redacted(text: str) -> None:
-    stream = io.StringIO()
-    configure_logging(format="json", level="info", stream=stream)
+    stream = json_lines()
     logging.getLogger("aiohttp").error(text)
     try:
         raise ValueError(text)
@@ -229,8 +223,7 @@ def test_secrets_in_running_text_are_redacted(text: str) -> None:
     ],
 )
 def test_words_about_secrets_are_left_alone(text: str) -> None:
-    stream = io.StringIO()
-    configure_logging(format="json", level="info", stream=stream)
+    stream = json_lines()
     structlog.get_logger("test").info("said", detail=text)
 
     assert events(stream)[0]["detail"] == text

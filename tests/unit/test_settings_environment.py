@@ -9,6 +9,7 @@ import pytest
 
 from keepalived.settings import ConfigError, Loaded, load_environment
 from keepalived.settings.vcenters import VCenterSettings
+from keepalived.validation import validate
 from keepalived.vcenter.secrets import SecretError, read_password
 
 URL = {"GOVC_URL": "https://vcsa.lab"}
@@ -145,8 +146,9 @@ async def test_a_file_that_is_no_text_is_named_and_not_quoted(tmp_path: Path) ->
 async def test_other_variables_hold_the_password_alone(tmp_path: Path) -> None:
     file = tmp_path / "password"
     file.write_text("s3cret")
-    vcenter = VCenterSettings.model_validate(
-        {"url": "https://vcsa.lab", "username": "u", "password_env": "LAB_PASSWORD"}
+    vcenter = validate(
+        VCenterSettings,
+        {"url": "https://vcsa.lab", "username": "u", "password_env": "LAB_PASSWORD"},
     )
     assert await read_password(vcenter, {"LAB_PASSWORD": str(file)}) == str(file)
 
@@ -154,7 +156,7 @@ async def test_other_variables_hold_the_password_alone(tmp_path: Path) -> None:
 async def test_a_password_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
     file = tmp_path / "password"
     file.write_text("\N{BYTE ORDER MARK}s3cret\r\n")
-    vcenter = VCenterSettings.model_validate(
-        {"url": "https://vcsa.lab", "username": "u", "password_file": file}
+    vcenter = validate(
+        VCenterSettings, {"url": "https://vcsa.lab", "username": "u", "password_file": file}
     )
     assert await read_password(vcenter, {}) == "s3cret"

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from pydantic import ValidationError
 
+from keepalived.control.encoding import to_json
 from keepalived.lease.model import Kind, SessionKey
 from keepalived.lease.progress import Progress
 from keepalived.settings import (
@@ -22,7 +22,6 @@ from keepalived.settings import (
     LogLevel,
     Observe,
     Representation,
-    SessionEntry,
     Settings,
     VCenterSettings,
     document,
@@ -81,9 +80,9 @@ def test_everything_that_can_be_set(tmp_path: Path) -> None:
     assert prod.request_timeout is None
     first, second = settings.sessions
     assert (first.id, first.kind, first.max_lifetime) == ("a:b", Kind.UPDATE, 172800.0)
-    assert first.line.known_progress() == Progress(10)
+    assert first.options.known_progress() == Progress(10)
     assert second.kind is Kind.DOWNLOAD
-    assert second.line.known_progress() == Progress(None, 1, 4)
+    assert second.options.known_progress() == Progress(None, 1, 4)
     assert settings.session_files == (f"{tmp_path}/sessions.d/*.yaml", "/run/sessions.yaml")
     assert (settings.http.listen, settings.http.page) == ("[::1]:0", False)
     assert (settings.metrics.max_sessions, settings.metrics.session_labels) == (5, False)
@@ -144,7 +143,7 @@ def test_a_pipe_can_be_read_once_and_is_not_named_for_later(tmp_path: Path) -> N
 
 def test_settings_do_not_change() -> None:
     settings = VCenterSettings(url="https://x")
-    with pytest.raises(ValidationError, match="frozen"):
+    with pytest.raises(AttributeError, match="frozen"):
         settings.url = "https://y"  # type: ignore[misc]  # that is the point
 
 
@@ -243,11 +242,11 @@ def test_a_password_in_govc_url_is_usable_and_never_shown(
     assert (name, vcenter.url) == ("vcsa.lab", "https://vcsa.lab:8443")
     assert vcenter.username == "admin@vsphere.local"
     assert vcenter.password is not None
-    assert vcenter.password.get_secret_value() == "hunter/2"
+    assert vcenter.password.reveal() == "hunter/2"
     settings = Settings(vcenters={name: vcenter})
     with caplog.at_level(logging.DEBUG):
-        logging.getLogger().info("%r %s %s", settings, settings, settings.model_dump())
-    shown = caplog.text + settings.model_dump_json() + str(vars(vcenter))
+        logging.getLogger().info("%r %s", settings, settings)
+    shown = caplog.text + to_json(settings).decode() + f"{vcenter.password} {vcenter.password!r}"
     assert "hunter" not in shown
 
 
@@ -325,8 +324,3 @@ def test_govc_known_hosts_that_cannot_be_read(tmp_path: Path) -> None:
 def test_a_govc_url_with_a_name_that_nothing_else_could_hold() -> None:
     with pytest.raises(ConfigError, match="GOVC_URL: a vCenter's name consists of"):
         govc(GOVC_URL="https://vcsä.example")
-
-
-def test_a_session_entry_ends_its_hold() -> None:
-    assert SessionEntry(id="a").line.latest_until(10.0) == 10.0 + 7 * 86400
-    assert SessionEntry(id="a", max_lifetime=60.0).line.latest_until(10.0) == 70.0

@@ -13,6 +13,7 @@ import yaml
 from keepalived.settings import Settings
 from keepalived.settings.document import parse
 from keepalived.settings.schema import schema
+from keepalived.validation import validate
 
 CONFIG = Path(__file__).parents[2] / "config"
 EXAMPLE = CONFIG / "clkeepalived.yaml"
@@ -38,12 +39,13 @@ def test_the_example_names_the_schema_for_editors() -> None:
 def test_the_example_is_a_good_configuration(validator: jsonschema_rs.Validator) -> None:
     data = parse(str(EXAMPLE), EXAMPLE.read_bytes()).data
     validator.validate(data)
-    assert list(Settings.model_validate(data).vcenters) == ["lab"]
+    assert list(validate(Settings, data).vcenters) == ["lab"]
 
 
 def test_every_commented_default_of_the_example_is_the_default() -> None:
     text = EXAMPLE.read_text(encoding="utf-8")
-    shown = Settings.model_validate(
+    shown = validate(
+        Settings,
         yaml.safe_load(
             "vcenters:\n  lab:\n    url: https://x\n"
             + _uncommented(text, "    # ", {"session_timeout", "dialect", "representation"})
@@ -51,9 +53,9 @@ def test_every_commented_default_of_the_example_is_the_default() -> None:
             + _uncommented(text, "    # ", {"insecure", "discover"})
             + _uncommented(text, "# ", {"stall_timeout", "persist_tokens"})
             + _uncommented(text, "# ", {"http", "metrics", "log", "exit_when_idle", "retention"})
-        )
+        ),
     )
-    assert shown == Settings.model_validate({"vcenters": {"lab": {"url": "https://x"}}})
+    assert shown == validate(Settings, {"vcenters": {"lab": {"url": "https://x"}}})
 
 
 def _uncommented(text: str, marker: str, keys: set[str]) -> str:
@@ -80,7 +82,7 @@ def test_the_schema_takes_what_the_settings_take(
     validator: jsonschema_rs.Validator, vcenter: dict[str, Any]
 ) -> None:
     data = {"vcenters": {"lab": vcenter}}
-    Settings.model_validate(data)
+    validate(Settings, data)
     validator.validate(data)
 
 

@@ -310,7 +310,7 @@ async def test_who_am_i_and_logout(api: Caller, rest: Caller, simulator: Simulat
 async def test_an_idle_token_expires(
     api: Caller, simulator: Simulator, hands: Hands, seconds: float, status: int
 ) -> None:
-    simulator.library.sessions.timeout = 3600
+    simulator.library.behaviour.session_timeout = 3600
     session_id = simulator.open_session()
     hands.time += seconds
     path = f"{ITEM}/update-session/{session_id}?action=keep-alive"

@@ -7,6 +7,7 @@ import hashlib
 import pytest
 
 from keepalived.lease.model import Kind
+from keepalived.simulator.behaviour import Behaviour
 from keepalived.simulator.errors import ApiError, ErrorType
 from keepalived.simulator.library import ContentLibrary
 from keepalived.simulator.resources import Item, PrepareStatus, Session, SourceType
@@ -23,7 +24,7 @@ def hands() -> Hands:
 
 @pytest.fixture
 def library(hands: Hands) -> ContentLibrary:
-    return ContentLibrary(hands, session_timeout=300)
+    return ContentLibrary(hands, Behaviour(session_timeout=300))
 
 
 def upload(library: ContentLibrary, *pieces: bytes, item: Item | None = None) -> Item:
@@ -84,7 +85,7 @@ def test_a_session_has_the_content_of_its_beginning(library: ContentLibrary) -> 
 
 
 def test_preparing_takes_its_time_and_is_no_activity(hands: Hands) -> None:
-    library = ContentLibrary(hands, session_timeout=300, prepare_duration=200)
+    library = ContentLibrary(hands, Behaviour(session_timeout=300, prepare_duration=200))
     session = open_download(library, upload(library, *PIECES))
     file = library.downloads.prepare(session.id, "disk")
     hands.time += 150
@@ -99,7 +100,7 @@ def test_preparing_takes_its_time_and_is_no_activity(hands: Hands) -> None:
 
 @pytest.mark.parametrize("counts", [True, False], ids=["get counts", "get does not count"])
 def test_whether_bytes_extend_the_lifetime_is_a_choice(hands: Hands, counts: bool) -> None:
-    library = ContentLibrary(hands, session_timeout=300, put_counts_as_activity=counts)
+    library = ContentLibrary(hands, Behaviour(session_timeout=300, put_counts_as_activity=counts))
     session = open_download(library, upload(library, *PIECES))
     get = library.downloads.begin(library.downloads.prepare(session.id, "disk").ticket)
     hands.time += 200
@@ -167,7 +168,7 @@ def test_content_that_nobody_has_makes_room(hands: Hands, end: str) -> None:
 
 
 def test_a_pulled_file_has_no_content_here(library: ContentLibrary) -> None:
-    library.sessions.pull_duration = 0
+    library.behaviour.pull_duration = 0
     session = library.open_session("uploader")
     uri = "https://mirror.example/debian.iso"
     library.transfers.add(session.id, "disk", SourceType.PULL, size=600, source_uri=uri)

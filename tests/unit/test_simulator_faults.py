@@ -10,19 +10,8 @@ from email.utils import parsedate_to_datetime
 
 import pytest
 
+from keepalived.simulator import faults
 from keepalived.simulator.app import Simulator
-from keepalived.simulator.faults import (
-    Fail,
-    Fault,
-    Hang,
-    Latency,
-    Lifetime,
-    Refuse,
-    Reset,
-    Skew,
-    Truncate,
-    UnknownRoute,
-)
 from keepalived.simulator.wire import Dropped, Refused, Request
 from tests.support.simulator import EPOCH, ITEM, Caller, api_caller
 
@@ -52,7 +41,7 @@ async def test_latency_lies_before_or_after_the_act(
     simulator: Simulator, api: Caller, act_first: bool, expires_at: float
 ) -> None:
     session = simulator.library.open_session("uploader")
-    simulator.faults.add(Latency(5, act_first=act_first), route="update_session.*", count=1)
+    simulator.faults.add(faults.Latency(5, act_first=act_first), route="update_session.*", count=1)
     start = now()
     assert await api.call("POST", path_of(session.id), {}) == (204, None)
     assert now() - start == 5
@@ -61,7 +50,12 @@ async def test_latency_lies_before_or_after_the_act(
 
 async def test_latencies_add_up_and_a_failure_ends_it(simulator: Simulator, api: Caller) -> None:
     session = simulator.library.open_session("uploader")
-    for effect in (Latency(1), Latency(2), Fail(504, act_first=True), Latency(4)):
+    for effect in (
+        faults.Latency(1),
+        faults.Latency(2),
+        faults.Fail(504, act_first=True),
+        faults.Latency(4),
+    ):
         simulator.faults.add(effect, session_id=session.id)
     start = now()
     status, _ = await api.call("POST", path_of(session.id), {"client_progress": 3})
@@ -71,7 +65,7 @@ async def test_latencies_add_up_and_a_failure_ends_it(simulator: Simulator, api:
 
 async def test_a_hang_is_noted_while_it_lasts(simulator: Simulator, api: Caller) -> None:
     session_id = simulator.open_session()
-    simulator.faults.add(Hang(), method="POST")
+    simulator.faults.add(faults.Hang(), method="POST")
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(10_000):
             await api.call("POST", path_of(session_id), {})
@@ -80,7 +74,7 @@ async def test_a_hang_is_noted_while_it_lasts(simulator: Simulator, api: Caller)
 
 
 async def test_a_restart_drops_what_waits(simulator: Simulator, api: Caller) -> None:
-    simulator.faults.add(Hang(act_first=True), count=1)
+    simulator.faults.add(faults.Hang(act_first=True), count=1)
     waiting = asyncio.create_task(api.call("GET", "/session"))
     await asyncio.sleep(10)
     simulator.restart(lose_tokens=True, down_seconds=30)
@@ -117,14 +111,14 @@ async def test_a_reset_may_come_after_the_act(
     simulator: Simulator, api: Caller, act_first: bool
 ) -> None:
     session = simulator.library.open_session("uploader")
-    simulator.faults.add(Reset(act_first=act_first), count=1)
+    simulator.faults.add(faults.Reset(act_first=act_first), count=1)
     with pytest.raises(Dropped):
         await api.call("POST", path_of(session.id), {"client_progress": 9})
     assert session.client_progress == (9 if act_first else None)
 
 
 async def test_an_outage_by_the_clock(simulator: Simulator, api: Caller) -> None:
-    simulator.faults.add(Refuse(), start=now() + 10, seconds=20)
+    simulator.faults.add(faults.Refuse(), start=now() + 10, seconds=20)
     start = now()
     assert simulator.faults.refusal() == (False, start + 10)
     assert (await api.call("GET", "/session"))[0] == 200
@@ -141,7 +135,7 @@ async def test_an_outage_by_the_clock(simulator: Simulator, api: Caller) -> None
 
 async def test_a_refusal_concerns_everybody(simulator: Simulator) -> None:
     with pytest.raises(ValueError, match="only time"):
-        simulator.faults.add(Refuse(), count=3)
+        simulator.faults.add(faults.Refuse(), count=3)
 
 
 @pytest.mark.parametrize(
@@ -160,17 +154,17 @@ async def test_a_refusal_concerns_everybody(simulator: Simulator) -> None:
 async def test_a_failure_has_its_vapi_error(
     simulator: Simulator, api: Caller, status: int, error_type: str
 ) -> None:
-    simulator.faults.add(Fail(status, retry_after=1.5), count=1)
+    simulator.faults.add(faults.Fail(status, retry_after=1.5), count=1)
     answer = await api.send("GET", "/session")
     assert (answer.status, answer.headers["retry-after"]) == (status, "1.5")
     assert json.loads(answer.body)["error_type"] == error_type
-    simulator.faults.add(Fail(status), count=1)
+    simulator.faults.add(faults.Fail(status), count=1)
     assert "retry-after" not in (await api.send("GET", "/session")).headers
 
 
 async def test_an_unknown_route(simulator: Simulator, api: Caller) -> None:
     session_id = simulator.open_session()
-    simulator.faults.add(UnknownRoute(), route="update_session.keep_alive", seconds=10)
+    simulator.faults.add(faults.UnknownRoute(), route="update_session.keep_alive", seconds=10)
     status, error = await api.call("POST", path_of(session_id), {})
     assert (status, error["messages"][0]["id"]) == (404, "com.vmware.vapi.rest.httpNotFound")
     await asyncio.sleep(10)
@@ -179,7 +173,7 @@ async def test_an_unknown_route(simulator: Simulator, api: Caller) -> None:
 
 async def test_a_body_broken_off(simulator: Simulator, api: Caller) -> None:
     session_id = simulator.open_session()
-    simulator.faults.add(Truncate())
+    simulator.faults.add(faults.Truncate())
     answer = await api.send("GET", "/session")
     assert int(answer.headers["content-length"]) > len(answer.body) > 0
     with pytest.raises(ValueError, match=r"Unterminated|Expecting"):
@@ -190,13 +184,13 @@ async def test_a_body_broken_off(simulator: Simulator, api: Caller) -> None:
 @pytest.mark.parametrize(
     ("skew", "date", "expiration"),
     [
-        (Skew(-3600), -3600, "21:18:20"),
-        (Skew(3600, expiration_time=False), 3600, "22:18:20"),
-        (Skew(3600, date=False), 0, "23:18:20"),
+        (faults.Skew(-3600), -3600, "21:18:20"),
+        (faults.Skew(3600, expiration_time=False), 3600, "22:18:20"),
+        (faults.Skew(3600, date=False), 0, "23:18:20"),
     ],
 )
 async def test_a_skewed_wall_clock(
-    simulator: Simulator, api: Caller, skew: Skew, date: float, expiration: str
+    simulator: Simulator, api: Caller, skew: faults.Skew, date: float, expiration: str
 ) -> None:
     session = simulator.library.open_session("uploader")
     await asyncio.sleep(round(session.created_at) - now())
@@ -213,7 +207,7 @@ async def test_a_shortened_lifetime(
 ) -> None:
     session = simulator.library.open_session("uploader")
     other = simulator.library.open_session("uploader")
-    simulator.faults.add(Lifetime(20, announced=announced), session_id=session.id)
+    simulator.faults.add(faults.Lifetime(20, announced=announced), session_id=session.id)
     for each in (session, other):
         assert (await api.call("POST", path_of(each.id), {}))[0] == 204
     assert session.expires_at - now() == 20
@@ -227,7 +221,7 @@ async def test_a_created_session_can_be_short_lived(simulator: Simulator, api: C
     item = simulator.library.catalog.create_item(
         simulator.library.catalog.create_library("l").id, "i"
     )
-    simulator.faults.add(Lifetime(20), route="*.create", count=1)
+    simulator.faults.add(faults.Lifetime(20), route="*.create", count=1)
     _, session_id = await api.call("POST", f"{ITEM}/update-session", {"library_item_id": item.id})
     await asyncio.sleep(20)
     assert (await api.call("GET", f"{ITEM}/update-session/{session_id}"))[0] == 404
@@ -237,9 +231,9 @@ async def test_faults_hit_what_they_concern_and_as_often_as_they_should(
     simulator: Simulator, api: Caller
 ) -> None:
     session_id = simulator.open_session()
-    simulator.faults.add(Fail(500), route="update_session.keep_alive", count=2)
+    simulator.faults.add(faults.Fail(500), route="update_session.keep_alive", count=2)
     by_progress = simulator.faults.add(
-        Fail(503), predicate=lambda entry: entry.client_progress == 50
+        faults.Fail(503), predicate=lambda entry: entry.client_progress == 50
     )
     path = path_of(session_id)
     statuses = [(await api.call("POST", path, {}))[0] for _ in range(3)]
@@ -249,15 +243,15 @@ async def test_faults_hit_what_they_concern_and_as_often_as_they_should(
     simulator.faults.remove(by_progress)
     simulator.faults.remove(by_progress)
     assert (await api.call("POST", path, {"client_progress": 50}))[0] == 204
-    simulator.faults.add(Fail(500))
+    simulator.faults.add(faults.Fail(500))
     simulator.faults.clear()
     assert not simulator.faults
 
 
 async def test_who_watches_is_told_of_every_change(simulator: Simulator) -> None:
-    seen: list[list[Fault]] = []
+    seen: list[list[faults.Fault]] = []
     simulator.faults.on_change.append(lambda: seen.append(list(simulator.faults)))
-    fault = simulator.faults.add(Refuse())
+    fault = simulator.faults.add(faults.Refuse())
     simulator.faults.remove(fault)
     simulator.faults.clear()
     assert seen == [[fault], [], []]
@@ -265,7 +259,7 @@ async def test_who_watches_is_told_of_every_change(simulator: Simulator) -> None
 
 async def test_a_fault_that_hits_every_third_request(simulator: Simulator, api: Caller) -> None:
     path = path_of(simulator.open_session())
-    simulator.faults.add(Fail(500), route="*.keep_alive", every=3, count=2)
+    simulator.faults.add(faults.Fail(500), route="*.keep_alive", every=3, count=2)
     statuses = [(await api.call("POST", path, {}))[0] for _ in range(9)]
     assert statuses == [204, 204, 500, 204, 204, 500, 204, 204, 204]
 
@@ -274,7 +268,7 @@ async def test_requests_that_a_fault_does_not_concern_are_not_counted(
     simulator: Simulator, api: Caller
 ) -> None:
     path = path_of(simulator.open_session())
-    simulator.faults.add(Fail(500), route="*.keep_alive", every=2)
+    simulator.faults.add(faults.Fail(500), route="*.keep_alive", every=2)
     assert (await api.call("POST", path, {}))[0] == 204
     await api.call("GET", "/session")
     assert (await api.call("POST", path, {}))[0] == 500
@@ -283,9 +277,9 @@ async def test_requests_that_a_fault_does_not_concern_are_not_counted(
 @pytest.mark.parametrize("every", [0, -1])
 async def test_every_has_to_count(simulator: Simulator, every: int) -> None:
     with pytest.raises(ValueError, match="cannot be told apart"):
-        simulator.faults.add(Fail(500), every=every)
+        simulator.faults.add(faults.Fail(500), every=every)
 
 
 async def test_refusing_every_other_connection_is_not_offered(simulator: Simulator) -> None:
     with pytest.raises(ValueError, match="only time can limit"):
-        simulator.faults.add(Refuse(), every=2)
+        simulator.faults.add(faults.Refuse(), every=2)

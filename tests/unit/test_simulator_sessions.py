@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from keepalived.lease.model import Kind
+from keepalived.simulator.behaviour import Behaviour
 from keepalived.simulator.errors import ApiError, ErrorType
 from keepalived.simulator.ledger import Ledger
 from keepalived.simulator.library import ContentLibrary
@@ -27,7 +28,7 @@ def ledger() -> Ledger:
 
 @pytest.fixture
 def library(hands: Hands, ledger: Ledger) -> ContentLibrary:
-    return ContentLibrary(hands, session_timeout=300, pull_duration=60, chronicle=ledger)
+    return ContentLibrary(hands, Behaviour(session_timeout=300, pull_duration=60), chronicle=ledger)
 
 
 def refusal(error: pytest.ExceptionInfo[ApiError]) -> ErrorType:
@@ -83,7 +84,7 @@ def test_a_changed_timeout_holds_from_the_next_activity_on(
     library: ContentLibrary, hands: Hands
 ) -> None:
     session = library.open_session(USER)
-    library.sessions.timeout = 30
+    library.behaviour.session_timeout = 30
     hands.time += 100
     library.sessions.keep_alive(UPDATE, session.id, None)
     assert session.expires_at == session.announced_expiry == hands.time + 30

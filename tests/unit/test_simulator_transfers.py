@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from keepalived.lease.model import Kind
+from keepalived.simulator.behaviour import Behaviour
 from keepalived.simulator.errors import ApiError, ErrorType
 from keepalived.simulator.library import ContentLibrary
-from keepalived.simulator.resources import SessionState, SourceType, TransferStatus
+from keepalived.simulator.resources import Session, SessionState, SourceType, TransferStatus
 from tests.support.simulator import Hands
 
 UPDATE = Kind.UPDATE
@@ -25,9 +26,8 @@ def put_counts(request: pytest.FixtureRequest) -> bool:
 
 @pytest.fixture
 def library(hands: Hands, put_counts: bool) -> ContentLibrary:
-    return ContentLibrary(
-        hands, session_timeout=300, pull_duration=60, put_counts_as_activity=put_counts
-    )
+    how = Behaviour(session_timeout=300, pull_duration=60, put_counts_as_activity=put_counts)
+    return ContentLibrary(hands, how)
 
 
 def add(
@@ -161,16 +161,21 @@ def test_a_completed_session_stays_active_until_its_pulls_are_done(
     assert sizes(library, session.item_id) == {"iso": 600}
 
 
-def test_the_servers_own_pulling_is_no_activity(library: ContentLibrary, hands: Hands) -> None:
-    library.sessions.pull_duration = 400
-    session = library.open_session("uploader")
-    library.transfers.add(session.id, "iso", SourceType.PULL, source_uri="https://mirror.example/")
-    library.sessions.complete(UPDATE, session.id)
-    hands.time += 300
+def assert_expired(library: ContentLibrary, session: Session) -> None:
+    """Find that a session is gone, and that nothing has arrived."""
     with pytest.raises(ApiError) as error:
         library.sessions.get(UPDATE, session.id)
     assert error.value.type is ErrorType.NOT_FOUND
     assert library.catalog.item(session.item_id).content_version == 1
+
+
+def test_the_servers_own_pulling_is_no_activity(library: ContentLibrary, hands: Hands) -> None:
+    library.behaviour.pull_duration = 400
+    session = library.open_session("uploader")
+    library.transfers.add(session.id, "iso", SourceType.PULL, source_uri="https://mirror.example/")
+    library.sessions.complete(UPDATE, session.id)
+    hands.time += 300
+    assert_expired(library, session)
 
 
 @pytest.mark.parametrize(
@@ -195,7 +200,7 @@ def test_files_that_make_no_sense_are_refused(
 
 
 def test_completed_files_are_validated_before_the_content_has_arrived(hands: Hands) -> None:
-    library = ContentLibrary(hands, session_timeout=300, validation_duration=200)
+    library = ContentLibrary(hands, Behaviour(session_timeout=300, validation_duration=200))
     session = library.open_session("uploader")
     upload = library.transfers.begin_upload(add(library, session.id))
     upload.write(b"whole")
@@ -217,18 +222,17 @@ def test_completed_files_are_validated_before_the_content_has_arrived(hands: Han
 
 
 def test_validating_is_no_activity(hands: Hands) -> None:
-    library = ContentLibrary(hands, session_timeout=300, validation_duration=400)
+    library = ContentLibrary(hands, Behaviour(session_timeout=300, validation_duration=400))
     session = library.open_session("uploader")
     library.sessions.complete(UPDATE, session.id)
     hands.time += 300
-    with pytest.raises(ApiError) as error:
-        library.sessions.get(UPDATE, session.id)
-    assert error.value.type is ErrorType.NOT_FOUND
-    assert library.catalog.item(session.item_id).content_version == 1
+    assert_expired(library, session)
 
 
 def test_a_pull_is_validated_when_it_is_done(hands: Hands) -> None:
-    library = ContentLibrary(hands, session_timeout=300, pull_duration=60, validation_duration=30)
+    library = ContentLibrary(
+        hands, Behaviour(session_timeout=300, pull_duration=60, validation_duration=30)
+    )
     session = library.open_session("uploader")
     uri = "https://mirror.example/debian.iso"
     file = library.transfers.add(session.id, "iso", SourceType.PULL, size=600, source_uri=uri)
@@ -246,7 +250,7 @@ def test_a_pull_is_validated_when_it_is_done(hands: Hands) -> None:
 
 @pytest.mark.parametrize("told", [True, False])
 def test_whether_bytes_are_told_during_a_put_is_a_choice(hands: Hands, told: bool) -> None:
-    library = ContentLibrary(hands, bytes_during_put=told)
+    library = ContentLibrary(hands, Behaviour(bytes_during_put=told))
     session = library.open_session("uploader")
     upload = library.transfers.begin_upload(add(library, session.id))
     (file,) = library.transfers.files(session.id)

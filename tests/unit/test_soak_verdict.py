@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from benchmarks import records
+from benchmarks.soak.report import thinned
 from benchmarks.soak.samples import Sample
 from benchmarks.soak.verdict import BASELINE, CHURN, END, MIB, judge, trend
 
@@ -133,3 +137,22 @@ def test_a_trend_is_not_moved_by_outliers() -> None:
     points[300] = (300.0, -1e6)
     assert trend(points) == pytest.approx(2.0)
     assert trend(points[:1]) == 0.0
+
+
+def test_less_than_a_hundred_samples_are_kept_with_all_rests_and_peaks() -> None:
+    samples = an_hour()
+    samples[101] = replace(samples[101], state_log=7 * MIB)
+    kept = thinned(samples)
+    assert 60 < len(kept) < 100
+    assert {each.phase for each in kept} == {BASELINE, CHURN, END}
+    assert [each for each in kept if each.phase != CHURN] == [*samples[:3], *samples[-3:]]
+    assert max(each.state_log for each in kept) == 7 * MIB
+    assert kept == sorted(kept, key=lambda each: each.at)
+
+
+def test_records_are_read_as_they_were_written(tmp_path: Path) -> None:
+    data = {"few": {"a": [1, 2.5], "b": None}, "many": [{"at": at, "of": [at]} for at in range(99)]}
+    records.write(tmp_path / "record.json", data)
+    text = (tmp_path / "record.json").read_text()
+    assert json.loads(text) == data
+    assert len(text.splitlines()) == 104  # a line for each of many

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+from contextlib import AbstractAsyncContextManager
+from typing import Any
 
 import pytest
 
@@ -43,24 +45,37 @@ def open_failing_session(engine: Engine) -> None:
     engine.hold(SessionKey(NAME, Kind.UPDATE, FAILING))
 
 
+def stormy(seed: int, **how: Any) -> AbstractAsyncContextManager[Engine]:
+    """Run an engine whose chances are those of the seed."""
+    simulator = simulator_in_loop(ledger_limit=0)
+    return running_engine(simulator, draw=random.Random(seed).random, **how)
+
+
+async def outlive(
+    engine: Engine, seed: int, hours: float, sessions: int, looks: int = 2
+) -> list[SessionKey]:
+    """Hold so many sessions through a storm, a failing one among them; return the others."""
+    open_failing_session(engine)
+    held = [engine.open() for _ in range(sessions - 1)]
+    await asyncio.sleep(1)
+    await weather(engine.simulator, seed, hours, sessions)
+    assert_all_alive(engine)
+    ledger = engine.simulator.ledger
+    assert ledger.most_concurrent() == 1
+    assert ledger.total < 2 * ordinary_requests(sessions, hours, looks)
+    return held
+
+
 @pytest.mark.looptime(end=7 * 3600)
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_ten_sessions_outlive_four_hours_of_storm_and_end_with_the_server(
     seed: int,
 ) -> None:
-    simulator = simulator_in_loop(ledger_limit=0)
-    draw = random.Random(seed).random
-    async with running_engine(simulator, draw=draw) as engine:
-        open_failing_session(engine)
-        held = [engine.open() for _ in range(9)]
-        await asyncio.sleep(1)
-        await weather(simulator, seed, 4.0, 10)
-        assert_all_alive(engine)
-        assert simulator.ledger.most_concurrent() == 1
-        assert simulator.ledger.total < 2 * ordinary_requests(10, 4.0, looks=2)
+    async with stormy(seed) as engine:
+        held = await outlive(engine, seed, hours=4.0, sessions=10)
 
         # An outage ends nothing, even where the server has lost the sessions meanwhile.
-        simulator.faults.add(Refuse(), seconds=3600)
+        engine.simulator.faults.add(Refuse(), seconds=3600)
         await asyncio.sleep(3599)
         assert_all_alive(engine)
         await asyncio.sleep(60)
@@ -72,16 +87,10 @@ async def test_ten_sessions_outlive_four_hours_of_storm_and_end_with_the_server(
 @pytest.mark.looptime(end=75 * 3600)
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_fifty_sessions_outlive_three_days_of_storm(seed: int) -> None:
-    simulator = simulator_in_loop(ledger_limit=0)
-    draw = random.Random(seed).random
-    async with running_engine(simulator, manner=Manner(looks=(Ask.GET,)), draw=draw) as engine:
-        open_failing_session(engine)
-        before = [engine.open() for _ in range(49)]
-        await asyncio.sleep(1)
-        await weather(simulator, seed, 24.0, 50)
-        assert_all_alive(engine)
+    async with stormy(seed, manner=Manner(looks=(Ask.GET,))) as engine:
+        before = await outlive(engine, seed, hours=24.0, sessions=50, looks=1)
 
-        simulator.faults.add(Refuse(), seconds=LONG_OUTAGE)
+        engine.simulator.faults.add(Refuse(), seconds=LONG_OUTAGE)
         await asyncio.sleep(LONG_OUTAGE - 1)
         # The server has lost them all by now, but nobody has said so: the outage ends nothing.
         assert_all_alive(engine)
@@ -91,11 +100,11 @@ async def test_fifty_sessions_outlive_three_days_of_storm(seed: int) -> None:
         for _ in before:
             engine.open()
         await asyncio.sleep(1)
-        await weather(simulator, seed + 1_000_000, 46.0, 50)
+        await weather(engine.simulator, seed + 1_000_000, 46.0, 50)
         assert sum(each.state is State.ACTIVE for each in engine.registry) >= 49
         assert not any(each.state.is_failure and each.key not in before for each in engine.registry)
-        assert simulator.ledger.most_concurrent() == 1
-        assert simulator.ledger.total < 2 * ordinary_requests(50, 72.0, looks=1)
+        assert engine.simulator.ledger.most_concurrent() == 1
+        assert engine.simulator.ledger.total < 2 * ordinary_requests(50, 72.0, looks=1)
 
 
 @pytest.mark.extended
@@ -103,17 +112,8 @@ async def test_fifty_sessions_outlive_three_days_of_storm(seed: int) -> None:
 @pytest.mark.looptime(end=3 * 3600)
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_five_hundred_sessions_outlive_two_hours_of_storm(seed: int) -> None:
-    simulator = simulator_in_loop(ledger_limit=0)
-    draw = random.Random(seed).random
-    async with running_engine(simulator, draw=draw) as engine:
-        for _ in range(499):
-            engine.open()
-        open_failing_session(engine)
-        await asyncio.sleep(1)
-        await weather(simulator, seed, 2.0, 500)
-        assert_all_alive(engine)
-        assert simulator.ledger.most_concurrent() == 1
-        assert simulator.ledger.total < 2 * ordinary_requests(500, 2.0, looks=2)
+    async with stormy(seed) as engine:
+        await outlive(engine, seed, hours=2.0, sessions=500)
 
 
 @pytest.mark.extended
@@ -127,11 +127,4 @@ async def test_fifty_sessions_outlive_an_hour_of_storm_over_http(seed: int) -> N
         serve(simulator) as url,
         running_engine(simulator, draw=draw, url=url) as engine,
     ):
-        for _ in range(49):
-            engine.open()
-        open_failing_session(engine)
-        await asyncio.sleep(1)
-        await weather(simulator, seed, 1.0, 50)
-        assert_all_alive(engine)
-        assert simulator.ledger.most_concurrent() == 1
-        assert simulator.ledger.total < 2 * ordinary_requests(50, 1.0, looks=2)
+        await outlive(engine, seed, hours=1.0, sessions=50)

@@ -6,29 +6,16 @@ import pytest
 
 from keepalived.lease import events
 from keepalived.lease.answers import FileInfo
-from keepalived.lease.holds import Hold, Owner, OwnerKind
+from keepalived.lease.holds import OwnerKind
 from keepalived.lease.model import State
-from keepalived.lease.session import Ask, Session, take_hold
-from tests.support.lease import BEGUN_AT, answered, hold, settled_in
+from keepalived.lease.session import take_hold
+from tests.support.lease import HOUR, discovered, hold, looked
 
-HOUR = 3600.0
 BEGAN = 10_000.0
-DISCOVERED = Hold(0, Owner(OwnerKind.DISCOVERY), BEGUN_AT, BEGUN_AT + 240 * HOUR)
 
 
 def file(status: str, transferred: int = 0, *, name: str = "a", source: str = "PUSH") -> FileInfo:
     return FileInfo(name, source, status, transferred)
-
-
-def discovered() -> Session:
-    return settled_in()._replace(holds=(DISCOVERED,))
-
-
-def looked(session: Session, *files: FileInfo, at: float) -> tuple[Session, tuple[object, ...]]:
-    session = session._replace(due=at)
-    session, _ = answered(session, at=at, looks=(Ask.FILES,))
-    assert session.ask is Ask.FILES
-    return answered(session, value=files, at=at, looks=(Ask.FILES,))
 
 
 def kinds(effects: tuple[object, ...]) -> list[type]:
@@ -75,7 +62,7 @@ def test_the_time_counts_from_the_first_look_at_which_they_all_were() -> None:
 
 
 def test_whoever_asked_for_it_keeps_it() -> None:
-    session = take_hold(discovered(), hold())
+    session = take_hold(discovered(hours=240), hold())
     for hours in range(30):
         session, _ = looked(session, file("ERROR"), at=BEGAN + hours * HOUR)
     assert session.state is State.ACTIVE

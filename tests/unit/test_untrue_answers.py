@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from keepalived.keeper.keeper import Manner
+from keepalived.keeper.keeper import Keeper, Manner
 from keepalived.lease.answers import Outcome
 from keepalived.lease.holds import Borrowed, Hold, Owner, OwnerKind
 from keepalived.lease.model import State
@@ -299,12 +299,12 @@ async def test_a_crowd_of_lists_delays_no_renewal() -> None:
             keys = [engine.open() for _ in range(20)]
             await asyncio.sleep(20)
 
-            async def ask(beside: Any) -> None:
+            async def ask(keeper: Keeper) -> None:
                 while True:
-                    answer = await beside.list(keys[0].kind, timeout=10.0)
+                    answer = await keeper.aside(keeper.vcenter.list(keys[0].kind, timeout=10.0))
                     assert answer.outcome is Outcome.OK
 
-            asking = [asyncio.create_task(ask(engine.keeper.beside)) for _ in range(190)]
+            asking = [asyncio.create_task(ask(engine.keeper)) for _ in range(190)]
             await asyncio.sleep(900)
             assert not any(each.done() for each in asking)
             for each in asking:

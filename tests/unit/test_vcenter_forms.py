@@ -12,12 +12,12 @@ from typing import Any
 from urllib.parse import quote, quote_plus
 
 import pytest
-from pydantic import SecretStr
 
 from keepalived.lease.answers import Answer, Outcome
 from keepalived.lease.model import Kind
 from keepalived.settings import VCenterSettings
 from keepalived.simulator.wire import Request, Response
+from keepalived.validation import Secret, validate
 from keepalived.vcenter.client import Client
 from keepalived.vcenter.hiding import Secrets
 from keepalived.vcenter.login import LoginOutcome
@@ -53,8 +53,8 @@ def client_with(
 ) -> Client:
     data: dict[str, Any] = {"url": "http://vc.test", "dialect": dialect}
     if user is not None:
-        data |= {"username": user, "password": SecretStr(PASSWORD)}
-    settings = VCenterSettings.model_validate(data)
+        data |= {"username": user, "password": Secret(PASSWORD)}
+    settings = validate(VCenterSettings, data)
     return Client("lab", settings, MemoryTransport(handle), LoopClock(), **more)
 
 

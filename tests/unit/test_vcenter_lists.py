@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -17,6 +17,7 @@ from keepalived.vcenter import lists, results
 from keepalived.vcenter.dialects import Api, Dialect, Rest
 from keepalived.vcenter.hiding import NO_SECRETS, Secrets
 from keepalived.vcenter.results import FILES_MOST, IDS_MOST, JSON_MOST, FormError
+from tests.support.turns import turns
 
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -121,18 +122,9 @@ def test_secrets_are_hidden_wherever_in_the_list_they_stand() -> None:
 
 async def test_the_loop_goes_on_while_a_list_is_read() -> None:
     body = json.dumps([f"{number:036}" for number in range(30_000)]).encode()
-    turns = 0
-
-    async def renew() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
-
-    renewing = asyncio.create_task(renew())
-    assert len(await results.ids(Api().elements(body))) == 30_000
-    renewing.cancel()
-    assert turns > 60
+    async with turns() as taken:
+        assert len(await results.ids(Api().elements(body))) == 30_000
+    assert len(taken) > 60
 
 
 async def test_a_list_without_an_end_is_read_to_the_limit() -> None:
@@ -193,16 +185,13 @@ async def test_all_have_failed_only_if_the_last_one_has() -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "status"),
+    ("one", "livelier"),
     [
-        ("ERROR", "READY", "READY"),
-        ("READY", "WAITING_FOR_TRANSFER", "WAITING_FOR_TRANSFER"),
-        ("WAITING_FOR_TRANSFER", "VALIDATING", "VALIDATING"),
-        ("VALIDATING", "TRANSFERRING", "TRANSFERRING"),
-        ("ERROR", "ERROR", "ERROR"),
+        *pairwise(("ERROR", "READY", "WAITING_FOR_TRANSFER", "VALIDATING", "TRANSFERRING")),
+        ("ERROR", "ERROR"),
     ],
 )
-def test_files_taken_together_are_as_the_livelier_one(one: str, other: str, status: str) -> None:
-    first, second = FileInfo("a", "PUSH", one, 1, 5), FileInfo("b", "PULL", other, 2)
+def test_files_taken_together_are_as_the_livelier_one(one: str, livelier: str) -> None:
+    first, second = FileInfo("a", "PUSH", one, 1, 5), FileInfo("b", "PULL", livelier, 2)
     for merged in (stalls.merged(first, second), stalls.merged(second, first)):
-        assert (merged.status, merged.bytes_transferred, merged.size) == (status, 3, None)
+        assert (merged.status, merged.bytes_transferred, merged.size) == (livelier, 3, None)

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import SecretStr
 
 from keepalived.lease.answers import Outcome
 from keepalived.settings import VCenterSettings
 from keepalived.simulator.wire import Request, Response
+from keepalived.validation import Secret, validate
 from keepalived.vcenter.secrets import SecretError, read_password
 from tests.support.vcenter import TIMEOUT, client_of
 
@@ -20,7 +20,7 @@ PASSWORD = "correct horse"
 
 def settings(**source: Any) -> VCenterSettings:
     user = {"username": "somebody"} if source else {}
-    return VCenterSettings.model_validate({"url": "https://vcenter.test", **user, **source})
+    return validate(VCenterSettings, {"url": "https://vcenter.test", **user, **source})
 
 
 async def test_every_source(tmp_path: Path) -> None:
@@ -31,7 +31,7 @@ async def test_every_source(tmp_path: Path) -> None:
         {"password_file": file},
         {"credential": "lab"},
         {"password_env": "SECRET"},
-        {"password": SecretStr(PASSWORD)},
+        {"password": Secret(PASSWORD)},
     ]
     assert [await read_password(settings(**each), environ) for each in sources] == [PASSWORD] * 4
 

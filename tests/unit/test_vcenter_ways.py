@@ -11,6 +11,7 @@ import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from keepalived.settings import VCenterSettings
+from keepalived.validation import validate
 from keepalived.vcenter.failures import words_for
 from keepalived.vcenter.proxies import check_proxy, proxy_for
 from keepalived.vcenter.resolver import PATIENCE_SECONDS, RememberingResolver
@@ -23,7 +24,7 @@ PROXY = "http://p:3128"
 
 
 def proxy(url: str, proxy: str | None = None, **environ: str) -> str | None:
-    settings = VCenterSettings.model_validate({"url": url, "proxy": proxy})
+    settings = validate(VCenterSettings, {"url": url, "proxy": proxy})
     return proxy_for(settings, environ)
 
 
@@ -201,14 +202,21 @@ async def test_the_last_good_addresses_serve_while_dns_is_silent() -> None:
     await resolver.close()
 
 
+async def asking_for(seconds: float) -> tuple[Names, RememberingResolver, asyncio.Task[str]]:
+    """Begin to ask a name server that takes so long, and wait a second."""
+    names = Names()
+    names.seconds = seconds
+    resolver = RememberingResolver(names)
+    asking = asyncio.create_task(address(resolver))
+    await asyncio.sleep(1)
+    return names, resolver, asking
+
+
 @pytest.mark.looptime
 async def test_whoever_waits_shares_a_question_and_may_leave() -> None:
-    names = Names()
-    names.seconds = 10.0
-    resolver = RememberingResolver(names)
-    first = asyncio.create_task(address(resolver))
+    names, resolver, first = await asking_for(seconds=10.0)
     second = asyncio.create_task(address(resolver))
-    await asyncio.sleep(1)
+    await asyncio.sleep(0)
     first.cancel()
     assert await second == "192.0.2.1"
     assert names.asked == 1
@@ -217,11 +225,7 @@ async def test_whoever_waits_shares_a_question_and_may_leave() -> None:
 
 @pytest.mark.looptime
 async def test_closing_does_not_wait_for_dns() -> None:
-    names = Names()
-    names.seconds = 1000.0
-    resolver = RememberingResolver(names)
-    waiting = asyncio.create_task(address(resolver))
-    await asyncio.sleep(1)
+    _, resolver, waiting = await asking_for(seconds=1000.0)
     await resolver.close()
     await asyncio.wait([waiting])
     assert waiting.cancelled()

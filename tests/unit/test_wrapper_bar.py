@@ -475,23 +475,22 @@ def test_what_stands_still_has_no_end_in_sight() -> None:
     assert (rate.per_second, rate.eta(100)) == (0.0, None)
 
 
-def test_another_file_is_a_new_beginning() -> None:
+@pytest.mark.parametrize(
+    ("before", "then", "per_second"),
+    [
+        ([(0.0, 5000), (2.0, 6000), (4.0, 10)], (6.0, 30), 10.0),  # another file
+        ([(0.0, 0), (3600.0, 1000)], (3602.0, 2000), 500.0),  # a long gap
+    ],
+)
+def test_a_new_beginning(
+    before: list[tuple[float, int]], then: tuple[float, int], per_second: float
+) -> None:
     rate = Rate()
-    rate.add(0.0, 5000)
-    rate.add(2.0, 6000)
-    rate.add(4.0, 10)
+    for at, done in before:
+        rate.add(at, done)
     assert rate.per_second is None
-    rate.add(6.0, 30)
-    assert rate.per_second == 10.0
-
-
-def test_a_long_gap_does_not_count() -> None:
-    rate = Rate()
-    rate.add(0.0, 0)
-    rate.add(3600.0, 1000)
-    assert rate.per_second is None
-    rate.add(3602.0, 2000)
-    assert rate.per_second == 500.0
+    rate.add(*then)
+    assert rate.per_second == per_second
 
 
 def test_more_than_all_is_done_at_once() -> None:

@@ -62,6 +62,20 @@ async def test_changed_progress_updates_the_hold(tmp_path: Path) -> None:
         assert len(it.ear.taken) == 1
 
 
+async def test_a_change_that_no_time_stamp_shows_is_seen_while_the_file_is_new(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("keepalived.settings.files._SETTLED_NS", 1e18)
+    path = tmp_path / "a.yaml"
+    path.write_text(sessions(a=10))
+    status = path.stat()
+    async with house(tmp_path) as it:
+        path.write_text(sessions(a=20))
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+        await asyncio.sleep(LOOK + 0.1)
+        assert it.holds() == {"a": 20}
+
+
 async def test_a_vanished_line_is_let_go_at_the_second_look(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(sessions(a=1, b=2))
     async with house(tmp_path) as it:

@@ -13,6 +13,8 @@ import pytest
 from keepalived.lease.holds import Borrowed
 from keepalived.lease.model import Kind, SessionKey
 from keepalived.lease.progress import Progress
+from keepalived.sources.attempts import Attempt
+from keepalived.sources.named_files import NamedFiles, look
 from tests.support.yaml_house import LOOK, House, house, sessions
 
 pytestmark = pytest.mark.looptime
@@ -150,6 +152,20 @@ async def test_an_unchanged_token_is_not_read_again(tmp_path: Path) -> None:
         os.utime(token, (long_ago, long_ago))
         await asyncio.sleep(2 * LOOK + 0.1)
         assert at_home.hold("a").token == Borrowed(SECRET)
+        await at_home.source.apply(at_home.settings)
+        assert at_home.hold("a").token == Borrowed(SECRET[::-1])
+
+
+async def test_an_unchanged_token_is_lent_to_a_session_that_is_started_anew(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text(SECRET)
+    os.utime(token, (1e9, 1e9))
+    write_line(tmp_path, token_file="token")
+    async with house(tmp_path) as at_home:
+        at_home.end("a")
+        write_line(tmp_path, token_file="token", note="again")
+        await asyncio.sleep(LOOK + 0.1)
+        assert at_home.hold("a").token == Borrowed(SECRET)
 
 
 @pytest.mark.parametrize(
@@ -204,6 +220,32 @@ async def test_a_token_whose_file_is_gone_is_given_up_at_the_second_look(tmp_pat
         token.write_text(SECRET)
         await asyncio.sleep(LOOK + 0.1)
         assert at_home.hold("a").token == Borrowed(SECRET)
+        token.unlink()
+        await at_home.source.apply(at_home.settings)
+        assert at_home.hold("a").token is None
+
+
+async def test_a_token_whose_file_comes_back_as_it_was_is_lent_again(tmp_path: Path) -> None:
+    token, aside = tmp_path / "token", tmp_path / "aside"
+    token.write_text(SECRET)
+    os.utime(token, (1e9, 1e9))
+    write_line(tmp_path, token_file="token")
+    async with house(tmp_path) as at_home:
+        token.rename(aside)
+        await asyncio.sleep(2 * LOOK + 0.1)
+        assert at_home.hold("a").token is None
+        aside.rename(token)
+        await asyncio.sleep(LOOK + 0.1)
+        assert at_home.hold("a").token == Borrowed(SECRET)
+
+
+def test_while_it_is_not_certain_that_a_look_hangs_what_was_seen_holds(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text(SECRET)
+    seen, _ = look(NamedFiles(token, token), Attempt(), again=True)
+    assert look(seen, Attempt({str(token): False}), again=True) == (seen, None)
+    hangs, lost = look(seen, Attempt({str(token): True}), again=True)
+    assert (len(hangs.problems), hangs.size, lost) == (2, seen.size, "")
 
 
 async def test_a_line_that_names_its_token_no_more_gives_it_back(tmp_path: Path) -> None:
@@ -215,7 +257,9 @@ async def test_a_line_that_names_its_token_no_more_gives_it_back(tmp_path: Path)
         assert at_home.hold("a").token is None
 
 
-async def test_a_fresh_token_does_not_start_an_ended_session_anew(tmp_path: Path) -> None:
+async def test_a_fresh_token_does_not_start_an_ended_session_anew(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     token = tmp_path / "token"
     token.write_text(SECRET)
     write_line(tmp_path, token_file="token")
@@ -224,6 +268,7 @@ async def test_a_fresh_token_does_not_start_an_ended_session_anew(tmp_path: Path
         token.write_text("fresh")
         await asyncio.sleep(LOOK + 0.1)
         assert at_home.holds() == {}
+    assert "source_not_applied" not in capsys.readouterr().out
 
 
 async def test_a_bad_line_elsewhere_and_a_bad_token_are_told_together(tmp_path: Path) -> None:

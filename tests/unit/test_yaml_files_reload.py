@@ -41,6 +41,15 @@ async def test_the_sessions_of_the_configuration_are_watched(tmp_path: Path) -> 
         assert it.holds() == {}
 
 
+async def test_a_configuration_at_a_path_like_the_name_of_settings_without_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "configuration").write_text(sessions(a=1))
+    async with house(tmp_path, config=Path("configuration")) as it:
+        assert it.holds() == {"a": 1}
+
+
 async def test_a_reload_touches_nothing_that_stayed_as_it_was(tmp_path: Path) -> None:
     config = tmp_path / "config"
     config.write_text("vcenters: {lab: {url: 'https://lab'}}\n" + sessions(a=1, b=2))
@@ -50,9 +59,7 @@ async def test_a_reload_touches_nothing_that_stayed_as_it_was(tmp_path: Path) ->
         await asyncio.sleep(100)
         config.write_text("vcenters: {lab: {url: 'https://lab'}}\n" + sessions(a=1))
         loaded = await asyncio.to_thread(load_settings, config, {})
-        await it.source.apply(
-            loaded.settings.model_copy(update={"session_files": (f"{tmp_path}/*.yaml",)})
-        )
+        await it.source.apply(loaded.settings.replace(session_files=(f"{tmp_path}/*.yaml",)))
         assert it.holds() == {"a": 1, "c": 3}
         assert (it.hold("a"), it.hold("c")) == before
         assert len(it.ear.taken) == 3
@@ -89,13 +96,15 @@ async def test_a_second_vcenter_leaves_what_is_held_and_says_what_is_unclear_now
         assert it.ear.heard[1:] == [("recovered", "a.yaml")]
 
 
+@pytest.mark.parametrize("is_broken", [False, True])
 async def test_sessions_of_a_vcenter_that_is_gone_are_let_go_even_from_a_broken_file(
-    tmp_path: Path,
+    tmp_path: Path, is_broken: bool
 ) -> None:
     path = tmp_path / "a.yaml"
     path.write_text("sessions: [{id: a, vcenter: lab}, {id: b, vcenter: prod}]")
     async with house(tmp_path, "lab", "prod") as it:
-        path.write_text("broken")
+        if is_broken:
+            path.write_text("broken")
         await asyncio.sleep(LOOK + 0.1)
         await it.source.apply(settings(tmp_path, "lab"))
         assert it.holds() == {"a": None}

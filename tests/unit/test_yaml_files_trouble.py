@@ -66,6 +66,15 @@ async def test_a_bad_line_keeps_its_last_good_form_beside_the_good_ones(tmp_path
         assert it.ear.heard[1:] == [("recovered", "a.yaml")]
 
 
+async def test_a_line_that_vanished_is_let_go_while_another_one_is_bad(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(sessions(a=1, b=2))
+    async with house(tmp_path) as it:
+        path.write_text("sessions: [{id: a, progress: 101}]")
+        await asyncio.sleep(2 * LOOK + 0.1)
+        assert it.holds() == {"a": 1}
+
+
 async def test_what_vanished_from_a_file_that_then_broke_is_let_go_when_it_is_good_again(
     tmp_path: Path,
 ) -> None:

@@ -8,8 +8,8 @@ It logs in once. What goes wrong is printed, and tried again when the interval i
 from __future__ import annotations
 
 import sys
-import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import requests
@@ -40,10 +40,7 @@ def main() -> None:
     login = http.post(f"{order.url}/api/session", auth=(order.username, order.password), timeout=60)
     login.raise_for_status()
     http.headers["vmware-api-session-id"] = login.json()
-    print("ready", flush=True)
-    for ids in order.hands():
-        threading.Thread(target=keep, args=(http, order, ids), daemon=True).start()
-    threading.Event().wait()  # An upload goes on, whatever became of its keeping.
+    order.keep(partial(keep, http, order))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +41,13 @@ class Order:
     def password(self) -> str:
         """The password as the file says at this moment."""
         return self.password_file.read_text().strip()
+
+    def keep(self, keep: Callable[[list[str]], None]) -> None:
+        """Say that all is ready, and keep the sessions in threads, whatever becomes of these."""
+        print("ready", flush=True)
+        for ids in self.hands():
+            threading.Thread(target=keep, args=(ids,), daemon=True).start()
+        threading.Event().wait()  # An upload goes on, whatever became of its keeping.
 
     def hands(self) -> list[list[str]]:
         """Wait for the sessions, and return which of them each thread keeps."""

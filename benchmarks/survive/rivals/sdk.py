@@ -8,9 +8,9 @@
 from __future__ import annotations
 
 import sys
-import threading
 import time
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +44,7 @@ def main() -> None:
     host = order.url.removeprefix("https://")
     client = create_vsphere_client(host, order.username, order.password, session=http)
     sessions = client.content.library.item.UpdateSession
-    print("ready", flush=True)
-    for ids in order.hands():
-        threading.Thread(target=keep, args=(sessions, order, ids), daemon=True).start()
-    threading.Event().wait()  # An upload goes on, whatever became of its keeping.
+    order.keep(partial(keep, sessions, order))
 
 
 if __name__ == "__main__":

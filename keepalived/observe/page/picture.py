@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from heapq import nsmallest
 from itertools import chain
+from typing import NamedTuple
 
 from keepalived.host.slices import Slices
 from keepalived.keeper.overview import Snapshot, VCenterView
@@ -53,8 +54,7 @@ class Held:
     slack: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class End:
+class End(NamedTuple):
     """A session that ended `ago` seconds ago."""
 
     session: Session

@@ -1,0 +1,31 @@
+"""How a simulated vCenter behaves where real ones differ, or can be configured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Behaviour:
+    """What one simulated vCenter does. All may be changed at any time.
+
+    `session_timeout` (seconds) holds from the next activity on. `pull_duration` (seconds) is how
+    long the server takes to fetch a PULL file, `validation_duration` (seconds) how long it looks at
+    all files once a session was completed, and `prepare_duration` (seconds) how long it prepares a
+    file for download.
+
+    With `put_counts_as_activity` every chunk of a PUT or of a download extends the session's
+    lifetime, and with `bytes_during_put` it is told at once how many bytes of a PUT arrived.
+    Whether a real server does either is not documented.
+    """
+
+    session_timeout: float = 300.0
+    pull_duration: float = 10.0
+    validation_duration: float = 0.0
+    prepare_duration: float = 0.0
+    put_counts_as_activity: bool = True
+    bytes_during_put: bool = True
+
+
+DEFAULT = Behaviour()
+"""The session's lifetime is the default of the Content Library Service."""

@@ -1,0 +1,204 @@
+"""One look at the files that name sessions: which are there, which changed, and what they say.
+
+All of it blocks, on a network file system perhaps for long, and so runs in a thread. It touches
+nothing that the event loop works on: states go in, changes come out.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+import stat
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from keepalived.lease.model import SessionKey
+from keepalived.settings import (
+    ConfigError,
+    Problem,
+    SessionEntry,
+    SessionOptions,
+    Settings,
+    session_key,
+)
+from keepalived.settings.files import read, signature_of, why_unreadable
+from keepalived.settings.sessions import SourceLocations, parse_sessions
+from keepalived.sources.attempts import Attempt, HangsError
+from keepalived.sources.changes import FileChange, FileState, reconcile
+from keepalived.sources.named_files import NamedFiles, look
+
+IN_THE_SETTINGS = "configuration"
+"""Stands for the path of the sessions in settings that came from no file."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileScan:
+    """Where to look, and what is known so far.
+
+    `config` is the file that the settings came from, whose sessions count too. `afresh` says that
+    the settings are new: everything is read once more, and what is missing is released at once.
+    """
+
+    settings: Settings
+    config: Path | None
+    states: Mapping[str, FileState]
+    afresh: bool
+    attempt: Attempt = field(default_factory=Attempt)
+    """Is told of each step that may hang."""
+
+    def run(self) -> list[FileChange]:
+        """Return the change of each file that has one, in the order of their paths."""
+        found = self._find()
+        changes = []
+        for path in sorted(found | self.states.keys()):
+            before = self.states.get(path, FileState())
+            change = self._look_at(path, before, path in found)
+            change = self._look_at_named_files(path, before, change)
+            if change is not None:
+                changes.append(change)
+        return changes
+
+    def _find(self) -> set[str]:
+        """Return the paths that are configured, and the patterns that hang.
+
+        A folder that cannot be listed for a moment is no reason to let its files go: except for
+        new settings, all paths that are known count as found.
+        """
+        found = {IN_THE_SETTINGS if self.config is None else str(self.config)}
+        is_complete = True
+        for pattern in self.settings.session_files:
+            try:
+                with self.attempt.at(pattern):
+                    found.update(glob.glob(pattern, recursive=True))
+            except HangsError:
+                found.add(pattern)
+                is_complete = False
+        return found if self.afresh and is_complete else found | self.states.keys()
+
+    def _look_at(self, path: str, before: FileState, is_found: bool) -> FileChange | None:
+        """Look at one file. Whatever that raises is a problem of this file alone."""
+        problems: Sequence[Problem]
+        try:
+            if not is_found:
+                return self._gone(path, before)
+            if path == IN_THE_SETTINGS and self.config is None:
+                return self._look_at_settings(before) if self.afresh else None
+            return self._read(path, before)
+        except HangsError as error:
+            if not error.is_certain:
+                return None
+            problems = [Problem(path, None, "", str(error))]
+        except ConfigError as error:
+            problems = error.problems
+        except OSError as error:
+            problems = [Problem(path, None, "", why_unreadable(error))]
+        except Exception as error:
+            words = f"it cannot be understood ({type(error).__name__}); please report it"
+            problems = [Problem(path, None, "", words)]
+        return self._failed(path, replace(before, signature=None, digest=b""), problems)
+
+    def _read(self, path: str, before: FileState) -> FileChange | None:
+        try:
+            with self.attempt.at(path):
+                status = os.stat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return self._gone(path, before)
+        if stat.S_ISDIR(status.st_mode):  # a pattern may match these as well
+            return self._gone(path, before)
+        if not stat.S_ISREG(status.st_mode):
+            words = "it is no regular file, but a pipe, socket or device"
+            raise ConfigError([Problem(path, None, "", words)])
+        is_due = self.afresh or bool(before.missed)
+        if signature_of(status) == before.signature and not is_due:
+            return None
+        with self.attempt.at(path):
+            content, signature = read(path)
+        state = replace(before, signature=signature if signature.is_settled else None)
+        digest = hashlib.blake2b(content, digest_size=16).digest()
+        if digest == before.digest and not is_due:
+            return FileChange(path, state)
+        state = replace(state, digest=digest)
+        vcenters = tuple(self.settings.vcenters)
+        try:
+            said = parse_sessions(path, content, vcenters, alone=path != str(self.config))
+        except ConfigError as error:
+            return self._failed(path, state, error.problems)
+        wanted = _shared(said.entries)
+        # Of what stands in bad entries, the last good ones stay.
+        for key, options in before.entries.items() if said.doubtful_ids else ():
+            if key.id in said.doubtful_ids and key.vcenter in vcenters:
+                wanted.setdefault(key, options)
+        problems = tuple(map(str, said.problems))
+        return reconcile(path, state, wanted, problems, said.locations, is_final=self.afresh)
+
+    def _look_at_settings(self, before: FileState) -> FileChange:
+        vcenters = tuple(self.settings.vcenters)
+        wanted = _shared((session_key(each, vcenters), each) for each in self.settings.sessions)
+        places = {key: f"{IN_THE_SETTINGS}: sessions: {key.id}: " for key in wanted}
+        locations = {
+            key: SourceLocations(f"{at}path", f"{at}token_file") for key, at in places.items()
+        }
+        return reconcile(IN_THE_SETTINGS, before, wanted, (), locations, is_final=True)
+
+    def _gone(self, path: str, before: FileState) -> FileChange:
+        if path == str(self.config):
+            words = "the file is gone; its sessions are kept"
+            raise ConfigError([Problem(path, None, "", words)])
+        change = reconcile(path, before, {}, is_final=self.afresh)
+        return replace(change, state=replace(change.state, signature=None, digest=b""))
+
+    def _failed(self, path: str, state: FileState, problems: Sequence[Problem]) -> FileChange:
+        """Keep the last good entries, other than those of vCenters that are there no more.
+
+        What was missing from them before the file was bad is still missing.
+        """
+        vcenters = self.settings.vcenters
+        kept = {key: each for key, each in state.entries.items() if key.vcenter in vcenters}
+        change = reconcile(path, state, kept, tuple(map(str, problems)), is_final=True)
+        return replace(change, state=replace(change.state, missed=state.missed & kept.keys()))
+
+    def _look_at_named_files(
+        self, path: str, before: FileState, change: FileChange | None
+    ) -> FileChange | None:
+        """Add to the change of a file those of the files that its entries name."""
+        state = before if change is None else change.state
+        if not state.named:
+            return change
+        changed = {*change.taken, *change.updated} if change else set()
+        named: dict[SessionKey, NamedFiles] = {}
+        tokens: dict[SessionKey, str] = {}
+        updated: list[SessionKey] = []
+        problems: list[str] = []
+        for key, files in state.named.items():
+            again = self.afresh or key in changed
+            named[key], token = look(files, self.attempt, again=again)
+            if token is not None:
+                tokens[key] = token
+            if key not in changed and (token is not None or named[key].size != files.size):
+                updated.append(key)
+            problems += named[key].problems
+        if change is None and not updated and named == state.named:
+            return None
+        change = change or FileChange(path, state)
+        return replace(
+            change,
+            state=replace(state, named=named, named_problems=tuple(problems)),
+            updated=(*change.updated, *updated),
+            tokens=tokens,
+        )
+
+
+def _shared(entries: Iterable[tuple[SessionKey, SessionEntry]]) -> dict[SessionKey, SessionOptions]:
+    """Return what entries say, in one object for all that say the same.
+
+    The ids that were read lie scattered over all the memory that reading needed, which could not be
+    given back while they are there: 110 MiB for 100,000 entries. Copies lie together.
+    """
+    shared: dict[SessionOptions, SessionOptions] = {}
+    found = {}
+    for key, entry in entries:
+        options = entry.options
+        found[key._replace(id=key.id.encode().decode())] = shared.setdefault(options, options)
+    return found

@@ -1,0 +1,98 @@
+"""What an annotation can say of a field beside its type: `Annotated[int, Range(least=0)]`.
+
+Checks raise ValueError with words for the author of the value.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+
+class Before(NamedTuple):
+    """Changes or refuses the value as it was given, before its type is looked at."""
+
+    check: Callable[[Any], Any]
+
+
+class After(NamedTuple):
+    """Changes or refuses a value of the right type."""
+
+    check: Callable[[Any], Any]
+
+
+class InContext(NamedTuple):
+    """Like `After`, and is given the context of the validation as well."""
+
+    check: Callable[[Any, Any], Any]
+
+
+class Range(NamedTuple):
+    """Bounds of a whole number, both included."""
+
+    least: int | None = None
+    most: int | None = None
+
+    def check(self, value: int) -> int:
+        """Return a number within the bounds."""
+        if self.least is not None and value < self.least:
+            raise ValueError(f"must be at least {self.least}, not {value}")
+        if self.most is not None and value > self.most:
+            raise ValueError(f"must be at most {self.most}, not {value}")
+        return value
+
+
+class Length(NamedTuple):
+    """Bounds of the length of a text, a list or a mapping."""
+
+    least: int = 0
+    most: int | None = None
+
+    def check(self, value: Any) -> Any:
+        """Return what is neither too short nor too long."""
+        if len(value) < self.least:
+            raise ValueError("must not be empty")
+        if self.most is not None and len(value) > self.most:
+            raise ValueError(f"must have at most {self.most} characters, not {len(value)}")
+        return value
+
+
+class Pattern(NamedTuple):
+    """A regular expression, in the common subset of Python and JSON schema, of a whole text."""
+
+    expression: re.Pattern[str]
+    words: str
+    """What the text must be."""
+
+    def check(self, value: str) -> str:
+        """Return a text that matches."""
+        if not self.expression.fullmatch(value):
+            raise ValueError(self.words)
+        return value
+
+
+class Choice(NamedTuple):
+    """Which type of a union a value is one of, None for none of them; and what it may be."""
+
+    pick: Callable[[object], type | None]
+    words: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class JsonSchema:
+    """Stands in the JSON schema in the place of what the type would give."""
+
+    schema: dict[str, Any]
+
+
+class ShownAs(NamedTuple):
+    """The type and the default that the JSON schema shows, where a check makes them another."""
+
+    kind: Any
+    default: Any
+
+
+HIDDEN = object()
+"""The field is in no JSON schema and in no hint: no file can set it."""

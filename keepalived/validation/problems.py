@@ -1,0 +1,96 @@
+"""What is wrong with a value, and the words for it. They repeat nothing that can be a secret."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+_SHOWN = 60
+
+Path = tuple[str | int, ...]
+"""Where a value stands: keys of mappings and places in lists."""
+
+
+class Contradiction(ValueError):
+    """A value has the right form, and still cannot be meant."""
+
+
+class FieldProblem(NamedTuple):
+    """One thing that is wrong, where, and with which value."""
+
+    path: Path
+    message: str
+    value: object
+    is_contradiction: bool = False
+
+
+class Invalid(ValueError):
+    """A value cannot be taken. `problems` holds everything that is wrong with it."""
+
+    def __init__(self, problems: Iterable[FieldProblem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__(
+            "; ".join(
+                ": ".join(filter(None, (".".join(map(str, each.path)), each.message)))
+                for each in self.problems
+            )
+        )
+
+
+def problems_in(error: ValueError, part: str | int, value: object) -> Iterable[FieldProblem]:
+    """Return what an error says of the value at `part`, with paths that begin there."""
+    if isinstance(error, Invalid):
+        return [each._replace(path=(part, *each.path)) for each in error.problems]
+    return [FieldProblem((part,), str(error), value, isinstance(error, Contradiction))]
+
+
+def kind_of(value: object) -> str:
+    """Return what kind of value it is, and nothing of what it says."""
+    match value:
+        case None:
+            return "nothing"
+        case bool():
+            return "true or false"
+        case int() | float():
+            return "a number"
+        case str():
+            return "text"
+        case list() | tuple():
+            return "a list"
+        case dict():
+            return "a mapping"
+        case _:
+            return "something else"
+
+
+def shown(value: object) -> str:
+    """Return a value as a person would speak of it. For what cannot be a secret."""
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case int() | float():
+            return str(value)
+        case str():
+            return repr(value if len(value) <= _SHOWN else value[:_SHOWN] + "…")
+        case _:
+            return kind_of(value)
+
+
+def _near(word: str, known: Sequence[str]) -> str | None:
+    # To compare a long word takes milliseconds, and it is a slip of the pen of none.
+    found = difflib.get_close_matches(word, known, n=1) if len(word) <= _SHOWN else []
+    return found[0] if found else None
+
+
+def nearest(word: str, known: Sequence[str]) -> str:
+    """Return the hint that names the nearest of the known words, or else all of them."""
+    near = _near(word, known)
+    return f"did you mean {near!r}?" if near else f"known here: {', '.join(known)}"
+
+
+def not_one_of(allowed: Sequence[str], value: object) -> str:
+    """Return that a value is none of the allowed words, and which of them is near."""
+    near = _near(value, allowed) if isinstance(value, str) else None
+    hint = f"; did you mean {near!r}?" if near else ""
+    return f"must be one of {', '.join(allowed)}, not {shown(value)}{hint}"

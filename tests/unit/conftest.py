@@ -1,0 +1,20 @@
+"""Fixtures of several files of unit tests."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture
+def untouched_root() -> Iterator[None]:
+    """Give the root logger its level and its handlers back after a test."""
+    root = logging.getLogger()
+    level, handlers = root.level, list(root.handlers)
+    yield
+    for added in set(root.handlers) - set(handlers):
+        added.close()
+    root.setLevel(level)
+    root.handlers[:] = handlers
