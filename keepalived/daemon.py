@@ -343,8 +343,8 @@ class Daemon:
         settings = self.settings = settings.replace(**fixed)
         configure_logging(format=settings.log.format, level=settings.log.level)
         self.registry.retention = _retention(settings)
-        self._metrics.max_sessions = settings.metrics.max_sessions
-        self._metrics.session_labels = settings.metrics.session_labels
+        self._metrics.state.cap.size = settings.metrics.max_sessions
+        self._metrics.state.session_labels = settings.metrics.session_labels
         if self._store is not None:
             self._store.persist_tokens = settings.persist_tokens
         await self._discovery.rest()

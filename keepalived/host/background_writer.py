@@ -37,12 +37,7 @@ class BackgroundWriter:
     again. `put` is to be called by one thread at a time.
     """
 
-    def __init__(
-        self,
-        sink: Sink,
-        report: Callable[[int], str],
-        capacity: int = CAPACITY,
-    ) -> None:
+    def __init__(self, sink: Sink, report: Callable[[int], str], capacity: int = CAPACITY) -> None:
         self._sink = sink
         self._report = report
         self._capacity = capacity
@@ -61,7 +56,9 @@ class BackgroundWriter:
         self._size_put += len(line)
         self._queue.put((self._lost, line))
         if self._thread is None:
-            self._start()
+            # The end of the process does not wait for a daemon thread.
+            self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
+            self._thread.start()
 
     def lose(self) -> None:
         """Count a line as lost."""
@@ -81,11 +78,6 @@ class BackgroundWriter:
             self._sink.close()
         else:
             self._queue.put(None)
-
-    def _start(self) -> None:
-        # The end of the process does not wait for a daemon thread.
-        self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
-        self._thread.start()
 
     def _run(self) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())

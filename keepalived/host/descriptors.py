@@ -15,18 +15,14 @@ EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 def raise_limit() -> int:
     """Raise the soft limit towards the hard one, to MOST at most, and return what it is then."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    soft, hard = _number(soft), _number(hard)
-    wanted = min(MOST, hard)
-    if soft >= wanted:
-        return soft
-    try:
-        resource.setrlimit(
-            resource.RLIMIT_NOFILE, (wanted, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
-        )
-    except (OSError, ValueError):
-        return soft
-    return wanted
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    soft, wanted = _number(limits[0]), min(MOST, _number(limits[1]))
+    if soft < wanted:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, limits[1]))
+        except (OSError, ValueError):
+            return soft
+    return max(soft, wanted)
 
 
 def limit() -> int:

@@ -78,11 +78,9 @@ def notifier(environ: MutableMapping[str, str]) -> Notifier:
 def _watchdog(told: dict[str, str]) -> float | None:
     """Return the watchdog's patience in seconds. See sd_watchdog_enabled(3)."""
     micro_seconds, pid = told["WATCHDOG_USEC"], told["WATCHDOG_PID"]
-    if not micro_seconds.isdecimal() or int(micro_seconds) == 0:
-        return None
-    if pid and pid != str(os.getpid()):
-        return None
-    return int(micro_seconds) / _MICRO
+    is_ours = pid in ("", str(os.getpid()))
+    patience = int(micro_seconds) if is_ours and micro_seconds.isdecimal() else 0
+    return patience / _MICRO if patience else None
 
 
 def _address(text: str) -> str | None:

@@ -45,7 +45,9 @@ class Process:
 
 def process(pid: int) -> Process:
     """Return the process that has this number now. Raises NoSuchProcessError."""
-    return Process(pid, _start(pid), boot_id())
+    # The name may hold anything, spaces and parentheses included; nothing after it does.
+    _, _, rest = _read(pid, "stat").rpartition(b")")
+    return Process(pid, int(rest.split()[_START_FIELD]), boot_id())
 
 
 def owner_uid(pid: int) -> int:
@@ -62,12 +64,6 @@ def is_in_inner_namespace(pid: int) -> bool:
     Raises NoSuchProcessError.
     """
     return len(_status(pid, "NSpid")) > 1
-
-
-def _start(pid: int) -> int:
-    # The name may hold anything, spaces and parentheses included; nothing after it does.
-    _, _, rest = _read(pid, "stat").rpartition(b")")
-    return int(rest.split()[_START_FIELD])
 
 
 def _status(pid: int, name: str) -> list[bytes]:

@@ -57,9 +57,8 @@ class UnixListener:
         except OSError as error:
             raise SocketError(f"cannot make {self.path.parent}: {error.strerror}") from error
         if not is_locked:
-            lock = _lock(self.path)
-            os.close(self._lock)
-            self._lock = lock
+            former, self._lock = self._lock, _lock(self.path)
+            os.close(former)
         _remove_stale(self.path)
         self.socket = _bind(self.path, self._gid)
         self._identity = _identity(self.path)
@@ -73,7 +72,7 @@ class UnixListener:
         if self._lock < 0:
             return
         self.socket.close()
-        if _identity(self.path) == self._identity:
+        if self.is_there:
             self.path.unlink()
         os.close(self._lock)
         self._lock = -1

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from http import HTTPStatus
 
 import structlog
 from aiohttp import web
+from aiohttp.typedefs import Handler
 from aiohttp.web_protocol import RequestHandler
 
 from keepalived.serving.door import Door, answer
@@ -25,7 +25,6 @@ HEADER_BYTES = 8 * 1024
 HEADER_COUNT = 64
 """The most header fields; browsers send about fifteen."""
 
-_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _FULL = answer(
     HTTPStatus.SERVICE_UNAVAILABLE,
     "Service Unavailable",
@@ -55,7 +54,7 @@ class Connections:
         return Door(lambda transport: self._admit(server, transport))
 
     @web.middleware
-    async def note_requests(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+    async def note_requests(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Serve requests in turns, and know which connections are in use.
 
         Answers are sent within REQUEST_SECONDS.

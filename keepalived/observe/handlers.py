@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import dataclass
 from typing import TextIO
 
 from keepalived.host.background_writer import BackgroundWriter, Sink
@@ -52,38 +53,38 @@ class BackgroundHandler(logging.Handler):
         return self.format(record)
 
 
+@dataclass(eq=False, slots=True)
 class StreamSink:
     """Writes lines to a stream in memory."""
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+    stream: TextIO
 
     def write(self, line: str) -> None:
         """Write a line."""
-        self._stream.write(line + "\n")
+        self.stream.write(line + "\n")
 
     def close(self) -> None:
         """Leave the stream open: it is not ours."""
 
 
+@dataclass(eq=False, slots=True)
 class JournalSink:
     """Sends JSON objects to the journal as entries with fields.
 
     Where there is no journal, they go to `otherwise` as lines.
     """
 
-    def __init__(self, journal: JournalSocket, otherwise: Sink) -> None:
-        self._journal = journal
-        self._otherwise = otherwise
+    journal: JournalSocket
+    otherwise: Sink
 
     def write(self, line: str) -> None:
         """Send one event. Raises OSError."""
         try:
-            self._journal.send(fields_of(json.loads(line)))
+            self.journal.send(fields_of(json.loads(line)))
         except OSError:
-            self._otherwise.write(line)
+            self.otherwise.write(line)
 
     def close(self) -> None:
         """Close the socket and the other sink."""
-        self._journal.close()
-        self._otherwise.close()
+        self.journal.close()
+        self.otherwise.close()

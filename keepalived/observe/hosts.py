@@ -6,14 +6,12 @@ machine's browser may read there. What it cannot do is have the browser name ano
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from keepalived.settings.values import is_loopback
-
-_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 REFUSAL = (
     "This listener is on loopback, and answers only to localhost and loopback addresses by name.\n"
@@ -33,7 +31,7 @@ def names_loopback(host: str) -> bool:
 
 
 @web.middleware
-async def loopback_names_only(request: web.Request, handler: _Handler) -> web.StreamResponse:
+async def loopback_names_only(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer 421 to whoever speaks to another host than this machine."""
     # Every browser sends the header; a program that sends none has no page behind it.
     host = request.headers.get("Host")

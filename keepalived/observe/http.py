@@ -7,6 +7,8 @@ import errno
 import ipaddress
 import socket
 from collections.abc import Iterable
+from contextlib import AsyncExitStack
+from dataclasses import KW_ONLY, dataclass
 
 from aiohttp import hdrs, web
 
@@ -26,7 +28,6 @@ from keepalived.observe.metrics import Metrics
 from keepalived.observe.page.picture import DaemonView
 from keepalived.observe.page.serving import StatusPage
 from keepalived.serving.acceptor import Acceptor
-from keepalived.serving.door import Door
 from keepalived.serving.request_log import server_logger
 
 _SHUTDOWN_SECONDS = 2.0
@@ -39,6 +40,7 @@ class ListenError(Exception):
     """The configured address cannot be listened on; the message names it and says why."""
 
 
+@dataclass(eq=False)
 class HttpListener:
     """Serves `/metrics`, `/healthz` and `/readyz` on `listen`, a HOST:PORT as configured.
 
@@ -46,37 +48,34 @@ class HttpListener:
     On loopback, nobody is answered who asks for another host.
     """
 
-    def __init__(
-        self,
-        listen: str,
-        *,
-        metrics: Metrics,
-        engine: Engine,
-        health: Health,
-        clock: Clock,
-        page: bool = True,
-        most_connections: int = MOST_CONNECTIONS,
-    ) -> None:
-        self._listen = listen
-        self._metrics = metrics
-        self._engine = engine
-        self._health = health
-        self._clock = clock
+    listen: str
+    _: KW_ONLY
+    metrics: Metrics
+    engine: Engine
+    health: Health
+    clock: Clock
+    page: bool = True
+    most_connections: int = MOST_CONNECTIONS
+
+    def __post_init__(self) -> None:
         self._started_at = 0.0
-        self._page = StatusPage(engine.snapshot, self._view_of_daemon) if page else None
+        self._page = StatusPage(self.engine.snapshot, self._view_of_daemon) if self.page else None
         self._scraping = asyncio.Lock()
-        self._connections = Connections(most_connections)
-        self._runner: web.AppRunner | None = None
-        self._door: Door | None = None
-        self._acceptor: Acceptor | None = None
+        self._connections = Connections(self.most_connections)
+        self._running = AsyncExitStack()
 
     async def start(self) -> tuple[str, int]:
         """Bind and serve; return the address bound, which tells the port where 0 was asked for.
 
         Raises ListenError when the address cannot be had.
         """
-        self._started_at = self._clock.boot()
-        sockets = await _bind(self._listen)
+        self._started_at = self.clock.boot()
+        try:
+            sockets = await _bind(self.listen)
+        except OSError as error:
+            hint = "; choose another http.listen" if error.errno == errno.EADDRINUSE else ""
+            words = f"cannot listen on {self.listen}: {error.strerror or error}{hint}"
+            raise ListenError(words) from error
         is_local = all(ipaddress.ip_address(s.getsockname()[0]).is_loopback for s in sockets)
         guards = [loopback_names_only] if is_local else []
         app = web.Application(middlewares=[self._connections.note_requests, *guards])
@@ -86,7 +85,7 @@ class HttpListener:
         if self._page is not None:
             self._page.add_to(app.router)
         app.on_response_prepare.append(_hide_server)
-        self._runner = web.AppRunner(
+        runner = web.AppRunner(
             app,
             access_log=None,
             logger=server_logger(),
@@ -97,41 +96,38 @@ class HttpListener:
             max_field_size=HEADER_BYTES,
             max_headers=HEADER_COUNT,
         )
-        await self._runner.setup()
-        server = self._runner.server
+        self._running.push_async_callback(runner.cleanup)
+        await runner.setup()
+        server = runner.server
         assert server is not None  # noqa: S101 - setup() has made it
         for each in sockets:
             each.listen(_BACKLOG)
-        self._door = self._connections.door(server)
-        self._acceptor = Acceptor(sockets, self._door)
+        door = self._connections.door(server)
+        self._running.callback(door.close)
+        self._running.callback(Acceptor(sockets, door).close)
         host, port = sockets[0].getsockname()[:2]
         return host, port
 
     async def stop(self) -> None:
         """Close the sockets and let answers under way finish, for a moment. Idempotent."""
-        if self._acceptor is not None and self._door is not None:
-            self._acceptor.close()
-            self._door.close()
-        runner, self._runner = self._runner, None
-        if runner is not None:
-            await runner.cleanup()
+        await self._running.aclose()
 
     def _view_of_daemon(self) -> DaemonView:
         return DaemonView(
-            version=self._metrics.version,
-            wall=self._clock.wall(),
-            running_for=self._clock.boot() - self._started_at,
-            complaints=self._health.complaints(),
-            waiting_for=self._health.missing,
-            broken_sources=self._metrics.broken_sources,
-            is_configuration_good=self._metrics.is_configuration_good,
+            version=self.metrics.version,
+            wall=self.clock.wall(),
+            running_for=self.clock.boot() - self._started_at,
+            complaints=self.health.complaints(),
+            waiting_for=self.health.missing,
+            broken_sources=self.metrics.broken_sources,
+            is_configuration_good=self.metrics.is_configuration_good,
         )
 
     async def _get_metrics(self, request: web.Request) -> web.Response:
         async with self._scraping:
-            state = await run_in_slices(self._metrics.state(self._engine.overview()))
+            state = await run_in_slices(self.metrics.state.text(self.engine.overview()))
             body, headers = await asyncio.to_thread(
-                self._metrics.scrape,
+                self.metrics.scrape,
                 state,
                 ",".join(request.headers.getall(hdrs.ACCEPT, ())),
                 ",".join(request.headers.getall(hdrs.ACCEPT_ENCODING, ())),
@@ -139,10 +135,10 @@ class HttpListener:
         return web.Response(body=body, headers=headers)
 
     async def _get_healthz(self, _request: web.Request) -> web.Response:
-        return _verdict("ok", self._health.complaints())
+        return _verdict("ok", self.health.complaints())
 
     async def _get_readyz(self, _request: web.Request) -> web.Response:
-        return _verdict("ready", [f"waiting for {each}" for each in self._health.missing])
+        return _verdict("ready", [f"waiting for {each}" for each in self.health.missing])
 
 
 def _verdict(good: str, problems: Iterable[str]) -> web.Response:
@@ -157,18 +153,12 @@ async def _hide_server(_request: web.Request, response: web.StreamResponse) -> N
 
 
 async def _bind(listen: str) -> list[socket.socket]:
-    """Return a bound socket for each address that the host of `listen` has."""
+    """Return a bound socket for each address that the host of `listen` has. Raises OSError."""
     host, _, port_text = listen.rpartition(":")
     port = int(port_text)
-    try:
-        found = await asyncio.get_running_loop().getaddrinfo(
-            host.strip("[]") or None,
-            port,
-            type=socket.SOCK_STREAM,
-            flags=socket.AI_PASSIVE,
-        )
-    except OSError as error:
-        raise _cannot(listen, error) from error
+    found = await asyncio.get_running_loop().getaddrinfo(
+        host.strip("[]") or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
     sockets: list[socket.socket] = []
     absent: OSError | None = None
     for family, kind, protocol, _, address in dict.fromkeys(found):
@@ -180,11 +170,11 @@ async def _bind(listen: str) -> list[socket.socket]:
                 continue
             for each in sockets:
                 each.close()
-            raise _cannot(listen, error) from error
+            raise
         sockets.append(bound)
         port = bound.getsockname()[1]
     if not sockets and absent is not None:
-        raise _cannot(listen, absent) from absent
+        raise absent
     return sockets
 
 
@@ -201,8 +191,3 @@ def _bind_one(
         bound.close()
         raise
     return bound
-
-
-def _cannot(listen: str, error: OSError) -> ListenError:
-    hint = "; choose another http.listen" if error.errno == errno.EADDRINUSE else ""
-    return ListenError(f"cannot listen on {listen}: {error.strerror or error}{hint}")

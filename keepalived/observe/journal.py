@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 IDENTIFIER = "clkeepalived"
@@ -26,27 +26,27 @@ def fields_of(event: Mapping[str, Any]) -> dict[str, str]:
         for name, value in event.items()
         if name not in _ELSEWHERE and value is not None
     }
+    traces = {name: _text(event[name]) for name in ("exception", "stack") if event.get(name)}
     fields = {
-        "MESSAGE": _message(event, context),
+        "MESSAGE": _message(event, context, traces.values()),
         "PRIORITY": str(_PRIORITIES.get(str(event["level"]), _NOTICE)),
         "SYSLOG_IDENTIFIER": IDENTIFIER,
         "EVENT": str(event["event"]),
+        **{name.upper(): text for name, text in traces.items()},
     }
-    for name in ("exception", "stack"):
-        if event.get(name):
-            fields[name.upper()] = _text(event[name])
     for name, value in context.items():
         fields.setdefault(_field_name(name), value)
     return fields
 
 
-def _message(event: Mapping[str, Any], context: Mapping[str, str]) -> str:
-    """Return one line, and the traceback below it if there is one."""
+def _message(event: Mapping[str, Any], context: Mapping[str, str], below: Iterable[str]) -> str:
+    """Return one line, and what is to stand below it."""
     words = [str(event["event"])]
     if event.get("message"):
         words.append(f"({event['message']})")
-    words += [f"{name}={_quoted(value)}" for name, value in context.items()]
-    below = [_text(event[name]) for name in ("exception", "stack") if event.get(name)]
+    for name, value in context.items():
+        is_bare = value and " " not in value
+        words.append(f"{name}={value if is_bare else json.dumps(value, ensure_ascii=False)}")
     # One line: what a server said must not look like an entry of its own.
     return "\n".join([" ".join(" ".join(words).split()), *below])
 
@@ -59,7 +59,3 @@ def _field_name(name: str) -> str:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False) if not text or " " in text else text

@@ -16,6 +16,7 @@ from keepalived.host.background_writer import DescriptorSink, Sink
 from keepalived.host.journal import JournalSocket, is_journal
 from keepalived.observe.handlers import BackgroundHandler, JournalSink, StreamSink
 from keepalived.observe.redact import redact
+from keepalived.settings.problems import printable
 
 _HANDLER_NAME = "clkeepalived"
 _LEADING = ("timestamp", "level", "event")
@@ -36,12 +37,13 @@ def configure_logging(*, format: str, level: str, stream: TextIO | None = None) 
             configure_logging(format=format, level=level, stream=nowhere)
         return
     terminal = stream.isatty()
-    is_for_journal = False
+    is_for_journal = format == "journal"
     if format == "console" or (format == "auto" and terminal):
         rendering = _for_people(colors=terminal and not os.environ.get("NO_COLOR"))
     else:
-        rendering = _for_machines()
-        is_for_journal = format == "journal" or (format == "auto" and _leads_to_journal(stream))
+        rendering = [*_common(), structlog.processors.JSONRenderer()]
+        if format == "auto" and (descriptor := _descriptor_of(stream)) is not None:
+            is_for_journal = is_journal(descriptor, os.environ.get("JOURNAL_STREAM", ""))
 
     root = logging.getLogger()
     previous = [each for each in root.handlers if each.get_name() == _HANDLER_NAME]
@@ -85,7 +87,11 @@ def _handler(
     descriptor = _descriptor_of(stream)
     if descriptor is None and not is_for_journal:
         return logging.StreamHandler(stream)
-    destination = (is_for_journal, id(stream) if descriptor is None else _file_of(descriptor))
+    file: object = id(stream)
+    if descriptor is not None:
+        found = os.fstat(descriptor)
+        file = found.st_dev, found.st_ino
+    destination = (is_for_journal, file)
     for each in previous:
         # A second one would write into the midst of what the first has not written yet.
         if isinstance(each, BackgroundHandler) and each.destination == destination:
@@ -96,26 +102,12 @@ def _handler(
     return BackgroundHandler(sink, destination)
 
 
-def _leads_to_journal(stream: TextIO) -> bool:
-    descriptor = _descriptor_of(stream)
-    return descriptor is not None and is_journal(descriptor, os.environ.get("JOURNAL_STREAM", ""))
-
-
 def _descriptor_of(stream: TextIO) -> int | None:
     """Return a stream's descriptor, or None for a stream in memory."""
     try:
         return stream.fileno()
     except io.UnsupportedOperation:
         return None
-
-
-def _file_of(descriptor: int) -> tuple[int, int]:
-    found = os.fstat(descriptor)
-    return found.st_dev, found.st_ino
-
-
-def _for_machines() -> list[Processor]:
-    return [*_common(), structlog.processors.JSONRenderer()]
 
 
 def _for_people(*, colors: bool) -> list[Processor]:
@@ -161,12 +153,5 @@ def _escape_control_characters(
     for key, value in event_dict.items():
         if isinstance(value, str) and not value.isprintable():
             lines = value.splitlines() if key in _MULTILINE else [value]
-            event_dict[key] = "\n".join(map(_printable, lines))
+            event_dict[key] = "\n".join(map(printable, lines))
     return event_dict
-
-
-def _printable(text: str) -> str:
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
-        for char in text
-    )

@@ -6,6 +6,7 @@ import gzip
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from prometheus_client import (
     CollectorRegistry,
@@ -20,8 +21,6 @@ from prometheus_client import (
 from prometheus_client.exposition import choose_encoder, gzip_accepted
 
 from keepalived.host.clock import Clock
-from keepalived.host.slices import Slices
-from keepalived.keeper.overview import Overview
 from keepalived.lease import events
 from keepalived.lease.answers import Outcome
 from keepalived.lease.events import Event
@@ -64,8 +63,9 @@ class Metrics:
         self._broken_sources: set[str] = set()
         self._has_others = False
         self._source_cap = SourceCap(_MOST_SOURCES)
-        self._is_configuration_good = True
-        self._state = StateExporter(clock, max_sessions, session_labels=session_labels)
+        self.is_configuration_good = True
+        """Whether the configuration was good when it was last read."""
+        self.state = StateExporter(clock, max_sessions, session_labels=session_labels)
         self.registry = registry = CollectorRegistry()
         # The time at which a counter was made adds a series to each, and tells nothing here: all
         # of them are made, at zero, when their vCenter is.
@@ -73,95 +73,63 @@ class Metrics:
         Info("clkeepalived_build", "The program and its Python.", registry=registry).info(
             {"version": version, "python": platform.python_version()}
         )
-        self._keep_alives = Counter(
+        counter = partial(Counter, registry=registry)
+        gauge = partial(Gauge, registry=registry)
+        histogram = partial(QuickHistogram, registry=registry)
+        self._keep_alives = counter(
             "clkeepalived_keep_alives",
             "Keep-alives answered or given up, by outcome.",
             ("vcenter", "outcome"),
-            registry=registry,
         )
-        self._ends = Counter(
+        self._ends = counter(
             "clkeepalived_sessions_ended",
             "Sessions that reached a final state.",
             ("vcenter", "state"),
-            registry=registry,
         )
-        self._logins = Counter(
-            "clkeepalived_logins",
-            "Logins tried, by outcome.",
-            ("vcenter", "outcome"),
-            registry=registry,
+        self._logins = counter(
+            "clkeepalived_logins", "Logins tried, by outcome.", ("vcenter", "outcome")
         )
-        self._source_errors = Counter(
+        self._source_errors = counter(
             "clkeepalived_source_errors",
             "Times a source of sessions was found unreadable, in whole or in part.",
             ("source",),
-            registry=registry,
         )
-        self._source_broken = Gauge(
+        self._source_broken = gauge(
             "clkeepalived_source_broken",
             "Whether a source of sessions, once found unreadable, still is, in whole or in part.",
             ("source",),
-            registry=registry,
         )
-        self._durations = QuickHistogram(
+        self._durations = histogram(
             "clkeepalived_keep_alive_duration_seconds",
             "Time a keep-alive took on the wire.",
             buckets=_DURATIONS,
-            registry=registry,
         )
-        self._slacks = QuickHistogram(
+        self._slacks = histogram(
             "clkeepalived_renewal_slack_seconds",
             "Time that was left when a renewal succeeded; 0 for a session that was overdue.",
             buckets=_SLACKS,
-            registry=registry,
         )
-        self._lags = QuickHistogram(
+        self._lags = histogram(
             "clkeepalived_schedule_lag_seconds",
             "Time between a session falling due and its attempt.",
             buckets=_LAGS,
-            registry=registry,
         )
-        self._reload_successful = Gauge(
+        self._reload_successful = gauge(
             "clkeepalived_config_last_reload_successful",
             "Whether the configuration was good when it was last read.",
-            registry=registry,
         )
-        self._reload_success_time = Gauge(
+        self._reload_success_time = gauge(
             "clkeepalived_config_last_reload_success_timestamp_seconds",
             "When a good configuration was last read.",
-            registry=registry,
         )
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         GCCollector(registry=registry)
 
     @property
-    def max_sessions(self) -> int:
-        """How many sessions have series of their own; may be changed at any time."""
-        return self._state.cap.size
-
-    @max_sessions.setter
-    def max_sessions(self, count: int) -> None:
-        self._state.cap.size = count
-
-    @property
-    def session_labels(self) -> bool:
-        """Whether single sessions have series at all; may be changed at any time."""
-        return self._state.session_labels
-
-    @session_labels.setter
-    def session_labels(self, wanted: bool) -> None:
-        self._state.session_labels = wanted
-
-    @property
     def broken_sources(self) -> tuple[str, ...]:
         """The sources of sessions that cannot be read at present, in whole or in part."""
         return tuple(sorted(self._broken_sources))
-
-    @property
-    def is_configuration_good(self) -> bool:
-        """Whether the configuration was good when it was last read."""
-        return self._is_configuration_good
 
     def notify(self, event: Event) -> None:
         """Count an event."""
@@ -217,7 +185,7 @@ class Metrics:
 
     def configuration_read(self, *, successful: bool) -> None:
         """Note that the configuration was read, at the start or at a reload."""
-        self._is_configuration_good = successful
+        self.is_configuration_good = successful
         self._reload_successful.set(successful)
         if successful:
             self._reload_success_time.set(self._clock.wall())
@@ -240,15 +208,11 @@ class Metrics:
             self._has_others = True
             self._source_broken.labels(OTHERS).set(is_broken)
 
-    def state(self, overview: Overview) -> Slices[str]:
-        """Return the gauges of one scrape, in slices. Not to be run twice at once."""
-        return self._state.text(overview)
-
     def scrape(
         self, state: str, accept: str = "", accept_encoding: str = ""
     ) -> tuple[bytes, dict[str, str]]:
-        """Return the body and headers that answer a scrape with these request headers: the `state`
-        from above, and what was counted. May run in a thread."""
+        """Return the body and headers that answer a scrape with these request headers: the text of
+        `state`, and what was counted. May run in a thread."""
         encode, content_type = choose_encoder(accept)
         body = state.encode() + encode(self.registry)
         headers = {"Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -97,12 +98,9 @@ def _ends_of(traceback: str) -> list[str]:
 
 def _fitting(lines: list[str]) -> list[str]:
     """Return the first lines, as many as fit into half of a traceback."""
-    room = LONGEST_TRACEBACK // 2
-    for count, line in enumerate(lines):
-        room -= len(line)
-        if room < 0:
-            return lines[:count]
-    return lines
+    sizes = accumulate(map(len, lines))
+    fits = LONGEST_TRACEBACK // 2
+    return [line for line, size in zip(lines, sizes, strict=True) if size <= fits]
 
 
 def _hide(match: re.Match[str]) -> str:

@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from keepalived.host.clock import Clock
 from keepalived.host.slices import Slices
 from keepalived.keeper.overview import Overview, VCenterView
-from keepalived.lease.holds import Holds
 from keepalived.lease.model import FINAL_STATES
 from keepalived.lease.session import Session
 from keepalived.observe.cap import StableCap
@@ -137,7 +136,8 @@ def _sessions(shown: Iterable[Session], to_wall: float) -> Slices[Iterable[Gauge
         key = (vcenter, session_id, kind.value)
         library, item = (session.item.library, session.item.name) if session.item else (None, None)
         state.add((*key, session.state.value), 1)
-        info.add((*key, library or "", item or "", _sources(session.holds)), 1)
+        sources = ",".join(sorted({hold.owner.kind.value for hold in session.holds}))
+        info.add((*key, library or "", item or "", sources), 1)
         # These have no label for the kind. Should an id be held as both kinds, of which one is a
         # mistake, then the first one, alive if any is, speaks for both.
         labels = (vcenter, session_id)
@@ -155,7 +155,3 @@ def _sessions(shown: Iterable[Session], to_wall: float) -> Slices[Iterable[Gauge
         if session.files:
             transferred.add(labels, session.transferred)
     return state, info, deadline, lifetime, progress, transferred, stalled
-
-
-def _sources(holds: Holds) -> str:
-    return ",".join(sorted({hold.owner.kind.value for hold in holds}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from keepalived.host.clock import Clock, sleep_until
 from keepalived.host.notify import Notifier
@@ -18,6 +19,7 @@ _SIGNS_PER_PATIENCE = 3.0
 """How many signs of life fit into the watchdog's patience: two may be late."""
 
 
+@dataclass(eq=False, slots=True)
 class Supervised:
     """Tells a supervisor how the daemon is.
 
@@ -25,39 +27,32 @@ class Supervised:
     `tell_status` run beside them, from the start and from `ready` on, until cancelled.
     """
 
-    def __init__(
-        self,
-        notifier: Notifier,
-        health: Health,
-        overview: Callable[[], Overview],
-        clock: Clock,
-    ) -> None:
-        self._notifier = notifier
-        self._health = health
-        self._overview = overview
-        self._clock = clock
-        self._remark = ""
-        self._is_ready = False
+    notifier: Notifier
+    health: Health
+    overview: Callable[[], Overview]
+    clock: Clock
+    _remark: str = field(default="", init=False)
+    _is_ready: bool = field(default=False, init=False)
 
     def ready(self) -> None:
         """Say that the daemon has started."""
         self._is_ready = True
-        self._notifier.ready(self._status())
+        self.notifier.ready(status_line(self.overview(), self._remark))
 
     def reloading(self) -> None:
         """Say that the configuration is read again. Nobody is told during the start: it goes on."""
         if self._is_ready:
-            self._notifier.reloading()
+            self.notifier.reloading()
 
     def reloaded(self, remark: str = "") -> None:
         """Say that a reload is over; `remark`, if any, stands in the status until the next one."""
         self._remark = remark
         if self._is_ready:
-            self._notifier.ready(self._status())
+            self.notifier.ready(status_line(self.overview(), self._remark))
 
     def stopping(self) -> None:
         """Say that the end has begun."""
-        self._notifier.stopping("stopping: giving sessions a parting renewal, and logging out")
+        self.notifier.stopping("stopping: giving sessions a parting renewal, and logging out")
 
     async def give_signs(self, patience: float) -> None:
         """Give signs of life often enough for a watchdog that waits `patience` seconds.
@@ -66,26 +61,23 @@ class Supervised:
         are what the watchdog is there to end.
         """
         while True:
-            if not self._health.complaints():
-                self._notifier.alive()
-            await sleep_until(self._clock, self._clock.boot() + patience / _SIGNS_PER_PATIENCE)
+            if not self.health.complaints():
+                self.notifier.alive()
+            await sleep_until(self.clock, self.clock.boot() + patience / _SIGNS_PER_PATIENCE)
 
     async def tell_status(self) -> None:
         """Keep the status line as things are."""
         said = ""
         while True:
             pause = _STATUS_SECONDS
-            if self._notifier.is_heard:
-                overview = self._overview()
+            if self.notifier.is_heard:
+                overview = self.overview()
                 pause += len(overview.roll.live) / _STATUS_SESSIONS
                 status = await run_in_slices(status_slices(overview, self._remark))
                 if status != said:
-                    self._notifier.status(status)
+                    self.notifier.status(status)
                     said = status
-            await sleep_until(self._clock, self._clock.boot() + pause)
-
-    def _status(self) -> str:
-        return status_line(self._overview(), self._remark)
+            await sleep_until(self.clock, self.clock.boot() + pause)
 
 
 def status_line(overview: Overview, remark: str = "") -> str:

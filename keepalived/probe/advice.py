@@ -16,6 +16,29 @@ _SHORTEST = 1.0
 _UNSURE = 1.5
 _SLACK = 0.25
 
+_REMARKS = {
+    (Question.PUT_KEEPS, Verdict.YES): (
+        "a PUT in progress keeps its session alive: what costs sessions are the gaps before, "
+        "between and after transfers, and transfers that are stuck"
+    ),
+    (Question.PUT_KEEPS, Verdict.NO): (
+        "a PUT in progress does not keep its session alive: every transfer that takes longer "
+        "than the timeout needs keep-alives"
+    ),
+    (Question.BYTES_MOVE, Verdict.YES): (
+        "bytes are told during a PUT: with observe: files, progress goes by them, and stalls"
+    ),
+    (Question.BYTES_MOVE, Verdict.NO): (
+        "bytes are not told during a PUT: stall_timeout will not find an upload that was "
+        "abandoned, and progress has to come from the uploader"
+    ),
+    (Question.KEEP_ALIVE_MOVES, Verdict.NO): (
+        "expiration_time, by which lifetimes are learned, stands still: observe: minimal keeps "
+        "it from being believed"
+    ),
+}
+"""What follows from an answer alone, in the order in which it is told."""
+
 
 @dataclass(frozen=True, slots=True)
 class Advice:
@@ -30,11 +53,12 @@ def advise(notes: Notes, found: Sequence[Finding], configured: float) -> Advice:
     """Return the advice that follows. `configured` is the present session timeout in seconds."""
     verdicts = {finding.question: finding.verdict for finding in found}
     timeout = session_timeout(notes, configured)
-    return Advice(
-        timeout,
-        _observe(verdicts),
-        tuple(_remarks(notes, verdicts, timeout, configured)),
+    observe = {Verdict.YES: Observe.FILES, Verdict.NO: Observe.STATE}.get(
+        verdicts[Question.BYTES_MOVE]
     )
+    if verdicts[Question.KEEP_ALIVE_MOVES] is Verdict.NO:
+        observe = Observe.MINIMAL
+    return Advice(timeout, observe, tuple(_remarks(notes, verdicts, timeout, configured)))
 
 
 def session_timeout(notes: Notes, configured: float) -> float | None:
@@ -48,10 +72,11 @@ def session_timeout(notes: Notes, configured: float) -> float | None:
         return None
     if span.most is None:
         return None if announced is None or announced >= configured else _rounded(announced)
-    if announced is None or span.most < announced - _UNSURE:
-        return max(_SHORTEST, float(int(span.least)))
-    rounded = _rounded(announced)
-    return rounded if rounded <= span.most else max(_SHORTEST, float(int(span.least)))
+    if announced is not None and span.most >= announced - _UNSURE:
+        rounded = _rounded(announced)
+        if rounded <= span.most:
+            return rounded
+    return max(_SHORTEST, float(int(span.least)))
 
 
 def _rounded(announced: float) -> float:
@@ -63,19 +88,8 @@ def _rounded(announced: float) -> float:
     return max(_SHORTEST, float(int(announced + _SLACK)))
 
 
-def _observe(verdicts: dict[Question, Verdict]) -> Observe | None:
-    if verdicts[Question.KEEP_ALIVE_MOVES] is Verdict.NO:
-        return Observe.MINIMAL
-    return {Verdict.YES: Observe.FILES, Verdict.NO: Observe.STATE}.get(
-        verdicts[Question.BYTES_MOVE]
-    )
-
-
 def _remarks(
-    notes: Notes,
-    verdicts: dict[Question, Verdict],
-    timeout: float | None,
-    configured: float,
+    notes: Notes, verdicts: dict[Question, Verdict], timeout: float | None, configured: float
 ) -> Iterator[str]:
     span, announced = notes.untouched, notes.announced
     if verdicts[Question.KEEP_ALIVE_KEEPS] is Verdict.NO:
@@ -90,36 +104,7 @@ def _remarks(
             f"sessions are gone after {about(span.most)}, though {about(announced)} are announced: "
             "session_timeout has to be set, it is not learned"
         )
-    yield from _of_puts(verdicts)
-    if verdicts[Question.KEEP_ALIVE_MOVES] is Verdict.NO:
-        yield (
-            "expiration_time, by which lifetimes are learned, stands still: observe: minimal keeps "
-            "it from being believed"
-        )
-    yield from _of_items(notes)
-
-
-def _of_puts(verdicts: dict[Question, Verdict]) -> Iterator[str]:
-    if verdicts[Question.PUT_KEEPS] is Verdict.YES:
-        yield (
-            "a PUT in progress keeps its session alive: what costs sessions are the gaps before, "
-            "between and after transfers, and transfers that are stuck"
-        )
-    elif verdicts[Question.PUT_KEEPS] is Verdict.NO:
-        yield (
-            "a PUT in progress does not keep its session alive: every transfer that takes longer "
-            "than the timeout needs keep-alives"
-        )
-    if verdicts[Question.BYTES_MOVE] is Verdict.YES:
-        yield "bytes are told during a PUT: with observe: files, progress goes by them, and stalls"
-    elif verdicts[Question.BYTES_MOVE] is Verdict.NO:
-        yield (
-            "bytes are not told during a PUT: stall_timeout will not find an upload that was "
-            "abandoned, and progress has to come from the uploader"
-        )
-
-
-def _of_items(notes: Notes) -> Iterator[str]:
+    yield from (words for (of, verdict), words in _REMARKS.items() if verdicts[of] is verdict)
     if notes.second is not None and not notes.second.accepted:
         yield (
             "an item takes one session at a time: one that is kept alive for nobody locks its "

@@ -16,9 +16,9 @@ from rich.table import Table
 from rich.text import Text
 
 from keepalived.host.clock import Clock
-from keepalived.probe.findings import Verdict, about
+from keepalived.probe.findings import QUESTIONS, Verdict, about
 from keepalived.probe.notes import Trial
-from keepalived.probe.report import Report, rows, suggestion
+from keepalived.probe.report import Report, suggestion
 from keepalived.settings.problems import printable
 
 _DRAW_SECONDS = 0.25
@@ -134,9 +134,9 @@ class _Terminal(_Timed):
 
     def close(self) -> None:
         self._draw()
-        live, self._live = self._live, None
-        if live is not None:
-            self._try(live.stop)
+        if self._live is not None:
+            self._try(self._live.stop)
+            self._live = None
 
     def _draw(self) -> None:
         live = self._live
@@ -169,9 +169,12 @@ def tell(report: Report, stream: TextIO) -> None:
     table.add_column(ratio=4)
     table.add_column(no_wrap=True)
     table.add_column(ratio=5, overflow="fold")
-    for (question, verdict, words), finding in zip(rows(report), report.findings, strict=True):
+    for finding in report.findings:
+        # Where it is told, the words are the answer.
+        verdict = "" if finding.verdict is Verdict.TOLD else str(finding.verdict)
         style = _STYLES.get(finding.verdict, "")
-        table.add_row(question, Text(verdict, style=style), Text(printable(words)))
+        question, words = QUESTIONS[finding.question], printable(finding.words)
+        table.add_row(question, Text(verdict, style=style), Text(words))
     console.print(table)
     console.print("\nThe configuration that follows:\n")
     for line in suggestion(report):

@@ -66,6 +66,9 @@ class Finding:
     words: str
 
 
+_Answer = tuple[Verdict, str]
+
+
 def proof_age(control: Span) -> float:
     """Return the age, in seconds, that says something beside an untouched session's lifetime."""
     return _CLEARLY * (control.least if control.most is None else control.most)
@@ -73,42 +76,42 @@ def proof_age(control: Span) -> float:
 
 def findings(notes: Notes) -> tuple[Finding, ...]:
     """Answer every question."""
-    get_moves = _moves(Question.GET_MOVES, Trial.GET, notes.get_shift, notes)
-    return (
-        _lifetime(notes),
-        get_moves,
-        _keeps(Question.GET_KEEPS, Trial.GET, notes.got, notes),
-        _beside_gets(
-            _moves(Question.KEEP_ALIVE_MOVES, Trial.KEEP_ALIVE, notes.keep_alive_shift, notes),
-            get_moves,
-        ),
-        _keeps(Question.KEEP_ALIVE_KEEPS, Trial.KEEP_ALIVE, notes.kept, notes),
-        _beside_gets(
-            _moves(Question.PUT_MOVES, Trial.WATCHED_PUT, notes.put_shift, notes), get_moves
-        ),
-        _keeps(Question.PUT_KEEPS, Trial.PUT, notes.put, notes),
-        _bytes(notes),
-        _reacts(Question.SECOND, notes.second, notes),
-        _reacts(Question.EQUAL, notes.equal, notes),
-        _progress_falls(notes),
+    get_moves = _moves(notes.get_shift)
+    keep_alive_moves = _beside_gets(_moves(notes.keep_alive_shift), get_moves)
+    put_moves = _beside_gets(_moves(notes.put_shift), get_moves)
+    answers: dict[Question, tuple[Trial, _Answer | None]] = {
+        Question.LIFETIME: (Trial.UNTOUCHED, _lifetime(notes)),
+        Question.GET_MOVES: (Trial.GET, get_moves),
+        Question.GET_KEEPS: (Trial.GET, _keeps(notes.got, notes)),
+        Question.KEEP_ALIVE_MOVES: (Trial.KEEP_ALIVE, keep_alive_moves),
+        Question.KEEP_ALIVE_KEEPS: (Trial.KEEP_ALIVE, _keeps(notes.kept, notes)),
+        Question.PUT_MOVES: (Trial.WATCHED_PUT, put_moves),
+        Question.PUT_KEEPS: (Trial.PUT, _keeps(notes.put, notes)),
+        Question.BYTES_MOVE: (Trial.WATCHED_PUT, _bytes(notes)),
+        Question.SECOND: (Trial.PROGRESS, _reacts(notes.second)),
+        Question.EQUAL: (Trial.PROGRESS, _reacts(notes.equal)),
+        Question.LOWER: (Trial.PROGRESS, _progress_falls(notes)),
+    }
+    return tuple(
+        Finding(question, *(answer or _unknown(trial, notes)))
+        for question, (trial, answer) in answers.items()
     )
 
 
-def _lifetime(notes: Notes) -> Finding:
+def _lifetime(notes: Notes) -> _Answer | None:
     span = notes.untouched
     if span is None:
-        return _unknown(Question.LIFETIME, Trial.UNTOUCHED, notes)
+        return None
     announced = "" if notes.announced is None else f"announced: {about(notes.announced)}"
     if span.most is None:
         told = f"did not expire within {about(span.least)}"
-        words = f"{told} ({announced})" if announced else told
-        return Finding(Question.LIFETIME, Verdict.UNKNOWN, words)
+        return Verdict.UNKNOWN, f"{told} ({announced})" if announced else told
     words = f"{about(span.least)} to {about(span.most)}"
     if span.state:
         words += f", then it was {span.state}"
     if announced:
         words += f" ({announced}{_compared(span, span.most, notes.announced)})"
-    return Finding(Question.LIFETIME, Verdict.TOLD, words)
+    return Verdict.TOLD, words
 
 
 def _compared(span: Span, most: float, announced: float | None) -> str:
@@ -123,87 +126,76 @@ def _compared(span: Span, most: float, announced: float | None) -> str:
     return ""
 
 
-def _keeps(question: Question, trial: Trial, span: Span | None, notes: Notes) -> Finding:
+def _keeps(span: Span | None, notes: Notes) -> _Answer | None:
     control = notes.untouched
     if span is None:
-        return _unknown(question, trial, notes)
+        return None
     lived = about(span.least)
     if span.most is not None:
-        end = span.state or "gone"
-        told = f"{end} after {lived} to {about(span.most)}"
-        if control is None or control.most is None:
-            beside = (
-                "what an untouched one does is not known"
-                if control is None
-                else (f"an untouched one lived for {about(control.least)} at least")
-            )
-            return Finding(question, Verdict.UNKNOWN, f"{told}; {beside}")
+        told = f"{span.state or 'gone'} after {lived} to {about(span.most)}"
+        if control is None:
+            return Verdict.UNKNOWN, f"{told}; what an untouched one does is not known"
+        if control.most is None:
+            least = about(control.least)
+            return Verdict.UNKNOWN, f"{told}; an untouched one lived for {least} at least"
         verdict = Verdict.YES if span.least >= proof_age(control) else Verdict.NO
-        words = f"{told}, an untouched one after {about(control.most)}"
-        return Finding(question, verdict, words)
+        return verdict, f"{told}, an untouched one after {about(control.most)}"
     if control is None:
-        return _unknown(question, Trial.UNTOUCHED, notes)
+        return _unknown(Trial.UNTOUCHED, notes)
     if control.most is None:
-        words = f"an untouched session did not expire within {about(control.least)} either"
-        return Finding(question, Verdict.UNKNOWN, words)
+        least = about(control.least)
+        return Verdict.UNKNOWN, f"an untouched session did not expire within {least} either"
+    most = about(control.most)
     if span.least < proof_age(control):
-        words = f"watched for {lived}, which is too short beside {about(control.most)}"
-        return Finding(question, Verdict.UNKNOWN, words)
-    words = f"ACTIVE after {lived}, an untouched one was gone after {about(control.most)}"
-    return Finding(question, Verdict.YES, words)
+        return Verdict.UNKNOWN, f"watched for {lived}, which is too short beside {most}"
+    return Verdict.YES, f"ACTIVE after {lived}, an untouched one was gone after {most}"
 
 
-def _moves(question: Question, trial: Trial, shift: Shift | None, notes: Notes) -> Finding:
+def _moves(shift: Shift | None) -> _Answer | None:
     if shift is None or shift.over <= 0:
-        return _unknown(question, trial, notes)
+        return None
     if shift.by > shift.over / 2:
-        words = f"by {about(shift.by)} in {about(shift.over)}"
-        return Finding(question, Verdict.YES, words)
+        return Verdict.YES, f"by {about(shift.by)} in {about(shift.over)}"
     moved = f"it moved by {shift.by:+.1f} s only" if round(shift.by, 1) else "it stood still"
-    return Finding(question, Verdict.NO, f"{moved} for {about(shift.over)}")
+    return Verdict.NO, f"{moved} for {about(shift.over)}"
 
 
-def _beside_gets(finding: Finding, get_moves: Finding) -> Finding:
+def _beside_gets(answer: _Answer | None, get_moves: _Answer | None) -> _Answer | None:
     """A reading is a GET: where that moves it, nothing is known of anything else."""
-    if finding.verdict is not Verdict.YES or get_moves.verdict is Verdict.NO:
-        return finding
-    words = f"{finding.words}, which the GETs that read it may have done"
-    return Finding(finding.question, Verdict.UNKNOWN, words)
+    if answer is None or answer[0] is not Verdict.YES:
+        return answer
+    if get_moves is not None and get_moves[0] is Verdict.NO:
+        return answer
+    return Verdict.UNKNOWN, f"{answer[1]}, which the GETs that read it may have done"
 
 
-def _bytes(notes: Notes) -> Finding:
+def _bytes(notes: Notes) -> _Answer | None:
     told = [sample.bytes_transferred for sample in notes.samples]
     if not told or not notes.bytes_sent:
-        return _unknown(Question.BYTES_MOVE, Trial.WATCHED_PUT, notes)
+        return None
     after = "" if notes.bytes_after is None else f", {notes.bytes_after:,} after it"
     words = f"{told[-1]:,} told of {notes.bytes_sent:,} sent{after}"
-    verdict = Verdict.YES if max(told) > 0 else Verdict.NO
-    return Finding(Question.BYTES_MOVE, verdict, words)
+    return Verdict.YES if max(told) > 0 else Verdict.NO, words
 
 
-def _reacts(question: Question, reaction: Reaction | None, notes: Notes) -> Finding:
+def _reacts(reaction: Reaction | None) -> _Answer | None:
     if reaction is None:
-        return _unknown(question, Trial.PROGRESS, notes)
-    return Finding(question, Verdict.TOLD, reaction_words(reaction))
-
-
-def _progress_falls(notes: Notes) -> Finding:
-    finding = _reacts(Question.LOWER, notes.lower, notes)
-    if notes.lower is None or notes.progress_after is None:
-        return finding
-    words = f"{finding.words}; after 50, 50 and 40 the session says {notes.progress_after}"
-    return Finding(Question.LOWER, finding.verdict, words)
-
-
-def _unknown(question: Question, trial: Trial, notes: Notes) -> Finding:
-    trouble = notes.troubles.get(trial)
-    return Finding(question, Verdict.UNKNOWN, trouble.words if trouble else _INTERRUPTED)
-
-
-def reaction_words(reaction: Reaction) -> str:
-    """Say how something was answered."""
+        return None
     status = f"HTTP {reaction.status} {reaction.error_type}".rstrip()
-    return f"{'accepted' if reaction.accepted else 'refused'}: {status}"
+    return Verdict.TOLD, f"{'accepted' if reaction.accepted else 'refused'}: {status}"
+
+
+def _progress_falls(notes: Notes) -> _Answer | None:
+    answer = _reacts(notes.lower)
+    if answer is None or notes.progress_after is None:
+        return answer
+    told = f"after 50, 50 and 40 the session says {notes.progress_after}"
+    return Verdict.TOLD, f"{answer[1]}; {told}"
+
+
+def _unknown(trial: Trial, notes: Notes) -> _Answer:
+    trouble = notes.troubles.get(trial)
+    return Verdict.UNKNOWN, trouble.words if trouble else _INTERRUPTED
 
 
 def about(seconds: float) -> str:

@@ -22,6 +22,11 @@ class Trial(StrEnum):
     WATCHED_PUT = "in a PUT, looked at"
     PROGRESS = "told of progress"
 
+    @property
+    def slug(self) -> str:
+        """What its item's name ends with."""
+        return self.name.lower().replace("_", "-")
+
 
 @dataclass(frozen=True, slots=True)
 class Span:

@@ -9,7 +9,7 @@ from typing import Any
 
 from keepalived.lease.answers import Outcome
 from keepalived.probe.advice import Advice
-from keepalived.probe.findings import QUESTIONS, Finding, Verdict
+from keepalived.probe.findings import Finding
 from keepalived.probe.notes import Notes
 from keepalived.probe.scratch import Left
 from keepalived.settings.durations import format_duration
@@ -88,18 +88,6 @@ def as_json(report: Report, *, with_names: bool) -> dict[str, Any]:
         ],
         "observations": _rounded(notes),
     }
-
-
-def rows(report: Report) -> list[tuple[str, str, str]]:
-    """Return question, answer in a word (empty where the words are it), and words."""
-    return [
-        (
-            QUESTIONS[finding.question],
-            "" if finding.verdict is Verdict.TOLD else str(finding.verdict),
-            finding.words,
-        )
-        for finding in report.findings
-    ]
 
 
 def suggestion(report: Report) -> Iterator[str]:

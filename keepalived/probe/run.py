@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from keepalived.engine import connect
@@ -33,14 +33,6 @@ from keepalived.vcenter.transport import UploadTransport
 T = TypeVar("T")
 
 _REQUEST_SECONDS = 20.0
-_SLUGS = {
-    Trial.UNTOUCHED: "untouched",
-    Trial.GET: "get",
-    Trial.KEEP_ALIVE: "keep-alive",
-    Trial.PUT: "put",
-    Trial.WATCHED_PUT: "watched-put",
-    Trial.PROGRESS: "progress",
-}
 _EXPECTED = 1.3
 
 
@@ -59,16 +51,6 @@ class Options:
     version: str
 
 
-@dataclass(slots=True)
-class _Course:
-    """How far a run has come."""
-
-    notes: Notes = field(default_factory=Notes)
-    dialect: str = ""
-    is_interrupted: bool = False
-    failure: ProbeError | None = None
-
-
 class Probe:
     """One run on one vCenter. `run` may be called once.
 
@@ -76,11 +58,7 @@ class Probe:
     """
 
     def __init__(
-        self,
-        options: Options,
-        transport: UploadTransport,
-        clock: Clock,
-        display: Display,
+        self, options: Options, transport: UploadTransport, clock: Clock, display: Display
     ) -> None:
         settings = options.settings
         self._options = options
@@ -88,32 +66,35 @@ class Probe:
         self._display = display
         self._timeout = settings.request_timeout or _REQUEST_SECONDS
         self._client = connect(options.vcenter, settings, clock, transport)
-        self._making = Making(self._client, transport, settings)
+        self._making = Making(self._client, transport, settings, self._timeout)
         self._scratch = Scratch(self._client, self._making, self._timeout)
+        self._notes = Notes()
+        self._dialect = ""
 
     async def run(self) -> Report:
         """Try everything, put everything away, and return what was found."""
-        course, began, began_at = _Course(), self._clock.boot(), self._clock.wall()
+        began, began_at = self._clock.boot(), self._clock.wall()
+        failure: ProbeError | None = None
+        is_interrupted = False
         try:
             try:
-                await self._go(course)
+                await self._go()
             except asyncio.CancelledError:
                 _forget_cancellation()
-                course.is_interrupted = True
+                is_interrupted = True
             except ProbeError as error:
-                course.failure = error
+                failure = error
         finally:
             self._display.close()
             self._display.say("putting away what was made")
             left, was_hurried = await _to_its_end(self._put_away())
-            course.is_interrupted |= was_hurried
-        options, notes = self._options, course.notes
+        options, notes = self._options, self._notes
         found = findings(notes)
         configured = options.settings.session_timeout
         return Report(
             version=options.version,
             names=Names(options.vcenter, options.settings.url, options.library),
-            dialect=course.dialect,
+            dialect=self._dialect,
             began_at=began_at,
             took=self._clock.boot() - began,
             configured=configured,
@@ -122,22 +103,20 @@ class Probe:
             findings=found,
             advice=advise(notes, found, configured),
             left=left,
-            is_interrupted=course.is_interrupted,
-            failure="" if course.failure is None else str(course.failure),
-            outcome=None if course.failure is None else course.failure.outcome,
+            is_interrupted=is_interrupted or was_hurried,
+            failure="" if failure is None else str(failure),
+            outcome=None if failure is None else failure.outcome,
         )
 
-    async def _go(self, course: _Course) -> None:
-        await self._begin(course)
-        items = {}
-        for trial, slug in _SLUGS.items():
-            items[trial] = await self._scratch.make_item(slug)
-        pace = await self._pace(course.notes, items[Trial.GET])
+    async def _go(self) -> None:
+        await self._begin()
+        items = {trial: await self._scratch.make_item(trial.slug) for trial in Trial}
+        pace = await self._pace(items[Trial.GET])
         trials = Trials(
             self._client,
             self._making,
             self._scratch,
-            course.notes,
+            self._notes,
             self._clock,
             pace,
             self._timeout,
@@ -148,14 +127,14 @@ class Probe:
             await trials.run(items)
             showing.cancel()
 
-    async def _begin(self, course: _Course) -> None:
+    async def _begin(self) -> None:
         options = self._options
         answer = await self._client.who_am_i(timeout=self._timeout)
         if answer.outcome is not Outcome.OK:
             words = f"{options.vcenter} cannot be asked: {answer.detail or answer.outcome}"
             raise ProbeError(words, answer.outcome)
         token = await self._client.token(timeout=self._timeout)
-        course.dialect = "" if token is None else token.dialect.name
+        self._dialect = "" if token is None else token.dialect.name
         if options.datastore is None:
             await self._scratch.use_library(options.library)
         else:
@@ -166,16 +145,16 @@ class Probe:
         await self._client.close(timeout=self._timeout)
         return tuple(left)
 
-    async def _pace(self, notes: Notes, item: ScratchItem) -> Pace:
+    async def _pace(self, item: ScratchItem) -> Pace:
         """Read how long sessions are said to live, and go by that."""
         limit = self._options.limit
         got = await self._client.get(Kind.UPDATE, item.session_id, timeout=self._timeout)
         lifetime = self._options.settings.session_timeout
         if got.value is not None and got.value.lifetime_left is not None:
-            lifetime = notes.announced = max(0.0, got.value.lifetime_left)
+            lifetime = self._notes.announced = max(0.0, got.value.lifetime_left)
         expected = _EXPECTED * min(lifetime, limit)
         self._display.say(
-            f"trying {len(_SLUGS)} sessions on scratch items in {self._options.library!r}, which "
+            f"trying {len(Trial)} sessions on scratch items in {self._options.library!r}, which "
             f"takes about {about(expected)} (^C puts away what was made)"
         )
         if lifetime > limit:
@@ -184,7 +163,7 @@ class Probe:
                 f"{format_duration(limit)}: what keeps them alive will show only with a longer "
                 f"--limit, such as {format_duration(60 * (1 + int(1.1 * lifetime / 60)))}"
             )
-        self._display.begin(list(_SLUGS), expected)
+        self._display.begin(list(Trial), expected)
         return Pace.for_lifetime(lifetime, limit)
 
 

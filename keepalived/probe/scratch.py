@@ -11,7 +11,9 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 from keepalived.lease.answers import Answer, Outcome
@@ -28,7 +30,7 @@ PREFIX = "clkeepalived-probe-"
 PUT_AWAY_SECONDS = 90.0
 """How long putting away may take, in all; what is not gone by then is named."""
 
-_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
+_PAUSES = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
 _SECOND_LOOK_SECONDS = 1.0
 
 
@@ -79,16 +81,13 @@ class Scratch:
         self._making = making
         self._timeout = timeout
         self._run = secrets.token_hex(6)
+        self.mark = f"Made by `clkeepalived probe`, and removed by it at the end. Run {self._run}."
+        """The description of all that this run makes."""
         self._library_name = ""
         self._library_id = ""
         self._makes_library = False
         self._items: list[ScratchItem] = []
         self._under_way: set[asyncio.Task[Any]] = set()
-
-    @property
-    def mark(self) -> str:
-        """The description of all that this run makes."""
-        return f"Made by `clkeepalived probe`, and removed by it at the end. Run {self._run}."
 
     async def use_library(self, name: str) -> None:
         """Work in a library that is there. Raises ProbeError unless there is exactly one."""
@@ -108,9 +107,7 @@ class Scratch:
         self._library_name, self._makes_library = name, True
 
         async def make() -> Answer[str]:
-            answer = await self._making.create_library(
-                name, self.mark, datastore_id, timeout=self._timeout
-            )
+            answer = await self._making.create_library(name, self.mark, datastore_id)
             self._library_id = answer.value or ""
             return answer
 
@@ -124,9 +121,7 @@ class Scratch:
         item = ScratchItem(f"{PREFIX}{self._run}-{label}")
 
         async def make() -> Answer[str]:
-            answer = await self._making.create_item(
-                self._library_id, item.name, self.mark, timeout=self._timeout
-            )
+            answer = await self._making.create_item(self._library_id, item.name, self.mark)
             item.id = answer.value or ""
             item.is_gone = is_refusal(answer)
             return answer
@@ -145,7 +140,7 @@ class Scratch:
         """Ask for a session, or another one, on an item."""
 
         async def make() -> Answer[str]:
-            answer = await self._making.create_session(item.id, timeout=self._timeout)
+            answer = await self._making.create_session(item.id)
             if answer.value is not None:
                 item.session_ids.append(answer.value)
             elif not is_refusal(answer):
@@ -156,22 +151,20 @@ class Scratch:
 
     async def put_away(self) -> list[Left]:
         """Remove everything that was made, within bounds; return what is left."""
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(PUT_AWAY_SECONDS):
                 if self._under_way:
                     await asyncio.wait(self._under_way)
-                await asyncio.gather(*(self._remove_item(item) for item in self._items))
+                await asyncio.gather(*map(self._remove_item, self._items))
                 if self._makes_library:
                     await self._remove_library()
-        except TimeoutError:
-            pass
         left = [Left("item", each.name, each.id) for each in self._items if not each.is_gone]
         if self._makes_library:
             left.append(Left("library", self._library_name, self._library_id))
         return left
 
     async def _find_libraries(self, name: str) -> tuple[str, ...]:
-        answer = await self._making.find_libraries(name, timeout=self._timeout)
+        answer = await self._making.find_libraries(name)
         if answer.value is None:
             raise _failed("libraries cannot be looked for", answer)
         return answer.value
@@ -192,15 +185,17 @@ class Scratch:
         if item.id and item.is_doubtful:
             await self._find_sessions(item)
         for session_id in item.session_ids:
-            await self._end_session(session_id)
+            await self._insist(
+                partial(self._client.cancel, Kind.UPDATE, session_id, timeout=self._timeout),
+                (Outcome.NOT_ALLOWED,),
+            )
+            await self._delete(Resource.UPDATE_SESSION, session_id)
         item.is_gone = not item.id or await self._delete(Resource.ITEM, item.id)
 
     async def _find_item(self, item: ScratchItem) -> bool:
         """Look for an item that may have been made without our being told; say whether we know."""
         for _ in range(2):  # It may have been under way when it was looked for.
-            found = await self._insist(
-                lambda: self._making.find_items(self._library_id, item.name, timeout=self._timeout)
-            )
+            found = await self._insist(lambda: self._making.find_items(self._library_id, item.name))
             if found is None:
                 return False
             if found.value:
@@ -211,9 +206,7 @@ class Scratch:
 
     async def _find_sessions(self, item: ScratchItem) -> None:
         """Note the sessions of an item that were opened without our being told."""
-        listed = await self._insist(
-            lambda: self._making.sessions_of(item.id, timeout=self._timeout)
-        )
+        listed = await self._insist(lambda: self._making.sessions_of(item.id))
         for session_id in (listed and listed.value) or ():
             if session_id in item.session_ids:
                 continue
@@ -221,43 +214,26 @@ class Scratch:
             if got.value is not None and got.value.item_id == item.id:
                 item.session_ids.append(session_id)
 
-    async def _end_session(self, session_id: str) -> None:
-        await self._insist(
-            lambda: self._client.cancel(Kind.UPDATE, session_id, timeout=self._timeout),
-            (Outcome.NOT_ALLOWED,),
-        )
-        await self._delete(Resource.UPDATE_SESSION, session_id)
-
     async def _delete(self, resource: Resource, resource_id: str) -> bool:
-        answer = await self._insist(
-            lambda: self._making.delete(resource, resource_id, timeout=self._timeout)
-        )
+        answer = await self._insist(lambda: self._making.delete(resource, resource_id))
         return answer is not None
 
     async def _remove_library(self) -> None:
         """Remove the library that was made, unless somebody has put something into it."""
         if not self._library_id and not await self._find_our_library():
             return
-        items = await self._insist(
-            lambda: self._making.find_items(self._library_id, timeout=self._timeout)
-        )
+        items = await self._insist(lambda: self._making.find_items(self._library_id))
         if items is None or items.value:
             return
         self._makes_library = not await self._delete(Resource.LOCAL_LIBRARY, self._library_id)
 
     async def _find_our_library(self) -> bool:
         """Look for a library that was made without our being told; say whether there is one."""
-        found = await self._insist(
-            lambda: self._making.find_libraries(self._library_name, timeout=self._timeout)
-        )
+        found = await self._insist(lambda: self._making.find_libraries(self._library_name))
         if found is None:
             return False
         for library_id in found.value or ():
-            told = await self._insist(
-                lambda known=library_id: self._making.describe_library(  # type: ignore[misc]
-                    known, timeout=self._timeout
-                )
-            )
+            told = await self._insist(partial(self._making.describe_library, library_id))
             if told is None:
                 return False
             if told.value == self.mark:
@@ -270,13 +246,11 @@ class Scratch:
         self, ask: Callable[[], Awaitable[Answer[T]]], good: Sequence[Outcome] = ()
     ) -> Answer[T] | None:
         """Ask until it is done, or was done already; None if that cannot be had."""
-        for pause in (*_PAUSES, None):
+        for pause in _PAUSES:
+            await asyncio.sleep(pause)
             answer = await ask()
             if answer.outcome in (Outcome.OK, Outcome.NOT_FOUND, *good):
                 return answer
-            if pause is None:
-                break
-            await asyncio.sleep(pause)
         return None
 
 

@@ -35,9 +35,12 @@ class TrialFailed(Exception):
     """A trial cannot go on; `trouble` says why."""
 
     def __init__(self, words: str, answer: Answer[Any] | None = None) -> None:
-        said, detail = ("", "") if answer is None else (f": {_classed(answer)}", answer.detail)
-        self.trouble = Trouble(words + said, detail)
-        super().__init__(self.trouble.words)
+        if answer is not None:  # told without anybody's words or names
+            status = "" if answer.status is None else f" (HTTP {answer.status})"
+            kind = f"{answer.error_type or answer.outcome.value}{status}".replace("_", " ")
+            words = f"{words}: {kind}"
+        self.trouble = Trouble(words, "" if answer is None else answer.detail)
+        super().__init__(words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,13 +299,13 @@ class Trials:
         return files[0].bytes_transferred if files else None
 
     async def _add_file(self, item: ScratchItem, size: int) -> str:
-        answer = await self.making.add_file(item.session_id, FILE_NAME, size, timeout=self.timeout)
+        answer = await self.making.add_file(item.session_id, FILE_NAME, size)
         if answer.value is None:
             raise TrialFailed("no file can be added", answer)
         return answer.value
 
     def _upload(self, longest: float) -> SlowUpload:
-        return SlowUpload(self.making, self.pace.piece, longest, self.timeout)
+        return SlowUpload(self.making, self.pace.piece, longest)
 
     async def _sleep(self, seconds: float) -> None:
         await sleep_until(self.clock, self.clock.boot() + seconds)
@@ -324,14 +327,7 @@ def _since(began: float, now: float) -> str:
 def _told(span: Span) -> str:
     if span.most is None:
         return f"ACTIVE after {format_duration(round(span.least))}"
-    end = span.state or "gone"
-    return f"{end} after {format_duration(round(span.most, 1))}"
-
-
-def _classed(answer: Answer[Any]) -> str:
-    """Say how something was answered, without anybody's words or names."""
-    status = "" if answer.status is None else f" (HTTP {answer.status})"
-    return f"{answer.error_type or answer.outcome.value}{status}".replace("_", " ")
+    return f"{span.state or 'gone'} after {format_duration(round(span.most, 1))}"
 
 
 def _answered(answer: Answer[Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 from keepalived.lease.answers import Answer
 from keepalived.vcenter.making import Making
@@ -19,18 +20,17 @@ class SlowUpload:
     `finish` sends at once what is still missing.
     """
 
-    def __init__(self, making: Making, pause: float, longest: float, timeout: float) -> None:
+    def __init__(self, making: Making, pause: float, longest: float) -> None:
         self.size = PIECE_BYTES * (2 + int(longest / pause))
         self.sent = 0
         self._making = making
         self._pause = pause
-        self._timeout = timeout
         self._hurry = asyncio.Event()
         self._task: asyncio.Task[Answer[None]] | None = None
 
     def begin(self, uri: str) -> None:
         """Begin to send to an upload address."""
-        putting = self._making.put(uri, self._content(), self.size, timeout=self._timeout)
+        putting = self._making.put(uri, self._content(), self.size)
         self._task = asyncio.create_task(putting, name="slow upload")
 
     @property
@@ -58,8 +58,6 @@ class SlowUpload:
         while self.sent < self.size:
             yield piece
             self.sent += len(piece)
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(self._pause):
                     await self._hurry.wait()
-            except TimeoutError:
-                pass

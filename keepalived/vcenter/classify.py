@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlsplit
 
 from keepalived.lease.answers import Outcome
@@ -65,7 +63,7 @@ def read_refusal(body: bytes, secrets: Secrets = NO_SECRETS) -> Refusal:
     try:
         error = read_json(body, secrets)
     except ValueError:
-        return Refusal()
+        error = None
     if not isinstance(error, dict):
         return Refusal()
     nested = error.get("value")
@@ -73,16 +71,17 @@ def read_refusal(body: bytes, secrets: Secrets = NO_SECRETS) -> Refusal:
     inner = nested if isinstance(nested, dict) else {}
     messages = error.get("messages", inner.get("messages"))
     messages = messages if isinstance(messages, list) else []
+    types = (error.get("error_type", inner.get("error_type")), error.get("type"))
+    named = next((each for each in types if isinstance(each, str) and each), "")
     return Refusal(
-        _error_type(error.get("error_type", inner.get("error_type")), error.get("type")),
+        named.removeprefix(_ERROR_PREFIX).lower(),
         "; ".join(text for text in map(message, messages) if text),
         any(isinstance(each, dict) and each.get("id") == _UNKNOWN_ROUTE for each in messages),
     )
 
 
-def words_for(reply: Reply, secrets: Iterable[str] = NO_SECRETS) -> str:
+def words_for(reply: Reply, secrets: Secrets = NO_SECRETS) -> str:
     """Return what to tell people of an answer that was no success, without the `secrets`."""
-    secrets = Secrets.of(secrets)
     if 300 <= reply.status < 400:
         host = _host_of(reply.headers.get("location", ""))
         where = f" to {secrets.hide(host)}" if host else ""
@@ -109,13 +108,6 @@ def words_for_form(reply: Reply, error: FormError, secrets: Secrets = NO_SECRETS
     named = f" ({kind})" if kind else ""
     words = f"the answer cannot be read: {error}{named}; something answers in the vCenter's place"
     return printable(words)[:_WORDS_MOST]
-
-
-def _error_type(named: Any, typed: Any) -> str:
-    for name in (named, typed):
-        if isinstance(name, str) and name:
-            return name.removeprefix(_ERROR_PREFIX).lower()
-    return ""
 
 
 def _host_of(url: str) -> str | None:

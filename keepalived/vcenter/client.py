@@ -80,6 +80,7 @@ class Client:
         on_login: Callable[[LoginOutcome], None] = lambda _outcome: None,
     ) -> None:
         self.name = name
+        self._clock = clock
         self._exchange = Exchange(transport, clock)
         self._login = Login(settings, self._exchange, clock, on_login)
         self._proven: set[Dialect] = set()
@@ -96,41 +97,30 @@ class Client:
         token: str | None = None,
     ) -> Answer[None]:
         """Extend a session's lifetime; `progress` is in percent."""
-        return await self._operate(
-            kind,
-            session_id,
-            lambda dialect: dialect.keep_alive(kind, session_id, progress),
-            _nothing,
+        return await self.ask(
+            lambda d: d.keep_alive(kind, session_id, progress),
+            nothing,
             timeout,
             token,
+            kind,
+            session_id,
         )
 
     async def get(
         self, kind: Kind, session_id: str, *, timeout: float, token: str | None = None
     ) -> Answer[SessionInfo]:
         """Read a session."""
-        now = self._exchange.wall()
-        return await self._operate(
-            kind,
-            session_id,
-            lambda dialect: dialect.get(kind, session_id),
-            at_once(lambda said: results.session_info(said.value(), said.reply.headers, now)),
-            timeout,
-            token,
+        now = self._clock.wall()
+        read = at_once(lambda said: results.session_info(said.value(), said.reply.headers, now))
+        return await self.ask(
+            lambda d: d.get(kind, session_id), read, timeout, token, kind, session_id
         )
 
     async def list(
         self, kind: Kind, *, timeout: float, token: str | None = None
     ) -> Answer[tuple[str, ...]]:
         """List the ids of the calling user's sessions: the first `results.IDS_MOST` of them."""
-        answer = await self._operate(
-            kind,
-            None,
-            lambda dialect: dialect.list(kind),
-            lambda said: results.ids(said.elements()),
-            timeout,
-            token,
-        )
+        answer = await self.ask(lambda d: d.list(kind), ids, timeout, token, kind)
         if answer.value is not None and len(answer.value) >= results.IDS_MOST:
             return answer._replace(detail=f"only the first {results.IDS_MOST} were read")
         return answer
@@ -139,26 +129,16 @@ class Client:
         self, kind: Kind, session_id: str, *, timeout: float, token: str | None = None
     ) -> Answer[tuple[FileInfo, ...]]:
         """List the files of a session; those beyond `results.FILES_MOST` are merged into one."""
-        return await self._operate(
-            kind,
-            session_id,
-            lambda dialect: dialect.files(kind, session_id),
-            lambda said: results.file_infos(said.elements()),
-            timeout,
-            token,
+        return await self.ask(
+            lambda d: d.files(kind, session_id), _files, timeout, token, kind, session_id
         )
 
     async def cancel(
         self, kind: Kind, session_id: str, *, timeout: float, token: str | None = None
     ) -> Answer[None]:
         """Cancel a session on the server."""
-        return await self._operate(
-            kind,
-            session_id,
-            lambda dialect: dialect.cancel(kind, session_id),
-            _nothing,
-            timeout,
-            token,
+        return await self.ask(
+            lambda d: d.cancel(kind, session_id), nothing, timeout, token, kind, session_id
         )
 
     async def item(
@@ -167,22 +147,13 @@ class Client:
         """Read a library item, and the name of its library where that can be read."""
         if not SERVERS_ID.fullmatch(item_id):
             return self._unsent(f"{item_id!r} is not an item's id")
-        library_ids: list[str | None] = []
-
-        async def parse(said: Success) -> ItemInfo:
-            item, library_id = results.item_info(said.value())
-            if not item.id and not item.name:
-                raise results.FormError("the answer has neither id nor name")
-            library_ids.append(library_id)
-            return replace(item, id=item.id or item_id)
-
-        answer = await self._operate(
-            Kind.UPDATE, None, lambda dialect: dialect.item(item_id), parse, timeout, token
-        )
-        if answer.value is None or not library_ids or library_ids[-1] is None:
+        answer: Answer[Any] = await self.ask(lambda d: d.item(item_id), _item, timeout, token)
+        if answer.value is None:
             return answer
-        name = await self._library_name(library_ids[-1], timeout, token)
-        return answer._replace(value=replace(answer.value, library=name))
+        item, library_id = answer.value
+        if library_id is not None:
+            item = replace(item, library=await self._library_name(library_id, timeout, token))
+        return answer._replace(value=replace(item, id=item.id or item_id))
 
     async def who_am_i(self, *, timeout: float, token: str | None = None) -> Answer[None]:
         """Ask something that belongs to no session; where there is no token, log in instead.
@@ -194,78 +165,31 @@ class Client:
             answer, reply = await self._exchange.send(call, timeout)
             if reply is not None and answer.outcome is Outcome.OK:
                 return await self._understood(answer, self._login.first_dialect, reply, _user)
-            return answer if reply is None else answer._replace(outcome=_as_probed(answer.outcome))
+            if reply is not None and answer.outcome is Outcome.UNAUTHENTICATED:
+                return answer._replace(outcome=Outcome.OK)  # it comes from a vCenter at work
+            return answer
         if token is None and not self._login.has_token:
-            sent_at = self._exchange.now()
+            sent_at = self.now()
             got = await self._login.token(timeout)
-            if isinstance(got, Answer):
-                return got
-            return Answer(Outcome.OK, sent_at, self._exchange.now())
+            return got if isinstance(got, Answer) else Answer(Outcome.OK, sent_at, self.now())
         lent = None if token is None else self._login.borrow(token, self._proven)
-        answer, _, _ = await self._send(lambda dialect: dialect.who_am_i, _user, timeout, lent)
+        answer, _, _ = await self._send(lambda d: d.who_am_i, _user, timeout, lent)
         return answer
 
     async def ask(
         self,
         make: Make,
         parse: Parse[T],
-        *,
+        timeout: float,
+        borrowed: str | None = None,
+        kind: Kind = Kind.UPDATE,
         session_id: str | None = None,
-        timeout: float,
     ) -> Answer[T]:
-        """Carry out any other operation, and read its answer by `parse`.
+        """Carry out any operation, and read its answer by `parse`.
 
-        Where the operation is one of an update session, `session_id` says which.
+        Where the operation is one of a session, `session_id` says which. A 404 may be about the
+        route or about the session: which one it is, is found out first.
         """
-        return await self._operate(Kind.UPDATE, session_id, make, parse, timeout, None)
-
-    async def tell(
-        self, make: Make, *, session_id: str | None = None, timeout: float
-    ) -> Answer[None]:
-        """Carry out any other operation that is answered without a value."""
-        return await self._operate(Kind.UPDATE, session_id, make, _nothing, timeout, None)
-
-    async def token(self, *, timeout: float) -> Token | None:
-        """Return the API token in use, for what does not go through here; None without one."""
-        token = await self._login.token(timeout)
-        return None if isinstance(token, Answer) else token
-
-    def now(self) -> float:
-        """Seconds on the boot-time clock that answers are timed by."""
-        return self._exchange.now()
-
-    async def close(self, *, timeout: float) -> None:
-        """Log out and close the connections."""
-        await self._login.log_out(timeout)
-        await self._exchange.close()
-
-    async def _library_name(self, library_id: str, timeout: float, token: str | None) -> str | None:
-        if not SERVERS_ID.fullmatch(library_id):
-            return None
-        if library_id not in self._libraries:
-            answer = await self._operate(
-                Kind.UPDATE,
-                None,
-                lambda dialect: dialect.library(library_id),
-                at_once(lambda said: results.name_of(said.value())),
-                timeout,
-                token,
-            )
-            if answer.value is None:
-                return None
-            self._libraries[library_id] = answer.value
-        return self._libraries[library_id]
-
-    async def _operate(
-        self,
-        kind: Kind,
-        session_id: str | None,
-        make: Make,
-        parse: Parse[T],
-        timeout: float,
-        borrowed: str | None,
-    ) -> Answer[T]:
-        """Send an operation, and find out first whether a 404 is about the route or the session."""
         if session_id is not None:
             try:
                 check_session_id(session_id)
@@ -286,6 +210,30 @@ class Client:
             self._proven.add(token.dialect)
         return answer
 
+    async def token(self, *, timeout: float) -> Token | None:
+        """Return the API token in use, for what does not go through here; None without one."""
+        token = await self._login.token(timeout)
+        return None if isinstance(token, Answer) else token
+
+    def now(self) -> float:
+        """Seconds on the boot-time clock that answers are timed by."""
+        return self._clock.boot()
+
+    async def close(self, *, timeout: float) -> None:
+        """Log out and close the connections."""
+        await self._login.log_out(timeout)
+        await self._exchange.close()
+
+    async def _library_name(self, library_id: str, timeout: float, token: str | None) -> str | None:
+        if not SERVERS_ID.fullmatch(library_id):
+            return None
+        if library_id not in self._libraries:
+            answer = await self.ask(lambda d: d.library(library_id), _name, timeout, token)
+            if answer.value is None:
+                return None
+            self._libraries[library_id] = answer.value
+        return self._libraries[library_id]
+
     async def _find_route(
         self,
         kind: Kind,
@@ -296,16 +244,16 @@ class Client:
         timeout: float,
     ) -> tuple[Answer[T], Token | None]:
         """A 404 on an unproven route: does a list of sessions prove the dialect, or another one?"""
-        if self._exchange.now() < self._nowhere_until:
+        if self.now() < self._nowhere_until:
             return not_found._replace(outcome=Outcome.FAILED, detail=_NOWHERE), token
         listed = await self._prove(kind, token, timeout)
         if listed.outcome is Outcome.OK:
             return not_found, token
         if listed.outcome is not Outcome.NOT_FOUND:
-            return _without_value(listed), token
+            return listed, token
         other = await self._login.change_dialect(token, timeout)
         if isinstance(other, Answer):
-            return _without_value(other), None
+            return other, None
         if other is None or other.dialect is token.dialect:
             return self._found_nowhere(not_found, token), token
         answer, used, _ = await self._send(make, parse, timeout, other)
@@ -314,24 +262,19 @@ class Client:
             if listed.outcome is Outcome.NOT_FOUND:
                 answer = self._found_nowhere(answer, token)
             elif listed.outcome is not Outcome.OK:
-                answer = _without_value(listed)
+                answer = listed
         return answer, used
 
     async def _prove(self, kind: Kind, token: Token, timeout: float) -> Answer[Any]:
         """Ask for a list of sessions, which proves the dialect where it is answered."""
-        listed, used, _ = await self._send(
-            lambda dialect: dialect.list(kind),
-            lambda said: results.ids(said.elements()),
-            timeout,
-            token,
-        )
+        listed, used, _ = await self._send(lambda d: d.list(kind), ids, timeout, token)
         if listed.outcome is Outcome.OK and used is not None:
             self._proven.add(used.dialect)
         return listed
 
     def _found_nowhere(self, answer: Answer[T], token: Token) -> Answer[T]:
         if not token.is_borrowed:  # which speaks for itself alone
-            self._nowhere_until = self._exchange.now() + NOWHERE_SECONDS
+            self._nowhere_until = self.now() + NOWHERE_SECONDS
         return answer._replace(outcome=Outcome.FAILED, detail=_NOWHERE)
 
     async def _send(
@@ -343,59 +286,60 @@ class Client:
         """
         got = token or await self._login.token(timeout)
         if isinstance(got, Answer):
-            return _without_value(got), None, None
+            return got, None, None
         answer, reply = await self._exchange.send(make(got.dialect), timeout, token=got.value)
         if answer.outcome is Outcome.UNAUTHENTICATED and self._login.may_replace(got):
             newer = await self._login.token(timeout, instead_of=got)
             if isinstance(newer, Answer):
-                return _without_value(newer), None, None
+                return newer, None, None
             got = newer
             answer, reply = await self._exchange.send(make(got.dialect), timeout, token=got.value)
             self._login.followed(by_401=answer.outcome is Outcome.UNAUTHENTICATED)
         if answer.outcome is not Outcome.OK or reply is None:
-            return _without_value(answer), got, reply
+            return answer, got, reply
         return await self._understood(answer, got.dialect, reply, parse, got.value), got, reply
 
     async def _understood(
         self,
-        answer: Answer[None],
+        answer: Answer[Any],
         dialect: Dialect,
         reply: Reply,
         parse: Parse[T],
         token: str | None = None,
     ) -> Answer[T]:
         """Return a success with its value, or as a failure where its body has another form."""
-        if parse is _nothing and not reply.body:
-            return _without_value(answer)  # most answers by far
+        if parse is nothing and not reply.body:
+            return answer  # most answers by far
         secrets = self._exchange.secrets_with(token)
         try:
             value = await parse(Success(reply, dialect, secrets))
         except results.FormError as error:
             detail = words_for_form(reply, error, secrets)
-            return _without_value(answer._replace(outcome=Outcome.UNAVAILABLE, detail=detail))
+            return answer._replace(outcome=Outcome.UNAVAILABLE, detail=detail)
         except ValueError as error:
             detail = f"the answer cannot be read: {error}"
-            return _without_value(answer._replace(outcome=Outcome.FAILED, detail=detail))
+            return answer._replace(outcome=Outcome.FAILED, detail=detail)
         return Answer(answer.outcome, answer.sent_at, answer.received_at, value, "", answer.status)
 
     def _unsent(self, words: str) -> Answer[Any]:
-        now = self._exchange.now()
+        now = self.now()
         return Answer(Outcome.FAILED, now, now, detail=words)
 
 
-def _without_value(answer: Answer[Any]) -> Answer[Any]:
-    """Return an answer that has no value, as one to any question."""
-    return answer if answer.value is None else answer._replace(value=None)
-
-
-async def _nothing(said: Success) -> None:
+async def nothing(said: Success) -> None:
+    """Check that nothing is said."""
     results.check_nothing(said.reply.body)
 
 
-async def _user(said: Success) -> None:
-    results.check_user(said.value())
+async def ids(said: Success) -> tuple[str, ...]:
+    """Read a list of ids."""
+    return await results.ids(said.elements())
 
 
-def _as_probed(outcome: Outcome) -> Outcome:
-    """Return what a question without credentials shows: a 401 comes from a vCenter at work."""
-    return Outcome.OK if outcome is Outcome.UNAUTHENTICATED else outcome
+async def _files(said: Success) -> tuple[FileInfo, ...]:
+    return await results.file_infos(said.elements())
+
+
+_item = at_once(lambda said: results.item_info(said.value()))
+_name = at_once(lambda said: results.text_of(said.value(), "name"))
+_user = at_once(lambda said: results.check_user(said.value()))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from keepalived.host.clock import Clock
 from keepalived.lease.answers import Answer, Outcome
@@ -12,10 +14,8 @@ from keepalived.vcenter.dialects import Call
 from keepalived.vcenter.hiding import NO_SECRETS, Secrets
 from keepalived.vcenter.transport import (
     AnswerTooLong,
-    NotSent,
     Reply,
     StaleConnection,
-    TimedOut,
     Transport,
     TransportError,
 )
@@ -24,14 +24,14 @@ TOKEN_HEADER = "vmware-api-session-id"  # noqa: S105 - the header's name
 _NO_HEADERS: Mapping[str, str] = {}
 
 
+@dataclass(eq=False, repr=False, slots=True)
 class Exchange:
     """Sends calls over a transport, and never raises for what a network or a server does."""
 
-    def __init__(self, transport: Transport, clock: Clock) -> None:
-        self.secrets = NO_SECRETS
-        """What no text of an answer may show, whatever request it answers."""
-        self._transport = transport
-        self._clock = clock
+    transport: Transport
+    clock: Clock
+    secrets: Secrets = NO_SECRETS
+    """What no text of an answer may show, whatever request it answers."""
 
     async def send(
         self,
@@ -40,7 +40,7 @@ class Exchange:
         *,
         token: str | None = None,
         headers: Mapping[str, str] = _NO_HEADERS,
-    ) -> tuple[Answer[None], Reply | None]:
+    ) -> tuple[Answer[Any], Reply | None]:
         """Send a call; return its classified answer, and the reply where there was one.
 
         The answer's texts repeat neither the token nor any of the `secrets`.
@@ -50,7 +50,7 @@ class Exchange:
             sending[TOKEN_HEADER] = token
         if call.content_type is not None:
             sending["content-type"] = call.content_type
-        send, clock = self._transport.send, self._clock
+        send, clock = self.transport.send, self.clock
         sent_at = clock.boot()
         try:
             try:
@@ -60,14 +60,16 @@ class Exchange:
                 sent_at = clock.boot()
                 reply = await send(call.method, call.path, sending, call.body, timeout)
         except TransportError as error:
-            outcome = _outcome_of(error, call)
+            # A list can be so long, and the vCenter still be well.
+            is_long_list = isinstance(error, AnswerTooLong) and call.method == "GET"
+            outcome = Outcome.FAILED if is_long_list else error.outcome
             return Answer(outcome, sent_at, clock.boot(), detail=str(error)), None
         received_at = clock.boot()
         outcome = outcome_of(reply)
         if outcome is Outcome.OK:
             return Answer(outcome, sent_at, received_at, status=reply.status), reply
         secrets = self.secrets_with(token)
-        answer: Answer[None] = Answer(
+        answer: Answer[Any] = Answer(
             outcome,
             sent_at,
             received_at,
@@ -81,28 +83,8 @@ class Exchange:
     def secrets_with(self, token: str | None) -> Secrets:
         """Return what the answer to a request with this token may not show."""
         known = self.secrets
-        return known if token is None or token in known else known.and_also(token)
-
-    def now(self) -> float:
-        """Seconds on the boot-time clock that answers are timed by."""
-        return self._clock.boot()
-
-    def wall(self) -> float:
-        """Seconds since the epoch, by this machine's clock."""
-        return self._clock.wall()
+        return known if token is None or token in known else Secrets((*known, token))
 
     async def close(self) -> None:
         """Close the transport."""
-        await self._transport.close()
-
-
-def _outcome_of(error: TransportError, call: Call) -> Outcome:
-    match error:
-        case AnswerTooLong() if call.method == "GET":
-            return Outcome.FAILED  # a list can be so long, and the vCenter still be well
-        case TimedOut():
-            return Outcome.TIMED_OUT
-        case NotSent():
-            return Outcome.NOT_SENT
-        case _:
-            return Outcome.UNREACHABLE
+        await self.transport.close()

@@ -16,7 +16,9 @@ def words_for(error: Exception, *, proxied: bool = False) -> str:
     `proxied`: it is a proxy that is connected to.
     """
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return f"the certificate is not trusted: {_why(error.certificate_error)}"
+        cause = error.certificate_error
+        why = cause.verify_message if isinstance(cause, ssl.SSLCertVerificationError) else cause
+        return f"the certificate is not trusted: {why}"
     if isinstance(error, aiohttp.ServerFingerprintMismatch):
         return f"the certificate is not one of the pinned ones: its SHA-256 is {error.got.hex()}"
     if isinstance(error, aiohttp.ClientConnectorError):
@@ -44,12 +46,6 @@ def _no_connection(error: aiohttp.ClientConnectorError, proxied: bool) -> str:
     is_proxys = isinstance(error, aiohttp.ClientProxyConnectionError)
     where = "the proxy" if is_proxys else f"{error.host}:{error.port}"
     return f"cannot connect to {where}: {_system_words(error.os_error)}"
-
-
-def _why(error: Exception) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return error.verify_message
-    return str(error)
 
 
 def _system_words(error: OSError) -> str:

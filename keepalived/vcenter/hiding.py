@@ -12,6 +12,8 @@ import html
 import re
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 HIDDEN = "***"
@@ -50,26 +52,15 @@ class Secrets:
         )
         self._widest = _WIDEST_CODE * max(map(len, self._secrets), default=0)
 
-    @classmethod
-    def of(cls, secrets: Iterable[str]) -> Secrets:
-        """Return secrets ready to be looked for, which they may be already."""
-        return secrets if isinstance(secrets, cls) else cls(secrets)
-
     def __iter__(self) -> Iterator[str]:
         return iter(self._secrets)
 
     def __repr__(self) -> str:
         return f"Secrets({len(self._secrets)})"
 
-    def and_also(self, secret: str) -> Secrets:
-        """Return these and one more."""
-        return Secrets((*self._secrets, secret))
-
     def hide(self, text: str) -> str:
         """Return a text with each secret in it replaced."""
-        if not self._needles:
-            return text
-        if self._is_clean(text):
+        if not self._needles or self._is_clean(text):
             return text
         is_cut = len(text) > _TEXT_MOST
         text = text[:_TEXT_MOST]
@@ -135,12 +126,12 @@ class Secrets:
 NO_SECRETS = Secrets()
 
 
+@dataclass(eq=False, repr=False, slots=True)
 class _View:
     """A text, decoded, and for each of its characters where in the original it comes from."""
 
-    def __init__(self, text: str, origins: list[tuple[int, int]]) -> None:
-        self.text = text
-        self.origins = origins
+    text: str
+    origins: list[tuple[int, int]]
 
     def folded(self) -> tuple[str, list[tuple[int, int]]]:
         """Return the text without regard to capitals; a folded character may be several."""
@@ -222,19 +213,13 @@ def _needles(secret: str) -> Iterator[str]:
     content = secret.encode("utf-8", "surrogatepass")
     yield secret.casefold()
     codes = [content.hex()]
-    for encode in (b64encode, urlsafe_b64encode):
-        codes += [_at_alignment(encode, content, before) for before in range(3)]
+    for encode, before in product((b64encode, urlsafe_b64encode), range(3)):
+        # Those characters that the content alone decides, behind so many other bytes.
+        code = encode(bytes(before) + content).decode("ascii")
+        codes.append(code[-(-before * 8 // 6) : (before + len(content)) * 8 // 6])
     for code in codes:
         if len(code) >= _SHORTEST_CODE:
             yield code.casefold()
-
-
-def _at_alignment(encode: Any, content: bytes, before: int) -> str:
-    """Return those characters of a base64 code that `content` alone decides, behind some bytes."""
-    code = encode(bytes(before) + content).decode("ascii")
-    first = -(-before * 8 // 6)
-    last = (before + len(content)) * 8 // 6
-    return str(code[first:last])
 
 
 def _without(text: str, spans: list[tuple[int, int]]) -> str:

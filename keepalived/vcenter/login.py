@@ -9,6 +9,7 @@ from base64 import b64encode
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Any
 
 from keepalived.host.clock import Clock
 from keepalived.lease.answers import Answer, Outcome
@@ -70,36 +71,29 @@ class _Failure:
     `until` is in boot-time seconds; the secret is kept as a digest.
     """
 
-    answer: Answer[None]
+    answer: Answer[Any]
     digest: bytes
     until: float
 
 
+@dataclass(eq=False, repr=False)
 class Login:
     """Gets and keeps the token of one vCenter."""
 
-    def __init__(
-        self,
-        settings: VCenterSettings,
-        exchange: Exchange,
-        clock: Clock,
-        on_login: Callable[[LoginOutcome], None],
-    ) -> None:
-        self._settings = settings
-        self._exchange = exchange
-        self._clock = clock
-        self._on_login = on_login
-        rest = Rest(settings.representation)
-        dialects: dict[DialectName, tuple[Dialect, ...]] = {
-            DialectName.AUTO: (Api(), rest),
-            DialectName.API: (Api(),),
-            DialectName.REST: (rest,),
-        }
-        self._dialects = dialects[settings.dialect]
+    settings: VCenterSettings
+    exchange: Exchange
+    clock: Clock
+    on_login: Callable[[LoginOutcome], None]
+
+    def __post_init__(self) -> None:
+        rest = Rest(self.settings.representation)
+        chosen: dict[DialectName, tuple[Dialect, ...]]
+        chosen = {DialectName.API: (Api(),), DialectName.REST: (rest,)}
+        self._dialects = chosen.get(self.settings.dialect, (Api(), rest))
         self._token: Token | None = None
         self._in_vain = 0
         self._not_before = -math.inf
-        self._under_way: asyncio.Task[Token | Answer[None]] | None = None
+        self._under_way: asyncio.Task[Token | Answer[Any]] | None = None
         self._failure: _Failure | None = None
         self._worked: bytes | None = None
         """The digest of the secret that the last login succeeded with, until it is refused."""
@@ -107,7 +101,7 @@ class Login:
     @property
     def has_credentials(self) -> bool:
         """Whether a token can be got by logging in."""
-        return self._settings.username is not None
+        return self.settings.username is not None
 
     @property
     def has_token(self) -> bool:
@@ -126,7 +120,7 @@ class Login:
 
     async def token(
         self, timeout: float, *, instead_of: Token | None = None
-    ) -> Token | Answer[None]:
+    ) -> Token | Answer[Any]:
         """Return a token other than `instead_of`, or the answer that says why there is none.
 
         Everybody who waits shares one login; whoever stops waiting does not stop it for others.
@@ -145,7 +139,7 @@ class Login:
             return
         self._in_vain += 1
         pause = min(REFUSED_SECONDS, 2.0 ** min(self._in_vain - 1, 10))
-        self._not_before = self._clock.boot() + pause
+        self._not_before = self.clock.boot() + pause
 
     def may_replace(self, token: Token) -> bool:
         """Whether a 401 on `token` is worth a login.
@@ -155,9 +149,9 @@ class Login:
         """
         if token.is_borrowed:
             return False
-        return token is not self._token or self._clock.boot() >= self._not_before
+        return token is not self._token or self.clock.boot() >= self._not_before
 
-    async def change_dialect(self, wrong: Token, timeout: float) -> Token | Answer[None] | None:
+    async def change_dialect(self, wrong: Token, timeout: float) -> Token | Answer[Any] | None:
         """Log in in another dialect than that of `wrong`; None if there is no other."""
         others = tuple(each for each in self._dialects if each is not wrong.dialect)
         if not others:
@@ -167,7 +161,7 @@ class Login:
         if self._token is wrong:
             self._token = None
             self._dialects = (*others, wrong.dialect)
-            await self._exchange.send(wrong.dialect.logout, timeout, token=wrong.value)
+            await self.exchange.send(wrong.dialect.logout, timeout, token=wrong.value)
         return await self.token(timeout, instead_of=wrong)
 
     async def log_out(self, timeout: float) -> None:
@@ -177,23 +171,24 @@ class Login:
             await asyncio.wait([self._under_way])
         token, self._token = self._token, None
         if token is not None:
-            await self._exchange.send(token.dialect.logout, timeout, token=token.value)
+            await self.exchange.send(token.dialect.logout, timeout, token=token.value)
 
-    def _done(self, task: asyncio.Task[Token | Answer[None]]) -> None:
+    def _done(self, task: asyncio.Task[Token | Answer[Any]]) -> None:
         self._under_way = None
         if not task.cancelled() and task.exception() is None:
             result = task.result()
             self._token = result if isinstance(result, Token) else None
 
-    async def _log_in(self, timeout: float) -> Token | Answer[None]:
-        now = self._clock.boot()
+    async def _log_in(self, timeout: float) -> Token | Answer[Any]:
+        now = self.clock.boot()
         if not self.has_credentials:
             # Concerns whoever has no token of its own, and says nothing about the vCenter.
             return Answer(Outcome.FAILED, now, now, detail=_NO_CREDENTIALS)
         try:
-            password = await read_password(self._settings)
+            password = await read_password(self.settings)
         except SecretError as error:
-            return self._say(LoginOutcome.FAILED, _refusal(now, str(error)))
+            self.on_login(LoginOutcome.FAILED)
+            return Answer(Outcome.LOGIN_REFUSED, now, now, detail=str(error))
         digest = hashlib.sha256(password.encode()).digest()
         failure = self._failure
         if failure is not None and failure.digest == digest and now < failure.until:
@@ -202,35 +197,33 @@ class Login:
         result = await self._try_dialects(password, timeout)
         if isinstance(result, Token):
             self._failure, self._worked = None, digest
-            self._on_login(LoginOutcome.OK)
+            self.on_login(LoginOutcome.OK)
             return result
-        is_refusal = result.outcome is Outcome.LOGIN_REFUSED
-        pause = self._pause_after(result.outcome)
-        if is_refusal and digest == self._worked:
-            pause, self._worked = REFUSED_ONCE_SECONDS, None
+        said = LoginOutcome.FAILED
+        if result.outcome is Outcome.LOGIN_REFUSED:
+            said, pause = LoginOutcome.REFUSED, REFUSED_SECONDS
+            if digest == self._worked:
+                pause, self._worked = REFUSED_ONCE_SECONDS, None
+        elif result.outcome.speaks_of_the_vcenter:
+            pause = 0.0  # The keeper counts these, and then probes at a pace of its own.
+        else:
+            pause = min(SURPRISED_SECONDS, self.settings.session_timeout / 20)
         self._failure = _Failure(result, digest, now + pause)
-        return self._say(LoginOutcome.REFUSED if is_refusal else LoginOutcome.FAILED, result)
+        self.on_login(said)
+        return result
 
-    def _pause_after(self, outcome: Outcome) -> float:
-        """Return for how many seconds a login that went this way is not repeated."""
-        if outcome is Outcome.LOGIN_REFUSED:
-            return REFUSED_SECONDS
-        if outcome.speaks_of_the_vcenter:
-            return 0.0  # The keeper counts these, and then probes at a pace of its own.
-        return min(SURPRISED_SECONDS, self._settings.session_timeout / 20)
-
-    async def _try_dialects(self, password: str, timeout: float) -> Token | Answer[None]:
-        user = self._settings.username or ""
+    async def _try_dialects(self, password: str, timeout: float) -> Token | Answer[Any]:
+        user = self.settings.username or ""
         credentials = b64encode(f"{user}:{password}".encode()).decode("ascii")
         headers = {"authorization": f"Basic {credentials}", **_USE_HEADER}
         self._keep_secret(password, credentials)
         for dialect in self._dialects:
-            answer, reply = await self._exchange.send(dialect.login, timeout, headers=headers)
+            answer, reply = await self.exchange.send(dialect.login, timeout, headers=headers)
             if answer.status in _NOT_THERE:
                 continue
             if reply is not None and _is_refusal(reply):
                 words = f"the credentials of {user} were refused"
-                if told := words_of_refusal(reply, self._exchange.secrets):
+                if told := words_of_refusal(reply, self.exchange.secrets):
                     words = f"{words}: {told}"
                 return answer._replace(outcome=Outcome.LOGIN_REFUSED, detail=words)
             if answer.outcome is Outcome.FORBIDDEN:
@@ -253,11 +246,7 @@ class Login:
     def _keep_secret(self, *secrets: str) -> None:
         """Let no answer show these, nor the token in use until now."""
         former = () if self._token is None else (self._token.value,)
-        self._exchange.secrets = Secrets((*secrets, *former))
-
-    def _say(self, outcome: LoginOutcome, answer: Answer[None]) -> Answer[None]:
-        self._on_login(outcome)
-        return answer
+        self.exchange.secrets = Secrets((*secrets, *former))
 
 
 def _is_refusal(reply: Reply) -> bool:
@@ -265,7 +254,3 @@ def _is_refusal(reply: Reply) -> bool:
     if reply.status != 403:
         return reply.status == 401
     return not reply.body.strip() or bool(read_refusal(reply.body).type)
-
-
-def _refusal(now: float, words: str) -> Answer[None]:
-    return Answer(Outcome.LOGIN_REFUSED, now, now, detail=words)

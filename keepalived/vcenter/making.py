@@ -7,119 +7,94 @@ from urllib.parse import SplitResult, urlsplit
 
 from keepalived.lease.answers import Answer, Outcome
 from keepalived.settings import VCenterSettings
+from keepalived.settings.values import PORTS
 from keepalived.vcenter import results
 from keepalived.vcenter.classify import outcome_of, read_refusal, words_for
-from keepalived.vcenter.client import SERVERS_ID, Client, Success, at_once
+from keepalived.vcenter.client import SERVERS_ID, Client, Success, at_once, ids, nothing
 from keepalived.vcenter.dialects import Resource, Spec
 from keepalived.vcenter.exchange import TOKEN_HEADER
 from keepalived.vcenter.hiding import Secrets
+from keepalived.vcenter.proxies import http_parts
 from keepalived.vcenter.transport import TransportError, UploadTransport
-
-_PORTS = {"http": 80, "https": 443}
 
 
 class Making:
     """What a client that looks and renews does not do, by the same login and connections.
 
     Every operation returns an Answer and raises nothing for what a network or a server does.
-    `timeout`, in seconds, bounds one request.
+    `timeout`, in seconds, bounds one request, but for the content of a file.
     """
 
     def __init__(
-        self, client: Client, transport: UploadTransport, settings: VCenterSettings
+        self, client: Client, transport: UploadTransport, settings: VCenterSettings, timeout: float
     ) -> None:
         self._client = client
         self._transport = transport
+        self._timeout = timeout
         self._origin = _origin(urlsplit(settings.url))
 
-    async def find_libraries(self, name: str, *, timeout: float) -> Answer[tuple[str, ...]]:
+    async def find_libraries(self, name: str) -> Answer[tuple[str, ...]]:
         """List the ids of the libraries of a name."""
-        return await self._client.ask(
-            lambda dialect: dialect.find_libraries(name), _ids, timeout=timeout
-        )
+        return await self._client.ask(lambda d: d.find_libraries(name), _ids, self._timeout)
 
-    async def describe_library(self, library_id: str, *, timeout: float) -> Answer[str]:
+    async def describe_library(self, library_id: str) -> Answer[str]:
         """Read the description of a library."""
-        return await self._client.ask(
-            lambda dialect: dialect.library(library_id),
-            at_once(lambda said: results.description_of(said.value())),
-            timeout=timeout,
-        )
+        return await self._client.ask(lambda d: d.library(library_id), _description, self._timeout)
 
-    async def find_items(
-        self, library_id: str, name: str | None = None, *, timeout: float
-    ) -> Answer[tuple[str, ...]]:
+    async def find_items(self, library_id: str, name: str | None = None) -> Answer[tuple[str, ...]]:
         """List the ids of a library's items, all of them or those of a name."""
         spec = {"library_id": library_id, **({} if name is None else {"name": name})}
-        return await self._client.ask(
-            lambda dialect: dialect.find_items(spec), _ids, timeout=timeout
-        )
+        return await self._client.ask(lambda d: d.find_items(spec), _ids, self._timeout)
 
-    async def sessions_of(self, item_id: str, *, timeout: float) -> Answer[tuple[str, ...]]:
+    async def sessions_of(self, item_id: str) -> Answer[tuple[str, ...]]:
         """List the ids of the calling user's update sessions of an item.
 
         Not every server heeds which item is meant: look at what they are of.
         """
-        return await self._client.ask(
-            lambda dialect: dialect.sessions_of(item_id),
-            lambda said: results.ids(said.elements()),
-            timeout=timeout,
-        )
+        return await self._client.ask(lambda d: d.sessions_of(item_id), ids, self._timeout)
 
-    async def create_library(
-        self, name: str, description: str, datastore_id: str, *, timeout: float
-    ) -> Answer[str]:
+    async def create_library(self, name: str, description: str, datastore_id: str) -> Answer[str]:
         """Make a local library on a datastore. Returns its id."""
         backing = {"type": "DATASTORE", "datastore_id": datastore_id}
         spec = {"name": name, "description": description, "type": "LOCAL"}
-        return await self._create(
-            Resource.LOCAL_LIBRARY, {**spec, "storage_backings": [backing]}, timeout
-        )
+        return await self._create(Resource.LOCAL_LIBRARY, {**spec, "storage_backings": [backing]})
 
-    async def create_item(
-        self, library_id: str, name: str, description: str, *, timeout: float
-    ) -> Answer[str]:
+    async def create_item(self, library_id: str, name: str, description: str) -> Answer[str]:
         """Make an empty item of no particular type. Returns its id."""
         spec = {"library_id": library_id, "name": name, "description": description}
-        return await self._create(Resource.ITEM, spec, timeout)
+        return await self._create(Resource.ITEM, spec)
 
-    async def create_session(self, item_id: str, *, timeout: float) -> Answer[str]:
+    async def create_session(self, item_id: str) -> Answer[str]:
         """Open an update session on an item. Returns its id."""
-        return await self._create(Resource.UPDATE_SESSION, {"library_item_id": item_id}, timeout)
+        return await self._create(Resource.UPDATE_SESSION, {"library_item_id": item_id})
 
-    async def delete(self, resource: Resource, resource_id: str, *, timeout: float) -> Answer[None]:
+    async def delete(self, resource: Resource, resource_id: str) -> Answer[None]:
         """Remove something. An update session has to be cancelled first."""
-        return await self._client.tell(
-            lambda dialect: dialect.delete(resource, resource_id),
-            session_id=resource_id if resource is Resource.UPDATE_SESSION else None,
-            timeout=timeout,
+        session_id = resource_id if resource is Resource.UPDATE_SESSION else None
+        return await self._client.ask(
+            lambda d: d.delete(resource, resource_id), nothing, self._timeout, session_id=session_id
         )
 
-    async def add_file(
-        self, session_id: str, name: str, size: int, *, timeout: float
-    ) -> Answer[str]:
+    async def add_file(self, session_id: str, name: str, size: int) -> Answer[str]:
         """Announce a file that will be pushed. Returns the address to put its content to."""
         spec = {"name": name, "source_type": "PUSH", "size": size}
         return await self._client.ask(
-            lambda dialect: dialect.add_file(session_id, spec),
-            at_once(lambda said: results.upload_uri(said.value())),
+            lambda d: d.add_file(session_id, spec),
+            _upload_uri,
+            self._timeout,
             session_id=session_id,
-            timeout=timeout,
         )
 
-    async def put(
-        self, uri: str, content: AsyncIterator[bytes], size: int, *, timeout: float
-    ) -> Answer[None]:
+    async def put(self, uri: str, content: AsyncIterator[bytes], size: int) -> Answer[None]:
         """Send the content of a file, for as long as that takes.
 
-        The token goes with it where the address is the vCenter's own, and nowhere else. `timeout`
-        bounds no more than a login on the way.
+        The token goes with it where the address is the vCenter's own, and nowhere else.
         """
         began = self._client.now()
-        parts = _split(uri)
+        parts = http_parts(uri)
         if parts is None:
             return Answer(Outcome.FAILED, began, began, detail="the upload address is none")
-        token = await self._client.token(timeout=timeout)
+        token = await self._client.token(timeout=self._timeout)
         is_home = token is not None and _origin(parts) == self._origin
         headers = {TOKEN_HEADER: token.value} if token is not None and is_home else {}
         try:
@@ -134,23 +109,20 @@ class Making:
             return answer
         secrets = Secrets(() if token is None else (token.value,))
         return answer._replace(
-            detail=words_for(reply, secrets),
-            error_type=read_refusal(reply.body, secrets).type,
+            detail=words_for(reply, secrets), error_type=read_refusal(reply.body, secrets).type
         )
 
-    async def _create(self, resource: Resource, spec: Spec, timeout: float) -> Answer[str]:
-        return await self._client.ask(
-            lambda dialect: dialect.create(resource, spec), _id, timeout=timeout
-        )
+    async def _create(self, resource: Resource, spec: Spec) -> Answer[str]:
+        return await self._client.ask(lambda d: d.create(resource, spec), _id, self._timeout)
 
 
-async def _id(said: Success) -> str:
-    """Read the id of what was made."""
-    return _checked(results.new_id(said.value()))
+_description = at_once(lambda said: results.text_of(said.value(), "description") or "")
+_upload_uri = at_once(lambda said: results.upload_uri(said.value()))
+_id = at_once(lambda said: _checked(results.new_id(said.value())))
 
 
 async def _ids(said: Success) -> tuple[str, ...]:
-    return tuple(map(_checked, await results.ids(said.elements())))
+    return tuple(map(_checked, await ids(said)))
 
 
 def _checked(text: str) -> str:
@@ -160,15 +132,5 @@ def _checked(text: str) -> str:
     return text
 
 
-def _split(uri: str) -> SplitResult | None:
-    """Return the parts of an address that content can be put to; None for any other."""
-    try:
-        parts = urlsplit(uri)
-        is_good = parts.scheme in _PORTS and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return None
-    return parts if is_good else None
-
-
 def _origin(parts: SplitResult) -> tuple[str, str | None, int | None]:
-    return parts.scheme, parts.hostname, parts.port or _PORTS.get(parts.scheme)
+    return parts.scheme, parts.hostname, parts.port or PORTS.get(parts.scheme)

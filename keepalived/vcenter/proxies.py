@@ -10,7 +10,7 @@ import ipaddress
 import os
 import re
 from collections.abc import Iterator, Mapping
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from keepalived.settings import VCenterSettings
 from keepalived.settings.values import PORTS
@@ -43,15 +43,20 @@ def check_proxy(url: str) -> None:
 
     The message repeats nothing of the URL, which may hold a password.
     """
-    try:
-        parts = urlsplit(url)
-        is_usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        is_usable = False
-    if not is_usable:
+    if http_parts(url) is None:
         raise ConnectFailed(
             "the proxy is not an HTTP proxy: write http://HOST:PORT, or put the vCenter in NO_PROXY"
         )
+
+
+def http_parts(url: str) -> SplitResult | None:
+    """Return the parts of a URL that names an HTTP server; None for anything else."""
+    try:
+        parts = urlsplit(url)
+        is_good = parts.scheme in PORTS and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return None
+    return parts if is_good else None
 
 
 def _variable(environ: Mapping[str, str], name: str) -> str:
@@ -102,13 +107,11 @@ def _matches(pattern: str, host: str, address: IPAddress | None) -> bool:
 
 
 def _is_in_network(address: IPAddress, pattern: str) -> bool:
-    if not _PREFIX_LENGTH.search(pattern):
-        return False
     try:
         network = ipaddress.ip_network(pattern, strict=False)
     except ValueError:
         return False
-    return address in network
+    return address in network and _PREFIX_LENGTH.search(pattern) is not None
 
 
 def _address(text: str) -> IPAddress | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -80,16 +80,20 @@ def session_info(value: Any, headers: Mapping[str, str], now: float | None = Non
     `now` is the time on this machine's clock, in seconds since the epoch.
     """
     fields = _object(value)
-    state = _required(fields, "state")
-    expiry = _moment(_text(fields, "expiration_time"))
-    date = _http_date(headers.get("date", ""))
+    state = fields.get("state")
+    if not isinstance(state, str):
+        raise FormError("the answer has no state")
+    expiry = _moment(datetime.fromisoformat, _text(fields, "expiration_time") or "")
+    date = _moment(parsedate_to_datetime, headers.get("date", ""))
+    # Against the same server's `Date`: our own clock has no part in it.
+    left = None if expiry is None or date is None else (expiry - date).total_seconds()
     return SessionInfo(
         id=_text(fields, "id") or "",
-        state=state,
+        state=_for_people(state),
         item_id=_text(fields, "library_item_id"),
         content_version=_text(fields, "library_item_content_version"),
         client_progress=_number(fields, "client_progress"),
-        lifetime_left=_lifetime_left(expiry, date),
+        lifetime_left=left,
         error_message=message(fields.get("error_message")),
         expires_at=None if expiry is None else expiry.timestamp(),
         clock_ahead=None if date is None or now is None else date.timestamp() - now,
@@ -103,7 +107,15 @@ async def file_infos(elements: Iterable[Any]) -> tuple[FileInfo, ...]:
     count = 0
     async for each in in_slices(elements, _FILES_PER_SLICE):
         count += 1
-        file = _file_info(_object(each))
+        fields = _object(each)
+        file = FileInfo(
+            name=_text(fields, "name") or "",
+            source_type=_text(fields, "source_type") or "NONE",
+            status=_text(fields, "status") or "",
+            bytes_transferred=_number(fields, "bytes_transferred") or 0,
+            size=_number(fields, "size"),
+            error_message=message(fields.get("error_message")),
+        )
         if count <= FILES_MOST:
             files.append(file)
         else:
@@ -132,17 +144,14 @@ def item_info(value: Any) -> tuple[ItemInfo, str | None]:
         name=_text(fields, "name") or "",
         content_version=_text(fields, "content_version"),
     )
+    if not item.id and not item.name:
+        raise FormError("the answer has neither id nor name")
     return item, _text(fields, "library_id")
 
 
-def name_of(value: Any) -> str | None:
-    """Read the name of anything that has one."""
-    return _text(_object(value), "name")
-
-
-def description_of(value: Any) -> str:
-    """Read the description of anything that may have one."""
-    return _text(_object(value), "description") or ""
+def text_of(value: Any, field: str) -> str | None:
+    """Read a text of anything that has one, such as its name."""
+    return _text(_object(value), field)
 
 
 def new_id(value: Any) -> str:
@@ -163,12 +172,10 @@ def upload_uri(value: Any) -> str:
 
 def message(value: Any) -> str | None:
     """Return a server's message for people, its arguments filled in by the server already."""
-    if not isinstance(value, dict):
-        return None
-    for field in ("default_message", "id"):
-        text = value.get(field)
-        if isinstance(text, str) and text:
-            return _for_people(text)
+    if isinstance(value, dict):
+        for text in (value.get("default_message"), value.get("id")):
+            if isinstance(text, str) and text:
+                return _for_people(text)
     return None
 
 
@@ -189,44 +196,21 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     try:
         seconds = float(text)
     except ValueError:
-        until = _http_date(text)
+        until = _moment(parsedate_to_datetime, text)
         if until is None:
             return None
-        since = _http_date(headers.get("date", "")) or datetime.now(UTC)
+        since = _moment(parsedate_to_datetime, headers.get("date", "")) or datetime.now(UTC)
         seconds = max(0.0, (until - since).total_seconds())
     return seconds if math.isfinite(seconds) and seconds >= 0 else None
 
 
-def _lifetime_left(expiry: datetime | None, date: datetime | None) -> float | None:
-    """`expiration_time` against the same server's `Date`: our own clock has no part in it."""
-    return None if expiry is None or date is None else (expiry - date).total_seconds()
-
-
-def _moment(text: str | None) -> datetime | None:
+def _moment(parse: Callable[[str], datetime], text: str) -> datetime | None:
+    """Return a moment, in UTC unless the text says otherwise; None for what is none."""
     try:
-        moment = datetime.fromisoformat(text or "")
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _http_date(text: str) -> datetime | None:
-    try:
-        moment = parsedate_to_datetime(text)
+        moment = parse(text)
     except (ValueError, OverflowError):
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _file_info(fields: dict[str, Any]) -> FileInfo:
-    return FileInfo(
-        name=_text(fields, "name") or "",
-        source_type=_text(fields, "source_type") or "NONE",
-        status=_text(fields, "status") or "",
-        bytes_transferred=_number(fields, "bytes_transferred") or 0,
-        size=_number(fields, "size"),
-        error_message=message(fields.get("error_message")),
-    )
 
 
 def _object(value: Any) -> dict[str, Any]:
@@ -242,13 +226,6 @@ def list_of(value: Any) -> list[Any]:
     if not isinstance(value, list):
         raise FormError(f"a list was expected, not {type(value).__name__}")
     return value
-
-
-def _required(fields: dict[str, Any], name: str) -> str:
-    text = fields.get(name)
-    if not isinstance(text, str):
-        raise FormError(f"the answer has no {name}")
-    return _for_people(text)
 
 
 def _text(fields: dict[str, Any], name: str) -> str | None:

@@ -48,8 +48,7 @@ async def _find(settings: VCenterSettings, environ: Mapping[str, str]) -> tuple[
                 f"credential {settings.credential}: $CREDENTIALS_DIRECTORY is not set, as systemd "
                 "does for a service with LoadCredential="
             )
-        file = Path(folder) / settings.credential
-        return await _read(file, "credential")
+        return await _read(Path(folder) / settings.credential, "credential")
     if settings.password_env is not None:
         return await _variable(settings.password_env, environ)
     raise SecretError("no credentials are configured: set username and password_file")

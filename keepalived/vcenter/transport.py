@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from typing import NamedTuple, Protocol
 
+from keepalived.lease.answers import Outcome
+
 
 class Reply(NamedTuple):
     """What came back. Header names are looked up in lower case."""
@@ -17,9 +19,14 @@ class Reply(NamedTuple):
 class TransportError(Exception):
     """No whole answer came back. The message is for people and holds no secret."""
 
+    outcome = Outcome.UNREACHABLE
+    """What a request that ended so counts as."""
+
 
 class TimedOut(TransportError):
     """The answer did not come in time."""
+
+    outcome = Outcome.TIMED_OUT
 
 
 class ConnectFailed(TransportError):
@@ -32,6 +39,8 @@ class AnswerTooLong(TransportError):
 
 class NotSent(ConnectFailed):
     """There was no descriptor or no memory for a connection: the server has no part in it."""
+
+    outcome = Outcome.NOT_SENT
 
 
 class StaleConnection(ConnectFailed):

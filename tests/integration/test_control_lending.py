@@ -17,7 +17,6 @@ from keepalived.lease.model import Kind, SessionKey, State
 from keepalived.settings import Loaded, Settings
 from keepalived.simulator.app import Simulator
 from keepalived.validation import Secret, validate
-from keepalived.vcenter.memory import MemoryTransport
 from tests.integration.simulator_support import API, uploader_at
 from tests.support.cli import Ran, run
 from tests.support.control import Caller, caller_at
@@ -25,6 +24,7 @@ from tests.support.daemon import PASSWORD_VARIABLE, serving
 from tests.support.daemon_in_memory import SharedClock
 from tests.support.discovering import Uploader, send
 from tests.support.engine import simulator_in_loop
+from tests.support.memory_transport import MemoryTransport
 from tests.support.simulator import api_caller
 
 LIFETIME = 300.0

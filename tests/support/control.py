@@ -35,8 +35,8 @@ from keepalived.observe.eventlog import EventLog
 from keepalived.observe.metrics import Metrics
 from keepalived.simulator.app import Simulator
 from keepalived.vcenter.client import Client
-from keepalived.vcenter.memory import MemoryTransport
 from tests.support.engine import LoopClock, settings_of, simulator_in_loop, stop
+from tests.support.memory_transport import MemoryTransport
 
 LIFETIME = 300.0
 NO_OWNER = {"owner": None}

@@ -27,9 +27,9 @@ from keepalived.settings import ConfigError, Loaded, Settings
 from keepalived.simulator.app import Simulator
 from keepalived.simulator.wire import Request, Response
 from keepalived.validation import Secret, validate
-from keepalived.vcenter.memory import MemoryTransport
 from tests.support.daemon import samples
 from tests.support.engine import NAME, LoopClock
+from tests.support.memory_transport import MemoryTransport
 from tests.support.recorded import is_recorded, record
 
 PATIENCE = 600.0

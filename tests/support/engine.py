@@ -24,7 +24,7 @@ from keepalived.simulator.wire import Request, Response
 from keepalived.validation import Secret, validate
 from keepalived.vcenter.client import Client
 from keepalived.vcenter.http import HttpTransport
-from keepalived.vcenter.memory import MemoryTransport
+from tests.support.memory_transport import MemoryTransport
 
 NAME = "lab"
 EPOCH = 1_800_000_000.0

@@ -16,8 +16,8 @@ from keepalived.probe.run import Options, Probe
 from keepalived.probe.scratch import PREFIX
 from keepalived.simulator.app import Simulator
 from keepalived.simulator.wire import Request, Response
-from keepalived.vcenter.memory import MemoryUploads
 from tests.support.engine import NAME, LoopClock, settings_of, simulator_in_loop
+from tests.support.memory_transport import MemoryUploads
 from tests.support.vcenter import changed
 
 LIBRARY = "scratch"

@@ -11,8 +11,8 @@ from keepalived.simulator.wire import Request, Response
 from keepalived.validation import validate
 from keepalived.vcenter.client import Client
 from keepalived.vcenter.login import LoginOutcome
-from keepalived.vcenter.memory import MemoryTransport
 from tests.support.engine import NAME, LoopClock, settings_of, simulator_in_loop
+from tests.support.memory_transport import MemoryTransport
 
 TIMEOUT = 5.0
 HandleRequest = Callable[[Request], Awaitable[Response]]

@@ -51,7 +51,7 @@ def attempts(engine: Engine) -> float:
 
 async def scrape(engine: Engine) -> tuple[float, float]:
     """Make a scrape as the HTTP listener does; return its time, and the longest of its steps."""
-    steps = engine.metrics.state(engine.registry.overview())
+    steps = engine.metrics.state.text(engine.registry.overview())
     taken: list[float] = []
     state = None
     while state is None:
@@ -84,7 +84,7 @@ async def test_a_scrape_of_100_000_sessions_is_quick_and_lets_renewals_go_on(
         return await simulator.handle(request)
 
     async with running_engine(simulator, manner=Manner(looks=()), handle=answer) as engine:
-        engine.metrics.max_sessions = 1000
+        engine.metrics.state.cap.size = 1000
         hold(engine, HELD)
         for _ in range(3):
             if is_one_at_risk:

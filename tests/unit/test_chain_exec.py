@@ -22,9 +22,9 @@ from keepalived.simulator.faults import Fail, Refuse
 from keepalived.simulator.resources import SourceType
 from keepalived.simulator.transfers import Upload
 from keepalived.simulator.wire import Request, Response
-from keepalived.vcenter.memory import MemoryTransport
 from keepalived.wrapper.teller import Teller
 from tests.support.engine import NAME, LoopClock, settings_of, simulator_in_loop
+from tests.support.memory_transport import MemoryTransport
 
 pytestmark = pytest.mark.looptime
 

@@ -26,8 +26,8 @@ from keepalived.lease.progress import Progress
 from keepalived.simulator.app import Simulator
 from keepalived.simulator.faults import Fail, Latency, Refuse
 from keepalived.simulator.wire import Request, Response
-from keepalived.vcenter.memory import MemoryTransport
 from tests.support.engine import LoopClock, simulator_in_loop
+from tests.support.memory_transport import MemoryTransport
 from tests.support.simulator import api_caller
 
 pytestmark = pytest.mark.looptime

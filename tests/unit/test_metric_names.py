@@ -51,7 +51,7 @@ def test_every_metric_is_there_with_its_labels_and_there_is_no_other() -> None:
     held = a_session(key, deadline=100.0, progress=1, transferred_bytes=2, item="debian")
     stalled = held._replace(stalled=True)
     lab = VCenterView("lab", up=True, in_flight=0, utilization=0)
-    body, _ = metrics.scrape(run_at_once(metrics.state(overview_of(0.0, (stalled,), (lab,)))))
+    body, _ = metrics.scrape(run_at_once(metrics.state.text(overview_of(0.0, (stalled,), (lab,)))))
 
     found: dict[str, tuple[str, set[str]]] = {}
     for family in text_string_to_metric_families(body.decode()):

@@ -53,7 +53,7 @@ def metrics(clock: HandClock) -> Metrics:
 
 
 def series(metrics: Metrics, overview: Overview = NOTHING) -> Series:
-    body, _ = metrics.scrape(run_at_once(metrics.state(overview)))
+    body, _ = metrics.scrape(run_at_once(metrics.state.text(overview)))
     return {
         (sample.name.removeprefix("clkeepalived_"), tuple(sorted(sample.labels.items()))): (
             sample.value
@@ -232,7 +232,7 @@ def test_any_label_survives_the_way_to_prometheus(metrics: Metrics) -> None:
         SessionKey("lab", Kind.UPDATE, "815994e5:9c7e.16e9_-"), library=library, item=item
     )
     body, _ = metrics.scrape(
-        run_at_once(metrics.state(overview_of(0.0, (view,), NOTHING.vcenters)))
+        run_at_once(metrics.state.text(overview_of(0.0, (view,), NOTHING.vcenters)))
     )
 
     info = next(
@@ -255,13 +255,13 @@ def test_the_cap_can_be_changed_while_running(metrics: Metrics) -> None:
     crowd = tuple(view._replace(key=KEY._replace(id=str(number))) for number in range(30))
     overview = overview_of(0.0, crowd, NOTHING.vcenters)
     for size in (20, 5):
-        metrics.max_sessions = size
-        assert metrics.max_sessions == size
+        metrics.state.cap.size = size
+        assert metrics.state.cap.size == size
         assert len(by_label(series(metrics, overview), "session_state", "session_id")) == size
 
 
 def test_a_scrape_speaks_what_it_was_asked_for(metrics: Metrics) -> None:
-    state = run_at_once(metrics.state(NOTHING))
+    state = run_at_once(metrics.state.text(NOTHING))
     plain, headers = metrics.scrape(state)
     assert headers["Content-Type"].startswith("text/plain; version=0.0.4")
     assert "Content-Encoding" not in headers

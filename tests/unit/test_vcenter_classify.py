@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from keepalived.lease.answers import Outcome
 from keepalived.vcenter.classify import Refusal, outcome_of, read_refusal, words_for
+from keepalived.vcenter.hiding import Secrets
 from keepalived.vcenter.transport import Reply
 
 TOKEN = "0123456789abcdef"
@@ -144,18 +145,18 @@ def test_a_redirect_is_told_with_its_host_alone(location: str, where: str) -> No
 
 def test_a_secret_that_the_server_repeats_is_hidden() -> None:
     body = api("UNAUTHENTICATED", f"The session {TOKEN} is not valid.")
-    words = words_for(reply(401, body), ("", TOKEN))
+    words = words_for(reply(401, body), Secrets(("", TOKEN)))
     assert words == "HTTP 401: unauthenticated: The session *** is not valid."
     # Nor does cutting the words short leave half of one.
-    late = words_for(reply(401, api("ERROR", "x" * 270 + TOKEN)), (TOKEN,))
+    late = words_for(reply(401, api("ERROR", "x" * 270 + TOKEN)), Secrets((TOKEN,)))
     assert TOKEN[:4] not in late
 
 
 def test_a_secret_is_hidden_where_it_is_told_in_lower_case() -> None:
     error = json.dumps({"error_type": "Geheim"}).encode()
-    assert words_for(reply(400, error), ["Geheim"]) == "HTTP 400: ***"
+    assert words_for(reply(400, error), Secrets(["Geheim"])) == "HTTP 400: ***"
     moved = reply(302, location="https://Geheim.example/")
-    assert "geheim" not in words_for(moved, ["Geheim"])
+    assert "geheim" not in words_for(moved, Secrets(["Geheim"]))
 
 
 @pytest.mark.parametrize(
@@ -170,12 +171,14 @@ def test_a_secret_is_hidden_where_it_is_told_in_lower_case() -> None:
     ],
 )
 def test_a_secret_is_hidden_in_whatever_letters(secret: str, said: str, shown: str) -> None:
-    assert words_for(reply(400, api("ERROR", said)), [secret]) == f"HTTP 400: error: {shown}"
+    assert (
+        words_for(reply(400, api("ERROR", said)), Secrets([secret])) == f"HTTP 400: error: {shown}"
+    )
 
 
 def test_no_secret_is_left_in_the_cache_of_regular_expressions() -> None:
     secret = "5e7c0a1d-not-to-be-kept"
-    words_for(reply(401, api("UNAUTHENTICATED", f"{secret} is unknown")), [secret])
+    words_for(reply(401, api("UNAUTHENTICATED", f"{secret} is unknown")), Secrets([secret]))
     patterns = [each for each in gc.get_objects() if isinstance(each, re.Pattern)]
     assert patterns
     assert not [each for each in patterns if "5e7c0a1d" in str(each.pattern)]

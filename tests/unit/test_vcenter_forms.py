@@ -21,8 +21,8 @@ from keepalived.validation import Secret, validate
 from keepalived.vcenter.client import Client
 from keepalived.vcenter.hiding import Secrets
 from keepalived.vcenter.login import LoginOutcome
-from keepalived.vcenter.memory import MemoryTransport
 from tests.support.engine import LoopClock
+from tests.support.memory_transport import MemoryTransport
 
 pytestmark = pytest.mark.looptime
 

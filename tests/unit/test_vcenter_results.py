@@ -99,8 +99,11 @@ async def test_ids_items_and_names() -> None:
     assert await results.ids(["a", "b:c"]) == ("a", "b:c")
     item = {"id": "i", "name": "image", "content_version": "2", "library_id": "l"}
     assert results.item_info(item) == (ItemInfo("i", "image", "2"), "l")
-    assert results.item_info({}) == (ItemInfo("", "", None), None)
-    assert results.name_of({"name": "isos"}) == "isos"
+    assert results.item_info({"id": "i"}) == (ItemInfo("i", "", None), None)
+    assert results.item_info({"name": "image"}) == (ItemInfo("", "image", None), None)
+    with pytest.raises(results.FormError, match="neither id nor name"):
+        results.item_info({})
+    assert results.text_of({"name": "isos"}, "name") == "isos"
 
 
 async def test_texts_are_made_fit_to_be_shown() -> None:
@@ -223,7 +226,7 @@ _READERS: list[Callable[[Any], object]] = [
     lambda value: asyncio.run(results.file_infos(results.list_of(value))),
     lambda value: asyncio.run(results.ids(results.list_of(value))),
     results.item_info,
-    results.name_of,
+    lambda value: results.text_of(value, "name"),
     results.token,
 ]
 

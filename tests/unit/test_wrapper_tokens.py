@@ -11,9 +11,9 @@ import pytest
 
 from keepalived.simulator.app import Simulator
 from keepalived.vcenter.client import Client
-from keepalived.vcenter.memory import MemoryTransport
 from keepalived.wrapper.tokens import Lent, Source
 from tests.support.engine import NAME, LoopClock, settings_of, simulator_in_loop, stop
+from tests.support.memory_transport import MemoryTransport
 
 pytestmark = pytest.mark.looptime
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from keepalived.keeper.overview import VCenterView
@@ -30,21 +29,21 @@ def document(picture: Picture) -> Html:
         tag("script", src="page.js", defer=True),
         tag("noscript", tag("meta", http_equiv="refresh", content=str(NO_SCRIPT_SECONDS))),
     )
+    vcenters = (_vcenter(view, picture) for view in picture.vcenters)
     main = tag(
         "main",
         _verdict(picture),
         _sessions(picture),
         _ends(picture),
-        _vcenters(picture),
+        _section("vcenters", "vCenters", tag("ul", *vcenters, class_="rows")),
         _daemon(picture),
     )
-    body = tag("body", _banner(), main, tag("footer", *_links()))
+    # What the script shows while it cannot refresh: old news must not look fresh.
+    banner = tag("p", id="silence", role="alert", hidden=True)
+    paths = ("metrics", "healthz", "readyz")
+    links = (join(tag("a", f"/{path}", href=path), " ") for path in paths)
+    body = tag("body", banner, main, tag("footer", *links))
     return join(Html("<!doctype html>\n"), tag("html", head, body, lang="en"), Html("\n"))
-
-
-def _banner() -> Html:
-    """Return what the script shows while it cannot refresh: old news must not look fresh."""
-    return tag("p", id="silence", role="alert", hidden=True)
 
 
 def _headline(picture: Picture) -> str:
@@ -63,16 +62,18 @@ def _verdict(picture: Picture) -> Html:
     slacks = [held.slack for held in picture.held if held.slack is not None and held.slack >= 0]
     numbers = [
         ("held", picture.total, "some"),
-        ("at risk", picture.counts.get(Danger.AT_RISK, 0), "poor"),
-        ("overdue", picture.counts.get(Danger.OVERDUE, 0), "bad"),
-        ("not renewed yet", picture.counts.get(Danger.UNRENEWED, 0), "some"),
+        ("at risk", picture.counts[Danger.AT_RISK], "poor"),
+        ("overdue", picture.counts[Danger.OVERDUE], "bad"),
+        ("not renewed yet", picture.counts[Danger.UNRENEWED], "some"),
         ("stalled", picture.stalled, "poor"),
         ("lost lately", picture.lost_lately, "bad"),
     ]
+    at = datetime.fromtimestamp(picture.daemon.wall, UTC)
+    stamp = tag("time", f"{at:%H:%M:%S} UTC", datetime=f"{at:%Y-%m-%dT%H:%M:%SZ}")
     nearest = f"The nearest deadline is {duration(min(slacks))} away." if slacks else ""
     return tag(
         "header",
-        _as_of(picture),
+        tag("p", "clkeepalived, as of ", stamp, class_="as-of"),
         tag("div", tag("h1", _headline(picture), class_=mood), role="status"),
         tag("ul", *rest, class_="concerns") if rest else "",
         tag("p", nearest) if nearest else "",
@@ -130,13 +131,8 @@ def _ends(picture: Picture) -> Html:
     )
 
 
-def _vcenters(picture: Picture) -> Html:
-    rows = (_vcenter(view, picture) for view in picture.vcenters)
-    return _section("vcenters", "vCenters", tag("ul", *rows, class_="rows"))
-
-
 def _vcenter(view: VCenterView, picture: Picture) -> Html:
-    held = picture.held_by_vcenter.get(view.name, 0)
+    held = picture.held_by_vcenter[view.name]
     state = badge("good", "answers")
     if not view.up:
         is_refused = view.outcome is Outcome.LOGIN_REFUSED
@@ -188,14 +184,3 @@ def _section(name: str, heading: str, *content: str) -> Html:
         id=name,
         aria_labelledby=f"{name}-heading",
     )
-
-
-def _as_of(picture: Picture) -> Html:
-    at = datetime.fromtimestamp(picture.daemon.wall, UTC)
-    stamp = tag("time", f"{at:%H:%M:%S} UTC", datetime=f"{at:%Y-%m-%dT%H:%M:%SZ}")
-    return tag("p", "clkeepalived, as of ", stamp, class_="as-of")
-
-
-def _links() -> Iterable[Html]:
-    for path in ("metrics", "healthz", "readyz"):
-        yield join(tag("a", f"/{path}", href=path), " ")

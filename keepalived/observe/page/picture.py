@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
 from heapq import nsmallest
@@ -74,7 +74,7 @@ class DaemonView:
     is_configuration_good: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Picture:
     """Everything on the page at one moment, `now` on the boot-time clock.
 
@@ -85,14 +85,14 @@ class Picture:
     now: float
     daemon: DaemonView
     vcenters: tuple[VCenterView, ...]
-    counts: Mapping[Danger, int]
-    held_by_vcenter: Mapping[str, int]
-    failing_from_the_start: int
-    stalled: int
-    held: tuple[Held, ...]
-    ends: tuple[End, ...]
-    ended: int
-    lost_lately: int
+    counts: Counter[Danger] = field(default_factory=Counter)
+    held_by_vcenter: Counter[str] = field(default_factory=Counter)
+    failing_from_the_start: int = 0
+    stalled: int = 0
+    held: tuple[Held, ...] = ()
+    ends: tuple[End, ...] = ()
+    ended: int = 0
+    lost_lately: int = 0
 
     @property
     def total(self) -> int:
@@ -102,8 +102,8 @@ class Picture:
 
 def take(snapshot: Snapshot, daemon: DaemonView) -> Slices[Picture]:
     """Return what is to be shown, in slices."""
-    now = snapshot.now
-    tally = _Tally()
+    vcenters = sorted(snapshot.vcenters, key=lambda view: (view.up, view.name))
+    picture = Picture(snapshot.now, daemon, tuple(vcenters))
     ranked: list[tuple[Danger, float, int]] = []
     losses: list[tuple[float, int]] = []
     others: list[tuple[float, int]] = []
@@ -111,44 +111,24 @@ def take(snapshot: Snapshot, daemon: DaemonView) -> Slices[Picture]:
     # in masses has the garbage collector walk through everything, while nothing else runs.
     for first in range(0, len(snapshot.sessions), _STEP):
         part = range(first, min(first + _STEP, len(snapshot.sessions)))
-        ranked = nsmallest(MOST_SESSIONS, chain(ranked, _ranked(snapshot, part, tally)))
-        losses = nsmallest(MOST_ENDS, chain(losses, _ends(snapshot, part, _LOSSES, tally)))
-        others = nsmallest(MOST_ENDS, chain(others, _ends(snapshot, part, _OTHERS, tally)))
+        ranked = nsmallest(MOST_SESSIONS, chain(ranked, _ranked(snapshot, part, picture)))
+        losses = nsmallest(MOST_ENDS, chain(losses, _ends(snapshot, part, _LOSSES, picture)))
+        others = nsmallest(MOST_ENDS, chain(others, _ends(snapshot, part, _OTHERS, picture)))
         yield
-    held = tuple(
-        Held(session := snapshot.sessions[place], danger, session.slack(now))
+    picture.held = tuple(
+        Held(session := snapshot.sessions[place], danger, session.slack(picture.now))
         for danger, _, place in ranked
     )
-    return Picture(
-        now=now,
-        daemon=daemon,
-        vcenters=tuple(sorted(snapshot.vcenters, key=lambda view: (view.up, view.name))),
-        counts=tally.dangers,
-        held_by_vcenter=tally.vcenters,
-        failing_from_the_start=tally.failing,
-        stalled=tally.stalled,
-        held=held,
-        ends=tuple(End(snapshot.sessions[place], ago) for ago, place in sorted((*losses, *others))),
-        ended=tally.ended,
-        lost_lately=tally.lost_lately,
-    )
+    ends = sorted((*losses, *others))
+    picture.ends = tuple(End(snapshot.sessions[place], ago) for ago, place in ends)
+    return picture
 
 
-@dataclass(slots=True)
-class _Tally:
-    """What is counted on the way."""
-
-    dangers: Counter[Danger] = field(default_factory=Counter)
-    vcenters: Counter[str] = field(default_factory=Counter)
-    failing: int = 0
-    stalled: int = 0
-    ended: int = 0
-    lost_lately: int = 0
-
-
-def _ranked(snapshot: Snapshot, part: range, tally: _Tally) -> Iterator[tuple[Danger, float, int]]:
-    """Yield what orders each session that is held, with its place in the snapshot."""
-    now, dangers, vcenters = snapshot.now, tally.dangers, tally.vcenters
+def _ranked(
+    snapshot: Snapshot, part: range, picture: Picture
+) -> Iterator[tuple[Danger, float, int]]:
+    """Count each session that is held, and yield what orders it, with its place in the snapshot."""
+    now, dangers, vcenters = snapshot.now, picture.counts, picture.held_by_vcenter
     for place in part:
         session = snapshot.sessions[place]
         if session.state in _FINAL:
@@ -156,22 +136,22 @@ def _ranked(snapshot: Snapshot, part: range, tally: _Tally) -> Iterator[tuple[Da
         danger, order = danger_of(session, now)
         dangers[danger] += 1
         vcenters[session.key.vcenter] += 1
-        tally.failing += danger is Danger.UNRENEWED and session.tries > 0
-        tally.stalled += session.stalled
+        picture.failing_from_the_start += danger is Danger.UNRENEWED and session.tries > 0
+        picture.stalled += session.stalled
         yield danger, order, place
 
 
 def _ends(
-    snapshot: Snapshot, part: range, states: frozenset[State], tally: _Tally
+    snapshot: Snapshot, part: range, states: frozenset[State], picture: Picture
 ) -> Iterator[tuple[float, int]]:
-    """Yield how long ago each session ended that ended so, with its place in the snapshot."""
+    """Count each session that ended so, and yield how long ago, with its place in the snapshot."""
     now, ended_at = snapshot.now, snapshot.ended_at
     for place in part:
         session = snapshot.sessions[place]
         if session.state in states:
             ago = now - ended_at.get(session.key, now)
-            tally.ended += 1
-            tally.lost_lately += session.state in _LOSSES and ago < LATELY
+            picture.ended += 1
+            picture.lost_lately += session.state in _LOSSES and ago < LATELY
             yield ago, place
 
 
@@ -198,15 +178,15 @@ class Concern:
 def concerns(picture: Picture) -> Iterator[Concern]:
     """Yield what is wrong, the worst first; nothing where all is well."""
     daemon = picture.daemon
-    if count := picture.counts.get(Danger.OVERDUE, 0):
+    if count := picture.counts[Danger.OVERDUE]:
         yield Concern(True, f"{_sessions(count)} overdue")
-    if count := picture.counts.get(Danger.AT_RISK, 0):
+    if count := picture.counts[Danger.AT_RISK]:
         yield Concern(True, f"{_sessions(count)} at risk")
     for complaint in daemon.complaints:
         yield Concern(True, complaint)
     for view in picture.vcenters:
         if not view.up:
-            held = picture.held_by_vcenter.get(view.name, 0)
+            held = picture.held_by_vcenter[view.name]
             is_refused = view.outcome is Outcome.LOGIN_REFUSED
             trouble = "refuses the daemon's credentials" if is_refused else "does not answer"
             yield Concern(held > 0, f"vCenter {view.name} {trouble}")

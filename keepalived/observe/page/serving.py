@@ -81,15 +81,11 @@ class StatusPage:
     async def _get_file(self, request: web.Request) -> web.Response:
         name = request.path.removeprefix("/")
         return web.Response(
-            body=await asyncio.to_thread(_read, name),
+            body=await asyncio.to_thread((files("keepalived.observe.page") / name).read_bytes),
             content_type=_FILES[name],
             charset="utf-8",
             headers={**_HEADERS, "Cache-Control": "no-cache"},
         )
-
-
-def _read(name: str) -> bytes:
-    return (files("keepalived.observe.page") / name).read_bytes()
 
 
 def _build(picture: Picture) -> tuple[bytes, bytes]:
