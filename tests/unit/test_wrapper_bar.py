@@ -14,8 +14,7 @@ from typing import TextIO
 
 import pytest
 
-from keepalived.lease.words import size
-from keepalived.lease.words import width_of
+from keepalived.lease.words import size, width_of
 from keepalived.wrapper.bar import Bar, bar_on
 from keepalived.wrapper.progress_line import ASCII, BarView, line, words
 from keepalived.wrapper.rate import Rate
