@@ -1,7 +1,8 @@
 """The sessions that are known, and how they stand, counted as they change.
 
-Whoever asks how things are gets an answer at once, however many sessions there are: to look at a
-hundred thousand takes a quarter of a second, most of it waiting for memory.
+Counting costs 3.5 µs a renewal. A look at all sessions takes 5 ms where there are 10,000, which is
+no matter, and a quarter of a second where there are 100,000, most of it waiting for memory: each
+scrape would make renewals late.
 """
 
 from __future__ import annotations
