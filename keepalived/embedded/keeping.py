@@ -196,8 +196,6 @@ class Keeping:
                     )
             case events.SessionEnd():
                 self._ended(event)
-            case events.VCenterDown(_, outcome, detail):
-                self._trouble = detail or outcome.value
 
     def _renewal_failed(self, event: events.RenewalFailed) -> None:
         """Refuse entry for what no second try mends; later, warn while there is time to act."""

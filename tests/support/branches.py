@@ -25,7 +25,11 @@ LISTENERS = {
     "keepalived/control/event_stream.py": CHAIN,
     "keepalived/control/hold_index.py": ("tests/unit/test_control_hold_index.py",),
     "keepalived/control/server.py": (*CHAIN, "tests/integration/test_control_owners.py"),
-    "keepalived/keeper/registry.py": (*CHAIN, "tests/unit/test_keeper_registry.py"),
+    "keepalived/keeper/registry.py": (
+        *CHAIN,
+        "tests/unit/test_keeper_registry.py",
+        "tests/unit/test_control_hold_index.py",
+    ),
     "keepalived/wrapper/teller.py": ("tests/unit/test_chain_exec.py",),
     "keepalived/embedded/keeping.py": ("tests/unit/test_hold_keeping.py",),
 }

@@ -127,6 +127,9 @@ async def test_holds_come_and_go(tmp_path: Path) -> None:
         ]
         # What is counted is of the renewals that holds lead to.
         assert not any("hold" in name for name in seen.changes(before))
+        # The index of the control socket has it by its user.
+        (mine_alone,) = (await seen.caller.get("/v1/sessions?mine=true")).body["sessions"]
+        assert mine_alone["id"] == key.id
 
 
 @shows(events.HoldChanged)

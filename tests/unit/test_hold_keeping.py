@@ -25,6 +25,7 @@ from keepalived.lease.model import Kind, State
 from keepalived.lease.progress import Progress
 from keepalived.simulator.app import Simulator
 from keepalived.simulator.faults import Fail, Latency, Refuse
+from keepalived.simulator.resources import SourceType
 from keepalived.simulator.wire import Request, Response
 from tests.support.engine import LoopClock, simulator_in_loop
 from tests.support.memory_transport import MemoryTransport
@@ -321,6 +322,33 @@ async def test_a_session_that_nobody_could_renew_is_doubted_aloud(
         await opened.leave()
         assert "could not be renewed for longer than it lives" in caplog.messages[-1]
         assert opened.link.end is None  # nobody knows
+
+
+async def test_keep_alives_without_effect_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    simulator = simulator_in_loop(session_timeout=LIFETIME)
+
+    async def swallow(request: Request) -> Response:
+        if "keep-alive" in request.target:
+            return Response(204)
+        return await simulator.handle(request)
+
+    opened = keep(simulator, simulator.open_session(), handle=swallow)
+    await asyncio.sleep(0.8 * LIFETIME)
+    await opened.leave(Parting.AT_ONCE)
+    assert caplog.messages == [
+        f"update session {opened.id}: keep-alives are answered, but have no effect on the server"
+    ]
+
+
+async def test_a_file_that_fails_is_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    async with held() as opened:
+        transfers = opened.simulator.library.transfers
+        file = transfers.add(opened.id, "disk.vmdk", SourceType.PUSH)
+        transfers.begin_upload(file.ticket or "").interrupt("no space left")
+        await asyncio.sleep(2 * LIFETIME)
+        assert caplog.messages == [
+            f"update session {opened.id}: file disk.vmdk failed: no space left"
+        ]
 
 
 async def test_a_lent_token_is_used_alone_and_never_logged_out() -> None:
