@@ -27,7 +27,7 @@ from keepalived.host import blocking
 from keepalived.host.clock import Clock
 from keepalived.host.processes import ProcessWatcher
 from keepalived.keeper.registry import Registry
-from keepalived.lease.events import Event, HoldReleased
+from keepalived.lease.events import EACH_KEEP_ALIVE, Event, HoldReleased
 from keepalived.observe.bus import EventBus
 from keepalived.serving.acceptor import Acceptor
 from keepalived.serving.door import Door
@@ -90,9 +90,10 @@ class ControlServer:
 
     def notify(self, event: Event) -> None:
         """Keep the index and the owners in step with the holds, then offer the event to readers."""
-        self._index.notify(event)
-        if isinstance(event, HoldReleased):
-            self._owners.forget(event.key, Party(event.hold.uid, event.hold.owner))
+        if not isinstance(event, EACH_KEEP_ALIVE):
+            self._index.notify(event)
+            if isinstance(event, HoldReleased):
+                self._owners.forget(event.key, Party(event.hold.uid, event.hold.owner))
         self._events.notify(event)
 
     async def start(self, listening: socket.socket) -> None:

@@ -276,6 +276,10 @@ Event = (
 )
 
 
+EACH_KEEP_ALIVE = (Renewed, KeepAliveAnswered, AttemptStarted)
+"""The types that each keep-alive causes: a listener without use for them may pass over them."""
+
+
 class Listener(Protocol):
     """Receives events as they happen. Must neither block nor raise."""
 

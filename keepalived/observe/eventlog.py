@@ -67,6 +67,8 @@ class EventLog:
         match event:
             case events.Renewed():
                 self._renewed(event)
+            case events.KeepAliveAnswered() | events.AttemptStarted():
+                pass  # counted alone; here since each keep-alive causes them
             case events.RenewalFailed():
                 self._renewal_failed(event)
             case events.SessionAtRisk(key, slack, lifetime):
