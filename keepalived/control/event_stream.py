@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Self
 
 from keepalived.control.views import label
 from keepalived.host.clock import Clock
@@ -39,10 +38,9 @@ class Entry:
 
 
 class Subscription:
-    """What one reader has not read yet. Open while used as a context manager."""
+    """What one reader has not read yet."""
 
-    def __init__(self, stream: EventStream, wants: Callable[[Entry], bool], size: int) -> None:
-        self._stream = stream
+    def __init__(self, wants: Callable[[Entry], bool], size: int) -> None:
         self._wants = wants
         self._size = size
         self._waiting: deque[Entry] = deque()
@@ -50,27 +48,14 @@ class Subscription:
         self._closed = False
         self._wake = asyncio.Event()
 
-    def __enter__(self) -> Self:
-        self._stream.subscriptions.add(self)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def close(self) -> None:
         """Receive nothing more: `next` returns what waits already, and then None."""
-        self._stream.subscriptions.discard(self)
         self._closed = True
         self._wake.set()
 
     def offer(self, entry: Entry) -> None:
         """Queue an entry if it is wanted; where there is no room, count it as lost."""
-        if not self._wants(entry):
+        if self._closed or not self._wants(entry):
             return
         if len(self._waiting) >= self._size:
             self._lost += 1
@@ -107,9 +92,18 @@ class EventStream:
         self.subscriptions: set[Subscription] = set()
         self._clock = clock
 
-    def subscribe(self, wants: Callable[[Entry], bool], size: int = QUEUE_SIZE) -> Subscription:
-        """Return a subscription to the entries that `wants` accepts at the moment of each."""
-        return Subscription(self, wants, size)
+    @contextmanager
+    def subscribe(
+        self, wants: Callable[[Entry], bool], size: int = QUEUE_SIZE
+    ) -> Iterator[Subscription]:
+        """Open a subscription to the entries that `wants` accepts at the moment of each."""
+        subscription = Subscription(wants, size)
+        self.subscriptions.add(subscription)
+        try:
+            yield subscription
+        finally:
+            self.subscriptions.discard(subscription)
+            subscription.close()
 
     def notify(self, event: events.Event) -> None:
         """Offer an event, unless the stream does not tell of its kind."""

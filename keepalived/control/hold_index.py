@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from keepalived.lease.events import (
@@ -70,15 +70,11 @@ class HoldIndex:
 
     def sees(self, uid: int, key: SessionKey) -> bool:
         """Whether a session is one of this user's, live or ended."""
-        return key in self._counts.get(uid, ())
+        return key in self.sessions_of(uid)
 
-    def sessions_of(self, uid: int) -> list[SessionKey]:
-        """Return the sessions that a user holds, or held until they ended."""
-        return list(self._counts.get(uid, ()))
-
-    def count(self, uid: int) -> int:
-        """Return how many these are."""
-        return len(self._counts.get(uid, ()))
+    def sessions_of(self, uid: int) -> Collection[SessionKey]:
+        """Return the sessions that a user holds, or held until they ended: a view, no copy."""
+        return self._counts.get(uid, {}).keys()
 
     def usage(self, uid: int | None = None) -> Usage:
         """Return what a user's live holds take up; everybody's for None."""

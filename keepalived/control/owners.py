@@ -11,7 +11,7 @@ from keepalived.control.errands import Errands
 from keepalived.control.hold_index import Party
 from keepalived.control.limits import Limits
 from keepalived.control.problems import Problem, ProblemError
-from keepalived.control.traces import log_owner_ended
+from keepalived.control.views import label
 from keepalived.host import processes
 from keepalived.host.clock import Clock, sleep_until
 from keepalived.host.processes import (
@@ -40,10 +40,10 @@ def process_owner(caller: Caller, pid: int) -> Owner:
     the same way.
     """
     try:
-        is_elsewhere = caller.peer.pid == 0 or processes.is_in_inner_namespace(caller.peer.pid)
+        is_elsewhere = caller.pid == 0 or processes.is_in_inner_namespace(caller.pid)
     except NoSuchProcessError:
         raise _unusable(
-            f"process {caller.peer.pid}, which opened this connection, cannot be seen from here, "
+            f"process {caller.pid}, which opened this connection, cannot be seen from here, "
             "so that there is no telling whether it numbers processes as this daemon does; "
             f"{_INSTEAD}"
         ) from None
@@ -78,6 +78,19 @@ def _process_of(party: Party) -> Process | None:
 
 def _unusable(detail: str) -> ProblemError:
     return ProblemError(Problem.NOT_YOUR_PROCESS, detail)
+
+
+def log_owner_ended(key: SessionKey, party: Party, reason: str) -> None:
+    """Write down that a hold goes because what it lived with has ended."""
+    log.info(
+        "owner_ended",
+        vcenter=key.vcenter,
+        session_id=key.id,
+        kind=key.kind.value,
+        holder=party.uid,
+        owner=label(party.owner),
+        reason=reason,
+    )
 
 
 class Owners:
