@@ -117,7 +117,7 @@ async def list_account_sessions(
     Administrators get what the vCenter lists, and share one list with all who ask meanwhile. For
     anybody else nothing is asked: they get what they hold, as the daemon knows it.
     """
-    keeper = _keeper(room, room.vcenter(call.path.vcenter))
+    keeper = room.keeper(room.vcenter(call.path.vcenter))
     kind = call.query.kind
     if call.caller.is_admin:
         listed = await asyncio.shield(_listing(room, keeper, kind))
@@ -184,7 +184,7 @@ async def cancel_session(room: Room, call: Call[SessionPath, CancelQuery, None])
             "program that opened the session",
         )
     key = room.key(call)
-    keeper = _keeper(room, key.vcenter)
+    keeper = room.keeper(key.vcenter)
     session = room.registry.find(key)
     # The configuration's holds are everybody's, and what was discovered is somebody's who did not
     # say so.
@@ -207,13 +207,6 @@ async def cancel_session(room: Room, call: Call[SessionPath, CancelQuery, None])
         # The keeper finds out by itself, and says what it ended as.
         room.holds.renew_soon(key)
     return json_answer(CancelReply(outcome=answer.outcome, detail=answer.detail))
-
-
-def _keeper(room: Room, name: str) -> Keeper:
-    for keeper in room.registry.keepers:
-        if keeper.name == name:
-            return keeper
-    raise room.no_such_vcenter(name)
 
 
 def _known(room: Room, key: SessionKey) -> Session | None:

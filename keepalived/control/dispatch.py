@@ -28,7 +28,6 @@ AnyModel = TypeVar("AnyModel", bound=Model)
 
 def handler_of(route: Route, room: Room, who: Callable[[web.Request], Caller]) -> Handler:
     """Return what aiohttp calls for a route."""
-
     path_model, query_model, body_model = route.models
     repeatable = {
         name

@@ -8,15 +8,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from keepalived.control.limits import DEFAULT_LIMITS
 from keepalived.control.views import label
 from keepalived.host.clock import Clock
 from keepalived.lease import events
 from keepalived.lease.model import SessionKey, State
 
 Fact = str | int | float | bool | None
-
-QUEUE_SIZE = 256
-"""How many entries wait for a slow reader before it loses some."""
 
 EVENTS_LOST = "events_lost"
 
@@ -94,7 +92,7 @@ class EventStream:
 
     @contextmanager
     def subscribe(
-        self, wants: Callable[[Entry], bool], size: int = QUEUE_SIZE
+        self, wants: Callable[[Entry], bool], size: int = DEFAULT_LIMITS.events_waiting
     ) -> Iterator[Subscription]:
         """Open a subscription to the entries that `wants` accepts at the moment of each."""
         subscription = Subscription(wants, size)

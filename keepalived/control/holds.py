@@ -14,7 +14,7 @@ from keepalived.control import streams
 from keepalived.control.encoding import json_answer
 from keepalived.control.event_stream import Entry
 from keepalived.control.hold_index import DAEMONS_OWN, Party
-from keepalived.control.owners import log_owner_ended, process_owner
+from keepalived.control.owners import process_owner
 from keepalived.control.problems import Problem, ProblemError
 from keepalived.control.replies import ReleaseReply
 from keepalived.control.requests import (
@@ -46,8 +46,7 @@ PutCall = Call[SessionPath, KindQuery, HoldWish]
 async def put_hold(room: Room, call: PutCall) -> web.StreamResponse:
     """Take the caller's hold for one owner, or update it."""
     key = room.key(call)
-    if key.vcenter not in room.vcenters():
-        raise room.no_such_vcenter(key.vcenter)
+    room.keeper(key.vcenter)  # refuses a vCenter that is not configured
     wish = call.body
     party = Party(call.caller.uid, _owner(call))
     session = room.registry.find(key)
@@ -102,14 +101,11 @@ async def delete_hold(room: Room, call: Call[SessionPath, HoldQuery, None]) -> w
     key = room.key(call)
     holds = _meant(room, call, key, to_release=True)
     if len(holds) > 1:
-        labels = [label(hold.owner) for hold in holds]
+        names = ", ".join(f"{label(hold.owner)} of user {hold.uid}" for hold in holds)
         raise ProblemError(
             Problem.AMBIGUOUS_HOLD,
-            f"there are {len(holds)} holds; name one by ?owner= (and ?uid=, for admins): "
-            + ", ".join(
-                f"{name} of user {hold.uid}" for name, hold in zip(labels, holds, strict=True)
-            ),
-            candidates=labels,
+            f"there are {len(holds)} holds; name one by ?owner= (and ?uid=, for admins): {names}",
+            candidates=[label(hold.owner) for hold in holds],
         )
     hold = holds[0]
     work = room.registry.let_go(key, hold.uid, hold.owner)
@@ -176,13 +172,14 @@ def _meant(
             Problem.SESSION_ENDED,
             f"the session has ended ({session.state}), and its holds with it; PUT begins anew",
         )
-    uid, caller = call.query.uid, call.caller
-    mine = [hold for hold in session.holds if hold.uid == (caller.uid if uid is None else uid)]
-    if not caller.is_admin:
-        mine = [hold for hold in mine if hold.uid == caller.uid]
-    elif uid is None and not any(hold.owner.kind not in DAEMONS_OWN for hold in mine):
+    caller, selector = call.caller, call.query.owner
+    uid = caller.uid if call.query.uid is None else call.query.uid
+    mine = [
+        hold for hold in session.holds if hold.uid == uid and (caller.is_admin or uid == caller.uid)
+    ]
+    is_default = caller.is_admin and call.query.uid is None
+    if is_default and all(hold.owner.kind in DAEMONS_OWN for hold in mine):
         mine = list(session.holds)
-    selector = call.query.owner
     named = [hold for hold in mine if selector is None or is_called(hold.owner, selector)]
     changeable = [hold for hold in named if hold.owner.kind not in DAEMONS_OWN]
     if to_release and not changeable and caller.is_admin:
@@ -251,5 +248,4 @@ async def _let_go_after(
 ) -> None:
     await asyncio.wait([taking])
     if taking.exception() is None and room.registry.is_held(key, *party):
-        log_owner_ended(key, party, "its connection was closed")
-        await room.registry.let_go(key, *party)
+        await room.owners.let_go([(key, party)], "its connection was closed")

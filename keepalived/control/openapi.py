@@ -45,7 +45,12 @@ _OF_ITSELF: Document = {
 def describe(routes: Iterable[Route], version: str) -> Document:
     """Return the OpenAPI 3.1 document."""
     routes = tuple(routes)
-    schemas = _schemas(routes)
+    models: list[type[Model]] = [ProblemDocument]
+    for route in routes:
+        models += [each for each in route.models if each is not None]
+        for answer in route.answers:
+            models += chain.from_iterable(answer.content.values())
+    schemas = schemas_of(models, _REFERENCE)
     paths: dict[str, Document] = defaultdict(dict)
     for route in routes:
         paths[route.path][route.method.lower()] = _operation(route, schemas)
@@ -65,20 +70,12 @@ def describe(routes: Iterable[Route], version: str) -> Document:
     }
 
 
-def _schemas(routes: Iterable[Route]) -> dict[str, Document]:
-    models: list[type[Model]] = [ProblemDocument]
-    for route in routes:
-        models += [each for each in route.models if each is not None]
-        for answer in route.answers:
-            models += chain.from_iterable(answer.content.values())
-    return schemas_of(models, _REFERENCE)
-
-
 def _operation(route: Route, schemas: dict[str, Document]) -> Document:
     path, query, body = route.models
+    name, words = route.handle.__name__, route.handle.__doc__
     operation: Document = {
-        "operationId": route.name,
-        "summary": route.summary,
+        "operationId": name,
+        "summary": (words or name).strip().splitlines()[0],
         "parameters": [
             *_parameters("path", schemas[path.__name__]),
             *_parameters("query", schemas[query.__name__]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 
 import structlog
 
@@ -14,12 +15,7 @@ from keepalived.control.problems import Problem, ProblemError
 from keepalived.control.views import label
 from keepalived.host import processes
 from keepalived.host.clock import Clock, sleep_until
-from keepalived.host.processes import (
-    CannotWatchError,
-    NoSuchProcessError,
-    Process,
-    ProcessWatcher,
-)
+from keepalived.host.processes import CannotWatchError, NoSuchProcessError, Process, ProcessWatcher
 from keepalived.keeper.registry import Registry
 from keepalived.lease.holds import Owner, OwnerKind
 from keepalived.lease.model import SessionKey
@@ -80,19 +76,6 @@ def _unusable(detail: str) -> ProblemError:
     return ProblemError(Problem.NOT_YOUR_PROCESS, detail)
 
 
-def log_owner_ended(key: SessionKey, party: Party, reason: str) -> None:
-    """Write down that a hold goes because what it lived with has ended."""
-    log.info(
-        "owner_ended",
-        vcenter=key.vcenter,
-        session_id=key.id,
-        kind=key.kind.value,
-        holder=party.uid,
-        owner=label(party.owner),
-        reason=reason,
-    )
-
-
 class Owners:
     """Lets holds go when what they live with has ended: a process, or a connection that was there
     before a restart and does not come back."""
@@ -148,9 +131,8 @@ class Owners:
         if process is None or process not in self._wards:
             return
         users = self._wards[process]
-        keys = users.get(party.uid, set())
-        keys.discard(key)
-        if not keys:
+        users.get(party.uid, set()).discard(key)
+        if not users.get(party.uid):
             users.pop(party.uid, None)
         if not users:
             del self._wards[process]
@@ -171,7 +153,7 @@ class Owners:
                     self._missed[place] = now + session.lifetime
                 elif hold.owner.kind is OwnerKind.PROCESS and not self._takes_up(*place):
                     gone.append(place)
-        await self._let_go(gone, "its process ended while the daemon was not running")
+        await self.let_go(gone, "its process ended while the daemon was not running")
         if self._missed:
             self._waiting = asyncio.create_task(self._wait_for_missed(), name="missed connections")
 
@@ -191,7 +173,7 @@ class Owners:
             late = [place for place, limit in self._missed.items() if limit <= now]
             for place in late:
                 del self._missed[place]
-            work = self._let_go(late, "its connection did not come back")
+            work = self.let_go(late, "its connection did not come back")
             self._errands.send(work, "let go of what lost connections held")
 
     def _takes_up(self, key: SessionKey, party: Party) -> bool:
@@ -215,11 +197,20 @@ class Owners:
         owner = Owner(OwnerKind.PROCESS, str(process))
         users = self._wards.pop(process, {})
         gone = [(key, Party(uid, owner)) for uid, keys in users.items() for key in keys]
-        work = self._let_go(gone, "its process ended")
+        work = self.let_go(gone, "its process ended")
         self._errands.send(work, f"let go what process {process.pid} held")
 
-    async def _let_go(self, gone: list[Place], reason: str) -> None:
+    async def let_go(self, gone: Collection[Place], reason: str) -> None:
+        """Let holds go because what they lived with has ended, as the log says."""
         for key, party in gone:
-            log_owner_ended(key, party, reason)
+            log.info(
+                "owner_ended",
+                vcenter=key.vcenter,
+                session_id=key.id,
+                kind=key.kind.value,
+                holder=party.uid,
+                owner=label(party.owner),
+                reason=reason,
+            )
         # All at once, so that they share their way to the disk.
         await asyncio.gather(*(self._registry.let_go(key, *party) for key, party in gone))

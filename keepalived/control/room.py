@@ -9,7 +9,6 @@ from typing import Any, Generic, TypeVar
 
 from aiohttp import web
 
-from keepalived.control.base import Query
 from keepalived.control.callers import Caller
 from keepalived.control.errands import Errands
 from keepalived.control.event_stream import EVENTS_LOST, Entry, EventStream, Subscription
@@ -22,14 +21,15 @@ from keepalived.control.replies import SessionReply
 from keepalived.control.requests import THE_ONLY_ONE, SessionPath
 from keepalived.control.views import View
 from keepalived.host.clock import Clock
+from keepalived.keeper.keeper import Keeper
 from keepalived.keeper.registry import Registry
 from keepalived.lease.model import Kind, SessionKey
 from keepalived.lease.session import Session
 from keepalived.serving.turns import Turns
 from keepalived.validation import Model
 
-PathT = TypeVar("PathT", bound=Query)
-QueryT = TypeVar("QueryT", bound=Query)
+PathT = TypeVar("PathT", bound=Model)
+QueryT = TypeVar("QueryT", bound=Model)
 BodyT = TypeVar("BodyT", bound=Model | None)
 
 
@@ -117,8 +117,7 @@ class Room:
         session = self.registry.find(key)
         if session is not None and (caller.is_admin or self.index.sees(caller.uid, key)):
             return session
-        if key.vcenter not in self.vcenters():
-            raise self.no_such_vcenter(key.vcenter)
+        self.keeper(key.vcenter)  # of a vCenter that is not configured, this says so
         raise ProblemError(
             Problem.NO_SUCH_SESSION,
             f"you hold no {key.kind} session {key.id} of vCenter {key.vcenter}; take a hold with "
@@ -129,12 +128,15 @@ class Room:
         """Return a session as it is now, in the words of replies. Raises as `session`."""
         return self.view(caller).session(self.session(caller, key))
 
-    def no_such_vcenter(self, name: str) -> ProblemError:
-        """Return the problem with a name that stands in no configuration."""
+    def keeper(self, vcenter: str) -> Keeper:
+        """Return the keeper of a configured vCenter. Raises ProblemError for any other name."""
+        for keeper in self.registry.keepers:
+            if keeper.name == vcenter:
+                return keeper
         names = self.vcenters()
-        return ProblemError(
+        raise ProblemError(
             Problem.NO_SUCH_VCENTER,
-            f"no vCenter {name} is configured; there is {', '.join(names) or 'none'}",
+            f"no vCenter {vcenter} is configured; there is {', '.join(names) or 'none'}",
             candidates=names,
         )
 

@@ -15,7 +15,6 @@ from aiohttp import web
 
 from keepalived.control import account, holds, overview, sessions, streams
 from keepalived.control.account import AccountList, CancelReply
-from keepalived.control.base import Query
 from keepalived.control.encoding import JSON
 from keepalived.control.problems import Problem
 from keepalived.control.replies import (
@@ -56,20 +55,10 @@ class Route:
     problems: tuple[Problem, ...] = ()
 
     @cached_property
-    def models(self) -> tuple[type[Query], type[Query], type[Model] | None]:
+    def models(self) -> tuple[type[Model], type[Model], type[Model] | None]:
         """What it takes: in the path, in the query string, and in the body, if it has one."""
         path, query, body = get_args(get_type_hints(self.handle)["call"])
         return path, query, None if body is NoneType else body
-
-    @property
-    def name(self) -> str:
-        """What the operation is called."""
-        return self.handle.__name__
-
-    @property
-    def summary(self) -> str:
-        """What it does, in a line."""
-        return (self.handle.__doc__ or self.name).strip().splitlines()[0]
 
 
 _VCENTER = (Problem.NO_SUCH_VCENTER, Problem.AMBIGUOUS_VCENTER)
@@ -79,7 +68,7 @@ _STORE = (Problem.FULL, Problem.UNAVAILABLE)
 _SESSION = "/v1/sessions/{vcenter}/{id}"
 
 
-def _ok(model: type[Model], meaning: str = "Done") -> Answer:
+def _ok(model: type[Model], meaning: str) -> Answer:
     return Answer(200, meaning, {JSON: (model,)})
 
 

@@ -57,11 +57,11 @@ class View:
             kind=session.key.kind,
             id=session.key.id,
             state=session.state,
-            since=self._date(session.since),
-            deadline=None if deadline is None else self._date(deadline),
+            since=wall_time(self._offset + session.since),
+            deadline=None if deadline is None else wall_time(self._offset + deadline),
             slack=None if slack is None else round(slack, _MILLISECONDS),
             lifetime=session.lifetime,
-            next_attempt=None if is_final else self._date(session.due),
+            next_attempt=None if is_final else wall_time(self._offset + session.due),
             keep_alives=session.renewals,
             failures=session.tries,
             last_error=session.last_error,
@@ -84,7 +84,8 @@ class View:
                 if self._uid is None or hold.uid == self._uid
             ),
             outcomes=tuple(
-                OutcomeReply(at=self._date(at), outcome=outcome) for at, outcome in session.outcomes
+                OutcomeReply(at=wall_time(self._offset + at), outcome=outcome)
+                for at, outcome in session.outcomes
             ),
         )
 
@@ -93,17 +94,14 @@ class View:
         return HoldReply(
             uid=hold.uid,
             owner=label(hold.owner),
-            since=self._date(hold.since),
-            until=None if hold.until is None else self._date(hold.until),
+            since=wall_time(self._offset + hold.since),
+            until=None if hold.until is None else wall_time(self._offset + hold.until),
             progress=hold.progress.client_progress,
             bytes_done=hold.progress.done,
             bytes_total=hold.progress.total,
             note=hold.note,
             token=None if hold.token is None else "refused" if hold.token.refused else "lent",
         )
-
-    def _date(self, boot_seconds: float) -> datetime:
-        return wall_time(self._offset + boot_seconds)
 
 
 def sizes_of(files: Sequence[FileInfo]) -> tuple[int | None, int | None]:
