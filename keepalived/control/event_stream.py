@@ -113,46 +113,40 @@ class EventStream:
                 subscription.offer(entry)
 
     def _entry(self, event: events.Event) -> Entry | None:
-        def of_session(name: str, key: SessionKey, uid: int | None = None, **facts: Fact) -> Entry:
-            return Entry(name, self._clock.wall(), key, None, uid, facts)
-
-        def of_vcenter(name: str, vcenter: str | None, **facts: Fact) -> Entry:
-            return Entry(name, self._clock.wall(), None, vcenter, None, facts)
+        def entry(name: str, uid: int | None = None, **facts: Fact) -> Entry:
+            key, vcenter = getattr(event, "key", None), getattr(event, "vcenter", None)
+            return Entry(name, self._clock.wall(), key, vcenter, uid, facts)
 
         match event:
-            case events.Renewed(key, first, slack, progress):
-                return of_session("renewed", key, first=first, slack=slack, progress=progress)
-            case events.RenewalFailed(key, outcome, detail, retry_in, slack):
-                return of_session(
+            case events.Renewed(_, first, slack, progress):
+                return entry("renewed", first=first, slack=slack, progress=progress)
+            case events.RenewalFailed(_, outcome, detail, retry_in, slack):
+                return entry(
                     "renewal_failed",
-                    key,
                     outcome=outcome.value,
                     detail=detail,
                     retry_in=retry_in,
                     slack=slack,
                 )
-            case events.HoldTaken(key, hold):
-                return of_session("hold_taken", key, hold.uid, owner=label(hold.owner))
-            case events.HoldReleased(key, hold, State.PENDING | State.ACTIVE):
-                return of_session("hold_released", key, hold.uid, owner=label(hold.owner))
-            case events.LifetimeLearned(key, _, lifetime):
-                return of_session("lifetime_learned", key, lifetime=lifetime)
-            case events.RenewalWithoutEffect(key, left):
-                return of_session("renewal_without_effect", key, left=left)
-            case events.FileFailed(key, file):
-                return of_session(
-                    "file_failed", key, file=file.name, error_message=file.error_message
-                )
-            case events.SessionStalled(key, idle):
-                return of_session("session_stalled", key, idle=idle)
-            case events.SessionMoving(key):
-                return of_session("session_moving", key)
-            case events.TokenRefused(key, owner, fallback):
-                return of_session("token_refused", key, owner=owner.kind.value, fallback=fallback)
-            case events.SessionEnd(key):
-                return of_session(
+            case events.HoldTaken(_, hold):
+                return entry("hold_taken", hold.uid, owner=label(hold.owner))
+            case events.HoldReleased(_, hold, State.PENDING | State.ACTIVE):
+                return entry("hold_released", hold.uid, owner=label(hold.owner))
+            case events.LifetimeLearned(_, _, lifetime):
+                return entry("lifetime_learned", lifetime=lifetime)
+            case events.RenewalWithoutEffect(_, left):
+                return entry("renewal_without_effect", left=left)
+            case events.FileFailed(_, file):
+                return entry("file_failed", file=file.name, error_message=file.error_message)
+            case events.SessionStalled(_, idle):
+                return entry("session_stalled", idle=idle)
+            case events.SessionMoving():
+                return entry("session_moving")
+            case events.TokenRefused(_, owner, fallback):
+                return entry("token_refused", owner=owner.kind.value, fallback=fallback)
+            case events.SessionEnd():
+                return entry(
                     "session_ended",
-                    key,
                     state=event.state.value,
                     reason=event.reason,
                     error_message=event.error_message,
@@ -161,14 +155,14 @@ class EventStream:
                     progress=event.progress,
                     content_moved=event.content_moved,
                 )
-            case events.VCenterDown(vcenter, outcome, detail):
-                return of_vcenter("vcenter_down", vcenter, outcome=outcome.value, detail=detail)
-            case events.VCenterUp(vcenter, down_seconds):
-                return of_vcenter("vcenter_up", vcenter, down_seconds=down_seconds)
-            case events.LoginTried(vcenter, outcome):
-                return of_vcenter("login", vcenter, outcome=outcome)
+            case events.VCenterDown(_, outcome, detail):
+                return entry("vcenter_down", outcome=outcome.value, detail=detail)
+            case events.VCenterUp(_, down_seconds):
+                return entry("vcenter_up", down_seconds=down_seconds)
+            case events.LoginTried(_, outcome):
+                return entry("login", outcome=outcome)
             case events.SourceFailed(source, problems):
-                return of_vcenter("source_failed", None, source=source, count=len(problems))
+                return entry("source_failed", source=source, count=len(problems))
             case events.SourceRecovered(source):
-                return of_vcenter("source_recovered", None, source=source)
+                return entry("source_recovered", source=source)
         return None
