@@ -15,19 +15,17 @@ from typing import Any, NamedTuple
 from aiohttp import web
 
 from keepalived.control.base import Flag
-from keepalived.control.callers import Caller
+from keepalived.control.encoding import json_answer
+from keepalived.control.hold_index import DAEMONS_OWN
 from keepalived.control.problems import Problem, ProblemError
-from keepalived.control.replies import HoldReply
+from keepalived.control.replies import HoldReply, SessionReply
 from keepalived.control.requests import KindQuery, SessionPath, VCenterPath
-from keepalived.control.room import Call, Reply, Room
+from keepalived.control.room import Call, Room
 from keepalived.control.streams import send_list
-from keepalived.control.traces import log_by
-from keepalived.control.views import label
+from keepalived.control.views import label, sizes_of
 from keepalived.host.slices import in_slices
 from keepalived.keeper.keeper import Keeper
-from keepalived.lease import session as core
-from keepalived.lease.answers import FileInfo, Outcome
-from keepalived.lease.holds import Hold, OwnerKind
+from keepalived.lease.answers import Outcome
 from keepalived.lease.model import Kind, SessionKey, State
 from keepalived.lease.session import Session
 from keepalived.lease.words import sayable
@@ -119,33 +117,36 @@ async def list_account_sessions(
     Administrators get what the vCenter lists, and share one list with all who ask meanwhile. For
     anybody else nothing is asked: they get what they hold, as the daemon knows it.
     """
-    keeper = _keeper(room, room.vcenter(call.path.vcenter))
+    keeper = room.keeper(room.vcenter(call.path.vcenter))
     kind = call.query.kind
     if call.caller.is_admin:
         listed = await asyncio.shield(_listing(room, keeper, kind))
     else:
-        listed = Listed(Outcome.OK, "", _own(room, call, keeper), {})
+        own = (
+            session.key
+            for session in room.sessions(call.caller, mine=True)
+            if session.key[:2] == (keeper.name, kind) and not session.state.is_final
+        )
+        listed = Listed(Outcome.OK, "", tuple(own), {})
 
     def view(key: SessionKey) -> AccountSession:
         session = _known(room, key) if call.caller.is_admin else room.registry.find(key)
         if session is None:
             return listed.read.get(key) or _account_session(key)
-        return _as_held(room, call.caller, session)
+        seen = room.view(call.caller).session(session)
+        alike = AccountSession.defaults.keys() & SessionReply.defaults.keys()
+        return AccountSession(
+            **{name: getattr(seen, name) for name in alike}
+            | {
+                "state": None if seen.state is State.PENDING else seen.state,
+                "expires_in": seen.slack,
+                "error_message": None,
+            }
+        )
 
     words = json.dumps({"outcome": listed.outcome, "detail": sayable(listed.detail)})
     head = f'{words[:-1]}, "sessions":'.encode()
     return await send_list(room, call.request, head, ((key, key) for key in listed.keys), view)
-
-
-def _own(
-    room: Room, call: Call[VCenterPath, KindQuery, None], keeper: Keeper
-) -> tuple[SessionKey, ...]:
-    """Return what the caller holds."""
-    return tuple(
-        session.key
-        for session in room.sessions(call.caller, mine=True)
-        if session.key[:2] == (keeper.name, call.query.kind) and not session.state.is_final
-    )
 
 
 def _listing(room: Room, keeper: Keeper, kind: Kind) -> asyncio.Task[Listed]:
@@ -172,7 +173,7 @@ async def _list(room: Room, keeper: Keeper, kind: Kind) -> Listed:
     return Listed(answer.outcome, answer.detail, tuple(keys), read)
 
 
-async def cancel_session(room: Room, call: Call[SessionPath, CancelQuery, None]) -> Reply:
+async def cancel_session(room: Room, call: Call[SessionPath, CancelQuery, None]) -> web.Response:
     """Cancel a session on the server: what was uploaded in it is lost."""
     if not call.caller.is_admin:
         # Whose session an id is cannot be told here, and the daemon's account may own all of them.
@@ -182,10 +183,16 @@ async def cancel_session(room: Room, call: Call[SessionPath, CancelQuery, None])
             "since it is done with the daemon's account; ask one of them, or cancel with the "
             "program that opened the session",
         )
-    key = room.key(call, call.query)
-    keeper = _keeper(room, key.vcenter)
+    key = room.key(call)
+    keeper = room.keeper(key.vcenter)
     session = room.registry.find(key)
-    others = [hold for hold in session.holds if _is_others(hold, call.caller)] if session else []
+    # The configuration's holds are everybody's, and what was discovered is somebody's who did not
+    # say so.
+    others = [
+        hold
+        for hold in (session.holds if session else ())
+        if hold.uid != call.caller.uid or hold.owner.kind in DAEMONS_OWN
+    ]
     if others and not call.query.force:
         names = ", ".join(f"{label(hold.owner)} of user {hold.uid}" for hold in others)
         raise ProblemError(
@@ -195,52 +202,17 @@ async def cancel_session(room: Room, call: Call[SessionPath, CancelQuery, None])
         )
     work = keeper.aside(keeper.vcenter.cancel(key.kind, key.id, timeout=_REQUEST_SECONDS))
     answer = await room.errands.finish(work, "cancel a session")
-    log_by(call.caller, "cancelled_by", key, outcome=answer.outcome.value)
-    session = room.registry.find(key)
-    if answer.outcome is Outcome.OK and session is not None and not session.state.is_final:
+    call.caller.log("cancelled_by", key, outcome=answer.outcome.value)
+    if answer.outcome is Outcome.OK:
         # The keeper finds out by itself, and says what it ended as.
-        room.registry.commit(core.hasten(session, room.clock.boot()), ())
-    return Reply(CancelReply(outcome=answer.outcome, detail=answer.detail))
-
-
-def _keeper(room: Room, name: str) -> Keeper:
-    for keeper in room.registry.keepers:
-        if keeper.name == name:
-            return keeper
-    raise room.no_such_vcenter(name)
-
-
-def _is_others(hold: Hold, caller: Caller) -> bool:
-    """Whether a hold is more than the caller's own wish.
-
-    The configuration's is everybody's, and what was discovered is somebody's who did not say so.
-    """
-    return hold.uid != caller.uid or hold.owner.kind in (OwnerKind.FILE, OwnerKind.DISCOVERY)
+        room.holds.renew_soon(key)
+    return json_answer(CancelReply(outcome=answer.outcome, detail=answer.detail))
 
 
 def _known(room: Room, key: SessionKey) -> Session | None:
     """Return a session of which the keeper has heard lately, so that nothing needs to be asked."""
     session = room.registry.find(key)
     return session if session is not None and session.state is State.ACTIVE else None
-
-
-def _as_held(room: Room, caller: Caller, session: Session) -> AccountSession:
-    seen = room.view(caller).session(session)
-    return AccountSession(
-        vcenter=seen.vcenter,
-        kind=seen.kind,
-        id=seen.id,
-        state=None if seen.state is State.PENDING else seen.state,
-        library=seen.library,
-        item=seen.item,
-        progress=seen.progress,
-        bytes_transferred=seen.bytes_transferred,
-        bytes_total=seen.bytes_total,
-        expires_in=seen.slack,
-        error_message=None,
-        since=seen.since,
-        holds=seen.holds,
-    )
 
 
 def _account_session(key: SessionKey, **known: Any) -> AccountSession:
@@ -277,6 +249,7 @@ async def _read(keeper: Keeper, key: SessionKey) -> AccountSession:
     if info is None:
         return _account_session(key)
     files = (await aside(vcenter.files(kind, session_id, timeout=_REQUEST_SECONDS))).value or ()
+    transferred, total = sizes_of(files)
     item = None
     if info.item_id is not None:
         item = (await aside(vcenter.item(info.item_id, timeout=_REQUEST_SECONDS))).value
@@ -286,13 +259,8 @@ async def _read(keeper: Keeper, key: SessionKey) -> AccountSession:
         library=item.library if item else None,
         item=item.name if item else None,
         progress=info.client_progress,
-        bytes_transferred=sum(file.bytes_transferred for file in files) if files else None,
-        bytes_total=_total(files),
+        bytes_transferred=transferred,
+        bytes_total=total,
         expires_in=info.lifetime_left,
         error_message=info.error_message,
     )
-
-
-def _total(files: tuple[FileInfo, ...]) -> int | None:
-    sizes = [file.size for file in files if file.size is not None]
-    return sum(sizes) if files and len(sizes) == len(files) else None

@@ -15,7 +15,6 @@ from keepalived.validation import (
     Contradiction,
     JsonSchema,
     Length,
-    Model,
     Pattern,
     Range,
     Secret,
@@ -31,10 +30,6 @@ _LINE = re.compile("^[^\\x00-\\x1f\\x7f-\\x9f]*$")
 # As durations.PATTERN, in ASCII, bounded in length, and with a digit that is not 0.
 _NUMBER = r"[0-9]{1,9}(\.[0-9]{1,3})?"
 _DURATION = re.compile(rf"^(?=.*[1-9])({_NUMBER}d)?({_NUMBER}h)?({_NUMBER}m)?({_NUMBER}s?)?$")
-
-
-class Query(Model):
-    """What stands in a path or a query string: text, which becomes numbers and names."""
 
 
 def _duration(value: object) -> float:

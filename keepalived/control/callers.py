@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
+import structlog
+
 from keepalived.host.peers import PeerCredentials
+from keepalived.lease.model import SessionKey
+
+log = structlog.get_logger("clkeepalived")
 
 _ROOT = 0
 
@@ -13,30 +19,21 @@ _ROOT = 0
 class Caller:
     """Whoever connected. Admins see and do all, everybody else only what is their own."""
 
-    peer: PeerCredentials
+    uid: int
+    pid: int
     is_admin: bool
 
-    @property
-    def uid(self) -> int:
-        """The user."""
-        return self.peer.uid
+    def log(
+        self, event: str, key: SessionKey | None, *, level: int = logging.INFO, **facts: object
+    ) -> None:
+        """Write down that the caller did something, to a session unless `key` is None."""
+        about = {}
+        if key is not None:
+            about = {"vcenter": key.vcenter, "session_id": key.id, "kind": key.kind.value}
+        log.log(level, event, **about, uid=self.uid, pid=self.pid, **facts)
 
-    @property
-    def traces(self) -> dict[str, int]:
-        """What the log says of whoever did something."""
-        return {"uid": self.peer.uid, "pid": self.peer.pid}
 
-
-@dataclass(frozen=True, slots=True)
-class Access:
-    """Who is an admin: root, the daemon's own user, and the members of one group, if any."""
-
-    own_uid: int
-    admin_gid: int | None = None
-
-    def caller(self, peer: PeerCredentials) -> Caller:
-        """Return what a peer may do."""
-        is_admin = peer.uid in (_ROOT, self.own_uid) or (
-            self.admin_gid is not None and peer.is_member(self.admin_gid)
-        )
-        return Caller(peer, is_admin)
+def caller_of(peer: PeerCredentials, own_uid: int, admin_gid: int | None = None) -> Caller:
+    """Return what a peer may do: root, the daemon's own user and one group's members are admins."""
+    is_admin = peer.uid in (_ROOT, own_uid) or (admin_gid is not None and peer.is_member(admin_gid))
+    return Caller(peer.uid, peer.pid, is_admin)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 
-import structlog
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
-from keepalived.control.callers import Access, Caller
+from keepalived.control.callers import Caller, caller_of
 from keepalived.control.encoding import to_json
 from keepalived.control.limits import Limits
 from keepalived.control.problems import MEDIA_TYPE, Problem, ProblemError
@@ -16,14 +17,12 @@ from keepalived.host.peers import peer_credentials
 from keepalived.serving.door import Door, answer
 from keepalived.serving.throttle import Throttle
 
-log = structlog.get_logger("clkeepalived")
-
 
 class Connections:
     """Knows who is at the other end of each connection, and how many there are."""
 
-    def __init__(self, access: Access, limits: Limits) -> None:
-        self._access = access
+    def __init__(self, admin_gid: int | None, limits: Limits) -> None:
+        self._admin_gid = admin_gid
         self._limits = limits
         self._callers: dict[RequestHandler, Caller] = {}
         self._refusals = Throttle()
@@ -37,15 +36,22 @@ class Connections:
         return self._callers[request.protocol]
 
     def _admit(self, server: web.Server, transport: asyncio.Transport) -> RequestHandler | bytes:
-        caller = self._access.caller(peer_credentials(transport.get_extra_info("socket")))
+        peer = peer_credentials(transport.get_extra_info("socket"))
+        caller = caller_of(peer, os.geteuid(), self._admin_gid)
         refusal = self._why_not(caller, server.connections)
         if refusal is not None:
             omitted = self._refusals.admit()
             if omitted is not None:
-                log.warning(
-                    "connection_refused", **caller.traces, reason=refusal.detail, omitted=omitted
+                caller.log(
+                    "connection_refused",
+                    None,
+                    level=logging.WARNING,
+                    reason=refusal.detail,
+                    omitted=omitted,
                 )
-            return _refusal(refusal)
+            headers = {"Content-Type": MEDIA_TYPE, **refusal.headers}
+            kind = refusal.problem
+            return answer(kind.status, kind.title, headers, to_json(refusal.document("/")))
         handler = server()
         self._callers[handler] = caller
         return handler
@@ -53,11 +59,8 @@ class Connections:
     def _why_not(self, caller: Caller, alive: list[RequestHandler]) -> ProblemError | None:
         self._callers = {each: self._callers[each] for each in alive if each in self._callers}
         limits = self._limits
-        if caller.is_admin:
-            full = len(alive) >= limits.connections
-        else:
-            full = len(alive) >= limits.connections - limits.connections_reserved
-        if full:
+        reserved = 0 if caller.is_admin else limits.connections_reserved
+        if len(alive) >= limits.connections - reserved:
             return ProblemError(
                 Problem.UNAVAILABLE,
                 "all connections of the control socket are taken; try again later",
@@ -71,9 +74,3 @@ class Connections:
                 "or hold with a ttl or a pid, which needs no connection to stay open",
             )
         return None
-
-
-def _refusal(error: ProblemError) -> bytes:
-    body = to_json(error.document("/"))
-    headers = {"Content-Type": MEDIA_TYPE, **error.headers}
-    return answer(error.problem.status, error.problem.title, headers, body)

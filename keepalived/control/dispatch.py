@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, TypeVar, get_origin
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from typing import TypeVar, get_origin
 
 import structlog
 from aiohttp import hdrs, web
 from multidict import MultiMapping
 
 from keepalived.control import problems
-from keepalived.control.base import Query
 from keepalived.control.callers import Caller
-from keepalived.control.encoding import to_json
+from keepalived.control.encoding import json_answer
 from keepalived.control.limits import Limits
 from keepalived.control.problems import FieldError, Problem, ProblemError
-from keepalived.control.room import Call, Reply, Room
-from keepalived.control.routes import JSON, Route
+from keepalived.control.room import Call, Room
+from keepalived.control.routes import Route
 from keepalived.validation import FieldProblem, Invalid, Model, fields_of, validate, validate_json
 
 log = structlog.get_logger("clkeepalived")
@@ -27,26 +26,27 @@ T = TypeVar("T")
 AnyModel = TypeVar("AnyModel", bound=Model)
 
 
-def handler_of(
-    route: Route[Any, Any, Any], room: Room, who: Callable[[web.Request], Caller]
-) -> Handler:
+def handler_of(route: Route, room: Room, who: Callable[[web.Request], Caller]) -> Handler:
     """Return what aiohttp calls for a route."""
+    path_model, query_model, body_model = route.models
+    repeatable = {
+        name
+        for name, field in fields_of(query_model).items()
+        if get_origin(field.annotation) is tuple
+    }
 
     async def handle(request: web.Request) -> web.StreamResponse:
         caller = who(request)
-        raw = b"" if route.body_model is None else await _body(request, room.limits)
+        raw = b"" if body_model is None else await _body(request, room.limits)
         await room.turns.take(caller.uid)
         call = Call(
             request,
             caller,
-            _understood("path", validate, route.path_model, dict(request.match_info)),
-            _understood("query", validate, route.query_model, _fields(route, request.query)),
-            None
-            if route.body_model is None
-            else _understood("body", validate_json, route.body_model, raw),
+            _understood("path", validate, path_model, dict(request.match_info)),
+            _understood("query", validate, query_model, _fields(request.query, repeatable)),
+            None if body_model is None else _understood("body", validate_json, body_model, raw),
         )
-        reply = await route.handle(room, call)
-        return _response(reply) if isinstance(reply, Reply) else reply
+        return await route.handle(room, call)
 
     return handle
 
@@ -70,43 +70,32 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
     except web.HTTPException:
         raise
     except Exception as error:
-        if isinstance(error, ConnectionError) and _has_left(request):
-            return web.Response()  # which nobody reads
+        way = request.transport
+        if isinstance(error, ConnectionError) and (way is None or way.is_closing()):
+            # The caller went away in the middle of an answer, before the handler was told.
+            return web.Response()
         log.exception("request_failed", method=request.method, path=request.path)
         detail = "look into the daemon's log for `request_failed`, and report it"
         return _problem(request, ProblemError(Problem.INTERNAL, detail))
 
 
-def _has_left(request: web.Request) -> bool:
-    """Whether the caller went away in the middle of an answer, before the handler was told."""
-    return request.transport is None or request.transport.is_closing()
-
-
-def _response(reply: Reply) -> web.Response:
-    body = to_json(reply.body)
-    return web.Response(body=body, status=reply.status, headers=reply.headers, content_type=JSON)
-
-
 def _problem(request: web.Request, error: ProblemError) -> web.Response:
-    return web.Response(
-        body=to_json(error.document(request.path)),
-        status=error.problem.status,
-        headers=error.headers,
+    return json_answer(
+        error.document(request.path),
+        error.problem.status,
         content_type=problems.MEDIA_TYPE,
+        headers=error.headers,
     )
 
 
-def _fields(route: Route[Any, Any, Any], query: MultiMapping[str]) -> dict[str, object]:
+def _fields(query: MultiMapping[str], repeatable: Collection[str]) -> dict[str, object]:
     """Return a query string's parameters, as lists where a parameter may be repeated."""
-    model: type[Query] = route.query_model
-    known = fields_of(model)
     fields: dict[str, object] = {}
     for name in query:
         values = query.getall(name)
-        repeatable = name in known and get_origin(known[name].annotation) is tuple
-        if len(values) > 1 and not repeatable:
-            raise _malformed([FieldError(field=f"query.{name}", message="stands there twice")])
-        fields[name] = values if repeatable else values[0]
+        if len(values) > 1 and name not in repeatable:
+            raise _refusal("query", [FieldProblem((name,), "stands there twice", values)])
+        fields[name] = values if name in repeatable else values[0]
     return fields
 
 
@@ -124,34 +113,26 @@ async def _body(request: web.Request, limits: Limits) -> bytes:
 
 
 def _understood(
-    part: str,
-    read: Callable[[type[AnyModel], T], AnyModel],
-    model: type[AnyModel],
-    said: T,
+    part: str, read: Callable[[type[AnyModel], T], AnyModel], model: type[AnyModel], said: T
 ) -> AnyModel:
+    found: Sequence[FieldProblem]
     try:
         return read(model, said)
     except Invalid as error:
-        raise _invalid(part, error.problems) from None
+        found = error.problems
     except Exception as error:
         # Whatever a number or a text led to: it is the request that is wrong.
-        words = f"cannot be understood ({type(error).__name__})"
-        raise _malformed([FieldError(field=part, message=words)]) from None
+        found = [FieldProblem((), f"cannot be understood ({type(error).__name__})", said)]
+    raise _refusal(part, found)
 
 
-def _invalid(part: str, found: Iterable[FieldProblem]) -> ProblemError:
+def _refusal(part: str, found: Sequence[FieldProblem]) -> ProblemError:
     errors = [
         FieldError(field=".".join((part, *map(str, each.path))), message=each.message)
         for each in found
     ]
-    if all(each.is_contradiction for each in found):
-        words = "; ".join(f"{each.field}: {each.message}" for each in errors)
-        return ProblemError(Problem.CONTRADICTION, words, errors)
-    return _malformed(errors)
-
-
-def _malformed(errors: list[FieldError]) -> ProblemError:
     words = "; ".join(f"{each.field}: {each.message}" for each in errors)
-    return ProblemError(
-        Problem.MALFORMED, f"{words} (GET /openapi.json for what is understood)", errors
-    )
+    if all(each.is_contradiction for each in found):
+        return ProblemError(Problem.CONTRADICTION, words, errors)
+    words += " (GET /openapi.json for what is understood)"
+    return ProblemError(Problem.MALFORMED, words, errors)

@@ -1,15 +1,33 @@
-"""Models as JSON, whatever stands in them."""
+"""Models as JSON, whatever stands in them, and as answers."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
+from aiohttp import web
+
 from keepalived.validation import Model, Secret
 
+JSON = "application/json"
+
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
+
+
+def json_answer(
+    model: Model,
+    status: int = 200,
+    *,
+    content_type: str = JSON,
+    headers: Mapping[str, str] | None = None,
+) -> web.Response:
+    """Return the answer that has a model as its body."""
+    return web.Response(
+        body=to_json(model), status=status, headers=headers, content_type=content_type
+    )
 
 
 def to_json(model: Model) -> bytes:

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Self
 
+from keepalived.control.limits import DEFAULT_LIMITS
 from keepalived.control.views import label
 from keepalived.host.clock import Clock
 from keepalived.lease import events
 from keepalived.lease.model import SessionKey, State
 
 Fact = str | int | float | bool | None
-
-QUEUE_SIZE = 256
-"""How many entries wait for a slow reader before it loses some."""
 
 EVENTS_LOST = "events_lost"
 
@@ -39,10 +36,9 @@ class Entry:
 
 
 class Subscription:
-    """What one reader has not read yet. Open while used as a context manager."""
+    """What one reader has not read yet."""
 
-    def __init__(self, stream: EventStream, wants: Callable[[Entry], bool], size: int) -> None:
-        self._stream = stream
+    def __init__(self, wants: Callable[[Entry], bool], size: int) -> None:
         self._wants = wants
         self._size = size
         self._waiting: deque[Entry] = deque()
@@ -50,27 +46,14 @@ class Subscription:
         self._closed = False
         self._wake = asyncio.Event()
 
-    def __enter__(self) -> Self:
-        self._stream.subscriptions.add(self)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def close(self) -> None:
         """Receive nothing more: `next` returns what waits already, and then None."""
-        self._stream.subscriptions.discard(self)
         self._closed = True
         self._wake.set()
 
     def offer(self, entry: Entry) -> None:
         """Queue an entry if it is wanted; where there is no room, count it as lost."""
-        if not self._wants(entry):
+        if self._closed or not self._wants(entry):
             return
         if len(self._waiting) >= self._size:
             self._lost += 1
@@ -107,9 +90,18 @@ class EventStream:
         self.subscriptions: set[Subscription] = set()
         self._clock = clock
 
-    def subscribe(self, wants: Callable[[Entry], bool], size: int = QUEUE_SIZE) -> Subscription:
-        """Return a subscription to the entries that `wants` accepts at the moment of each."""
-        return Subscription(self, wants, size)
+    @contextmanager
+    def subscribe(
+        self, wants: Callable[[Entry], bool], size: int = DEFAULT_LIMITS.events_waiting
+    ) -> Iterator[Subscription]:
+        """Open a subscription to the entries that `wants` accepts at the moment of each."""
+        subscription = Subscription(wants, size)
+        self.subscriptions.add(subscription)
+        try:
+            yield subscription
+        finally:
+            self.subscriptions.discard(subscription)
+            subscription.close()
 
     def notify(self, event: events.Event) -> None:
         """Offer an event, unless the stream does not tell of its kind."""
@@ -121,46 +113,40 @@ class EventStream:
                 subscription.offer(entry)
 
     def _entry(self, event: events.Event) -> Entry | None:
-        def of_session(name: str, key: SessionKey, uid: int | None = None, **facts: Fact) -> Entry:
-            return Entry(name, self._clock.wall(), key, None, uid, facts)
-
-        def of_vcenter(name: str, vcenter: str | None, **facts: Fact) -> Entry:
-            return Entry(name, self._clock.wall(), None, vcenter, None, facts)
+        def entry(name: str, uid: int | None = None, **facts: Fact) -> Entry:
+            key, vcenter = getattr(event, "key", None), getattr(event, "vcenter", None)
+            return Entry(name, self._clock.wall(), key, vcenter, uid, facts)
 
         match event:
-            case events.Renewed(key, first, slack, progress):
-                return of_session("renewed", key, first=first, slack=slack, progress=progress)
-            case events.RenewalFailed(key, outcome, detail, retry_in, slack):
-                return of_session(
+            case events.Renewed(_, first, slack, progress):
+                return entry("renewed", first=first, slack=slack, progress=progress)
+            case events.RenewalFailed(_, outcome, detail, retry_in, slack):
+                return entry(
                     "renewal_failed",
-                    key,
                     outcome=outcome.value,
                     detail=detail,
                     retry_in=retry_in,
                     slack=slack,
                 )
-            case events.HoldTaken(key, hold):
-                return of_session("hold_taken", key, hold.uid, owner=label(hold.owner))
-            case events.HoldReleased(key, hold, State.PENDING | State.ACTIVE):
-                return of_session("hold_released", key, hold.uid, owner=label(hold.owner))
-            case events.LifetimeLearned(key, _, lifetime):
-                return of_session("lifetime_learned", key, lifetime=lifetime)
-            case events.RenewalWithoutEffect(key, left):
-                return of_session("renewal_without_effect", key, left=left)
-            case events.FileFailed(key, file):
-                return of_session(
-                    "file_failed", key, file=file.name, error_message=file.error_message
-                )
-            case events.SessionStalled(key, idle):
-                return of_session("session_stalled", key, idle=idle)
-            case events.SessionMoving(key):
-                return of_session("session_moving", key)
-            case events.TokenRefused(key, owner, fallback):
-                return of_session("token_refused", key, owner=owner.kind.value, fallback=fallback)
-            case events.SessionEnd(key):
-                return of_session(
+            case events.HoldTaken(_, hold):
+                return entry("hold_taken", hold.uid, owner=label(hold.owner))
+            case events.HoldReleased(_, hold, State.PENDING | State.ACTIVE):
+                return entry("hold_released", hold.uid, owner=label(hold.owner))
+            case events.LifetimeLearned(_, _, lifetime):
+                return entry("lifetime_learned", lifetime=lifetime)
+            case events.RenewalWithoutEffect(_, left):
+                return entry("renewal_without_effect", left=left)
+            case events.FileFailed(_, file):
+                return entry("file_failed", file=file.name, error_message=file.error_message)
+            case events.SessionStalled(_, idle):
+                return entry("session_stalled", idle=idle)
+            case events.SessionMoving():
+                return entry("session_moving")
+            case events.TokenRefused(_, owner, fallback):
+                return entry("token_refused", owner=owner.kind.value, fallback=fallback)
+            case events.SessionEnd():
+                return entry(
                     "session_ended",
-                    key,
                     state=event.state.value,
                     reason=event.reason,
                     error_message=event.error_message,
@@ -169,14 +155,14 @@ class EventStream:
                     progress=event.progress,
                     content_moved=event.content_moved,
                 )
-            case events.VCenterDown(vcenter, outcome, detail):
-                return of_vcenter("vcenter_down", vcenter, outcome=outcome.value, detail=detail)
-            case events.VCenterUp(vcenter, down_seconds):
-                return of_vcenter("vcenter_up", vcenter, down_seconds=down_seconds)
-            case events.LoginTried(vcenter, outcome):
-                return of_vcenter("login", vcenter, outcome=outcome)
+            case events.VCenterDown(_, outcome, detail):
+                return entry("vcenter_down", outcome=outcome.value, detail=detail)
+            case events.VCenterUp(_, down_seconds):
+                return entry("vcenter_up", down_seconds=down_seconds)
+            case events.LoginTried(_, outcome):
+                return entry("login", outcome=outcome)
             case events.SourceFailed(source, problems):
-                return of_vcenter("source_failed", None, source=source, count=len(problems))
+                return entry("source_failed", source=source, count=len(problems))
             case events.SourceRecovered(source):
-                return of_vcenter("source_recovered", None, source=source)
+                return entry("source_recovered", source=source)
         return None

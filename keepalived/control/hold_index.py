@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
-from keepalived.lease.events import (
-    Event,
-    HoldChanged,
-    HoldReleased,
-    HoldTaken,
-    SessionForgotten,
-)
+from keepalived.lease.events import Event, HoldChanged, HoldReleased, HoldTaken, SessionForgotten
 from keepalived.lease.holds import Hold, Owner, OwnerKind
 from keepalived.lease.model import SessionKey
 from keepalived.lease.session import Session
@@ -42,8 +36,7 @@ class HoldIndex:
 
     def __init__(self, sessions: Iterable[Session] = ()) -> None:
         self._counts: dict[int, dict[SessionKey, int]] = {}
-        self._usages: dict[int, Usage] = {}
-        self._usage = Usage()
+        self._usages: dict[int | None, Usage] = {}
         for session in sessions:
             for hold in session.holds:
                 self.notify(HoldTaken(session.key, hold))
@@ -70,19 +63,15 @@ class HoldIndex:
 
     def sees(self, uid: int, key: SessionKey) -> bool:
         """Whether a session is one of this user's, live or ended."""
-        return key in self._counts.get(uid, ())
+        return key in self.sessions_of(uid)
 
-    def sessions_of(self, uid: int) -> list[SessionKey]:
-        """Return the sessions that a user holds, or held until they ended."""
-        return list(self._counts.get(uid, ()))
-
-    def count(self, uid: int) -> int:
-        """Return how many these are."""
-        return len(self._counts.get(uid, ()))
+    def sessions_of(self, uid: int) -> Collection[SessionKey]:
+        """Return the sessions that a user holds, or held until they ended: a view, no copy."""
+        return self._counts.get(uid, {}).keys()
 
     def usage(self, uid: int | None = None) -> Usage:
         """Return what a user's live holds take up; everybody's for None."""
-        return self._usage if uid is None else self._usages.get(uid, Usage())
+        return self._usages.get(uid, Usage())
 
     def _drop(self, uid: int, key: SessionKey) -> None:
         del self._counts[uid][key]
@@ -93,10 +82,10 @@ class HoldIndex:
         if hold.owner.kind in DAEMONS_OWN:
             return
         size = sign * size_of(hold)
-        self._usage = Usage(self._usage.holds + sign, self._usage.bytes + size)
-        own = self._usages.pop(hold.uid, Usage())
-        if own.holds + sign:
-            self._usages[hold.uid] = Usage(own.holds + sign, own.bytes + size)
+        for uid in (None, hold.uid):
+            before = self._usages.pop(uid, Usage())
+            if before.holds + sign:
+                self._usages[uid] = Usage(before.holds + sign, before.bytes + size)
 
 
 def size_of(hold: Hold) -> int:

@@ -12,7 +12,6 @@ from keepalived.control.hold_index import HoldIndex, Party, size_of
 from keepalived.control.limits import Limits
 from keepalived.control.owners import Owners
 from keepalived.control.problems import Problem, ProblemError
-from keepalived.control.traces import log_by
 from keepalived.control.views import label
 from keepalived.host.clock import Clock
 from keepalived.keeper.registry import Registry, UnknownVCenterError
@@ -39,11 +38,24 @@ class HoldService:
 
     def check(self, caller: Caller, key: SessionKey, hold: Hold, before: Hold | None) -> None:
         """Raise ProblemError if a hold, in the place of the one `before`, would exceed a limit."""
+        limits, index, uid = self._limits, self._index, caller.uid
         if before is None:
             self._check_counts(caller, key)
         more = size_of(hold) - (0 if before is None else size_of(before))
-        if more > 0:
-            self._check_bytes(caller, more)
+        if more <= 0:
+            return
+        if index.usage().bytes + more > limits.hold_bytes:
+            raise ProblemError(
+                Problem.FULL,
+                f"all notes and tokens together have {limits.hold_bytes} bytes at most; release "
+                "some holds, or leave the note out",
+            )
+        if not caller.is_admin and index.usage(uid).bytes + more > limits.hold_bytes_per_uid:
+            raise ProblemError(
+                Problem.TOO_MANY,
+                f"the notes and tokens of user {uid} have {limits.hold_bytes_per_uid} bytes at "
+                "most; release some holds, or leave the note out",
+            )
 
     async def take(self, caller: Caller, key: SessionKey, hold: Hold, before: Hold | None) -> bool:
         """Take a hold that was checked, or put it in the place of the one `before`.
@@ -73,10 +85,10 @@ class HoldService:
             # Another time limit than before: still that user's one hold with a time limit.
             await self._registry.let_go(key, before.uid, before.owner)
         if hold.token is not None and (before is None or before.token != hold.token):
-            self._try_at_once(key)
+            # Its API session may be about to end.
+            self.renew_soon(key)
         is_new = is_new and before is None
-        log_by(
-            caller,
+        caller.log(
             "hold_taken_by" if is_new else "hold_updated_by",
             key,
             # Progress comes every second from some uploads.
@@ -87,8 +99,8 @@ class HoldService:
         )
         return is_new
 
-    def _try_at_once(self, key: SessionKey) -> None:
-        """Renew a session with the token just lent: its API session may be about to end."""
+    def renew_soon(self, key: SessionKey) -> None:
+        """Have the keeper send for a session at its next opportunity, unless it has ended."""
         session = self._registry.find(key)
         if session is not None and not session.state.is_final:
             self._registry.commit(core.hasten(session, self._clock.boot()), ())
@@ -126,27 +138,12 @@ class HoldService:
                 Problem.TOO_MANY,
                 f"user {uid} has {limits.holds_per_uid} holds, which is the limit; release some",
             )
-        own = index.count(uid)
+        own = len(index.sessions_of(uid))
         if own >= limits.sessions_per_uid and not index.sees(uid, key):
             raise ProblemError(
                 Problem.TOO_MANY,
                 f"user {uid} has {own} sessions, which is the limit; release some, or wait until "
                 "those that have ended are forgotten",
-            )
-
-    def _check_bytes(self, caller: Caller, more: int) -> None:
-        limits, index, uid = self._limits, self._index, caller.uid
-        if index.usage().bytes + more > limits.hold_bytes:
-            raise ProblemError(
-                Problem.FULL,
-                f"all notes and tokens together have {limits.hold_bytes} bytes at most; release "
-                "some holds, or leave the note out",
-            )
-        if not caller.is_admin and index.usage(uid).bytes + more > limits.hold_bytes_per_uid:
-            raise ProblemError(
-                Problem.TOO_MANY,
-                f"the notes and tokens of user {uid} have {limits.hold_bytes_per_uid} bytes at "
-                "most; release some holds, or leave the note out",
             )
 
 

@@ -11,11 +11,12 @@ from typing import Any
 from aiohttp import web
 
 from keepalived.control import streams
+from keepalived.control.encoding import json_answer
 from keepalived.control.event_stream import Entry
 from keepalived.control.hold_index import DAEMONS_OWN, Party
 from keepalived.control.owners import process_owner
 from keepalived.control.problems import Problem, ProblemError
-from keepalived.control.replies import ReleaseReply, SessionReply
+from keepalived.control.replies import ReleaseReply
 from keepalived.control.requests import (
     ConnectionOwner,
     HoldQuery,
@@ -26,8 +27,7 @@ from keepalived.control.requests import (
     SessionPath,
     TtlOwner,
 )
-from keepalived.control.room import Call, Reply, Room
-from keepalived.control.traces import log_by, log_owner_ended
+from keepalived.control.room import Call, Room
 from keepalived.control.views import is_called, label
 from keepalived.lease.holds import Borrowed, Hold, Owner, OwnerKind, latest_until
 from keepalived.lease.model import SessionKey
@@ -43,29 +43,42 @@ _UNRECORDED = (
 PutCall = Call[SessionPath, KindQuery, HoldWish]
 
 
-async def put_hold(room: Room, call: PutCall) -> Reply | web.StreamResponse:
+async def put_hold(room: Room, call: PutCall) -> web.StreamResponse:
     """Take the caller's hold for one owner, or update it."""
-    key = room.key(call, call.query)
-    if key.vcenter not in room.vcenters():
-        raise room.no_such_vcenter(key.vcenter)
+    key = room.key(call)
+    room.keeper(key.vcenter)  # refuses a vCenter that is not configured
+    wish = call.body
     party = Party(call.caller.uid, _owner(call))
     session = room.registry.find(key)
     before = None if session is None else _standing(session, party)
-    hold = _wished(room, call.body, party, before)
+    now = room.clock.boot()
+    hold = Hold(
+        uid=party.uid,
+        owner=party.owner,
+        since=now,
+        until=latest_until(
+            party.owner.kind,
+            now,
+            wish.owner.ttl if isinstance(wish.owner, TtlOwner) else wish.max_lifetime,
+        ),
+        progress=wish.to_progress() or (before.progress if before else UNKNOWN),
+        note=wish.note if wish.note is not None else before.note if before else "",
+        token=_lent(wish, before),
+    )
     room.holds.check(call.caller, key, hold, before)
     taking = room.holds.take(call.caller, key, hold, before)
     if party.owner.kind is OwnerKind.CONNECTION:
         return await _hold_while_connected(room, call, key, party, taking)
     is_new = await room.errands.finish(taking, "take a hold")
-    return Reply(_seen(room, call, key), 201 if is_new else 200)
+    return json_answer(room.seen(call.caller, key), 201 if is_new else 200)
 
 
-async def patch_hold(room: Room, call: Call[SessionPath, HoldQuery, ProgressWish]) -> Reply:
+async def patch_hold(room: Room, call: Call[SessionPath, HoldQuery, ProgressWish]) -> web.Response:
     """Say how far the upload is, or lend a fresh token; a time limit begins anew.
 
     Concerns all holds that are meant.
     """
-    key = room.key(call, call.query)
+    key = room.key(call)
     now = room.clock.boot()
     progress = call.body.to_progress()
     for hold in _meant(room, call, key):
@@ -80,28 +93,25 @@ async def patch_hold(room: Room, call: Call[SessionPath, HoldQuery, ProgressWish
         room.holds.check(call.caller, key, updated, hold)
         taking = room.holds.take(call.caller, key, updated, hold)
         await room.errands.finish(taking, "update a hold")
-    return Reply(_seen(room, call, key))
+    return json_answer(room.seen(call.caller, key))
 
 
-async def delete_hold(room: Room, call: Call[SessionPath, HoldQuery, None]) -> Reply:
+async def delete_hold(room: Room, call: Call[SessionPath, HoldQuery, None]) -> web.Response:
     """Let a hold go. Nothing is cancelled on the server."""
-    key = room.key(call, call.query)
+    key = room.key(call)
     holds = _meant(room, call, key, to_release=True)
     if len(holds) > 1:
-        labels = [label(hold.owner) for hold in holds]
+        names = ", ".join(f"{label(hold.owner)} of user {hold.uid}" for hold in holds)
         raise ProblemError(
             Problem.AMBIGUOUS_HOLD,
-            f"there are {len(holds)} holds; name one by ?owner= (and ?uid=, for admins): "
-            + ", ".join(
-                f"{name} of user {hold.uid}" for name, hold in zip(labels, holds, strict=True)
-            ),
-            candidates=labels,
+            f"there are {len(holds)} holds; name one by ?owner= (and ?uid=, for admins): {names}",
+            candidates=[label(hold.owner) for hold in holds],
         )
     hold = holds[0]
     work = room.registry.let_go(key, hold.uid, hold.owner)
     recorded = await room.errands.finish(work, "let go of a hold")
-    log_by(call.caller, "hold_released_by", key, owner=label(hold.owner), holder=hold.uid)
-    return Reply(
+    call.caller.log("hold_released_by", key, owner=label(hold.owner), holder=hold.uid)
+    return json_answer(
         ReleaseReply(
             released=room.view(call.caller).hold(hold),
             recorded=recorded is not False,
@@ -129,21 +139,6 @@ def _standing(session: Session, party: Party) -> Hold | None:
         if hold.uid == party.uid and (is_limit or hold.owner == party.owner):
             return hold
     return None
-
-
-def _wished(room: Room, wish: HoldWish, party: Party, before: Hold | None) -> Hold:
-    now = room.clock.boot()
-    kind = party.owner.kind
-    lifetime = wish.owner.ttl if isinstance(wish.owner, TtlOwner) else wish.max_lifetime
-    return Hold(
-        uid=party.uid,
-        owner=party.owner,
-        since=now,
-        until=latest_until(kind, now, lifetime),
-        progress=wish.to_progress() or (before.progress if before else UNKNOWN),
-        note=wish.note if wish.note is not None else before.note if before else "",
-        token=_lent(wish, before),
-    )
 
 
 def _lent(wish: ProgressWish, before: Hold | None) -> Borrowed | None:
@@ -177,13 +172,14 @@ def _meant(
             Problem.SESSION_ENDED,
             f"the session has ended ({session.state}), and its holds with it; PUT begins anew",
         )
-    uid, caller = call.query.uid, call.caller
-    mine = [hold for hold in session.holds if hold.uid == (caller.uid if uid is None else uid)]
-    if not caller.is_admin:
-        mine = [hold for hold in mine if hold.uid == caller.uid]
-    elif uid is None and not any(hold.owner.kind not in DAEMONS_OWN for hold in mine):
+    caller, selector = call.caller, call.query.owner
+    uid = caller.uid if call.query.uid is None else call.query.uid
+    mine = [
+        hold for hold in session.holds if hold.uid == uid and (caller.is_admin or uid == caller.uid)
+    ]
+    is_default = caller.is_admin and call.query.uid is None
+    if is_default and all(hold.owner.kind in DAEMONS_OWN for hold in mine):
         mine = list(session.holds)
-    selector = call.query.owner
     named = [hold for hold in mine if selector is None or is_called(hold.owner, selector)]
     changeable = [hold for hold in named if hold.owner.kind not in DAEMONS_OWN]
     if to_release and not changeable and caller.is_admin:
@@ -202,11 +198,6 @@ def _meant(
             candidates=[label(hold.owner) for hold in mine],
         )
     return changeable
-
-
-def _seen(room: Room, call: Call[SessionPath, Any, Any], key: SessionKey) -> SessionReply:
-    """Return the session as it is after a change, or what it ended as meanwhile."""
-    return room.view(call.caller).session(room.session(call.caller, key))
 
 
 async def _hold_while_connected(
@@ -235,7 +226,7 @@ async def _hold_while_connected(
             is_new = await asyncio.shield(taking)
             room.owners.came_back(key, party)
             response = await streams.begin(call.request, 201 if is_new else 200)
-            await streams.write(response, _seen(room, call, key))
+            await streams.write(response, room.seen(call.caller, key))
             while (
                 room.registry.is_held(key, *party)
                 and (entry := await subscription.next()) is not None
@@ -257,5 +248,4 @@ async def _let_go_after(
 ) -> None:
     await asyncio.wait([taking])
     if taking.exception() is None and room.registry.is_held(key, *party):
-        log_owner_ended(key, party, "its connection was closed")
-        await room.registry.let_go(key, *party)
+        await room.owners.let_go([(key, party)], "its connection was closed")

@@ -25,44 +25,39 @@ _LOOK_SECONDS = 5.0
 class Listening:
     """A socket that listens, where it came from, and whether anybody still finds it."""
 
-    def __init__(self, listener: UnixListener | None, activated: Socket | None) -> None:
-        self._listener = listener
-        self._activated = activated
-        self._found_at = None if activated is None else _place_of(activated)
+    def __init__(self, source: UnixListener | Socket) -> None:
+        self._source = source
+        self._found_at = None if isinstance(source, UnixListener) else _place_of(source)
 
     @property
     def socket(self) -> Socket:
         """The socket itself."""
-        found = self._listener.socket if self._listener is not None else self._activated
-        assert found is not None  # noqa: S101 - it is one of the two
-        return found
+        return self._source.socket if isinstance(self._source, UnixListener) else self._source
 
     @property
     def trouble(self) -> str:
         """Why nobody finds the socket, empty where it is in its place."""
-        if self._listener is not None:
-            return "" if self._listener.is_there else f"{self._listener.path} was removed"
-        if self._found_at is None or _place_of(self.socket) == self._found_at:
+        source = self._source
+        if isinstance(source, UnixListener):
+            return "" if source.is_there else f"{source.path} was removed"
+        if self._found_at is None or _place_of(source) == self._found_at:
             return ""
-        path = readable_path(str(self.socket.getsockname()))
+        path = readable_path(str(source.getsockname()))
         return f"{path} was removed; run: systemctl restart clkeepalived.socket"
 
     @property
     def can_bind_again(self) -> bool:
         """Whether the socket is ours to make: one that systemd handed over is not."""
-        return self._listener is not None
+        return isinstance(self._source, UnixListener)
 
     def bind_again(self) -> Socket:
         """Make the socket anew where its file was removed, and return it. Raises SocketError."""
-        assert self._listener is not None  # noqa: S101 - asked for by can_bind_again
-        return self._listener.bind_again()
+        assert isinstance(self._source, UnixListener)  # noqa: S101 - asked by can_bind_again
+        return self._source.bind_again()
 
     def close(self) -> None:
         """Close the socket, and remove its file if it is ours."""
-        if self._listener is not None:
-            self._listener.close()
-        else:
-            self.socket.close()
+        self._source.close()
 
 
 class SocketWatch:
@@ -123,10 +118,10 @@ def listen(
     """
     activated = activated_socket(environ)
     if activated is not None:
-        return Listening(None, activated)
+        return Listening(activated)
     if "socket" not in settings.given and not settings.socket.parent.is_dir():
         return None
-    return Listening(listen_unix(settings.socket, gid=_socket_gid(settings)), None)
+    return Listening(listen_unix(settings.socket, gid=_socket_gid(settings)))
 
 
 def admin_gid(settings: ControlSettings) -> int | None:

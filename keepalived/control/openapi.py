@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from itertools import chain
 from typing import Any
 
 from keepalived.control import problems
-from keepalived.control.base import Query
+from keepalived.control.encoding import JSON
 from keepalived.control.problems import Problem, ProblemDocument
-from keepalived.control.routes import JSON, Route
+from keepalived.control.routes import Route
 from keepalived.validation import Model, schemas_of
 
 PATH = "/openapi.json"
 
 Document = dict[str, Any]
 
+_OF_ANY_REQUEST = (Problem.MALFORMED, Problem.TOO_MANY, Problem.INTERNAL, Problem.UNAVAILABLE)
+_OF_A_BODY = (Problem.SLOW, Problem.TOO_LARGE, Problem.CONTRADICTION)
 _REFERENCE = "#/components/schemas/{model}"
 _DESCRIPTION = """\
 Holds keep Content Library sessions alive: a session is renewed for as long as somebody holds it.
@@ -27,15 +30,31 @@ themselves; the sessions of others answer as if they did not exist.
 Bodies are JSON, whatever `Content-Type` says. Errors are problem documents (RFC 9457) that say what
 to do. A 2xx answer to a change means that it is on disk."""
 
+_OF_ITSELF: Document = {
+    "operationId": "get_openapi",
+    "summary": "Return this document.",
+    "responses": {
+        "200": {
+            "description": "This document",
+            "content": {JSON: {"schema": {"type": "object"}}},
+        }
+    },
+}
 
-def describe(routes: Iterable[Route[Any, Any, Any]], version: str) -> Document:
+
+def describe(routes: Iterable[Route], version: str) -> Document:
     """Return the OpenAPI 3.1 document."""
     routes = tuple(routes)
-    schemas = _schemas(routes)
+    models: list[type[Model]] = [ProblemDocument]
+    for route in routes:
+        models += [each for each in route.models if each is not None]
+        for answer in route.answers:
+            models += chain.from_iterable(answer.content.values())
+    schemas = schemas_of(models, _REFERENCE)
     paths: dict[str, Document] = defaultdict(dict)
     for route in routes:
         paths[route.path][route.method.lower()] = _operation(route, schemas)
-    parameters = {model.__name__ for route in routes for model in _parameter_models(route)}
+    parameters = {model.__name__ for route in routes for model in route.models[:2]}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -44,42 +63,27 @@ def describe(routes: Iterable[Route[Any, Any, Any]], version: str) -> Document:
             "description": _DESCRIPTION,
         },
         "servers": [{"url": "/", "description": "A Unix socket: the host's name means nothing"}],
-        "paths": {**paths, PATH: {"get": _description_of_itself()}},
+        "paths": {**paths, PATH: {"get": _OF_ITSELF}},
         "components": {
             "schemas": {name: each for name, each in schemas.items() if name not in parameters}
         },
     }
 
 
-def _schemas(routes: Iterable[Route[Any, Any, Any]]) -> dict[str, Document]:
-    models: list[type[Model]] = [ProblemDocument]
-    for route in routes:
-        models += _parameter_models(route)
-        if route.body_model is not None:
-            models.append(route.body_model)
-        models += [
-            each for answer in route.answers for some in answer.content.values() for each in some
-        ]
-    return schemas_of(models, _REFERENCE)
-
-
-def _parameter_models(route: Route[Any, Any, Any]) -> tuple[type[Query], type[Query]]:
-    return route.path_model, route.query_model
-
-
-def _operation(route: Route[Any, Any, Any], schemas: dict[str, Document]) -> Document:
-    path, query = _parameter_models(route)
+def _operation(route: Route, schemas: dict[str, Document]) -> Document:
+    path, query, body = route.models
+    name, words = route.handle.__name__, route.handle.__doc__
     operation: Document = {
-        "operationId": route.name,
-        "summary": route.summary,
+        "operationId": name,
+        "summary": (words or name).strip().splitlines()[0],
         "parameters": [
             *_parameters("path", schemas[path.__name__]),
             *_parameters("query", schemas[query.__name__]),
         ],
         "responses": _responses(route),
     }
-    if route.body_model is not None:
-        content = {JSON: {"schema": _reference(route.body_model)}}
+    if body is not None:
+        content = {JSON: {"schema": _reference(body)}}
         operation["requestBody"] = {"required": True, "content": content}
     return operation
 
@@ -108,18 +112,17 @@ def _without_null(schema: Document) -> Document:
     return {**left, "anyOf": alternatives} if alternatives else left
 
 
-def _responses(route: Route[Any, Any, Any]) -> dict[str, Document]:
+def _responses(route: Route) -> dict[str, Document]:
     responses: dict[str, Document] = {}
     for answer in route.answers:
-        responses[str(answer.status)] = {
-            "description": answer.meaning,
-            "content": {
-                media_type: {"schema": _any_of(models)}
-                for media_type, models in answer.content.items()
-            },
-        }
+        content = {}
+        for media_type, models in answer.content.items():
+            first, *others = found = [_reference(each) for each in models]
+            content[media_type] = {"schema": {"anyOf": found} if others else first}
+        responses[str(answer.status)] = {"description": answer.meaning, "content": content}
     by_status: dict[int, list[Problem]] = defaultdict(list)
-    for problem in (*route.problems, *_common_problems(route)):
+    befalls = [*route.problems, *_OF_ANY_REQUEST, *(_OF_A_BODY if route.models[2] else ())]
+    for problem in befalls:
         by_status[problem.status].append(problem)
     for status, alike in sorted(by_status.items()):
         responses[str(status)] = {
@@ -131,32 +134,5 @@ def _responses(route: Route[Any, Any, Any]) -> dict[str, Document]:
     return responses
 
 
-def _common_problems(route: Route[Any, Any, Any]) -> tuple[Problem, ...]:
-    """Return what can befall any request, and any request that has a body."""
-    common = (Problem.MALFORMED, Problem.TOO_MANY, Problem.INTERNAL, Problem.UNAVAILABLE)
-    if route.body_model is None:
-        return common
-    return (*common, Problem.SLOW, Problem.TOO_LARGE, Problem.CONTRADICTION)
-
-
-def _any_of(models: tuple[type[Model], ...]) -> Document:
-    if len(models) == 1:
-        return _reference(models[0])
-    return {"anyOf": [_reference(each) for each in models]}
-
-
 def _reference(model: type[Model]) -> Document:
     return {"$ref": _REFERENCE.format(model=model.__name__)}
-
-
-def _description_of_itself() -> Document:
-    return {
-        "operationId": "get_openapi",
-        "summary": "Return this document.",
-        "responses": {
-            "200": {
-                "description": "This document",
-                "content": {JSON: {"schema": {"type": "object"}}},
-            }
-        },
-    }

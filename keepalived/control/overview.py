@@ -5,27 +5,27 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-import structlog
+from aiohttp import web
 
 from keepalived.control.callers import Caller
+from keepalived.control.encoding import json_answer
 from keepalived.control.problems import FieldError, Problem, ProblemError
 from keepalived.control.replies import ReloadReply, StatusReply, VCenterList, VCenterReply
 from keepalived.control.requests import Nothing
-from keepalived.control.room import Call, Reply, Room
+from keepalived.control.room import Call, Room
 from keepalived.lease.session import Session
 from keepalived.lease.timing import is_at_risk
-
-log = structlog.get_logger("clkeepalived")
 
 PlainCall = Call[Nothing, Nothing, None]
 
 
-async def list_vcenters(room: Room, call: PlainCall) -> Reply:
+async def list_vcenters(room: Room, call: PlainCall) -> web.Response:
     """List the vCenters, and whether they answer."""
-    return Reply(VCenterList(vcenters=_vcenters(room, call.caller, room.sessions(call.caller))))
+    vcenters = _vcenters(room, call.caller, room.sessions(call.caller))
+    return json_answer(VCenterList(vcenters=vcenters))
 
 
-async def get_status(room: Room, call: PlainCall) -> Reply:
+async def get_status(room: Room, call: PlainCall) -> web.Response:
     """Count the sessions that the caller may see."""
     sessions = list(room.sessions(call.caller))
     now = room.clock.boot()
@@ -37,7 +37,7 @@ async def get_status(room: Room, call: PlainCall) -> Reply:
             overdue += 1
         elif is_at_risk(slack, session.lifetime):
             at_risk += 1
-    return Reply(
+    return json_answer(
         StatusReply(
             version=room.version,
             is_admin=call.caller.is_admin,
@@ -51,7 +51,7 @@ async def get_status(room: Room, call: PlainCall) -> Reply:
     )
 
 
-async def reload(room: Room, call: PlainCall) -> Reply:
+async def reload(room: Room, call: PlainCall) -> web.Response:
     """Read the configuration again."""
     if not call.caller.is_admin:
         raise ProblemError(
@@ -59,7 +59,7 @@ async def reload(room: Room, call: PlainCall) -> Reply:
             "only root, the daemon's own user and the members of control.admin_group may reload; "
             "ask one of them, or use `systemctl reload clkeepalived`",
         )
-    log.info("reload_requested_by", **call.caller.traces)
+    call.caller.log("reload_requested_by", None)
     result = await room.errands.finish(room.reload(), "reload")
     if not result.applied:
         raise ProblemError(
@@ -67,7 +67,7 @@ async def reload(room: Room, call: PlainCall) -> Reply:
             "the configuration in force stays as it is; correct what is wrong, and reload again",
             errors=[FieldError(field="configuration", message=each) for each in result.problems],
         )
-    return Reply(ReloadReply(refused=result.problems))
+    return json_answer(ReloadReply(refused=result.problems))
 
 
 def _vcenters(room: Room, caller: Caller, sessions: Iterable[Session]) -> tuple[VCenterReply, ...]:

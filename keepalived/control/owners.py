@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 
 import structlog
 
@@ -11,15 +12,10 @@ from keepalived.control.errands import Errands
 from keepalived.control.hold_index import Party
 from keepalived.control.limits import Limits
 from keepalived.control.problems import Problem, ProblemError
-from keepalived.control.traces import log_owner_ended
+from keepalived.control.views import label
 from keepalived.host import processes
 from keepalived.host.clock import Clock, sleep_until
-from keepalived.host.processes import (
-    CannotWatchError,
-    NoSuchProcessError,
-    Process,
-    ProcessWatcher,
-)
+from keepalived.host.processes import CannotWatchError, NoSuchProcessError, Process, ProcessWatcher
 from keepalived.keeper.registry import Registry
 from keepalived.lease.holds import Owner, OwnerKind
 from keepalived.lease.model import SessionKey
@@ -40,10 +36,10 @@ def process_owner(caller: Caller, pid: int) -> Owner:
     the same way.
     """
     try:
-        is_elsewhere = caller.peer.pid == 0 or processes.is_in_inner_namespace(caller.peer.pid)
+        is_elsewhere = caller.pid == 0 or processes.is_in_inner_namespace(caller.pid)
     except NoSuchProcessError:
         raise _unusable(
-            f"process {caller.peer.pid}, which opened this connection, cannot be seen from here, "
+            f"process {caller.pid}, which opened this connection, cannot be seen from here, "
             "so that there is no telling whether it numbers processes as this daemon does; "
             f"{_INSTEAD}"
         ) from None
@@ -135,9 +131,8 @@ class Owners:
         if process is None or process not in self._wards:
             return
         users = self._wards[process]
-        keys = users.get(party.uid, set())
-        keys.discard(key)
-        if not keys:
+        users.get(party.uid, set()).discard(key)
+        if not users.get(party.uid):
             users.pop(party.uid, None)
         if not users:
             del self._wards[process]
@@ -158,7 +153,7 @@ class Owners:
                     self._missed[place] = now + session.lifetime
                 elif hold.owner.kind is OwnerKind.PROCESS and not self._takes_up(*place):
                     gone.append(place)
-        await self._let_go(gone, "its process ended while the daemon was not running")
+        await self.let_go(gone, "its process ended while the daemon was not running")
         if self._missed:
             self._waiting = asyncio.create_task(self._wait_for_missed(), name="missed connections")
 
@@ -178,7 +173,7 @@ class Owners:
             late = [place for place, limit in self._missed.items() if limit <= now]
             for place in late:
                 del self._missed[place]
-            work = self._let_go(late, "its connection did not come back")
+            work = self.let_go(late, "its connection did not come back")
             self._errands.send(work, "let go of what lost connections held")
 
     def _takes_up(self, key: SessionKey, party: Party) -> bool:
@@ -202,11 +197,20 @@ class Owners:
         owner = Owner(OwnerKind.PROCESS, str(process))
         users = self._wards.pop(process, {})
         gone = [(key, Party(uid, owner)) for uid, keys in users.items() for key in keys]
-        work = self._let_go(gone, "its process ended")
+        work = self.let_go(gone, "its process ended")
         self._errands.send(work, f"let go what process {process.pid} held")
 
-    async def _let_go(self, gone: list[Place], reason: str) -> None:
+    async def let_go(self, gone: Collection[Place], reason: str) -> None:
+        """Let holds go because what they lived with has ended, as the log says."""
         for key, party in gone:
-            log_owner_ended(key, party, reason)
+            log.info(
+                "owner_ended",
+                vcenter=key.vcenter,
+                session_id=key.id,
+                kind=key.kind.value,
+                holder=party.uid,
+                owner=label(party.owner),
+                reason=reason,
+            )
         # All at once, so that they share their way to the disk.
         await asyncio.gather(*(self._registry.let_go(key, *party) for key, party in gone))

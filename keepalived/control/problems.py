@@ -42,11 +42,6 @@ class Problem(Enum):
         self.status = status
         self.title = title
 
-    @property
-    def type(self) -> str:
-        """The URI that names this kind of problem."""
-        return f"urn:clkeepalived:problem:{self.label}"
-
 
 class FieldError(Model):
     """What is wrong with one part of a request."""
@@ -98,7 +93,7 @@ class ProblemError(Exception):
     def document(self, instance: str) -> ProblemDocument:
         """Return the document to answer with."""
         return ProblemDocument(
-            type=self.problem.type,
+            type=f"urn:clkeepalived:problem:{self.problem.label}",
             title=self.problem.title,
             status=self.problem.status,
             detail=self.detail,

@@ -11,7 +11,6 @@ from keepalived.control.base import (
     Flag,
     Number,
     OwnerName,
-    Query,
     SessionId,
     Token,
     VCenterName,
@@ -31,11 +30,11 @@ _OWNER = re.compile(
 _LARGEST_PID = 2**22  # PID_MAX_LIMIT of a 64-bit Linux
 
 
-class Nothing(Query):
+class Nothing(Model):
     """No parameters."""
 
 
-class VCenterPath(Query):
+class VCenterPath(Model):
     """Which vCenter."""
 
     vcenter: VCenterName
@@ -49,7 +48,7 @@ class SessionPath(VCenterPath):
     """The session's id, as the server gave it."""
 
 
-class KindQuery(Query):
+class KindQuery(Model):
     """Of which kind the session is."""
 
     kind: Kind = Kind.UPDATE
@@ -77,7 +76,7 @@ class HoldQuery(KindQuery):
     """Whose hold, for admins. Without it, their own; where they have none, the only one."""
 
 
-class ListQuery(Query):
+class ListQuery(Model):
     """Which sessions."""
 
     vcenter: VCenterName | None = None
@@ -90,7 +89,7 @@ class ListQuery(Query):
     """Those alone that the caller holds, or held until they ended."""
 
 
-class EventQuery(Query):
+class EventQuery(Model):
     """Which events."""
 
     vcenter: VCenterName | None = None

@@ -9,7 +9,6 @@ from typing import Any, Generic, TypeVar
 
 from aiohttp import web
 
-from keepalived.control.base import Query
 from keepalived.control.callers import Caller
 from keepalived.control.errands import Errands
 from keepalived.control.event_stream import EVENTS_LOST, Entry, EventStream, Subscription
@@ -18,17 +17,19 @@ from keepalived.control.hold_service import HoldService
 from keepalived.control.limits import Limits
 from keepalived.control.owners import Owners, Place
 from keepalived.control.problems import Problem, ProblemError
-from keepalived.control.requests import THE_ONLY_ONE, KindQuery, SessionPath
+from keepalived.control.replies import SessionReply
+from keepalived.control.requests import THE_ONLY_ONE, SessionPath
 from keepalived.control.views import View
 from keepalived.host.clock import Clock
+from keepalived.keeper.keeper import Keeper
 from keepalived.keeper.registry import Registry
 from keepalived.lease.model import Kind, SessionKey
 from keepalived.lease.session import Session
 from keepalived.serving.turns import Turns
 from keepalived.validation import Model
 
-PathT = TypeVar("PathT", bound=Query)
-QueryT = TypeVar("QueryT", bound=Query)
+PathT = TypeVar("PathT", bound=Model)
+QueryT = TypeVar("QueryT", bound=Model)
 BodyT = TypeVar("BodyT", bound=Model | None)
 
 
@@ -41,15 +42,6 @@ class Call(Generic[PathT, QueryT, BodyT]):
     path: PathT
     query: QueryT
     body: BodyT
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What to answer."""
-
-    body: Model
-    status: int = 200
-    headers: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +79,9 @@ class Room:
         """Return how this caller sees sessions now."""
         return View(self.clock, None if caller.is_admin else caller.uid)
 
-    def key(self, call: Call[SessionPath, Any, Any], kind: KindQuery) -> SessionKey:
+    def key(self, call: Call[SessionPath, Any, Any]) -> SessionKey:
         """Return the session that a request is about. Raises ProblemError for an unclear `-`."""
-        return SessionKey(self.vcenter(call.path.vcenter), kind.kind, call.path.id)
+        return SessionKey(self.vcenter(call.path.vcenter), call.query.kind, call.path.id)
 
     def vcenter(self, name: str) -> str:
         """Return a vCenter's name, `-` standing for the only one. Raises ProblemError."""
@@ -110,10 +102,6 @@ class Room:
         """Return the names of the configured vCenters."""
         return sorted(keeper.name for keeper in self.registry.keepers)
 
-    def sees(self, caller: Caller, key: SessionKey) -> bool:
-        """Whether a session is the caller's business."""
-        return caller.is_admin or self.index.sees(caller.uid, key)
-
     def sessions(self, caller: Caller, *, mine: bool = False) -> Iterable[Session]:
         """Return the sessions that are the caller's business, or, of an admin, `mine` alone."""
         if caller.is_admin and not mine:
@@ -127,22 +115,28 @@ class Room:
         Raises ProblemError, the same for sessions of others as for those that nobody knows.
         """
         session = self.registry.find(key)
-        if session is not None and self.sees(caller, key):
+        if session is not None and (caller.is_admin or self.index.sees(caller.uid, key)):
             return session
-        if key.vcenter not in self.vcenters():
-            raise self.no_such_vcenter(key.vcenter)
+        self.keeper(key.vcenter)  # of a vCenter that is not configured, this says so
         raise ProblemError(
             Problem.NO_SUCH_SESSION,
             f"you hold no {key.kind} session {key.id} of vCenter {key.vcenter}; take a hold with "
             "PUT, look at GET /v1/sessions for those that you hold, and mind the kind",
         )
 
-    def no_such_vcenter(self, name: str) -> ProblemError:
-        """Return the problem with a name that stands in no configuration."""
+    def seen(self, caller: Caller, key: SessionKey) -> SessionReply:
+        """Return a session as it is now, in the words of replies. Raises as `session`."""
+        return self.view(caller).session(self.session(caller, key))
+
+    def keeper(self, vcenter: str) -> Keeper:
+        """Return the keeper of a configured vCenter. Raises ProblemError for any other name."""
+        for keeper in self.registry.keepers:
+            if keeper.name == vcenter:
+                return keeper
         names = self.vcenters()
-        return ProblemError(
+        raise ProblemError(
             Problem.NO_SUCH_VCENTER,
-            f"no vCenter {name} is configured; there is {', '.join(names) or 'none'}",
+            f"no vCenter {vcenter} is configured; there is {', '.join(names) or 'none'}",
             candidates=names,
         )
 

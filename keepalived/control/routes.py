@@ -5,14 +5,17 @@ The server's routing, the checking of requests and the OpenAPI document all come
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, Generic
+from functools import cached_property
+from types import NoneType
+from typing import Any, get_args, get_type_hints
 
 from aiohttp import web
 
 from keepalived.control import account, holds, overview, sessions, streams
-from keepalived.control.account import AccountList, CancelQuery, CancelReply
+from keepalived.control.account import AccountList, CancelReply
+from keepalived.control.encoding import JSON
 from keepalived.control.problems import Problem
 from keepalived.control.replies import (
     EventLine,
@@ -24,21 +27,8 @@ from keepalived.control.replies import (
     StatusReply,
     VCenterList,
 )
-from keepalived.control.requests import (
-    EventQuery,
-    HoldQuery,
-    HoldWish,
-    KindQuery,
-    ListQuery,
-    Nothing,
-    ProgressWish,
-    SessionPath,
-    VCenterPath,
-)
-from keepalived.control.room import BodyT, Call, PathT, QueryT, Reply, Room
+from keepalived.control.room import Call, Room
 from keepalived.validation import Model
-
-JSON = "application/json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,95 +43,60 @@ class Answer:
     content: dict[str, tuple[type[Model], ...]]
 
 
-@dataclass(frozen=True, slots=True)
-class Route(Generic[PathT, QueryT, BodyT]):
-    """One operation. Its name is the handler's, its description the handler's docstring."""
+@dataclass(frozen=True)
+class Route:
+    """One operation. Its name is the handler's, its description the handler's docstring, and what
+    it takes are the models of the `Call` in the handler's annotation."""
 
     method: str
     path: str
-    handle: Callable[[Room, Call[PathT, QueryT, BodyT]], Awaitable[Reply | web.StreamResponse]]
-    path_model: type[PathT]
-    query_model: type[QueryT]
-    body_model: type[BodyT] | None
+    handle: Callable[[Room, Call[Any, Any, Any]], Coroutine[Any, Any, web.StreamResponse]]
     answers: tuple[Answer, ...]
     problems: tuple[Problem, ...] = ()
 
-    @property
-    def name(self) -> str:
-        """What the operation is called."""
-        return self.handle.__name__
-
-    @property
-    def summary(self) -> str:
-        """What it does, in a line."""
-        return (self.handle.__doc__ or self.name).strip().splitlines()[0]
+    @cached_property
+    def models(self) -> tuple[type[Model], type[Model], type[Model] | None]:
+        """What it takes: in the path, in the query string, and in the body, if it has one."""
+        path, query, body = get_args(get_type_hints(self.handle)["call"])
+        return path, query, None if body is NoneType else body
 
 
-_LOOKUP = (Problem.NO_SUCH_SESSION, Problem.NO_SUCH_VCENTER, Problem.AMBIGUOUS_VCENTER)
+_VCENTER = (Problem.NO_SUCH_VCENTER, Problem.AMBIGUOUS_VCENTER)
+_LOOKUP = (Problem.NO_SUCH_SESSION, *_VCENTER)
 _HOLD = (Problem.NO_SUCH_HOLD, Problem.CONFIGURED_HOLD, Problem.SESSION_ENDED)
 _STORE = (Problem.FULL, Problem.UNAVAILABLE)
 _SESSION = "/v1/sessions/{vcenter}/{id}"
 
 
-def _ok(model: type[Model], meaning: str = "Done") -> Answer:
+def _ok(model: type[Model], meaning: str) -> Answer:
     return Answer(200, meaning, {JSON: (model,)})
 
 
 def _held(status: int, meaning: str) -> Answer:
     return Answer(
-        status,
-        meaning,
-        {JSON: (SessionReply,), streams.MEDIA_TYPE: (SessionReply, EventLine)},
+        status, meaning, {JSON: (SessionReply,), streams.MEDIA_TYPE: (SessionReply, EventLine)}
     )
 
 
-ROUTES: tuple[Route[Any, Any, Any], ...] = (
+ROUTES: tuple[Route, ...] = (
     Route(
-        "GET",
-        "/v1/sessions",
-        sessions.list_sessions,
-        Nothing,
-        ListQuery,
-        None,
-        (_ok(SessionList, "The sessions"),),
-        (Problem.NO_SUCH_VCENTER, Problem.AMBIGUOUS_VCENTER),
+        "GET", "/v1/sessions", sessions.list_sessions, (_ok(SessionList, "The sessions"),), _VCENTER
     ),
-    Route(
-        "GET",
-        _SESSION,
-        sessions.get_session,
-        SessionPath,
-        KindQuery,
-        None,
-        (_ok(SessionReply, "The session"),),
-        _LOOKUP,
-    ),
+    Route("GET", _SESSION, sessions.get_session, (_ok(SessionReply, "The session"),), _LOOKUP),
     Route(
         "PUT",
         _SESSION,
         holds.put_hold,
-        SessionPath,
-        KindQuery,
-        HoldWish,
         (
             _held(200, "The hold was updated, and that is on disk"),
             _held(201, "The hold was taken, and is on disk"),
         ),
-        (
-            Problem.NO_SUCH_VCENTER,
-            Problem.AMBIGUOUS_VCENTER,
-            Problem.NOT_YOUR_PROCESS,
-            Problem.TOO_MANY,
-            *_STORE,
-        ),
+        (*_VCENTER, Problem.NOT_YOUR_PROCESS, Problem.TOO_MANY, *_STORE),
     ),
     Route(
         "PATCH",
         _SESSION,
         holds.patch_hold,
-        SessionPath,
-        HoldQuery,
-        ProgressWish,
         (_ok(SessionReply, "The session as it is now"),),
         (*_LOOKUP, *_HOLD, *_STORE),
     ),
@@ -149,9 +104,6 @@ ROUTES: tuple[Route[Any, Any, Any], ...] = (
         "DELETE",
         _SESSION,
         holds.delete_hold,
-        SessionPath,
-        HoldQuery,
-        None,
         (_ok(ReleaseReply, "The hold was let go"),),
         (*_LOOKUP, *_HOLD, Problem.AMBIGUOUS_HOLD),
     ),
@@ -159,9 +111,6 @@ ROUTES: tuple[Route[Any, Any, Any], ...] = (
         "POST",
         f"{_SESSION}/keep-alive",
         sessions.renew_session,
-        SessionPath,
-        KindQuery,
-        None,
         (_ok(KeepAliveReply, "How the keep-alive was answered"),),
         (*_LOOKUP, Problem.SESSION_ENDED),
     ),
@@ -169,62 +118,29 @@ ROUTES: tuple[Route[Any, Any, Any], ...] = (
         "POST",
         f"{_SESSION}/cancel",
         account.cancel_session,
-        SessionPath,
-        CancelQuery,
-        None,
         (_ok(CancelReply, "How the vCenter answered"),),
-        (
-            Problem.FORBIDDEN,
-            Problem.NO_SUCH_VCENTER,
-            Problem.AMBIGUOUS_VCENTER,
-            Problem.HELD_BY_OTHERS,
-        ),
+        (Problem.FORBIDDEN, *_VCENTER, Problem.HELD_BY_OTHERS),
     ),
     Route(
         "GET",
         "/v1/events",
         streams.stream_events,
-        Nothing,
-        EventQuery,
-        None,
         (Answer(200, "Events, a line each", {streams.MEDIA_TYPE: (EventLine,)}),),
-        (Problem.NO_SUCH_VCENTER, Problem.AMBIGUOUS_VCENTER),
+        _VCENTER,
     ),
-    Route(
-        "GET",
-        "/v1/vcenters",
-        overview.list_vcenters,
-        Nothing,
-        Nothing,
-        None,
-        (_ok(VCenterList, "The vCenters"),),
-    ),
+    Route("GET", "/v1/vcenters", overview.list_vcenters, (_ok(VCenterList, "The vCenters"),)),
     Route(
         "GET",
         "/v1/vcenters/{vcenter}/sessions",
         account.list_account_sessions,
-        VCenterPath,
-        KindQuery,
-        None,
         (_ok(AccountList, "How the vCenter answered, and its sessions"),),
-        (Problem.NO_SUCH_VCENTER, Problem.AMBIGUOUS_VCENTER),
+        _VCENTER,
     ),
-    Route(
-        "GET",
-        "/v1/status",
-        overview.get_status,
-        Nothing,
-        Nothing,
-        None,
-        (_ok(StatusReply, "How things stand"),),
-    ),
+    Route("GET", "/v1/status", overview.get_status, (_ok(StatusReply, "How things stand"),)),
     Route(
         "POST",
         "/v1/reload",
         overview.reload,
-        Nothing,
-        Nothing,
-        None,
         (_ok(ReloadReply, "The new configuration is in force"),),
         (Problem.FORBIDDEN, Problem.CONFIGURATION),
     ),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import os
 import socket
 from collections.abc import Callable, Coroutine
 from functools import cache
@@ -13,8 +12,8 @@ from typing import Any
 from aiohttp import hdrs, web
 
 from keepalived.control import dispatch, openapi
-from keepalived.control.callers import Access
 from keepalived.control.connections import Connections
+from keepalived.control.encoding import JSON
 from keepalived.control.errands import Errands
 from keepalived.control.event_stream import EventStream
 from keepalived.control.hold_index import HoldIndex, Party
@@ -22,7 +21,7 @@ from keepalived.control.hold_service import HoldService
 from keepalived.control.limits import DEFAULT_LIMITS, Limits
 from keepalived.control.owners import Owners
 from keepalived.control.room import Reloaded, Room
-from keepalived.control.routes import JSON, ROUTES
+from keepalived.control.routes import ROUTES
 from keepalived.host import blocking
 from keepalived.host.clock import Clock
 from keepalived.host.processes import ProcessWatcher
@@ -58,22 +57,20 @@ class ControlServer:
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         self._bus = bus
-        self._connections = Connections(Access(os.geteuid(), admin_gid), limits)
-        self._errands = Errands()
-        self._index = index = HoldIndex(registry)
-        self._events = EventStream(clock)
-        self._owners = Owners(registry, watcher, clock, limits, self._errands)
+        self._connections = Connections(admin_gid, limits)
+        index, errands = HoldIndex(registry), Errands()
+        owners = Owners(registry, watcher, clock, limits, errands)
         self._room = Room(
             registry=registry,
-            events=self._events,
+            events=EventStream(clock),
             clock=clock,
             limits=limits,
             version=importlib.metadata.version(_DISTRIBUTION),
             reload=reload,
             index=index,
-            holds=HoldService(registry, index, self._owners, limits, clock),
-            owners=self._owners,
-            errands=self._errands,
+            holds=HoldService(registry, index, owners, limits, clock),
+            owners=owners,
+            errands=errands,
         )
         self._runner: web.AppRunner | None = None
         self._door: Door | None = None
@@ -86,15 +83,16 @@ class ControlServer:
         lifetimes, for as long as which a connection may stay away.
         """
         self._bus.add(self)
-        await self._owners.restore()
+        await self._room.owners.restore()
 
     def notify(self, event: Event) -> None:
         """Keep the index and the owners in step with the holds, then offer the event to readers."""
+        room = self._room
         if not isinstance(event, EACH_KEEP_ALIVE):
-            self._index.notify(event)
+            room.index.notify(event)
             if isinstance(event, HoldReleased):
-                self._owners.forget(event.key, Party(event.hold.uid, event.hold.owner))
-        self._events.notify(event)
+                room.owners.forget(event.key, Party(event.hold.uid, event.hold.owner))
+        room.events.notify(event)
 
     async def start(self, listening: socket.socket) -> None:
         """Serve on a Unix socket that listens already, which `stop` closes."""
@@ -143,15 +141,15 @@ class ControlServer:
         if self._acceptor is not None and self._door is not None:
             self._acceptor.close()
             self._door.close()
-        for subscription in tuple(self._events.subscriptions):
+        for subscription in tuple(self._room.events.subscriptions):
             subscription.close()
         runner, self._runner = self._runner, None
         if runner is not None:
             await runner.cleanup()
         for listing in self._room.listings.values():
             listing.cancel()
-        self._owners.stop()
-        await self._errands.all_done()
+        self._room.owners.stop()
+        await self._room.errands.all_done()
         self._bus.remove(self)
 
 

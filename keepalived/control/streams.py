@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Any, TypeVar
 
 import structlog
 from aiohttp import hdrs, web
 
-from keepalived.control.encoding import to_json
+from keepalived.control.encoding import JSON, to_json
 from keepalived.control.event_stream import Entry
 from keepalived.control.replies import EventLine
 from keepalived.control.requests import EventQuery, Nothing
@@ -45,20 +45,16 @@ async def stream_events(room: Room, call: Call[Nothing, EventQuery, None]) -> we
 
     with room.events.subscribe(wants, room.limits.events_waiting) as subscription:
         response = await begin(call.request)
-        started = EventLine(event="stream_started", at=wall_time(room.clock.wall()))
-        await write(response, started)
+        await write(response, line(Entry("stream_started", room.clock.wall())))
         while (entry := await subscription.next()) is not None:
             await room.turns.take(call.caller.uid)
             await write(response, line(entry))
     return response
 
 
-async def begin(
-    request: web.Request, status: int = 200, headers: Mapping[str, str] | None = None
-) -> web.StreamResponse:
+async def begin(request: web.Request, status: int = 200) -> web.StreamResponse:
     """Send the head of a stream."""
-    response = web.StreamResponse(status=status, headers=headers)
-    response.headers[hdrs.CONTENT_TYPE] = MEDIA_TYPE
+    response = web.StreamResponse(status=status, headers={hdrs.CONTENT_TYPE: MEDIA_TYPE})
     await response.prepare(request)
     return response
 
@@ -96,7 +92,7 @@ async def send_list(
     logged and left out, so that the others are sent.
     """
     response = web.StreamResponse()
-    response.content_type = "application/json"
+    response.content_type = JSON
     await response.prepare(request)
     await _write_part(room, request, response, head + b"[")
     remaining = iter(items)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from keepalived.control.replies import FileReply, HoldReply, OutcomeReply, SessionReply
@@ -47,27 +47,32 @@ class View:
 
     def session(self, session: Session) -> SessionReply:
         """Return a session as this caller may see it."""
-        ending = session.ending if session.state.is_final else None
+        is_final = session.state.is_final
+        ending = session.ending if is_final else None
+        still = None if is_final else session.still_since
         deadline, slack = session.deadline, session.slack(self._now)
-        sizes = [file.size for file in session.files]
+        transferred, total = sizes_of(session.files)
         return SessionReply(
             vcenter=session.key.vcenter,
             kind=session.key.kind,
             id=session.key.id,
             state=session.state,
-            since=self._date(session.since),
-            deadline=None if deadline is None else self._date(deadline),
+            since=wall_time(self._offset + session.since),
+            deadline=None if deadline is None else wall_time(self._offset + deadline),
             slack=None if slack is None else round(slack, _MILLISECONDS),
             lifetime=session.lifetime,
-            next_attempt=None if session.state.is_final else self._date(session.due),
+            next_attempt=None if is_final else wall_time(self._offset + session.due),
             keep_alives=session.renewals,
             failures=session.tries,
             last_error=session.last_error,
             progress=session.acknowledged,
-            bytes_transferred=_sum(file.bytes_transferred for file in session.files),
-            bytes_total=None if None in sizes else _sum(size for size in sizes if size is not None),
-            files=tuple(map(_file, session.files)),
-            stalled=self._stalled(session),
+            bytes_transferred=transferred,
+            bytes_total=total,
+            files=tuple(
+                FileReply(**{name: getattr(file, name) for name in FileReply.defaults})
+                for file in session.files
+            ),
+            stalled=None if still is None else round(self._now - still, _MILLISECONDS),
             library=session.item.library if session.item else None,
             item=session.item.name if session.item else None,
             reason=ending.reason if ending else None,
@@ -79,7 +84,8 @@ class View:
                 if self._uid is None or hold.uid == self._uid
             ),
             outcomes=tuple(
-                OutcomeReply(at=self._date(at), outcome=outcome) for at, outcome in session.outcomes
+                OutcomeReply(at=wall_time(self._offset + at), outcome=outcome)
+                for at, outcome in session.outcomes
             ),
         )
 
@@ -88,8 +94,8 @@ class View:
         return HoldReply(
             uid=hold.uid,
             owner=label(hold.owner),
-            since=self._date(hold.since),
-            until=None if hold.until is None else self._date(hold.until),
+            since=wall_time(self._offset + hold.since),
+            until=None if hold.until is None else wall_time(self._offset + hold.until),
             progress=hold.progress.client_progress,
             bytes_done=hold.progress.done,
             bytes_total=hold.progress.total,
@@ -97,27 +103,11 @@ class View:
             token=None if hold.token is None else "refused" if hold.token.refused else "lent",
         )
 
-    def _stalled(self, session: Session) -> float | None:
-        if session.still_since is None or session.state.is_final:
-            return None
-        return round(self._now - session.still_since, _MILLISECONDS)
 
-    def _date(self, boot_seconds: float) -> datetime:
-        return wall_time(self._offset + boot_seconds)
-
-
-def _file(file: FileInfo) -> FileReply:
-    return FileReply(
-        name=file.name,
-        source_type=file.source_type,
-        status=file.status,
-        bytes_transferred=file.bytes_transferred,
-        size=file.size,
-        error_message=file.error_message,
-    )
-
-
-def _sum(sizes: Iterable[int]) -> int | None:
-    """Return the sum, None for nothing at all."""
-    found = list(sizes)
-    return sum(found) if found else None
+def sizes_of(files: Sequence[FileInfo]) -> tuple[int | None, int | None]:
+    """Return the bytes that the server has of files, and that there are once all are known."""
+    sizes = [file.size for file in files if file.size is not None]
+    if not files:
+        return None, None
+    total = sum(sizes) if len(sizes) == len(files) else None
+    return sum(file.bytes_transferred for file in files), total

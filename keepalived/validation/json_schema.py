@@ -31,6 +31,7 @@ _SCALARS: dict[Any, Schema] = {
     datetime: {"type": "string", "format": "date-time"},
     type(None): {"type": "null"},
 }
+_SIZES = {"string": "Length", "array": "Items", "object": "Properties"}
 
 
 def schema_of(model: type[Model]) -> Schema:
@@ -61,8 +62,12 @@ class _Writer:
         name = kind.__name__
         if name not in self.found:
             self.found[name] = {}
-            made = self._model(kind) if issubclass(kind, Model) else _enum(kind)
-            self.found[name] = _sorted({**made, "description": _doc(kind), "title": name})
+            if issubclass(kind, Model):
+                made = self._model(kind)
+            else:
+                made = {"type": "string", "enum": [each.value for each in kind]}
+            words = inspect.cleandoc(kind.__doc__ or "")
+            self.found[name] = _sorted({**made, "description": words, "title": name})
         return {"$ref": self._reference.format(model=name)}
 
     def _model(self, model: type[Model]) -> Schema:
@@ -80,16 +85,12 @@ class _Writer:
         if field.default is not MISSING:
             schema.setdefault("default", _plain(field.default))
         description = _field_docs(model).get(field.name)
-        if description and description != self._described(schema):
+        name = schema.get("$ref", "").rpartition("/")[2]
+        if description and (not name or description != self.found[name].get("description")):
             schema["description"] = description
-        parts = [schema, *schema.get("anyOf", ())]
-        if not any("$ref" in each for each in parts):
+        if not any("$ref" in each for each in (schema, *schema.get("anyOf", ()))):
             schema["title"] = field.name.replace("_", " ").title()
         return _sorted(schema)
-
-    def _described(self, schema: Schema) -> str | None:
-        name = schema.get("$ref", "").rpartition("/")[2]
-        return self.found[name].get("description") if name else None
 
     def _type(self, annotation: Any) -> Schema:
         origin, arguments = get_origin(annotation), get_args(annotation)
@@ -100,9 +101,12 @@ class _Writer:
         if origin is tuple:
             return {"type": "array", "items": self._type(arguments[0])}
         if origin is dict:
-            return self._dict(*arguments)
+            names, values = map(self._type, arguments)
+            named = {} if names == {"type": "string"} else {"propertyNames": names}
+            return {"type": "object", "additionalProperties": values, **named}
         if origin is Literal:
-            return _literal(arguments)
+            allowed = {"enum": [*arguments]} if len(arguments) > 1 else {"const": arguments[0]}
+            return _SCALARS[type(arguments[0])] | allowed
         if issubclass(annotation, Model | Enum):
             return self.refer(annotation)
         return _SCALARS[annotation]
@@ -117,39 +121,23 @@ class _Writer:
         for each in metadata:
             match each:
                 case Range(least, most):
-                    limits = {"minimum": least, "maximum": most}
-                    schema |= {key: limit for key, limit in limits.items() if limit is not None}
+                    schema |= _limits({"minimum": least, "maximum": most})
                 case Pattern(expression):
                     schema["pattern"] = expression.pattern
-                case Length():
-                    schema |= _length(each, schema["type"])
+                case Length(least, most):
+                    what = _SIZES[schema["type"]]
+                    schema |= _limits({f"min{what}": least or None, f"max{what}": most})
                 case Choice():
                     schema = {"oneOf": schema["anyOf"]}
         return _sorted(schema)
-
-    def _dict(self, key: Any, value: Any) -> Schema:
-        names = self._type(key)
-        named = {} if names == {"type": "string"} else {"propertyNames": names}
-        return {"type": "object", "additionalProperties": self._type(value), **named}
 
 
 def _parts(schema: Schema) -> list[Schema]:
     return schema["anyOf"] if list(schema) == ["anyOf"] else [_sorted(schema)]
 
 
-def _length(length: Length, kind: str) -> Schema:
-    what = {"string": "Length", "array": "Items", "object": "Properties"}[kind]
-    limits = {f"min{what}": length.least or None, f"max{what}": length.most}
+def _limits(limits: Schema) -> Schema:
     return {key: limit for key, limit in limits.items() if limit is not None}
-
-
-def _literal(allowed: tuple[Any, ...]) -> Schema:
-    kind = _SCALARS[type(allowed[0])]
-    return {**kind, "const": allowed[0]} if len(allowed) == 1 else {**kind, "enum": [*allowed]}
-
-
-def _enum(kind: type[Enum]) -> Schema:
-    return {"type": "string", "enum": [each.value for each in kind]}
 
 
 def _sorted(schema: Schema) -> Schema:
@@ -169,10 +157,6 @@ def _plain(default: Any) -> Any:
             return default.value
         case _:
             return default
-
-
-def _doc(kind: type[Any]) -> str:
-    return inspect.cleandoc(kind.__doc__ or "")
 
 
 def _field_docs(model: type[Model]) -> dict[str, str]:

@@ -38,11 +38,11 @@ class Invalid(ValueError):
         )
 
 
-def problems_in(error: ValueError, part: str | int, value: object) -> Iterable[FieldProblem]:
-    """Return what an error says of the value at `part`, with paths that begin there."""
+def problems_in(error: ValueError, value: object, *at: str | int) -> Iterable[FieldProblem]:
+    """Return what an error says of the value that stands there, with paths that begin there."""
     if isinstance(error, Invalid):
-        return [each._replace(path=(part, *each.path)) for each in error.problems]
-    return [FieldProblem((part,), str(error), value, isinstance(error, Contradiction))]
+        return [each._replace(path=(*at, *each.path)) for each in error.problems]
+    return [FieldProblem(at, str(error), value, isinstance(error, Contradiction))]
 
 
 def kind_of(value: object) -> str:

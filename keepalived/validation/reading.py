@@ -37,7 +37,6 @@ from keepalived.validation.fields import (
 )
 from keepalived.validation.model import MISSING, NOT_KNOWN, Model
 from keepalived.validation.problems import (
-    Contradiction,
     FieldProblem,
     Invalid,
     kind_of,
@@ -59,6 +58,9 @@ _MOST_HINTS = 20
 """Unknown keys of a mapping that are compared with the known ones, for the same reason."""
 
 
+_AFTER = (After, InContext, Length, Pattern, Range)
+
+
 class Field(NamedTuple):
     """One field of a model."""
 
@@ -77,10 +79,8 @@ def validate(model: type[M], data: object, context: object = None) -> M:
     """
     try:
         found: M = _model(model)(data, context)
-    except Invalid:
-        raise
     except ValueError as error:
-        raise Invalid([_whole(error, data)]) from None
+        raise Invalid(problems_in(error, data)) from None
     return found
 
 
@@ -90,16 +90,16 @@ def validate_json(model: type[M], raw: bytes) -> M:
     try:
         data = json.loads(raw.decode(), parse_constant=_refuse_constant)
     except UnicodeDecodeError:
-        raise Invalid([FieldProblem((), "is not UTF-8 text", raw)]) from None
+        words = "is not UTF-8 text"
     except json.JSONDecodeError as error:
         words = f"is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
-        raise Invalid([FieldProblem((), words, raw)]) from None
     except (ValueError, RecursionError) as error:
-        raise Invalid([FieldProblem((), f"is not JSON that is taken here: {error}", raw)]) from None
-    if not isinstance(data, dict):
-        kind = kind_of(data)
-        raise Invalid([FieldProblem((), f"must be a JSON object, {{…}}, not {kind}", data)])
-    return validate(model, data)
+        words = f"is not JSON that is taken here: {error}"
+    else:
+        if isinstance(data, dict):
+            return validate(model, data)
+        words = f"must be a JSON object, {{…}}, not {kind_of(data)}"
+    raise Invalid([FieldProblem((), words, raw)])
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -114,10 +114,6 @@ def fields_of(model: type[Model]) -> dict[str, Field]:
         name: Field(name, hints[name], default, HIDDEN in getattr(hints[name], "__metadata__", ()))
         for name, default in model.defaults.items()
     }
-
-
-def _whole(error: ValueError, value: object) -> FieldProblem:
-    return FieldProblem((), str(error), value, isinstance(error, Contradiction))
 
 
 def _reader_of(annotation: Any) -> Reader:
@@ -142,27 +138,22 @@ def _reader_of(annotation: Any) -> Reader:
 def _annotated(kind: Any, metadata: tuple[Any, ...]) -> Reader:
     choice = next((each for each in metadata if isinstance(each, Choice)), None)
     read = _reader_of(kind) if choice is None else _choice(choice)
-    for each in metadata:
-        match each:
-            case Before():
-                read = _before(each.check, read)
-            case After() | Range() | Length() | Pattern():
-                read = _after(read, each.check)
-            case InContext():
-                read = _in_context(read, each.check)
-    return read
+    before = [each.check for each in reversed(metadata) if isinstance(each, Before)]
+    after = [_in_context(each) for each in metadata if isinstance(each, _AFTER)]
+
+    def read_and_check(value: Any, context: object) -> Any:
+        for check in before:
+            value = check(value)
+        value = read(value, context)
+        for check_in_context in after:
+            value = check_in_context(value, context)
+        return value
+
+    return read_and_check if before or after else read
 
 
-def _before(check: Callable[[Any], Any], read: Reader) -> Reader:
-    return lambda value, context: read(check(value), context)
-
-
-def _after(read: Reader, check: Callable[[Any], Any]) -> Reader:
-    return lambda value, context: check(read(value, context))
-
-
-def _in_context(read: Reader, check: Callable[[Any, Any], Any]) -> Reader:
-    return lambda value, context: check(read(value, context), context)
+def _in_context(each: After | InContext | Length | Pattern | Range) -> Reader:
+    return each.check if isinstance(each, InContext) else lambda value, _: each.check(value)
 
 
 def _choice(choice: Choice) -> Reader:
@@ -204,7 +195,7 @@ def _tuple(read: Reader) -> Reader:
             try:
                 found.append(read(each, context))
             except ValueError as error:
-                problems += problems_in(error, place, each)
+                problems += problems_in(error, each, place)
                 if len(problems) >= _MOST:
                     break
         if problems:
@@ -229,7 +220,7 @@ def _dict(read_key: Reader, read_value: Reader) -> Reader:
             try:
                 found[name] = read_value(each, context)
             except ValueError as error:
-                problems += problems_in(error, key, each)
+                problems += problems_in(error, each, key)
         if problems:
             raise Invalid(problems)
         return found
@@ -323,9 +314,8 @@ def _model(model: type[Model]) -> Reader:
         (
             name,
             _reader_of(field.annotation),
-            [each.check for each in model.checks if name in each.fields],
+            [each for each in model.checks if name in each.fields],
             field.default,
-            [each.check for each in model.checks if name in each.fields and each.always],
         )
         for name, field in fields.items()
     ]
@@ -342,22 +332,20 @@ def _model(model: type[Model]) -> Reader:
         given: dict[str, Any] = {}
         earlier: dict[str, Any] = {}
         problems: list[FieldProblem] = []
-        for name, read_field, checks, default, always in plan:
+        for name, read_field, checks, default in plan:
+            is_given = name in data
             try:
-                if name in data:
-                    value = read_field(data[name], context)
-                    for check in checks:
-                        value = check(value, earlier)
-                    given[name] = value
-                elif default is MISSING:
+                if not is_given and default is MISSING:
                     raise ValueError("is missing")
-                else:
-                    value = default
-                    for check in always:
-                        value = check(value, earlier)
+                value = read_field(data[name], context) if is_given else default
+                for each in checks:
+                    if is_given or each.always:
+                        value = each.check(value, earlier)
                 earlier[name] = value
+                if is_given:
+                    given[name] = value
             except ValueError as error:
-                problems += problems_in(error, name, data.get(name))
+                problems += problems_in(error, data.get(name), name)
         for place, key in enumerate([key for key in data if key not in fields]):
             words = model.unknown_key(str(key), known) if place < _MOST_HINTS else NOT_KNOWN
             problems.append(FieldProblem((key,), words, data[key]))

@@ -141,7 +141,7 @@ def test_a_socket_of_systemds_is_left_to_it_and_the_command_is_named(tmp_path: P
     handed = socket.socket(socket.AF_UNIX)
     handed.bind(str(path))
     handed.listen()
-    listening = Listening(None, handed)
+    listening = Listening(handed)
     assert (listening.trouble, listening.can_bind_again) == ("", False)
     path.unlink()
     assert listening.trouble.endswith("run: systemctl restart clkeepalived.socket")
@@ -150,7 +150,7 @@ def test_a_socket_of_systemds_is_left_to_it_and_the_command_is_named(tmp_path: P
 
 def test_a_place_that_somebody_else_took_is_left_to_them(tmp_path: Path) -> None:
     path = tmp_path / "control.sock"
-    listening = Listening(listen_unix(path), None)
+    listening = Listening(listen_unix(path))
     path.unlink()
     path.write_text("theirs")
     assert listening.trouble

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from keepalived.control import openapi
-from keepalived.control.callers import Access, Caller
+from keepalived.control.callers import Caller, caller_of
 from keepalived.control.encoding import to_json
 from keepalived.control.owners import process_owner
 from keepalived.control.problems import Problem, ProblemError
@@ -47,17 +47,17 @@ class StoppedClock:
 def test_admins_are_root_the_daemon_s_user_and_one_group(
     peer: PeerCredentials, is_admin: bool
 ) -> None:
-    assert Access(DAEMON, ADMINS).caller(peer).is_admin is is_admin
+    assert caller_of(peer, DAEMON, ADMINS).is_admin is is_admin
 
 
 def test_without_an_admin_group_there_is_none() -> None:
     peer = PeerCredentials(1, 1000, ADMINS, frozenset({ADMINS}))
 
-    assert not Access(DAEMON).caller(peer).is_admin
+    assert not caller_of(peer, DAEMON).is_admin
 
 
 def caller(pid: int, *, is_admin: bool = False) -> Caller:
-    return Caller(PeerCredentials(pid, os.getuid(), os.getgid()), is_admin)
+    return Caller(os.getuid(), pid, is_admin)
 
 
 def test_one_s_own_process_can_own_a_hold() -> None:
