@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import TypeVar, get_origin
 
@@ -18,6 +19,8 @@ from keepalived.control.problems import FieldError, Problem, ProblemError
 from keepalived.control.room import Call, Room
 from keepalived.control.routes import Route
 from keepalived.validation import FieldProblem, Invalid, Model, fields_of, validate, validate_json
+
+_NAME = re.compile(r"\w{1,60}")
 
 log = structlog.get_logger("clkeepalived")
 
@@ -128,7 +131,11 @@ def _understood(
 
 def _refusal(part: str, found: Sequence[FieldProblem]) -> ProblemError:
     errors = [
-        FieldError(field=".".join((part, *map(str, each.path))), message=each.message)
+        FieldError(
+            # A caller's own key may be anything, and of any length.
+            field=".".join((part, *filter(_NAME.fullmatch, map(str, each.path)))),
+            message=each.message,
+        )
         for each in found
     ]
     words = "; ".join(f"{each.field}: {each.message}" for each in errors)

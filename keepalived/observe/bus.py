@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import structlog
+
 from keepalived.lease.events import Event, Listener
+
+log = structlog.get_logger("clkeepalived")
 
 
 class EventBus:
-    """A listener that passes each event on to others. Knows no event by name."""
+    """A listener that passes each event on to others. Knows no event by name.
+
+    An exception of one listener is logged, and keeps neither the others nor the engine from going
+    on.
+    """
 
     def __init__(self, *listeners: Listener) -> None:
         self._listeners = listeners
@@ -22,4 +30,7 @@ class EventBus:
     def notify(self, event: Event) -> None:
         """Pass an event on."""
         for listener in self._listeners:
-            listener.notify(event)
+            try:
+                listener.notify(event)
+            except Exception:
+                log.exception("event_not_handled", kind=type(event).__name__)

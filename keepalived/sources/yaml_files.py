@@ -107,7 +107,7 @@ class YamlFiles:
         if state != FileState():
             self._states[change.path] = state
         problems = state.problems
-        if problems != before.problems:
+        if sorted(problems) != sorted(before.problems):
             if problems:
                 self._notify(SourceFailed(source, problems))
             else:

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from keepalived.validation.problems import shown
+
 
 class Before(NamedTuple):
     """Changes or refuses the value as it was given, before its type is looked at."""
@@ -38,9 +40,9 @@ class Range(NamedTuple):
     def check(self, value: int) -> int:
         """Return a number within the bounds."""
         if self.least is not None and value < self.least:
-            raise ValueError(f"must be at least {self.least}, not {value}")
+            raise ValueError(f"must be at least {self.least}, not {shown(value)}")
         if self.most is not None and value > self.most:
-            raise ValueError(f"must be at most {self.most}, not {value}")
+            raise ValueError(f"must be at most {self.most}, not {shown(value)}")
         return value
 
 

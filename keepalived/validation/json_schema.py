@@ -171,11 +171,11 @@ def _field_docs(model: type[Model]) -> dict[str, str]:
 def _docs_in(module: ModuleType) -> dict[str, dict[str, str]]:
     """Return the texts below fields, by class and field, of all classes in a module.
 
-    Nothing, where its source is not installed.
+    Nothing, where its source is not installed, or is being replaced.
     """
     try:
-        source = inspect.getsource(module)
-    except OSError:
+        tree = ast.parse(inspect.getsource(module))
+    except (OSError, TypeError, SyntaxError):
         return {}
     return {
         node.name: {
@@ -187,6 +187,6 @@ def _docs_in(module: ModuleType) -> dict[str, dict[str, str]]:
             and isinstance(below.value, ast.Constant)
             and isinstance(below.value.value, str)
         }
-        for node in ast.parse(source).body
+        for node in tree.body
         if isinstance(node, ast.ClassDef)
     }

@@ -24,6 +24,10 @@ class FieldProblem(NamedTuple):
     value: object
     is_contradiction: bool = False
 
+    def __repr__(self) -> str:
+        """Leave the value out: it may be a secret."""
+        return f"FieldProblem({self.path!r}, {self.message!r})"
+
 
 class Invalid(ValueError):
     """A value cannot be taken. `problems` holds everything that is wrong with it."""
@@ -70,11 +74,15 @@ def shown(value: object) -> str:
         case bool():
             return "true" if value else "false"
         case int() | float():
-            return str(value)
+            return _shortened(str(value))
         case str():
-            return repr(value if len(value) <= _SHOWN else value[:_SHOWN] + "…")
+            return repr(_shortened(value))
         case _:
             return kind_of(value)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
 
 
 def _near(word: str, known: Sequence[str]) -> str | None:

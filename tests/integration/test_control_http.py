@@ -75,6 +75,14 @@ async def test_a_body_that_is_no_object_is_refused(me: Caller, raw: bytes) -> No
     assert refused.body["instance"] == SESSION
 
 
+@pytest.mark.parametrize("key", ["\x01" * 2000, "a b", "a" * 10_000, ""])
+async def test_a_key_that_is_no_name_is_not_repeated(me: Caller, key: str) -> None:
+    refused = await me.put(SESSION, {"owner": None, key: 1})
+    assert refused.status == 400
+    assert [each["field"] for each in refused.body["errors"]] == ["body"]
+    assert len(json.dumps(refused.body)) < 1000
+
+
 @pytest.mark.parametrize(
     ("path", "field"),
     [

@@ -269,6 +269,20 @@ def test_a_secret_is_never_shown() -> None:
         assert "**********" in shown
 
 
+def test_problems_show_no_value_in_their_repr() -> None:
+    with pytest.raises(Invalid) as wrong:
+        validate(Cart, {"wheels": [], "size": 1, "key": "s3cret"}, Path("/"))
+    with pytest.raises(Invalid) as broken:
+        validate_json(Cart, b'{"key": "s3cret"')
+    assert "s3cret" not in repr((wrong.value.problems, broken.value.problems))
+
+
+def test_a_number_of_any_length_is_shown_in_short() -> None:
+    with pytest.raises(Invalid) as refused:
+        validate(Wheel, {"size": 10**4000})
+    assert len(str(refused.value)) < 200
+
+
 def test_the_schema_says_what_is_taken() -> None:
     schema = json.loads(json.dumps(schema_of(Cart)))
     assert schema["description"] == "A cart.\n\nIt has wheels."

@@ -298,3 +298,20 @@ async def test_lines_without_files_are_as_before(tmp_path: Path) -> None:
         await asyncio.sleep(2 * LOOK + 0.1)
         assert at_home.hold("a").progress == Progress(10)
         assert len(at_home.ear.taken) == 1
+
+
+async def test_the_same_problems_in_another_order_are_no_news(tmp_path: Path) -> None:
+    first, second = (f"{{id: {name}, token_file: missing.token}}" for name in "ab")
+
+    def write(*lines: str) -> None:
+        (tmp_path / "a.yaml").write_text(f"sessions: [{', '.join(lines)}]\n")
+
+    write(first, second)
+    async with house(tmp_path) as at_home:
+        assert len(at_home.ear.problems) == 2
+        told = len(at_home.ear.heard)
+        # The first line is missed, and waited for until the look after this one.
+        write("{id: c}", second)
+        await asyncio.sleep(LOOK + 0.1)
+        assert at_home.holds().keys() == {"a", "b", "c"}
+        assert len(at_home.ear.heard) == told
