@@ -24,13 +24,13 @@ from keepalived.keeper.ports import Sessions, VCenter
 from keepalived.keeper.reachability import Reachability
 from keepalived.keeper.schedule import Schedule
 from keepalived.keeper.utilization import Utilization
-from keepalived.lease import events, rounds, timing
+from keepalived.lease import events, lending, rounds, timing
 from keepalived.lease import session as core
 from keepalived.lease.answers import Answer, Outcome
 from keepalived.lease.events import Listener
 from keepalived.lease.holds import tokens_in_use
+from keepalived.lease.lending import Request
 from keepalived.lease.model import SessionKey
-from keepalived.lease.rounds import Request
 from keepalived.lease.session import Ask, Session
 from keepalived.lease.stalls import STALL_TIMEOUT
 
@@ -264,7 +264,7 @@ class Keeper:
         answer, now = await self._send(key, request), self._clock.boot()
         manner, session = self.manner, self._sessions.find(key)
         # Whether the same question follows at once with other credentials.
-        is_passed_on = session is not None and rounds.is_passed_on(
+        is_passed_on = session is not None and lending.is_passed_on(
             session, request, answer, has_credentials=manner.has_credentials
         )
         if request.ask is Ask.KEEP_ALIVE:

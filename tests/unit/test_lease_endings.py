@@ -9,8 +9,8 @@ from keepalived.lease import session as core
 from keepalived.lease.answers import Answer, ItemInfo, Outcome
 from keepalived.lease.endings import Ending, Target, settled, told, vanished
 from keepalived.lease.holds import Hold, Owner, OwnerKind
+from keepalived.lease.lending import Request
 from keepalived.lease.model import Kind, State
-from keepalived.lease.rounds import Request
 from keepalived.lease.session import Ask, Session
 from tests.support.lease import BEGUN_AT, KEY, OWNER, answered, begun, hold, info, settled_in
 

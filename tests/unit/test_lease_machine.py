@@ -22,9 +22,9 @@ from keepalived.lease import events, rounds, timing
 from keepalived.lease import session as core
 from keepalived.lease.answers import Answer, FileInfo, ItemInfo, Outcome, SessionInfo
 from keepalived.lease.holds import Hold, Owner, OwnerKind
+from keepalived.lease.lending import Request
 from keepalived.lease.model import Kind, SessionKey, State
 from keepalived.lease.progress import Progress, highest
-from keepalived.lease.rounds import Request
 from keepalived.lease.session import Ask, Session
 from tests.support.examples import examples
 

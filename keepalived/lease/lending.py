@@ -1,0 +1,117 @@
+"""Which credentials a question goes out with, and what an answer to a lent token is worth."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from keepalived.lease import holds as hold_rules
+from keepalived.lease.answers import Answer, Outcome
+from keepalived.lease.session import Ask, Denial, Session
+
+
+class Request(NamedTuple):
+    """What to send next. `progress` goes with a keep-alive, `item_id` with a look at the item.
+
+    `token` is a borrowed one to send it with; without it the vCenter's own credentials count.
+    """
+
+    ask: Ask
+    timeout: float
+    progress: int | None = None
+    item_id: str | None = None
+    token: str | None = None
+
+    def __repr__(self) -> str:
+        """Tell everything but the token."""
+        shown = self._replace(token=None if self.token is None else "***")
+        return f"Request{tuple(shown)}"
+
+
+def token_to_use(session: Session, ask: Ask, *, has_credentials: bool) -> str | None:
+    """Return the token to ask with, None for the vCenter's own credentials.
+
+    A renewal goes out first with any token that was lent, each in turn, so that all are kept
+    fresh, and a new one is tried. What fails is repeated with what can be relied on: tokens that
+    have renewed the session, the vCenter's own credentials, and a lone lender's new token, in turn,
+    since any answer to a token, or none, may concern that token alone.
+    """
+    denied = {denial.token.value for denial in session.denied}
+    in_use = hold_rules.tokens_in_use(session.holds)
+    tokens: list[str | None] = [token for token in in_use if token not in denied]
+    turn = session.renewals + session.tries
+    if denied or session.tries or ask is not Ask.KEEP_ALIVE:
+        reliable = [
+            token
+            for token in in_use
+            if token not in denied and hold_rules.speaks_for_all(session.holds, token)
+        ]
+        if session.tries and has_credentials:
+            proven = hold_rules.tokens_in_use(session.holds, proven=True)
+            new = [token for token in reliable if token not in proven]
+            tokens = [*(token for token in reliable if token in proven), None, *new]
+            turn = session.tries - 1
+        elif reliable or has_credentials:
+            tokens = [*reliable]
+    if not tokens:
+        return None
+    return tokens[turn % len(tokens)]
+
+
+def is_passed_on(
+    session: Session, request: Request, answer: Answer[object], *, has_credentials: bool
+) -> bool:
+    """Whether an answer concerns a borrowed token at first, so that the question is repeated.
+
+    The same is asked with other credentials before anything fails or ends by it.
+    """
+    if request.token is None or answer.outcome is Outcome.OK:
+        return False
+    if answer.outcome is Outcome.UNAUTHENTICATED:
+        return True
+    is_proven = request.token in hold_rules.tokens_in_use(session.holds, proven=True)
+    is_of_the_token = answer.outcome in _OF_THE_TOKEN or answer.status in _STATUSES_OF_THE_TOKEN
+    if not is_of_the_token and (is_proven or answer.outcome in _OF_THE_SESSION):
+        return False
+    if not is_of_the_token and answer.status is None:
+        return False  # of the network
+    return (
+        has_credentials
+        or token_to_use(
+            denying(session, request.token, answer.outcome), request.ask, has_credentials=False
+        )
+        is not None
+    )
+
+
+_OF_THE_TOKEN = frozenset({Outcome.FORBIDDEN, Outcome.NOT_FOUND})
+_STATUSES_OF_THE_TOKEN = frozenset({401, 403, 404})
+_OF_THE_SESSION = frozenset({Outcome.NOT_ALLOWED, Outcome.INVALID_ARGUMENT})
+_NO_WORD = frozenset({Outcome.LOGIN_REFUSED, Outcome.UNAUTHENTICATED, Outcome.FORBIDDEN})
+"""What says nothing of the session: these credentials cannot ask for it."""
+
+
+def denying(session: Session, token: str, outcome: Outcome) -> Session:
+    """Note how the present question was answered to a lent token."""
+    denial = Denial(hold_rules.Borrowed(token), outcome)
+    return session._replace(denied=(*session.denied, denial))
+
+
+def as_it_stands(session: Session, request: Request, answer: Answer[object]) -> Answer[object]:
+    """Return what the last answer to a question comes to, with those before it in mind."""
+    if request.token is None:
+        is_gone = any(
+            denial.outcome is Outcome.NOT_FOUND
+            and hold_rules.speaks_for_all(session.holds, denial.token.value)
+            for denial in session.denied
+        )
+        # Whoever could tell has told, if our own credentials cannot.
+        is_settled = is_gone and answer.outcome in _NO_WORD
+        return answer._replace(outcome=Outcome.NOT_FOUND) if is_settled else answer
+    if answer.outcome is not Outcome.NOT_FOUND:
+        return answer
+    do_agree = all(denial.outcome is Outcome.NOT_FOUND for denial in session.denied)
+    is_new = session.renewals == 0
+    if do_agree and (is_new or hold_rules.speaks_for_all(session.holds, request.token)):
+        return answer
+    words = "not found by a lent API token, which has never renewed it: that proves nothing"
+    return answer._replace(outcome=Outcome.FORBIDDEN, detail=words)
