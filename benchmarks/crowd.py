@@ -19,7 +19,7 @@ from benchmarks.served import Daemon, at_most, daemon, grown, session_id, write_
 from keepalived.host.clock import SystemClock, boot_id
 from keepalived.lease.holds import Hold, Owner, OwnerKind
 from keepalived.lease.model import Kind, SessionKey
-from keepalived.lease.session import begin
+from keepalived.lease.session import new_session
 from keepalived.store.store import Store
 
 SESSIONS = 100_000
@@ -96,7 +96,7 @@ async def _fill(path: Path) -> None:
         batch = keys[first : first + _BATCH]
         await asyncio.gather(*(store.put_hold(key, hold) for key in batch))
     for key in keys:
-        store.note_session(begin(key, LIFETIME, hold, now))
+        store.note_session(new_session(key, LIFETIME, hold, now))
     await store.close()
 
 

@@ -18,7 +18,7 @@ from keepalived.keeper.keeper import Keeper, Manner
 from keepalived.keeper.registry import Registry, Retention
 from keepalived.lease.events import Listener, LoginTried, VCenterAdded, VCenterRemoved
 from keepalived.lease.model import SessionKey
-from keepalived.lease.session import Ask
+from keepalived.lease.session import RequestKind
 from keepalived.settings import Observe, VCenterSettings
 from keepalived.vcenter.client import Client
 from keepalived.vcenter.http import build_transport
@@ -31,8 +31,8 @@ Start = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
 _FOR_EVER = 365 * 86400.0
 _RENEWAL_SECONDS = 5.0
 _LOOKS = {
-    Observe.FILES: (Ask.GET, Ask.FILES),
-    Observe.STATE: (Ask.GET,),
+    Observe.FILES: (RequestKind.GET, RequestKind.FILES),
+    Observe.STATE: (RequestKind.GET,),
     Observe.MINIMAL: (),
 }
 

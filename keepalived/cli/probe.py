@@ -140,6 +140,6 @@ def _tell(report: Report, stream: TextIO) -> None:
 def _exit_code(report: Report, number: int | None) -> int:
     if number is not None:
         return 128 + number
-    if report.outcome is not None and report.outcome.speaks_of_the_vcenter:
+    if report.outcome is not None and report.outcome.is_vcenter_failure:
         return _EXIT_UNAVAILABLE
     return 0 if report.is_whole else 1

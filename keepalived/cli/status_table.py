@@ -12,7 +12,7 @@ from typing import Any
 
 from keepalived.cli import words
 from keepalived.cli.table import GAP, Cell, Look, cut, cut_middle, plain_rows, row, width_of
-from keepalived.lease.words import size
+from keepalived.lease.text import size
 
 Session = dict[str, Any]
 

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from keepalived.lease.words import columns_of
-from keepalived.lease.words import width_of as width_of
+from keepalived.lease.text import columns_of
+from keepalived.lease.text import width_of as width_of
 
 GAP = 2
 

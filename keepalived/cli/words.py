@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from keepalived.lease.words import printable as printable
-from keepalived.lease.words import size
+from keepalived.lease.text import printable as printable
+from keepalived.lease.text import size
 
 Said = Mapping[str, Any]
 """A part of what the daemon answered."""

@@ -28,7 +28,7 @@ from keepalived.keeper.keeper import Keeper
 from keepalived.lease.answers import Outcome
 from keepalived.lease.model import Kind, SessionKey, State
 from keepalived.lease.session import Session
-from keepalived.lease.words import sayable
+from keepalived.lease.text import sayable
 from keepalived.validation import Model
 
 _REQUEST_SECONDS = 10.0

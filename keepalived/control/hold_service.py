@@ -103,7 +103,7 @@ class HoldService:
         """Have the keeper send for a session at its next opportunity, unless it has ended."""
         session = self._registry.find(key)
         if session is not None and not session.state.is_final:
-            self._registry.commit(core.hasten(session, self._clock.boot()), ())
+            self._registry.commit(core.make_due(session, self._clock.boot()), ())
 
     def _check_counts(self, caller: Caller, key: SessionKey) -> None:
         limits, index, session = self._limits, self._index, self._registry.find(key)

@@ -29,7 +29,7 @@ from keepalived.control.requests import (
 )
 from keepalived.control.room import Call, Room
 from keepalived.control.views import is_called, label
-from keepalived.lease.holds import Borrowed, Hold, Owner, OwnerKind, latest_until
+from keepalived.lease.holds import Hold, LentToken, Owner, OwnerKind, latest_until
 from keepalived.lease.model import SessionKey
 from keepalived.lease.progress import UNKNOWN
 from keepalived.lease.session import Session
@@ -141,7 +141,7 @@ def _standing(session: Session, party: Party) -> Hold | None:
     return None
 
 
-def _lent(wish: ProgressWish, before: Hold | None) -> Borrowed | None:
+def _lent(wish: ProgressWish, before: Hold | None) -> LentToken | None:
     """Return the token that a hold has after a request: the one before, unless it says otherwise.
 
     One that was refused stays refused, however often it is lent.
@@ -152,7 +152,7 @@ def _lent(wish: ProgressWish, before: Hold | None) -> Borrowed | None:
     if wish.token is None:
         return None
     value = wish.token.reveal()
-    return token if token is not None and token.value == value else Borrowed(value)
+    return token if token is not None and token.value == value else LentToken(value)
 
 
 def _meant(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from keepalived.embedded.errors import InvalidArguments
-from keepalived.lease.holds import Borrowed, check_token
+from keepalived.lease.holds import LentToken, check_token
 from keepalived.lease.model import Kind, SessionKey, check_session_id
 from keepalived.settings import Settings, VCenterSettings, advice
 from keepalived.settings.base import expanded
@@ -22,7 +22,7 @@ class Wanted:
 
     key: SessionKey
     settings: VCenterSettings
-    token: Borrowed | None
+    token: LentToken | None
     warnings: tuple[str, ...] = ()
 
 
@@ -66,14 +66,14 @@ def _host_of(url: object) -> str:
     return address.host
 
 
-def _lent(token: object, username: object, password: object) -> Borrowed | None:
+def _lent(token: object, username: object, password: object) -> LentToken | None:
     has_credentials = username is not None or password is not None
     if token is not None:
         if has_credentials:
             raise ValueError("give token=, or username= and password=, not both")
         if not isinstance(token, str):
             raise ValueError(f"token: is a text, not {type(token).__name__}")
-        return Borrowed(check_token(token))
+        return LentToken(check_token(token))
     if not has_credentials:
         raise ValueError("give token=, or username= and password=: vCenter asks who it is")
     for name, value in (("username", username), ("password", password)):

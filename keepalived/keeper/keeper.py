@@ -24,14 +24,14 @@ from keepalived.keeper.ports import Sessions, VCenter
 from keepalived.keeper.reachability import Reachability
 from keepalived.keeper.schedule import Schedule
 from keepalived.keeper.utilization import Utilization
-from keepalived.lease import events, lending, rounds, timing
+from keepalived.lease import events, lending, machine, timing
 from keepalived.lease import session as core
 from keepalived.lease.answers import Answer, Outcome
 from keepalived.lease.events import Listener
 from keepalived.lease.holds import tokens_in_use
 from keepalived.lease.lending import Request
 from keepalived.lease.model import SessionKey
-from keepalived.lease.session import Ask, Session
+from keepalived.lease.session import RequestKind, Session
 from keepalived.lease.stalls import STALL_TIMEOUT
 
 T = TypeVar("T")
@@ -59,7 +59,7 @@ class Manner:
     session_timeout: float = 300.0
     request_timeout: float | None = None
     max_in_flight: int = 8
-    looks: tuple[Ask, ...] = (Ask.GET, Ask.FILES)
+    looks: tuple[RequestKind, ...] = (RequestKind.GET, RequestKind.FILES)
     stall_timeout: float = STALL_TIMEOUT
     has_credentials: bool = True
 
@@ -153,7 +153,7 @@ class Keeper:
         called: asyncio.Future[Answer[object] | None] = asyncio.get_running_loop().create_future()
         self._callers.setdefault(key, []).append(called)
         earliest = -math.inf if session.renewed_at is None else session.renewed_at + pause
-        self._sessions.commit(core.hasten(session, max(earliest, self._clock.boot())), ())
+        self._sessions.commit(core.make_due(session, max(earliest, self._clock.boot())), ())
         return await called
 
     def view(self) -> VCenterView:
@@ -181,7 +181,7 @@ class Keeper:
         for session in self._scheduled():
             slack = session.slack(now)
             if slack is None or slack < timing.PARTING_SHARE * session.lifetime:
-                self._sessions.commit(core.hasten(session, now), ())
+                self._sessions.commit(core.make_due(session, now), ())
         with suppress(TimeoutError):
             async with asyncio.timeout(PARTING_SECONDS):
                 while self._reachability.is_up and (
@@ -241,7 +241,7 @@ class Keeper:
                     # Its renewals are over: others' come first.
                     self._sessions.commit(session._replace(due=now + _LOOK_PAUSE), ())
                     break
-                request = rounds.next_request(
+                request = machine.next_request(
                     session,
                     now,
                     self.manner.request_timeout,
@@ -257,7 +257,7 @@ class Keeper:
             if session is not None:
                 if key in self._callers and session.ending is None:
                     # Called for while the round was past its keep-alive: another one follows.
-                    session = core.hasten(session, self._clock.boot())
+                    session = core.make_due(session, self._clock.boot())
                 self._sessions.commit(session, ())
 
     async def _carry_out(self, key: SessionKey, request: Request) -> None:
@@ -267,7 +267,7 @@ class Keeper:
         is_passed_on = session is not None and lending.is_passed_on(
             session, request, answer, has_credentials=manner.has_credentials
         )
-        if request.ask is Ask.KEEP_ALIVE:
+        if request.ask is RequestKind.KEEP_ALIVE:
             seconds = answer.received_at - answer.sent_at
             self._notify(events.KeepAliveAnswered(key, answer.outcome, seconds))
             if answer.outcome is Outcome.OK:
@@ -280,7 +280,7 @@ class Keeper:
             self._note(answer)
         # Holds may have come and gone while the request was on its way.
         if (session := self._sessions.find(key)) is not None:
-            after = rounds.step(
+            after = machine.step(
                 session,
                 request,
                 answer,
@@ -300,21 +300,21 @@ class Keeper:
     async def _send(self, key: SessionKey, request: Request) -> Answer[object]:
         (_, kind, session_id), vcenter = key, self.vcenter
         ask, timeout, progress, item_id, token = request
-        if ask is Ask.KEEP_ALIVE:
+        if ask is RequestKind.KEEP_ALIVE:
             return await vcenter.keep_alive(
                 kind, session_id, progress, timeout=timeout, token=token
             )
         self._looking += 1
         try:
-            if ask is Ask.GET:
+            if ask is RequestKind.GET:
                 return await vcenter.get(kind, session_id, timeout=timeout, token=token)
-            if ask is Ask.FILES:
+            if ask is RequestKind.FILES:
                 return await vcenter.files(kind, session_id, timeout=timeout, token=token)
             return await vcenter.item(item_id or "", timeout=timeout, token=token)
         finally:
             self._looking -= 1
 
-    def _looks(self) -> tuple[Ask, ...] | None:
+    def _looks(self) -> tuple[RequestKind, ...] | None:
         # Renewals come first: under a backlog, and on the way out, nothing else is asked.
         if (
             self._parting
@@ -329,7 +329,7 @@ class Keeper:
         if answer.outcome is Outcome.LOGIN_REFUSED and is_lent_to:
             # Our own credentials are refused, and borrowed tokens still work: nobody else rests.
             return
-        if answer.outcome.speaks_of_the_vcenter:
+        if answer.outcome.is_vcenter_failure:
             self._last_failure = answer
         down_since = self._reachability.down_since
         if not self._reachability.note(answer):
@@ -346,7 +346,7 @@ class Keeper:
             # All sessions whose renewals have failed are due, earliest deadline first.
             for session in self._scheduled():
                 if session.tries:
-                    self._sessions.commit(core.hasten(session, now), ())
+                    self._sessions.commit(core.make_due(session, now), ())
             self._alarm.ring()
 
     async def _probe_while_down(self) -> None:

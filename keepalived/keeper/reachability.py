@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from keepalived.lease import timing
 from keepalived.lease.answers import Answer, Outcome
-from keepalived.lease.pace import UNKNOWN
+from keepalived.lease.latency import UNKNOWN
 
 FAILURES_UNTIL_DOWN = 3
 _REFUSED_LOOK = 2.0
@@ -35,7 +35,7 @@ class Reachability:
             return False
         self.last_outcome = answer.outcome
         self.pace = self.pace.after(answer.outcome, answer.received_at - answer.sent_at)
-        if not answer.outcome.speaks_of_the_vcenter:
+        if not answer.outcome.is_vcenter_failure:
             self._failures = 0
             was_down, self.down_since = self.down_since is not None, None
             return was_down

@@ -166,7 +166,7 @@ class Registry:
     def _begin(self, key: SessionKey, hold: Hold, lifetime: float) -> Session:
         known = self._remembered.pop(key, None)
         if known is None:
-            return core.begin(key, lifetime, hold, self._clock.boot())
+            return core.new_session(key, lifetime, hold, self._clock.boot())
         if hold.until is not None:
             # The line's time did not begin with this process.
             hold = replace(hold, since=known.since, until=known.since + hold.until - hold.since)

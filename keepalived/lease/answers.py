@@ -41,7 +41,7 @@ class Outcome(StrEnum):
     __hash__ = str.__hash__
 
     @property
-    def speaks_of_the_vcenter(self) -> bool:
+    def is_vcenter_failure(self) -> bool:
         """Whether this answer counts against the reachability of the whole vCenter."""
         return self in _VCENTER_WIDE
 

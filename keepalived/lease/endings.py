@@ -37,7 +37,7 @@ _TOLD = {
 _VANISHED = frozenset({State.REMOVED, State.EXPIRED, State.NOT_FOUND})
 
 
-def told(info: SessionInfo) -> Ending | None:
+def ending_from_server(info: SessionInfo) -> Ending | None:
     """Return the end that the server tells of, or None for a session that has not ended."""
     if info.state not in _TOLD:
         return None
@@ -45,7 +45,7 @@ def told(info: SessionInfo) -> Ending | None:
     return Ending(state, reason, info.error_message)
 
 
-def vanished(kind: Kind, deadline: float | None, at: float) -> Ending:
+def ending_for_missing(kind: Kind, deadline: float | None, at: float) -> Ending:
     """Say what it means that the server did not know a session at the time `at`.
 
     `deadline` is None for a session that was never renewed. Uploaders delete their sessions after
@@ -68,7 +68,7 @@ UNMOVED = Ending(
 """The end of a session that is gone after renewals that did not move its expiration."""
 
 
-def settled(ending: Ending, target: Target, item: ItemInfo) -> Ending:
+def resolve_ending(ending: Ending, target: Target, item: ItemInfo) -> Ending:
     """Complete an ending with what a look at the item tells.
 
     New content is proof that a session which is gone had been completed first. What the server

@@ -43,7 +43,7 @@ class Owner:
 
 
 @dataclass(frozen=True, slots=True)
-class Borrowed:
+class LentToken:
     """An uploader's own API token, lent to us.
 
     Whatever goes out with it keeps the uploader's API session fresh, too. `refused` says that the
@@ -70,7 +70,7 @@ class Hold:
     until: float | None
     progress: Progress = UNKNOWN
     note: str = ""
-    token: Borrowed | None = None
+    token: LentToken | None = None
 
     def is_by(self, uid: int, owner: Owner) -> bool:
         """Whether this is the hold of that user and owner."""
@@ -111,7 +111,7 @@ def unguarded(holds: Holds) -> Holds:
     return tuple(hold for hold in holds if hold.owner.kind is not OwnerKind.DISCOVERY)
 
 
-def taken(holds: Holds, hold: Hold) -> Holds:
+def with_hold(holds: Holds, hold: Hold) -> Holds:
     """Return `holds` with `hold` added, or put in the place of the same party's earlier one."""
     for place, held in enumerate(holds):
         if held.is_by(hold.uid, hold.owner):
@@ -119,7 +119,7 @@ def taken(holds: Holds, hold: Hold) -> Holds:
     return (*holds, hold)
 
 
-def let_go(holds: Holds, uid: int, owner: Owner) -> Holds:
+def without_hold(holds: Holds, uid: int, owner: Owner) -> Holds:
     """Return `holds` without the one of that party."""
     return tuple(hold for hold in holds if not hold.is_by(uid, owner))
 
@@ -175,8 +175,8 @@ def speaks_for_all(holds: Holds, token: str) -> bool:
 
 def refuse_token(holds: Holds, token: str) -> tuple[Holds, Holds]:
     """Mark `token` as refused wherever it was lent; return all the holds, and those concerned."""
-    dead = Borrowed(token, refused=True)
-    concerned = tuple(hold for hold in holds if hold.token == Borrowed(token))
+    dead = LentToken(token, refused=True)
+    concerned = tuple(hold for hold in holds if hold.token == LentToken(token))
     marked = (replace(hold, token=dead) if hold in concerned else hold for hold in holds)
     return tuple(marked), concerned
 

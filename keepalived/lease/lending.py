@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from keepalived.lease import holds as hold_rules
 from keepalived.lease.answers import Answer, Outcome
-from keepalived.lease.session import Ask, Denial, Session
+from keepalived.lease.session import Denial, RequestKind, Session
 
 
 class Request(NamedTuple):
@@ -15,7 +15,7 @@ class Request(NamedTuple):
     `token` is a borrowed one to send it with; without it the vCenter's own credentials count.
     """
 
-    ask: Ask
+    ask: RequestKind
     timeout: float
     progress: int | None = None
     item_id: str | None = None
@@ -27,7 +27,7 @@ class Request(NamedTuple):
         return f"Request{tuple(shown)}"
 
 
-def token_to_use(session: Session, ask: Ask, *, has_credentials: bool) -> str | None:
+def token_to_use(session: Session, ask: RequestKind, *, has_credentials: bool) -> str | None:
     """Return the token to ask with, None for the vCenter's own credentials.
 
     A renewal goes out first with any token that was lent, each in turn, so that all are kept
@@ -39,7 +39,7 @@ def token_to_use(session: Session, ask: Ask, *, has_credentials: bool) -> str | 
     in_use = hold_rules.tokens_in_use(session.holds)
     tokens: list[str | None] = [token for token in in_use if token not in denied]
     turn = session.renewals + session.tries
-    if denied or session.tries or ask is not Ask.KEEP_ALIVE:
+    if denied or session.tries or ask is not RequestKind.KEEP_ALIVE:
         reliable = [
             token
             for token in in_use
@@ -92,7 +92,7 @@ _NO_WORD = frozenset({Outcome.LOGIN_REFUSED, Outcome.UNAUTHENTICATED, Outcome.FO
 
 def denying(session: Session, token: str, outcome: Outcome) -> Session:
     """Note how the present question was answered to a lent token."""
-    denial = Denial(hold_rules.Borrowed(token), outcome)
+    denial = Denial(hold_rules.LentToken(token), outcome)
     return session._replace(denied=(*session.denied, denial))
 
 

@@ -15,12 +15,12 @@ from keepalived.lease import timing
 from keepalived.lease.answers import FileInfo, ItemInfo, Outcome
 from keepalived.lease.endings import Ending, Target
 from keepalived.lease.events import Event, SessionEnd
-from keepalived.lease.holds import Borrowed, Hold, Holds, Owner, OwnerKind
+from keepalived.lease.holds import Hold, Holds, LentToken, Owner, OwnerKind
 from keepalived.lease.model import SessionKey, State
 from keepalived.lease.recent import outcomes_in
 
 
-class Ask(StrEnum):
+class RequestKind(StrEnum):
     """What a request asks of the vCenter."""
 
     KEEP_ALIVE = auto()
@@ -32,7 +32,7 @@ class Ask(StrEnum):
 class Denial(NamedTuple):
     """How a request was answered that went out with a borrowed token."""
 
-    token: Borrowed
+    token: LentToken
     outcome: Outcome
 
 
@@ -46,14 +46,14 @@ class Expiry(NamedTuple):
 class Session(NamedTuple):
     """One session and everything that decisions about it depend on.
 
-    Times are seconds on the boot-time clock. `doubted` means that a keep-alive was answered in a
-    way that only `get` can explain, `mute` that the next keep-alive says nothing about progress,
-    because the server refused what the last one said. `ending` is set from the moment the end is
-    known: before the state is final, it waits, since `settling_since`, for one look at the library
-    item; `unsettled` counts the answers that told nothing about the item. `recent` is `outcomes`,
-    packed. `moved_at` is when the transfer was last seen moving, None until it was (see `stalls`),
-    `pulling_since` since when the server has pulled without a first byte, and `stalled` that
-    either was long ago. `denied` are the answers to the present question that may concern the
+    Times are seconds on the boot-time clock. `needs_confirmation` means that a keep-alive was
+    answered in a way that only `get` can explain, `omit_progress` that the next keep-alive carries
+    no progress, because the server refused the last one's. `ending` is set from the moment the end
+    is known: before the state is final, it waits, since `settling_since`, for one look at the
+    library item; `unsettled` counts the answers that told nothing about the item. `recent` is
+    `outcomes`, packed. `moved_at` is when the transfer was last seen moving, None until it was (see
+    `stalls`), `pulling_since` since when the server has pulled without a first byte, and `stalled`
+    that either was long ago. `denied` are the answers to the present question that may concern the
     credentials alone. `expiry` is the `expiration_time` that was read last, with the renewal it
     was read after, and `without_effect` that renewals do not move it.
     """
@@ -65,9 +65,9 @@ class Session(NamedTuple):
     due: float
     holds: Holds = ()
     state: State = State.PENDING
-    ask: Ask = Ask.KEEP_ALIVE
-    doubted: bool = False
-    mute: bool = False
+    ask: RequestKind = RequestKind.KEEP_ALIVE
+    needs_confirmation: bool = False
+    omit_progress: bool = False
     renewed_at: float | None = None
     renewals: int = 0
     tries: int = 0
@@ -138,7 +138,7 @@ def at_risk_among(sessions: Iterable[Session], now: float) -> list[Session]:
     ]
 
 
-def begin(key: SessionKey, configured_lifetime: float, hold: Hold, now: float) -> Session:
+def new_session(key: SessionKey, configured_lifetime: float, hold: Hold, now: float) -> Session:
     """Return a session that nobody held before. Its first renewal is due at once."""
     return Session(
         key=key,
@@ -157,12 +157,12 @@ def take_hold(session: Session, hold: Hold) -> Session:
     """
     if session.state.is_final:
         raise ValueError(f"{session.key} has ended: it cannot be held")
-    return session._replace(holds=hold_rules.taken(session.holds, hold))
+    return session._replace(holds=hold_rules.with_hold(session.holds, hold))
 
 
 def release_hold(session: Session, uid: int, owner: Owner, now: float) -> Step:
     """Let a party's hold go; the session is released with its last one."""
-    left = hold_rules.let_go(session.holds, uid, owner)
+    left = hold_rules.without_hold(session.holds, uid, owner)
     return held_by(session, left, "its last hold was let go", now)
 
 
@@ -187,7 +187,7 @@ def held_by(session: Session, left: Holds, reason: str, now: float) -> Step:
     return finish(session, Ending(State.RELEASED, reason), now)
 
 
-def hasten(session: Session, now: float) -> Session:
+def make_due(session: Session, now: float) -> Session:
     """Make the session due now, if it is not due earlier."""
     return session if session.due <= now else session._replace(due=now)
 
@@ -208,12 +208,12 @@ def reconfigure(session: Session, configured_lifetime: float) -> Session:
     )
     if changed.deadline is None:
         return changed
-    return hasten(changed, changed.deadline - changed.lifetime / 2)
+    return make_due(changed, changed.deadline - changed.lifetime / 2)
 
 
 def finish(session: Session, ending: Ending, now: float) -> Step:
     """End a session as `ending` says; its holds go with it."""
-    ended = session._replace(state=ending.state, ending=ending, holds=(), doubted=False)
+    ended = session._replace(state=ending.state, ending=ending, holds=(), needs_confirmation=False)
     event = SessionEnd(
         key=session.key,
         state=ending.state,

@@ -7,7 +7,7 @@ overdue), and `u` a random number from [0, 1) that the caller draws.
 
 from __future__ import annotations
 
-from keepalived.lease.pace import UNKNOWN, Pace
+from keepalived.lease.latency import UNKNOWN, LatencyEstimate
 
 DUE_TOLERANCE = 0.001
 """Within a millisecond counts as due: clocks that differ by less are not worth a wake-up."""
@@ -78,7 +78,7 @@ def asked_delay(
 
 
 def request_timeout(
-    tries: int, slack: float | None, lifetime: float, pace: Pace = UNKNOWN
+    tries: int, slack: float | None, lifetime: float, pace: LatencyEstimate = UNKNOWN
 ) -> float:
     """Return how long to wait for an answer after `tries` failed attempts (0 for the first).
 

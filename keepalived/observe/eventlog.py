@@ -13,8 +13,8 @@ from keepalived.lease import events
 from keepalived.lease.answers import Outcome
 from keepalived.lease.events import Event
 from keepalived.lease.model import SessionKey, State
+from keepalived.lease.text import duration
 from keepalived.lease.timing import is_at_risk, is_short
-from keepalived.lease.words import duration
 
 _LOGGER_NAME = "clkeepalived"
 _PROBLEMS_SHOWN = 20

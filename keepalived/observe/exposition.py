@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from prometheus_client.utils import floatToGoString
 
-from keepalived.lease.words import sayable
+from keepalived.lease.text import sayable
 
 _ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 

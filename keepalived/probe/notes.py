@@ -64,7 +64,7 @@ class Reaction:
     @classmethod
     def of(cls, answer: Answer[object]) -> Reaction | None:
         """Read an answer; None where nothing was answered, or nothing that says anything."""
-        is_silence = answer.status is None or answer.outcome.speaks_of_the_vcenter
+        is_silence = answer.status is None or answer.outcome.is_vcenter_failure
         if is_silence or answer.outcome is Outcome.UNAUTHENTICATED:
             return None
         return cls(answer.outcome is Outcome.OK, answer.status, answer.error_type)

@@ -330,7 +330,7 @@ class Discovery:
         if outcome is Outcome.OK or (or_gone and outcome is Outcome.NOT_FOUND):
             return answer
         look.failures[failure, outcome] = f"{failure}: {answer.detail or outcome.value}"
-        look.is_broken_off = outcome.speaks_of_the_vcenter
+        look.is_broken_off = outcome.is_vcenter_failure
         return None
 
     # -- what follows

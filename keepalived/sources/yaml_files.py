@@ -20,7 +20,7 @@ from keepalived.host.files import readable_path
 from keepalived.host.slices import SliceTimer
 from keepalived.keeper.registry import Registry
 from keepalived.lease.events import Listener, SourceFailed, SourceRecovered
-from keepalived.lease.holds import Borrowed, Hold, Owner, OwnerKind, latest_until
+from keepalived.lease.holds import Hold, LentToken, Owner, OwnerKind, latest_until
 from keepalived.lease.model import SessionKey
 from keepalived.settings import Settings
 from keepalived.sources.attempts import Attempt, Attempts
@@ -134,7 +134,7 @@ class YamlFiles:
         token = held.token if held is not None and options.token_file is not None else None
         lent = change.tokens.get(key)
         if lent is not None and lent != (token.value if token else ""):
-            token = Borrowed(lent) if lent else None
+            token = LentToken(lent) if lent else None
         progress = options.known_progress(files.size if files else None)
         if is_taken:
             now = self._clock.boot()

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple, TypeVar
 
 from keepalived.lease.answers import ItemInfo
 from keepalived.lease.endings import Ending, Target
-from keepalived.lease.holds import Borrowed, Hold, Owner, OwnerKind, check_token
+from keepalived.lease.holds import Hold, LentToken, Owner, OwnerKind, check_token
 from keepalived.lease.model import Kind, SessionKey, State, check_session_id
 from keepalived.lease.progress import UNKNOWN, Progress
 from keepalived.lease.session import Session
-from keepalived.lease.words import sayable
+from keepalived.lease.text import sayable
 from keepalived.store.mapper import (
     BOOT_ID,
     FARTHEST,
@@ -92,8 +92,8 @@ def _progress(values: tuple[int | None, int | None, int | None]) -> Progress:
     return UNKNOWN if values == (None, None, None) else Progress(*values)
 
 
-def _token(text: str | None) -> Borrowed | None:
-    return None if text is None else Borrowed(check_token(text), proven=True)
+def _token(text: str | None) -> LentToken | None:
+    return None if text is None else LentToken(check_token(text), proven=True)
 
 
 HOLD: Table[HoldRow] = Table(

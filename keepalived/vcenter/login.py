@@ -204,7 +204,7 @@ class Login:
             said, pause = LoginOutcome.REFUSED, REFUSED_SECONDS
             if digest == self._worked:
                 pause, self._worked = REFUSED_ONCE_SECONDS, None
-        elif result.outcome.speaks_of_the_vcenter:
+        elif result.outcome.is_vcenter_failure:
             pause = 0.0  # The keeper counts these, and then probes at a pace of its own.
         else:
             pause = min(SURPRISED_SECONDS, self.settings.session_timeout / 20)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from keepalived.lease.answers import ItemInfo
-from keepalived.lease.session import Ask, Session
+from keepalived.lease.session import RequestKind, Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ def is_own(session: Session, wanted: Wanted, opened: Collection[str]) -> bool:
     if session.key.id in wanted.session_ids:
         return True
     # After a whole round an item that is not known cannot be read.
-    was_looked_at = session.renewals > 0 and session.ask is Ask.KEEP_ALIVE
+    was_looked_at = session.renewals > 0 and session.ask is RequestKind.KEEP_ALIVE
     if wanted.items and (session.item is not None or not was_looked_at):
         return _is_among(session.item, wanted.items)
     names = {PurePath(path).name for path in opened}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from keepalived.lease.words import duration, printable, size, width_of
+from keepalived.lease.text import duration, printable, size, width_of
 
 _MOST_PERCENT = 99
 _GAP = "  "

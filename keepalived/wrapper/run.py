@@ -23,7 +23,7 @@ from keepalived.keeper.ports import VCenter
 from keepalived.lease.events import SessionEnd
 from keepalived.lease.model import Kind, SessionKey
 from keepalived.lease.session import Session
-from keepalived.lease.words import duration
+from keepalived.lease.text import duration
 from keepalived.settings import VCenterSettings
 from keepalived.wrapper import summary
 from keepalived.wrapper.child import Child, running

@@ -8,7 +8,7 @@ from keepalived.lease.endings import Ending
 from keepalived.lease.model import Kind, State
 from keepalived.lease.session import Session
 from keepalived.lease.stalls import is_server_at_work
-from keepalived.lease.words import duration, printable
+from keepalived.lease.text import duration, printable
 from keepalived.wrapper.claims import name_of
 
 

@@ -9,8 +9,8 @@ from keepalived.lease import events
 from keepalived.lease.events import Event
 from keepalived.lease.model import SessionKey
 from keepalived.lease.session import Session
+from keepalived.lease.text import duration, printable
 from keepalived.lease.timing import is_at_risk
-from keepalived.lease.words import duration, printable
 from keepalived.wrapper.claims import name_of
 
 

@@ -16,7 +16,7 @@ from keepalived.lease.holds import Hold, Owner, OwnerKind, latest_until
 from keepalived.lease.model import Kind, SessionKey, State
 from keepalived.lease.progress import UNKNOWN, Progress
 from keepalived.lease.session import Session
-from keepalived.lease.words import printable
+from keepalived.lease.text import printable
 from keepalived.wrapper.activity import Activity
 from keepalived.wrapper.claims import Wanted, is_own, name_of
 from keepalived.wrapper.progress import Transfer, transfer

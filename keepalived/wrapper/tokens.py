@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from keepalived.host.clock import Clock, sleep_until
 from keepalived.keeper.ports import VCenter
 from keepalived.lease.answers import Outcome
-from keepalived.lease.holds import Borrowed
+from keepalived.lease.holds import LentToken
 
 _REFRESHES_PER_LIFETIME = 2
 """An API session idles for half an hour by default, an update session for five minutes: refreshing
@@ -46,9 +46,9 @@ class Lent:
         self._was_lent = self.token is not None
 
     @property
-    def borrowed(self) -> Borrowed | None:
+    def borrowed(self) -> LentToken | None:
         """The token as a hold carries it."""
-        return None if self.token is None else Borrowed(self.token)
+        return None if self.token is None else LentToken(self.token)
 
     def refuse(self) -> None:
         """Take in that the vCenter does not take the token any more."""

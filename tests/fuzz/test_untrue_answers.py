@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keepalived.keeper.keeper import Manner
-from keepalived.lease.holds import Borrowed, Hold, Owner, OwnerKind
+from keepalived.lease.holds import Hold, LentToken, Owner, OwnerKind
 from keepalived.lease.model import State
 from keepalived.simulator.wire import Request, Response
 from tests.fuzz.damage import EXAMPLES, fuzzed
@@ -58,7 +58,7 @@ def test_no_answer_ends_a_session_but_by_the_rules(
         ) as engine:
             key = engine.open()
             if is_lent:
-                hold = Hold(7, Owner(OwnerKind.NONE), 0.0, None, token=Borrowed("b0rr0wed"))
+                hold = Hold(7, Owner(OwnerKind.NONE), 0.0, None, token=LentToken("b0rr0wed"))
                 engine.registry.hold(key, hold)
             await asyncio.sleep(900)
             assert not engine.work.done(), "the keeper has ended"

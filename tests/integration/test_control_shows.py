@@ -10,7 +10,7 @@ from keepalived.lease import events
 from keepalived.lease.answers import FileInfo
 from keepalived.lease.holds import Hold, Owner, OwnerKind
 from keepalived.lease.model import Kind, SessionKey, State
-from keepalived.lease.session import Ask, Session
+from keepalived.lease.session import RequestKind, Session
 from tests.support.control import NO_OWNER, Caller, Control, running_control, stream
 from tests.support.users import NOBODY, needs_root, open_directory
 
@@ -36,7 +36,11 @@ async def at_rest(control: Control, key: SessionKey) -> Session:
     def is_over() -> bool:
         nonlocal session
         session = control.registry.find(key)
-        return session is not None and session.item is not None and session.ask is Ask.KEEP_ALIVE
+        return (
+            session is not None
+            and session.item is not None
+            and session.ask is RequestKind.KEEP_ALIVE
+        )
 
     await control.until(is_over)
     assert session is not None

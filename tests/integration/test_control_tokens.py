@@ -10,7 +10,7 @@ import pytest
 
 from keepalived.control import openapi
 from keepalived.control.routes import ROUTES
-from keepalived.lease.holds import Borrowed
+from keepalived.lease.holds import LentToken
 from keepalived.lease.model import Kind, SessionKey
 from tests.support.control import NO_OWNER, Answered, Caller, Control, held, stream
 from tests.support.simulator import api_caller
@@ -191,4 +191,4 @@ async def test_a_token_that_could_not_be_written_down_is_not_kept(
 
 
 def test_a_lent_token_is_in_no_repr() -> None:
-    assert says_nowhere(SECRET, repr(Borrowed(SECRET)))
+    assert says_nowhere(SECRET, repr(LentToken(SECRET)))

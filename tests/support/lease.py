@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from keepalived.lease import rounds
+from keepalived.lease import machine
 from keepalived.lease import session as core
 from keepalived.lease.answers import Answer, FileInfo, Outcome, SessionInfo
 from keepalived.lease.holds import Hold, Owner, OwnerKind
 from keepalived.lease.model import Kind, SessionKey
 from keepalived.lease.progress import Progress
-from keepalived.lease.session import Ask, Session
+from keepalived.lease.session import RequestKind, Session
 
 KEY = SessionKey("lab", Kind.UPDATE, "session-1")
 OWNER = Owner(OwnerKind.FILE, "sessions.yaml")
@@ -28,7 +28,7 @@ def hold(percent: int | None = None, *, uid: int = 0, until: float | None = None
 
 def begun(lifetime: float = 300.0, percent: int | None = None) -> Session:
     """Return a new session with one hold."""
-    return core.begin(KEY, lifetime, hold(percent), now=BEGUN_AT)
+    return core.new_session(KEY, lifetime, hold(percent), now=BEGUN_AT)
 
 
 def info(
@@ -52,21 +52,21 @@ def answered(
     at: float | None = None,
     took: float = 0.0,
     u: float = 0.5,
-    looks: tuple[Ask, ...] = (),
+    looks: tuple[RequestKind, ...] = (),
     retry_after: float | None = None,
 ) -> core.Step:
     """Send what the session asks at the time `at` (when it is due), and let it be answered."""
     sent = session.due if at is None else at
-    request = rounds.next_request(session, sent)
+    request = machine.next_request(session, sent)
     answer = Answer(outcome, sent, sent + took, value, "words", retry_after=retry_after)
-    return rounds.step(session, request, answer, sent + took, u, looks)
+    return machine.step(session, request, answer, sent + took, u, looks)
 
 
 def renewed(session: Session, times: int = 1) -> Session:
     """Renew a session some times, without learning anything from the looks in between."""
     for _ in range(times):
         session, _ = answered(session)
-        while session.ask is not Ask.KEEP_ALIVE:
+        while session.ask is not RequestKind.KEEP_ALIVE:
             session, _ = answered(session, Outcome.FAILED)
     return session
 
@@ -84,6 +84,6 @@ def discovered(hours: float = 24) -> Session:
 def looked(session: Session, *files: FileInfo, at: float) -> core.Step:
     """Renew a session at the time `at`, and let the look at its files show `files`."""
     session = session._replace(due=at)
-    session, _ = answered(session, at=at, looks=(Ask.FILES,))
-    assert session.ask is Ask.FILES
-    return answered(session, value=files, at=at, looks=(Ask.FILES,))
+    session, _ = answered(session, at=at, looks=(RequestKind.FILES,))
+    assert session.ask is RequestKind.FILES
+    return answered(session, value=files, at=at, looks=(RequestKind.FILES,))

@@ -15,7 +15,7 @@ from keepalived.keeper.keeper import Keeper, Manner
 from keepalived.keeper.registry import Registry, Retention
 from keepalived.lease.answers import Answer, FileInfo, ItemInfo, Outcome, SessionInfo
 from keepalived.lease.events import Event
-from keepalived.lease.holds import Borrowed, Hold, Owner, OwnerKind
+from keepalived.lease.holds import Hold, LentToken, Owner, OwnerKind
 from keepalived.lease.model import Kind, SessionKey
 from keepalived.lease.session import Session
 from tests.support.engine import NAME, LoopClock, stop
@@ -233,7 +233,7 @@ class Scripted:
         token: str | None = None,
         until: float | None = None,
     ) -> Hold:
-        lent = None if token is None else Borrowed(token)
+        lent = None if token is None else LentToken(token)
         end = None if until is None else BOOT + until
         return Hold(uid, owner, self.clock.boot(), end, token=lent)
 

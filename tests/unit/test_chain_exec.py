@@ -15,7 +15,7 @@ import pytest
 from keepalived.engine import one_vcenter
 from keepalived.keeper.registry import Registry
 from keepalived.lease.events import SessionEnd
-from keepalived.lease.holds import Borrowed, Hold, Owner, OwnerKind
+from keepalived.lease.holds import Hold, LentToken, Owner, OwnerKind
 from keepalived.lease.model import Kind, SessionKey, State
 from keepalived.simulator.app import Simulator
 from keepalived.simulator.faults import Fail, Refuse
@@ -97,7 +97,7 @@ async def printed(
         make_transport=lambda _: MemoryTransport(handle),
     ) as (engine, _):
         seen = Printed(simulator, key, engine.registry, lines)
-        lent = None if token is None else Borrowed(token)
+        lent = None if token is None else LentToken(token)
         owner = Owner(OwnerKind.COMMAND, "1")
         engine.registry.hold(key, Hold(0, owner, clock.boot(), None, token=lent))
         await asyncio.sleep(5)

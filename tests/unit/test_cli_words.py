@@ -9,7 +9,7 @@ import pytest
 from keepalived.cli import words
 from keepalived.cli.progress import read_value
 from keepalived.cli.socket_client import Refused, session_path
-from keepalived.lease.words import size
+from keepalived.lease.text import size
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from keepalived.lease.holds import Borrowed, Hold, Owner, OwnerKind
+from keepalived.lease.holds import Hold, LentToken, Owner, OwnerKind
 from keepalived.lease.model import Kind, SessionKey
 from tests.support.daemon_in_memory import MemoryDaemon, running
 from tests.support.discovering import Uploader
@@ -70,7 +70,7 @@ async def test_whether_lent_tokens_are_written_is_a_setting(tmp_path: Path) -> N
 
     async with running(simulator, tmp_path, vcenters=found(False)) as life:
         registry = life.daemon.registry
-        token = Borrowed(TOKEN, refused=True)
+        token = LentToken(TOKEN, refused=True)
         hold = Hold(0, Owner(OwnerKind.NONE), 0.0, None, token=token)
         await registry.take(key, hold)
         assert is_written()

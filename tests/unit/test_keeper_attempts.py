@@ -15,7 +15,7 @@ import pytest
 from keepalived.keeper.keeper import Manner
 from keepalived.lease.model import Kind, SessionKey, State
 from keepalived.lease.progress import Progress
-from keepalived.lease.session import Ask
+from keepalived.lease.session import RequestKind
 from keepalived.simulator.faults import Effect, Fail, Hang, Latency, Lifetime, Refuse, Reset
 from keepalived.simulator.wire import Request, Response
 from tests.support.engine import NAME, LoopClock, running_engine, simulator_in_loop
@@ -252,7 +252,7 @@ async def test_a_suspended_machine_renews_within_five_seconds_of_its_resumption(
 
 async def test_a_shorter_lifetime_is_learned_and_kept_to() -> None:
     simulator = simulator_in_loop(session_timeout=301.0)
-    async with running_engine(simulator, manner=Manner(looks=(Ask.GET,))) as engine:
+    async with running_engine(simulator, manner=Manner(looks=(RequestKind.GET,))) as engine:
         simulator.faults.add(Lifetime(101))
         key = engine.open()
         await asyncio.sleep(200)

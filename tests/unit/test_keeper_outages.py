@@ -13,7 +13,7 @@ import pytest
 from keepalived.keeper.keeper import Manner
 from keepalived.lease import events
 from keepalived.lease.answers import Outcome
-from keepalived.lease.holds import Borrowed
+from keepalived.lease.holds import LentToken
 from keepalived.lease.session import Session
 from tests.support.engine import NAME
 from tests.support.scripted import BOOT, LINE, Reply, Scripted, Sent, as_usual, scripted
@@ -106,7 +106,7 @@ async def test_what_is_overdue_or_was_never_renewed_does_not_hasten_probes() -> 
         assert engine.vcenter.times("who_am_i")[:2] == [20.0, 30.0]
 
 
-def at(engine: Scripted, session_id: str, left: float, token: Borrowed | None = None) -> Session:
+def at(engine: Scripted, session_id: str, left: float, token: LentToken | None = None) -> Session:
     """Return a session that was known before, with so many seconds left."""
     now = engine.clock.boot()
     session = a_session(engine.key(session_id), deadline=now + left)
@@ -240,7 +240,7 @@ async def test_a_token_that_has_renewed_a_session_is_asked_with_before_another(
 ) -> None:
     def restored(engine: Scripted) -> tuple[Session, ...]:
         lent = [
-            at(engine, f"b-{number}", 200.0, Borrowed(f"lent-{number}", proven=is_proven))
+            at(engine, f"b-{number}", 200.0, LentToken(f"lent-{number}", proven=is_proven))
             for number, is_proven in enumerate(proven)
         ]
         # These go first, and after them nothing is sent.

@@ -13,7 +13,7 @@ from keepalived.lease import events
 from keepalived.lease import session as core
 from keepalived.lease.answers import FileInfo, ItemInfo, Outcome, SessionInfo
 from keepalived.lease.endings import Ending
-from keepalived.lease.holds import Borrowed, Owner, OwnerKind
+from keepalived.lease.holds import LentToken, Owner, OwnerKind
 from keepalived.lease.model import State
 from tests.support.engine import NAME
 from tests.support.scripted import BOOT, LINE, SCRIPT, Reply, Sent, as_usual, scripted
@@ -363,5 +363,5 @@ async def test_a_token_is_known_to_work_once_it_has_renewed_the_session() -> Non
     async with scripted(MINIMAL) as engine:
         key = engine.hold("a", token="lent")
         await engine.until(1)
-        assert engine.find(key).holds[0].token == Borrowed("lent")
+        assert engine.find(key).holds[0].token == LentToken("lent")
         assert [hold.token.proven for hold in engine.find(key).holds if hold.token] == [True]

@@ -11,7 +11,7 @@ from keepalived.keeper.keeper import Manner
 from keepalived.lease import events
 from keepalived.lease.answers import Outcome, SessionInfo
 from keepalived.lease.model import Kind, State
-from keepalived.lease.session import Ask
+from keepalived.lease.session import RequestKind
 from tests.support.engine import NAME
 from tests.support.scripted import BOOT, LINE, Reply, Scripted, Sent, as_usual, scripted
 
@@ -206,7 +206,7 @@ async def test_a_new_session_goes_before_what_was_renewed_after_it_came() -> Non
     def reply(sent: Sent) -> Reply:
         return Reply(value=as_usual(sent).value, took=took.get((sent.what, str(sent.of)), 0.0))
 
-    async with scripted(Manner(looks=(Ask.GET,), max_in_flight=1)) as engine:
+    async with scripted(Manner(looks=(RequestKind.GET,), max_in_flight=1)) as engine:
         engine.vcenter.reply = reply
         busy, old = engine.hold("busy"), engine.hold("old")
         await engine.until(3)

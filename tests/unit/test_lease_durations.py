@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from keepalived.lease.words import duration, printable, size
+from keepalived.lease.text import duration, printable, size
 
 
 @pytest.mark.parametrize(

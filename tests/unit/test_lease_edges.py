@@ -7,12 +7,18 @@ import pytest
 from keepalived.lease import events, stalls, timing
 from keepalived.lease import session as core
 from keepalived.lease.answers import Answer, FileInfo, ItemInfo, Outcome
-from keepalived.lease.endings import Ending, Target, settled, told, vanished
-from keepalived.lease.holds import TOKEN_MAX_LENGTH, Borrowed, Hold, Owner, OwnerKind, check_token
+from keepalived.lease.endings import (
+    Ending,
+    Target,
+    ending_for_missing,
+    ending_from_server,
+    resolve_ending,
+)
+from keepalived.lease.holds import TOKEN_MAX_LENGTH, Hold, LentToken, Owner, OwnerKind, check_token
+from keepalived.lease.latency import LatencyEstimate
+from keepalived.lease.machine import next_request, step
 from keepalived.lease.model import SESSION_ID_MAX_LENGTH, Kind, State, check_session_id
-from keepalived.lease.pace import Pace
-from keepalived.lease.rounds import next_request, step
-from keepalived.lease.session import Ask, Session
+from keepalived.lease.session import RequestKind, Session
 from tests.support.lease import BEGUN_AT, OWNER, answered, begun, info, settled_in
 
 HOUR = 3600.0
@@ -49,12 +55,12 @@ def said(ending: Ending) -> tuple[State, str]:
 def test_what_is_said_of_a_session_that_is_gone(
     kind: Kind, deadline: float | None, state: State, reason: str
 ) -> None:
-    assert said(vanished(kind, deadline, 10.0)) == (state, reason)
+    assert said(ending_for_missing(kind, deadline, 10.0)) == (state, reason)
 
 
 def test_what_is_said_of_content_that_arrived() -> None:
-    gone = vanished(Kind.UPDATE, 11.0, 10.0)
-    found = settled(gone, Target("item-1", "1"), ItemInfo("item-1", "x", "2"))
+    gone = ending_for_missing(Kind.UPDATE, 11.0, 10.0)
+    found = resolve_ending(gone, Target("item-1", "1"), ItemInfo("item-1", "x", "2"))
     assert said(found) == (State.DONE, "completed and deleted")
 
 
@@ -97,14 +103,14 @@ def test_an_attempt_that_times_out_at_the_deadline_still_fits() -> None:
 
 
 def test_what_is_about_as_usual_teaches_nothing() -> None:
-    usual = Pace(5.0)
+    usual = LatencyEstimate(5.0)
     assert usual.after(Outcome.OK, 5.0 - 1e-6) is usual
 
 
 @pytest.mark.parametrize(("before", "after"), [("9", "10"), ("a", "b"), ("9", "b"), ("a", "10")])
 def test_a_version_that_is_no_number_has_moved_where_it_differs(before: str, after: str) -> None:
-    gone = vanished(Kind.UPDATE, 11.0, 10.0)
-    found = settled(gone, Target("item-1", before), ItemInfo("item-1", "x", after))
+    gone = ending_for_missing(Kind.UPDATE, 11.0, 10.0)
+    found = resolve_ending(gone, Target("item-1", before), ItemInfo("item-1", "x", after))
     assert found.content_moved is True
 
 
@@ -121,7 +127,7 @@ def test_due_counts_to_the_tolerance_and_hastening_leaves_what_is_due_alone() ->
     session = settled_in()._replace(due=timing.DUE_TOLERANCE)
     assert session.is_due(0.0)
     assert not session.is_due(-timing.DUE_TOLERANCE)
-    assert core.hasten(session, session.due) is session
+    assert core.make_due(session, session.due) is session
 
 
 def later(session: Session, outcome: Outcome, value: object = None) -> core.Step:
@@ -130,7 +136,7 @@ def later(session: Session, outcome: Outcome, value: object = None) -> core.Step
 
 
 def test_a_refused_token_is_followed_at_once_by_the_same_request_without_it() -> None:
-    lent = Hold(0, Owner(OwnerKind.NONE), BEGUN_AT, None, token=Borrowed("token"))
+    lent = Hold(0, Owner(OwnerKind.NONE), BEGUN_AT, None, token=LentToken("token"))
     session = settled_in()._replace(holds=(lent,))
     after, _ = later(session, Outcome.UNAUTHENTICATED)
     assert after.due == session.due + LATE
@@ -139,12 +145,12 @@ def test_a_refused_token_is_followed_at_once_by_the_same_request_without_it() ->
 
 def test_an_end_is_settled_at_once_and_without_doubt() -> None:
     session = settled_in()._replace(target=Target("item-1", "1"))
-    doubted, _ = later(session, Outcome.NOT_FOUND)
-    assert doubted.doubted
-    settling, _ = later(doubted, Outcome.NOT_FOUND)
-    assert settling.ask is Ask.ITEM
-    assert settling.doubted is False
-    assert settling.due == doubted.due + LATE
+    needs_confirmation, _ = later(session, Outcome.NOT_FOUND)
+    assert needs_confirmation.needs_confirmation
+    settling, _ = later(needs_confirmation, Outcome.NOT_FOUND)
+    assert settling.ask is RequestKind.ITEM
+    assert settling.needs_confirmation is False
+    assert settling.due == needs_confirmation.due + LATE
     assert settling.settling_since == settling.due
 
 
@@ -162,9 +168,9 @@ def test_an_item_that_cannot_be_had_is_given_up_an_hour_after_the_end_and_not_be
 
 def looked(session: Session, arrived: int, at: float) -> core.Step:
     """Renew a session at a time, and let the look at its one file show that many bytes."""
-    session, _ = answered(session._replace(due=at), at=at, looks=(Ask.FILES,))
+    session, _ = answered(session._replace(due=at), at=at, looks=(RequestKind.FILES,))
     files = (FileInfo("disk.vmdk", "PUSH", "TRANSFERRING", arrived),)
-    return answered(session, value=files, at=at, looks=(Ask.FILES,))
+    return answered(session, value=files, at=at, looks=(RequestKind.FILES,))
 
 
 def test_movement_is_told_only_after_a_stall_and_lengthens_what_is_guarded() -> None:
@@ -207,11 +213,11 @@ def test_a_late_answer_is_looked_at_when_it_is_there() -> None:
     session = settled_in()
     request = next_request(session, session.due)
     answer: Answer[object] = Answer(Outcome.OK, session.due, session.due + LATE, None)
-    after, _ = step(session, request, answer, session.due + LATE, 0.5, (Ask.GET,))
-    assert after.ask is Ask.GET
+    after, _ = step(session, request, answer, session.due + LATE, 0.5, (RequestKind.GET,))
+    assert after.ask is RequestKind.GET
     assert after.due == session.due + LATE
     seen, _ = later(after, Outcome.OK, info())
-    assert seen.ask is Ask.KEEP_ALIVE
+    assert seen.ask is RequestKind.KEEP_ALIVE
 
 
 @pytest.mark.parametrize(
@@ -223,7 +229,7 @@ def test_a_late_answer_is_looked_at_when_it_is_there() -> None:
     ],
 )
 def test_what_is_said_of_an_end_that_the_server_tells(state: str, reason: str) -> None:
-    ending = told(info(state, error="the disk is full"))
+    ending = ending_from_server(info(state, error="the disk is full"))
     assert ending is not None
     assert said(ending) == (State(state), reason)
     assert ending.error_message == "the disk is full"
@@ -231,10 +237,10 @@ def test_what_is_said_of_an_end_that_the_server_tells(state: str, reason: str) -
 
 def test_what_has_ended_is_in_no_doubt() -> None:
     session, _ = answered(settled_in(), Outcome.NOT_FOUND)
-    assert session.doubted
+    assert session.needs_confirmation
     ended, _ = answered(session, value=info("DONE"))
     assert ended.state is State.DONE
-    assert ended.doubted is False
+    assert ended.needs_confirmation is False
 
 
 def test_a_wait_that_was_asked_for_takes_half_of_what_remains_and_no_more() -> None:
@@ -245,9 +251,9 @@ def test_a_wait_that_was_asked_for_takes_half_of_what_remains_and_no_more() -> N
 
 
 def test_a_round_that_has_taken_too_long_since_its_renewal_looks_no_further() -> None:
-    looks = (Ask.GET, Ask.FILES)
+    looks = (RequestKind.GET, RequestKind.FILES)
     session, _ = answered(settled_in(), looks=looks)
     prompt, _ = answered(session, value=info(), looks=looks)
-    assert prompt.ask is Ask.FILES
+    assert prompt.ask is RequestKind.FILES
     slow, _ = answered(session, value=info(), took=250.0, looks=looks)
-    assert slow.ask is Ask.KEEP_ALIVE
+    assert slow.ask is RequestKind.KEEP_ALIVE

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import pytest
 
-from keepalived.lease import events, rounds
+from keepalived.lease import events, machine
 from keepalived.lease import session as core
 from keepalived.lease.answers import Answer, ItemInfo, Outcome
-from keepalived.lease.endings import Ending, Target, settled, told, vanished
+from keepalived.lease.endings import (
+    Ending,
+    Target,
+    ending_for_missing,
+    ending_from_server,
+    resolve_ending,
+)
 from keepalived.lease.holds import Hold, Owner, OwnerKind
 from keepalived.lease.lending import Request
 from keepalived.lease.model import Kind, State
-from keepalived.lease.session import Ask, Session
+from keepalived.lease.session import RequestKind, Session
 from tests.support.lease import BEGUN_AT, KEY, OWNER, answered, begun, hold, info, settled_in
 
-WIDE = [outcome for outcome in Outcome if outcome.speaks_of_the_vcenter]
+WIDE = [outcome for outcome in Outcome if outcome.is_vcenter_failure]
 OTHER_FAILURES = sorted(
     set(Outcome) - {Outcome.OK, Outcome.NOT_FOUND, Outcome.NOT_ALLOWED} - set(WIDE)
 )
@@ -31,7 +37,7 @@ def of_item(session: Session, version: str = "3") -> Session:
 def gone(session: Session, at: float | None = None) -> core.Step:
     """Let the server no longer know a session."""
     session, _ = answered(session, Outcome.NOT_FOUND, at=at)
-    assert session.ask is Ask.GET
+    assert session.ask is RequestKind.GET
     return answered(session, Outcome.NOT_FOUND)
 
 
@@ -55,20 +61,20 @@ def the_end(step: core.Step) -> Ending:
 @pytest.mark.parametrize("word", ["DONE", "ERROR", "CANCELED"])
 def test_a_refused_keep_alive_ends_as_the_server_says(word: str) -> None:
     session, effects = answered(settled_in(), Outcome.NOT_ALLOWED)
-    assert (session.ask, session.doubted, effects) == (Ask.GET, True, ())
+    assert (session.ask, session.needs_confirmation, effects) == (RequestKind.GET, True, ())
     ending = the_end(answered(session, value=info(word, error="no space left")))
     assert (ending.state, ending.error_message) == (State[word], "no space left")
 
 
 @pytest.mark.parametrize("word", ["DONE", "ERROR", "CANCELED"])
 def test_a_look_that_finds_the_session_ended_ends_it(word: str) -> None:
-    session, _ = answered(settled_in(), looks=(Ask.GET,))
+    session, _ = answered(settled_in(), looks=(RequestKind.GET,))
     assert the_end(answered(session, value=info(word, left=60.0))).state is State[word]
 
 
 @pytest.mark.parametrize("word", ["ACTIVE", "", "SOMETHING_NEW"])
 def test_words_that_are_no_end(word: str) -> None:
-    assert told(info(word)) is None
+    assert ending_from_server(info(word)) is None
 
 
 @pytest.mark.parametrize("refusal", [Outcome.NOT_ALLOWED, Outcome.NOT_FOUND])
@@ -77,7 +83,7 @@ def test_a_refusal_of_an_active_session_is_a_failure_that_says_so(refusal: Outco
     session, effects = answered(session, value=info("ACTIVE"))
     assert [effect.outcome for effect in effects] == [Outcome.FAILED]  # type: ignore[union-attr]  # it is a Failed
     assert session.last_error.endswith("the server says that the session is ACTIVE")
-    assert (session.ask, session.state, session.tries) == (Ask.KEEP_ALIVE, State.ACTIVE, 1)
+    assert (session.ask, session.state, session.tries) == (RequestKind.KEEP_ALIVE, State.ACTIVE, 1)
 
 
 # -- by being gone
@@ -100,25 +106,29 @@ def test_gone_without_ever_having_been_renewed_it_was_not_found() -> None:
 def test_the_time_of_the_answer_decides_not_when_it_was_looked_at() -> None:
     session, _ = answered(settled_in(), Outcome.NOT_FOUND)
     assert session.deadline is not None
-    request = rounds.next_request(session, session.due)
+    request = machine.next_request(session, session.due)
     answer: Answer[None] = Answer(Outcome.NOT_FOUND, session.due, session.deadline - 0.1)
-    after, _ = rounds.step(session, request, answer, session.deadline + 60.0, 0.5)
+    after, _ = machine.step(session, request, answer, session.deadline + 60.0, 0.5)
     assert after.state is State.REMOVED
-    assert vanished(Kind.UPDATE, 100.0, 99.9).state is State.REMOVED
-    assert vanished(Kind.UPDATE, 100.0, 100.0).state is State.EXPIRED
+    assert ending_for_missing(Kind.UPDATE, 100.0, 99.9).state is State.REMOVED
+    assert ending_for_missing(Kind.UPDATE, 100.0, 100.0).state is State.EXPIRED
 
 
 def test_a_download_that_is_deleted_before_its_deadline_is_done() -> None:
-    assert vanished(Kind.DOWNLOAD, 100.0, 99.9).state is State.DONE
-    assert vanished(Kind.DOWNLOAD, 100.0, 100.0).state is State.EXPIRED
-    assert vanished(Kind.DOWNLOAD, None, 100.0).state is State.NOT_FOUND
+    assert ending_for_missing(Kind.DOWNLOAD, 100.0, 99.9).state is State.DONE
+    assert ending_for_missing(Kind.DOWNLOAD, 100.0, 100.0).state is State.EXPIRED
+    assert ending_for_missing(Kind.DOWNLOAD, None, 100.0).state is State.NOT_FOUND
 
 
 @pytest.mark.parametrize("outcome", [*WIDE, *OTHER_FAILURES, Outcome.NOT_ALLOWED])
 def test_doubt_that_nobody_clears_is_a_failure(outcome: Outcome) -> None:
     session, _ = answered(settled_in(), Outcome.NOT_FOUND)
     session, _ = answered(session, outcome)
-    assert (session.ask, session.doubted, session.tries) == (Ask.KEEP_ALIVE, False, 1)
+    assert (session.ask, session.needs_confirmation, session.tries) == (
+        RequestKind.KEEP_ALIVE,
+        False,
+        1,
+    )
     assert session.state is State.ACTIVE
 
 
@@ -147,7 +157,7 @@ def test_what_is_gone_was_done_if_its_item_moved(
     state: State, before: str, after: str, has_moved: bool
 ) -> None:
     target = Target("item-1", before)
-    ending = settled(Ending(state, "gone"), target, ItemInfo("item-1", "debian", after))
+    ending = resolve_ending(Ending(state, "gone"), target, ItemInfo("item-1", "debian", after))
     assert ending.state is (State.DONE if has_moved else state)
     assert ending.content_moved is has_moved
 
@@ -159,11 +169,11 @@ def test_what_the_server_said_stands(word: str, version: str, has_moved: bool) -
     session, effects = answered(session, value=info(word, version=version))
     assert (session.state, session.ask, session.deadline, effects) == (
         State.ACTIVE,
-        Ask.ITEM,
+        RequestKind.ITEM,
         None,
         (),
     )
-    assert rounds.next_request(session, session.due).item_id == "item-1"
+    assert machine.next_request(session, session.due).item_id == "item-1"
     ending = the_end(answered(session, value=ItemInfo("item-1", "debian", version)))
     assert (ending.state, ending.content_moved) == (State[word], has_moved)
 
@@ -194,8 +204,8 @@ def test_the_version_counts_only_as_read_while_active() -> None:
 
 
 def test_the_version_counts_as_it_was_read_first() -> None:
-    session, _ = answered(of_item(begun()), looks=(Ask.GET,))
-    session, _ = answered(session, value=info(version="4"), looks=(Ask.GET,))
+    session, _ = answered(of_item(begun()), looks=(RequestKind.GET,))
+    session, _ = answered(session, value=info(version="4"), looks=(RequestKind.GET,))
     session, _ = gone(session)
     assert the_end(answered(session, value=ItemInfo("item-1", "debian", "4"))).state is State.DONE
 
@@ -229,7 +239,7 @@ def test_an_item_that_tells_nothing_three_times_is_left(outcome: Outcome) -> Non
     for wait in (1.0, 2.0):
         looked_at = session.due
         session, effects = answered(session, outcome)
-        assert (session.ask, effects) == (Ask.ITEM, ())
+        assert (session.ask, effects) == (RequestKind.ITEM, ())
         assert session.due == looked_at + wait
     ending = the_end(answered(session, outcome))
     assert (ending.state, ending.content_moved) == (State.REMOVED, None)
@@ -240,9 +250,9 @@ def test_an_unreachable_vcenter_is_waited_for_to_settle(outcome: Outcome) -> Non
     session, _ = gone(of_item(begun()))
     for _ in range(50):
         session, effects = answered(session, outcome)
-        assert (session.ask, effects) == (Ask.ITEM, ())
+        assert (session.ask, effects) == (RequestKind.ITEM, ())
     session, _ = answered(session, Outcome.FAILED)  # as a server does that is just starting
-    assert rounds.next_request(session, session.due + 3600.0).ask is Ask.ITEM
+    assert machine.next_request(session, session.due + 3600.0).ask is RequestKind.ITEM
     ending = the_end(answered(session, value=ItemInfo("item-1", "debian", "4")))
     assert ending.state is State.DONE
 
@@ -273,7 +283,7 @@ def test_letting_go_what_one_does_not_hold_changes_nothing() -> None:
 
 
 def test_the_last_hold_over_releases() -> None:
-    session = core.begin(KEY, 300.0, hold(until=1500.0), BEGUN_AT)
+    session = core.new_session(KEY, 300.0, hold(until=1500.0), BEGUN_AT)
     session = core.take_hold(session, hold(uid=1, until=2000.0))
     session, effects = core.expire_holds(session, 1500.0)
     assert ([held.uid for held in session.holds], effects) == ([1], ())
@@ -288,7 +298,7 @@ def test_an_end_that_is_known_is_reported_whoever_still_wants_the_session() -> N
     session, _ = gone(of_item(begun()))
     session, effects = core.release_hold(session, 0, OWNER, 1000.0)
     assert (session.holds, session.state, effects) == ((), State.ACTIVE, ())
-    assert rounds.next_request(session, session.due).ask is Ask.ITEM
+    assert machine.next_request(session, session.due).ask is RequestKind.ITEM
     assert the_end(answered(session, value=ItemInfo("item-1", "debian", "3"))).state is (
         State.REMOVED
     )
@@ -296,15 +306,15 @@ def test_an_end_that_is_known_is_reported_whoever_still_wants_the_session() -> N
 
 def test_a_released_session_is_not_renewed() -> None:
     session = settled_in()
-    request = rounds.next_request(session, session.due)
+    request = machine.next_request(session, session.due)
     released, _ = core.release_hold(session, 0, OWNER, 1000.0)
     assert not released.is_due(1e9)
     with pytest.raises(ValueError, match="has ended"):
-        rounds.next_request(released, session.due)
+        machine.next_request(released, session.due)
     with pytest.raises(ValueError, match="cannot be held"):
         core.take_hold(released, hold())
     late: Answer[None] = Answer(Outcome.OK, session.due, session.due)
-    assert rounds.step(released, request, late, session.due, 0.5) == (released, ())
+    assert machine.step(released, request, late, session.due, 0.5) == (released, ())
     assert core.expire_holds(released, 1e9) == (released, ())
     assert core.release_hold(released, 0, OWNER, 1000.0) == (released, ())
 
@@ -312,26 +322,28 @@ def test_a_released_session_is_not_renewed() -> None:
 # -- answers that come late
 
 
-@pytest.mark.parametrize("ask", [Ask.GET, Ask.FILES, Ask.ITEM])
-def test_an_answer_from_an_earlier_life_does_not_put_off_the_first_renewal(ask: Ask) -> None:
+@pytest.mark.parametrize("ask", [RequestKind.GET, RequestKind.FILES, RequestKind.ITEM])
+def test_an_answer_from_an_earlier_life_does_not_put_off_the_first_renewal(
+    ask: RequestKind,
+) -> None:
     anew = begun()
     answer = Answer(Outcome.OK, 999.0, 1001.0, info(left=10.0))
-    assert rounds.step(anew, Request(ask, 10.0), answer, 1001.0, 0.5) == (anew, ())
+    assert machine.step(anew, Request(ask, 10.0), answer, 1001.0, 0.5) == (anew, ())
 
 
 def test_a_renewal_from_an_earlier_life_counts() -> None:
-    request = Request(Ask.KEEP_ALIVE, 10.0, progress=7)
-    session, _ = rounds.step(begun(), request, Answer(Outcome.OK, 999.0, 1001.0), 1001.0, 0.5)
+    request = Request(RequestKind.KEEP_ALIVE, 10.0, progress=7)
+    session, _ = machine.step(begun(), request, Answer(Outcome.OK, 999.0, 1001.0), 1001.0, 0.5)
     assert (session.renewed_at, session.deadline, session.acknowledged) == (999.0, 1299.0, 7)
 
 
 def test_no_renewal_undoes_an_end_that_is_known() -> None:
     session, _ = gone(of_item(begun()))
-    request = Request(Ask.KEEP_ALIVE, 10.0)
+    request = Request(RequestKind.KEEP_ALIVE, 10.0)
     answer: Answer[None] = Answer(Outcome.OK, 1100.0, 1100.0)
-    assert rounds.step(session, request, answer, 1100.0, 0.5) == (session, ())
+    assert machine.step(session, request, answer, 1100.0, 0.5) == (session, ())
 
 
 def test_an_item_that_tells_no_version_proves_nothing() -> None:
     gone = Ending(State.REMOVED, "gone")
-    assert settled(gone, Target("item-1", "1"), ItemInfo("item-1", "disk", None)) == gone
+    assert resolve_ending(gone, Target("item-1", "1"), ItemInfo("item-1", "disk", None)) == gone

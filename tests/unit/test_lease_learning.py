@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from keepalived.lease import events, rounds
+from keepalived.lease import events, machine
 from keepalived.lease import session as core
 from keepalived.lease.answers import Outcome
-from keepalived.lease.session import Ask, Session
+from keepalived.lease.session import RequestKind, Session
 from tests.support.lease import answered, begun, hold, info, renewed, settled_in
 
 # -- telling progress
@@ -18,7 +18,7 @@ def test_progress_is_sent_only_when_it_has_risen() -> None:
     sent = []
     for percent in [10, 10, 30, 20, None, 31]:
         session = core.take_hold(session, hold(percent))
-        sent.append(rounds.next_request(session, session.due).progress)
+        sent.append(machine.next_request(session, session.due).progress)
         session, _ = answered(session)
     assert sent == [None, None, 30, None, None, 31]
     assert session.acknowledged == 31
@@ -27,7 +27,7 @@ def test_progress_is_sent_only_when_it_has_risen() -> None:
 def test_progress_that_was_not_acknowledged_is_sent_again() -> None:
     session, _ = answered(begun(percent=10), Outcome.TIMED_OUT)
     assert session.acknowledged is None
-    assert rounds.next_request(session, session.due).progress == 10
+    assert machine.next_request(session, session.due).progress == 10
 
 
 def test_progress_that_another_uploader_reported_counts() -> None:
@@ -35,29 +35,29 @@ def test_progress_that_another_uploader_reported_counts() -> None:
     session, _ = answered(session, value=info(progress=50))
     for percent, sent in [(50, None), (51, 51)]:
         session = core.take_hold(session, hold(percent))
-        assert rounds.next_request(session, session.due).progress == sent
+        assert machine.next_request(session, session.due).progress == sent
 
 
 def test_refused_progress_is_left_out_at_once() -> None:
     session, effects = answered(begun(percent=10), Outcome.INVALID_ARGUMENT)
     assert (session.due, session.tries, effects) == (1000.0, 0, ())
     session = core.take_hold(session, hold(11))
-    assert rounds.next_request(session, session.due).progress is None
+    assert machine.next_request(session, session.due).progress is None
     session, effects = answered(session)
     assert effects == (events.Renewed(session.key, first=True, slack=None, progress=None),)
     session, _ = answered(session, Outcome.FAILED)
-    assert rounds.next_request(session, session.due).progress == 11
+    assert machine.next_request(session, session.due).progress == 11
     session = core.take_hold(session, hold(10))
-    assert rounds.next_request(session, session.due).progress is None
+    assert machine.next_request(session, session.due).progress is None
 
 
 def test_progress_refused_in_a_round_begun_anew_is_left_out_as_well() -> None:
     session, _ = answered(begun(percent=10), Outcome.NOT_ALLOWED)
-    assert (session.ask, session.doubted) == (Ask.GET, True)
+    assert (session.ask, session.needs_confirmation) == (RequestKind.GET, True)
     session, _ = answered(session, Outcome.INVALID_ARGUMENT, at=session.due + 60.0)
-    request = rounds.next_request(session, session.due)
-    assert (request.ask, request.progress) == (Ask.KEEP_ALIVE, None)
-    assert not session.doubted
+    request = machine.next_request(session, session.due)
+    assert (request.ask, request.progress) == (RequestKind.KEEP_ALIVE, None)
+    assert not session.needs_confirmation
 
 
 def test_an_invalid_argument_without_progress_is_a_failure() -> None:
@@ -65,7 +65,7 @@ def test_an_invalid_argument_without_progress_is_a_failure() -> None:
     session, effects = answered(session, Outcome.INVALID_ARGUMENT)
     assert session.due == 1001.0
     assert isinstance(effects[0], events.RenewalFailed)
-    assert rounds.next_request(session, session.due).progress is None
+    assert machine.next_request(session, session.due).progress is None
 
 
 # -- learning the lifetime
@@ -73,8 +73,8 @@ def test_an_invalid_argument_without_progress_is_a_failure() -> None:
 
 def read(session: Session, left: float | None) -> core.Step:
     """One round in which `get` tells how much of the lifetime is left."""
-    session, _ = answered(session, looks=(Ask.GET,))
-    return answered(session, value=info(left=left), looks=(Ask.GET,))
+    session, _ = answered(session, looks=(RequestKind.GET,))
+    return answered(session, value=info(left=left), looks=(RequestKind.GET,))
 
 
 def test_the_lifetime_is_what_get_teaches() -> None:
@@ -139,5 +139,5 @@ def test_an_unchanged_or_unrenewed_session_takes_a_configured_lifetime_as_it_is(
 
 def test_hastening_never_puts_off() -> None:
     session = settled_in()
-    assert core.hasten(session, session.due - 50.0).due == session.due - 50.0
-    assert core.hasten(session, session.due + 50.0).due == session.due
+    assert core.make_due(session, session.due - 50.0).due == session.due - 50.0
+    assert core.make_due(session, session.due + 50.0).due == session.due

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from keepalived.lease import events, rounds
+from keepalived.lease import events, machine
 from keepalived.lease.answers import Answer, Outcome
-from keepalived.lease.holds import Borrowed, Hold, Owner, OwnerKind
+from keepalived.lease.holds import Hold, LentToken, Owner, OwnerKind
 from keepalived.lease.model import State
-from keepalived.lease.session import Ask, Session
+from keepalived.lease.session import RequestKind, Session
 from tests.support.lease import BEGUN_AT, settled_in
 
 MINE, THEIRS = "token-of-mine", "token-of-theirs"
 
 
 def lender(uid: int, token: str | None, *, proven: bool = False) -> Hold:
-    lent = None if token is None else Borrowed(token, proven=proven)
+    lent = None if token is None else LentToken(token, proven=proven)
     return Hold(uid, Owner(OwnerKind.NONE, str(uid)), BEGUN_AT, None, token=lent)
 
 
@@ -28,9 +28,9 @@ def asked(
 ) -> tuple[Session, tuple[events.Event, ...], str | None]:
     """Answer what is asked next; return also the token that it was asked with."""
     at = session.due
-    request = rounds.next_request(session, at, has_credentials=own)
+    request = machine.next_request(session, at, has_credentials=own)
     answer: Answer[object] = Answer(outcome, at, at, detail="words")
-    after, effects = rounds.step(session, request, answer, at, 0.5, has_credentials=own)
+    after, effects = machine.step(session, request, answer, at, 0.5, has_credentials=own)
     return after, effects, request.token
 
 
@@ -92,13 +92,13 @@ def test_two_new_tokens_that_disagree_end_nothing() -> None:
     assert effects == ()
     session, effects, second = asked(session, Outcome.NOT_FOUND, own=False)
     assert {first, second} == {MINE, THEIRS}
-    assert session.ask is Ask.KEEP_ALIVE
+    assert session.ask is RequestKind.KEEP_ALIVE
     assert session.tries == 1
 
 
 def test_where_our_own_credentials_cannot_tell_a_proven_token_can() -> None:
     session = held_by(lender(1, MINE, proven=True))
-    for ask in (Ask.KEEP_ALIVE, Ask.GET):
+    for ask in (RequestKind.KEEP_ALIVE, RequestKind.GET):
         assert session.ask is ask
         session, _, token = asked(session, Outcome.NOT_FOUND)
         assert token == MINE

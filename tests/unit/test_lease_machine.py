@@ -18,14 +18,14 @@ from hypothesis.stateful import (
     rule,
 )
 
-from keepalived.lease import events, rounds, timing
+from keepalived.lease import events, machine, timing
 from keepalived.lease import session as core
 from keepalived.lease.answers import Answer, FileInfo, ItemInfo, Outcome, SessionInfo
 from keepalived.lease.holds import Hold, Owner, OwnerKind
 from keepalived.lease.lending import Request
 from keepalived.lease.model import Kind, SessionKey, State
 from keepalived.lease.progress import Progress, highest
-from keepalived.lease.session import Ask, Session
+from keepalived.lease.session import RequestKind, Session
 from tests.support.examples import examples
 
 MOST_IMMEDIATE_REQUESTS = 5
@@ -47,7 +47,7 @@ shares = st.floats(0.0, 1.0, exclude_max=True)
 lifetimes = st.floats(1.0, 86400.0) | st.sampled_from([1.0, 10.0, 300.0])
 # In lifetimes: mostly nothing, sometimes past every deadline.
 whiles = st.sampled_from([0.0] * 8 + [0.01, 0.1, 0.4, 1.0, 3.0])
-WIDE = [outcome for outcome in Outcome if outcome.speaks_of_the_vcenter]
+WIDE = [outcome for outcome in Outcome if outcome.is_vcenter_failure]
 # What the server is like for a while: without moods no session would get far enough to be lost.
 moods = st.sampled_from(
     [
@@ -59,7 +59,9 @@ moods = st.sampled_from(
         st.sampled_from(Outcome),
     ]
 )
-looks = st.sampled_from([(), (Ask.GET,), (Ask.FILES,), (Ask.GET, Ask.FILES)])
+looks = st.sampled_from(
+    [(), (RequestKind.GET,), (RequestKind.FILES,), (RequestKind.GET, RequestKind.FILES)]
+)
 words = st.sampled_from(["ACTIVE"] * 10 + ["DONE", "ERROR", "CANCELED", "", "SOMETHING_NEW"])
 versions = st.sampled_from(["1", "2", "9", "10", "x"])
 session_infos = st.builds(
@@ -78,11 +80,11 @@ file_infos = st.builds(
     source_type=st.just("PUSH"),
     status=st.sampled_from(["TRANSFERRING", "ERROR"]),
 )
-VALUES: dict[Ask, st.SearchStrategy[object]] = {
-    Ask.KEEP_ALIVE: st.none(),
-    Ask.GET: mostly(session_infos),
-    Ask.FILES: mostly(st.lists(file_infos, max_size=3).map(tuple)),
-    Ask.ITEM: mostly(st.builds(ItemInfo, st.just("item-1"), st.just("debian"), versions)),
+VALUES: dict[RequestKind, st.SearchStrategy[object]] = {
+    RequestKind.KEEP_ALIVE: st.none(),
+    RequestKind.GET: mostly(session_infos),
+    RequestKind.FILES: mostly(st.lists(file_infos, max_size=3).map(tuple)),
+    RequestKind.ITEM: mostly(st.builds(ItemInfo, st.just("item-1"), st.just("debian"), versions)),
 }
 
 
@@ -103,7 +105,7 @@ class Lives(RuleBasedStateMachine):
         self._begin(Hold(0, owner, self.now, None, Progress(percent)))
 
     def _begin(self, hold: Hold) -> None:
-        self.session = core.begin(self.key, self.lifetime, hold, self.now)
+        self.session = core.new_session(self.key, self.lifetime, hold, self.now)
         assert self.session.state is State.PENDING
         assert self.session.is_due(self.now)
         self.holds = {(hold.uid, hold.owner): hold.until}
@@ -126,7 +128,7 @@ class Lives(RuleBasedStateMachine):
     def send_when_due(self, late: float, timeout: float | None) -> None:
         self.now = max(self.now, self.session.due) + late * self.session.lifetime
         assert self.session.is_due(self.now)
-        request = rounds.next_request(self.session, self.now, timeout)
+        request = machine.next_request(self.session, self.now, timeout)
         self._judge_request(request, timeout)
         self.in_flight = (request, self.now)
         if self.now - self.sent_last > timing.floor(self.session.lifetime):
@@ -137,13 +139,15 @@ class Lives(RuleBasedStateMachine):
 
     def _judge_request(self, request: Request, timeout: float | None) -> None:
         session = self.session
-        assert self.holds or request.ask is Ask.ITEM, "renewed, though nobody wants it"
-        assert session.ending is None or request.ask is Ask.ITEM, "renewed, though it has ended"
+        assert self.holds or request.ask is RequestKind.ITEM, "renewed, though nobody wants it"
+        assert session.ending is None or request.ask is RequestKind.ITEM, (
+            "renewed, though it has ended"
+        )
         assert timeout is None or request.timeout == timeout
         assert request.timeout >= min(timing.floor(session.lifetime), timeout or 1.0)
-        assert (request.item_id is not None) is (request.ask is Ask.ITEM)
+        assert (request.item_id is not None) is (request.ask is RequestKind.ITEM)
         if request.progress is not None:
-            assert request.ask is Ask.KEEP_ALIVE
+            assert request.ask is RequestKind.KEEP_ALIVE
             assert self.acknowledged is None or request.progress > self.acknowledged
             assert not self.has_refused, "progress again, right after it was refused"
 
@@ -173,11 +177,11 @@ class Lives(RuleBasedStateMachine):
         self.now = received_at + data.draw(st.sampled_from([0.0, 0.0, 0.5]))
         answer = Answer(outcome, sent_at, received_at, value, "words", retry_after=retry_after)
         before = self.session
-        self.session, effects = rounds.step(
+        self.session, effects = machine.step(
             before, request, answer, self.now, data.draw(shares), data.draw(looks)
         )
         if before.state.is_final or (
-            request.ask is not Ask.KEEP_ALIVE and before.ask is not request.ask
+            request.ask is not RequestKind.KEEP_ALIVE and before.ask is not request.ask
         ):
             assert (self.session, effects) == (before, ()), "an answer to nobody's question"
             return
@@ -188,7 +192,7 @@ class Lives(RuleBasedStateMachine):
     def _record(self, before: Session, request: Request, answer: Answer[object]) -> None:
         """Keep the machine's own account of what the server has said."""
         outcome, value = answer.outcome, answer.value
-        if request.ask is Ask.KEEP_ALIVE:
+        if request.ask is RequestKind.KEEP_ALIVE:
             self.has_refused = outcome is Outcome.INVALID_ARGUMENT and (
                 request.progress is not None or self.has_refused
             )
@@ -201,7 +205,11 @@ class Lives(RuleBasedStateMachine):
             self.acknowledged = highest(self.acknowledged, value.client_progress)
             if value.state == "ACTIVE" and self.version is None and value.item_id is not None:
                 self.version = value.content_version
-        if request.ask is Ask.GET and outcome is Outcome.NOT_FOUND and before.doubted:
+        if (
+            request.ask is RequestKind.GET
+            and outcome is Outcome.NOT_FOUND
+            and before.needs_confirmation
+        ):
             self.gone_at, self.deadline_in_doubt = answer.received_at, before.deadline
         if isinstance(value, ItemInfo):
             self.moved_to = value.content_version
@@ -214,7 +222,7 @@ class Lives(RuleBasedStateMachine):
                 assert effect.first is (len(self.renewals) == 1)
             if isinstance(effect, events.RenewalFailed):
                 assert effect.retry_in == pytest.approx(self.session.due - self.now)
-        if answer.outcome.speaks_of_the_vcenter and self.ends:
+        if answer.outcome.is_vcenter_failure and self.ends:
             # What is known is reported after an hour, whether its item can be read or not.
             since = self.session.settling_since
             assert since is not None, "ended by a vCenter that cannot be reached"
@@ -310,9 +318,9 @@ class Lives(RuleBasedStateMachine):
 
     @precondition(lambda self: not self.session.state.is_final)
     @rule()
-    def hasten(self) -> None:
+    def make_due(self) -> None:
         due = self.session.due
-        self.session = core.hasten(self.session, self.now)
+        self.session = core.make_due(self.session, self.now)
         assert self.session.due == min(due, self.now)
         self.requests_at_once = 0
 
@@ -342,11 +350,11 @@ class Lives(RuleBasedStateMachine):
         assert self.ends == [session.state]
         assert session.holds == ()
         assert not session.is_due(1e12)
-        assert not core.hasten(session, self.now).is_due(self.now)
+        assert not core.make_due(session, self.now).is_due(self.now)
         assert core.expire_holds(session, 1e12) == (session, ())
         assert core.release_hold(session, 0, Owner(OwnerKind.NONE), 1e12) == (session, ())
         with pytest.raises(ValueError, match="has ended"):
-            rounds.next_request(session, self.now)
+            machine.next_request(session, self.now)
         with pytest.raises(ValueError, match="has ended"):
             core.take_hold(session, Hold(0, Owner(OwnerKind.NONE), self.now, None))
 
@@ -356,7 +364,7 @@ class Lives(RuleBasedStateMachine):
         if session.state.is_final:
             return
         assert {(hold.uid, hold.owner): hold.until for hold in session.holds} == self.holds
-        assert self.holds or (session.ending is not None and session.ask is Ask.ITEM)
+        assert self.holds or (session.ending is not None and session.ask is RequestKind.ITEM)
 
     @invariant()
     def the_deadline_counts_from_the_last_renewal_that_was_sent(self) -> None:
@@ -386,9 +394,9 @@ class Lives(RuleBasedStateMachine):
     @invariant()
     def doubt_asks_for_the_session_and_a_known_end_for_its_item(self) -> None:
         session = self.session
-        assert not session.doubted or session.ask is Ask.GET
+        assert not session.needs_confirmation or session.ask is RequestKind.GET
         if session.ending is not None and not session.state.is_final:
-            assert session.ask is Ask.ITEM
+            assert session.ask is RequestKind.ITEM
             assert session.key.kind is Kind.UPDATE
         assert session.acknowledged == self.acknowledged
 

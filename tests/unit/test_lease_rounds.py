@@ -6,15 +6,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keepalived.lease import events, rounds
+from keepalived.lease import events, machine
 from keepalived.lease.answers import Answer, FileInfo, ItemInfo, Outcome
 from keepalived.lease.model import State
-from keepalived.lease.session import Ask
+from keepalived.lease.session import RequestKind
 from tests.support.examples import examples
 from tests.support.lease import answered, begun, info, settled_in
 
-ALL_LOOKS = (Ask.GET, Ask.FILES)
-WIDE = [outcome for outcome in Outcome if outcome.speaks_of_the_vcenter]
+ALL_LOOKS = (RequestKind.GET, RequestKind.FILES)
+WIDE = [outcome for outcome in Outcome if outcome.is_vcenter_failure]
 # No progress is sent where these are used.
 FAILURES = sorted(set(Outcome) - {Outcome.OK, Outcome.NOT_ALLOWED, Outcome.NOT_FOUND})
 
@@ -99,16 +99,16 @@ def test_timeouts_grow_with_the_retries_and_start_anew_after_a_success() -> None
     session = settled_in()
     timeouts = []
     for _ in range(3):
-        timeouts.append(rounds.next_request(session, session.due).timeout)
+        timeouts.append(machine.next_request(session, session.due).timeout)
         session, _ = answered(session, Outcome.TIMED_OUT)
     assert timeouts == [10.0, 30.0, 49.0]
     session, _ = answered(session)
     assert session.last_error == ""
-    assert rounds.next_request(session, session.due).timeout == 10.0
+    assert machine.next_request(session, session.due).timeout == 10.0
 
 
 def test_a_configured_timeout_stands() -> None:
-    assert rounds.next_request(begun(), 1000.0, 3.0).timeout == 3.0
+    assert machine.next_request(begun(), 1000.0, 3.0).timeout == 3.0
 
 
 def test_retry_after_is_honoured_up_to_half_the_slack() -> None:
@@ -121,9 +121,9 @@ def test_retry_after_is_honoured_up_to_half_the_slack() -> None:
 
 def test_a_failure_without_words_is_named() -> None:
     session = begun()
-    request = rounds.next_request(session, 1000.0)
+    request = machine.next_request(session, 1000.0)
     answer: Answer[None] = Answer(Outcome.TIMED_OUT, 1000.0, 1010.0)
-    session, _ = rounds.step(session, request, answer, 1010.0, 0.5)
+    session, _ = machine.step(session, request, answer, 1010.0, 0.5)
     assert session.last_error == "timed_out"
 
 
@@ -157,7 +157,7 @@ def test_an_outage_of_less_than_a_third_of_the_lifetime_loses_nothing(
     for retry in retries:
         if not starts <= session.due < starts + outage * lifetime:
             break
-        timeout = rounds.next_request(session, session.due).timeout
+        timeout = machine.next_request(session, session.due).timeout
         session, _ = answered(session, Outcome.TIMED_OUT, took=timeout, u=retry)
     assert session.due < deadline
 
@@ -167,11 +167,11 @@ def test_an_outage_of_less_than_a_third_of_the_lifetime_loses_nothing(
 
 def test_every_round_looks_at_the_session_and_its_files_in_that_order() -> None:
     session, _ = answered(settled_in(), looks=ALL_LOOKS)
-    assert (session.ask, session.due) == (Ask.GET, session.renewed_at)
+    assert (session.ask, session.due) == (RequestKind.GET, session.renewed_at)
     session, _ = answered(session, value=info(), looks=ALL_LOOKS)
-    assert (session.ask, session.due) == (Ask.FILES, session.renewed_at)
+    assert (session.ask, session.due) == (RequestKind.FILES, session.renewed_at)
     session, _ = answered(session, value=(), looks=ALL_LOOKS)
-    assert (session.ask, session.slack(session.due)) == (Ask.KEEP_ALIVE, 150.0)
+    assert (session.ask, session.slack(session.due)) == (RequestKind.KEEP_ALIVE, 150.0)
 
 
 def test_without_looks_only_the_first_rounds_look() -> None:
@@ -180,21 +180,21 @@ def test_without_looks_only_the_first_rounds_look() -> None:
     for _ in range(5):
         session, _ = answered(session)
         asked.append(session.ask)
-        if session.ask is Ask.GET:
+        if session.ask is RequestKind.GET:
             session, _ = answered(session, Outcome.FORBIDDEN)
-    assert asked == [Ask.GET] * 3 + [Ask.KEEP_ALIVE] * 2
+    assert asked == [RequestKind.GET] * 3 + [RequestKind.KEEP_ALIVE] * 2
 
 
 def test_what_the_session_fills_is_looked_up_once() -> None:
     session, _ = answered(begun())
     session, _ = answered(session, value=info(version="3"))
-    request = rounds.next_request(session, session.due)
-    assert (request.ask, request.item_id) == (Ask.ITEM, "item-1")
+    request = machine.next_request(session, session.due)
+    assert (request.ask, request.item_id) == (RequestKind.ITEM, "item-1")
     session, _ = answered(session, value=ItemInfo("item-1", "debian", "3", "images"))
     assert session.item is not None
     assert session.item.name == "debian"
     session, _ = answered(session)
-    assert session.ask is Ask.KEEP_ALIVE
+    assert session.ask is RequestKind.KEEP_ALIVE
 
 
 @pytest.mark.parametrize("outcome", [Outcome.NOT_FOUND, Outcome.FAILED, Outcome.TIMED_OUT])
@@ -202,18 +202,18 @@ def test_an_item_that_cannot_be_read_is_no_failure(outcome: Outcome) -> None:
     session, _ = answered(begun())
     session, _ = answered(session, value=info(version="3"))
     session, effects = answered(session, outcome)
-    assert (session.ask, session.tries, effects) == (Ask.KEEP_ALIVE, 0, ())
+    assert (session.ask, session.tries, effects) == (RequestKind.KEEP_ALIVE, 0, ())
     assert session.due == pytest.approx(1105.0)
 
 
 @pytest.mark.parametrize("outcome", [Outcome.FORBIDDEN, Outcome.NOT_FOUND, Outcome.FAILED])
 @pytest.mark.parametrize("ask", ALL_LOOKS)
-def test_a_look_in_vain_is_no_failure(ask: Ask, outcome: Outcome) -> None:
+def test_a_look_in_vain_is_no_failure(ask: RequestKind, outcome: Outcome) -> None:
     session, _ = answered(settled_in(), looks=ALL_LOOKS)
     while session.ask is not ask:
         session, _ = answered(session, value=info(), looks=ALL_LOOKS)
     session, effects = answered(session, outcome, looks=ALL_LOOKS)
-    assert session.ask is (Ask.FILES if ask is Ask.GET else Ask.KEEP_ALIVE)
+    assert session.ask is (RequestKind.FILES if ask is RequestKind.GET else RequestKind.KEEP_ALIVE)
     assert (session.tries, session.state, effects) == (0, State.ACTIVE, ())
 
 
@@ -223,18 +223,18 @@ def test_a_vcenter_that_does_not_answer_is_asked_nothing_more_in_this_round(
 ) -> None:
     session, _ = answered(begun(), looks=ALL_LOOKS)
     session, effects = answered(session, outcome, took=10.0, looks=ALL_LOOKS)
-    assert (session.ask, session.due, effects) == (Ask.KEEP_ALIVE, 1105.0, ())
+    assert (session.ask, session.due, effects) == (RequestKind.KEEP_ALIVE, 1105.0, ())
 
 
 def test_a_round_that_was_broken_off_begins_anew_with_a_renewal() -> None:
     session, _ = answered(begun(percent=10), looks=ALL_LOOKS)
-    assert rounds.next_request(session, session.due + 1.0).ask is Ask.GET
-    late = rounds.next_request(session, session.due + 1.1)
-    assert late.ask is Ask.KEEP_ALIVE
+    assert machine.next_request(session, session.due + 1.0).ask is RequestKind.GET
+    late = machine.next_request(session, session.due + 1.1)
+    assert late.ask is RequestKind.KEEP_ALIVE
     session, effects = answered(session, at=1120.0)
     assert session.renewed_at == 1120.0
     assert isinstance(effects[0], events.Renewed)
-    assert session.ask is Ask.GET
+    assert session.ask is RequestKind.GET
 
 
 def test_a_file_that_fails_is_reported_once() -> None:
@@ -245,12 +245,16 @@ def test_a_file_that_fails_is_reported_once() -> None:
     session, effects = answered(session, value=(good, bad), looks=ALL_LOOKS)
     assert effects == (events.FileFailed(session.key, bad),)
     assert session.files == (good, bad)
-    session, _ = answered(session, looks=(Ask.FILES,))
-    session, effects = answered(session, value=(good, bad), looks=(Ask.FILES,))
+    session, _ = answered(session, looks=(RequestKind.FILES,))
+    session, effects = answered(session, value=(good, bad), looks=(RequestKind.FILES,))
     assert effects == ()
 
 
-@pytest.mark.parametrize(("took", "asked"), [(90.0, Ask.GET), (90.1, Ask.KEEP_ALIVE)])
-def test_nothing_more_is_asked_once_a_round_has_taken_too_long(took: float, asked: Ask) -> None:
-    session, _ = answered(settled_in(), took=took, looks=(Ask.GET, Ask.FILES))
+@pytest.mark.parametrize(
+    ("took", "asked"), [(90.0, RequestKind.GET), (90.1, RequestKind.KEEP_ALIVE)]
+)
+def test_nothing_more_is_asked_once_a_round_has_taken_too_long(
+    took: float, asked: RequestKind
+) -> None:
+    session, _ = answered(settled_in(), took=took, looks=(RequestKind.GET, RequestKind.FILES))
     assert session.ask is asked

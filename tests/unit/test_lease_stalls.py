@@ -10,9 +10,9 @@ from keepalived.lease import events, stalls
 from keepalived.lease import holds as hold_rules
 from keepalived.lease.answers import FileInfo
 from keepalived.lease.holds import Hold, Owner, OwnerKind
+from keepalived.lease.machine import next_request
 from keepalived.lease.model import State
-from keepalived.lease.rounds import next_request
-from keepalived.lease.session import Ask, Session, take_hold
+from keepalived.lease.session import RequestKind, Session, take_hold
 from tests.support.lease import (
     BEGUN_AT,
     DISCOVERED,
@@ -153,17 +153,17 @@ def test_nothing_is_let_go_before_bytes_were_seen_moving() -> None:
 def test_nothing_is_let_go_because_files_cannot_be_read() -> None:
     session = moving(discovered(), at=10_000.0)
     at = 10_000.0 + 9 * HOUR
-    session, _ = answered(session._replace(due=at), at=at, looks=(Ask.FILES,))
-    session, _ = answered(session, value=None, at=at, looks=(Ask.FILES,))
+    session, _ = answered(session._replace(due=at), at=at, looks=(RequestKind.FILES,))
+    session, _ = answered(session, value=None, at=at, looks=(RequestKind.FILES,))
     assert session.state is State.ACTIVE
 
 
 def test_files_are_looked_at_where_nothing_else_is_asked() -> None:
     """The guard has to see, whatever `observe` says."""
     session, _ = answered(discovered()._replace(due=5000.0), at=5000.0, looks=())
-    assert session.ask is Ask.FILES
+    assert session.ask is RequestKind.FILES
     session, _ = answered(settled_in()._replace(due=5000.0), at=5000.0, looks=())
-    assert session.ask is Ask.KEEP_ALIVE
+    assert session.ask is RequestKind.KEEP_ALIVE
 
 
 def test_movement_lets_a_discovered_session_be_held_for_longer_up_to_a_week() -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from keepalived.lease import timing
 from keepalived.lease.answers import Outcome
-from keepalived.lease.pace import UNKNOWN, Pace
+from keepalived.lease.latency import UNKNOWN, LatencyEstimate
 from tests.support.examples import examples
 
 thoroughly = settings(max_examples=examples(300))
@@ -170,7 +170,7 @@ def test_timeouts_triple_up_to_a_third_of_what_remains() -> None:
 def test_what_others_waited_in_vain_counts_like_a_try(
     waited: float, slack: float | None, timeout: float
 ) -> None:
-    assert timing.request_timeout(0, slack, 300.0, Pace(waited=waited)) == timeout
+    assert timing.request_timeout(0, slack, 300.0, LatencyEstimate(waited=waited)) == timeout
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_what_others_waited_in_vain_counts_like_a_try(
 def test_a_slow_vcenter_is_given_the_time_it_needs(
     usual: float, slack: float | None, timeout: float
 ) -> None:
-    assert timing.request_timeout(0, slack, 300.0, Pace(usual)) == timeout
+    assert timing.request_timeout(0, slack, 300.0, LatencyEstimate(usual)) == timeout
 
 
 @given(st.integers(0, 10), slacks, lifetimes, st.floats(0, 1e3), st.floats(0, 1e3))
@@ -195,7 +195,7 @@ def test_a_slow_vcenter_is_given_the_time_it_needs(
 def test_a_slow_pace_never_shortens_a_timeout(
     count: int, slack: float | None, lifetime: float, usual: float, waited: float
 ) -> None:
-    timeout = timing.request_timeout(count, slack, lifetime, Pace(usual, waited))
+    timeout = timing.request_timeout(count, slack, lifetime, LatencyEstimate(usual, waited))
     assert timing.request_timeout(count, slack, lifetime) <= timeout <= 120.0
 
 
@@ -204,21 +204,21 @@ def test_a_slow_pace_never_shortens_a_timeout(
 
 def test_a_slower_answer_counts_at_once_and_faster_ones_little_by_little() -> None:
     pace = UNKNOWN.after(Outcome.OK, 4.0)
-    assert pace == Pace(usual=4.0)
+    assert pace == LatencyEstimate(usual=4.0)
     pace = pace.after(Outcome.OK, 8.0)
-    assert pace == Pace(usual=8.0)
-    assert pace.after(Outcome.OK, 0.0).after(Outcome.OK, 0.0) == Pace(usual=4.5)
+    assert pace == LatencyEstimate(usual=8.0)
+    assert pace.after(Outcome.OK, 0.0).after(Outcome.OK, 0.0) == LatencyEstimate(usual=4.5)
 
 
 def test_waiting_in_vain_is_forgotten_with_the_next_answer() -> None:
-    pace = Pace(1.0).after(Outcome.TIMED_OUT, 30.0).after(Outcome.TIMED_OUT, 10.0)
-    assert pace == Pace(usual=1.0, waited=30.0)
-    assert pace.after(Outcome.OK, 1.0) == Pace(usual=1.0)
+    pace = LatencyEstimate(1.0).after(Outcome.TIMED_OUT, 30.0).after(Outcome.TIMED_OUT, 10.0)
+    assert pace == LatencyEstimate(usual=1.0, waited=30.0)
+    assert pace.after(Outcome.OK, 1.0) == LatencyEstimate(usual=1.0)
 
 
 @pytest.mark.parametrize("outcome", [Outcome.UNAVAILABLE, Outcome.UNREACHABLE, Outcome.FAILED])
 def test_who_refuses_at_once_tells_nothing_of_the_pace(outcome: Outcome) -> None:
-    assert Pace(4.0, 30.0).after(outcome, 0.0) == Pace(4.0, 30.0)
+    assert LatencyEstimate(4.0, 30.0).after(outcome, 0.0) == LatencyEstimate(4.0, 30.0)
 
 
 # -- attempts

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import pytest
 
-from keepalived.lease import events, rounds
+from keepalived.lease import events, machine
 from keepalived.lease.answers import Answer, Outcome
 from keepalived.lease.holds import (
     TOKEN_MAX_LENGTH,
-    Borrowed,
     Hold,
+    LentToken,
     Owner,
     OwnerKind,
     check_token,
     token_in,
 )
-from keepalived.lease.session import Ask, Session, Step
+from keepalived.lease.session import RequestKind, Session, Step
 from tests.support.lease import BEGUN_AT, answered, settled_in
 
 FIRST, SECOND = "token-of-the-first", "token-of-the-second"
 
 
 def lender(uid: int, token: str | None) -> Hold:
-    lent = None if token is None else Borrowed(token)
+    lent = None if token is None else LentToken(token)
     return Hold(uid, Owner(OwnerKind.NONE), BEGUN_AT, None, token=lent)
 
 
@@ -36,7 +36,7 @@ def refused(session: Session) -> Step:
 
 
 def token_of(session: Session) -> str | None:
-    return rounds.next_request(session, session.due).token
+    return machine.next_request(session, session.due).token
 
 
 def test_a_request_goes_out_with_the_token_that_was_lent() -> None:
@@ -46,8 +46,8 @@ def test_a_request_goes_out_with_the_token_that_was_lent() -> None:
 
 
 def test_all_that_a_round_asks_goes_out_with_it() -> None:
-    session, _ = answered(lent(FIRST), looks=(Ask.GET, Ask.FILES))
-    assert session.ask is Ask.GET
+    session, _ = answered(lent(FIRST), looks=(RequestKind.GET, RequestKind.FILES))
+    assert session.ask is RequestKind.GET
     assert token_of(session) == FIRST
 
 
@@ -73,11 +73,11 @@ def test_a_refused_token_is_given_up_at_once_and_the_same_is_asked_without_it() 
     due = session.due
     session, effects = refused(session)
     assert effects == (events.TokenRefused(session.key, Owner(OwnerKind.NONE), fallback=True),)
-    assert session.ask is Ask.KEEP_ALIVE
+    assert session.ask is RequestKind.KEEP_ALIVE
     assert session.due == due
     assert session.tries == 0
     assert token_of(session) is None
-    assert session.holds[0].token == Borrowed(FIRST, refused=True)
+    assert session.holds[0].token == LentToken(FIRST, refused=True)
 
 
 def test_a_refused_token_leaves_another_in_use() -> None:
@@ -91,24 +91,24 @@ def test_a_refused_token_leaves_another_in_use() -> None:
 def test_a_token_that_two_parties_lent_is_refused_for_both() -> None:
     session, effects = refused(lent(FIRST, FIRST))
     assert [type(effect) for effect in effects] == 2 * [events.TokenRefused]
-    assert [hold.token for hold in session.holds] == 2 * [Borrowed(FIRST, refused=True)]
+    assert [hold.token for hold in session.holds] == 2 * [LentToken(FIRST, refused=True)]
     assert token_of(session) is None
 
 
 def test_a_look_that_finds_the_token_refused_is_repeated_without_it() -> None:
-    session, _ = answered(lent(FIRST), looks=(Ask.GET,))
+    session, _ = answered(lent(FIRST), looks=(RequestKind.GET,))
     session, effects = refused(session)
     assert [type(effect) for effect in effects] == [events.TokenRefused]
-    assert session.ask is Ask.GET
+    assert session.ask is RequestKind.GET
     assert token_of(session) is None
 
 
 def test_a_fresh_token_that_came_meanwhile_is_not_given_up_for_the_old_one() -> None:
     session = lent(FIRST)
-    request = rounds.next_request(session, session.due)
+    request = machine.next_request(session, session.due)
     renewed = session._replace(holds=(lender(0, SECOND),))
     answer: Answer[None] = Answer(Outcome.UNAUTHENTICATED, session.due, session.due)
-    session, effects = rounds.step(renewed, request, answer, session.due, 0.5)
+    session, effects = machine.step(renewed, request, answer, session.due, 0.5)
     assert effects == ()
     assert token_of(session) == SECOND
 
@@ -139,8 +139,8 @@ def test_what_cannot_stand_in_a_header_is_no_token_and_is_not_repeated(text: str
 
 def test_no_representation_shows_a_token() -> None:
     session = lent(FIRST)
-    request = rounds.next_request(session, session.due)
-    for thing in (session, request, session.holds, Borrowed(FIRST)):
+    request = machine.next_request(session, session.due)
+    for thing in (session, request, session.holds, LentToken(FIRST)):
         assert FIRST not in repr(thing)
 
 

@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from keepalived.lease.answers import ItemInfo
-from keepalived.lease.holds import Borrowed, Hold, Owner, OwnerKind
+from keepalived.lease.holds import Hold, LentToken, Owner, OwnerKind
 from keepalived.lease.progress import Progress
 from keepalived.lease.session import Session
 from keepalived.store.loading import Stored
@@ -154,7 +154,7 @@ async def test_a_short_time_limit_is_one(seconds: str, tmp_path: Path) -> None:
 async def test_a_token_that_was_kept_counts_as_one_that_has_renewed_its_session(
     tmp_path: Path,
 ) -> None:
-    found = await read_hold(tmp_path, replace(HOLD, token=Borrowed("lent")))
+    found = await read_hold(tmp_path, replace(HOLD, token=LentToken("lent")))
     assert found.token is not None
     assert (found.token.value, found.token.proven) == ("lent", True)
 

@@ -15,14 +15,14 @@ import pytest
 from structlog.testing import capture_logs
 
 from keepalived.host.clock import SystemClock
-from keepalived.lease.holds import Borrowed
+from keepalived.lease.holds import LentToken
 from keepalived.store import store as store_module
 from keepalived.store.errors import StoreWriteError
 from keepalived.store.store import Store
 from tests.support.state_file import DONE, HOLD, KEY, OWNER, kept, opened, tell, traces, watching
 
 TOKEN = "b00f0f0f0f0f0f0f-lent"
-LENT = replace(HOLD, token=Borrowed(TOKEN))
+LENT = replace(HOLD, token=LentToken(TOKEN))
 
 
 async def purged(store: Store) -> None:
@@ -33,7 +33,7 @@ async def purged(store: Store) -> None:
 
 async def test_a_lent_token_comes_back_and_is_tried_once_more(tmp_path: Path) -> None:
     async with opened(tmp_path) as (store, _):
-        await store.put_hold(KEY, replace(LENT, token=Borrowed(TOKEN, refused=True)))
+        await store.put_hold(KEY, replace(LENT, token=LentToken(TOKEN, refused=True)))
     (session,) = (await kept(tmp_path)).sessions
     assert session.holds == (LENT,)
 
@@ -79,7 +79,7 @@ async def test_a_scrub_leaves_no_copy_behind_however_rows_have_moved(tmp_path: P
             gone = draw.sample(sorted(tokens), 30)
             await asyncio.gather(
                 *(
-                    store.put_hold(KEY._replace(id=name), replace(HOLD, token=Borrowed(token)))
+                    store.put_hold(KEY._replace(id=name), replace(HOLD, token=LentToken(token)))
                     for name, token in new.items()
                 ),
                 *(store.delete_hold(KEY._replace(id=name), 1000, OWNER) for name in gone),
@@ -148,7 +148,7 @@ async def end_session(store: Store) -> None:
 
 
 async def lend_another(store: Store) -> None:
-    await store.put_hold(KEY, replace(HOLD, token=Borrowed("short")))
+    await store.put_hold(KEY, replace(HOLD, token=LentToken("short")))
 
 
 async def take_back(store: Store) -> None:
@@ -160,7 +160,7 @@ async def take_back(store: Store) -> None:
 async def test_a_token_that_has_reached_the_file_is_overwritten_when_it_goes(
     end: Callable[[Store], Awaitable[None]], tmp_path: Path
 ) -> None:
-    beside = Borrowed("beside-" + TOKEN[::-1])
+    beside = LentToken("beside-" + TOKEN[::-1])
     async with opened(tmp_path) as (store, _):
         await store.put_hold(KEY, LENT)
         await store.put_hold(KEY._replace(id="beside"), replace(HOLD, token=beside))
@@ -207,7 +207,7 @@ async def test_an_error_that_repeats_a_token_is_not_passed_on(
 
 async def test_a_row_with_a_token_that_is_none_is_named_without_it(tmp_path: Path) -> None:
     async with opened(tmp_path) as (store, _):
-        await store.put_hold(KEY, replace(HOLD, token=Borrowed(f"{TOKEN} {TOKEN}")))
+        await store.put_hold(KEY, replace(HOLD, token=LentToken(f"{TOKEN} {TOKEN}")))
     with capture_logs() as logs:
         assert (await kept(tmp_path)).sessions == ()
     assert [line["event"] for line in logs] == ["state_row_ignored"]

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from keepalived.lease.holds import Borrowed
+from keepalived.lease.holds import LentToken
 from keepalived.store import sqlite_file
 from keepalived.store.commits import MANY
 from keepalived.store.errors import StoreError, StoreWriteError
@@ -33,7 +33,7 @@ from tests.support.state_file import (
 )
 
 TOKEN = "b00f0f0f0f0f0f0f-lent"
-LENT = replace(HOLD, token=Borrowed(TOKEN))
+LENT = replace(HOLD, token=LentToken(TOKEN))
 OTHER = KEY._replace(id="other")
 THIRD = KEY._replace(id="third")
 

@@ -15,9 +15,9 @@ from structlog.testing import capture_logs
 
 from keepalived.keeper.keeper import Keeper, Manner
 from keepalived.lease.answers import Outcome
-from keepalived.lease.holds import Borrowed, Hold, Owner, OwnerKind
+from keepalived.lease.holds import Hold, LentToken, Owner, OwnerKind
 from keepalived.lease.model import State
-from keepalived.lease.session import Ask
+from keepalived.lease.session import RequestKind
 from keepalived.simulator.app import Simulator
 from keepalived.simulator.wire import Request, Response
 from tests.support.engine import Engine, running_engine, simulator_in_loop
@@ -99,9 +99,9 @@ async def test_a_renewal_without_effect_is_told_in_time_and_its_end_is_no_remova
 
 
 @pytest.mark.parametrize("lifetime", [10.0, 300.0, 1800.0, 3600.0])
-@pytest.mark.parametrize("looks", [(Ask.GET, Ask.FILES), (Ask.GET,), ()])
+@pytest.mark.parametrize("looks", [(RequestKind.GET, RequestKind.FILES), (RequestKind.GET,), ()])
 async def test_renewals_with_effect_are_never_called_others(
-    lifetime: float, looks: tuple[Ask, ...]
+    lifetime: float, looks: tuple[RequestKind, ...]
 ) -> None:
     simulator = simulator_in_loop(session_timeout=lifetime)
     draws = itertools.cycle([0.0, 0.99, 0.5])
@@ -199,7 +199,7 @@ async def test_a_date_that_is_wrong_is_named_with_both_clocks(ahead: float) -> N
 
 def lend(engine: Engine, key: Any, token: str, uid: int) -> None:
     owner = Owner(OwnerKind.NONE)
-    hold = Hold(uid, owner, engine.clock.boot(), None, token=Borrowed(token))
+    hold = Hold(uid, owner, engine.clock.boot(), None, token=LentToken(token))
     engine.registry.hold(key, hold)
 
 

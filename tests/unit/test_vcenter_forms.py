@@ -101,7 +101,7 @@ async def test_anything_else_counts_against_the_vcenter(
     client = client_of(lambda _: Response(status, HTML, body), dialect=dialect)
     for answer in (await keep_alive(client), await client.cancel(Kind.UPDATE, "a", timeout=5.0)):
         assert answer.outcome is Outcome.UNAVAILABLE
-        assert answer.outcome.speaks_of_the_vcenter
+        assert answer.outcome.is_vcenter_failure
     if status == 200:
         assert answer.detail.startswith("the answer cannot be read: ")
         assert answer.detail.endswith("(text/html); something answers in the vCenter's place")

@@ -14,7 +14,7 @@ from typing import TextIO
 
 import pytest
 
-from keepalived.lease.words import size, width_of
+from keepalived.lease.text import size, width_of
 from keepalived.wrapper.bar import Bar, bar_on
 from keepalived.wrapper.progress_line import ASCII, BarView, line, words
 from keepalived.wrapper.rate import Rate

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from keepalived.lease.holds import Borrowed
+from keepalived.lease.holds import LentToken
 from keepalived.lease.model import Kind, SessionKey
 from keepalived.lease.progress import Progress
 from keepalived.sources.attempts import Attempt
@@ -115,13 +115,13 @@ async def test_a_token_is_lent_and_a_fresh_one_takes_its_place(tmp_path: Path) -
     token.write_text(f"{SECRET}\n")
     write_line(tmp_path, token_file="token")
     async with house(tmp_path) as at_home:
-        assert at_home.hold("a").token == Borrowed(SECRET)
+        assert at_home.hold("a").token == LentToken(SECRET)
         refuse(at_home)
         await asyncio.sleep(LOOK + 0.1)
-        assert at_home.hold("a").token == Borrowed(SECRET, refused=True)
+        assert at_home.hold("a").token == LentToken(SECRET, refused=True)
         token.write_text("fresh")
         await asyncio.sleep(LOOK + 0.1)
-        assert at_home.hold("a").token == Borrowed("fresh")
+        assert at_home.hold("a").token == LentToken("fresh")
         assert at_home.ear.heard == []
 
 
@@ -135,9 +135,9 @@ async def test_a_refused_token_stays_refused_whatever_else_changes(tmp_path: Pat
         os.utime(token)
         await asyncio.sleep(LOOK + 0.1)
         assert at_home.hold("a").note == "other"
-        assert at_home.hold("a").token == Borrowed(SECRET, refused=True)
+        assert at_home.hold("a").token == LentToken(SECRET, refused=True)
         await at_home.source.apply(at_home.settings)
-        assert at_home.hold("a").token == Borrowed(SECRET, refused=True)
+        assert at_home.hold("a").token == LentToken(SECRET, refused=True)
 
 
 async def test_an_unchanged_token_is_not_read_again(tmp_path: Path) -> None:
@@ -151,9 +151,9 @@ async def test_an_unchanged_token_is_not_read_again(tmp_path: Path) -> None:
         token.write_text(SECRET[::-1])
         os.utime(token, (long_ago, long_ago))
         await asyncio.sleep(2 * LOOK + 0.1)
-        assert at_home.hold("a").token == Borrowed(SECRET)
+        assert at_home.hold("a").token == LentToken(SECRET)
         await at_home.source.apply(at_home.settings)
-        assert at_home.hold("a").token == Borrowed(SECRET[::-1])
+        assert at_home.hold("a").token == LentToken(SECRET[::-1])
 
 
 async def test_an_unchanged_token_is_lent_to_a_session_that_is_started_anew(tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ async def test_an_unchanged_token_is_lent_to_a_session_that_is_started_anew(tmp_
         at_home.end("a")
         write_line(tmp_path, token_file="token", note="again")
         await asyncio.sleep(LOOK + 0.1)
-        assert at_home.hold("a").token == Borrowed(SECRET)
+        assert at_home.hold("a").token == LentToken(SECRET)
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ async def test_what_is_no_token_is_told_without_it_and_the_session_held(
         assert SECRET not in told
         token.write_text("good")
         await asyncio.sleep(LOOK + 0.1)
-        assert at_home.hold("a").token == Borrowed("good")
+        assert at_home.hold("a").token == LentToken("good")
         assert at_home.ear.heard[-1] == ("recovered", "a.yaml")
     said = capsys.readouterr()
     assert SECRET not in said.out + said.err
@@ -214,12 +214,12 @@ async def test_a_token_whose_file_is_gone_is_given_up_at_the_second_look(tmp_pat
     async with house(tmp_path) as at_home:
         token.unlink()
         await asyncio.sleep(LOOK + 0.1)
-        assert at_home.hold("a").token == Borrowed(SECRET)
+        assert at_home.hold("a").token == LentToken(SECRET)
         await asyncio.sleep(LOOK + 0.1)
         assert at_home.hold("a").token is None
         token.write_text(SECRET)
         await asyncio.sleep(LOOK + 0.1)
-        assert at_home.hold("a").token == Borrowed(SECRET)
+        assert at_home.hold("a").token == LentToken(SECRET)
         token.unlink()
         await at_home.source.apply(at_home.settings)
         assert at_home.hold("a").token is None
@@ -236,7 +236,7 @@ async def test_a_token_whose_file_comes_back_as_it_was_is_lent_again(tmp_path: P
         assert at_home.hold("a").token is None
         aside.rename(token)
         await asyncio.sleep(LOOK + 0.1)
-        assert at_home.hold("a").token == Borrowed(SECRET)
+        assert at_home.hold("a").token == LentToken(SECRET)
 
 
 def test_while_it_is_not_certain_that_a_look_hangs_what_was_seen_holds(tmp_path: Path) -> None:
@@ -287,7 +287,7 @@ async def test_what_the_source_remembers_holds_no_token(tmp_path: Path) -> None:
     (tmp_path / "token").write_text(SECRET)
     write_line(tmp_path, token_file="token")
     async with house(tmp_path) as at_home:
-        assert at_home.hold("a").token == Borrowed(SECRET)
+        assert at_home.hold("a").token == LentToken(SECRET)
         assert SECRET not in repr(vars(at_home.source))
         assert SECRET not in repr(at_home.hold("a"))
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from keepalived.keeper.overview import VCenterView
 from keepalived.lease.answers import Outcome
-from keepalived.lease.words import duration
+from keepalived.lease.text import duration
 from keepalived.observe.page.elements import Html, join, tag
 from keepalived.observe.page.picture import Danger, Picture, concerns
 from keepalived.observe.page.rows import badge, end_row, held_row

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from keepalived.lease.words import printable
+from keepalived.lease.text import printable
 
 LONGEST_TEXT = 600
 """How much of a text is shown, in characters: a server's error message may be a whole page."""

@@ -8,8 +8,8 @@ from keepalived.lease.answers import FileInfo
 from keepalived.lease.holds import Hold, OwnerKind, client_progress
 from keepalived.lease.model import State
 from keepalived.lease.session import Session
+from keepalived.lease.text import duration, size
 from keepalived.lease.timing import AT_RISK_SHARE
-from keepalived.lease.words import duration, size
 from keepalived.observe.page.elements import Html, join, tag
 from keepalived.observe.page.picture import Danger, End, Held
 

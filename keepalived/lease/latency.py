@@ -11,7 +11,7 @@ _NOTABLE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class LatencyEstimate:
     """What was learned of one vCenter, in seconds.
 
     `usual` is what an answer takes: a slower one counts at once, faster ones bring it down slowly.
@@ -21,7 +21,7 @@ class Pace:
     usual: float = 0.0
     waited: float = 0.0
 
-    def after(self, outcome: Outcome, seconds: float) -> Pace:
+    def after(self, outcome: Outcome, seconds: float) -> LatencyEstimate:
         """Return what is known after a request that ended this way, `seconds` after it was sent."""
         if outcome is Outcome.TIMED_OUT:
             return replace(self, waited=max(self.waited, seconds))
@@ -32,8 +32,8 @@ class Pace:
             return self
         slower = seconds > self.usual
         usual = seconds if slower else self.usual + _FORGETTING * (seconds - self.usual)
-        return Pace(usual)
+        return LatencyEstimate(usual)
 
 
-UNKNOWN = Pace()
+UNKNOWN = LatencyEstimate()
 """Of a vCenter that was not asked yet."""

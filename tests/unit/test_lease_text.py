@@ -81,7 +81,7 @@ def test_failures_are_the_ends_that_lose_work() -> None:
 
 
 def test_what_speaks_of_the_whole_vcenter() -> None:
-    assert {outcome for outcome in Outcome if outcome.speaks_of_the_vcenter} == {
+    assert {outcome for outcome in Outcome if outcome.is_vcenter_failure} == {
         Outcome.UNAVAILABLE,
         Outcome.TIMED_OUT,
         Outcome.UNREACHABLE,
@@ -165,15 +165,15 @@ def test_the_highest_of_two_values_either_of_which_may_be_unknown(
 def test_a_party_has_one_hold_and_keeps_its_place_and_its_age() -> None:
     first, second = hold(0, FILE), hold(0, JOB)
     later = Hold(0, FILE, since=200.0, until=500.0, progress=Progress(7), note="again")
-    holds = rules.taken(rules.taken(rules.taken((), first), second), later)
+    holds = rules.with_hold(rules.with_hold(rules.with_hold((), first), second), later)
     assert holds == (Hold(0, FILE, 100.0, 500.0, Progress(7), "again"), second)
 
 
 def test_parties_differ_by_user_and_by_owner() -> None:
-    holds = rules.taken(rules.taken(rules.taken((), hold(0)), hold(1)), hold(0, JOB))
+    holds = rules.with_hold(rules.with_hold(rules.with_hold((), hold(0)), hold(1)), hold(0, JOB))
     assert len(holds) == 3
-    assert rules.let_go(holds, 1, FILE) == (hold(0), hold(0, JOB))
-    assert rules.let_go(holds, 1, JOB) == holds
+    assert rules.without_hold(holds, 1, FILE) == (hold(0), hold(0, JOB))
+    assert rules.without_hold(holds, 1, JOB) == holds
 
 
 def test_a_hold_is_over_at_its_time_limit() -> None:

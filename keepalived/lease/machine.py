@@ -14,14 +14,21 @@ from typing import NamedTuple
 from keepalived.lease import events, stalls, timing
 from keepalived.lease import holds as hold_rules
 from keepalived.lease.answers import Answer, ItemInfo, Outcome, SessionInfo
-from keepalived.lease.endings import UNMOVED, Ending, Target, settled, told, vanished
+from keepalived.lease.endings import (
+    UNMOVED,
+    Ending,
+    Target,
+    ending_for_missing,
+    ending_from_server,
+    resolve_ending,
+)
 from keepalived.lease.events import Event
+from keepalived.lease.latency import UNKNOWN, LatencyEstimate
 from keepalived.lease.lending import Request, as_it_stands, denying, is_passed_on, token_to_use
 from keepalived.lease.model import Kind, State
-from keepalived.lease.pace import UNKNOWN, Pace
 from keepalived.lease.progress import highest, value_to_send
 from keepalived.lease.recent import with_outcome
-from keepalived.lease.session import Ask, Expiry, Session, Step, finish, held_by
+from keepalived.lease.session import Expiry, RequestKind, Session, Step, finish, held_by
 
 _SETTLE_TRIES = 3
 _SETTLE_SECONDS = 3600.0
@@ -35,7 +42,7 @@ def next_request(
     session: Session,
     now: float,
     configured_timeout: float | None = None,
-    pace: Pace = UNKNOWN,
+    pace: LatencyEstimate = UNKNOWN,
     *,
     has_credentials: bool = True,
 ) -> Request:
@@ -52,12 +59,12 @@ def next_request(
     ask = session.ask
     if session.ending is None and now - session.due > timing.floor(session.lifetime):
         # A round that was broken off (its vCenter went down) begins anew: renewals come first.
-        ask = Ask.KEEP_ALIVE
+        ask = RequestKind.KEEP_ALIVE
     progress = item_id = None
-    if ask is Ask.KEEP_ALIVE and not session.mute:
+    if ask is RequestKind.KEEP_ALIVE and not session.omit_progress:
         wanted = hold_rules.client_progress(session.holds, session.transferred)
         progress = value_to_send(wanted, session.acknowledged)
-    if ask is Ask.ITEM and session.target is not None:
+    if ask is RequestKind.ITEM and session.target is not None:
         item_id = session.target.item_id
     token = token_to_use(session, ask, has_credentials=has_credentials)
     return Request(ask, timeout, progress, item_id, token)
@@ -70,7 +77,7 @@ class _Reply(NamedTuple):
     answer: Answer[object]
     now: float
     u: float
-    looks: tuple[Ask, ...] | None
+    looks: tuple[RequestKind, ...] | None
     stall_timeout: float
 
 
@@ -80,7 +87,7 @@ def step(
     answer: Answer[object],
     now: float,
     u: float,
-    looks: tuple[Ask, ...] | None = (),
+    looks: tuple[RequestKind, ...] | None = (),
     stall_timeout: float = stalls.STALL_TIMEOUT,
     *,
     has_credentials: bool = True,
@@ -93,7 +100,7 @@ def step(
     `has_credentials` as for `next_request`. An answer that arrives after the end changes nothing,
     nor does one to a question that the session, begun anew meanwhile, does not ask.
     """
-    is_renewal = request.ask is Ask.KEEP_ALIVE and session.ending is None
+    is_renewal = request.ask is RequestKind.KEEP_ALIVE and session.ending is None
     if session.state.is_final or not (is_renewal or request.ask is session.ask):
         return session, ()
     token = request.token
@@ -107,13 +114,13 @@ def step(
     reply = _Reply(request, answer, now, u, looks, stall_timeout)
     if session.denied:
         session = session._replace(denied=())
-    if token is not None and answer.outcome is Outcome.OK and request.ask is Ask.KEEP_ALIVE:
+    if token is not None and answer.outcome is Outcome.OK and request.ask is RequestKind.KEEP_ALIVE:
         session = session._replace(holds=hold_rules.prove_token(session.holds, token))
-    if request.ask is Ask.KEEP_ALIVE:
+    if request.ask is RequestKind.KEEP_ALIVE:
         return _keep_alive_answered(session, reply)
-    if request.ask is Ask.GET:
+    if request.ask is RequestKind.GET:
         return _get_answered(session, reply)
-    if request.ask is Ask.FILES:
+    if request.ask is RequestKind.FILES:
         return _files_answered(session, reply)
     return _item_answered(session, reply)
 
@@ -136,10 +143,10 @@ def _keep_alive_answered(session: Session, reply: _Reply) -> Step:
     if outcome is Outcome.INVALID_ARGUMENT and request.progress is not None:
         # Refused means that the server knows of at least as much, so the value counts as known.
         known = highest(session.acknowledged, request.progress)
-        again = session._replace(acknowledged=known, mute=True, due=now)
-        return again._replace(ask=Ask.KEEP_ALIVE, doubted=False), ()
+        again = session._replace(acknowledged=known, omit_progress=True, due=now)
+        return again._replace(ask=RequestKind.KEEP_ALIVE, needs_confirmation=False), ()
     if outcome in (Outcome.NOT_ALLOWED, Outcome.NOT_FOUND):
-        return session._replace(ask=Ask.GET, doubted=True, due=now), ()
+        return session._replace(ask=RequestKind.GET, needs_confirmation=True, due=now), ()
     return _fail(session, reply)
 
 
@@ -156,11 +163,11 @@ def _renewed(session: Session, reply: _Reply, recent: bytes) -> Step:
         renewed_at=sent_at,
         renewals=renewals,
         tries=0,
-        mute=False,
+        omit_progress=False,
         acknowledged=highest(session.acknowledged, progress),
         last_error="",
-        ask=look or Ask.KEEP_ALIVE,
-        doubted=False,
+        ask=look or RequestKind.KEEP_ALIVE,
+        needs_confirmation=False,
         due=due,
     )
     return renewed, (event,)
@@ -170,22 +177,22 @@ def _get_answered(session: Session, reply: _Reply) -> Step:
     answer, info = reply.answer, reply.answer.value
     if answer.outcome is Outcome.OK and isinstance(info, SessionInfo):
         seen, happened = _learn(session, info)
-        ending = told(info)
+        ending = ending_from_server(info)
         if ending is not None:
             return _after(_settle(seen, ending, reply.now), happened)
-        if not session.doubted:
+        if not session.needs_confirmation:
             return _after(_look_on(seen, reply), happened)
         words = f"keep-alive was refused, though the server says that the session is {info.state}"
         contradiction = answer._replace(outcome=Outcome.FAILED, detail=words)
         return _after(_fail(seen, reply._replace(answer=contradiction)), happened)
     if answer.outcome is Outcome.NOT_FOUND and session.without_effect:
         return _settle(session, UNMOVED, reply.now)
-    if not session.doubted:
+    if not session.needs_confirmation:
         # Only a keep-alive that finds the session gone ends it: looking is secondary.
         return _looked_in_vain(session, reply)
     if answer.outcome is Outcome.NOT_FOUND:
         kind, deadline = session.key.kind, session.deadline
-        return _settle(session, vanished(kind, deadline, answer.received_at), reply.now)
+        return _settle(session, ending_for_missing(kind, deadline, answer.received_at), reply.now)
     return _fail(session, reply)
 
 
@@ -245,17 +252,17 @@ def _item_answered(session: Session, reply: _Reply) -> Step:
     if ending is None:
         return _rest(session, reply), ()
     if isinstance(item, ItemInfo) and target is not None:
-        return finish(session, settled(ending, target, item), reply.now)
+        return finish(session, resolve_ending(ending, target, item), reply.now)
     if outcome is Outcome.NOT_FOUND:
         gone = replace(ending, reason=f"{ending.reason}; its item is gone, too")
         return finish(session, gone, reply.now)
     # A vCenter that cannot be reached is waited for: whether the content arrived is worth it.
-    unsettled = session.unsettled + (not outcome.speaks_of_the_vcenter)
+    unsettled = session.unsettled + (not outcome.is_vcenter_failure)
     began = reply.now if session.settling_since is None else session.settling_since
     if unsettled >= _SETTLE_TRIES or reply.now - began >= _SETTLE_SECONDS:
         return finish(session, ending, reply.now)
     after, _ = _fail(session, reply)
-    return after._replace(ask=Ask.ITEM, unsettled=unsettled), ()
+    return after._replace(ask=RequestKind.ITEM, unsettled=unsettled), ()
 
 
 def _learn(session: Session, info: SessionInfo) -> Step:
@@ -263,7 +270,7 @@ def _learn(session: Session, info: SessionInfo) -> Step:
     happened: tuple[Event, ...] = ()
     target = session.target
     # In doubt, no renewal has just gone before: what is left then is not the whole lifetime.
-    if info.state == "ACTIVE" and not session.doubted:
+    if info.state == "ACTIVE" and not session.needs_confirmation:
         session, happened = _learn_lifetime(session, info)
     # The version counts as the start only while the session is ACTIVE.
     item_id, version = info.item_id, info.content_version
@@ -310,30 +317,39 @@ def _look_on(session: Session, reply: _Reply) -> Step:
     look = _next_look(session, reply, sent, session.renewals)
     if look is None:
         return _rest(session, reply), ()
-    return session._replace(ask=look, doubted=False, due=reply.now), ()
+    return session._replace(ask=look, needs_confirmation=False, due=reply.now), ()
 
 
-def _next_look(session: Session, reply: _Reply, sent: float, renewals: int) -> Ask | None:
+def _next_look(session: Session, reply: _Reply, sent: float, renewals: int) -> RequestKind | None:
     """Return what is asked next in the round whose renewal was `sent`; None if nothing is."""
     looks, asked = reply.looks, reply.request.ask
     if looks is None or reply.now - sent > _ROUND_MOST * session.lifetime:
         return None
     early = renewals <= _FIRST_LOOKS
-    if asked is Ask.KEEP_ALIVE and (Ask.GET in looks or (early and session.target is None)):
-        return Ask.GET
-    if asked in _BEFORE_FILES and (Ask.FILES in looks or hold_rules.is_guarded(session.holds)):
-        return Ask.FILES
-    if asked is not Ask.ITEM and early and session.target is not None and session.item is None:
-        return Ask.ITEM
+    if asked is RequestKind.KEEP_ALIVE and (
+        RequestKind.GET in looks or (early and session.target is None)
+    ):
+        return RequestKind.GET
+    if asked in _BEFORE_FILES and (
+        RequestKind.FILES in looks or hold_rules.is_guarded(session.holds)
+    ):
+        return RequestKind.FILES
+    if (
+        asked is not RequestKind.ITEM
+        and early
+        and session.target is not None
+        and session.item is None
+    ):
+        return RequestKind.ITEM
     return None
 
 
-_BEFORE_FILES = (Ask.KEEP_ALIVE, Ask.GET)
+_BEFORE_FILES = (RequestKind.KEEP_ALIVE, RequestKind.GET)
 
 
 def _looked_in_vain(session: Session, reply: _Reply) -> Step:
     """Go on with the round, or end it where the vCenter does not answer anyway."""
-    if reply.answer.outcome.speaks_of_the_vcenter:
+    if reply.answer.outcome.is_vcenter_failure:
         return _rest(session, reply), ()
     return _look_on(session, reply)
 
@@ -342,7 +358,7 @@ def _rest(session: Session, reply: _Reply) -> Session:
     """End the round: schedule the next renewal."""
     sent = reply.now if session.renewed_at is None else session.renewed_at
     due = _next_renewal(session.lifetime, sent, session.renewals, reply)
-    return session._replace(ask=Ask.KEEP_ALIVE, doubted=False, due=due)
+    return session._replace(ask=RequestKind.KEEP_ALIVE, needs_confirmation=False, due=due)
 
 
 def _next_renewal(lifetime: float, sent: float, renewals: int, reply: _Reply) -> float:
@@ -355,8 +371,8 @@ def _settle(session: Session, ending: Ending, now: float) -> Step:
     """Look once at the library item before the end is final, where there is one to look at."""
     if session.target is None or session.key.kind is not Kind.UPDATE:
         return finish(session, ending, now)
-    settling = session._replace(ending=ending, settling_since=now, ask=Ask.ITEM, due=now)
-    return settling._replace(doubted=False, tries=0), ()
+    settling = session._replace(ending=ending, settling_since=now, ask=RequestKind.ITEM, due=now)
+    return settling._replace(needs_confirmation=False, tries=0), ()
 
 
 def _fail(session: Session, reply: _Reply) -> Step:
@@ -369,7 +385,7 @@ def _fail(session: Session, reply: _Reply) -> Step:
     words = answer.detail or answer.outcome.value
     failed = session._replace(tries=tries, due=now + delay, last_error=words)
     event = events.RenewalFailed(session.key, answer.outcome, words, delay, slack, session.lifetime)
-    return failed._replace(ask=Ask.KEEP_ALIVE, doubted=False), (event,)
+    return failed._replace(ask=RequestKind.KEEP_ALIVE, needs_confirmation=False), (event,)
 
 
 def _after(result: Step, happened: tuple[Event, ...]) -> Step:
