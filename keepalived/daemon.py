@@ -280,12 +280,12 @@ class Daemon:
     async def _drain(self, tasks: asyncio.TaskGroup) -> None:
         """Give parting renewals and log out, in all vCenters at once, unless told to hurry."""
 
-        async def part(keeper: Keeper) -> None:
-            await keeper.part()
+        async def final_renewal(keeper: Keeper) -> None:
+            await keeper.final_renewal()
             await keeper.close()
 
         parting = [
-            tasks.create_task(part(keeper), name=f"parting {keeper.name}")
+            tasks.create_task(final_renewal(keeper), name=f"parting {keeper.name}")
             for keeper in self.registry.keepers
         ]
         hurry = tasks.create_task(self._abort.wait(), name="second request to stop")
@@ -356,7 +356,7 @@ class Daemon:
                 await self._engine.stop(name)
             self._engine.add(name, vcenter, settings.stall_timeout, self._start)
         for keeper in self.registry.keepers:
-            keeper.manner = replace(keeper.manner, stall_timeout=settings.stall_timeout)
+            keeper.policy = replace(keeper.policy, stall_timeout=settings.stall_timeout)
         await self._sources.apply(settings)
         self._discovery.apply(settings)
         for name in running - settings.vcenters.keys():

@@ -13,8 +13,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from keepalived.host.clock import Clock
-from keepalived.keeper.journal import Journal
-from keepalived.keeper.keeper import Keeper, Manner
+from keepalived.keeper.keeper import Keeper, RenewalPolicy
+from keepalived.keeper.ports import Persistence
 from keepalived.keeper.registry import Registry, Retention
 from keepalived.lease.events import Listener, LoginTried, VCenterAdded, VCenterRemoved
 from keepalived.lease.model import SessionKey
@@ -64,12 +64,12 @@ class Engine:
         listener: Listener,
         clock: Clock,
         retention: Retention,
-        journal: Journal | None = None,
+        persistence: Persistence | None = None,
         *,
         make_transport: MakeTransport = build_transport,
         draw: Callable[[], float] = random.random,
     ) -> None:
-        self.registry = Registry(listener, clock, retention, journal)
+        self.registry = Registry(listener, clock, retention, persistence)
         self._listener = listener
         self._clock = clock
         self._make_transport = make_transport
@@ -89,16 +89,16 @@ class Engine:
         client = connect(
             name, settings, self._clock, self._make_transport(settings), self._listener
         )
-        manner = Manner(
+        policy = RenewalPolicy(
             session_timeout=settings.session_timeout,
             request_timeout=settings.request_timeout,
             max_in_flight=settings.max_in_flight,
-            looks=_LOOKS[settings.observe],
+            follow_ups=_LOOKS[settings.observe],
             stall_timeout=stall_timeout,
             has_credentials=settings.username is not None,
         )
         keeper = Keeper(
-            name, client, manner, self.registry, self._listener, self._clock, self._draw
+            name, client, policy, self.registry, self._listener, self._clock, self._draw
         )
         self.registry.attach(keeper)
         self._running[name] = keeper, start(keeper.run(), f"keeper {name}")

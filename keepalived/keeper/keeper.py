@@ -36,7 +36,7 @@ from keepalived.lease.stalls import STALL_TIMEOUT
 
 T = TypeVar("T")
 
-PARTING_SECONDS = 10.0
+FINAL_RENEWAL_SECONDS = 10.0
 ASIDES = 2
 """Requests of others than the keeper at once. They take none of the slots of renewals."""
 
@@ -50,7 +50,7 @@ fifth off each, 389 µs of CPU instead of 492."""
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
+class RenewalPolicy:
     """How a keeper goes about it. Durations in seconds; `request_timeout` None means by rule.
 
     `has_credentials` says whether the vCenter can be spoken to without a borrowed token.
@@ -59,7 +59,7 @@ class Manner:
     session_timeout: float = 300.0
     request_timeout: float | None = None
     max_in_flight: int = 8
-    looks: tuple[RequestKind, ...] = (RequestKind.GET, RequestKind.FILES)
+    follow_ups: tuple[RequestKind, ...] = (RequestKind.GET, RequestKind.FILES)
     stall_timeout: float = STALL_TIMEOUT
     has_credentials: bool = True
 
@@ -71,14 +71,14 @@ class Keeper:
         self,
         name: str,
         vcenter: VCenter,
-        manner: Manner,
+        policy: RenewalPolicy,
         sessions: Sessions,
         listener: Listener,
         clock: Clock,
         draw: Callable[[], float] = random.random,
     ) -> None:
         self.name = name
-        self.manner = manner
+        self.policy = policy
         self.ticked_at = clock.boot()
         self.vcenter = vcenter
         self._asides = asyncio.Semaphore(ASIDES)
@@ -90,17 +90,17 @@ class Keeper:
         self._in_flight: set[SessionKey] = set()
         self._idle: deque[asyncio.Future[None]] = deque()
         self._reachability = Reachability()
-        self._utilization = Utilization(manner.max_in_flight, self.ticked_at)
+        self._utilization = Utilization(policy.max_in_flight, self.ticked_at)
         self._last_failure: Answer[object] | None = None
         self._lent_at = -math.inf
-        self._callers: dict[SessionKey, list[asyncio.Future[Answer[object] | None]]] = {}
+        self._waiters: dict[SessionKey, list[asyncio.Future[Answer[object] | None]]] = {}
         self._alarm = Alarm()
         self._looks_at = math.inf
         self._went_down = asyncio.Event()
         self._quiet = asyncio.Event()
-        self._parting = False
+        self._is_ending = False
         self._looking = 0
-        workers = manner.max_in_flight
+        workers = policy.max_in_flight
         self._most_looking = max(1, workers - max(1, int(_KEPT_SHARE * workers)))
 
     async def run(self) -> None:
@@ -108,14 +108,14 @@ class Keeper:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._keep_time(), name=f"timekeeper {self.name}")
             tasks.create_task(self._probe_while_down(), name=f"prober {self.name}")
-            for number in range(self.manner.max_in_flight):
+            for number in range(self.policy.max_in_flight):
                 tasks.create_task(self._work(), name=f"worker {self.name} {number}")
 
     def schedule(self, session: Session) -> None:
         """Put a session where its `due` says, or take it out if it has ended."""
         if session.state.is_final:
             self._schedule.remove(session.key)
-            self._answer_callers(session.key, None)
+            self._answer_waiters(session.key, None)
         elif session.key not in self._in_flight:
             # What is in flight is scheduled when its round is over: never two requests at once.
             deadline = session.deadline
@@ -150,11 +150,11 @@ class Keeper:
             return None
         if not self._reachability.is_up:
             return self._last_failure
-        called: asyncio.Future[Answer[object] | None] = asyncio.get_running_loop().create_future()
-        self._callers.setdefault(key, []).append(called)
+        waiter: asyncio.Future[Answer[object] | None] = asyncio.get_running_loop().create_future()
+        self._waiters.setdefault(key, []).append(waiter)
         earliest = -math.inf if session.renewed_at is None else session.renewed_at + pause
         self._sessions.commit(core.make_due(session, max(earliest, self._clock.boot())), ())
-        return await called
+        return await waiter
 
     def view(self) -> VCenterView:
         """Return how things stand with the vCenter."""
@@ -170,20 +170,20 @@ class Keeper:
             else self._schedule.next_due(),
         )
 
-    async def part(self) -> None:
+    async def final_renewal(self) -> None:
         """Give what has less than three quarters of its lifetime left one more renewal.
 
         Leaves whoever takes over the longest time. Bounded by ten seconds; a vCenter that is down
         is not waited for.
         """
-        self._parting = True
+        self._is_ending = True
         now = self._clock.boot()
         for session in self._scheduled():
             slack = session.slack(now)
-            if slack is None or slack < timing.PARTING_SHARE * session.lifetime:
+            if slack is None or slack < timing.FINAL_RENEWAL_SHARE * session.lifetime:
                 self._sessions.commit(core.make_due(session, now), ())
         with suppress(TimeoutError):
-            async with asyncio.timeout(PARTING_SECONDS):
+            async with asyncio.timeout(FINAL_RENEWAL_SECONDS):
                 while self._reachability.is_up and (
                     self._in_flight or self._schedule.advance(self._clock.boot())
                 ):
@@ -193,8 +193,8 @@ class Keeper:
     async def close(self) -> None:
         """Log out and close the connections."""
         await self.vcenter.close(
-            timeout=self.manner.request_timeout
-            or timing.request_timeout(0, None, self.manner.session_timeout)
+            timeout=self.policy.request_timeout
+            or timing.request_timeout(0, None, self.policy.session_timeout)
         )
 
     async def _keep_time(self) -> None:
@@ -218,9 +218,9 @@ class Keeper:
             taken = self._schedule.pop() if self._reachability.is_up else None
             if taken is None:
                 self._quiet.set()
-                called = asyncio.get_running_loop().create_future()
-                self._idle.append(called)
-                await called
+                waiter = asyncio.get_running_loop().create_future()
+                self._idle.append(waiter)
+                await waiter
                 continue
             key, due = taken
             self._notify(events.AttemptStarted(self.name, max(0.0, self._clock.boot() - due)))
@@ -244,9 +244,9 @@ class Keeper:
                 request = machine.next_request(
                     session,
                     now,
-                    self.manner.request_timeout,
+                    self.policy.request_timeout,
                     self._reachability.pace,
-                    has_credentials=self.manner.has_credentials,
+                    has_credentials=self.policy.has_credentials,
                 )
                 await self._carry_out(key, request)
         finally:
@@ -255,17 +255,17 @@ class Keeper:
             self._quiet.set()
             session = self._sessions.find(key)
             if session is not None:
-                if key in self._callers and session.ending is None:
+                if key in self._waiters and session.ending is None:
                     # Called for while the round was past its keep-alive: another one follows.
                     session = core.make_due(session, self._clock.boot())
                 self._sessions.commit(session, ())
 
     async def _carry_out(self, key: SessionKey, request: Request) -> None:
         answer, now = await self._send(key, request), self._clock.boot()
-        manner, session = self.manner, self._sessions.find(key)
+        policy, session = self.policy, self._sessions.find(key)
         # Whether the same question follows at once with other credentials.
         is_passed_on = session is not None and lending.is_passed_on(
-            session, request, answer, has_credentials=manner.has_credentials
+            session, request, answer, has_credentials=policy.has_credentials
         )
         if request.ask is RequestKind.KEEP_ALIVE:
             seconds = answer.received_at - answer.sent_at
@@ -273,7 +273,7 @@ class Keeper:
             if answer.outcome is Outcome.OK:
                 self._reachability.proven()
             if not is_passed_on:
-                self._answer_callers(key, answer)
+                self._answer_waiters(key, answer)
         if request.token is not None and answer.outcome is Outcome.OK:
             self._lent_at = answer.received_at
         if not is_passed_on:
@@ -286,16 +286,16 @@ class Keeper:
                 answer,
                 now,
                 self._draw(),
-                self._looks(),
-                manner.stall_timeout,
-                has_credentials=manner.has_credentials,
+                self._follow_ups(),
+                policy.stall_timeout,
+                has_credentials=policy.has_credentials,
             )
             self._sessions.commit(*after)
 
-    def _answer_callers(self, key: SessionKey, answer: Answer[object] | None) -> None:
-        for called in self._callers.pop(key, ()):
-            if not called.done():
-                called.set_result(answer)
+    def _answer_waiters(self, key: SessionKey, answer: Answer[object] | None) -> None:
+        for waiter in self._waiters.pop(key, ()):
+            if not waiter.done():
+                waiter.set_result(answer)
 
     async def _send(self, key: SessionKey, request: Request) -> Answer[object]:
         (_, kind, session_id), vcenter = key, self.vcenter
@@ -314,18 +314,18 @@ class Keeper:
         finally:
             self._looking -= 1
 
-    def _looks(self) -> tuple[RequestKind, ...] | None:
+    def _follow_ups(self) -> tuple[RequestKind, ...] | None:
         # Renewals come first: under a backlog, and on the way out, nothing else is asked.
         if (
-            self._parting
+            self._is_ending
             or self._looking >= self._most_looking
-            or self._schedule.backlog() > _BACKLOG_PER_WORKER * self.manner.max_in_flight
+            or self._schedule.backlog() > _BACKLOG_PER_WORKER * self.policy.max_in_flight
         ):
             return None
-        return self.manner.looks
+        return self.policy.follow_ups
 
     def _note(self, answer: Answer[object]) -> None:
-        is_lent_to = self._clock.boot() - self._lent_at < self.manner.session_timeout
+        is_lent_to = self._clock.boot() - self._lent_at < self.policy.session_timeout
         if answer.outcome is Outcome.LOGIN_REFUSED and is_lent_to:
             # Our own credentials are refused, and borrowed tokens still work: nobody else rests.
             return
@@ -338,8 +338,8 @@ class Keeper:
             self._notify(events.VCenterDown(self.name, answer.outcome, answer.detail))
             self._went_down.set()
             self._quiet.set()
-            for key in tuple(self._callers):
-                self._answer_callers(key, answer)
+            for key in tuple(self._waiters):
+                self._answer_waiters(key, answer)
         else:
             now = self._clock.boot()
             self._notify(events.VCenterUp(self.name, now - down_since))
@@ -357,7 +357,7 @@ class Keeper:
                 continue
             retry_after = self._last_failure.retry_after if self._last_failure else None
             delay = self._reachability.probe_delay(
-                self._smallest_slack(), self.manner.session_timeout, retry_after, self._draw()
+                self._smallest_slack(), self.policy.session_timeout, retry_after, self._draw()
             )
             await sleep_until(self._clock, self._clock.boot() + delay)
             if not self._reachability.is_up:
@@ -365,8 +365,8 @@ class Keeper:
 
     async def _probe(self) -> None:
         """Ask who we are; with a borrowed token where our own credentials were what is refused."""
-        timeout = self.manner.request_timeout or self._reachability.probe_timeout(
-            self._smallest_slack(), self.manner.session_timeout
+        timeout = self.policy.request_timeout or self._reachability.probe_timeout(
+            self._smallest_slack(), self.policy.session_timeout
         )
         if self._reachability.last_outcome is Outcome.LOGIN_REFUSED:
             token = self._borrowed_token()

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from keepalived.keeper.roll import Roll
+from keepalived.keeper.session_table import SessionTable
 from keepalived.lease.answers import Outcome
 from keepalived.lease.model import SessionKey
 from keepalived.lease.session import Session
@@ -34,11 +34,11 @@ class VCenterView:
 class Overview:
     """How things stand at one moment of the boot-time clock.
 
-    `roll` holds the sessions themselves, and goes on to change.
+    `sessions` holds the sessions themselves, and goes on to change.
     """
 
     now: float
-    roll: Roll
+    sessions: SessionTable
     vcenters: tuple[VCenterView, ...]
 
 

@@ -9,11 +9,11 @@ from math import inf
 from keepalived.host.alarm import Alarm
 from keepalived.host.clock import LONGEST_SLEEP, Clock
 from keepalived.host.slices import Slices, SliceTimer, run_at_once, run_in_slices
-from keepalived.keeper.journal import Journal, Unrecorded
 from keepalived.keeper.keeper import Keeper
 from keepalived.keeper.overview import Overview, Snapshot, VCenterView
-from keepalived.keeper.roll import Roll
+from keepalived.keeper.ports import NullPersistence, Persistence
 from keepalived.keeper.schedule import Schedule
+from keepalived.keeper.session_table import SessionTable
 from keepalived.lease import events
 from keepalived.lease import session as core
 from keepalived.lease.answers import Answer
@@ -48,17 +48,17 @@ class Registry:
         listener: Listener,
         clock: Clock,
         retention: Retention,
-        journal: Journal | None = None,
+        persistence: Persistence | None = None,
     ) -> None:
         self.retention = retention
         self._notify = listener.notify
         self._clock = clock
-        self._journal = journal or Unrecorded()
+        self._persistence = persistence or NullPersistence()
         self._already_reported: set[SessionKey] = set()
         self._named: dict[SessionKey, set[Owner]] = {}
         self._remembered: dict[SessionKey, Session] = {}
         self._keepers: dict[str, Keeper] = {}
-        self._roll = Roll()
+        self._table = SessionTable()
         self._expiries = Schedule()
         self._ended = Schedule()
         self._ended_at: dict[SessionKey, float] = {}
@@ -76,7 +76,7 @@ class Registry:
         """Let `keeper` look after the sessions of its vCenter, in place of an earlier keeper."""
         self._keepers[keeper.name] = keeper
         for session in self._of(keeper.name):
-            self.commit(core.reconfigure(session, keeper.manner.session_timeout), ())
+            self.commit(core.reconfigure(session, keeper.policy.session_timeout), ())
 
     def detach(self, name: str) -> None:
         """Forget a vCenter that is no longer configured, and release its sessions."""
@@ -99,7 +99,7 @@ class Registry:
         for stored in sessions:
             session = stored._replace(due=now)
             if session.holds:
-                self._roll.put(session)
+                self._table.put(session)
                 self._watch_expiry(session)
             else:
                 self._remembered[session.key] = session
@@ -109,11 +109,11 @@ class Registry:
             if is_over:
                 self._already_reported.add(session.key)
             if until > now:
-                self._roll.put(session)
+                self._table.put(session)
                 self._ended.put(session.key, until, None)
                 self._ended_at[session.key] = ended_at
             elif not is_over:
-                self._journal.forget(session.key)
+                self._persistence.forget(session.key)
 
     def forget_unclaimed(self, vcenters: Collection[str]) -> None:
         """Drop what is remembered of sessions in `vcenters` that no source names any more.
@@ -125,7 +125,7 @@ class Registry:
         for key in tuple(self._remembered):
             if key.vcenter in vcenters or key.vcenter not in self._keepers:
                 del self._remembered[key]
-                self._journal.forget(key)
+                self._persistence.forget(key)
         for key in tuple(self._already_reported):
             if key.vcenter in vcenters or key.vcenter not in self._keepers:
                 self._already_reported.remove(key)
@@ -141,7 +141,7 @@ class Registry:
         keeper = self._keepers.get(key.vcenter)
         if keeper is None:
             raise UnknownVCenterError(key.vcenter)
-        session = self._roll.get(key)
+        session = self._table.get(key)
         is_line = hold.owner.kind is OwnerKind.FILE and key in self._already_reported
         if is_line and hold.owner not in self._named.get(key, ()):
             # The line was there before the restart, and what became of its session was said then.
@@ -154,7 +154,7 @@ class Registry:
                 self._ended.remove(key)
                 self._ended_at.pop(key, None)
                 self._notify(events.SessionForgotten(key))
-            held = self._begin(key, hold, keeper.manner.session_timeout)
+            held = self._begin(key, hold, keeper.policy.session_timeout)
             is_new = True
         else:
             held = core.take_hold(session, hold)
@@ -181,7 +181,7 @@ class Registry:
         before = self._hold_of(key, hold.uid, hold.owner)
         is_new = self.hold(key, hold)
         try:
-            await self._journal.put_hold(key, hold)
+            await self._persistence.put_hold(key, hold)
         except Exception:
             # Unless it was changed, or let go, while it was being written.
             current = self._hold_of(key, hold.uid, hold.owner)
@@ -202,7 +202,7 @@ class Registry:
         if not self.release(key, uid, owner):
             return None
         try:
-            await self._journal.delete_hold(key, uid, owner)
+            await self._persistence.delete_hold(key, uid, owner)
         except OSError:
             return False
         return True
@@ -220,13 +220,13 @@ class Registry:
         return self._hold_of(key, uid, owner) is not None
 
     def _hold_of(self, key: SessionKey, uid: int, owner: Owner) -> Hold | None:
-        session = self._roll.live.get(key)
+        session = self._table.live.get(key)
         holds = () if session is None else session.holds
         return next((hold for hold in holds if hold.is_by(uid, owner)), None)
 
     def release(self, key: SessionKey, uid: int, owner: Owner) -> bool:
         """Let a party's hold go; return whether there was one."""
-        session = self._roll.get(key)
+        session = self._table.get(key)
         is_held = session is not None and any(hold.is_by(uid, owner) for hold in session.holds)
         if session is not None and is_held:
             self.commit(*core.release_hold(session, uid, owner, self._clock.boot()))
@@ -239,8 +239,8 @@ class Registry:
         """Drop what is known of an end that is shown no more, and that no line names."""
         if not self._named.get(key):
             self._named.pop(key, None)
-            if key not in self._roll:
-                self._journal.forget(key)
+            if key not in self._table:
+                self._persistence.forget(key)
 
     async def keep_house(self) -> None:
         """Sweep whenever something is over, until cancelled."""
@@ -264,13 +264,13 @@ class Registry:
         now = self._clock.boot()
         self._expiries.advance(now)
         while (expired := self._expiries.pop()) is not None:
-            session = self._roll.live.get(expired[0])
+            session = self._table.live.get(expired[0])
             if session is None:
                 continue
             left, happened = core.expire_holds(session, now)
             for hold in session.holds:
                 if hold not in left.holds:
-                    self._journal.drop_hold(session.key, hold.uid, hold.owner)
+                    self._persistence.drop_hold(session.key, hold.uid, hold.owner)
             self.commit(left, happened)
             self._watch_expiry(left)
             if timer.is_over():
@@ -278,7 +278,7 @@ class Registry:
         self._ended.advance(now)
         while (forgotten := self._ended.pop()) is not None:
             self._expiries.remove(forgotten[0])
-            self._roll.drop(forgotten[0])
+            self._table.drop(forgotten[0])
             self._forget_unless_needed(forgotten[0])
             del self._ended_at[forgotten[0]]
             self._notify(events.SessionForgotten(forgotten[0]))
@@ -299,14 +299,14 @@ class Registry:
 
     def find(self, key: SessionKey) -> Session | None:
         """Return the session as it stands now."""
-        return self._roll.get(key)
+        return self._table.get(key)
 
     def commit(self, session: Session, happened: tuple[Event, ...]) -> None:
         """Take in the new state of a session, and report the events that led to it.
 
         What happened to its holds is reported first.
         """
-        before = self._roll.put(session)
+        before = self._table.put(session)
         if session.state.is_final and before is not None:
             self._note_names(session.key, before)
         keeper = self._keepers.get(session.key.vcenter)
@@ -317,7 +317,7 @@ class Registry:
             self._report_holds(holds, session)
         for event in happened:
             if isinstance(event, events.Renewed):
-                self._journal.note_session(session)
+                self._persistence.note_session(session)
             elif isinstance(event, events.SessionEnd):
                 self._note_end(session)
             self._notify(event)
@@ -346,29 +346,29 @@ class Registry:
         self._ended.put(session.key, forgotten_at, None)
         self._sweep_at(forgotten_at)
         self._ended_at[session.key] = now
-        self._journal.note_end(session, now)
+        self._persistence.note_end(session, now)
 
     # -- what the world may see
 
     def __len__(self) -> int:
-        return len(self._roll)
+        return len(self._table)
 
     def __iter__(self) -> Iterator[Session]:
-        return iter(self._roll)
+        return iter(self._table)
 
     def held(self) -> int:
         """How many sessions are held at present."""
-        return len(self._roll.live)
+        return len(self._table.live)
 
     def overview(self) -> Overview:
         """Return how things stand now, without looking at the sessions."""
-        return Overview(self._clock.boot(), self._roll, self._views())
+        return Overview(self._clock.boot(), self._table, self._views())
 
     def snapshot(self) -> Snapshot:
         """Return the whole engine as it stands now."""
         return Snapshot(
             now=self._clock.boot(),
-            sessions=tuple(self._roll),
+            sessions=tuple(self._table),
             vcenters=self._views(),
             ended_at=self._ended_at.copy(),
         )
@@ -377,7 +377,7 @@ class Registry:
         return tuple(keeper.view() for keeper in self._keepers.values())
 
     def _of(self, vcenter: str) -> tuple[Session, ...]:
-        live = self._roll.live
+        live = self._table.live
         return tuple(session for key, session in live.items() if key.vcenter == vcenter)
 
 

@@ -77,7 +77,7 @@ class _Reply(NamedTuple):
     answer: Answer[object]
     now: float
     u: float
-    looks: tuple[RequestKind, ...] | None
+    follow_ups: tuple[RequestKind, ...] | None
     stall_timeout: float
 
 
@@ -87,15 +87,15 @@ def step(
     answer: Answer[object],
     now: float,
     u: float,
-    looks: tuple[RequestKind, ...] | None = (),
+    follow_ups: tuple[RequestKind, ...] | None = (),
     stall_timeout: float = stalls.STALL_TIMEOUT,
     *,
     has_credentials: bool = True,
 ) -> Step:
     """Apply the answer to a request.
 
-    `now` is when the answer is looked at, `u` a random number from [0, 1), and `looks` what is to
-    be asked beyond the keep-alive in every round: GET, FILES, both or nothing (but for the first
+    `now` is when the answer is looked at, `u` a random number from [0, 1). `follow_ups` is what is
+    asked after the keep-alive in every round: GET, FILES, both or nothing (but for the first
     rounds), or None where there is no time to ask anything. `stall_timeout` is in seconds, and
     `has_credentials` as for `next_request`. An answer that arrives after the end changes nothing,
     nor does one to a question that the session, begun anew meanwhile, does not ask.
@@ -111,7 +111,7 @@ def step(
     ):
         return denying(session, token, answer.outcome)._replace(due=now), ()
     answer = as_it_stands(session, request, answer)
-    reply = _Reply(request, answer, now, u, looks, stall_timeout)
+    reply = _Reply(request, answer, now, u, follow_ups, stall_timeout)
     if session.denied:
         session = session._replace(denied=())
     if token is not None and answer.outcome is Outcome.OK and request.ask is RequestKind.KEEP_ALIVE:
@@ -322,16 +322,16 @@ def _look_on(session: Session, reply: _Reply) -> Step:
 
 def _next_look(session: Session, reply: _Reply, sent: float, renewals: int) -> RequestKind | None:
     """Return what is asked next in the round whose renewal was `sent`; None if nothing is."""
-    looks, asked = reply.looks, reply.request.ask
-    if looks is None or reply.now - sent > _ROUND_MOST * session.lifetime:
+    follow_ups, asked = reply.follow_ups, reply.request.ask
+    if follow_ups is None or reply.now - sent > _ROUND_MOST * session.lifetime:
         return None
     early = renewals <= _FIRST_LOOKS
     if asked is RequestKind.KEEP_ALIVE and (
-        RequestKind.GET in looks or (early and session.target is None)
+        RequestKind.GET in follow_ups or (early and session.target is None)
     ):
         return RequestKind.GET
     if asked in _BEFORE_FILES and (
-        RequestKind.FILES in looks or hold_rules.is_guarded(session.holds)
+        RequestKind.FILES in follow_ups or hold_rules.is_guarded(session.holds)
     ):
         return RequestKind.FILES
     if (

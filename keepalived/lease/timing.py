@@ -13,7 +13,7 @@ DUE_TOLERANCE = 0.001
 """Within a millisecond counts as due: clocks that differ by less are not worth a wake-up."""
 
 AT_RISK_SHARE = 0.4
-PARTING_SHARE = 0.75
+FINAL_RENEWAL_SHARE = 0.75
 
 _SPREAD = (0.2, 0.5)
 _STEADY = (0.45, 0.55)

@@ -19,11 +19,11 @@ _LOOK_SECONDS = 1.0
 
 def in_danger(overview: Overview) -> Slices[list[Session]]:
     """Return, in slices, the sessions at risk in the vCenters there are, the overdue included."""
-    roll, now = overview.roll, overview.now
+    table, now = overview.sessions, overview.now
     names = {vcenter.name for vcenter in overview.vcenters}
-    if now < min((roll.standing(name).first_at_risk for name in names), default=inf):
+    if now < min((table.counts(name).first_at_risk for name in names), default=inf):
         return []
-    sessions = tuple(roll.live.values())
+    sessions = tuple(table.live.values())
     found: list[Session] = []
     for first in range(0, len(sessions), _STEP):
         if first:
@@ -51,7 +51,7 @@ def _reported(overview: Overview, down: Collection[str], listener: Listener) -> 
     timer = SliceTimer()
     for session in (yield from in_danger(overview)):
         # It may have been renewed, or have ended, meanwhile.
-        if session.key.vcenter in down and overview.roll.live.get(session.key) is session:
+        if session.key.vcenter in down and overview.sessions.live.get(session.key) is session:
             slack = session.slack(overview.now)
             listener.notify(SessionAtRisk(session.key, slack, session.lifetime))
         if timer.is_over():

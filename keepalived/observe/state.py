@@ -37,10 +37,10 @@ class StateExporter:
     def text(self, overview: Overview) -> Slices[str]:
         """Return all gauges for one scrape, in slices. Not to be run twice at once."""
         at_risk = yield from in_danger(overview)
-        roll, names = overview.roll, {vcenter.name for vcenter in overview.vcenters}
+        sessions, names = overview.sessions, {vcenter.name for vcenter in overview.vcenters}
         shown: list[Session] = []
         if self.session_labels:
-            shown = self.cap.choose(roll.live, roll.ended, at_risk, names)
+            shown = self.cap.choose(sessions.live, sessions.ended, at_risk, names)
         to_wall = self._clock.wall() - self._clock.boot()
         gauges = (
             *_aggregates(overview, at_risk),
@@ -76,14 +76,14 @@ def _aggregates(overview: Overview, endangered: Iterable[Session]) -> Iterable[G
         session.key.vcenter for session in endangered if (session.slack(now) or 0.0) < 0
     )
     for vcenter in overview.vcenters:
-        name, standing = vcenter.name, overview.roll.standing(vcenter.name)
-        for state, count in standing.states.items():
+        name, counts = vcenter.name, overview.sessions.counts(vcenter.name)
+        for state, count in counts.states.items():
             sessions.add((name, state.value), count)
         at_risk.add((name,), risks[name])
-        stalled.add((name,), standing.stalled)
+        stalled.add((name,), counts.stalled)
         overdue.add((name,), losses[name])
-        if standing.first_deadline < math.inf:
-            min_slack.add((name,), standing.first_deadline - now)
+        if counts.first_deadline < math.inf:
+            min_slack.add((name,), counts.first_deadline - now)
     return sessions, at_risk, overdue, stalled, min_slack
 
 

@@ -72,7 +72,7 @@ class Supervised:
             pause = _STATUS_SECONDS
             if self.notifier.is_heard:
                 overview = self.overview()
-                pause += len(overview.roll.live) / _STATUS_SESSIONS
+                pause += len(overview.sessions.live) / _STATUS_SESSIONS
                 status = await run_in_slices(status_slices(overview, self._remark))
                 if status != said:
                     self.notifier.status(status)
@@ -87,7 +87,7 @@ def status_line(overview: Overview, remark: str = "") -> str:
 
 def status_slices(overview: Overview, remark: str = "") -> Slices[str]:
     """Return, in slices, what `status_line` returns."""
-    now, count = overview.now, len(overview.roll.live)
+    now, count = overview.now, len(overview.sessions.live)
     dues = [view.next_due for view in overview.vcenters if view.next_due is not None]
     endangered = yield from in_danger(overview)
     overdue = sum((session.slack(now) or 0.0) < 0 for session in endangered)

@@ -322,8 +322,8 @@ class Discovery:
             # Whatever is wrong with the vCenter, its keeper says.
             look.is_broken_off = True
             return None
-        timeout = keeper.manner.request_timeout or timing.request_timeout(
-            0, None, keeper.manner.session_timeout
+        timeout = keeper.policy.request_timeout or timing.request_timeout(
+            0, None, keeper.policy.session_timeout
         )
         answer = await send(keeper, timeout)
         outcome = answer.outcome

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keepalived.keeper.keeper import Manner
+from keepalived.keeper.keeper import RenewalPolicy
 from keepalived.lease.holds import Hold, LentToken, Owner, OwnerKind
 from keepalived.lease.model import State
 from keepalived.simulator.wire import Request, Response
@@ -54,7 +54,7 @@ def test_no_answer_ends_a_session_but_by_the_rules(
             return await simulator.handle(request)
 
         async with running_engine(
-            simulator, handle=handle, manner=Manner(has_credentials=True)
+            simulator, handle=handle, policy=RenewalPolicy(has_credentials=True)
         ) as engine:
             key = engine.open()
             if is_lent:

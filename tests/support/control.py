@@ -24,8 +24,8 @@ from keepalived.control.room import Reloaded
 from keepalived.control.server import ControlServer
 from keepalived.host.processes import ProcessWatcher
 from keepalived.host.sockets import listen_unix
-from keepalived.keeper.journal import Unrecorded
-from keepalived.keeper.keeper import Keeper, Manner
+from keepalived.keeper.keeper import Keeper, RenewalPolicy
+from keepalived.keeper.ports import NullPersistence
 from keepalived.keeper.registry import Registry, Retention
 from keepalived.lease.events import VCenterAdded
 from keepalived.lease.holds import Hold, Owner, OwnerKind
@@ -43,7 +43,7 @@ NO_OWNER = {"owner": None}
 """The body of a request for a hold that nothing ends."""
 
 
-class Disk(Unrecorded):
+class Disk(NullPersistence):
     """A journal on a disk that can be full, and slow."""
 
     def __init__(self) -> None:
@@ -301,7 +301,9 @@ async def running_control(
         for name, simulator in simulators.items():
             settings = settings_of(simulator, "http://vcenter.test")
             client = Client(name, settings, MemoryTransport(simulator.handle), clock)
-            keeper = Keeper(name, client, Manner(lifetime), registry, bus, clock, lambda: 0.5)
+            keeper = Keeper(
+                name, client, RenewalPolicy(lifetime), registry, bus, clock, lambda: 0.5
+            )
             bus.notify(VCenterAdded(name))
             registry.attach(keeper)
             stack.push_async_callback(keeper.close)

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from keepalived.keeper.keeper import Manner
+from keepalived.keeper.keeper import RenewalPolicy
 from keepalived.lease.model import Kind, SessionKey, State
 from keepalived.settings import Settings
 from keepalived.simulator.app import Simulator
@@ -63,8 +63,8 @@ async def scouting(
 ) -> AsyncIterator[Scout]:
     """Run an engine and discovery until the block is left."""
     settings = settings or discovering()
-    manner = Manner(stall_timeout=settings.stall_timeout)
-    async with running_engine(simulator, manner=manner, handle=handle) as engine:
+    policy = RenewalPolicy(stall_timeout=settings.stall_timeout)
+    async with running_engine(simulator, policy=policy, handle=handle) as engine:
         ear = Ear()
         discovery = Discovery(settings, engine.registry, ear, engine.clock)
         work = asyncio.create_task(discovery.run())

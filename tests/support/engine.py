@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from keepalived.keeper.journal import Journal
-from keepalived.keeper.keeper import Keeper, Manner
+from keepalived.keeper.keeper import Keeper, RenewalPolicy
+from keepalived.keeper.ports import Persistence
 from keepalived.keeper.registry import Registry, Retention
 from keepalived.lease.events import LoginTried, VCenterAdded
 from keepalived.lease.holds import Hold, Owner, OwnerKind
@@ -77,7 +77,7 @@ class Engine:
     keeper: Keeper
     metrics: Metrics
     work: asyncio.Task[None]
-    build: Callable[[Registry, Manner], Keeper]
+    build: Callable[[Registry, RenewalPolicy], Keeper]
 
     def open(self, progress: Progress = UNKNOWN, *, kind: Kind = Kind.UPDATE) -> SessionKey:
         """Open a session on the server and hold it."""
@@ -102,11 +102,11 @@ class Engine:
         return [round(entry.time, 3) for entry in entries]
 
     @asynccontextmanager
-    async def replaced_keeper(self, manner: Manner) -> AsyncIterator[None]:
+    async def replaced_keeper(self, policy: RenewalPolicy) -> AsyncIterator[None]:
         """Put another keeper in the place of this one, as a reload does."""
         await stop(self.work)
         await self.keeper.close()
-        self.keeper = self.build(self.registry, manner)
+        self.keeper = self.build(self.registry, policy)
         self.registry.attach(self.keeper)
         self.work = asyncio.create_task(self.keeper.run())
         yield
@@ -123,10 +123,10 @@ async def running_engine(
     simulator: Simulator,
     *,
     clock: LoopClock | None = None,
-    manner: Manner | None = None,
+    policy: RenewalPolicy | None = None,
     draw: Callable[[], float] = lambda: 0.5,
     url: str | None = None,
-    journal: Journal | None = None,
+    persistence: Persistence | None = None,
     handle: Callable[[Request], Awaitable[Response]] | None = None,
 ) -> AsyncIterator[Engine]:
     """Run a keeper on the simulator until the block is left; every draw is the middle.
@@ -136,10 +136,10 @@ async def running_engine(
     clock = clock or LoopClock()
     metrics = Metrics(version="test", max_sessions=100, clock=clock)
     bus = EventBus(metrics, EventLog())
-    registry = Registry(bus, clock, Retention(), journal)
+    registry = Registry(bus, clock, Retention(), persistence)
     settings = settings_of(simulator, url or "http://vcenter.test")
 
-    def build(registry: Registry, manner: Manner) -> Keeper:
+    def build(registry: Registry, policy: RenewalPolicy) -> Keeper:
         client = Client(
             NAME,
             settings,
@@ -147,9 +147,9 @@ async def running_engine(
             clock,
             on_login=lambda outcome: bus.notify(LoginTried(NAME, outcome)),
         )
-        return Keeper(NAME, client, manner, registry, bus, clock, draw)
+        return Keeper(NAME, client, policy, registry, bus, clock, draw)
 
-    keeper = build(registry, manner or Manner())
+    keeper = build(registry, policy or RenewalPolicy())
     bus.notify(VCenterAdded(NAME))
     registry.attach(keeper)
     work = asyncio.create_task(keeper.run())

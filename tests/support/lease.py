@@ -52,14 +52,14 @@ def answered(
     at: float | None = None,
     took: float = 0.0,
     u: float = 0.5,
-    looks: tuple[RequestKind, ...] = (),
+    follow_ups: tuple[RequestKind, ...] = (),
     retry_after: float | None = None,
 ) -> core.Step:
     """Send what the session asks at the time `at` (when it is due), and let it be answered."""
     sent = session.due if at is None else at
     request = machine.next_request(session, sent)
     answer = Answer(outcome, sent, sent + took, value, "words", retry_after=retry_after)
-    return machine.step(session, request, answer, sent + took, u, looks)
+    return machine.step(session, request, answer, sent + took, u, follow_ups)
 
 
 def renewed(session: Session, times: int = 1) -> Session:
@@ -84,6 +84,6 @@ def discovered(hours: float = 24) -> Session:
 def looked(session: Session, *files: FileInfo, at: float) -> core.Step:
     """Renew a session at the time `at`, and let the look at its files show `files`."""
     session = session._replace(due=at)
-    session, _ = answered(session, at=at, looks=(RequestKind.FILES,))
+    session, _ = answered(session, at=at, follow_ups=(RequestKind.FILES,))
     assert session.ask is RequestKind.FILES
-    return answered(session, value=files, at=at, looks=(RequestKind.FILES,))
+    return answered(session, value=files, at=at, follow_ups=(RequestKind.FILES,))

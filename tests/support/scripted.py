@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
-from keepalived.keeper.keeper import Keeper, Manner
+from keepalived.keeper.keeper import Keeper, RenewalPolicy
 from keepalived.keeper.registry import Registry, Retention
 from keepalived.lease.answers import Answer, FileInfo, ItemInfo, Outcome, SessionInfo
 from keepalived.lease.events import Event
@@ -245,7 +245,7 @@ class Scripted:
 
 @asynccontextmanager
 async def scripted(
-    manner: Manner | None = None,
+    policy: RenewalPolicy | None = None,
     *,
     restored: Callable[[Scripted], tuple[Session, ...]] = lambda _: (),
 ) -> AsyncIterator[Scripted]:
@@ -254,7 +254,7 @@ async def scripted(
     clock.jump(BOOT - clock.boot())
     vcenter, told, written = ScriptedVCenter(clock), Told(), Written()
     registry = Registry(told, clock, Retention(), written)
-    keeper = Keeper(NAME, vcenter, manner or Manner(), registry, told, clock, lambda: 0.5)
+    keeper = Keeper(NAME, vcenter, policy or RenewalPolicy(), registry, told, clock, lambda: 0.5)
     engine = Scripted(clock, vcenter, told, written, registry, keeper)
     registry.restore(restored(engine), ())
     registry.attach(keeper)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from keepalived.keeper.overview import Overview, Snapshot, VCenterView
-from keepalived.keeper.roll import Roll
+from keepalived.keeper.session_table import SessionTable
 from keepalived.lease.answers import FileInfo, ItemInfo
 from keepalived.lease.holds import Hold, Owner, OwnerKind
 from keepalived.lease.model import SessionKey, State
@@ -32,7 +32,7 @@ def overview_of(
     now: float, sessions: Iterable[Session], vcenters: tuple[VCenterView, ...]
 ) -> Overview:
     """Return how things stand with these sessions."""
-    return Overview(now, Roll(sessions), vcenters)
+    return Overview(now, SessionTable(sessions), vcenters)
 
 
 FILE_HOLD = Hold(0, Owner(OwnerKind.FILE, "/etc/clkeepalived/config.yaml"), 0.0, None)

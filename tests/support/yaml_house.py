@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from keepalived.keeper.keeper import Keeper, Manner
+from keepalived.keeper.keeper import Keeper, RenewalPolicy
 from keepalived.keeper.registry import Registry, Retention
 from keepalived.lease import events
 from keepalived.lease.holds import Hold
@@ -103,7 +103,7 @@ async def house(
     registry = Registry(ear, clock, Retention())
     for name in ("lab", "prod"):
         # The keepers are there to be asked for, and do not work: nothing is sent.
-        registry.attach(Keeper(name, None, Manner(), registry, ear, clock))  # type: ignore[arg-type]
+        registry.attach(Keeper(name, None, RenewalPolicy(), registry, ear, clock))  # type: ignore[arg-type]
     watched = settings(folder, *vcenters, **more)
     source = YamlFiles(watched, registry, ear, clock, config=config)
     running = asyncio.create_task(source.run())

@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from keepalived.keeper.keeper import Manner
+from keepalived.keeper.keeper import RenewalPolicy
 from keepalived.lease.model import Kind, SessionKey
 from keepalived.simulator.wire import Request, Response
 from tests.support.engine import NAME, Engine, running_engine, simulator_in_loop
@@ -83,7 +83,9 @@ async def test_a_scrape_of_100_000_sessions_is_quick_and_lets_renewals_go_on(
             return Response(204)
         return await simulator.handle(request)
 
-    async with running_engine(simulator, manner=Manner(looks=()), handle=answer) as engine:
+    async with running_engine(
+        simulator, policy=RenewalPolicy(follow_ups=()), handle=answer
+    ) as engine:
         engine.metrics.state.cap.size = 1000
         hold(engine, HELD)
         for _ in range(3):

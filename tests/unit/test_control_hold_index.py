@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from keepalived.control.hold_index import HoldIndex, Usage, size_of
-from keepalived.keeper.keeper import Keeper, Manner
+from keepalived.keeper.keeper import Keeper, RenewalPolicy
 from keepalived.keeper.registry import Registry, Retention
 from keepalived.lease.holds import Hold, Owner, OwnerKind
 from keepalived.lease.model import Kind, SessionKey
@@ -45,7 +45,7 @@ class Indexed:
         self.bus = EventBus()
         self.registry = Registry(self.bus, self.clock, Retention(RETENTION, RETENTION))
         nowhere: Any = None
-        keeper = Keeper("lab", nowhere, Manner(), self.registry, self.bus, self.clock)
+        keeper = Keeper("lab", nowhere, RenewalPolicy(), self.registry, self.bus, self.clock)
         self.registry.attach(keeper)
         self.index = HoldIndex(self.registry)
         self.bus.add(self.index)

@@ -134,10 +134,10 @@ async def test_a_reload_swaps_the_new_configuration_in_and_touches_nothing_else(
         await life.reload(vcenters=vcenters, **files)
         assert life.logged("reloaded")
         (keeper,) = life.daemon.registry.keepers
-        assert keeper.manner.max_in_flight == 3
-        looks = len(simulator.ledger.requests("*.get"))
+        assert keeper.policy.max_in_flight == 3
+        follow_ups = len(simulator.ledger.requests("*.get"))
         await asyncio.sleep(2 * LIFETIME)
-        assert len(simulator.ledger.requests("*.get")) <= looks + 1
+        assert len(simulator.ledger.requests("*.get")) <= follow_ups + 1
         metrics = await life.metrics()
         assert metrics["clkeepalived_config_last_reload_successful",] == 1
         assert metrics["clkeepalived_sessions", "ACTIVE", NAME] == 1
@@ -205,9 +205,11 @@ async def test_what_was_discovered_and_released_stays_released(tmp_path: Path) -
         assert (await me.delete(f"/v1/sessions/-/{found}")).status == 200
         ended = await life.until_logged("session_ended", session_id=found)
         assert ended["state"] == "RELEASED"
-        looks = len(simulator.ledger.requests("update_session.list"))
+        follow_ups = len(simulator.ledger.requests("update_session.list"))
         count = len(keep_alives(simulator, found))
-        await life.until(lambda: len(simulator.ledger.requests("update_session.list")) >= looks + 3)
+        await life.until(
+            lambda: len(simulator.ledger.requests("update_session.list")) >= follow_ups + 3
+        )
         assert len(keep_alives(simulator, found)) == count
 
 

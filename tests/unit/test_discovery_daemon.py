@@ -50,10 +50,10 @@ async def test_reloads_turn_it_on_and_off_and_change_patience(tmp_path: Path) ->
         await life.reload(vcenters=found(), stall_timeout="30m")
         assert life.hold(uploader.id) is not None
         (keeper,) = life.daemon.registry.keepers
-        assert keeper.manner.stall_timeout == 1800.0
+        assert keeper.policy.stall_timeout == 1800.0
         await life.reload(vcenters=found(), stall_timeout="40m")
         assert life.daemon.registry.keepers == (keeper,)
-        assert keeper.manner.stall_timeout == 2400.0
+        assert keeper.policy.stall_timeout == 2400.0
         await life.reload(vcenters=found(False))
         assert life.hold(uploader.id) is None
 

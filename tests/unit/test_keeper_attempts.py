@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import pytest
 
-from keepalived.keeper.keeper import Manner
+from keepalived.keeper.keeper import RenewalPolicy
 from keepalived.lease.model import Kind, SessionKey, State
 from keepalived.lease.progress import Progress
 from keepalived.lease.session import RequestKind
@@ -22,7 +22,7 @@ from tests.support.engine import NAME, LoopClock, running_engine, simulator_in_l
 
 pytestmark = pytest.mark.looptime
 
-MINIMAL = Manner(looks=())
+MINIMAL = RenewalPolicy(follow_ups=())
 
 
 async def test_first_renewal_at_once_then_spread_then_steady() -> None:
@@ -36,7 +36,7 @@ async def test_first_renewal_at_once_then_spread_then_steady() -> None:
 async def test_the_spread_and_the_steady_renewals_stay_within_their_bounds() -> None:
     draws = iter([0.999, 0.0, 0.999, 0.0] * 100)
     async with running_engine(
-        simulator_in_loop(session_timeout=301.0), manner=MINIMAL, draw=lambda: next(draws)
+        simulator_in_loop(session_timeout=301.0), policy=MINIMAL, draw=lambda: next(draws)
     ) as engine:
         key = engine.open()
         await asyncio.sleep(1200)
@@ -66,7 +66,7 @@ async def test_what_is_looked_at_in_each_round() -> None:
 
 
 async def test_minimal_observation_gets_the_session_once() -> None:
-    async with running_engine(simulator_in_loop(session_timeout=301.0), manner=MINIMAL) as engine:
+    async with running_engine(simulator_in_loop(session_timeout=301.0), policy=MINIMAL) as engine:
         key = engine.open()
         await asyncio.sleep(300)
         assert engine.attempts(key, "update_session.get") == [0.0]
@@ -75,7 +75,7 @@ async def test_minimal_observation_gets_the_session_once() -> None:
 
 async def test_progress_goes_out_once_and_only_rises() -> None:
     simulator = simulator_in_loop(session_timeout=301.0)
-    async with running_engine(simulator, manner=MINIMAL) as engine:
+    async with running_engine(simulator, policy=MINIMAL) as engine:
         key = engine.open(Progress(percent=10))
         for percent in (10, 30, 20):
             await asyncio.sleep(150)
@@ -91,7 +91,7 @@ async def test_progress_goes_out_once_and_only_rises() -> None:
 @pytest.mark.parametrize("status", [403, 409, 500])
 async def test_a_session_that_fails_alone_is_retried_with_back_off(status: int) -> None:
     simulator = simulator_in_loop(session_timeout=301.0)
-    async with running_engine(simulator, manner=MINIMAL) as engine:
+    async with running_engine(simulator, policy=MINIMAL) as engine:
         key = engine.open()
         await asyncio.sleep(1)
         simulator.faults.add(Fail(status), session_id=key.id, count=5)
@@ -101,7 +101,7 @@ async def test_a_session_that_fails_alone_is_retried_with_back_off(status: int) 
 
 async def test_retry_after_is_honoured_up_to_half_the_slack() -> None:
     simulator = simulator_in_loop(session_timeout=301.0)
-    async with running_engine(simulator, manner=MINIMAL) as engine:
+    async with running_engine(simulator, policy=MINIMAL) as engine:
         key = engine.open()
         await asyncio.sleep(1)
         simulator.faults.add(Fail(503, retry_after=40), session_id=key.id, count=1)
@@ -124,7 +124,7 @@ async def test_a_request_without_an_answer_is_a_failed_attempt(
     effect: Effect, count: int, then: list[float]
 ) -> None:
     simulator = simulator_in_loop(session_timeout=301.0)
-    async with running_engine(simulator, manner=MINIMAL) as engine:
+    async with running_engine(simulator, policy=MINIMAL) as engine:
         key = engine.open()
         await asyncio.sleep(1)
         simulator.faults.add(effect, session_id=key.id, count=count)
@@ -136,7 +136,7 @@ async def test_a_request_without_an_answer_is_a_failed_attempt(
 async def test_answers_that_take_a_fifth_of_the_lifetime_cost_no_session(sessions: int) -> None:
     simulator = simulator_in_loop(session_timeout=301.0)
     simulator.faults.add(Latency(60))
-    async with running_engine(simulator, manner=Manner()) as engine:
+    async with running_engine(simulator, policy=RenewalPolicy()) as engine:
         keys = [engine.open() for _ in range(sessions)]
         await asyncio.sleep(3600)
         assert {engine.state(key) for key in keys} == {State.ACTIVE}
@@ -147,7 +147,7 @@ async def test_answers_that_take_a_fifth_of_the_lifetime_cost_no_session(session
 
 async def test_a_slow_vcenter_is_found_up_by_a_probe_that_waits_longer() -> None:
     simulator = simulator_in_loop(session_timeout=301.0)
-    async with running_engine(simulator, manner=MINIMAL) as engine:
+    async with running_engine(simulator, policy=MINIMAL) as engine:
         keys = [engine.open() for _ in range(4)]
         await asyncio.sleep(1)
         simulator.faults.add(Latency(25))
@@ -158,7 +158,7 @@ async def test_a_slow_vcenter_is_found_up_by_a_probe_that_waits_longer() -> None
 
 async def test_an_outage_is_probed_by_nobodys_request_and_everybody_is_renewed_at_its_end() -> None:
     simulator = simulator_in_loop(session_timeout=301.0)
-    async with running_engine(simulator, manner=MINIMAL) as engine:
+    async with running_engine(simulator, policy=MINIMAL) as engine:
         keys = [engine.open() for _ in range(20)]
         await asyncio.sleep(100)
         simulator.faults.add(Fail(503), seconds=60)
@@ -176,8 +176,8 @@ async def test_an_outage_is_probed_by_nobodys_request_and_everybody_is_renewed_a
 
 async def test_after_an_outage_the_earliest_deadline_goes_first() -> None:
     simulator = simulator_in_loop(session_timeout=301.0)
-    manner = Manner(looks=(), max_in_flight=1)
-    async with running_engine(simulator, manner=manner) as engine:
+    policy = RenewalPolicy(follow_ups=(), max_in_flight=1)
+    async with running_engine(simulator, policy=policy) as engine:
         keys = []
         for _ in range(5):
             keys.append(engine.open())
@@ -215,7 +215,7 @@ async def test_a_proxy_that_says_404_for_a_service_that_is_away_ends_nothing(bod
             return Response(404, {}, body)
         return await simulator.handle(request)
 
-    async with running_engine(simulator, manner=MINIMAL, handle=behind_a_proxy) as engine:
+    async with running_engine(simulator, policy=MINIMAL, handle=behind_a_proxy) as engine:
         key = engine.open()
         await asyncio.sleep(100)
         is_away = True
@@ -233,14 +233,14 @@ async def test_a_crowd_of_new_sessions_is_renewed_before_anything_else_is_asked(
             engine.open()
         await asyncio.sleep(21)
         assert len(engine.attempts()) >= 160
-        looks = engine.attempts(route="update_session.get")
-        assert not [at for at in looks if at < 19]
+        follow_ups = engine.attempts(route="update_session.get")
+        assert not [at for at in follow_ups if at < 19]
 
 
 async def test_a_suspended_machine_renews_within_five_seconds_of_its_resumption() -> None:
     clock = LoopClock()
     async with running_engine(
-        simulator_in_loop(session_timeout=301.0), clock=clock, manner=MINIMAL
+        simulator_in_loop(session_timeout=301.0), clock=clock, policy=MINIMAL
     ) as engine:
         key = engine.open()
         await asyncio.sleep(20)
@@ -252,7 +252,9 @@ async def test_a_suspended_machine_renews_within_five_seconds_of_its_resumption(
 
 async def test_a_shorter_lifetime_is_learned_and_kept_to() -> None:
     simulator = simulator_in_loop(session_timeout=301.0)
-    async with running_engine(simulator, manner=Manner(looks=(RequestKind.GET,))) as engine:
+    async with running_engine(
+        simulator, policy=RenewalPolicy(follow_ups=(RequestKind.GET,))
+    ) as engine:
         simulator.faults.add(Lifetime(101))
         key = engine.open()
         await asyncio.sleep(200)
@@ -272,7 +274,9 @@ async def test_a_slow_vcenter_never_gets_two_requests_for_one_session_at_once() 
 
 async def test_a_session_that_always_fails_delays_no_other() -> None:
     simulator = simulator_in_loop(session_timeout=301.0)
-    async with running_engine(simulator, manner=Manner(looks=(), max_in_flight=2)) as engine:
+    async with running_engine(
+        simulator, policy=RenewalPolicy(follow_ups=(), max_in_flight=2)
+    ) as engine:
         bad, good = engine.open(), engine.open()
         await asyncio.sleep(1)
         simulator.faults.add(Fail(500), session_id=bad.id)
@@ -283,7 +287,7 @@ async def test_a_session_that_always_fails_delays_no_other() -> None:
 
 async def test_releasing_stops_renewing_and_cancels_nothing() -> None:
     simulator = simulator_in_loop(session_timeout=301.0)
-    async with running_engine(simulator, manner=MINIMAL) as engine:
+    async with running_engine(simulator, policy=MINIMAL) as engine:
         key = engine.open()
         await asyncio.sleep(110)
         engine.release(key)
@@ -302,7 +306,7 @@ async def test_an_id_that_was_never_valid_is_not_found() -> None:
 
 
 async def test_a_hold_on_an_ended_session_starts_it_anew() -> None:
-    async with running_engine(simulator_in_loop(session_timeout=301.0), manner=MINIMAL) as engine:
+    async with running_engine(simulator_in_loop(session_timeout=301.0), policy=MINIMAL) as engine:
         key = engine.open()
         await asyncio.sleep(10)
         engine.release(key)
@@ -314,12 +318,12 @@ async def test_a_hold_on_an_ended_session_starts_it_anew() -> None:
 
 
 async def test_parting_renews_what_has_less_than_three_quarters_left() -> None:
-    async with running_engine(simulator_in_loop(session_timeout=301.0), manner=MINIMAL) as engine:
+    async with running_engine(simulator_in_loop(session_timeout=301.0), policy=MINIMAL) as engine:
         old = engine.open()
         await asyncio.sleep(60)
         young = engine.open()
         await asyncio.sleep(40)
-        await engine.keeper.part()
+        await engine.keeper.final_renewal()
         assert engine.attempts(old) == [0.0, 100.0]
         assert engine.attempts(young) == [60.0]
 
@@ -327,43 +331,43 @@ async def test_parting_renews_what_has_less_than_three_quarters_left() -> None:
 async def test_parting_is_bounded_when_nothing_answers() -> None:
     simulator = simulator_in_loop(session_timeout=301.0)
     # A request that may take longer than the parting: nothing else ends the wait.
-    async with running_engine(simulator, manner=replace(MINIMAL, request_timeout=60.0)) as engine:
+    async with running_engine(simulator, policy=replace(MINIMAL, request_timeout=60.0)) as engine:
         key = engine.open()
         await asyncio.sleep(100)
         simulator.faults.add(Hang())
         before = engine.clock.boot()
-        await engine.keeper.part()
+        await engine.keeper.final_renewal()
         assert engine.clock.boot() - before == pytest.approx(10.0, abs=0.1)
         assert engine.attempts(key) == [0.0, 100.0]
 
 
 async def test_parting_ends_with_the_last_answer() -> None:
     simulator = simulator_in_loop()
-    async with running_engine(simulator, manner=MINIMAL) as engine:
+    async with running_engine(simulator, policy=MINIMAL) as engine:
         engine.open()
         await asyncio.sleep(100)
         simulator.faults.add(Latency(3.0))
         before = engine.clock.boot()
-        await engine.keeper.part()
+        await engine.keeper.final_renewal()
         assert engine.clock.boot() - before == pytest.approx(3.0, abs=0.1)
 
 
 async def test_parting_does_not_wait_for_a_vcenter_that_is_down() -> None:
     simulator = simulator_in_loop()
-    async with running_engine(simulator, manner=MINIMAL) as engine:
+    async with running_engine(simulator, policy=MINIMAL) as engine:
         engine.open()
         await asyncio.sleep(100)
         simulator.faults.add(Refuse())
         await asyncio.sleep(60)
         assert not engine.keeper.view().up
         before = engine.clock.boot()
-        await engine.keeper.part()
+        await engine.keeper.final_renewal()
         assert engine.clock.boot() == before
 
 
 async def test_renewing_now_answers_with_the_outcome() -> None:
     simulator = simulator_in_loop(session_timeout=301.0)
-    async with running_engine(simulator, manner=MINIMAL) as engine:
+    async with running_engine(simulator, policy=MINIMAL) as engine:
         key = engine.open()
         await asyncio.sleep(10)
         answer = await engine.keeper.renew_now(key)
@@ -377,30 +381,30 @@ async def test_renewing_now_answers_with_the_outcome() -> None:
 @pytest.mark.parametrize(
     ("manner", "seconds", "attempts"),
     [
-        (Manner(looks=(), max_in_flight=2), 250, [0.0, 105.0, 255.0]),
+        (RenewalPolicy(follow_ups=(), max_in_flight=2), 250, [0.0, 105.0, 255.0]),
         # A shorter lifetime brings the next renewal forward.
-        (Manner(looks=(), session_timeout=120.0), 131, [0.0, 60.0, 120.0, 180.0]),
+        (RenewalPolicy(follow_ups=(), session_timeout=120.0), 131, [0.0, 60.0, 120.0, 180.0]),
     ],
 )
 async def test_a_reload_puts_another_keeper_in_place_and_keeps_the_schedule(
-    manner: Manner, seconds: float, attempts: list[float]
+    policy: RenewalPolicy, seconds: float, attempts: list[float]
 ) -> None:
-    async with running_engine(simulator_in_loop(session_timeout=301.0), manner=MINIMAL) as engine:
+    async with running_engine(simulator_in_loop(session_timeout=301.0), policy=MINIMAL) as engine:
         key = engine.open()
         await asyncio.sleep(50)
-        async with engine.replaced_keeper(manner):
+        async with engine.replaced_keeper(policy):
             await asyncio.sleep(seconds)
             assert engine.attempts(key) == attempts
 
 
 async def test_a_restart_renews_at_once() -> None:
     simulator = simulator_in_loop(session_timeout=301.0)
-    async with running_engine(simulator, manner=MINIMAL) as engine:
+    async with running_engine(simulator, policy=MINIMAL) as engine:
         key = engine.open()
         await asyncio.sleep(100)
-        await engine.keeper.part()
+        await engine.keeper.final_renewal()
     await asyncio.sleep(20)
-    async with running_engine(simulator, manner=MINIMAL) as engine:
+    async with running_engine(simulator, policy=MINIMAL) as engine:
         engine.hold(key)
         await asyncio.sleep(120)
         assert engine.attempts(key) == [0.0, 100.0, 120.0, 225.0]

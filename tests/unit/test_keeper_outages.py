@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from keepalived.keeper.keeper import Manner
+from keepalived.keeper.keeper import RenewalPolicy
 from keepalived.lease import events
 from keepalived.lease.answers import Outcome
 from keepalived.lease.holds import LentToken
@@ -21,7 +21,7 @@ from tests.support.sessions import a_session
 
 pytestmark = pytest.mark.looptime
 
-MINIMAL = Manner(looks=(), max_in_flight=1)
+MINIMAL = RenewalPolicy(follow_ups=(), max_in_flight=1)
 AWAY = Reply(Outcome.UNREACHABLE, detail="refused")
 
 
@@ -120,8 +120,8 @@ async def test_a_probe_has_a_third_of_what_is_left_or_what_is_configured(
     def restored(engine: Scripted) -> tuple[Session, ...]:
         return tuple(at(engine, str(number), left) for number, left in enumerate([55, 70, 200]))
 
-    manner = replace(MINIMAL, max_in_flight=3, request_timeout=configured)
-    async with scripted(manner, restored=restored) as engine:
+    policy = replace(MINIMAL, max_in_flight=3, request_timeout=configured)
+    async with scripted(policy, restored=restored) as engine:
         engine.vcenter.reply = lambda sent: Reply(took=1000.0)
         await engine.until(100)
         probes = engine.vcenter.of("who_am_i")

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from keepalived.keeper.keeper import Manner
+from keepalived.keeper.keeper import RenewalPolicy
 from keepalived.keeper.registry import Retention, UnknownVCenterError
 from keepalived.lease import events
 from keepalived.lease import session as core
@@ -21,7 +21,7 @@ from tests.support.sessions import a_session
 
 pytestmark = pytest.mark.looptime
 
-MINIMAL = Manner(looks=())
+MINIMAL = RenewalPolicy(follow_ups=())
 FILE = FileInfo("disk.vmdk", "PUSH", "ERROR", 5, 10, "checksum")
 OTHER_LINE = Owner(OwnerKind.FILE, "b.yaml")
 GONE = Ending(State.EXPIRED, "gone")
@@ -106,7 +106,7 @@ async def test_a_refused_token_is_told_with_whether_there_is_another_way(
     def reply(sent: Sent) -> Reply:
         return Reply(Outcome.UNAUTHENTICATED) if sent.token == "lent" else as_usual(sent)
 
-    async with scripted(Manner(looks=(), has_credentials=has_credentials)) as engine:
+    async with scripted(RenewalPolicy(follow_ups=(), has_credentials=has_credentials)) as engine:
         engine.vcenter.reply = reply
         key = engine.hold("a", token="lent")
         engine.hold("a", owner=LINE, token=other_token)
@@ -127,7 +127,7 @@ async def test_an_end_is_told_and_written_with_all_that_is_known() -> None:
             return Reply(value=SessionInfo("a", "ACTIVE", "item-1", "1", client_progress=40))
         return as_usual(sent)
 
-    async with scripted(Manner(looks=(), session_timeout=100.0)) as engine:
+    async with scripted(RenewalPolicy(follow_ups=(), session_timeout=100.0)) as engine:
         engine.vcenter.reply = reply
         await engine.until(10)
         key = engine.hold("a")
@@ -179,7 +179,7 @@ async def test_a_transfer_that_stands_still_for_the_configured_time_is_told() ->
         files = (FileInfo("disk", "PUSH", "TRANSFERRING", size),)
         return Reply(value=files) if sent.what == "files" else as_usual(sent)
 
-    async with scripted(Manner(stall_timeout=300.0)) as engine:
+    async with scripted(RenewalPolicy(stall_timeout=300.0)) as engine:
         engine.vcenter.reply = reply
         engine.hold("a", owner=Owner(OwnerKind.DISCOVERY))
         engine.hold("b")
@@ -355,7 +355,7 @@ async def test_what_is_shown_is_what_is_known_now() -> None:
         overview, snapshot = engine.registry.overview(), engine.registry.snapshot()
         assert (overview.now, snapshot.now) == (BOOT + 5, BOOT + 5)
         assert (overview.vcenters, snapshot.vcenters) == (views, views)
-        assert (tuple(overview.roll), snapshot.sessions) == ((session,), (session,))
+        assert (tuple(overview.sessions), snapshot.sessions) == ((session,), (session,))
         assert snapshot.ended_at == {}
 
 

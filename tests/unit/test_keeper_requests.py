@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from keepalived.keeper.keeper import Manner
+from keepalived.keeper.keeper import RenewalPolicy
 from keepalived.lease import events
 from keepalived.lease.answers import Outcome, SessionInfo
 from keepalived.lease.model import Kind, State
@@ -17,7 +17,7 @@ from tests.support.scripted import BOOT, LINE, Reply, Scripted, Sent, as_usual, 
 
 pytestmark = pytest.mark.looptime
 
-MINIMAL = Manner(looks=())
+MINIMAL = RenewalPolicy(follow_ups=())
 ROUND = ["keep_alive", "get", "files", "item"]
 
 
@@ -25,7 +25,7 @@ ROUND = ["keep_alive", "get", "files", "item"]
 async def test_each_request_goes_out_with_the_lent_token_and_a_time_out(
     configured: float | None, timeout: float
 ) -> None:
-    async with scripted(Manner(request_timeout=configured)) as engine:
+    async with scripted(RenewalPolicy(request_timeout=configured)) as engine:
         engine.hold("a", token="lent")
         await asyncio.sleep(1)
         sent = engine.vcenter.sent
@@ -46,7 +46,7 @@ async def test_without_a_lent_token_none_goes_out() -> None:
 
 @pytest.mark.parametrize(("configured", "timeout"), [(None, 10.0), (7.0, 7.0)])
 async def test_the_logout_has_a_time_out(configured: float | None, timeout: float) -> None:
-    async with scripted(Manner(request_timeout=configured)) as engine:
+    async with scripted(RenewalPolicy(request_timeout=configured)) as engine:
         await engine.keeper.close()
         assert engine.vcenter.closed == [timeout]
 
@@ -58,7 +58,7 @@ async def test_the_logout_has_a_time_out(configured: float | None, timeout: floa
 async def test_a_token_that_failed_once_is_tried_again_where_there_is_nothing_else(
     has_credentials: bool, tokens: list[str | None]
 ) -> None:
-    async with scripted(Manner(looks=(), has_credentials=has_credentials)) as engine:
+    async with scripted(RenewalPolicy(follow_ups=(), has_credentials=has_credentials)) as engine:
         engine.vcenter.reply = lambda sent: Reply(Outcome.FAILED)
         key = engine.hold("a", uid=1000, token="lent")
         engine.hold("a", uid=1001)
@@ -77,7 +77,7 @@ async def test_what_is_refused_to_a_lent_token_is_asked_again_with_what_else_the
             return as_usual(sent)
         return Reply(Outcome.FORBIDDEN, status=403, detail="not yours")
 
-    async with scripted(Manner(looks=(), has_credentials=has_credentials)) as engine:
+    async with scripted(RenewalPolicy(follow_ups=(), has_credentials=has_credentials)) as engine:
         engine.vcenter.reply = reply
         key = engine.hold("a", token="lent")
         answer = await engine.keeper.renew_now(key)
@@ -206,7 +206,7 @@ async def test_a_new_session_goes_before_what_was_renewed_after_it_came() -> Non
     def reply(sent: Sent) -> Reply:
         return Reply(value=as_usual(sent).value, took=took.get((sent.what, str(sent.of)), 0.0))
 
-    async with scripted(Manner(looks=(RequestKind.GET,), max_in_flight=1)) as engine:
+    async with scripted(RenewalPolicy(follow_ups=(RequestKind.GET,), max_in_flight=1)) as engine:
         engine.vcenter.reply = reply
         busy, old = engine.hold("busy"), engine.hold("old")
         await engine.until(3)
@@ -229,7 +229,7 @@ async def test_some_workers_are_kept_for_renewals(workers: int, looking: int) ->
     def reply(sent: Sent) -> Reply:
         return Reply(value=as_usual(sent).value, took=0.0 if sent.what == "keep_alive" else 5.0)
 
-    async with scripted(Manner(max_in_flight=workers)) as engine:
+    async with scripted(RenewalPolicy(max_in_flight=workers)) as engine:
         engine.vcenter.reply = reply
         for number in range(workers):
             engine.hold(str(number))
@@ -242,7 +242,7 @@ async def test_some_workers_are_kept_for_renewals(workers: int, looking: int) ->
 async def test_under_a_backlog_nothing_but_renewals_is_sent(
     backlog: int, looked_at: list[str]
 ) -> None:
-    async with scripted(Manner(looks=(), max_in_flight=2)) as engine:
+    async with scripted(RenewalPolicy(follow_ups=(), max_in_flight=2)) as engine:
         engine.vcenter.reply = lambda sent: Reply(value=as_usual(sent).value, took=1.0)
         # Two workers take one each, and take up another one where no look follows.
         for number in range(backlog + 2):
@@ -265,7 +265,7 @@ async def test_requests_that_fail_at_once_leave_the_loop_its_turns() -> None:
         by_turn[turn] += 1
         return Reply(Outcome.FAILED, took=None)
 
-    async with scripted(Manner(looks=(), max_in_flight=2)) as engine:
+    async with scripted(RenewalPolicy(follow_ups=(), max_in_flight=2)) as engine:
         engine.vcenter.reply = reply
         for number in range(40):
             engine.hold(str(number))
@@ -283,7 +283,7 @@ async def test_the_end_of_a_session_is_looked_into_when_there_is_a_worker_for_it
         usual = as_usual(sent)
         return Reply(value=usual.value, took=6.3) if sent.what == "get" else usual
 
-    async with scripted(Manner(looks=(), max_in_flight=2)) as engine:
+    async with scripted(RenewalPolicy(follow_ups=(), max_in_flight=2)) as engine:
         ended = engine.key("ended")
         engine.vcenter.reply = reply
         engine.hold("ended")
@@ -308,7 +308,7 @@ async def test_an_attempt_is_told_with_how_late_it_is() -> None:
     def reply(sent: Sent) -> Reply:
         return Reply(value=as_usual(sent).value, took=4.0 if sent.of == "first" else 0.0)
 
-    async with scripted(Manner(looks=(), max_in_flight=1)) as engine:
+    async with scripted(RenewalPolicy(follow_ups=(), max_in_flight=1)) as engine:
         engine.vcenter.reply = reply
         engine.hold("first")
         engine.hold("second")
@@ -322,7 +322,7 @@ async def test_an_attempt_is_told_with_how_late_it_is() -> None:
 
 
 async def test_the_view_says_how_things_stand() -> None:
-    async with scripted(Manner(looks=(), max_in_flight=4)) as engine:
+    async with scripted(RenewalPolicy(follow_ups=(), max_in_flight=4)) as engine:
         idle = engine.keeper.view()
         assert (idle.name, idle.up, idle.in_flight, idle.utilization) == (NAME, True, 0, 0.0)
         assert (idle.down_since, idle.outcome, idle.next_due) == (None, Outcome.OK, None)
@@ -367,7 +367,7 @@ async def test_at_the_end_nothing_but_renewals_is_sent() -> None:
         key = engine.hold("a")
         await engine.until(100)
         before = len(engine.vcenter.sent)
-        await engine.keeper.part()
+        await engine.keeper.final_renewal()
         assert [(each.what, each.of) for each in engine.vcenter.sent[before:]] == [
             ("keep_alive", key.id)
         ]
@@ -380,7 +380,7 @@ async def test_at_the_end_whose_slack_is_short_is_renewed_and_no_other() -> None
         engine.hold("young", owner=LINE)
         await engine.until(90)
         engine.vcenter.reply = lambda sent: Reply(value=as_usual(sent).value, took=3.0)
-        await engine.keeper.part()
+        await engine.keeper.final_renewal()
         # Each had 300 seconds: of one 210 are left, of the other 230.
         assert [(each.at, each.of) for each in engine.vcenter.of("keep_alive")] == [
             (0.0, "old"),
@@ -395,6 +395,6 @@ async def test_at_the_end_what_is_on_its_way_is_waited_for() -> None:
         engine.vcenter.reply = lambda sent: Reply(value=as_usual(sent).value, took=3.0)
         engine.hold("a")
         await engine.until(1)
-        await engine.keeper.part()
+        await engine.keeper.final_renewal()
         assert engine.now() == 3.0
         assert len(engine.told.of(events.Renewed)) == 1

@@ -168,9 +168,9 @@ def test_an_item_that_cannot_be_had_is_given_up_an_hour_after_the_end_and_not_be
 
 def looked(session: Session, arrived: int, at: float) -> core.Step:
     """Renew a session at a time, and let the look at its one file show that many bytes."""
-    session, _ = answered(session._replace(due=at), at=at, looks=(RequestKind.FILES,))
+    session, _ = answered(session._replace(due=at), at=at, follow_ups=(RequestKind.FILES,))
     files = (FileInfo("disk.vmdk", "PUSH", "TRANSFERRING", arrived),)
-    return answered(session, value=files, at=at, looks=(RequestKind.FILES,))
+    return answered(session, value=files, at=at, follow_ups=(RequestKind.FILES,))
 
 
 def test_movement_is_told_only_after_a_stall_and_lengthens_what_is_guarded() -> None:
@@ -251,9 +251,9 @@ def test_a_wait_that_was_asked_for_takes_half_of_what_remains_and_no_more() -> N
 
 
 def test_a_round_that_has_taken_too_long_since_its_renewal_looks_no_further() -> None:
-    looks = (RequestKind.GET, RequestKind.FILES)
-    session, _ = answered(settled_in(), looks=looks)
-    prompt, _ = answered(session, value=info(), looks=looks)
+    follow_ups = (RequestKind.GET, RequestKind.FILES)
+    session, _ = answered(settled_in(), follow_ups=follow_ups)
+    prompt, _ = answered(session, value=info(), follow_ups=follow_ups)
     assert prompt.ask is RequestKind.FILES
-    slow, _ = answered(session, value=info(), took=250.0, looks=looks)
+    slow, _ = answered(session, value=info(), took=250.0, follow_ups=follow_ups)
     assert slow.ask is RequestKind.KEEP_ALIVE

@@ -68,7 +68,7 @@ def test_a_refused_keep_alive_ends_as_the_server_says(word: str) -> None:
 
 @pytest.mark.parametrize("word", ["DONE", "ERROR", "CANCELED"])
 def test_a_look_that_finds_the_session_ended_ends_it(word: str) -> None:
-    session, _ = answered(settled_in(), looks=(RequestKind.GET,))
+    session, _ = answered(settled_in(), follow_ups=(RequestKind.GET,))
     assert the_end(answered(session, value=info(word, left=60.0))).state is State[word]
 
 
@@ -204,8 +204,8 @@ def test_the_version_counts_only_as_read_while_active() -> None:
 
 
 def test_the_version_counts_as_it_was_read_first() -> None:
-    session, _ = answered(of_item(begun()), looks=(RequestKind.GET,))
-    session, _ = answered(session, value=info(version="4"), looks=(RequestKind.GET,))
+    session, _ = answered(of_item(begun()), follow_ups=(RequestKind.GET,))
+    session, _ = answered(session, value=info(version="4"), follow_ups=(RequestKind.GET,))
     session, _ = gone(session)
     assert the_end(answered(session, value=ItemInfo("item-1", "debian", "4"))).state is State.DONE
 

@@ -73,8 +73,8 @@ def test_an_invalid_argument_without_progress_is_a_failure() -> None:
 
 def read(session: Session, left: float | None) -> core.Step:
     """One round in which `get` tells how much of the lifetime is left."""
-    session, _ = answered(session, looks=(RequestKind.GET,))
-    return answered(session, value=info(left=left), looks=(RequestKind.GET,))
+    session, _ = answered(session, follow_ups=(RequestKind.GET,))
+    return answered(session, value=info(left=left), follow_ups=(RequestKind.GET,))
 
 
 def test_the_lifetime_is_what_get_teaches() -> None:

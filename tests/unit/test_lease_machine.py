@@ -59,7 +59,7 @@ moods = st.sampled_from(
         st.sampled_from(Outcome),
     ]
 )
-looks = st.sampled_from(
+follow_ups = st.sampled_from(
     [(), (RequestKind.GET,), (RequestKind.FILES,), (RequestKind.GET, RequestKind.FILES)]
 )
 words = st.sampled_from(["ACTIVE"] * 10 + ["DONE", "ERROR", "CANCELED", "", "SOMETHING_NEW"])
@@ -178,7 +178,7 @@ class Lives(RuleBasedStateMachine):
         answer = Answer(outcome, sent_at, received_at, value, "words", retry_after=retry_after)
         before = self.session
         self.session, effects = machine.step(
-            before, request, answer, self.now, data.draw(shares), data.draw(looks)
+            before, request, answer, self.now, data.draw(shares), data.draw(follow_ups)
         )
         if before.state.is_final or (
             request.ask is not RequestKind.KEEP_ALIVE and before.ask is not request.ask

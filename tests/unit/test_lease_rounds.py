@@ -13,7 +13,7 @@ from keepalived.lease.session import RequestKind
 from tests.support.examples import examples
 from tests.support.lease import answered, begun, info, settled_in
 
-ALL_LOOKS = (RequestKind.GET, RequestKind.FILES)
+ALL_FOLLOW_UPS = (RequestKind.GET, RequestKind.FILES)
 WIDE = [outcome for outcome in Outcome if outcome.is_vcenter_failure]
 # No progress is sent where these are used.
 FAILURES = sorted(set(Outcome) - {Outcome.OK, Outcome.NOT_ALLOWED, Outcome.NOT_FOUND})
@@ -166,11 +166,11 @@ def test_an_outage_of_less_than_a_third_of_the_lifetime_loses_nothing(
 
 
 def test_every_round_looks_at_the_session_and_its_files_in_that_order() -> None:
-    session, _ = answered(settled_in(), looks=ALL_LOOKS)
+    session, _ = answered(settled_in(), follow_ups=ALL_FOLLOW_UPS)
     assert (session.ask, session.due) == (RequestKind.GET, session.renewed_at)
-    session, _ = answered(session, value=info(), looks=ALL_LOOKS)
+    session, _ = answered(session, value=info(), follow_ups=ALL_FOLLOW_UPS)
     assert (session.ask, session.due) == (RequestKind.FILES, session.renewed_at)
-    session, _ = answered(session, value=(), looks=ALL_LOOKS)
+    session, _ = answered(session, value=(), follow_ups=ALL_FOLLOW_UPS)
     assert (session.ask, session.slack(session.due)) == (RequestKind.KEEP_ALIVE, 150.0)
 
 
@@ -207,12 +207,12 @@ def test_an_item_that_cannot_be_read_is_no_failure(outcome: Outcome) -> None:
 
 
 @pytest.mark.parametrize("outcome", [Outcome.FORBIDDEN, Outcome.NOT_FOUND, Outcome.FAILED])
-@pytest.mark.parametrize("ask", ALL_LOOKS)
+@pytest.mark.parametrize("ask", ALL_FOLLOW_UPS)
 def test_a_look_in_vain_is_no_failure(ask: RequestKind, outcome: Outcome) -> None:
-    session, _ = answered(settled_in(), looks=ALL_LOOKS)
+    session, _ = answered(settled_in(), follow_ups=ALL_FOLLOW_UPS)
     while session.ask is not ask:
-        session, _ = answered(session, value=info(), looks=ALL_LOOKS)
-    session, effects = answered(session, outcome, looks=ALL_LOOKS)
+        session, _ = answered(session, value=info(), follow_ups=ALL_FOLLOW_UPS)
+    session, effects = answered(session, outcome, follow_ups=ALL_FOLLOW_UPS)
     assert session.ask is (RequestKind.FILES if ask is RequestKind.GET else RequestKind.KEEP_ALIVE)
     assert (session.tries, session.state, effects) == (0, State.ACTIVE, ())
 
@@ -221,13 +221,13 @@ def test_a_look_in_vain_is_no_failure(ask: RequestKind, outcome: Outcome) -> Non
 def test_a_vcenter_that_does_not_answer_is_asked_nothing_more_in_this_round(
     outcome: Outcome,
 ) -> None:
-    session, _ = answered(begun(), looks=ALL_LOOKS)
-    session, effects = answered(session, outcome, took=10.0, looks=ALL_LOOKS)
+    session, _ = answered(begun(), follow_ups=ALL_FOLLOW_UPS)
+    session, effects = answered(session, outcome, took=10.0, follow_ups=ALL_FOLLOW_UPS)
     assert (session.ask, session.due, effects) == (RequestKind.KEEP_ALIVE, 1105.0, ())
 
 
 def test_a_round_that_was_broken_off_begins_anew_with_a_renewal() -> None:
-    session, _ = answered(begun(percent=10), looks=ALL_LOOKS)
+    session, _ = answered(begun(percent=10), follow_ups=ALL_FOLLOW_UPS)
     assert machine.next_request(session, session.due + 1.0).ask is RequestKind.GET
     late = machine.next_request(session, session.due + 1.1)
     assert late.ask is RequestKind.KEEP_ALIVE
@@ -238,15 +238,15 @@ def test_a_round_that_was_broken_off_begins_anew_with_a_renewal() -> None:
 
 
 def test_a_file_that_fails_is_reported_once() -> None:
-    session, _ = answered(settled_in(), looks=ALL_LOOKS)
-    session, _ = answered(session, value=info(), looks=ALL_LOOKS)
+    session, _ = answered(settled_in(), follow_ups=ALL_FOLLOW_UPS)
+    session, _ = answered(session, value=info(), follow_ups=ALL_FOLLOW_UPS)
     good = FileInfo("a.vmdk", "PUSH", "TRANSFERRING", 5)
     bad = FileInfo("b.vmdk", "PUSH", "ERROR", 5, error_message="bad checksum")
-    session, effects = answered(session, value=(good, bad), looks=ALL_LOOKS)
+    session, effects = answered(session, value=(good, bad), follow_ups=ALL_FOLLOW_UPS)
     assert effects == (events.FileFailed(session.key, bad),)
     assert session.files == (good, bad)
-    session, _ = answered(session, looks=(RequestKind.FILES,))
-    session, effects = answered(session, value=(good, bad), looks=(RequestKind.FILES,))
+    session, _ = answered(session, follow_ups=(RequestKind.FILES,))
+    session, effects = answered(session, value=(good, bad), follow_ups=(RequestKind.FILES,))
     assert effects == ()
 
 
@@ -256,5 +256,5 @@ def test_a_file_that_fails_is_reported_once() -> None:
 def test_nothing_more_is_asked_once_a_round_has_taken_too_long(
     took: float, asked: RequestKind
 ) -> None:
-    session, _ = answered(settled_in(), took=took, looks=(RequestKind.GET, RequestKind.FILES))
+    session, _ = answered(settled_in(), took=took, follow_ups=(RequestKind.GET, RequestKind.FILES))
     assert session.ask is asked

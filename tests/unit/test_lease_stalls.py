@@ -153,16 +153,16 @@ def test_nothing_is_let_go_before_bytes_were_seen_moving() -> None:
 def test_nothing_is_let_go_because_files_cannot_be_read() -> None:
     session = moving(discovered(), at=10_000.0)
     at = 10_000.0 + 9 * HOUR
-    session, _ = answered(session._replace(due=at), at=at, looks=(RequestKind.FILES,))
-    session, _ = answered(session, value=None, at=at, looks=(RequestKind.FILES,))
+    session, _ = answered(session._replace(due=at), at=at, follow_ups=(RequestKind.FILES,))
+    session, _ = answered(session, value=None, at=at, follow_ups=(RequestKind.FILES,))
     assert session.state is State.ACTIVE
 
 
 def test_files_are_looked_at_where_nothing_else_is_asked() -> None:
     """The guard has to see, whatever `observe` says."""
-    session, _ = answered(discovered()._replace(due=5000.0), at=5000.0, looks=())
+    session, _ = answered(discovered()._replace(due=5000.0), at=5000.0, follow_ups=())
     assert session.ask is RequestKind.FILES
-    session, _ = answered(settled_in()._replace(due=5000.0), at=5000.0, looks=())
+    session, _ = answered(settled_in()._replace(due=5000.0), at=5000.0, follow_ups=())
     assert session.ask is RequestKind.KEEP_ALIVE
 
 

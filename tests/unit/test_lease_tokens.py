@@ -46,7 +46,7 @@ def test_a_request_goes_out_with_the_token_that_was_lent() -> None:
 
 
 def test_all_that_a_round_asks_goes_out_with_it() -> None:
-    session, _ = answered(lent(FIRST), looks=(RequestKind.GET, RequestKind.FILES))
+    session, _ = answered(lent(FIRST), follow_ups=(RequestKind.GET, RequestKind.FILES))
     assert session.ask is RequestKind.GET
     assert token_of(session) == FIRST
 
@@ -96,7 +96,7 @@ def test_a_token_that_two_parties_lent_is_refused_for_both() -> None:
 
 
 def test_a_look_that_finds_the_token_refused_is_repeated_without_it() -> None:
-    session, _ = answered(lent(FIRST), looks=(RequestKind.GET,))
+    session, _ = answered(lent(FIRST), follow_ups=(RequestKind.GET,))
     session, effects = refused(session)
     assert [type(effect) for effect in effects] == [events.TokenRefused]
     assert session.ask is RequestKind.GET

@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from keepalived.host.slices import run_at_once
 from keepalived.keeper.overview import VCenterView
-from keepalived.keeper.roll import Roll
+from keepalived.keeper.session_table import SessionTable
 from keepalived.lease.holds import Owner, OwnerKind
 from keepalived.lease.model import Kind, SessionKey, State
 from keepalived.lease.session import Session, at_risk_among
@@ -177,9 +177,9 @@ def test_the_cap_bounds_series_but_not_aggregates() -> None:
 
 def shown(cap: StableCap, sessions: Iterable[Session]) -> list[str]:
     """Return who is chosen, in order."""
-    roll = Roll(sessions)
-    at_risk = at_risk_among(roll.live.values(), NOW)
-    return [view.key.id for view in cap.choose(roll.live, roll.ended, at_risk, {"lab"})]
+    table = SessionTable(sessions)
+    at_risk = at_risk_among(table.live.values(), NOW)
+    return [view.key.id for view in cap.choose(table.live, table.ended, at_risk, {"lab"})]
 
 
 def test_who_is_in_stays_in_whoever_comes() -> None:

@@ -8,8 +8,8 @@ from itertools import pairwise
 
 import pytest
 
-from keepalived.keeper.journal import Unrecorded
-from keepalived.keeper.keeper import Manner
+from keepalived.keeper.keeper import RenewalPolicy
+from keepalived.keeper.ports import NullPersistence
 from keepalived.keeper.registry import Retention, UnknownVCenterError
 from keepalived.lease.answers import ItemInfo
 from keepalived.lease.endings import Ending, Target
@@ -24,10 +24,10 @@ pytestmark = pytest.mark.looptime
 
 SCRIPT = Owner(OwnerKind.TIME_LIMIT, "60")
 LINE = Owner(OwnerKind.FILE, "a.yaml")
-MINIMAL = Manner(looks=())
+MINIMAL = RenewalPolicy(follow_ups=())
 
 
-class FullDisk(Unrecorded):
+class FullDisk(NullPersistence):
     """A journal that can be made to refuse."""
 
     def __init__(self) -> None:
@@ -59,21 +59,25 @@ def line(engine: Engine, *, until: float | None = None) -> Hold:
 
 
 async def test_a_hold_that_cannot_be_written_is_undone() -> None:
-    journal = FullDisk()
-    async with running_engine(simulator_in_loop(), manner=MINIMAL, journal=journal) as engine:
+    persistence = FullDisk()
+    async with running_engine(
+        simulator_in_loop(), policy=MINIMAL, persistence=persistence
+    ) as engine:
         key = SessionKey(NAME, Kind.UPDATE, engine.simulator.open_session())
-        journal.is_full = True
+        persistence.is_full = True
         with pytest.raises(OSError, match="no space left"):
             await engine.registry.take(key, script(engine))
         assert engine.state(key) is State.RELEASED
 
 
 async def test_an_update_that_cannot_be_written_leaves_the_hold_as_it_was() -> None:
-    journal = FullDisk()
-    async with running_engine(simulator_in_loop(), manner=MINIMAL, journal=journal) as engine:
+    persistence = FullDisk()
+    async with running_engine(
+        simulator_in_loop(), policy=MINIMAL, persistence=persistence
+    ) as engine:
         key = SessionKey(NAME, Kind.UPDATE, engine.simulator.open_session())
         assert await engine.registry.take(key, script(engine, note="before"))
-        journal.is_full = True
+        persistence.is_full = True
         with pytest.raises(OSError, match="no space left"):
             await engine.registry.take(key, script(engine, note="after"))
         session = engine.registry.find(key)
@@ -82,11 +86,13 @@ async def test_an_update_that_cannot_be_written_leaves_the_hold_as_it_was() -> N
 
 
 async def test_a_release_during_a_write_that_fails_stands() -> None:
-    journal = FullDisk()
-    async with running_engine(simulator_in_loop(), manner=MINIMAL, journal=journal) as engine:
+    persistence = FullDisk()
+    async with running_engine(
+        simulator_in_loop(), policy=MINIMAL, persistence=persistence
+    ) as engine:
         key = SessionKey(NAME, Kind.UPDATE, engine.simulator.open_session())
         await engine.registry.take(key, script(engine, note="before"))
-        journal.is_full = True
+        persistence.is_full = True
         taking = asyncio.create_task(engine.registry.take(key, script(engine, note="after")))
         await asyncio.sleep(0.5)
         assert engine.registry.release(key, 1000, SCRIPT)
@@ -96,19 +102,23 @@ async def test_a_release_during_a_write_that_fails_stands() -> None:
 
 
 async def test_a_release_that_cannot_be_written_still_stops_renewing() -> None:
-    journal = FullDisk()
-    async with running_engine(simulator_in_loop(), manner=MINIMAL, journal=journal) as engine:
+    persistence = FullDisk()
+    async with running_engine(
+        simulator_in_loop(), policy=MINIMAL, persistence=persistence
+    ) as engine:
         key = SessionKey(NAME, Kind.UPDATE, engine.simulator.open_session())
         await engine.registry.take(key, script(engine))
         assert await engine.registry.let_go(key, 999, SCRIPT) is None
-        journal.is_full = True
+        persistence.is_full = True
         assert await engine.registry.let_go(key, 1000, SCRIPT) is False
         assert engine.state(key) is State.RELEASED
 
 
 async def test_a_time_limit_ends_its_hold_and_the_last_one_the_session() -> None:
-    journal = FullDisk()
-    async with running_engine(simulator_in_loop(), manner=MINIMAL, journal=journal) as engine:
+    persistence = FullDisk()
+    async with running_engine(
+        simulator_in_loop(), policy=MINIMAL, persistence=persistence
+    ) as engine:
         key = engine.open()
         await engine.registry.take(key, script(engine, until=engine.clock.boot() + 60))
         await asyncio.sleep(58)
@@ -121,7 +131,7 @@ async def test_a_time_limit_ends_its_hold_and_the_last_one_the_session() -> None
         session = engine.registry.find(key)
         assert session is not None
         assert [hold.owner for hold in session.holds] == [OWNER]
-        assert journal.dropped == [key]
+        assert persistence.dropped == [key]
 
 
 @pytest.mark.looptime(False)
@@ -135,7 +145,7 @@ async def test_many_holds_that_end_at_one_moment_never_hold_up_the_loop(
         await asyncio.Event().wait()
         raise AssertionError
 
-    async with running_engine(simulator_in_loop(), manner=MINIMAL, handle=hang) as engine:
+    async with running_engine(simulator_in_loop(), policy=MINIMAL, handle=hang) as engine:
         registry = engine.registry
         for number in range(200):
             key = SessionKey(NAME, Kind.UPDATE, f"s-{number}")
@@ -150,16 +160,18 @@ async def test_many_holds_that_end_at_one_moment_never_hold_up_the_loop(
 
 
 async def test_the_house_is_kept_on_time_whatever_it_was_waiting_for() -> None:
-    journal = FullDisk()
-    async with running_engine(simulator_in_loop(), manner=MINIMAL, journal=journal) as engine:
+    persistence = FullDisk()
+    async with running_engine(
+        simulator_in_loop(), policy=MINIMAL, persistence=persistence
+    ) as engine:
         key, registry = engine.open(), engine.registry
         keeping = asyncio.create_task(registry.keep_house())
         await asyncio.sleep(1)  # by now it waits for nothing in particular
         await registry.take(key, script(engine, until=engine.clock.boot() + 2.5))
         await asyncio.sleep(1.4)
-        assert not journal.dropped
+        assert not persistence.dropped
         await asyncio.sleep(0.2)
-        assert journal.dropped == [key]
+        assert persistence.dropped == [key]
         registry.release(key, 0, OWNER)
         await asyncio.sleep(engine.registry.retention.ended - 0.1)
         assert registry.find(key) is not None
@@ -169,7 +181,7 @@ async def test_the_house_is_kept_on_time_whatever_it_was_waiting_for() -> None:
 
 
 async def test_an_ended_session_is_shown_for_its_retention_and_then_forgotten() -> None:
-    async with running_engine(simulator_in_loop(), manner=MINIMAL) as engine:
+    async with running_engine(simulator_in_loop(), policy=MINIMAL) as engine:
         released = engine.open()
         lost = SessionKey(NAME, Kind.UPDATE, "never-there")
         engine.hold(lost)
@@ -186,7 +198,7 @@ async def test_an_ended_session_is_shown_for_its_retention_and_then_forgotten() 
 
 
 async def test_a_snapshot_says_when_sessions_ended_also_over_a_restart() -> None:
-    async with running_engine(simulator_in_loop(), manner=MINIMAL) as engine:
+    async with running_engine(simulator_in_loop(), policy=MINIMAL) as engine:
         before = SessionKey(NAME, Kind.UPDATE, "ended-before")
         lost = a_session(before, State.EXPIRED)._replace(ending=Ending(State.EXPIRED, "gone"))
         began = engine.clock.boot()
@@ -220,7 +232,9 @@ def stored(key: SessionKey, *, deadline: float, holds: tuple[Hold, ...] = ()) ->
 async def test_after_a_restart_the_earliest_stored_deadline_goes_first() -> None:
     simulator = simulator_in_loop()
     ids = [simulator.open_session() for _ in range(4)]
-    async with running_engine(simulator, manner=Manner(looks=(), max_in_flight=1)) as engine:
+    async with running_engine(
+        simulator, policy=RenewalPolicy(follow_ups=(), max_in_flight=1)
+    ) as engine:
         hold = script(engine)
         now = engine.clock.boot()
         sessions = [
@@ -235,7 +249,7 @@ async def test_after_a_restart_the_earliest_stored_deadline_goes_first() -> None
 
 
 async def test_a_file_takes_up_what_was_known_of_its_session() -> None:
-    async with running_engine(simulator_in_loop(), manner=MINIMAL) as engine:
+    async with running_engine(simulator_in_loop(), policy=MINIMAL) as engine:
         key = SessionKey(NAME, Kind.UPDATE, engine.simulator.open_session())
         known = stored(key, deadline=engine.clock.boot() + 100)._replace(lifetime=120.0)
         engine.registry.restore([known], ())
@@ -247,7 +261,7 @@ async def test_a_file_takes_up_what_was_known_of_its_session() -> None:
 
 
 async def test_a_line_that_names_an_ended_session_stays_silent_after_a_restart() -> None:
-    async with running_engine(simulator_in_loop(), manner=MINIMAL) as engine:
+    async with running_engine(simulator_in_loop(), policy=MINIMAL) as engine:
         key = SessionKey(NAME, Kind.UPDATE, engine.simulator.open_session())
         lost = a_session(key, State.EXPIRED)._replace(ending=Ending(State.EXPIRED, "it was gone"))
         engine.registry.restore((), [(lost, engine.clock.boot() - 10)])
@@ -262,7 +276,7 @@ async def test_a_line_that_names_an_ended_session_stays_silent_after_a_restart()
 
 
 async def test_a_line_whose_time_is_over_holds_nothing_after_a_restart_either() -> None:
-    async with running_engine(simulator_in_loop(), manner=MINIMAL) as engine:
+    async with running_engine(simulator_in_loop(), policy=MINIMAL) as engine:
         key = SessionKey(NAME, Kind.UPDATE, engine.simulator.open_session())
         engine.registry.hold(key, line(engine, until=engine.clock.boot() + 30))
         await asyncio.sleep(40)
@@ -270,14 +284,14 @@ async def test_a_line_whose_time_is_over_holds_nothing_after_a_restart_either() 
         released = engine.registry.find(key)
         assert released is not None
         assert released.state is State.RELEASED
-    async with running_engine(simulator_in_loop(), manner=MINIMAL) as engine:
+    async with running_engine(simulator_in_loop(), policy=MINIMAL) as engine:
         engine.registry.restore((), [(released, engine.clock.boot() - 7200)])
         assert not engine.registry.hold(key, line(engine))
         assert engine.registry.find(key) is None
 
 
 async def test_the_time_of_a_line_runs_on_through_a_restart() -> None:
-    async with running_engine(simulator_in_loop(), manner=MINIMAL) as engine:
+    async with running_engine(simulator_in_loop(), policy=MINIMAL) as engine:
         key = SessionKey(NAME, Kind.UPDATE, engine.simulator.open_session())
         now = engine.clock.boot()
         engine.registry.restore([stored(key, deadline=now + 100)._replace(since=now - 50)], ())
@@ -291,8 +305,10 @@ async def test_the_time_of_a_line_runs_on_through_a_restart() -> None:
 
 
 async def test_an_end_is_remembered_for_as_long_as_a_line_names_its_session() -> None:
-    journal = FullDisk()
-    async with running_engine(simulator_in_loop(), manner=MINIMAL, journal=journal) as engine:
+    persistence = FullDisk()
+    async with running_engine(
+        simulator_in_loop(), policy=MINIMAL, persistence=persistence
+    ) as engine:
         simulator, registry = engine.simulator, engine.registry
         registry.retention = Retention(failed=100.0)
         named, other = (SessionKey(NAME, Kind.UPDATE, simulator.open_session()) for _ in range(2))
@@ -306,25 +322,27 @@ async def test_an_end_is_remembered_for_as_long_as_a_line_names_its_session() ->
         await asyncio.sleep(100)
         registry.sweep()
         assert registry.find(named) is registry.find(other) is None
-        assert journal.forgotten == [other]
+        assert persistence.forgotten == [other]
         registry.release(named, line(engine).uid, LINE)
-        assert journal.forgotten == [other, named]
+        assert persistence.forgotten == [other, named]
 
 
 async def test_an_old_end_is_not_reported_again_and_forgotten_with_its_line() -> None:
-    journal = FullDisk()
-    async with running_engine(simulator_in_loop(), manner=MINIMAL, journal=journal) as engine:
+    persistence = FullDisk()
+    async with running_engine(
+        simulator_in_loop(), policy=MINIMAL, persistence=persistence
+    ) as engine:
         named, other = (SessionKey(NAME, Kind.UPDATE, each) for each in ("a", "b"))
         ending = Ending(State.DONE, "completed")
         ended = [a_session(key, State.DONE)._replace(ending=ending) for key in (named, other)]
         engine.registry.restore((), [(each, engine.clock.boot() - 86400.0) for each in ended])
         assert not engine.registry.hold(named, line(engine))
         engine.registry.forget_unclaimed({NAME})
-        assert (engine.attempts(named), journal.forgotten) == ([], [other])
+        assert (engine.attempts(named), persistence.forgotten) == ([], [other])
 
 
 async def test_what_no_file_names_and_no_vcenter_serves_is_let_go() -> None:
-    async with running_engine(simulator_in_loop(), manner=MINIMAL) as engine:
+    async with running_engine(simulator_in_loop(), policy=MINIMAL) as engine:
         now = engine.clock.boot()
         elsewhere = SessionKey("gone", Kind.UPDATE, "a")
         unnamed = SessionKey(NAME, Kind.UPDATE, "b")

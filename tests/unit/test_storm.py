@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from keepalived.keeper.keeper import Manner
+from keepalived.keeper.keeper import RenewalPolicy
 from keepalived.lease.model import Kind, SessionKey, State
 from keepalived.lease.session import RequestKind
 from keepalived.simulator.faults import Fail, Refuse
@@ -87,7 +87,7 @@ async def test_ten_sessions_outlive_four_hours_of_storm_and_end_with_the_server(
 @pytest.mark.looptime(end=75 * 3600)
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_fifty_sessions_outlive_three_days_of_storm(seed: int) -> None:
-    async with stormy(seed, manner=Manner(looks=(RequestKind.GET,))) as engine:
+    async with stormy(seed, policy=RenewalPolicy(follow_ups=(RequestKind.GET,))) as engine:
         before = await outlive(engine, seed, hours=24.0, sessions=50, looks=1)
 
         engine.simulator.faults.add(Refuse(), seconds=LONG_OUTAGE)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from keepalived.keeper.keeper import Keeper, Manner
+from keepalived.keeper.keeper import Keeper, RenewalPolicy
 from keepalived.lease.answers import Outcome
 from keepalived.lease.holds import Hold, LentToken, Owner, OwnerKind
 from keepalived.lease.model import State
@@ -101,13 +101,13 @@ async def test_a_renewal_without_effect_is_told_in_time_and_its_end_is_no_remova
 @pytest.mark.parametrize("lifetime", [10.0, 300.0, 1800.0, 3600.0])
 @pytest.mark.parametrize("looks", [(RequestKind.GET, RequestKind.FILES), (RequestKind.GET,), ()])
 async def test_renewals_with_effect_are_never_called_others(
-    lifetime: float, looks: tuple[RequestKind, ...]
+    lifetime: float, follow_ups: tuple[RequestKind, ...]
 ) -> None:
     simulator = simulator_in_loop(session_timeout=lifetime)
     draws = itertools.cycle([0.0, 0.99, 0.5])
     with capture_logs() as logs:
         async with running_engine(
-            simulator, manner=Manner(looks=looks), draw=lambda: next(draws)
+            simulator, policy=RenewalPolicy(follow_ups=follow_ups), draw=lambda: next(draws)
         ) as engine:
             key = engine.open()
             await asyncio.sleep(3000)
@@ -216,10 +216,10 @@ def answering_token(simulator: Simulator, token: str, status: int) -> Handle:
 @pytest.mark.parametrize("others", ["credentials", "token"])
 async def test_what_is_answered_to_a_lent_token_harms_nobody_else(status: int, others: str) -> None:
     simulator = simulator_in_loop()
-    manner = Manner(has_credentials=others == "credentials")
+    policy = RenewalPolicy(has_credentials=others == "credentials")
     with capture_logs() as logs:
         async with running_engine(
-            simulator, manner=manner, handle=answering_token(simulator, "bad", status)
+            simulator, policy=policy, handle=answering_token(simulator, "bad", status)
         ) as engine:
             key = engine.open()
             if others == "token":
@@ -240,14 +240,14 @@ async def test_what_is_answered_to_a_lent_token_harms_nobody_else(status: int, o
 @pytest.mark.parametrize("status", [403, 404])
 async def test_without_other_credentials_the_answer_stands(status: int) -> None:
     simulator = simulator_in_loop()
-    manner = Manner(has_credentials=False)
+    policy = RenewalPolicy(has_credentials=False)
 
     async def handle(request: Request) -> Response:
         if request.target.endswith("update-session"):
             return Response(200, {}, b"[]")
         return Response(status, {}, b'{"error_type":"NOT_FOUND","messages":[]}')
 
-    async with running_engine(simulator, manner=manner, handle=handle) as engine:
+    async with running_engine(simulator, policy=policy, handle=handle) as engine:
         key = engine.open()
         lend(engine, key, "only", uid=1000)
         engine.release(key)
@@ -281,7 +281,9 @@ async def test_looks_that_hang_leave_slots_for_renewals() -> None:
             await asyncio.sleep(1000)
         return await simulator.handle(request)
 
-    async with running_engine(simulator, manner=Manner(max_in_flight=8), handle=handle) as engine:
+    async with running_engine(
+        simulator, policy=RenewalPolicy(max_in_flight=8), handle=handle
+    ) as engine:
         keys = [engine.open() for _ in range(30)]
         await asyncio.sleep(1200)
         assert {engine.state(key) for key in keys} == {State.ACTIVE}

@@ -8,7 +8,7 @@ from math import inf
 
 import pytest
 
-from keepalived.keeper.roll import GRAINS, Roll
+from keepalived.keeper.session_table import BUCKETS_PER_SECOND, SessionTable
 from keepalived.lease.endings import Ending
 from keepalived.lease.model import FINAL_STATES, Kind, SessionKey, State
 from keepalived.lease.session import Session
@@ -42,7 +42,7 @@ def changed(session: Session, draw: random.Random) -> Session:
 @pytest.mark.parametrize("seed", range(5))
 def test_what_is_counted_is_what_is_there(seed: int) -> None:
     draw = random.Random(seed)
-    roll = Roll()
+    roll = SessionTable()
     there: dict[SessionKey, Session] = {}
     for _ in range(1000):
         which = key(draw.randrange(40))
@@ -62,7 +62,7 @@ def test_what_is_counted_is_what_is_there(seed: int) -> None:
     assert {each.state.is_final for each in there.values()} == {True, False}
 
 
-def check(roll: Roll, there: dict[SessionKey, Session]) -> None:
+def check(roll: SessionTable, there: dict[SessionKey, Session]) -> None:
     assert len(roll) == len(there)
     assert {session.key: session for session in roll} == there
     assert all(not session.state.is_final for session in roll.live.values())
@@ -70,22 +70,22 @@ def check(roll: Roll, there: dict[SessionKey, Session]) -> None:
     for vcenter in ("lab", "prod"):
         known = [session for session in there.values() if session.key.vcenter == vcenter]
         live = [session for session in known if not session.state.is_final]
-        standing = roll.standing(vcenter)
-        assert +Counter(standing.states) == Counter(session.state for session in known)
-        assert standing.stalled == sum(session.stalled for session in live)
+        counts = roll.counts(vcenter)
+        assert +Counter(counts.states) == Counter(session.state for session in known)
+        assert counts.stalled == sum(session.stalled for session in live)
         at = {each.deadline: each.lifetime for each in live if each.deadline is not None}
-        near(standing.first_deadline, min(at, default=inf))
+        near(counts.first_deadline, min(at, default=inf))
         risks = [at_risk_from(deadline, lifetime) for deadline, lifetime in at.items()]
-        near(standing.first_at_risk, min(risks, default=inf))
+        near(counts.first_at_risk, min(risks, default=inf))
 
 
 def near(said: float, exact: float) -> None:
     """Fail unless what is said is what it is, or earlier by less than a grain."""
-    assert said == exact or exact - 1 / GRAINS < said <= exact
+    assert said == exact or exact - 1 / BUCKETS_PER_SECOND < said <= exact
 
 
 def test_the_live_and_the_ended_keep_the_order_in_which_they_came() -> None:
-    roll = Roll(a_session(key(number)) for number in range(6))
+    roll = SessionTable(a_session(key(number)) for number in range(6))
     for number in (4, 2):
         roll.put(a_session(key(number), State.DONE))
     roll.put(a_session(key(0), deadline=10.0))
@@ -95,16 +95,16 @@ def test_the_live_and_the_ended_keep_the_order_in_which_they_came() -> None:
 
 
 def test_one_that_ended_and_is_wanted_again_is_alive() -> None:
-    roll = Roll([a_session(key(0), State.EXPIRED)])
+    roll = SessionTable([a_session(key(0), State.EXPIRED)])
     before = roll.put(a_session(key(0), State.PENDING))
     assert before is not None
     assert before.state is State.EXPIRED
     assert (len(roll.live), len(roll.ended), len(roll)) == (1, 0, 1)
-    assert +Counter(roll.standing("lab").states) == {State.PENDING: 1}
+    assert +Counter(roll.counts("lab").states) == {State.PENDING: 1}
 
 
 def test_nobody_knows_what_is_unknown() -> None:
-    roll = Roll()
+    roll = SessionTable()
     assert roll.get(key(0)) is None
     assert key(0) not in roll
     with pytest.raises(KeyError):
@@ -113,18 +113,18 @@ def test_nobody_knows_what_is_unknown() -> None:
 
 @pytest.mark.parametrize("state", [State.ACTIVE, State.DONE])
 def test_what_is_dropped_is_gone_and_no_other(state: State) -> None:
-    roll = Roll(a_session(key(number), state) for number in (0, 2))
+    roll = SessionTable(a_session(key(number), state) for number in (0, 2))
     assert key(0) in roll
     roll.drop(key(0))
     assert key(0) not in roll
     assert [session.key for session in roll] == [key(2)]
-    assert +Counter(roll.standing("lab").states) == {state: 1}
+    assert +Counter(roll.counts("lab").states) == {state: 1}
 
 
 def test_an_end_that_is_corrected_counts_once() -> None:
-    roll = Roll([a_session(key(0), State.EXPIRED)])
+    roll = SessionTable([a_session(key(0), State.EXPIRED)])
     before = roll.put(a_session(key(0), State.DONE))
     assert before is not None
     assert before.state is State.EXPIRED
-    assert +Counter(roll.standing("lab").states) == {State.DONE: 1}
+    assert +Counter(roll.counts("lab").states) == {State.DONE: 1}
     assert len(roll) == 1

@@ -16,12 +16,12 @@ from keepalived.lease.model import SessionKey, State
 from keepalived.lease.session import Session
 from keepalived.lease.timing import at_risk_from
 
-GRAINS = 10
+BUCKETS_PER_SECOND = 10
 """Into how many parts a second is divided here: so exactly is known when the first session is at
 risk, or may expire. It is never said to be later than it is."""
 
 
-class Standing:
+class SessionCounts:
     """How the sessions of one vCenter stand, those that have ended included.
 
     `states` counts them by state, and `stalled` those alive whose transfer stands still.
@@ -56,13 +56,13 @@ class Standing:
             _add(self._risks, at_risk_from(deadline, session.lifetime), by)
 
 
-class Roll:
+class SessionTable:
     """Sessions by their keys: those alive and those that have ended, each in order of arrival."""
 
     def __init__(self, sessions: Iterable[Session] = ()) -> None:
         self._live: dict[SessionKey, Session] = {}
         self._ended: dict[SessionKey, Session] = {}
-        self._standings: defaultdict[str, Standing] = defaultdict(Standing)
+        self._counts: defaultdict[str, SessionCounts] = defaultdict(SessionCounts)
         for session in sessions:
             self.put(session)
 
@@ -76,9 +76,9 @@ class Roll:
         """The sessions that have ended and are still shown."""
         return self._ended
 
-    def standing(self, vcenter: str) -> Standing:
+    def counts(self, vcenter: str) -> SessionCounts:
         """Return how the sessions of a vCenter stand."""
-        return self._standings[vcenter]
+        return self._counts[vcenter]
 
     def get(self, key: SessionKey) -> Session | None:
         """Return the session as it stands now; None for an unknown one."""
@@ -98,9 +98,9 @@ class Roll:
             if before is None:
                 before = self._ended.pop(key, None)
             self._live[key] = session
-        standing = self._standings[key.vcenter]
+        counts = self._counts[key.vcenter]
         if before is None:
-            standing.count(session, 1)
+            counts.count(session, 1)
         elif (  # most of what is put counts as before
             before.renewed_at != session.renewed_at
             or before.state is not session.state
@@ -108,14 +108,14 @@ class Roll:
             or before.stalled is not session.stalled
             or before.ending is not session.ending
         ):
-            standing.count(before, -1)
-            standing.count(session, 1)
+            counts.count(before, -1)
+            counts.count(session, 1)
         return before
 
     def drop(self, key: SessionKey) -> None:
         """Forget a session. Raises KeyError for an unknown one."""
         session = self._live.pop(key, None) or self._ended.pop(key)
-        self._standings[key.vcenter].count(session, -1)
+        self._counts[key.vcenter].count(session, -1)
 
     def __contains__(self, key: SessionKey) -> bool:
         return key in self._live or key in self._ended
@@ -128,7 +128,7 @@ class Roll:
 
 
 def _add(counts: dict[int, int], when: float, by: int) -> None:
-    grain = floor(when * GRAINS)
+    grain = floor(when * BUCKETS_PER_SECOND)
     count = counts.get(grain, 0) + by
     if count:
         counts[grain] = count
@@ -137,4 +137,4 @@ def _add(counts: dict[int, int], when: float, by: int) -> None:
 
 
 def _first(counts: dict[int, int]) -> float:
-    return min(counts, default=inf) / GRAINS
+    return min(counts, default=inf) / BUCKETS_PER_SECOND
