@@ -379,7 +379,7 @@ async def test_renewing_now_answers_with_the_outcome() -> None:
 
 
 @pytest.mark.parametrize(
-    ("manner", "seconds", "attempts"),
+    ("policy", "seconds", "attempts"),
     [
         (RenewalPolicy(follow_ups=(), max_in_flight=2), 250, [0.0, 105.0, 255.0]),
         # A shorter lifetime brings the next renewal forward.
