@@ -27,7 +27,7 @@ from keepalived.probe.scratch import Left, ProbeError, Scratch, ScratchItem
 from keepalived.probe.trials import Pace, Trials
 from keepalived.settings import VCenterSettings
 from keepalived.settings.durations import format_duration
-from keepalived.vcenter.making import Making
+from keepalived.vcenter.library_admin import LibraryAdmin
 from keepalived.vcenter.transport import UploadTransport
 
 T = TypeVar("T")
@@ -66,8 +66,8 @@ class Probe:
         self._display = display
         self._timeout = settings.request_timeout or _REQUEST_SECONDS
         self._client = connect(options.vcenter, settings, clock, transport)
-        self._making = Making(self._client, transport, settings, self._timeout)
-        self._scratch = Scratch(self._client, self._making, self._timeout)
+        self._admin = LibraryAdmin(self._client, transport, settings, self._timeout)
+        self._scratch = Scratch(self._client, self._admin, self._timeout)
         self._notes = Notes()
         self._dialect = ""
 
@@ -114,7 +114,7 @@ class Probe:
         pace = await self._pace(items[Trial.GET])
         trials = Trials(
             self._client,
-            self._making,
+            self._admin,
             self._scratch,
             self._notes,
             self._clock,

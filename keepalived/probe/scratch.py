@@ -20,7 +20,7 @@ from keepalived.lease.answers import Answer, Outcome
 from keepalived.lease.model import Kind
 from keepalived.vcenter.client import Client
 from keepalived.vcenter.dialects import Resource
-from keepalived.vcenter.making import Making
+from keepalived.vcenter.library_admin import LibraryAdmin
 
 T = TypeVar("T")
 
@@ -76,9 +76,9 @@ class ScratchItem:
 class Scratch:
     """The things of one run. `timeout`, in seconds, bounds each request."""
 
-    def __init__(self, client: Client, making: Making, timeout: float) -> None:
+    def __init__(self, client: Client, admin: LibraryAdmin, timeout: float) -> None:
         self._client = client
-        self._making = making
+        self._admin = admin
         self._timeout = timeout
         self._run = secrets.token_hex(6)
         self.mark = f"Made by `clkeepalived probe`, and removed by it at the end. Run {self._run}."
@@ -107,7 +107,7 @@ class Scratch:
         self._library_name, self._makes_library = name, True
 
         async def make() -> Answer[str]:
-            answer = await self._making.create_library(name, self.mark, datastore_id)
+            answer = await self._admin.create_library(name, self.mark, datastore_id)
             self._library_id = answer.value or ""
             return answer
 
@@ -121,7 +121,7 @@ class Scratch:
         item = ScratchItem(f"{PREFIX}{self._run}-{label}")
 
         async def make() -> Answer[str]:
-            answer = await self._making.create_item(self._library_id, item.name, self.mark)
+            answer = await self._admin.create_item(self._library_id, item.name, self.mark)
             item.id = answer.value or ""
             item.is_gone = is_refusal(answer)
             return answer
@@ -140,7 +140,7 @@ class Scratch:
         """Ask for a session, or another one, on an item."""
 
         async def make() -> Answer[str]:
-            answer = await self._making.create_session(item.id)
+            answer = await self._admin.create_session(item.id)
             if answer.value is not None:
                 item.session_ids.append(answer.value)
             elif not is_refusal(answer):
@@ -164,14 +164,14 @@ class Scratch:
         return left
 
     async def _find_libraries(self, name: str) -> tuple[str, ...]:
-        answer = await self._making.find_libraries(name)
+        answer = await self._admin.find_libraries(name)
         if answer.value is None:
             raise _failed("libraries cannot be looked for", answer)
         return answer.value
 
-    async def _surely(self, making: Coroutine[Any, Any, T]) -> T:
+    async def _surely(self, work: Coroutine[Any, Any, T]) -> T:
         """Carry out what makes something, to its end, even if nobody waits any more."""
-        task = asyncio.create_task(making, name="making")
+        task = asyncio.create_task(work, name="making")
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
         return await asyncio.shield(task)
@@ -195,7 +195,7 @@ class Scratch:
     async def _find_item(self, item: ScratchItem) -> bool:
         """Look for an item that may have been made without our being told; say whether we know."""
         for _ in range(2):  # It may have been under way when it was looked for.
-            found = await self._insist(lambda: self._making.find_items(self._library_id, item.name))
+            found = await self._insist(lambda: self._admin.find_items(self._library_id, item.name))
             if found is None:
                 return False
             if found.value:
@@ -206,7 +206,7 @@ class Scratch:
 
     async def _find_sessions(self, item: ScratchItem) -> None:
         """Note the sessions of an item that were opened without our being told."""
-        listed = await self._insist(lambda: self._making.sessions_of(item.id))
+        listed = await self._insist(lambda: self._admin.sessions_of(item.id))
         for session_id in (listed and listed.value) or ():
             if session_id in item.session_ids:
                 continue
@@ -215,25 +215,25 @@ class Scratch:
                 item.session_ids.append(session_id)
 
     async def _delete(self, resource: Resource, resource_id: str) -> bool:
-        answer = await self._insist(lambda: self._making.delete(resource, resource_id))
+        answer = await self._insist(lambda: self._admin.delete(resource, resource_id))
         return answer is not None
 
     async def _remove_library(self) -> None:
         """Remove the library that was made, unless somebody has put something into it."""
         if not self._library_id and not await self._find_our_library():
             return
-        items = await self._insist(lambda: self._making.find_items(self._library_id))
+        items = await self._insist(lambda: self._admin.find_items(self._library_id))
         if items is None or items.value:
             return
         self._makes_library = not await self._delete(Resource.LOCAL_LIBRARY, self._library_id)
 
     async def _find_our_library(self) -> bool:
         """Look for a library that was made without our being told; say whether there is one."""
-        found = await self._insist(lambda: self._making.find_libraries(self._library_name))
+        found = await self._insist(lambda: self._admin.find_libraries(self._library_name))
         if found is None:
             return False
         for library_id in found.value or ():
-            told = await self._insist(partial(self._making.describe_library, library_id))
+            told = await self._insist(partial(self._admin.describe_library, library_id))
             if told is None:
                 return False
             if told.value == self.mark:

@@ -22,7 +22,7 @@ from keepalived.probe.scratch import Scratch, ScratchItem
 from keepalived.probe.upload import FILE_NAME, SlowUpload
 from keepalived.settings.durations import format_duration
 from keepalived.vcenter.client import Client
-from keepalived.vcenter.making import Making
+from keepalived.vcenter.library_admin import LibraryAdmin
 
 _WATCHED_LOOKS = 6
 _PROGRESS, _LESS_PROGRESS = 50, 40
@@ -79,7 +79,7 @@ class Trials:
     """The trials of one run on items that were made for them."""
 
     client: Client
-    making: Making
+    admin: LibraryAdmin
     scratch: Scratch
     notes: Notes
     clock: Clock
@@ -299,13 +299,13 @@ class Trials:
         return files[0].bytes_transferred if files else None
 
     async def _add_file(self, item: ScratchItem, size: int) -> str:
-        answer = await self.making.add_file(item.session_id, FILE_NAME, size)
+        answer = await self.admin.add_file(item.session_id, FILE_NAME, size)
         if answer.value is None:
             raise TrialFailed("no file can be added", answer)
         return answer.value
 
     def _upload(self, longest: float) -> SlowUpload:
-        return SlowUpload(self.making, self.pace.piece, longest)
+        return SlowUpload(self.admin, self.pace.piece, longest)
 
     async def _sleep(self, seconds: float) -> None:
         await sleep_until(self.clock, self.clock.boot() + seconds)

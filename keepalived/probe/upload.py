@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 
 from keepalived.lease.answers import Answer
-from keepalived.vcenter.making import Making
+from keepalived.vcenter.library_admin import LibraryAdmin
 
 FILE_NAME = "probe.bin"
 PIECE_BYTES = 4 * 1024
@@ -20,17 +20,17 @@ class SlowUpload:
     `finish` sends at once what is still missing.
     """
 
-    def __init__(self, making: Making, pause: float, longest: float) -> None:
+    def __init__(self, admin: LibraryAdmin, pause: float, longest: float) -> None:
         self.size = PIECE_BYTES * (2 + int(longest / pause))
         self.sent = 0
-        self._making = making
+        self._admin = admin
         self._pause = pause
         self._hurry = asyncio.Event()
         self._task: asyncio.Task[Answer[None]] | None = None
 
     def begin(self, uri: str) -> None:
         """Begin to send to an upload address."""
-        putting = self._making.put(uri, self._content(), self.size)
+        putting = self._admin.put(uri, self._content(), self.size)
         self._task = asyncio.create_task(putting, name="slow upload")
 
     @property

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from keepalived.lease.answers import Outcome
 from keepalived.settings.problems import printable
 from keepalived.vcenter.hiding import NO_SECRETS, Secrets
-from keepalived.vcenter.results import JSON_MOST, FormError, message, read_json
+from keepalived.vcenter.parsing import JSON_MOST, FormError, message, read_json
 from keepalived.vcenter.transport import Reply
 
 _BY_STATUS = {
@@ -80,7 +80,7 @@ def read_refusal(body: bytes, secrets: Secrets = NO_SECRETS) -> Refusal:
     )
 
 
-def words_for(reply: Reply, secrets: Secrets = NO_SECRETS) -> str:
+def describe_error(reply: Reply, secrets: Secrets = NO_SECRETS) -> str:
     """Return what to tell people of an answer that was no success, without the `secrets`."""
     if 300 <= reply.status < 400:
         host = _host_of(reply.headers.get("location", ""))

@@ -12,7 +12,7 @@ from keepalived.host.clock import Clock
 from keepalived.lease.answers import Answer, FileInfo, ItemInfo, Outcome, SessionInfo
 from keepalived.lease.model import Kind, check_session_id
 from keepalived.settings import VCenterSettings
-from keepalived.vcenter import results
+from keepalived.vcenter import parsing
 from keepalived.vcenter.classify import NOT_FOUND, read_refusal, words_for_form
 from keepalived.vcenter.dialects import Call, Dialect
 from keepalived.vcenter.exchange import Exchange
@@ -53,7 +53,7 @@ def at_once(read: Callable[[Success], T]) -> Parse[T]:
     return parse
 
 
-NOWHERE_SECONDS = 15.0
+DETECTION_COOLDOWN = 15.0
 """Where no dialect leads to a Content Library, the search is not repeated for this long: every
 session would make one, with a login in it."""
 
@@ -111,7 +111,7 @@ class Client:
     ) -> Answer[SessionInfo]:
         """Read a session."""
         now = self._clock.wall()
-        read = at_once(lambda said: results.session_info(said.value(), said.reply.headers, now))
+        read = at_once(lambda said: parsing.session_info(said.value(), said.reply.headers, now))
         return await self.ask(
             lambda d: d.get(kind, session_id), read, timeout, token, kind, session_id
         )
@@ -119,16 +119,16 @@ class Client:
     async def list(
         self, kind: Kind, *, timeout: float, token: str | None = None
     ) -> Answer[tuple[str, ...]]:
-        """List the ids of the calling user's sessions: the first `results.IDS_MOST` of them."""
+        """List the ids of the calling user's sessions: the first `parsing.IDS_MOST` of them."""
         answer = await self.ask(lambda d: d.list(kind), ids, timeout, token, kind)
-        if answer.value is not None and len(answer.value) >= results.IDS_MOST:
-            return answer._replace(detail=f"only the first {results.IDS_MOST} were read")
+        if answer.value is not None and len(answer.value) >= parsing.IDS_MOST:
+            return answer._replace(detail=f"only the first {parsing.IDS_MOST} were read")
         return answer
 
     async def files(
         self, kind: Kind, session_id: str, *, timeout: float, token: str | None = None
     ) -> Answer[tuple[FileInfo, ...]]:
-        """List the files of a session; those beyond `results.FILES_MOST` are merged into one."""
+        """List the files of a session; those beyond `parsing.FILES_MOST` are merged into one."""
         return await self.ask(
             lambda d: d.files(kind, session_id), _files, timeout, token, kind, session_id
         )
@@ -274,7 +274,7 @@ class Client:
 
     def _found_nowhere(self, answer: Answer[T], token: Token) -> Answer[T]:
         if not token.is_borrowed:  # which speaks for itself alone
-            self._nowhere_until = self.now() + NOWHERE_SECONDS
+            self._nowhere_until = self.now() + DETECTION_COOLDOWN
         return answer._replace(outcome=Outcome.FAILED, detail=_NOWHERE)
 
     async def _send(
@@ -313,7 +313,7 @@ class Client:
         secrets = self._exchange.secrets_with(token)
         try:
             value = await parse(Success(reply, dialect, secrets))
-        except results.FormError as error:
+        except parsing.FormError as error:
             detail = words_for_form(reply, error, secrets)
             return answer._replace(outcome=Outcome.UNAVAILABLE, detail=detail)
         except ValueError as error:
@@ -328,18 +328,18 @@ class Client:
 
 async def nothing(said: Success) -> None:
     """Check that nothing is said."""
-    results.check_nothing(said.reply.body)
+    parsing.check_nothing(said.reply.body)
 
 
 async def ids(said: Success) -> tuple[str, ...]:
     """Read a list of ids."""
-    return await results.ids(said.elements())
+    return await parsing.ids(said.elements())
 
 
 async def _files(said: Success) -> tuple[FileInfo, ...]:
-    return await results.file_infos(said.elements())
+    return await parsing.file_infos(said.elements())
 
 
-_item = at_once(lambda said: results.item_info(said.value()))
-_name = at_once(lambda said: results.text_of(said.value(), "name"))
-_user = at_once(lambda said: results.check_user(said.value()))
+_item = at_once(lambda said: parsing.item_info(said.value()))
+_name = at_once(lambda said: parsing.text_of(said.value(), "name"))
+_user = at_once(lambda said: parsing.check_user(said.value()))

@@ -17,7 +17,7 @@ from keepalived.lease.model import Kind
 from keepalived.settings import Representation
 from keepalived.vcenter import lists
 from keepalived.vcenter.hiding import NO_SECRETS, Secrets
-from keepalived.vcenter.results import JSON_MOST, FormError, list_of, read_json
+from keepalived.vcenter.parsing import JSON_MOST, FormError, list_of, read_json
 
 JSON_TYPE = "application/json"
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from keepalived.host.clock import Clock
 from keepalived.lease.answers import Answer, Outcome
-from keepalived.vcenter import results
-from keepalived.vcenter.classify import outcome_of, read_refusal, words_for
+from keepalived.vcenter import parsing
+from keepalived.vcenter.classify import describe_error, outcome_of, read_refusal
 from keepalived.vcenter.dialects import Call
 from keepalived.vcenter.hiding import NO_SECRETS, Secrets
 from keepalived.vcenter.transport import (
@@ -73,9 +73,9 @@ class Exchange:
             outcome,
             sent_at,
             received_at,
-            detail=words_for(reply, secrets),
+            detail=describe_error(reply, secrets),
             status=reply.status,
-            retry_after=results.retry_after(reply.headers),
+            retry_after=parsing.retry_after(reply.headers),
             error_type=read_refusal(reply.body, secrets).type,
         )
         return answer, reply

@@ -10,7 +10,7 @@ import aiohttp
 from keepalived.vcenter.wire import NotHttpError, TooLongError
 
 
-def words_for(error: Exception, *, proxied: bool = False) -> str:
+def describe_error(error: Exception, *, proxied: bool = False) -> str:
     """Say what failed. Neither the path nor anything of a proxy's URL is told.
 
     `proxied`: it is a proxy that is connected to.

@@ -1,4 +1,4 @@
-"""The transport that users have: HTTP over connections of aiohttp, kept at one door per vCenter."""
+"""The transport that users have: HTTP over connections of aiohttp, in one pool per vCenter."""
 
 from __future__ import annotations
 
@@ -14,12 +14,18 @@ from yarl import URL
 from keepalived.host import blocking
 from keepalived.host.descriptors import EXHAUSTED, are_exhausted
 from keepalived.settings import VCenterSettings
-from keepalived.vcenter.failures import words_for
+from keepalived.vcenter.failures import describe_error
 from keepalived.vcenter.proxies import check_proxy, proxy_for
 from keepalived.vcenter.resolver import RememberingResolver
 from keepalived.vcenter.tls import Pinned, trust
 from keepalived.vcenter.transport import ConnectFailed, NotSent, Reply, StaleConnection, TimedOut
-from keepalived.vcenter.wire import HEADERS_MOST, LINE_MOST, ClosedMeanwhileError, Door, read
+from keepalived.vcenter.wire import (
+    HEADERS_MOST,
+    LINE_MOST,
+    ClosedMeanwhileError,
+    ConnectionPool,
+    read,
+)
 
 _BESIDES = 2
 """Requests at once beyond those of the keeper's workers: probes, and what `keeper/beside.py` lets
@@ -51,7 +57,7 @@ class HttpTransport:
         self._resolver = RememberingResolver(resolver)
         self._session: aiohttp.ClientSession | None = None
         self._trusted: ssl.SSLContext | aiohttp.Fingerprint | bool | None = None
-        self._way: Door | None = None
+        self._pool: ConnectionPool | None = None
 
     async def send(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes, timeout: float
@@ -60,12 +66,12 @@ class HttpTransport:
         await self._read_trusted()
         try:
             try:
-                return await self._door().send(method, path, headers, body, timeout)
+                return await self._open_pool().send(method, path, headers, body, timeout)
             except aiohttp.ClientConnectorCertificateError:
                 if not self._settings.known_fingerprints:
                     raise
                 self._trust_known_fingerprints()
-                return await self._door().send(method, path, headers, body, timeout)
+                return await self._open_pool().send(method, path, headers, body, timeout)
         except TimeoutError:
             raise TimedOut(f"no answer within {timeout:.3g} s") from None
         except ClosedMeanwhileError as error:
@@ -79,7 +85,7 @@ class HttpTransport:
         """Send content by PUT; see UploadTransport."""
         await self._read_trusted()
         try:
-            async with self._pool().put(
+            async with self._client_session().put(
                 URL(url, encoded=True),
                 # What it would be sent by otherwise, chunks without a length, not all servers take.
                 headers={**headers, "content-length": str(size)},
@@ -98,27 +104,27 @@ class HttpTransport:
         if isinstance(error, aiohttp.ClientSSLError | aiohttp.ServerFingerprintMismatch):
             # The trusted files may have been replaced since they were read: read them anew.
             self._trusted = None
-            self._close_door()
-        return words_for(error, proxied=self._proxy is not None)
+            self._close_pool()
+        return describe_error(error, proxied=self._proxy is not None)
 
     async def close(self) -> None:
         """Close the pool. A request that follows opens another one."""
         session, self._session = self._session, None
-        door, self._way = self._way, None
+        pool, self._pool = self._pool, None
         try:
             if session is not None:
                 # Waits for all connections; whoever closes one by itself does not.
                 await session.close()
         finally:
-            if door is not None:
-                door.close()
+            if pool is not None:
+                pool.close()
         await self._resolver.close()
 
-    def _door(self) -> Door:
-        if self._way is None:
-            session = self._pool()
+    def _open_pool(self) -> ConnectionPool:
+        if self._pool is None:
+            session = self._client_session()
             assert session.connector is not None  # noqa: S101 - it is open
-            self._way = Door(
+            self._pool = ConnectionPool(
                 session,
                 session.connector,
                 self._settings.url,
@@ -126,14 +132,14 @@ class HttpTransport:
                 trusted=self._trust(),
                 at_once=self._settings.max_in_flight + _BESIDES,
             )
-        return self._way
+        return self._pool
 
-    def _close_door(self) -> None:
-        if self._way is not None:
-            self._way.close()
-            self._way = None
+    def _close_pool(self) -> None:
+        if self._pool is not None:
+            self._pool.close()
+            self._pool = None
 
-    def _pool(self) -> aiohttp.ClientSession:
+    def _client_session(self) -> aiohttp.ClientSession:
         if self._session is None:
             if self._proxy is not None:
                 check_proxy(self._proxy)
@@ -157,7 +163,7 @@ class HttpTransport:
     def _trust_known_fingerprints(self) -> None:
         """Verify by these instead of the authorities, until one of them does not match either."""
         if not isinstance(self._trusted, aiohttp.Fingerprint):
-            self._close_door()
+            self._close_pool()
             self._trusted = Pinned(self._settings.known_fingerprints)
 
     async def _read_trusted(self) -> None:

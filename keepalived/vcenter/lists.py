@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from keepalived.vcenter.hiding import Secrets
-from keepalived.vcenter.results import JSON_MOST, FormError
+from keepalived.vcenter.parsing import JSON_MOST, FormError
 
 _WINDOW = JSON_MOST
 """Bytes that are decoded at a time; an element has twice as many characters at most."""

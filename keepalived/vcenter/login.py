@@ -15,7 +15,7 @@ from keepalived.host.clock import Clock
 from keepalived.lease.answers import Answer, Outcome
 from keepalived.settings import Dialect as DialectName
 from keepalived.settings import VCenterSettings
-from keepalived.vcenter import results
+from keepalived.vcenter import parsing
 from keepalived.vcenter.classify import read_refusal, words_of_refusal
 from keepalived.vcenter.dialects import Api, Dialect, Rest
 from keepalived.vcenter.exchange import Exchange
@@ -31,7 +31,7 @@ REFUSED_ONCE_SECONDS = 10.0
 """Credentials that have just worked are tried again this soon after they are refused, once: a
 directory that is out of order refuses good ones, too."""
 
-SURPRISED_SECONDS = 5.0
+LOGIN_BACKOFF = 5.0
 """A login that was answered in any other unexpected way is not tried again for this long, at most:
 whoever needs a token would ask for one, and all sessions do."""
 
@@ -91,7 +91,7 @@ class Login:
         chosen = {DialectName.API: (Api(),), DialectName.REST: (rest,)}
         self._dialects = chosen.get(self.settings.dialect, (Api(), rest))
         self._token: Token | None = None
-        self._in_vain = 0
+        self._consecutive_401s = 0
         self._not_before = -math.inf
         self._under_way: asyncio.Task[Token | Answer[Any]] | None = None
         self._failure: _Failure | None = None
@@ -135,10 +135,10 @@ class Login:
     def followed(self, *, by_401: bool) -> None:
         """Note whether a login that a 401 had called for was followed by another 401."""
         if not by_401:
-            self._in_vain = 0
+            self._consecutive_401s = 0
             return
-        self._in_vain += 1
-        pause = min(REFUSED_SECONDS, 2.0 ** min(self._in_vain - 1, 10))
+        self._consecutive_401s += 1
+        pause = min(REFUSED_SECONDS, 2.0 ** min(self._consecutive_401s - 1, 10))
         self._not_before = self.clock.boot() + pause
 
     def may_replace(self, token: Token) -> bool:
@@ -207,7 +207,7 @@ class Login:
         elif result.outcome.is_vcenter_failure:
             pause = 0.0  # The keeper counts these, and then probes at a pace of its own.
         else:
-            pause = min(SURPRISED_SECONDS, self.settings.session_timeout / 20)
+            pause = min(LOGIN_BACKOFF, self.settings.session_timeout / 20)
         self._failure = _Failure(result, digest, now + pause)
         self.on_login(said)
         return result
@@ -233,8 +233,8 @@ class Login:
                 return answer
             try:
                 # A token is what is to be read here: nothing is hidden.
-                token = Token(results.token(dialect.value(reply.body)), dialect)
-            except results.FormError:
+                token = Token(parsing.token(dialect.value(reply.body)), dialect)
+            except parsing.FormError:
                 words = "the login was answered, but not as a vCenter does; check the url"
                 return answer._replace(outcome=Outcome.UNAVAILABLE, detail=words)
             self._keep_secret(password, credentials, token.value)

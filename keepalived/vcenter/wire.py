@@ -68,8 +68,8 @@ class ClosedMeanwhileError(aiohttp.ClientError):
         self.how = how
 
 
-class Door:
-    """The way to one server: the connections that lead there, and what all requests there say.
+class ConnectionPool:
+    """Connection pool for one server, with its default headers.
 
     Sends `at_once` requests at most, and lets others wait. To be made anew where the server is to
     be verified in another way.

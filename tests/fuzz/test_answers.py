@@ -16,10 +16,10 @@ from keepalived.lease.model import Kind
 from keepalived.settings import VCenterSettings
 from keepalived.simulator.wire import Request, Response
 from keepalived.validation import validate
-from keepalived.vcenter.classify import outcome_of, read_refusal, words_for
+from keepalived.vcenter.classify import describe_error, outcome_of, read_refusal
 from keepalived.vcenter.client import Client
 from keepalived.vcenter.hiding import Secrets
-from keepalived.vcenter.results import retry_after
+from keepalived.vcenter.parsing import retry_after
 from keepalived.vcenter.transport import Reply
 from tests.fuzz.damage import EXAMPLES, SECRET, damaged, fuzzed, objects, values
 from tests.support.engine import LoopClock
@@ -101,7 +101,7 @@ def echoed(fields: Mapping[str, str], body: bytes, secret: str) -> tuple[dict[st
 def test_any_answer_has_a_class_and_words(status: int, fields: dict[str, str], body: bytes) -> None:
     reply = Reply(status, *echoed(fields, body, TOKEN))
     assert (outcome_of(reply) is Outcome.OK) is (200 <= status < 300)
-    words = words_for(reply, Secrets(HIDDEN))
+    words = describe_error(reply, Secrets(HIDDEN))
     assert words.isprintable()
     assert words.startswith(f"HTTP {status}")
     assert not told(words)

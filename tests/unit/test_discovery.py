@@ -15,7 +15,7 @@ from keepalived.settings import Discover
 from keepalived.simulator.faults import Fail, Latency
 from keepalived.sources import discovery
 from keepalived.sources.discovery import Found, Standing, Verdict, decide
-from keepalived.vcenter import results
+from keepalived.vcenter import parsing
 from tests.support.discovering import (
     LOOK,
     Scout,
@@ -220,7 +220,7 @@ async def test_no_more_is_held_than_the_limit(monkeypatch: pytest.MonkeyPatch) -
 
 
 async def test_of_too_long_a_list_the_beginning_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(results, "IDS_MOST", 2)
+    monkeypatch.setattr(parsing, "IDS_MOST", 2)
     async with scouting_three() as (scout, uploaders):
         assert sum(scout.finds(each.id) for each in uploaders) == 2
         words = "not all update sessions are looked at: only the first 2 were read"

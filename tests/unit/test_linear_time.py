@@ -25,7 +25,7 @@ from keepalived.settings.document import parse
 from keepalived.settings.durations import parse_duration
 from keepalived.settings.problems import ConfigError
 from keepalived.settings.sessions import parse_sessions
-from keepalived.vcenter.results import retry_after
+from keepalived.vcenter.parsing import retry_after
 
 SMALL, FACTOR = 1024, 8
 _NEGLIGIBLE_SECONDS = 0.004

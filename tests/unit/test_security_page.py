@@ -8,7 +8,7 @@ from pathlib import Path
 
 from keepalived.control.limits import DEFAULT_LIMITS
 from keepalived.sources.discovery import HOLDS_MOST
-from keepalived.vcenter.results import FILES_MOST, IDS_MOST
+from keepalived.vcenter.parsing import FILES_MOST, IDS_MOST
 
 PAGE = (Path(__file__).parents[2] / "docs/security.md").read_text()
 

@@ -99,7 +99,9 @@ async def test_a_renewal_without_effect_is_told_in_time_and_its_end_is_no_remova
 
 
 @pytest.mark.parametrize("lifetime", [10.0, 300.0, 1800.0, 3600.0])
-@pytest.mark.parametrize("looks", [(RequestKind.GET, RequestKind.FILES), (RequestKind.GET,), ()])
+@pytest.mark.parametrize(
+    "follow_ups", [(RequestKind.GET, RequestKind.FILES), (RequestKind.GET,), ()]
+)
 async def test_renewals_with_effect_are_never_called_others(
     lifetime: float, follow_ups: tuple[RequestKind, ...]
 ) -> None:

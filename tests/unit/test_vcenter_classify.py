@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keepalived.lease.answers import Outcome
-from keepalived.vcenter.classify import Refusal, outcome_of, read_refusal, words_for
+from keepalived.vcenter.classify import Refusal, describe_error, outcome_of, read_refusal
 from keepalived.vcenter.hiding import Secrets
 from keepalived.vcenter.transport import Reply
 
@@ -96,7 +96,7 @@ def test_words_never_decide() -> None:
 )
 def test_bodies_that_say_nothing(body: bytes) -> None:
     assert read_refusal(body) == Refusal()
-    assert words_for(reply(404, body)) == "HTTP 404"
+    assert describe_error(reply(404, body)) == "HTTP 404"
 
 
 def test_an_unknown_route_is_known_by_its_message() -> None:
@@ -110,20 +110,22 @@ def test_an_unknown_route_is_known_by_its_message() -> None:
 
 
 def test_words_for_people() -> None:
-    assert words_for(reply(409, api("CONCURRENT_CHANGE", "Try again."))) == (
+    assert describe_error(reply(409, api("CONCURRENT_CHANGE", "Try again."))) == (
         "HTTP 409: concurrent_change: Try again."
     )
-    assert words_for(reply(500, rest("internal_server_error", "Oh no."))) == (
+    assert describe_error(reply(500, rest("internal_server_error", "Oh no."))) == (
         "HTTP 500: internal_server_error: Oh no."
     )
     two = json.dumps({"error_type": "ERROR", "messages": [said("One."), said("Two.")]}).encode()
-    assert words_for(reply(500, two)) == "HTTP 500: error: One.; Two."
+    assert describe_error(reply(500, two)) == "HTTP 500: error: One.; Two."
     only_an_id = json.dumps({"messages": [{"id": "some.id"}]}).encode()
-    assert words_for(reply(500, only_an_id)) == "HTTP 500: some.id"
+    assert describe_error(reply(500, only_an_id)) == "HTTP 500: some.id"
 
 
 def test_words_are_short_and_cannot_move_the_cursor() -> None:
-    words = words_for(reply(500, api("ERROR", "\x1b[2J\nlevel=error fake\ud800 " + "x" * 5000)))
+    words = describe_error(
+        reply(500, api("ERROR", "\x1b[2J\nlevel=error fake\ud800 " + "x" * 5000))
+    )
     assert words.startswith(r"HTTP 500: error: \x1b[2J\nlevel=error fake\ud800 xxx")
     assert len(words) <= 300
     assert words.isprintable()
@@ -139,24 +141,24 @@ def test_words_are_short_and_cannot_move_the_cursor() -> None:
     ],
 )
 def test_a_redirect_is_told_with_its_host_alone(location: str, where: str) -> None:
-    words = words_for(reply(302, b"moved", location=location))
+    words = describe_error(reply(302, b"moved", location=location))
     assert words == f"HTTP 302: redirected{where}, where no token is sent; correct the url"
 
 
 def test_a_secret_that_the_server_repeats_is_hidden() -> None:
     body = api("UNAUTHENTICATED", f"The session {TOKEN} is not valid.")
-    words = words_for(reply(401, body), Secrets(("", TOKEN)))
+    words = describe_error(reply(401, body), Secrets(("", TOKEN)))
     assert words == "HTTP 401: unauthenticated: The session *** is not valid."
     # Nor does cutting the words short leave half of one.
-    late = words_for(reply(401, api("ERROR", "x" * 270 + TOKEN)), Secrets((TOKEN,)))
+    late = describe_error(reply(401, api("ERROR", "x" * 270 + TOKEN)), Secrets((TOKEN,)))
     assert TOKEN[:4] not in late
 
 
 def test_a_secret_is_hidden_where_it_is_told_in_lower_case() -> None:
     error = json.dumps({"error_type": "Geheim"}).encode()
-    assert words_for(reply(400, error), Secrets(["Geheim"])) == "HTTP 400: ***"
+    assert describe_error(reply(400, error), Secrets(["Geheim"])) == "HTTP 400: ***"
     moved = reply(302, location="https://Geheim.example/")
-    assert "geheim" not in words_for(moved, Secrets(["Geheim"]))
+    assert "geheim" not in describe_error(moved, Secrets(["Geheim"]))
 
 
 @pytest.mark.parametrize(
@@ -172,13 +174,14 @@ def test_a_secret_is_hidden_where_it_is_told_in_lower_case() -> None:
 )
 def test_a_secret_is_hidden_in_whatever_letters(secret: str, said: str, shown: str) -> None:
     assert (
-        words_for(reply(400, api("ERROR", said)), Secrets([secret])) == f"HTTP 400: error: {shown}"
+        describe_error(reply(400, api("ERROR", said)), Secrets([secret]))
+        == f"HTTP 400: error: {shown}"
     )
 
 
 def test_no_secret_is_left_in_the_cache_of_regular_expressions() -> None:
     secret = "5e7c0a1d-not-to-be-kept"
-    words_for(reply(401, api("UNAUTHENTICATED", f"{secret} is unknown")), Secrets([secret]))
+    describe_error(reply(401, api("UNAUTHENTICATED", f"{secret} is unknown")), Secrets([secret]))
     patterns = [each for each in gc.get_objects() if isinstance(each, re.Pattern)]
     assert patterns
     assert not [each for each in patterns if "5e7c0a1d" in str(each.pattern)]
@@ -196,15 +199,15 @@ _JSON = st.recursive(
 def test_no_body_makes_it_stumble(status: int, value: object) -> None:
     answer = reply(status, json.dumps(value).encode())
     assert isinstance(outcome_of(answer), Outcome)
-    assert words_for(answer).isprintable()
+    assert describe_error(answer).isprintable()
 
 
 @given(st.binary())
 def test_no_bytes_make_it_stumble(body: bytes) -> None:
     assert outcome_of(reply(400, body)) in Outcome
-    assert words_for(reply(400, body))
+    assert describe_error(reply(400, body))
 
 
 @given(st.text())
 def test_no_location_makes_it_stumble(location: str) -> None:
-    assert words_for(reply(302, b"", location=location)).isprintable()
+    assert describe_error(reply(302, b"", location=location)).isprintable()

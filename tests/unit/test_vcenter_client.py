@@ -14,7 +14,7 @@ from keepalived.simulator.faults import Fail, Hang, Refuse, Reset, Skew, Truncat
 from keepalived.simulator.resources import SourceType
 from keepalived.simulator.routes import Dialect
 from keepalived.simulator.wire import Request, Response
-from keepalived.vcenter.client import NOWHERE_SECONDS
+from keepalived.vcenter.client import DETECTION_COOLDOWN
 from tests.support.vcenter import TIMEOUT, Bench, HandleRequest, client_of
 
 pytestmark = pytest.mark.looptime
@@ -202,7 +202,7 @@ async def test_no_content_library_anywhere(dialect: str) -> None:
     for _ in range(10):
         assert (await renew(bench, session)).outcome is Outcome.FAILED
     assert len(bench.routes()) == before + 10
-    await asyncio.sleep(NOWHERE_SECONDS)
+    await asyncio.sleep(DETECTION_COOLDOWN)
     await renew(bench, session)
     assert bench.count(LIST) == 2 * logins
     bench.simulator.faults.clear()

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from keepalived.lease import stalls
 from keepalived.lease.answers import FileInfo
-from keepalived.vcenter import lists, results
+from keepalived.vcenter import lists, parsing
 from keepalived.vcenter.dialects import Api, Dialect, Rest
 from keepalived.vcenter.hiding import NO_SECRETS, Secrets
-from keepalived.vcenter.results import FILES_MOST, IDS_MOST, JSON_MOST, FormError
+from keepalived.vcenter.parsing import FILES_MOST, IDS_MOST, JSON_MOST, FormError
 from tests.support.turns import turns
 
 _JSON = st.recursive(
@@ -123,7 +123,7 @@ def test_secrets_are_hidden_wherever_in_the_list_they_stand() -> None:
 async def test_the_loop_goes_on_while_a_list_is_read() -> None:
     body = json.dumps([f"{number:036}" for number in range(30_000)]).encode()
     async with turns() as taken:
-        assert len(await results.ids(Api().elements(body))) == 30_000
+        assert len(await parsing.ids(Api().elements(body))) == 30_000
     assert len(taken) > 60
 
 
@@ -136,7 +136,7 @@ async def test_a_list_without_an_end_is_read_to_the_limit() -> None:
             taken += 1
             yield "an-id"
 
-    assert len(await results.ids(endless())) == IDS_MOST
+    assert len(await parsing.ids(endless())) == IDS_MOST
     assert taken == IDS_MOST
 
 
@@ -154,7 +154,7 @@ def a_file(number: int, status: str = "TRANSFERRING", done: int = 1) -> dict[str
 
 
 async def test_many_files_are_read_and_the_last_ones_as_one() -> None:
-    files = await results.file_infos(a_file(number) for number in range(100_000))
+    files = await parsing.file_infos(a_file(number) for number in range(100_000))
     assert len(files) == FILES_MOST + 1
     assert files[0] == FileInfo("disk-0", "PUSH", "TRANSFERRING", 1, 10)
     rest = 100_000 - FILES_MOST
@@ -162,15 +162,15 @@ async def test_many_files_are_read_and_the_last_ones_as_one() -> None:
 
 
 async def test_just_so_many_files_are_read_one_by_one() -> None:
-    files = await results.file_infos(a_file(number) for number in range(FILES_MOST))
+    files = await parsing.file_infos(a_file(number) for number in range(FILES_MOST))
     assert [file.name for file in files] == [f"disk-{number}" for number in range(FILES_MOST)]
 
 
 @pytest.mark.parametrize("done", [1, 2])
 async def test_one_that_moves_among_many_is_movement(done: int) -> None:
     count = FILES_MOST + 50
-    before = await results.file_infos(a_file(number) for number in range(count))
-    after = await results.file_infos(
+    before = await parsing.file_infos(a_file(number) for number in range(count))
+    after = await parsing.file_infos(
         a_file(number, done=done if number == count - 1 else 1) for number in range(count)
     )
     assert stalls.was_moving(before, after) is (done == 2)
@@ -179,9 +179,9 @@ async def test_one_that_moves_among_many_is_movement(done: int) -> None:
 async def test_all_have_failed_only_if_the_last_one_has() -> None:
     count = FILES_MOST + 50
     failed = [a_file(number, "ERROR") for number in range(count)]
-    assert stalls.have_failed(await results.file_infos(failed))
+    assert stalls.have_failed(await parsing.file_infos(failed))
     failed[-1]["status"] = "WAITING_FOR_TRANSFER"
-    assert not stalls.have_failed(await results.file_infos(failed))
+    assert not stalls.have_failed(await parsing.file_infos(failed))
 
 
 @pytest.mark.parametrize(

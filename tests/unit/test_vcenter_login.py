@@ -15,7 +15,7 @@ from keepalived.simulator.faults import Fail, Hang, Latency
 from keepalived.simulator.ledger import Entry
 from keepalived.simulator.routes import Dialect
 from keepalived.simulator.wire import Request, Response
-from keepalived.vcenter.login import REFUSED_SECONDS, SURPRISED_SECONDS, LoginOutcome
+from keepalived.vcenter.login import LOGIN_BACKOFF, REFUSED_SECONDS, LoginOutcome
 from tests.support.vcenter import TIMEOUT, Bench, client_of
 
 pytestmark = pytest.mark.looptime
@@ -187,9 +187,9 @@ async def test_a_login_with_a_surprise_is_not_repeated_by_everybody(status: int)
         assert await renew(bench, session) is Outcome.FAILED
         await asyncio.sleep(1)
     times = [entry.time for entry in bench.simulator.ledger.requests(LOGIN)]
-    assert times == [0.0, SURPRISED_SECONDS]
+    assert times == [0.0, LOGIN_BACKOFF]
     bench.simulator.faults.clear()
-    await asyncio.sleep(SURPRISED_SECONDS)
+    await asyncio.sleep(LOGIN_BACKOFF)
     assert await renew(bench, session) is Outcome.OK
 
 

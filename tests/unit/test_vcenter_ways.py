@@ -12,7 +12,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from keepalived.settings import VCenterSettings
 from keepalived.validation import validate
-from keepalived.vcenter.failures import words_for
+from keepalived.vcenter.failures import describe_error
 from keepalived.vcenter.proxies import check_proxy, proxy_for
 from keepalived.vcenter.resolver import PATIENCE_SECONDS, RememberingResolver
 from keepalived.vcenter.transport import ConnectFailed
@@ -244,4 +244,4 @@ async def test_closing_does_not_wait_for_dns() -> None:
     ],
 )
 def test_failures_in_words(error: Exception, words: str) -> None:
-    assert words_for(error) == words
+    assert describe_error(error) == words

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keepalived.lease.answers import FileInfo, ItemInfo, SessionInfo
-from keepalived.vcenter import results
+from keepalived.vcenter import parsing
 
 DATE = datetime(2027, 1, 15, 8, 0, 0, tzinfo=UTC)
 HEADERS = {"date": format_datetime(DATE, usegmt=True)}
@@ -23,7 +23,7 @@ HEADERS = {"date": format_datetime(DATE, usegmt=True)}
 
 def expiring(moment: str, date: str = HEADERS["date"]) -> float | None:
     session = {"id": "a", "state": "ACTIVE", "expiration_time": moment}
-    return results.session_info(session, {"date": date}).lifetime_left
+    return parsing.session_info(session, {"date": date}).lifetime_left
 
 
 def test_a_session() -> None:
@@ -36,16 +36,16 @@ def test_a_session() -> None:
         "expiration_time": "2027-01-15T08:05:00.000Z",
         "error_message": {"id": "x", "default_message": "The disk is full.", "args": []},
     }
-    assert results.session_info(session, HEADERS) == SessionInfo(
+    assert parsing.session_info(session, HEADERS) == SessionInfo(
         "a:b", "ERROR", "item", "3", 40, 300.0, "The disk is full.", DATE.timestamp() + 300
     )
 
 
 def test_a_session_as_rest_tells_it() -> None:
     # Zero and absent fields are left out, and numbers may be texts.
-    assert results.session_info({"state": "ACTIVE"}, {}) == SessionInfo("", "ACTIVE")
+    assert parsing.session_info({"state": "ACTIVE"}, {}) == SessionInfo("", "ACTIVE")
     session = {"state": "ACTIVE", "client_progress": "40", "library_item_content_version": 3}
-    info = results.session_info(session, {})
+    info = parsing.session_info(session, {})
     assert (info.client_progress, info.content_version) == (40, "3")
 
 
@@ -88,7 +88,7 @@ async def test_files() -> None:
         {"name": "b.ova", "source_type": "PULL", "status": "READY", "size": 2**40},
         {"name": "c", "status": "ERROR", "error_message": {"default_message": "Broken."}},
     ]
-    assert await results.file_infos(answer) == (
+    assert await parsing.file_infos(answer) == (
         FileInfo("a.vmdk", "PUSH", "TRANSFERRING", 7),
         FileInfo("b.ova", "PULL", "READY", 0, 2**40),
         FileInfo("c", "NONE", "ERROR", error_message="Broken."),
@@ -96,22 +96,22 @@ async def test_files() -> None:
 
 
 async def test_ids_items_and_names() -> None:
-    assert await results.ids(["a", "b:c"]) == ("a", "b:c")
+    assert await parsing.ids(["a", "b:c"]) == ("a", "b:c")
     item = {"id": "i", "name": "image", "content_version": "2", "library_id": "l"}
-    assert results.item_info(item) == (ItemInfo("i", "image", "2"), "l")
-    assert results.item_info({"id": "i"}) == (ItemInfo("i", "", None), None)
-    assert results.item_info({"name": "image"}) == (ItemInfo("", "image", None), None)
-    with pytest.raises(results.FormError, match="neither id nor name"):
-        results.item_info({})
-    assert results.text_of({"name": "isos"}, "name") == "isos"
+    assert parsing.item_info(item) == (ItemInfo("i", "image", "2"), "l")
+    assert parsing.item_info({"id": "i"}) == (ItemInfo("i", "", None), None)
+    assert parsing.item_info({"name": "image"}) == (ItemInfo("", "image", None), None)
+    with pytest.raises(parsing.FormError, match="neither id nor name"):
+        parsing.item_info({})
+    assert parsing.text_of({"name": "isos"}, "name") == "isos"
 
 
 async def test_texts_are_made_fit_to_be_shown() -> None:
     file = {"name": "\x1b[31mred\r\n", "status": "READY\ud800"}
-    (info,) = await results.file_infos([file])
+    (info,) = await parsing.file_infos([file])
     assert info.name == r"\x1b[31mred\r\n"
     assert info.status == r"READY\ud800"
-    long = results.session_info(
+    long = parsing.session_info(
         {"state": "ERROR", "error_message": {"default_message": "x" * 10_000}}, {}
     )
     assert long.error_message == "x" * 1000
@@ -142,36 +142,36 @@ async def test_texts_are_made_fit_to_be_shown() -> None:
 )
 def test_sessions_that_cannot_be(fields: object) -> None:
     with pytest.raises(ValueError, match=r"[a-z]"):
-        results.session_info(fields, HEADERS)
+        parsing.session_info(fields, HEADERS)
 
 
 @pytest.mark.parametrize("answer", [["a"], [None], [{"bytes_transferred": "x"}], [{"size": -1}]])
 async def test_files_that_cannot_be(answer: list[object]) -> None:
     with pytest.raises(ValueError, match=r"[a-z]"):
-        await results.file_infos(answer)
+        await parsing.file_infos(answer)
 
 
 @pytest.mark.parametrize("answer", [[None], [{}], [[]], [1.5], [True]])
 async def test_ids_that_cannot_be(answer: list[object]) -> None:
     with pytest.raises(ValueError, match=r"[a-z]"):
-        await results.ids(answer)
+        await parsing.ids(answer)
 
 
 @pytest.mark.parametrize("answer", [{}, "ab", 7, True])
 def test_lists_that_are_none(answer: object) -> None:
-    with pytest.raises(results.FormError, match="a list was expected, not "):
-        results.list_of(answer)
+    with pytest.raises(parsing.FormError, match="a list was expected, not "):
+        parsing.list_of(answer)
 
 
 def test_no_list_is_an_empty_one() -> None:
     """As govmomi's simulator says that there are no files."""
-    assert results.list_of(None) == []
+    assert parsing.list_of(None) == []
 
 
 @pytest.mark.parametrize("answer", [None, "", 7, {}, ["t"], "a\nb", "a\r\nx: y", "tök", "\ud800"])
 def test_tokens_that_cannot_stand_in_a_header(answer: object) -> None:
     with pytest.raises(ValueError, match="without a token"):
-        results.token(answer)
+        parsing.token(answer)
 
 
 @pytest.mark.parametrize(
@@ -193,15 +193,15 @@ def test_tokens_that_cannot_stand_in_a_header(answer: object) -> None:
     ],
 )
 def test_retry_after(text: str, seconds: float | None) -> None:
-    assert results.retry_after({"retry-after": text, **HEADERS}) == seconds
+    assert parsing.retry_after({"retry-after": text, **HEADERS}) == seconds
 
 
 def test_retry_after_as_a_date_of_a_server_that_does_not_tell_its_own() -> None:
     soon = datetime.now(UTC) + timedelta(seconds=1000)
-    seconds = results.retry_after({"retry-after": format_datetime(soon, usegmt=True)})
+    seconds = parsing.retry_after({"retry-after": format_datetime(soon, usegmt=True)})
     assert seconds is not None
     assert 0 < seconds <= 1000
-    assert results.retry_after({}) is None
+    assert parsing.retry_after({}) is None
 
 
 _NAMES = st.sampled_from(
@@ -222,12 +222,12 @@ _JSON = st.recursive(
     max_leaves=30,
 )
 _READERS: list[Callable[[Any], object]] = [
-    lambda value: results.session_info(value, HEADERS),
-    lambda value: asyncio.run(results.file_infos(results.list_of(value))),
-    lambda value: asyncio.run(results.ids(results.list_of(value))),
-    results.item_info,
-    lambda value: results.text_of(value, "name"),
-    results.token,
+    lambda value: parsing.session_info(value, HEADERS),
+    lambda value: asyncio.run(parsing.file_infos(parsing.list_of(value))),
+    lambda value: asyncio.run(parsing.ids(parsing.list_of(value))),
+    parsing.item_info,
+    lambda value: parsing.text_of(value, "name"),
+    parsing.token,
 ]
 
 
@@ -235,7 +235,7 @@ _READERS: list[Callable[[Any], object]] = [
 @given(value=_JSON)
 def test_whatever_is_said_is_read_or_refused(read: Callable[[Any], object], value: object) -> None:
     with contextlib.suppress(ValueError):
-        read(results.read_json(json.dumps(value).encode()))
+        read(parsing.read_json(json.dumps(value).encode()))
 
 
 _DATES = st.text() | st.from_regex(
@@ -246,7 +246,7 @@ _DATES = st.text() | st.from_regex(
 
 @given(_DATES, _DATES)
 def test_no_header_makes_it_stumble(date: str, retry_after: str) -> None:
-    seconds = results.retry_after({"retry-after": retry_after, "date": date})
+    seconds = parsing.retry_after({"retry-after": retry_after, "date": date})
     assert seconds is None or 0 <= seconds < float("inf")
     expiring("2027-01-15T08:05:00Z", date)
 

@@ -13,7 +13,7 @@ from keepalived.simulator.faults import Reset
 from keepalived.simulator.wire import Request, Response
 from keepalived.vcenter.client import Client
 from keepalived.vcenter.dialects import Resource
-from keepalived.vcenter.making import Making
+from keepalived.vcenter.library_admin import LibraryAdmin
 from tests.support.engine import NAME, LoopClock, settings_of, simulator_in_loop
 from tests.support.memory_transport import MemoryUploads
 from tests.support.vcenter import TIMEOUT, changed
@@ -33,7 +33,7 @@ class Desk:
         settings = changed(settings_of(self.simulator, HOME), dialect=dialect)
         transport = MemoryUploads(self._handle)
         self.client = Client(NAME, settings, transport, LoopClock())
-        self.making = Making(self.client, transport, settings, TIMEOUT)
+        self.admin = LibraryAdmin(self.client, transport, settings, TIMEOUT)
 
     async def _handle(self, request: Request, chunks: AsyncIterator[bytes] | None) -> Response:
         self.sent.append(request)
@@ -53,33 +53,33 @@ def made(answer: Answer[str]) -> str:
 @pytest.mark.parametrize("dialect", ["api", "rest"])
 async def test_everything_that_can_be_made(dialect: str) -> None:
     desk = Desk(dialect)
-    making, catalog = desk.making, desk.simulator.library.catalog
-    library = made(await making.create_library("lab", "a mark", "datastore-1"))
-    assert (await making.find_libraries("lab")).value == (library,)
-    assert (await making.describe_library(library)).value == "a mark"
-    item = made(await making.create_item(library, "image", "a mark"))
-    other = made(await making.create_item(library, "other", ""))
+    admin, catalog = desk.admin, desk.simulator.library.catalog
+    library = made(await admin.create_library("lab", "a mark", "datastore-1"))
+    assert (await admin.find_libraries("lab")).value == (library,)
+    assert (await admin.describe_library(library)).value == "a mark"
+    item = made(await admin.create_item(library, "image", "a mark"))
+    other = made(await admin.create_item(library, "other", ""))
     assert catalog.item(item).description == "a mark"
-    assert (await making.find_items(library, "image")).value == (item,)
-    found = await making.find_items(library)
+    assert (await admin.find_items(library, "image")).value == (item,)
+    found = await admin.find_items(library)
     assert set(found.value or ()) == {item, other}
 
-    session = made(await making.create_session(item))
-    assert (await making.sessions_of(item)).value == (session,)
-    assert (await making.sessions_of(other)).value == ()
-    second = await making.create_session(item)
+    session = made(await admin.create_session(item))
+    assert (await admin.sessions_of(item)).value == (session,)
+    assert (await admin.sessions_of(other)).value == ()
+    second = await admin.create_session(item)
     assert (second.outcome, second.status, second.error_type) == (
         Outcome.FAILED,
         400,
         "resource_busy",
     )
-    uri = made(await making.add_file(session, "disk", 6))
-    put = await making.put(uri, content(b"abc", b"def"), 6)
+    uri = made(await admin.add_file(session, "disk", 6))
+    put = await admin.put(uri, content(b"abc", b"def"), 6)
     assert (put.outcome, put.status) == (Outcome.OK, 200)
     (file,) = (await desk.client.files(Kind.UPDATE, session, timeout=TIMEOUT)).value or ()
     assert (file.status, file.bytes_transferred) == ("READY", 6)
 
-    busy = await making.delete(Resource.UPDATE_SESSION, session)
+    busy = await admin.delete(Resource.UPDATE_SESSION, session)
     assert busy.outcome is Outcome.NOT_ALLOWED
     await desk.client.cancel(Kind.UPDATE, session, timeout=TIMEOUT)
     for resource, each in (
@@ -87,8 +87,8 @@ async def test_everything_that_can_be_made(dialect: str) -> None:
         (Resource.ITEM, item),
         (Resource.LOCAL_LIBRARY, library),
     ):
-        assert (await making.delete(resource, each)).outcome is Outcome.OK
-    gone = await making.delete(Resource.ITEM, item)
+        assert (await admin.delete(resource, each)).outcome is Outcome.OK
+    gone = await admin.delete(Resource.ITEM, item)
     assert gone.outcome is Outcome.NOT_FOUND
 
 
@@ -105,9 +105,9 @@ async def test_everything_that_can_be_made(dialect: str) -> None:
 async def test_a_token_goes_nowhere_but_home(origin: str, *, goes_with_it: bool) -> None:
     desk = Desk()
     session = desk.simulator.open_session()
-    uri = made(await desk.making.add_file(session, "disk", 3))
+    uri = made(await desk.admin.add_file(session, "disk", 3))
     path = uri.partition("://")[2].partition("/")[2]
-    put = await desk.making.put(f"{origin}/{path}", content(b"abc"), 3)
+    put = await desk.admin.put(f"{origin}/{path}", content(b"abc"), 3)
     assert put.outcome is Outcome.OK
     assert (TOKEN in desk.sent[-1].headers) is goes_with_it
 
@@ -115,7 +115,7 @@ async def test_a_token_goes_nowhere_but_home(origin: str, *, goes_with_it: bool)
 @pytest.mark.parametrize("uri", ["ftp://vcenter.test/x", "/cls/data/x", "http://[", "http://a:0/"])
 async def test_content_is_put_to_no_other_kind_of_address(uri: str) -> None:
     desk = Desk()
-    put = await desk.making.put(uri, content(b"abc"), 3)
+    put = await desk.admin.put(uri, content(b"abc"), 3)
     assert (put.outcome, put.detail) == (Outcome.FAILED, "the upload address is none")
     assert desk.sent == []
 
@@ -123,11 +123,11 @@ async def test_content_is_put_to_no_other_kind_of_address(uri: str) -> None:
 async def test_what_becomes_of_content_that_is_not_taken() -> None:
     desk = Desk()
     session = desk.simulator.open_session()
-    uri = made(await desk.making.add_file(session, "disk", 6))
-    short = await desk.making.put(uri, content(b"abc"), 6)
+    uri = made(await desk.admin.add_file(session, "disk", 6))
+    short = await desk.admin.put(uri, content(b"abc"), 6)
     assert (short.outcome, short.error_type) == (Outcome.INVALID_ARGUMENT, "invalid_argument")
     desk.simulator.faults.add(Reset(), route="upload")
-    cut = await desk.making.put(uri, content(b"abcdef"), 6)
+    cut = await desk.admin.put(uri, content(b"abcdef"), 6)
     assert cut.outcome is Outcome.UNREACHABLE
 
 
@@ -142,6 +142,8 @@ async def test_an_id_that_leads_elsewhere_is_refused(bad: object) -> None:
 
     settings = settings_of(desk.simulator, HOME)
     transport = MemoryUploads(handle)
-    making = Making(Client(NAME, settings, transport, LoopClock()), transport, settings, TIMEOUT)
-    answer = await making.create_item("library", "image", "")
+    admin = LibraryAdmin(
+        Client(NAME, settings, transport, LoopClock()), transport, settings, TIMEOUT
+    )
+    answer = await admin.create_item("library", "image", "")
     assert (answer.outcome, answer.value) == (Outcome.FAILED, None)

@@ -8,8 +8,8 @@ from urllib.parse import SplitResult, urlsplit
 from keepalived.lease.answers import Answer, Outcome
 from keepalived.settings import VCenterSettings
 from keepalived.settings.values import PORTS
-from keepalived.vcenter import results
-from keepalived.vcenter.classify import outcome_of, read_refusal, words_for
+from keepalived.vcenter import parsing
+from keepalived.vcenter.classify import describe_error, outcome_of, read_refusal
 from keepalived.vcenter.client import SERVERS_ID, Client, Success, at_once, ids, nothing
 from keepalived.vcenter.dialects import Resource, Spec
 from keepalived.vcenter.exchange import TOKEN_HEADER
@@ -18,7 +18,7 @@ from keepalived.vcenter.proxies import http_parts
 from keepalived.vcenter.transport import TransportError, UploadTransport
 
 
-class Making:
+class LibraryAdmin:
     """What a client that looks and renews does not do, by the same login and connections.
 
     Every operation returns an Answer and raises nothing for what a network or a server does.
@@ -109,16 +109,16 @@ class Making:
             return answer
         secrets = Secrets(() if token is None else (token.value,))
         return answer._replace(
-            detail=words_for(reply, secrets), error_type=read_refusal(reply.body, secrets).type
+            detail=describe_error(reply, secrets), error_type=read_refusal(reply.body, secrets).type
         )
 
     async def _create(self, resource: Resource, spec: Spec) -> Answer[str]:
         return await self._client.ask(lambda d: d.create(resource, spec), _id, self._timeout)
 
 
-_description = at_once(lambda said: results.text_of(said.value(), "description") or "")
-_upload_uri = at_once(lambda said: results.upload_uri(said.value()))
-_id = at_once(lambda said: _checked(results.new_id(said.value())))
+_description = at_once(lambda said: parsing.text_of(said.value(), "description") or "")
+_upload_uri = at_once(lambda said: parsing.upload_uri(said.value()))
+_id = at_once(lambda said: _checked(parsing.new_id(said.value())))
 
 
 async def _ids(said: Success) -> tuple[str, ...]:
