@@ -33,14 +33,14 @@ from keepalived.host.processes import ProcessWatcher
 from keepalived.host.tasks import start_endless
 from keepalived.keeper.keeper import Keeper
 from keepalived.keeper.registry import Retention
+from keepalived.observe.at_risk import warn_of_danger
 from keepalived.observe.bus import EventBus
-from keepalived.observe.danger import warn_of_danger
 from keepalived.observe.eventlog import EventLog
 from keepalived.observe.health import Health
 from keepalived.observe.http import HttpListener
 from keepalived.observe.logs import configure_logging
 from keepalived.observe.metrics import Metrics
-from keepalived.observe.supervisor import Supervised
+from keepalived.observe.supervisor import SystemdNotifier
 from keepalived.settings import ConfigError, Loaded, Settings
 from keepalived.sources.discovery import Discovery
 from keepalived.sources.yaml_files import YamlFiles
@@ -100,7 +100,7 @@ class Daemon:
         )
         self.registry = self._engine.registry
         self._shares = share_of(descriptors.limit(), _vcenter_connections(self.settings))
-        self._health = Health(self._silences, [_SOCKETS, _SOURCES], self._troubles)
+        self._health = Health(self._tick_ages, [_SOCKETS, _SOURCES], self._troubles)
         self._listener = HttpListener(
             self.settings.http.listen,
             metrics=self._metrics,
@@ -116,7 +116,7 @@ class Daemon:
         self._discovery = Discovery(self.settings, self.registry, bus, self._clock)
         self._watcher = ProcessWatcher(self._shares.control.processes)
         self._notifier = notifier or Notifier(None)
-        self._supervised = Supervised(
+        self._systemd = SystemdNotifier(
             self._notifier, self._health, self.registry.overview, self._clock
         )
         self._start: Start
@@ -226,11 +226,11 @@ class Daemon:
             helpers.append(start(self._socket_watch.run(), "control socket"))
         if self._notifier.watchdog is not None:
             helpers.append(
-                start(self._supervised.give_signs(self._notifier.watchdog), "signs of life")
+                start(self._systemd.give_signs(self._notifier.watchdog), "signs of life")
             )
         await self._stop.wait()
         log.info("stopping")
-        self._supervised.stopping()
+        self._systemd.stopping()
         for helper in helpers:
             helper.cancel()
         if control is not None:
@@ -254,8 +254,8 @@ class Daemon:
             vcenters=list(self.settings.vcenters),
             sessions=self.registry.held(),
         )
-        self._supervised.ready()
-        await self._supervised.tell_status()
+        self._systemd.ready()
+        await self._systemd.tell_status()
 
     async def _discover(self) -> None:
         """Discover what files do not name: they are read first."""
@@ -295,7 +295,7 @@ class Daemon:
         for task in (hurry, *parting):
             task.cancel()
 
-    def _silences(self) -> dict[str, float]:
+    def _tick_ages(self) -> dict[str, float]:
         now = self._clock.boot()
         return {keeper.name: now - keeper.ticked_at for keeper in self.registry.keepers}
 
@@ -317,20 +317,20 @@ class Daemon:
         """Read the configuration again, and swap it in if it is whole."""
         async with self._reloading:
             log.info("reload_started")
-            self._supervised.reloading()
+            self._systemd.reloading()
             try:
                 loaded = await self._load()
             except ConfigError as error:
                 problems = tuple(str(problem) for problem in error.problems)
                 self._metrics.configuration_read(successful=False)
                 log.error("reload_failed", problems=list(problems))
-                self._supervised.reloaded("the changed configuration is refused")
+                self._systemd.reloaded("the changed configuration is refused")
                 return Reloaded(applied=False, problems=problems)
             self._say_warnings(loaded.warnings)
             refused = await self._swap_in(loaded.settings)
             self._metrics.configuration_read(successful=True)
             log.info("reloaded", vcenters=list(self.settings.vcenters))
-            self._supervised.reloaded()
+            self._systemd.reloaded()
             return Reloaded(applied=True, problems=refused)
 
     async def _swap_in(self, settings: Settings) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from benchmarks.survive.processes import Supervised
+from benchmarks.survive.processes import SystemdNotifier
 from keepalived.demo.serving import serve_command
 
 
@@ -57,7 +57,7 @@ class Contender:
     def __init__(self, name: Name, task: Task) -> None:
         self.name = name
         self.task = task
-        self.program: Supervised | None = None
+        self.program: SystemdNotifier | None = None
 
     async def start(self) -> None:
         """Start its program, where it has one, and wait until it is ready."""
@@ -68,7 +68,7 @@ class Contender:
             return
         command = self._daemon() if self.name is Name.DAEMON else self._rival(self.name)
         extra = {**(task.extra or {}), "PYTHONUNBUFFERED": "1"}
-        self.program = Supervised((*task.prefix, *command), task.folder / "log", extra)
+        self.program = SystemdNotifier((*task.prefix, *command), task.folder / "log", extra)
         await self.program.start()
 
     def keep(self, session_ids: Iterable[str]) -> None:

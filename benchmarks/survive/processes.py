@@ -23,7 +23,7 @@ _FOREIGN = frozenset(
 )
 
 
-class Supervised:
+class SystemdNotifier:
     """A program that is started again a second after it ended, until `stop`.
 
     What it says goes to `log`. `extra` is added to its environment.

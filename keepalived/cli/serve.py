@@ -53,7 +53,7 @@ def serve(config: Path | None) -> None:
     sys.modules.setdefault("rich", None)  # type: ignore[arg-type]  # typeshed knows of no None here
     from keepalived.host import blocking
     from keepalived.host.descriptors import raise_limit
-    from keepalived.host.garbage import long_lived_set_aside
+    from keepalived.host.gc_tuning import long_lived_set_aside
     from keepalived.host.memory import give_back_large_blocks
     from keepalived.observe.logs import configure_logging, log_python_s_own
     from keepalived.settings import DEFAULT_PATH, ConfigError, Problem, load_settings

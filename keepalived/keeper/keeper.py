@@ -17,8 +17,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from keepalived.host.alarm import Alarm
 from keepalived.host.clock import LONGEST_SLEEP, Clock, sleep_until
+from keepalived.host.wakeup import Wakeup
 from keepalived.keeper.overview import VCenterView
 from keepalived.keeper.ports import Sessions, VCenter
 from keepalived.keeper.reachability import Reachability
@@ -94,7 +94,7 @@ class Keeper:
         self._last_failure: Answer[object] | None = None
         self._lent_at = -math.inf
         self._waiters: dict[SessionKey, list[asyncio.Future[Answer[object] | None]]] = {}
-        self._alarm = Alarm()
+        self._wakeup = Wakeup()
         self._looks_at = math.inf
         self._went_down = asyncio.Event()
         self._quiet = asyncio.Event()
@@ -124,7 +124,7 @@ class Keeper:
                 deadline = session.due + session.lifetime
             self._schedule.put(session.key, session.due, deadline)
             if session.due < self._looks_at:
-                self._alarm.ring()
+                self._wakeup.ring()
 
     async def aside(self, request: Coroutine[Any, Any, T]) -> T:
         """Send a request that is not the keeper's own, such as `keeper.vcenter.list(...)`.
@@ -211,7 +211,7 @@ class Keeper:
             wait = min(LONGEST_SLEEP, max(_GRAIN, wait))
             # Whatever falls due later than this needs no alarm.
             self._looks_at = now + wait
-            await self._alarm.wait(wait)
+            await self._wakeup.wait(wait)
 
     async def _work(self) -> None:
         while True:
@@ -347,7 +347,7 @@ class Keeper:
             for session in self._scheduled():
                 if session.tries:
                     self._sessions.commit(core.make_due(session, now), ())
-            self._alarm.ring()
+            self._wakeup.ring()
 
     async def _probe_while_down(self) -> None:
         while True:

@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from math import inf
 
-from keepalived.host.alarm import Alarm
 from keepalived.host.clock import LONGEST_SLEEP, Clock
 from keepalived.host.slices import Slices, SliceTimer, run_at_once, run_in_slices
+from keepalived.host.wakeup import Wakeup
 from keepalived.keeper.keeper import Keeper
 from keepalived.keeper.overview import Overview, Snapshot, VCenterView
 from keepalived.keeper.ports import NullPersistence, Persistence
@@ -62,7 +62,7 @@ class Registry:
         self._expiries = Schedule()
         self._ended = Schedule()
         self._ended_at: dict[SessionKey, float] = {}
-        self._alarm = Alarm()
+        self._wakeup = Wakeup()
         self._sweeps_at = inf
 
     # -- vCenters
@@ -252,7 +252,7 @@ class Registry:
             wait = min(LONGEST_SLEEP, max(DUE_TOLERANCE, next_due - now))
             # Whatever is over later than this needs no alarm.
             self._sweeps_at = now + wait
-            await self._alarm.wait(wait)
+            await self._wakeup.wait(wait)
 
     def sweep(self) -> None:
         """Let go the holds whose time is over, and forget what ended long ago."""
@@ -293,7 +293,7 @@ class Registry:
 
     def _sweep_at(self, when: float) -> None:
         if when < self._sweeps_at:
-            self._alarm.ring()
+            self._wakeup.ring()
 
     # -- what keepers need
 

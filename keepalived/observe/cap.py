@@ -12,7 +12,7 @@ OTHERS = "others"
 """In the place of a source's name: all that have no series of their own."""
 
 
-class StableCap:
+class SeriesLimiter:
     """Chooses at most `size` sessions, and the same ones again for as long as they live.
 
     Membership that wavered would tear holes into every graph. Sessions at risk are chosen whatever
@@ -52,7 +52,7 @@ class StableCap:
         return extra + chosen
 
 
-class SourceCap:
+class SourceLimiter:
     """Chooses at most `size` sources of sessions: those that are broken before those that were.
 
     Everybody who may write session files chooses their names: without a limit, each broken file of

@@ -11,18 +11,18 @@ LONGEST_SILENCE = 15.0
 class Health:
     """What the health pages report.
 
-    `silences` tells how many seconds ago each scheduler last ticked; `requirements` name, in words
+    `tick_ages` tells how many seconds ago each scheduler last ticked; `requirements` name, in words
     that go after "waiting for", what has to be done once before the daemon is ready. `troubles`
     tells, in such words too, what is in the way at present.
     """
 
     def __init__(
         self,
-        silences: Callable[[], Mapping[str, float]],
+        tick_ages: Callable[[], Mapping[str, float]],
         requirements: Iterable[str],
         troubles: Callable[[], Iterable[str]] = tuple,
     ) -> None:
-        self._silences = silences
+        self._tick_ages = tick_ages
         self._troubles = troubles
         self._missing = dict.fromkeys(requirements)
 
@@ -35,10 +35,10 @@ class Health:
         """The requirements still open, and what is in the way; empty while the daemon is ready."""
         return (*self._missing, *self._troubles())
 
-    def complaints(self) -> tuple[str, ...]:
+    def stalled(self) -> tuple[str, ...]:
         """Return a sentence for each scheduler that is stuck."""
         return tuple(
             f"the scheduler of {name} has not ticked for {silence:.0f} s"
-            for name, silence in self._silences().items()
+            for name, silence in self._tick_ages().items()
             if silence > LONGEST_SILENCE
         )

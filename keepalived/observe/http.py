@@ -25,8 +25,8 @@ from keepalived.observe.connections import (
 from keepalived.observe.health import Health
 from keepalived.observe.hosts import loopback_names_only
 from keepalived.observe.metrics import Metrics
-from keepalived.observe.page.picture import DaemonView
 from keepalived.observe.page.serving import StatusPage
+from keepalived.observe.page.view_model import DaemonView
 from keepalived.serving.acceptor import Acceptor
 from keepalived.serving.request_log import server_logger
 
@@ -117,7 +117,7 @@ class HttpListener:
             version=self.metrics.version,
             wall=self.clock.wall(),
             running_for=self.clock.boot() - self._started_at,
-            complaints=self.health.complaints(),
+            complaints=self.health.stalled(),
             waiting_for=self.health.missing,
             broken_sources=self.metrics.broken_sources,
             is_configuration_good=self.metrics.is_configuration_good,
@@ -135,7 +135,7 @@ class HttpListener:
         return web.Response(body=body, headers=headers)
 
     async def _get_healthz(self, _request: web.Request) -> web.Response:
-        return _verdict("ok", self.health.complaints())
+        return _verdict("ok", self.health.stalled())
 
     async def _get_readyz(self, _request: web.Request) -> web.Response:
         return _verdict("ready", [f"waiting for {each}" for each in self.health.missing])

@@ -25,7 +25,7 @@ from keepalived.lease import events
 from keepalived.lease.answers import Outcome
 from keepalived.lease.events import Event
 from keepalived.lease.model import FINAL_STATES, State
-from keepalived.observe.cap import OTHERS, SourceCap
+from keepalived.observe.cap import OTHERS, SourceLimiter
 from keepalived.observe.histogram import QuickHistogram
 from keepalived.observe.state import StateExporter
 
@@ -62,7 +62,7 @@ class Metrics:
         self._vcenters: dict[str, _VCenterCounters] = {}
         self._broken_sources: set[str] = set()
         self._has_others = False
-        self._source_cap = SourceCap(_MOST_SOURCES)
+        self._source_cap = SourceLimiter(_MOST_SOURCES)
         self.is_configuration_good = True
         """Whether the configuration was good when it was last read."""
         self.state = StateExporter(clock, max_sessions, session_labels=session_labels)

@@ -11,8 +11,8 @@ from keepalived.host.slices import Slices
 from keepalived.keeper.overview import Overview, VCenterView
 from keepalived.lease.model import FINAL_STATES
 from keepalived.lease.session import Session
-from keepalived.observe.cap import StableCap
-from keepalived.observe.danger import in_danger
+from keepalived.observe.at_risk import at_risk_sessions
+from keepalived.observe.cap import SeriesLimiter
 from keepalived.observe.exposition import Gauge
 
 _FINAL = frozenset(FINAL_STATES)
@@ -31,12 +31,12 @@ class StateExporter:
 
     def __init__(self, clock: Clock, max_sessions: int, *, session_labels: bool = True) -> None:
         self._clock = clock
-        self.cap = StableCap(max_sessions)
+        self.cap = SeriesLimiter(max_sessions)
         self.session_labels = session_labels
 
     def text(self, overview: Overview) -> Slices[str]:
         """Return all gauges for one scrape, in slices. Not to be run twice at once."""
-        at_risk = yield from in_danger(overview)
+        at_risk = yield from at_risk_sessions(overview)
         sessions, names = overview.sessions, {vcenter.name for vcenter in overview.vcenters}
         shown: list[Session] = []
         if self.session_labels:

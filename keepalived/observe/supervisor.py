@@ -9,7 +9,7 @@ from keepalived.host.clock import Clock, sleep_until
 from keepalived.host.notify import Notifier
 from keepalived.host.slices import Slices, run_at_once, run_in_slices
 from keepalived.keeper.overview import Overview
-from keepalived.observe.danger import in_danger
+from keepalived.observe.at_risk import at_risk_sessions
 from keepalived.observe.health import Health
 
 _STATUS_SECONDS = 5.0
@@ -20,7 +20,7 @@ _SIGNS_PER_PATIENCE = 3.0
 
 
 @dataclass(eq=False, slots=True)
-class Supervised:
+class SystemdNotifier:
     """Tells a supervisor how the daemon is.
 
     The order of calls: `ready`, then any number of reloads, `stopping`; `give_signs` and
@@ -61,7 +61,7 @@ class Supervised:
         are what the watchdog is there to end.
         """
         while True:
-            if not self.health.complaints():
+            if not self.health.stalled():
                 self.notifier.alive()
             await sleep_until(self.clock, self.clock.boot() + patience / _SIGNS_PER_PATIENCE)
 
@@ -89,7 +89,7 @@ def status_slices(overview: Overview, remark: str = "") -> Slices[str]:
     """Return, in slices, what `status_line` returns."""
     now, count = overview.now, len(overview.sessions.live)
     dues = [view.next_due for view in overview.vcenters if view.next_due is not None]
-    endangered = yield from in_danger(overview)
+    endangered = yield from at_risk_sessions(overview)
     overdue = sum((session.slack(now) or 0.0) < 0 for session in endangered)
     at_risk = len(endangered) - overdue
     parts = [f"{count} session{'' if count == 1 else 's'}"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from keepalived.host.files import readable_path
-from keepalived.host.garbage import gc_paused
+from keepalived.host.gc_tuning import gc_paused
 from keepalived.settings import advice, environment, files
 from keepalived.settings.construct import Flaw
 from keepalived.settings.document import Document, parse

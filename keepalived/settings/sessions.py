@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
 from typing import Annotated, NamedTuple
 
-from keepalived.host.garbage import gc_paused
+from keepalived.host.gc_tuning import gc_paused
 from keepalived.lease.model import Kind, SessionKey, check_session_id
 from keepalived.lease.progress import Progress
 from keepalived.settings import files

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, suppress
 
 from aiohttp import web
 
-from keepalived.host.alarm import Alarm
+from keepalived.host.wakeup import Wakeup
 from keepalived.serving.request_log import server_logger
 from keepalived.simulator import admin
 from keepalived.simulator.app import Simulator
@@ -64,7 +64,7 @@ class _Skin:
         self, simulator: Simulator, host: str, port: int, ssl_context: ssl.SSLContext | None
     ) -> None:
         self.port = port
-        self.faults_changed = Alarm()
+        self.faults_changed = Wakeup()
         self._simulator = simulator
         self._host = host
         self._ssl = ssl_context

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeVar
 
-from keepalived.host.garbage import gc_paused
+from keepalived.host.gc_tuning import gc_paused
 from keepalived.lease.holds import Hold
 from keepalived.lease.model import SessionKey
 from keepalived.lease.session import Session

@@ -80,7 +80,7 @@ class Daemon:
 
     url: str = ""
     engine: Still = field(default_factory=lambda: Still(SNAPSHOT))
-    silences: dict[str, float] = field(default_factory=lambda: {"lab": 1.0})
+    tick_ages: dict[str, float] = field(default_factory=lambda: {"lab": 1.0})
     metrics: Metrics = field(
         default_factory=lambda: Metrics(version="1.2.3", max_sessions=100, clock=HandClock())
     )
@@ -88,7 +88,7 @@ class Daemon:
     def __post_init__(self) -> None:
         for vcenter in ("lab", "prod"):
             self.metrics.notify(events.VCenterAdded(vcenter))
-        self.health = Health(lambda: self.silences, ["the session files", "the sockets"])
+        self.health = Health(lambda: self.tick_ages, ["the session files", "the sockets"])
 
     def listener(self, listen: str) -> HttpListener:
         return HttpListener(
@@ -327,7 +327,7 @@ async def test_a_long_scrape_holds_up_neither_the_loop_nor_lets_a_second_one_in(
 async def test_healthz_tells_a_stuck_scheduler(daemon: Daemon, http: aiohttp.ClientSession) -> None:
     async with http.get("/healthz") as response:
         assert (response.status, await response.text()) == (200, "ok\n")
-    daemon.silences = {"lab": 42.4, "prod": 2.0}
+    daemon.tick_ages = {"lab": 42.4, "prod": 2.0}
     async with http.get("/healthz") as response:
         assert response.status == 503
         assert await response.text() == "the scheduler of lab has not ticked for 42 s\n"

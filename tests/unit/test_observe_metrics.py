@@ -287,12 +287,12 @@ def test_two_daemons_in_one_process_share_nothing(metrics: Metrics, clock: HandC
 
 
 def test_health_names_the_stuck_and_the_missing() -> None:
-    silences = {"lab": 0.1, "prod": LONGEST_SILENCE + 0.1}
-    health = Health(lambda: silences, ["the session files", "the control socket"])
+    tick_ages = {"lab": 0.1, "prod": LONGEST_SILENCE + 0.1}
+    health = Health(lambda: tick_ages, ["the session files", "the control socket"])
 
-    assert health.complaints() == ("the scheduler of prod has not ticked for 15 s",)
-    silences["prod"] = LONGEST_SILENCE
-    assert not health.complaints()
+    assert health.stalled() == ("the scheduler of prod has not ticked for 15 s",)
+    tick_ages["prod"] = LONGEST_SILENCE
+    assert not health.stalled()
     health.done("the control socket")
     health.done("the control socket")
     assert health.missing == ("the session files",)

@@ -14,7 +14,7 @@ from keepalived.keeper.session_table import SessionTable
 from keepalived.lease.holds import Owner, OwnerKind
 from keepalived.lease.model import Kind, SessionKey, State
 from keepalived.lease.session import Session, at_risk_among
-from keepalived.observe.cap import StableCap
+from keepalived.observe.cap import SeriesLimiter
 from keepalived.observe.state import StateExporter
 from tests.support.sessions import FILE_HOLD, a_session, overview_of
 
@@ -175,7 +175,7 @@ def test_the_cap_bounds_series_but_not_aggregates() -> None:
     assert len(exported["session_state"]) == 10
 
 
-def shown(cap: StableCap, sessions: Iterable[Session]) -> list[str]:
+def shown(cap: SeriesLimiter, sessions: Iterable[Session]) -> list[str]:
     """Return who is chosen, in order."""
     table = SessionTable(sessions)
     at_risk = at_risk_among(table.live.values(), NOW)
@@ -183,13 +183,13 @@ def shown(cap: StableCap, sessions: Iterable[Session]) -> list[str]:
 
 
 def test_who_is_in_stays_in_whoever_comes() -> None:
-    cap = StableCap(3)
+    cap = SeriesLimiter(3)
     assert shown(cap, [session(name) for name in "def"]) == ["d", "e", "f"]
     assert shown(cap, [session(name) for name in "abcdefgh"]) == ["d", "e", "f"]
 
 
 def test_the_place_of_whoever_is_forgotten_or_ended_is_given_on() -> None:
-    cap = StableCap(3)
+    cap = SeriesLimiter(3)
     shown(cap, [session(name) for name in "abc"])
 
     assert shown(cap, [session(name) for name in "acde"]) == ["a", "c", "d"]
@@ -198,7 +198,7 @@ def test_the_place_of_whoever_is_forgotten_or_ended_is_given_on() -> None:
 
 
 def test_the_ended_stay_while_there_is_room() -> None:
-    cap = StableCap(3)
+    cap = SeriesLimiter(3)
     shown(cap, [session(name) for name in "abc"])
     ended = [session(name, State.DONE) for name in "xyzab"]
 
@@ -207,7 +207,7 @@ def test_the_ended_stay_while_there_is_room() -> None:
 
 
 def test_those_at_risk_are_always_in_but_do_not_take_a_place() -> None:
-    cap = StableCap(2)
+    cap = SeriesLimiter(2)
     shown(cap, [session(name) for name in "ab"])
     crowd = [session(name) for name in "abc"] + [session(name, slack=10.0) for name in "de"]
 
@@ -216,13 +216,13 @@ def test_those_at_risk_are_always_in_but_do_not_take_a_place() -> None:
 
 
 def test_a_member_at_risk_is_shown_once() -> None:
-    cap = StableCap(2)
+    cap = SeriesLimiter(2)
 
     assert shown(cap, [session("a", slack=10.0), session("b"), session("c")]) == ["a", "b"]
 
 
 def test_a_smaller_cap_keeps_the_first_and_none_keeps_those_at_risk() -> None:
-    cap = StableCap(3)
+    cap = SeriesLimiter(3)
     shown(cap, [session(name) for name in "abc"])
     cap.size = 1
 
@@ -233,7 +233,7 @@ def test_a_smaller_cap_keeps_the_first_and_none_keeps_those_at_risk() -> None:
 
 @pytest.mark.parametrize("size", [0, 1, 7, 50])
 def test_never_more_than_the_cap(size: int) -> None:
-    cap = StableCap(size)
+    cap = SeriesLimiter(size)
     for start in range(0, 40, 3):
         crowd = [session(str(n)) for n in range(start, start + 20)]
         assert len(shown(cap, crowd)) == min(size, 20)

@@ -11,7 +11,7 @@ import pytest
 from keepalived.host.notify import Notifier
 from keepalived.lease.model import State
 from keepalived.observe.health import Health
-from keepalived.observe.supervisor import Supervised, status_line
+from keepalived.observe.supervisor import SystemdNotifier, status_line
 from keepalived.simulator.faults import Refuse
 from tests.support.engine import running_engine, simulator_in_loop
 from tests.support.supervisor import Supervisor, supervising
@@ -35,7 +35,7 @@ async def test_signs_of_life_stop_with_the_scheduler_and_come_back(supervisor: S
     async with running_engine(simulator_in_loop()) as engine:
         silence = 0.0
         health = Health(lambda: {"lab": silence}, [])
-        supervised = Supervised(
+        supervised = SystemdNotifier(
             Notifier(supervisor.address, 30.0), health, engine.registry.overview, engine.clock
         )
         giving = asyncio.create_task(supervised.give_signs(30.0))
@@ -53,7 +53,7 @@ async def test_signs_of_life_stop_with_the_scheduler_and_come_back(supervisor: S
 @pytest.mark.looptime(end=4000)
 async def test_the_status_is_in_a_persons_words(supervisor: Supervisor) -> None:
     async with running_engine(simulator_in_loop()) as engine:
-        supervised = Supervised(
+        supervised = SystemdNotifier(
             Notifier(supervisor.address),
             Health(dict, []),
             engine.registry.overview,
@@ -83,7 +83,7 @@ async def test_the_status_is_in_a_persons_words(supervisor: Supervisor) -> None:
 @pytest.mark.looptime(end=4000)
 async def test_what_has_not_changed_is_not_said_again(supervisor: Supervisor) -> None:
     async with running_engine(simulator_in_loop()) as engine:
-        supervised = Supervised(
+        supervised = SystemdNotifier(
             Notifier(supervisor.address), Health(dict, []), engine.registry.overview, engine.clock
         )
         telling = asyncio.create_task(supervised.tell_status())
@@ -97,7 +97,7 @@ async def test_a_refused_configuration_stays_in_the_status_until_it_is_mended(
     supervisor: Supervisor,
 ) -> None:
     async with running_engine(simulator_in_loop()) as engine:
-        supervised = Supervised(
+        supervised = SystemdNotifier(
             Notifier(supervisor.address), Health(dict, []), engine.registry.overview, engine.clock
         )
         supervised.reloading()

@@ -20,7 +20,7 @@ from keepalived.lease.progress import Progress
 from keepalived.lease.session import Session
 from keepalived.observe.page.document import document
 from keepalived.observe.page.elements import LONGEST_TEXT, Html, tag, text
-from keepalived.observe.page.picture import DaemonView, take
+from keepalived.observe.page.view_model import DaemonView, take
 from tests.support.sessions import a_session
 
 NOW = 1000.0

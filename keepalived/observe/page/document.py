@@ -8,8 +8,8 @@ from keepalived.keeper.overview import VCenterView
 from keepalived.lease.answers import Outcome
 from keepalived.lease.text import duration
 from keepalived.observe.page.elements import Html, join, tag
-from keepalived.observe.page.picture import Danger, Picture, concerns
 from keepalived.observe.page.rows import badge, end_row, held_row
+from keepalived.observe.page.view_model import Danger, Picture, concerns
 
 NO_SCRIPT_SECONDS = 10
 """How often the page is loaded anew where scripts are off."""

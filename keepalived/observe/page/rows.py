@@ -11,7 +11,7 @@ from keepalived.lease.session import Session
 from keepalived.lease.text import duration, size
 from keepalived.lease.timing import AT_RISK_SHARE
 from keepalived.observe.page.elements import Html, join, tag
-from keepalived.observe.page.picture import Danger, End, Held
+from keepalived.observe.page.view_model import Danger, End, Held
 
 _BADGES = {
     Danger.OVERDUE: ("bad", "overdue"),

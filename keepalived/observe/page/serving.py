@@ -13,7 +13,7 @@ from prometheus_client.exposition import gzip_accepted
 from keepalived.host.slices import run_in_slices
 from keepalived.keeper.overview import Snapshot
 from keepalived.observe.page.document import document
-from keepalived.observe.page.picture import DaemonView, Picture, take
+from keepalived.observe.page.view_model import DaemonView, Picture, take
 
 KEPT_SECONDS = 1.0
 """For how long a page is served again: however many look, it is built once a second at most."""

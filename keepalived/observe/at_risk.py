@@ -17,7 +17,7 @@ _STEP = 1000
 _LOOK_SECONDS = 1.0
 
 
-def in_danger(overview: Overview) -> Slices[list[Session]]:
+def at_risk_sessions(overview: Overview) -> Slices[list[Session]]:
     """Return, in slices, the sessions at risk in the vCenters there are, the overdue included."""
     table, now = overview.sessions, overview.now
     names = {vcenter.name for vcenter in overview.vcenters}
@@ -49,7 +49,7 @@ async def warn_of_danger(
 
 def _reported(overview: Overview, down: Collection[str], listener: Listener) -> Slices[None]:
     timer = SliceTimer()
-    for session in (yield from in_danger(overview)):
+    for session in (yield from at_risk_sessions(overview)):
         # It may have been renewed, or have ended, meanwhile.
         if session.key.vcenter in down and overview.sessions.live.get(session.key) is session:
             slack = session.slack(overview.now)

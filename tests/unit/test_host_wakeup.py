@@ -7,18 +7,18 @@ import asyncio
 import looptime
 import pytest
 
-from keepalived.host.alarm import Alarm
+from keepalived.host.wakeup import Wakeup
 
 pytestmark = pytest.mark.looptime
 
 
 async def test_it_wakes_when_the_time_is_over(looptime: looptime.LoopTimeProxy) -> None:
-    await Alarm().wait(30.0)
+    await Wakeup().wait(30.0)
     assert looptime == 30
 
 
 async def test_ringing_wakes_at_once(looptime: looptime.LoopTimeProxy) -> None:
-    alarm = Alarm()
+    alarm = Wakeup()
     asyncio.get_running_loop().call_later(5.0, alarm.ring)
     await alarm.wait(30.0)
     assert looptime == 5
@@ -27,7 +27,7 @@ async def test_ringing_wakes_at_once(looptime: looptime.LoopTimeProxy) -> None:
 async def test_a_ring_before_the_wait_is_not_lost_and_counts_once(
     looptime: looptime.LoopTimeProxy,
 ) -> None:
-    alarm = Alarm()
+    alarm = Wakeup()
     alarm.ring()
     alarm.ring()
     await alarm.wait(30.0)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from keepalived.host.garbage import long_lived_set_aside
+from keepalived.host.gc_tuning import long_lived_set_aside
 
 _OLDEST = 2
 

@@ -15,7 +15,7 @@ from keepalived.lease.answers import Outcome
 from keepalived.lease.endings import Ending
 from keepalived.lease.model import Kind, SessionKey, State
 from keepalived.lease.session import Session
-from keepalived.observe.page.picture import (
+from keepalived.observe.page.view_model import (
     MOST_ENDS,
     MOST_SESSIONS,
     DaemonView,

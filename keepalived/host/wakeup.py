@@ -1,19 +1,19 @@
-"""Waiting for a moment, or for somebody who says that it has come."""
+"""A wake-up event with a timeout."""
 
 from __future__ import annotations
 
 import asyncio
 
 
-class Alarm:
-    """Wakes the one who waits. Costs a third of an `asyncio.Event` within an `asyncio.timeout`."""
+class Wakeup:
+    """Wakes one waiting task. Costs a third of an `asyncio.Event` within an `asyncio.timeout`."""
 
     def __init__(self) -> None:
         self._rung = False
         self._waiter: asyncio.Future[None] | None = None
 
     def ring(self) -> None:
-        """Wake whoever waits, or who waits next."""
+        """Wake the task that waits, or that waits next."""
         self._rung = True
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
