@@ -21,9 +21,9 @@ from functools import partial
 
 import structlog
 
+from keepalived.control.context import Reloaded
 from keepalived.control.limits import share_of
 from keepalived.control.listening import Listening, SocketWatch, admin_gid, listen
-from keepalived.control.room import Reloaded
 from keepalived.control.server import ControlServer
 from keepalived.engine import Engine, MakeTransport, Start
 from keepalived.host import descriptors

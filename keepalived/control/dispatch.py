@@ -13,10 +13,10 @@ from multidict import MultiMapping
 
 from keepalived.control import problems
 from keepalived.control.callers import Caller
+from keepalived.control.context import Call, ControlContext
 from keepalived.control.encoding import json_answer
 from keepalived.control.limits import Limits
 from keepalived.control.problems import FieldError, Problem, ProblemError
-from keepalived.control.room import Call, Room
 from keepalived.control.routes import Route
 from keepalived.validation import FieldProblem, Invalid, Model, fields_of, validate, validate_json
 
@@ -29,7 +29,9 @@ T = TypeVar("T")
 AnyModel = TypeVar("AnyModel", bound=Model)
 
 
-def handler_of(route: Route, room: Room, who: Callable[[web.Request], Caller]) -> Handler:
+def handler_of(
+    route: Route, context: ControlContext, who: Callable[[web.Request], Caller]
+) -> Handler:
     """Return what aiohttp calls for a route."""
     path_model, query_model, body_model = route.models
     repeatable = {
@@ -40,8 +42,8 @@ def handler_of(route: Route, room: Room, who: Callable[[web.Request], Caller]) -
 
     async def handle(request: web.Request) -> web.StreamResponse:
         caller = who(request)
-        raw = b"" if body_model is None else await _body(request, room.limits)
-        await room.turns.take(caller.uid)
+        raw = b"" if body_model is None else await _body(request, context.limits)
+        await context.turns.take(caller.uid)
         call = Call(
             request,
             caller,
@@ -49,7 +51,7 @@ def handler_of(route: Route, room: Room, who: Callable[[web.Request], Caller]) -
             _understood("query", validate, query_model, _fields(request.query, repeatable)),
             None if body_model is None else _understood("body", validate_json, body_model, raw),
         )
-        return await route.handle(room, call)
+        return await route.handle(context, call)
 
     return handle
 

@@ -14,7 +14,7 @@ DAEMONS_OWN = frozenset({OwnerKind.FILE, OwnerKind.DISCOVERY})
 """The owners of holds that were not taken over the socket."""
 
 
-class Party(NamedTuple):
+class HolderKey(NamedTuple):
     """Whose hold it is: there is at most one of each in a session."""
 
     uid: int

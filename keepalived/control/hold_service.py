@@ -8,7 +8,7 @@ import logging
 import structlog
 
 from keepalived.control.callers import Caller
-from keepalived.control.hold_index import HoldIndex, Party, size_of
+from keepalived.control.hold_index import HolderKey, HoldIndex, size_of
 from keepalived.control.limits import Limits
 from keepalived.control.owners import Owners
 from keepalived.control.problems import Problem, ProblemError
@@ -63,7 +63,7 @@ class HoldService:
         Returns once it is on disk, with whether it is a new one. A hold that cannot be written, or
         whose process has ended, leaves nothing behind. Raises ProblemError.
         """
-        party = Party(hold.uid, hold.owner)
+        party = HolderKey(hold.uid, hold.owner)
         is_ward = hold.owner.kind is OwnerKind.PROCESS
         if is_ward:
             self._owners.watch(key, party, is_admin=caller.is_admin)

@@ -11,9 +11,10 @@ from typing import Any
 from aiohttp import web
 
 from keepalived.control import streams
+from keepalived.control.context import Call, ControlContext
 from keepalived.control.encoding import json_answer
 from keepalived.control.event_stream import Entry
-from keepalived.control.hold_index import DAEMONS_OWN, Party
+from keepalived.control.hold_index import DAEMONS_OWN, HolderKey
 from keepalived.control.owners import process_owner
 from keepalived.control.problems import Problem, ProblemError
 from keepalived.control.replies import ReleaseReply
@@ -27,7 +28,6 @@ from keepalived.control.requests import (
     SessionPath,
     TtlOwner,
 )
-from keepalived.control.room import Call, Room
 from keepalived.control.views import is_called, label
 from keepalived.lease.holds import Hold, LentToken, Owner, OwnerKind, latest_until
 from keepalived.lease.model import SessionKey
@@ -43,15 +43,15 @@ _UNRECORDED = (
 PutCall = Call[SessionPath, KindQuery, HoldWish]
 
 
-async def put_hold(room: Room, call: PutCall) -> web.StreamResponse:
+async def put_hold(context: ControlContext, call: PutCall) -> web.StreamResponse:
     """Take the caller's hold for one owner, or update it."""
-    key = room.key(call)
-    room.keeper(key.vcenter)  # refuses a vCenter that is not configured
+    key = context.key(call)
+    context.keeper(key.vcenter)  # refuses a vCenter that is not configured
     wish = call.body
-    party = Party(call.caller.uid, _owner(call))
-    session = room.registry.find(key)
+    party = HolderKey(call.caller.uid, _owner(call))
+    session = context.registry.find(key)
     before = None if session is None else _standing(session, party)
-    now = room.clock.boot()
+    now = context.clock.boot()
     hold = Hold(
         uid=party.uid,
         owner=party.owner,
@@ -65,23 +65,25 @@ async def put_hold(room: Room, call: PutCall) -> web.StreamResponse:
         note=wish.note if wish.note is not None else before.note if before else "",
         token=_lent(wish, before),
     )
-    room.holds.check(call.caller, key, hold, before)
-    taking = room.holds.take(call.caller, key, hold, before)
+    context.holds.check(call.caller, key, hold, before)
+    taking = context.holds.take(call.caller, key, hold, before)
     if party.owner.kind is OwnerKind.CONNECTION:
-        return await _hold_while_connected(room, call, key, party, taking)
-    is_new = await room.errands.finish(taking, "take a hold")
-    return json_answer(room.seen(call.caller, key), 201 if is_new else 200)
+        return await _hold_while_connected(context, call, key, party, taking)
+    is_new = await context.background.run_shielded(taking, "take a hold")
+    return json_answer(context.seen(call.caller, key), 201 if is_new else 200)
 
 
-async def patch_hold(room: Room, call: Call[SessionPath, HoldQuery, ProgressWish]) -> web.Response:
+async def patch_hold(
+    context: ControlContext, call: Call[SessionPath, HoldQuery, ProgressWish]
+) -> web.Response:
     """Say how far the upload is, or lend a fresh token; a time limit begins anew.
 
     Concerns all holds that are meant.
     """
-    key = room.key(call)
-    now = room.clock.boot()
+    key = context.key(call)
+    now = context.clock.boot()
     progress = call.body.to_progress()
-    for hold in _meant(room, call, key):
+    for hold in _meant(context, call, key):
         updated = replace(
             hold,
             until=now + float(hold.owner.id)
@@ -90,16 +92,18 @@ async def patch_hold(room: Room, call: Call[SessionPath, HoldQuery, ProgressWish
             progress=progress or hold.progress,
             token=_lent(call.body, hold),
         )
-        room.holds.check(call.caller, key, updated, hold)
-        taking = room.holds.take(call.caller, key, updated, hold)
-        await room.errands.finish(taking, "update a hold")
-    return json_answer(room.seen(call.caller, key))
+        context.holds.check(call.caller, key, updated, hold)
+        taking = context.holds.take(call.caller, key, updated, hold)
+        await context.background.run_shielded(taking, "update a hold")
+    return json_answer(context.seen(call.caller, key))
 
 
-async def delete_hold(room: Room, call: Call[SessionPath, HoldQuery, None]) -> web.Response:
+async def delete_hold(
+    context: ControlContext, call: Call[SessionPath, HoldQuery, None]
+) -> web.Response:
     """Let a hold go. Nothing is cancelled on the server."""
-    key = room.key(call)
-    holds = _meant(room, call, key, to_release=True)
+    key = context.key(call)
+    holds = _meant(context, call, key, to_release=True)
     if len(holds) > 1:
         names = ", ".join(f"{label(hold.owner)} of user {hold.uid}" for hold in holds)
         raise ProblemError(
@@ -108,12 +112,12 @@ async def delete_hold(room: Room, call: Call[SessionPath, HoldQuery, None]) -> w
             candidates=[label(hold.owner) for hold in holds],
         )
     hold = holds[0]
-    work = room.registry.let_go(key, hold.uid, hold.owner)
-    recorded = await room.errands.finish(work, "let go of a hold")
+    work = context.registry.let_go(key, hold.uid, hold.owner)
+    recorded = await context.background.run_shielded(work, "let go of a hold")
     call.caller.log("hold_released_by", key, owner=label(hold.owner), holder=hold.uid)
     return json_answer(
         ReleaseReply(
-            released=room.view(call.caller).hold(hold),
+            released=context.view(call.caller).hold(hold),
             recorded=recorded is not False,
             detail=_UNRECORDED if recorded is False else _RELEASED,
         )
@@ -132,7 +136,7 @@ def _owner(call: PutCall) -> Owner:
     return Owner(OwnerKind.NONE)
 
 
-def _standing(session: Session, party: Party) -> Hold | None:
+def _standing(session: Session, party: HolderKey) -> Hold | None:
     """Return the hold that a party has already, a time limit's length aside."""
     for hold in session.holds:
         is_limit = hold.owner.kind is party.owner.kind is OwnerKind.TIME_LIMIT
@@ -156,7 +160,7 @@ def _lent(wish: ProgressWish, before: Hold | None) -> LentToken | None:
 
 
 def _meant(
-    room: Room,
+    context: ControlContext,
     call: Call[SessionPath, HoldQuery, Any],
     key: SessionKey,
     *,
@@ -166,7 +170,7 @@ def _meant(
 
     What discovery holds is changed by nobody, and released by admins where nothing else is meant.
     """
-    session = room.session(call.caller, key)
+    session = context.session(call.caller, key)
     if session.state.is_final:
         raise ProblemError(
             Problem.SESSION_ENDED,
@@ -201,10 +205,10 @@ def _meant(
 
 
 async def _hold_while_connected(
-    room: Room,
+    context: ControlContext,
     call: PutCall,
     key: SessionKey,
-    party: Party,
+    party: HolderKey,
     work: Coroutine[Any, Any, bool],
 ) -> web.StreamResponse:
     """Hold for as long as the caller reads on, and say what happens meanwhile.
@@ -214,38 +218,38 @@ async def _hold_while_connected(
     place = (key, party)
 
     def wants(entry: Entry) -> bool:
-        return entry.key == key and room.hears(call.caller, entry)
+        return entry.key == key and context.hears(call.caller, entry)
 
-    with room.events.subscribe(wants, room.limits.events_waiting) as subscription:
-        former = room.attached.get(place)
-        room.attached[place] = subscription
+    with context.events.subscribe(wants, context.limits.events_waiting) as subscription:
+        former = context.attached.get(place)
+        context.attached[place] = subscription
         if former is not None:
             former.close()
-        taking = room.errands.start(work, "take a hold")
+        taking = context.background.spawn(work, "take a hold")
         try:
             is_new = await asyncio.shield(taking)
-            room.owners.came_back(key, party)
+            context.owners.came_back(key, party)
             response = await streams.begin(call.request, 201 if is_new else 200)
-            await streams.write(response, room.seen(call.caller, key))
+            await streams.write(response, context.seen(call.caller, key))
             while (
-                room.registry.is_held(key, *party)
+                context.registry.is_held(key, *party)
                 and (entry := await subscription.next()) is not None
             ):
-                await room.turns.take(call.caller.uid)
+                await context.turns.take(call.caller.uid)
                 await streams.write(response, streams.line(entry))
             return response
         finally:
-            if room.attached.get(place) is subscription:
-                del room.attached[place]
-                if not room.is_closing:
+            if context.attached.get(place) is subscription:
+                del context.attached[place]
+                if not context.is_closing:
                     # After a stop the hold waits for its owner to come back.
-                    ending = _let_go_after(room, taking, key, party)
-                    room.errands.send(ending, "let go of what a connection held")
+                    ending = _let_go_after(context, taking, key, party)
+                    context.background.spawn_unwatched(ending, "let go of what a connection held")
 
 
 async def _let_go_after(
-    room: Room, taking: asyncio.Task[bool], key: SessionKey, party: Party
+    context: ControlContext, taking: asyncio.Task[bool], key: SessionKey, party: HolderKey
 ) -> None:
     await asyncio.wait([taking])
-    if taking.exception() is None and room.registry.is_held(key, *party):
-        await room.owners.let_go([(key, party)], "its connection was closed")
+    if taking.exception() is None and context.registry.is_held(key, *party):
+        await context.owners.let_go([(key, party)], "its connection was closed")

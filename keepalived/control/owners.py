@@ -7,9 +7,9 @@ from collections.abc import Collection
 
 import structlog
 
+from keepalived.control.background_tasks import BackgroundTasks
 from keepalived.control.callers import Caller
-from keepalived.control.errands import Errands
-from keepalived.control.hold_index import Party
+from keepalived.control.hold_index import HolderKey
 from keepalived.control.limits import Limits
 from keepalived.control.problems import Problem, ProblemError
 from keepalived.control.views import label
@@ -23,7 +23,7 @@ from keepalived.lease.timing import DUE_TOLERANCE
 
 log = structlog.get_logger("clkeepalived")
 
-Place = tuple[SessionKey, Party]
+Place = tuple[SessionKey, HolderKey]
 """One hold: there is at most one of a party in a session."""
 
 _INSTEAD = "use a ttl or a connection as the owner instead"
@@ -62,7 +62,7 @@ def process_owner(caller: Caller, pid: int) -> Owner:
     return Owner(OwnerKind.PROCESS, str(named))
 
 
-def _process_of(party: Party) -> Process | None:
+def _process_of(party: HolderKey) -> Process | None:
     """Return the process that a party's hold lives with, None for one that has another owner."""
     if party.owner.kind is not OwnerKind.PROCESS:
         return None
@@ -86,18 +86,18 @@ class Owners:
         watcher: ProcessWatcher,
         clock: Clock,
         limits: Limits,
-        errands: Errands,
+        background: BackgroundTasks,
     ) -> None:
         self._registry = registry
         self._watcher = watcher
         self._clock = clock
         self._limits = limits
-        self._errands = errands
+        self._background = background
         self._wards: dict[Process, dict[int, set[SessionKey]]] = {}
         self._missed: dict[Place, float] = {}
         self._waiting: asyncio.Task[None] | None = None
 
-    def watch(self, key: SessionKey, party: Party, *, is_admin: bool) -> None:
+    def watch(self, key: SessionKey, party: HolderKey, *, is_admin: bool) -> None:
         """Let a hold that is about to be taken live as long as its process.
 
         Raises ProblemError if the process has ended or cannot be watched.
@@ -120,11 +120,11 @@ class Owners:
                 Problem.UNAVAILABLE, f"cannot watch process {process.pid}: {error}; {_INSTEAD}"
             ) from error
 
-    def is_watched(self, party: Party) -> bool:
+    def is_watched(self, party: HolderKey) -> bool:
         """Whether the process of a party still runs, as far as we have heard."""
         return _process_of(party) in self._watcher
 
-    def forget(self, key: SessionKey, party: Party) -> None:
+    def forget(self, key: SessionKey, party: HolderKey) -> None:
         """Stop watching for a hold that is gone. Others' interest in the process stays."""
         self._missed.pop((key, party), None)
         process = _process_of(party)
@@ -148,7 +148,7 @@ class Owners:
         now = self._clock.boot()
         for session in tuple(self._registry):
             for hold in session.holds:
-                place = (session.key, Party(hold.uid, hold.owner))
+                place = (session.key, HolderKey(hold.uid, hold.owner))
                 if hold.owner.kind is OwnerKind.CONNECTION:
                     self._missed[place] = now + session.lifetime
                 elif hold.owner.kind is OwnerKind.PROCESS and not self._takes_up(*place):
@@ -157,7 +157,7 @@ class Owners:
         if self._missed:
             self._waiting = asyncio.create_task(self._wait_for_missed(), name="missed connections")
 
-    def came_back(self, key: SessionKey, party: Party) -> None:
+    def came_back(self, key: SessionKey, party: HolderKey) -> None:
         """Take note that somebody holds by a connection again."""
         self._missed.pop((key, party), None)
 
@@ -174,9 +174,9 @@ class Owners:
             for place in late:
                 del self._missed[place]
             work = self.let_go(late, "its connection did not come back")
-            self._errands.send(work, "let go of what lost connections held")
+            self._background.spawn_unwatched(work, "let go of what lost connections held")
 
-    def _takes_up(self, key: SessionKey, party: Party) -> bool:
+    def _takes_up(self, key: SessionKey, party: HolderKey) -> bool:
         process = _process_of(party)
         if process is None:
             return False
@@ -189,16 +189,16 @@ class Owners:
             log.error("process_not_watched", uid=party.uid, owner=party.owner.id, reason=str(error))
         return True
 
-    def _enter(self, key: SessionKey, party: Party, process: Process) -> None:
+    def _enter(self, key: SessionKey, party: HolderKey, process: Process) -> None:
         self._watcher.watch(process, self._ended)
         self._wards.setdefault(process, {}).setdefault(party.uid, set()).add(key)
 
     def _ended(self, process: Process) -> None:
         owner = Owner(OwnerKind.PROCESS, str(process))
         users = self._wards.pop(process, {})
-        gone = [(key, Party(uid, owner)) for uid, keys in users.items() for key in keys]
+        gone = [(key, HolderKey(uid, owner)) for uid, keys in users.items() for key in keys]
         work = self.let_go(gone, "its process ended")
-        self._errands.send(work, f"let go what process {process.pid} held")
+        self._background.spawn_unwatched(work, f"let go what process {process.pid} held")
 
     async def let_go(self, gone: Collection[Place], reason: str) -> None:
         """Let holds go because what they lived with has ended, as the log says."""

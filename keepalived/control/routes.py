@@ -13,8 +13,8 @@ from typing import Any, get_args, get_type_hints
 
 from aiohttp import web
 
-from keepalived.control import account, holds, overview, sessions, streams
-from keepalived.control.account import AccountList, CancelReply
+from keepalived.control import holds, sessions, status, streams, vcenter_sessions
+from keepalived.control.context import Call, ControlContext
 from keepalived.control.encoding import JSON
 from keepalived.control.problems import Problem
 from keepalived.control.replies import (
@@ -27,7 +27,7 @@ from keepalived.control.replies import (
     StatusReply,
     VCenterList,
 )
-from keepalived.control.room import Call, Room
+from keepalived.control.vcenter_sessions import AccountList, CancelReply
 from keepalived.validation import Model
 
 
@@ -50,7 +50,7 @@ class Route:
 
     method: str
     path: str
-    handle: Callable[[Room, Call[Any, Any, Any]], Coroutine[Any, Any, web.StreamResponse]]
+    handle: Callable[[ControlContext, Call[Any, Any, Any]], Coroutine[Any, Any, web.StreamResponse]]
     answers: tuple[Answer, ...]
     problems: tuple[Problem, ...] = ()
 
@@ -117,7 +117,7 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "POST",
         f"{_SESSION}/cancel",
-        account.cancel_session,
+        vcenter_sessions.cancel_session,
         (_ok(CancelReply, "How the vCenter answered"),),
         (Problem.FORBIDDEN, *_VCENTER, Problem.HELD_BY_OTHERS),
     ),
@@ -128,19 +128,19 @@ ROUTES: tuple[Route, ...] = (
         (Answer(200, "Events, a line each", {streams.MEDIA_TYPE: (EventLine,)}),),
         _VCENTER,
     ),
-    Route("GET", "/v1/vcenters", overview.list_vcenters, (_ok(VCenterList, "The vCenters"),)),
+    Route("GET", "/v1/vcenters", status.list_vcenters, (_ok(VCenterList, "The vCenters"),)),
     Route(
         "GET",
         "/v1/vcenters/{vcenter}/sessions",
-        account.list_account_sessions,
+        vcenter_sessions.list_account_sessions,
         (_ok(AccountList, "How the vCenter answered, and its sessions"),),
         _VCENTER,
     ),
-    Route("GET", "/v1/status", overview.get_status, (_ok(StatusReply, "How things stand"),)),
+    Route("GET", "/v1/status", status.get_status, (_ok(StatusReply, "How things stand"),)),
     Route(
         "POST",
         "/v1/reload",
-        overview.reload,
+        status.reload,
         (_ok(ReloadReply, "The new configuration is in force"),),
         (Problem.FORBIDDEN, Problem.CONFIGURATION),
     ),

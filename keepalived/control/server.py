@@ -12,15 +12,15 @@ from typing import Any
 from aiohttp import hdrs, web
 
 from keepalived.control import dispatch, openapi
+from keepalived.control.background_tasks import BackgroundTasks
 from keepalived.control.connections import Connections
+from keepalived.control.context import ControlContext, Reloaded
 from keepalived.control.encoding import JSON
-from keepalived.control.errands import Errands
 from keepalived.control.event_stream import EventStream
-from keepalived.control.hold_index import HoldIndex, Party
+from keepalived.control.hold_index import HolderKey, HoldIndex
 from keepalived.control.hold_service import HoldService
 from keepalived.control.limits import DEFAULT_LIMITS, Limits
 from keepalived.control.owners import Owners
-from keepalived.control.room import Reloaded, Room
 from keepalived.control.routes import ROUTES
 from keepalived.host import blocking
 from keepalived.host.clock import Clock
@@ -58,9 +58,9 @@ class ControlServer:
     ) -> None:
         self._bus = bus
         self._connections = Connections(admin_gid, limits)
-        index, errands = HoldIndex(registry), Errands()
-        owners = Owners(registry, watcher, clock, limits, errands)
-        self._room = Room(
+        index, background = HoldIndex(registry), BackgroundTasks()
+        owners = Owners(registry, watcher, clock, limits, background)
+        self._context = ControlContext(
             registry=registry,
             events=EventStream(clock),
             clock=clock,
@@ -70,7 +70,7 @@ class ControlServer:
             index=index,
             holds=HoldService(registry, index, owners, limits, clock),
             owners=owners,
-            errands=errands,
+            background=background,
         )
         self._runner: web.AppRunner | None = None
         self._door: Door | None = None
@@ -83,20 +83,20 @@ class ControlServer:
         lifetimes, for as long as which a connection may stay away.
         """
         self._bus.add(self)
-        await self._room.owners.restore()
+        await self._context.owners.restore()
 
     def notify(self, event: Event) -> None:
         """Keep the index and the owners in step with the holds, then offer the event to readers."""
-        room = self._room
+        context = self._context
         if not isinstance(event, EACH_KEEP_ALIVE):
-            room.index.notify(event)
+            context.index.notify(event)
             if isinstance(event, HoldReleased):
-                room.owners.forget(event.key, Party(event.hold.uid, event.hold.owner))
-        room.events.notify(event)
+                context.owners.forget(event.key, HolderKey(event.hold.uid, event.hold.owner))
+        context.events.notify(event)
 
     async def start(self, listening: socket.socket) -> None:
         """Serve on a Unix socket that listens already, which `stop` closes."""
-        limits = self._room.limits
+        limits = self._context.limits
         app = web.Application(
             middlewares=[dispatch.answer_problems], client_max_size=limits.body_bytes
         )
@@ -115,9 +115,9 @@ class ControlServer:
             max_headers=limits.header_count,
         )
         for route in ROUTES:
-            handler = dispatch.handler_of(route, self._room, self._connections.caller)
+            handler = dispatch.handler_of(route, self._context, self._connections.caller)
             app.router.add_route(route.method, route.path, handler)
-        app.router.add_route("GET", openapi.PATH, _description(self._room.version))
+        app.router.add_route("GET", openapi.PATH, _description(self._context.version))
         await self._runner.setup()
         await self.serve_on(listening)
 
@@ -137,19 +137,19 @@ class ControlServer:
 
         What connections hold stays held, for their owners to come back to.
         """
-        self._room.is_closing = True
+        self._context.is_closing = True
         if self._acceptor is not None and self._door is not None:
             self._acceptor.close()
             self._door.close()
-        for subscription in tuple(self._room.events.subscriptions):
+        for subscription in tuple(self._context.events.subscriptions):
             subscription.close()
         runner, self._runner = self._runner, None
         if runner is not None:
             await runner.cleanup()
-        for listing in self._room.listings.values():
+        for listing in self._context.listings.values():
             listing.cancel()
-        self._room.owners.stop()
-        await self._room.errands.all_done()
+        self._context.owners.stop()
+        await self._context.background.all_done()
         self._bus.remove(self)
 
 

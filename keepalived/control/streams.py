@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 import structlog
 from aiohttp import hdrs, web
 
+from keepalived.control.context import Call, ControlContext
 from keepalived.control.encoding import JSON, to_json
 from keepalived.control.event_stream import Entry
 from keepalived.control.replies import EventLine
 from keepalived.control.requests import EventQuery, Nothing
-from keepalived.control.room import Call, Room
 from keepalived.control.views import wall_time
 from keepalived.host.slices import PAUSE
 from keepalived.lease.model import SessionKey
@@ -30,24 +30,26 @@ _SLICE = 50
 log = structlog.get_logger("clkeepalived")
 
 
-async def stream_events(room: Room, call: Call[Nothing, EventQuery, None]) -> web.StreamResponse:
+async def stream_events(
+    context: ControlContext, call: Call[Nothing, EventQuery, None]
+) -> web.StreamResponse:
     """Say what happens to the caller's sessions, until one of the two has had enough."""
     query = call.query
-    vcenter = None if query.vcenter is None else room.vcenter(query.vcenter)
+    vcenter = None if query.vcenter is None else context.vcenter(query.vcenter)
 
     def wants(entry: Entry) -> bool:
         where, _, session_id = entry.key or (entry.vcenter, None, None)
         return (
             vcenter in (None, where)
             and query.id in (None, session_id)
-            and room.hears(call.caller, entry)
+            and context.hears(call.caller, entry)
         )
 
-    with room.events.subscribe(wants, room.limits.events_waiting) as subscription:
+    with context.events.subscribe(wants, context.limits.events_waiting) as subscription:
         response = await begin(call.request)
-        await write(response, line(Entry("stream_started", room.clock.wall())))
+        await write(response, line(Entry("stream_started", context.clock.wall())))
         while (entry := await subscription.next()) is not None:
-            await room.turns.take(call.caller.uid)
+            await context.turns.take(call.caller.uid)
             await write(response, line(entry))
     return response
 
@@ -80,7 +82,7 @@ def line(entry: Entry) -> EventLine:
 
 
 async def send_list(
-    room: Room,
+    context: ControlContext,
     request: web.Request,
     head: bytes,
     items: Iterable[tuple[SessionKey, T]],
@@ -94,20 +96,20 @@ async def send_list(
     response = web.StreamResponse()
     response.content_type = JSON
     await response.prepare(request)
-    await _write_part(room, request, response, head + b"[")
+    await _write_part(context, request, response, head + b"[")
     remaining = iter(items)
     comma = b""
     is_more = True
     while is_more:
-        async with room.slices:
+        async with context.slices:
             some = list(islice(remaining, _SLICE))
             texts = [text for key, each in some if (text := _text(key, to_model, each)) is not None]
             is_more = len(some) == _SLICE
             await asyncio.sleep(PAUSE if is_more else 0)
         if texts:
-            await _write_part(room, request, response, comma + b",".join(texts))
+            await _write_part(context, request, response, comma + b",".join(texts))
             comma = b","
-    await _write_part(room, request, response, b"]}")
+    await _write_part(context, request, response, b"]}")
     return response
 
 
@@ -120,10 +122,10 @@ def _text(key: SessionKey, to_model: Callable[[T], Model], item: T) -> bytes | N
 
 
 async def _write_part(
-    room: Room, request: web.Request, response: web.StreamResponse, part: bytes
+    context: ControlContext, request: web.Request, response: web.StreamResponse, part: bytes
 ) -> None:
     try:
-        async with asyncio.timeout(room.limits.request_seconds):
+        async with asyncio.timeout(context.limits.request_seconds):
             await response.write(part)
     except TimeoutError:
         if request.transport is not None:

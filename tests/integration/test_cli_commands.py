@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from keepalived.control.room import Reloaded
+from keepalived.control.context import Reloaded
 from keepalived.lease.holds import OwnerKind
 from keepalived.lease.model import Kind, SessionKey, State
 from keepalived.simulator.faults import Fail

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from yarl import URL
 
+from keepalived.control.context import Reloaded
 from keepalived.control.limits import DEFAULT_LIMITS
-from keepalived.control.room import Reloaded
 from keepalived.lease.events import VCenterUp
 from tests.support.control import Caller, Control, running_control, stream
 from tests.support.programs import needs

@@ -19,8 +19,8 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
+from keepalived.control.context import Reloaded
 from keepalived.control.limits import DEFAULT_LIMITS, Limits
-from keepalived.control.room import Reloaded
 from keepalived.control.server import ControlServer
 from keepalived.host.processes import ProcessWatcher
 from keepalived.host.sockets import listen_unix

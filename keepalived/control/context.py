@@ -9,8 +9,8 @@ from typing import Any, Generic, TypeVar
 
 from aiohttp import web
 
+from keepalived.control.background_tasks import BackgroundTasks
 from keepalived.control.callers import Caller
-from keepalived.control.errands import Errands
 from keepalived.control.event_stream import EVENTS_LOST, Entry, EventStream, Subscription
 from keepalived.control.hold_index import HoldIndex
 from keepalived.control.hold_service import HoldService
@@ -53,7 +53,7 @@ class Reloaded:
 
 
 @dataclass(slots=True)
-class Room:
+class ControlContext:
     """Everything that handlers work with."""
 
     registry: Registry
@@ -65,7 +65,7 @@ class Room:
     index: HoldIndex
     holds: HoldService
     owners: Owners
-    errands: Errands
+    background: BackgroundTasks
     attached: dict[Place, Subscription] = field(default_factory=dict)
     listings: dict[tuple[str, Kind], asyncio.Task[Any]] = field(default_factory=dict)
     """The lists that vCenters are being asked for, by vCenter and kind."""

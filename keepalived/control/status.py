@@ -8,27 +8,27 @@ from collections.abc import Iterable
 from aiohttp import web
 
 from keepalived.control.callers import Caller
+from keepalived.control.context import Call, ControlContext
 from keepalived.control.encoding import json_answer
 from keepalived.control.problems import FieldError, Problem, ProblemError
 from keepalived.control.replies import ReloadReply, StatusReply, VCenterList, VCenterReply
 from keepalived.control.requests import Nothing
-from keepalived.control.room import Call, Room
 from keepalived.lease.session import Session
 from keepalived.lease.timing import is_at_risk
 
 PlainCall = Call[Nothing, Nothing, None]
 
 
-async def list_vcenters(room: Room, call: PlainCall) -> web.Response:
+async def list_vcenters(context: ControlContext, call: PlainCall) -> web.Response:
     """List the vCenters, and whether they answer."""
-    vcenters = _vcenters(room, call.caller, room.sessions(call.caller))
+    vcenters = _vcenters(context, call.caller, context.sessions(call.caller))
     return json_answer(VCenterList(vcenters=vcenters))
 
 
-async def get_status(room: Room, call: PlainCall) -> web.Response:
+async def get_status(context: ControlContext, call: PlainCall) -> web.Response:
     """Count the sessions that the caller may see."""
-    sessions = list(room.sessions(call.caller))
-    now = room.clock.boot()
+    sessions = list(context.sessions(call.caller))
+    now = context.clock.boot()
     live = [session for session in sessions if not session.state.is_final]
     overdue = at_risk = 0
     for session in live:
@@ -39,19 +39,19 @@ async def get_status(room: Room, call: PlainCall) -> web.Response:
             at_risk += 1
     return json_answer(
         StatusReply(
-            version=room.version,
+            version=context.version,
             is_admin=call.caller.is_admin,
             idle=not live,
             held=len(live),
             at_risk=at_risk,
             overdue=overdue,
             states=dict(Counter(session.state for session in sessions)),
-            vcenters=_vcenters(room, call.caller, live),
+            vcenters=_vcenters(context, call.caller, live),
         )
     )
 
 
-async def reload(room: Room, call: PlainCall) -> web.Response:
+async def reload(context: ControlContext, call: PlainCall) -> web.Response:
     """Read the configuration again."""
     if not call.caller.is_admin:
         raise ProblemError(
@@ -60,7 +60,7 @@ async def reload(room: Room, call: PlainCall) -> web.Response:
             "ask one of them, or use `systemctl reload clkeepalived`",
         )
     call.caller.log("reload_requested_by", None)
-    result = await room.errands.finish(room.reload(), "reload")
+    result = await context.background.run_shielded(context.reload(), "reload")
     if not result.applied:
         raise ProblemError(
             Problem.CONFIGURATION,
@@ -70,9 +70,13 @@ async def reload(room: Room, call: PlainCall) -> web.Response:
     return json_answer(ReloadReply(refused=result.problems))
 
 
-def _vcenters(room: Room, caller: Caller, sessions: Iterable[Session]) -> tuple[VCenterReply, ...]:
+def _vcenters(
+    context: ControlContext, caller: Caller, sessions: Iterable[Session]
+) -> tuple[VCenterReply, ...]:
     held = Counter(session.key.vcenter for session in sessions if not session.state.is_final)
-    views = sorted((keeper.view() for keeper in room.registry.keepers), key=lambda view: view.name)
+    views = sorted(
+        (keeper.view() for keeper in context.registry.keepers), key=lambda view: view.name
+    )
     return tuple(
         VCenterReply(
             name=view.name,

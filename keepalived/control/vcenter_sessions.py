@@ -15,12 +15,12 @@ from typing import Any, NamedTuple
 from aiohttp import web
 
 from keepalived.control.base import Flag
+from keepalived.control.context import Call, ControlContext
 from keepalived.control.encoding import json_answer
 from keepalived.control.hold_index import DAEMONS_OWN
 from keepalived.control.problems import Problem, ProblemError
 from keepalived.control.replies import HoldReply, SessionReply
 from keepalived.control.requests import KindQuery, SessionPath, VCenterPath
-from keepalived.control.room import Call, Room
 from keepalived.control.streams import send_list
 from keepalived.control.views import label, sizes_of
 from keepalived.host.slices import in_slices
@@ -110,30 +110,30 @@ class Listed(NamedTuple):
 
 
 async def list_account_sessions(
-    room: Room, call: Call[VCenterPath, KindQuery, None]
+    context: ControlContext, call: Call[VCenterPath, KindQuery, None]
 ) -> web.StreamResponse:
     """List the sessions that a vCenter has for the daemon's account.
 
     Administrators get what the vCenter lists, and share one list with all who ask meanwhile. For
     anybody else nothing is asked: they get what they hold, as the daemon knows it.
     """
-    keeper = room.keeper(room.vcenter(call.path.vcenter))
+    keeper = context.keeper(context.vcenter(call.path.vcenter))
     kind = call.query.kind
     if call.caller.is_admin:
-        listed = await asyncio.shield(_listing(room, keeper, kind))
+        listed = await asyncio.shield(_listing(context, keeper, kind))
     else:
         own = (
             session.key
-            for session in room.sessions(call.caller, mine=True)
+            for session in context.sessions(call.caller, mine=True)
             if session.key[:2] == (keeper.name, kind) and not session.state.is_final
         )
         listed = Listed(Outcome.OK, "", tuple(own), {})
 
     def view(key: SessionKey) -> AccountSession:
-        session = _known(room, key) if call.caller.is_admin else room.registry.find(key)
+        session = _known(context, key) if call.caller.is_admin else context.registry.find(key)
         if session is None:
             return listed.read.get(key) or _account_session(key)
-        seen = room.view(call.caller).session(session)
+        seen = context.view(call.caller).session(session)
         alike = AccountSession.defaults.keys() & SessionReply.defaults.keys()
         return AccountSession(
             **{name: getattr(seen, name) for name in alike}
@@ -146,34 +146,36 @@ async def list_account_sessions(
 
     words = json.dumps({"outcome": listed.outcome, "detail": sayable(listed.detail)})
     head = f'{words[:-1]}, "sessions":'.encode()
-    return await send_list(room, call.request, head, ((key, key) for key in listed.keys), view)
+    return await send_list(context, call.request, head, ((key, key) for key in listed.keys), view)
 
 
-def _listing(room: Room, keeper: Keeper, kind: Kind) -> asyncio.Task[Listed]:
+def _listing(context: ControlContext, keeper: Keeper, kind: Kind) -> asyncio.Task[Listed]:
     """Return the list that the vCenter is being asked for, which is asked for once at a time."""
     place = (keeper.name, kind)
-    listing = room.listings.get(place)
+    listing = context.listings.get(place)
     if listing is None:
-        listing = asyncio.create_task(_list(room, keeper, kind), name="list sessions")
-        room.listings[place] = listing
-        listing.add_done_callback(lambda _: room.listings.pop(place, None))
+        listing = asyncio.create_task(_list(context, keeper, kind), name="list sessions")
+        context.listings[place] = listing
+        listing.add_done_callback(lambda _: context.listings.pop(place, None))
     return listing
 
 
-async def _list(room: Room, keeper: Keeper, kind: Kind) -> Listed:
+async def _list(context: ControlContext, keeper: Keeper, kind: Kind) -> Listed:
     answer = await keeper.aside(keeper.vcenter.list(kind, timeout=_REQUEST_SECONDS))
     keys: list[SessionKey] = []
     unknown: list[SessionKey] = []
     async for session_id in in_slices(answer.value or (), _KEYS_PER_SLICE):
         key = SessionKey(keeper.name, kind, session_id)
         keys.append(key)
-        if _known(room, key) is None:
+        if _known(context, key) is None:
             unknown.append(key)
     read = await _look_at(keeper, unknown)
     return Listed(answer.outcome, answer.detail, tuple(keys), read)
 
 
-async def cancel_session(room: Room, call: Call[SessionPath, CancelQuery, None]) -> web.Response:
+async def cancel_session(
+    context: ControlContext, call: Call[SessionPath, CancelQuery, None]
+) -> web.Response:
     """Cancel a session on the server: what was uploaded in it is lost."""
     if not call.caller.is_admin:
         # Whose session an id is cannot be told here, and the daemon's account may own all of them.
@@ -183,9 +185,9 @@ async def cancel_session(room: Room, call: Call[SessionPath, CancelQuery, None])
             "since it is done with the daemon's account; ask one of them, or cancel with the "
             "program that opened the session",
         )
-    key = room.key(call)
-    keeper = room.keeper(key.vcenter)
-    session = room.registry.find(key)
+    key = context.key(call)
+    keeper = context.keeper(key.vcenter)
+    session = context.registry.find(key)
     # The configuration's holds are everybody's, and what was discovered is somebody's who did not
     # say so.
     others = [
@@ -201,17 +203,17 @@ async def cancel_session(room: Room, call: Call[SessionPath, CancelQuery, None])
             candidates=[label(hold.owner) for hold in others],
         )
     work = keeper.aside(keeper.vcenter.cancel(key.kind, key.id, timeout=_REQUEST_SECONDS))
-    answer = await room.errands.finish(work, "cancel a session")
+    answer = await context.background.run_shielded(work, "cancel a session")
     call.caller.log("cancelled_by", key, outcome=answer.outcome.value)
     if answer.outcome is Outcome.OK:
         # The keeper finds out by itself, and says what it ended as.
-        room.holds.renew_soon(key)
+        context.holds.renew_soon(key)
     return json_answer(CancelReply(outcome=answer.outcome, detail=answer.detail))
 
 
-def _known(room: Room, key: SessionKey) -> Session | None:
+def _known(context: ControlContext, key: SessionKey) -> Session | None:
     """Return a session of which the keeper has heard lately, so that nothing needs to be asked."""
-    session = room.registry.find(key)
+    session = context.registry.find(key)
     return session if session is not None and session.state is State.ACTIVE else None
 
 

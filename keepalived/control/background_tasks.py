@@ -1,4 +1,4 @@
-"""Work that is finished whether or not whoever asked for it is still there."""
+"""Work that is finished whether or not the caller who asked for it is still there."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ log = structlog.get_logger("clkeepalived")
 T = TypeVar("T")
 
 
-class Errands:
+class BackgroundTasks:
     """Tasks that outlive the requests that started them."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    def start(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
-        """Run `work` on its own; if nobody is there to see it fail, the log says so."""
+    def spawn(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
+        """Run `work` in a task of its own, and return that."""
         task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def send(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        """Run `work` on its own, with nobody waiting for it."""
-        self.start(work, name).add_done_callback(_report)
+    def spawn_unwatched(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Run `work` in a task of its own; the log reports a failure (`errand_failed`)."""
+        self.spawn(work, name).add_done_callback(_report)
 
-    async def finish(self, work: Coroutine[Any, Any, T], name: str) -> T:
-        """Return what `work` returns. It goes on to its end even if we are cancelled."""
-        return await asyncio.shield(self.start(work, name))
+    async def run_shielded(self, work: Coroutine[Any, Any, T], name: str) -> T:
+        """Return what `work` returns. It goes on to its end even if the caller is cancelled."""
+        return await asyncio.shield(self.spawn(work, name))
 
     async def all_done(self) -> None:
         """Wait until nothing is left to do."""

@@ -6,24 +6,24 @@ import asyncio
 
 import pytest
 
-from keepalived.control.errands import Errands
+from keepalived.control.background_tasks import BackgroundTasks
 
 
 async def test_an_errand_goes_on_when_whoever_asked_is_gone() -> None:
-    errands, go_on, done = Errands(), asyncio.Event(), asyncio.Event()
+    background, go_on, done = BackgroundTasks(), asyncio.Event(), asyncio.Event()
 
     async def work() -> None:
         await go_on.wait()
         done.set()
 
-    asking = asyncio.create_task(errands.finish(work(), "work"))
+    asking = asyncio.create_task(background.run_shielded(work(), "work"))
     await asyncio.sleep(0)
     asking.cancel()
     await asyncio.wait([asking])
     assert asking.cancelled()
 
     go_on.set()
-    await errands.all_done()
+    await background.all_done()
 
     assert done.is_set()
 
@@ -35,9 +35,9 @@ async def test_whoever_asked_hears_how_it_went() -> None:
     async def fail() -> None:
         raise OSError("no")
 
-    assert await Errands().finish(work(), "work") == 7
+    assert await BackgroundTasks().run_shielded(work(), "work") == 7
     with pytest.raises(OSError, match="no"):
-        await Errands().finish(fail(), "fail")
+        await BackgroundTasks().run_shielded(fail(), "fail")
 
 
 async def test_a_failure_that_nobody_waits_for_is_logged(
@@ -46,9 +46,9 @@ async def test_a_failure_that_nobody_waits_for_is_logged(
     async def fail() -> None:
         raise OSError("the disk is gone")
 
-    errands = Errands()
-    errands.send(fail(), "a small thing")
-    await errands.all_done()
+    background = BackgroundTasks()
+    background.spawn_unwatched(fail(), "a small thing")
+    await background.all_done()
     await asyncio.sleep(0)
 
     output = "".join(capfd.readouterr())
