@@ -25,7 +25,7 @@ RUNS = 15
 LOOKS = 500
 PROCESSES = 10
 LOOK_SECONDS = 2.0
-"""How often `exec` looks at the files of its command; see keepalived/wrapper/tending.py."""
+"""How often `exec` looks at the files of its command; see keepalived/wrapper/session_tracker.py."""
 
 EXEC = (sys.executable, "-m", "keepalived.cli", "exec", "--no-progress", "--", "true")
 

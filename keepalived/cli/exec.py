@@ -112,7 +112,7 @@ def exec(
 
     try:
         check(command[0])
-        from keepalived.wrapper.claims import Wanted
+        from keepalived.wrapper.ownership import Selector
         from keepalived.wrapper.run import Options
 
         settings = load(config)
@@ -123,7 +123,7 @@ def exec(
             argv=command,
             vcenter=name,
             settings=chosen,
-            wanted=Wanted(frozenset(session_ids), frozenset(items)),
+            wanted=Selector(frozenset(session_ids), frozenset(items)),
             kind=Kind(kind),
             settle=settle,
             ends_on_loss=on_loss == "term",

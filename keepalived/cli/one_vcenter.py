@@ -42,7 +42,7 @@ def load(config: Path | None) -> Settings:
 
 def warn(words: str) -> None:
     """Write a warning to stderr; a full disk or a closed pipe there does not end the process."""
-    from keepalived.wrapper.outlet import outlet_on
+    from keepalived.wrapper.nonblocking_writer import outlet_on
 
     outlet = outlet_on(sys.stderr)
     outlet.send(f"clkeepalived: warning: {words}\n")

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TextIO, TypeGuard
 
-from keepalived.wrapper.outlet import Outlet, outlet_on
+from keepalived.wrapper.nonblocking_writer import NonblockingWriter, outlet_on
 from keepalived.wrapper.progress_line import ASCII, UNICODE, BarView, line
 
 _LEAST_ROWS = 3
@@ -62,7 +62,7 @@ class Bar:
 
     def __init__(
         self,
-        outlet: Outlet,
+        outlet: NonblockingWriter,
         clock: Callable[[], float] = time.monotonic,
         *,
         is_unicode: bool = True,

@@ -9,12 +9,12 @@ from typing import TextIO
 
 from keepalived.host.clock import Clock
 from keepalived.wrapper.bar import bar_on
-from keepalived.wrapper.claims import name_of
-from keepalived.wrapper.outlet import outlet_on
+from keepalived.wrapper.console_listener import ConsoleListener
+from keepalived.wrapper.nonblocking_writer import outlet_on
+from keepalived.wrapper.ownership import name_of
 from keepalived.wrapper.progress_line import BarView, words
 from keepalived.wrapper.rate import Rate
-from keepalived.wrapper.teller import Teller
-from keepalived.wrapper.tending import Tending
+from keepalived.wrapper.session_tracker import SessionTracker
 
 _DRAW_SECONDS = 0.1
 _FIRST_LINE_SECONDS = 30.0
@@ -44,16 +44,16 @@ class Display:
         else:
             self._outlet.send(f"{line}\n")
 
-    def show(self, tending: Tending, teller: Teller) -> None:
+    def show(self, tracker: SessionTracker, console: ConsoleListener) -> None:
         """Show the least advanced of the command's own open sessions from now on."""
 
         def view() -> BarView | None:
-            own = tending.own_and_open()
+            own = tracker.own_and_open()
             if not own:
                 return None
             session = min(own, key=lambda each: each.acknowledged or 0)
             now = self._clock.boot()
-            seen = tending.transfers.get(session.key)
+            seen = tracker.transfers.get(session.key)
             if seen is not None:
                 self._rate.add(now, seen.done)
             is_moving = seen is not None and seen.done < seen.total
@@ -64,7 +64,7 @@ class Display:
                 rate=self._rate.per_second if is_moving else None,
                 left=self._rate.eta(seen.total) if seen and is_moving else None,
                 slack=session.slack(now),
-                warning=teller.trouble,
+                warning=console.trouble,
             )
 
         self._view = view

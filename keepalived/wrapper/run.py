@@ -27,12 +27,12 @@ from keepalived.lease.text import duration
 from keepalived.settings import VCenterSettings
 from keepalived.wrapper import summary
 from keepalived.wrapper.child import Child, running
-from keepalived.wrapper.claims import Wanted
+from keepalived.wrapper.console_listener import ConsoleListener
 from keepalived.wrapper.display import Display
-from keepalived.wrapper.search import Search, SearchError
+from keepalived.wrapper.ownership import Selector
+from keepalived.wrapper.session_finder import SearchError, SessionFinder
+from keepalived.wrapper.session_tracker import SessionTracker, names
 from keepalived.wrapper.signals import handled, is_ignored, stop_own_group
-from keepalived.wrapper.teller import Teller
-from keepalived.wrapper.tending import Tending, names
 from keepalived.wrapper.terminal import has_foreground
 from keepalived.wrapper.tokens import Lent
 
@@ -63,7 +63,7 @@ class Options:
     argv: tuple[str, ...]
     vcenter: str
     settings: VCenterSettings
-    wanted: Wanted
+    wanted: Selector
     kind: Kind
     settle: float
     ends_on_loss: bool
@@ -78,8 +78,8 @@ class Wrapped:
     # From the moment that `run` has connected.
     _engine: Engine
     _vcenter: VCenter
-    _tending: Tending
-    _search: Search
+    _tracker: SessionTracker
+    _finder: SessionFinder
 
     def __init__(self, options: Options, lent: Lent, display: Display, clock: Clock) -> None:
         self._options = options
@@ -120,22 +120,22 @@ class Wrapped:
 
     async def _run(self) -> int:
         options, say = self._options, self._display.say
-        teller = Teller(
+        console = ConsoleListener(
             say, lambda key: self._engine.registry.find(key), self._note_end, self._lent.refuse
         )
         async with one_vcenter(
             options.vcenter,
             options.settings,
-            teller,
+            console,
             self._clock,
             stall_timeout=options.stall_timeout,
         ) as (self._engine, keeper):
             self._vcenter = keeper.vcenter
-            self._tending = tending = Tending(
+            self._tracker = tracker = SessionTracker(
                 self._engine.registry, options.wanted, self._lent, self._clock
             )
-            self._display.show(tending, teller)
-            self._search = Search(options.vcenter, keeper.vcenter, self._lent, self._timeout)
+            self._display.show(tracker, console)
+            self._finder = SessionFinder(options.vcenter, keeper.vcenter, self._lent, self._timeout)
             try:
                 await self._unless_interrupted(self._begin())
             except SearchError as error:
@@ -149,11 +149,11 @@ class Wrapped:
             stops = {} if is_ignored(signal.SIGTSTP) else {signal.SIGTSTP: self._asked_to_stop.set}
             with handled(stops):
                 code = await self._run_command()
-                others = tending.let_go_others()
+                others = tracker.let_go_others()
                 if code == 0:
                     await self._settle()
             self._tell(others)
-            tending.let_go_all()
+            tracker.let_go_all()
             return code
 
     async def _unless_interrupted(self, work: Coroutine[object, object, None]) -> None:
@@ -175,10 +175,10 @@ class Wrapped:
             for each in sorted(self._options.wanted.session_ids)
         ]
         for key in named:
-            self._tending.take(key)
+            self._tracker.take(key)
         for tries in range(1, _BEGIN_TRIES + 1):
             try:
-                await self._search.begin(self._begin_timeout)
+                await self._finder.begin(self._begin_timeout)
                 break
             except SearchError:
                 if tries == _BEGIN_TRIES:
@@ -202,15 +202,15 @@ class Wrapped:
         ) as child:
             self._child = child
             self._display.attach(child.is_in_foreground)
-            async with _beside(
+            async with _background_tasks(
                 search=self._look(),
-                progress=self._tending.run(lifetime),
-                token=self._lent.run(self._vcenter, lifetime, self._timeout, self._tending.lend),
+                progress=self._tracker.run(lifetime),
+                token=self._lent.run(self._vcenter, lifetime, self._timeout, self._tracker.lend),
                 display=self._display.run(),
             ):
                 code = await child.wait()
             self._child = None
-        async with _beside(stops=self._stop_when_asked()):
+        async with _background_tasks(stops=self._stop_when_asked()):
             await self._unless_interrupted(self._look_once_more())
         return code
 
@@ -220,7 +220,7 @@ class Wrapped:
 
     async def _go_on(self, gap: float) -> None:
         """Renew everything after a stop of so many seconds."""
-        shortest = self._tending.shortest_lifetime()
+        shortest = self._tracker.shortest_lifetime()
         if shortest is not None and gap > shortest:
             self._display.say(
                 f"stopped for {duration(gap)}, longer than the {duration(shortest)} that a "
@@ -231,9 +231,9 @@ class Wrapped:
     async def _look(self) -> None:
         while True:
             await self._pause()
-            for key in await self._search.appeared():
-                self._tending.take(key)
-            for session in self._tending.strangers(self._patience):
+            for key in await self._finder.appeared():
+                self._tracker.take(key)
+            for session in self._tracker.unclaimed(self._patience):
                 self._display.say(
                     f"warning: nothing says so far that {names([session])} is the command's own; "
                     "it is held while the command runs, and then left as it is (name items with "
@@ -245,35 +245,35 @@ class Wrapped:
         """Find what a quick command did since the last look, and how its sessions stand now."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_LAST_LOOK_SECONDS):
-                for key in await self._search.appeared():
-                    self._tending.take(key)
+                for key in await self._finder.appeared():
+                    self._tracker.take(key)
                 await self._engine.renew_all()
-                await self._tending.looked_at_all()
+                await self._tracker.looked_at_all()
 
     async def _settle(self) -> None:
         """Hold the command's own sessions until vCenter has done with them."""
-        tending = self._tending
-        waiting = tending.unsettled()
+        tracker = self._tracker
+        waiting = tracker.unsettled()
         if not waiting or self._interrupted.is_set():
             return
         self._display.say(
             f"the command succeeded; waiting until vCenter has settled {names(waiting)}, "
             f"{duration(self._options.settle)} at most (^C ends that)"
         )
-        async with _beside(
+        async with _background_tasks(
             asking=self._ask_on(),
-            progress=tending.run(self._options.settings.session_timeout),
+            progress=tracker.run(self._options.settings.session_timeout),
             stops=self._stop_when_asked(),
             display=self._display.run(),
         ):
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._options.settle):
-                    await self._unless_interrupted(tending.all_settled())
+                    await self._unless_interrupted(tracker.all_settled())
 
     async def _ask_on(self) -> None:
         """Ask more often than the lifetime calls for: somebody is waiting."""
         while True:
-            await self._engine.renew(*(session.key for session in self._tending.unsettled()))
+            await self._engine.renew(*(session.key for session in self._tracker.unsettled()))
             await self._pause()
 
     async def _stop_when_asked(self) -> None:
@@ -290,12 +290,12 @@ class Wrapped:
             await self._go_on(self._clock.boot() - since)
 
     def _note_end(self, end: SessionEnd) -> None:
-        self._tending.note_end(end)
+        self._tracker.note_end(end)
         self._note_losses()
 
     def _note_losses(self) -> None:
         child = self._child if self._options.ends_on_loss else None
-        is_lost = any(session.state.is_failure for session in self._tending.own())
+        is_lost = any(session.state.is_failure for session in self._tracker.own())
         if child is not None and not self._was_asked_to_end and is_lost:
             self._was_asked_to_end = True
             self._display.say("the command is asked to end, since its session is lost (SIGTERM)")
@@ -304,7 +304,7 @@ class Wrapped:
     def _tell(self, others: Sequence[Session]) -> None:
         say = self._display.say
         self._display.close()
-        accounts = self._tending.accounts()
+        accounts = self._tracker.accounts()
         if accounts:
             self._lent.say_at_end()
         else:
@@ -323,7 +323,7 @@ class Wrapped:
 
 
 @asynccontextmanager
-async def _beside(**work: Coroutine[object, object, None]) -> AsyncIterator[None]:
+async def _background_tasks(**work: Coroutine[object, object, None]) -> AsyncIterator[None]:
     """Do this work, by name, for as long as the block runs; what it raises ends the block."""
     async with asyncio.TaskGroup() as tasks:
         started = [tasks.create_task(each, name=name) for name, each in work.items()]

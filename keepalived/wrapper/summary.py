@@ -9,7 +9,7 @@ from keepalived.lease.model import Kind, State
 from keepalived.lease.session import Session
 from keepalived.lease.stalls import is_server_at_work
 from keepalived.lease.text import duration, printable
-from keepalived.wrapper.claims import name_of
+from keepalived.wrapper.ownership import name_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from keepalived.simulator.faults import Fail, Refuse
 from keepalived.simulator.resources import SourceType
 from keepalived.simulator.transfers import Upload
 from keepalived.simulator.wire import Request, Response
-from keepalived.wrapper.teller import Teller
+from keepalived.wrapper.console_listener import ConsoleListener
 from tests.support.engine import NAME, LoopClock, settings_of, simulator_in_loop
 from tests.support.memory_transport import MemoryTransport
 
@@ -82,7 +82,7 @@ async def printed(
         seen.refusals += 1
 
     lines: list[str] = []
-    teller = Teller(
+    teller = ConsoleListener(
         lines.append,
         lambda key: seen.registry.find(key),
         lambda end: seen.ends.append(end),

@@ -13,7 +13,7 @@ from keepalived.lease.events import RenewalWithoutEffect
 from keepalived.lease.model import Kind, SessionKey
 from keepalived.observe.bus import EventBus
 from keepalived.observe.eventlog import EventLog
-from keepalived.wrapper.teller import Teller
+from keepalived.wrapper.console_listener import ConsoleListener
 from tests.support.engine import LoopClock
 
 pytestmark = pytest.mark.looptime
@@ -38,7 +38,7 @@ async def test_log_and_stream_are_told() -> None:
 
 def test_whoever_watches_a_wrapped_command_is_warned() -> None:
     said: list[str] = []
-    teller = Teller(said.append, lambda _: None, lambda _: None, lambda: None)
+    teller = ConsoleListener(said.append, lambda _: None, lambda _: None, lambda: None)
     teller.notify(RenewalWithoutEffect(KEY, 42.0))
     assert said == [
         "warning: a:b: keep-alives are answered, but have no effect on the server; it may expire "

@@ -18,7 +18,7 @@ from keepalived.lease.progress import UNKNOWN, Progress
 from keepalived.lease.session import Session
 from keepalived.lease.text import printable
 from keepalived.wrapper.activity import Activity
-from keepalived.wrapper.claims import Wanted, is_own, name_of
+from keepalived.wrapper.ownership import Selector, is_own, name_of
 from keepalived.wrapper.progress import Transfer, transfer
 from keepalived.wrapper.summary import Account
 from keepalived.wrapper.tokens import Lent
@@ -30,14 +30,14 @@ _POLL_SECONDS = 0.1
 _OTHERS = Owner(OwnerKind.DISCOVERY)
 
 
-class Tending:
+class SessionTracker:
     """Holds what appears while the command runs.
 
     What is not known to be the command's own is held under the stall guard, as if it had been
     discovered. `transfers` say how far the command's own sessions are, as far as anybody can tell.
     """
 
-    def __init__(self, registry: Registry, wanted: Wanted, lent: Lent, clock: Clock) -> None:
+    def __init__(self, registry: Registry, wanted: Selector, lent: Lent, clock: Clock) -> None:
         self.transfers: dict[SessionKey, Transfer] = {}
         self._registry = registry
         self._wanted = wanted
@@ -171,7 +171,7 @@ class Tending:
         """Return what appeared and is open, and is not known to be the command's own."""
         return [session for session in self._open() if session.key not in self._own]
 
-    def strangers(self, seconds: float) -> list[Session]:
+    def unclaimed(self, seconds: float) -> list[Session]:
         """Return what has been held for so long and still is nobody's; each once."""
         now = self._clock.boot()
         found = [

@@ -11,11 +11,11 @@ from keepalived.lease.model import SessionKey
 from keepalived.lease.session import Session
 from keepalived.lease.text import duration, printable
 from keepalived.lease.timing import is_at_risk
-from keepalived.wrapper.claims import name_of
+from keepalived.wrapper.ownership import name_of
 
 
 @dataclass(eq=False, slots=True)
-class Teller:
+class ConsoleListener:
     """A listener that prints a line for what a user at the terminal has to know, and no more.
 
     `find` looks a session up. `on_ended` hears of every end, and `on_token_refused` of every

@@ -15,7 +15,7 @@ class SearchError(Exception):
 
 
 @dataclass(eq=False, slots=True)
-class Search:
+class SessionFinder:
     """Lists the account's sessions of both kinds; two requests a look.
 
     They are asked for with the uploader's token where it is known: the server lists the sessions

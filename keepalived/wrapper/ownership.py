@@ -15,14 +15,14 @@ from keepalived.lease.session import RequestKind, Session
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class Selector:
     """What the user said is the command's own: ids of sessions, and items as LIBRARY/NAME."""
 
     session_ids: frozenset[str] = frozenset()
     items: frozenset[str] = frozenset()
 
 
-def is_own(session: Session, wanted: Wanted, opened: Collection[str]) -> bool:
+def is_own(session: Session, wanted: Selector, opened: Collection[str]) -> bool:
     """Whether a session is the command's own, as far as is known of it now.
 
     Where items were named, they decide: somebody else's job may send a file of the same name. Else

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import pytest
 
 from keepalived.wrapper.log import DisplayHandler
-from keepalived.wrapper.outlet import Outlet, outlet_on
+from keepalived.wrapper.nonblocking_writer import NonblockingWriter, outlet_on
 
 Ends = tuple[int, int]
 
@@ -38,7 +38,7 @@ def test_nothing_waits_for_a_reader_and_nothing_is_torn(ends: object, is_opened_
             with os.fdopen(writing, "w") as stream:
                 outlet = outlet_on(stream)
         else:  # as where another user owns the terminal
-            outlet = Outlet(writing)
+            outlet = NonblockingWriter(writing)
         sent = "".join(f"line {number}\n" for number in range(100_000))
         outlet.send(sent)
         assert not outlet.is_clear

@@ -19,7 +19,7 @@ _NONE = -1
 """No file's descriptor: whatever is written to it is lost, as with a reader that went away."""
 
 
-class Outlet:
+class NonblockingWriter:
     """Takes text at once, and writes it as it is taken. `descriptor` is closed with it.
 
     What nobody reads any more, or a full disk does not take, is lost.
@@ -58,11 +58,11 @@ class Outlet:
         self.descriptor = _NONE
 
 
-def outlet_on(stream: TextIO | None) -> Outlet:
+def outlet_on(stream: TextIO | None) -> NonblockingWriter:
     """Return an outlet to where a stream leads; None stands for one that was closed before us."""
     if stream is None:
-        return Outlet(_NONE)
-    return Outlet(_way_of_its_own(stream.fileno()), stream.encoding)
+        return NonblockingWriter(_NONE)
+    return NonblockingWriter(_way_of_its_own(stream.fileno()), stream.encoding)
 
 
 def _write(descriptor: int, data: bytes) -> int:
