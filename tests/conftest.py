@@ -51,7 +51,7 @@ _MAY_BLOCK = {
     "/rich/traceback.py": {"_render_stack"},  # likewise
     "keepalived/control/server.py": {"__init__"},  # the installed version, at the start
     "keepalived/daemon.py": {"__init__"},  # likewise
-    "keepalived/embedded/background.py": {"join"},  # a thread that has come to its end already
+    "keepalived/embedded/loop_thread.py": {"join"},  # a thread that has come to its end already
     "keepalived/host/clock.py": {"boot_id"},  # /proc is the kernel's memory
     "keepalived/host/journal.py": {"_send"},  # a moment, and only while journald is behind
     "keepalived/host/processes.py": {"_read"},  # /proc again

@@ -79,7 +79,7 @@ def hold(
     if (token := lend()) is not None:
         wish["token"] = token
     if while_connected:
-        from keepalived.cli.staying import stay
+        from keepalived.cli.hold_stream import stay
 
         sys.exit(stay(control, place, query, wish, lend))
     session = control.request("PUT", place, {"owner": owners[0], **wish}, query=query)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from keepalived.demo.keeper import Keeper, SessionFile, keeping
 from keepalived.demo.screen import Life, Result, Screen, screen_for
-from keepalived.demo.uploads import Fate, Upload, Uploader, uploading
+from keepalived.demo.uploads import Scenario, Upload, Uploader, uploading
 from keepalived.demo.verdict import Evidence, findings, summary
 from keepalived.simulator.app import DEFAULT_USERNAME, Simulator
 from keepalived.simulator.ledger import Ledger
@@ -31,12 +31,12 @@ _MIB = 1024 * 1024
 def uploads() -> list[Upload]:
     """Return what is uploaded, and what becomes of it."""
     return [
-        Upload("debian-12.ova", Fate.KEPT, 16 * _MIB, checksum=7.0, queue=6.0),
-        Upload("windows-2022.iso", Fate.KEPT, 64 * _MIB, checksum=9.0, queue=5.0),
-        Upload("database.ovf", Fate.KEPT, 4 * _MIB, checksum=5.0, queue=9.0),
-        Upload("debian-12 unkept", Fate.UNKEPT, 16 * _MIB, checksum=7.0, queue=6.0),
-        Upload("canceled.ova", Fate.CANCELED, 8 * _MIB, checksum=6.0, queue=6.0),
-        Upload("full-store.ova", Fate.FAILED, 8 * _MIB, checksum=6.0, queue=6.0),
+        Upload("debian-12.ova", Scenario.KEPT, 16 * _MIB, checksum=7.0, queue=6.0),
+        Upload("windows-2022.iso", Scenario.KEPT, 64 * _MIB, checksum=9.0, queue=5.0),
+        Upload("database.ovf", Scenario.KEPT, 4 * _MIB, checksum=5.0, queue=9.0),
+        Upload("debian-12 unkept", Scenario.UNKEPT, 16 * _MIB, checksum=7.0, queue=6.0),
+        Upload("canceled.ova", Scenario.CANCELED, 8 * _MIB, checksum=6.0, queue=6.0),
+        Upload("full-store.ova", Scenario.FAILED, 8 * _MIB, checksum=6.0, queue=6.0),
     ]
 
 
@@ -83,7 +83,7 @@ async def _perform(
                     continue
                 keeper.session_file.write(_held(planned))
                 going_on.create_task(uploader.carry_out(upload), name=upload.name)
-                if upload.fate in (Fate.CANCELED, Fate.FAILED):
+                if upload.fate in (Scenario.CANCELED, Scenario.FAILED):
                     going_on.create_task(uploader.end_halfway(upload), name=upload.fate)
         await _reports(planned, keeper)
         showing.cancel()
@@ -139,4 +139,4 @@ def _life(simulator: Simulator, upload: Upload) -> Life:
 
 
 def _held(planned: Sequence[Upload]) -> list[Upload]:
-    return [each for each in planned if each.session_id and each.fate is not Fate.UNKEPT]
+    return [each for each in planned if each.session_id and each.fate is not Scenario.UNKEPT]

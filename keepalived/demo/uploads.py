@@ -21,7 +21,7 @@ _PIECES = 16
 _TRANSFER_SECONDS = 2.0
 
 
-class Fate(StrEnum):
+class Scenario(StrEnum):
     """What happens to an upload in this play."""
 
     KEPT = "kept"
@@ -43,7 +43,7 @@ class Upload:
     """
 
     name: str
-    fate: Fate
+    fate: Scenario
     size: int
     checksum: float
     queue: float
@@ -140,7 +140,7 @@ class Uploader:
             await upload.changed.wait()
         if upload.is_over:
             return
-        action = "cancel" if upload.fate is Fate.CANCELED else "fail"
+        action = "cancel" if upload.fate is Scenario.CANCELED else "fail"
         body = {} if action == "cancel" else {"client_error_message": FAILURE}
         path = f"{_ITEMS}/update-session/{upload.session_id}?action={action}"
         with suppress(UploadFailed, aiohttp.ClientError):  # then it did not end so: it shows

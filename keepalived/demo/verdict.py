@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from keepalived.demo.uploads import FAILURE, Fate, Upload
+from keepalived.demo.uploads import FAILURE, Scenario, Upload
 from keepalived.simulator.ledger import Entry, Event
 from keepalived.simulator.resources import SessionEvent
 
@@ -90,7 +90,7 @@ HEADINGS = Summary("upload", "kept by", "lived", "paused", "outcome")
 
 def keeper_of(upload: Upload) -> str:
     """Return who keeps an upload's session alive."""
-    return "nobody" if upload.fate is Fate.UNKEPT else "clkeepalived"
+    return "nobody" if upload.fate is Scenario.UNKEPT else "clkeepalived"
 
 
 def summary(evidence: Evidence, lifetime: float) -> Summary:
@@ -109,13 +109,13 @@ def summary(evidence: Evidence, lifetime: float) -> Summary:
 def findings(evidence: Evidence, lifetime: float) -> list[Finding]:
     """Return what is found of one upload. `lifetime` is that of a session without activity."""
     match evidence.upload.fate:
-        case Fate.KEPT:
+        case Scenario.KEPT:
             found = _kept(evidence, lifetime)
-        case Fate.UNKEPT:
+        case Scenario.UNKEPT:
             found = _unkept(evidence, lifetime)
-        case Fate.CANCELED:
+        case Scenario.CANCELED:
             found = _ended_halfway(evidence, SessionEvent.CANCELLED, "CANCELED", None)
-        case Fate.FAILED:
+        case Scenario.FAILED:
             found = _ended_halfway(evidence, SessionEvent.FAILED, "ERROR", FAILURE)
     return list(found)
 

@@ -17,7 +17,7 @@ from keepalived.validation import Invalid, Secret, validate
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class HoldArguments:
     """The session to keep, and how. `token` is lent; `warnings` say what is risky."""
 
     key: SessionKey
@@ -28,7 +28,7 @@ class Wanted:
 
 def check(
     url: str, session_id: str, kind: Kind | str, *, token: str | None = None, **fields: Any
-) -> Wanted:
+) -> HoldArguments:
     """Return what is wanted; `fields` are those of a vCenter's settings.
 
     Raises InvalidArguments with words for whoever wrote the call.
@@ -51,7 +51,7 @@ def check(
     risky = advice.risky(alone, os.environ)
     # That nobody logs in is as it should be where a token is lent.
     warnings = (words for place, words in risky if lent is None or place[-1] != "username")
-    return Wanted(key, settings, lent, tuple(warnings))
+    return HoldArguments(key, settings, lent, tuple(warnings))
 
 
 def _host_of(url: object) -> str:

@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal, Self, TypedDict, Unpack, overload
 
-from keepalived.embedded.arguments import Wanted, check
-from keepalived.embedded.background import Background
+from keepalived.embedded.arguments import HoldArguments, check
 from keepalived.embedded.errors import HoldError, InvalidArguments, SessionLost, words_for
-from keepalived.embedded.keeping import Keeping, Parting, is_loss
-from keepalived.embedded.link import Link, OnEnd, logger
+from keepalived.embedded.hold_runner import HoldRunner, Parting, is_loss
+from keepalived.embedded.hold_state import HoldState, OnEnd, logger
+from keepalived.embedded.loop_thread import LoopThread
 from keepalived.host.clock import SystemClock
 from keepalived.lease.events import SessionEnd
 from keepalived.lease.model import Kind, State
@@ -31,12 +31,12 @@ class SessionHold:
     nothing has an effect: the session is kept by the process that entered it.
     """
 
-    def __init__(self, wanted: Wanted, patience: float) -> None:
+    def __init__(self, wanted: HoldArguments, connect_timeout: float) -> None:
         self._wanted = wanted
-        self._link = Link()
-        self._keeping = keeping = Keeping(wanted, self._link, SystemClock(), patience)
+        self._state = HoldState()
+        self._runner = keeping = HoldRunner(wanted, self._state, SystemClock(), connect_timeout)
         self._give_up = partial(keeping.leave, Parting.AT_ONCE)
-        self._background: Background | None = None
+        self._background: LoopThread | None = None
         self._told = Progress()
 
     @property
@@ -56,12 +56,12 @@ class SessionHold:
         PENDING before the block, ACTIVE within it until the session ends as something else, and
         RELEASED after a block in which it did not end.
         """
-        return self._link.state
+        return self._state.state
 
     @property
     def end(self) -> SessionEnd | None:
         """How the session ended, None while it has not, as far as is known."""
-        return self._link.end
+        return self._state.end
 
     def on_end(self, callback: OnEnd) -> None:
         """Call `callback(end)` once, should the session end within the block; at once if it has.
@@ -69,7 +69,7 @@ class SessionHold:
         It is called in a thread of its own in a `with` block, and in the event loop of an
         `async with` block. What it raises is logged.
         """
-        self._link.on_end(callback)
+        self._state.on_end(callback)
 
     @overload
     def progress(self, percent: int, /) -> None: ...
@@ -96,9 +96,9 @@ class SessionHold:
             return
         self._told = progress
         if self._background is None:
-            self._keeping.tell(progress)
+            self._runner.tell(progress)
         else:
-            self._background.call(self._keeping.tell, progress)
+            self._background.call(self._runner.tell, progress)
 
     # -- the block
 
@@ -119,7 +119,7 @@ class SessionHold:
             self._conclude(background, error)
 
     async def __aenter__(self) -> Self:
-        self._link.deliver = partial(_call_in, asyncio.get_running_loop())
+        self._state.deliver = partial(_call_in, asyncio.get_running_loop())
         background = self._start()
         try:
             await asyncio.wrap_future(background.entered)
@@ -137,18 +137,18 @@ class SessionHold:
             background.join()
             self._conclude(background, error)
 
-    def _start(self) -> Background:
+    def _start(self) -> LoopThread:
         if self._background is not None:
             raise HoldError("a hold is entered once; call hold() again for another block")
         for words in self._wanted.warnings:
             logger.warning("%s: %s", self._wanted.settings.url, words)
         name = f"keepalived {self.session_id}"
-        background = Background(name, self._keeping.run, self._give_up)
+        background = LoopThread(name, self._runner.run, self._give_up)
         background.start()
         self._background = background
         return background
 
-    def _leave(self, error: BaseException | None) -> Background | None:
+    def _leave(self, error: BaseException | None) -> LoopThread | None:
         """Ask the thread to end; return what is to be waited for, None in another process.
 
         After Ctrl-C, and whatever else is no ordinary error, nothing more is asked of the vCenter.
@@ -158,10 +158,10 @@ class SessionHold:
             return None
         is_ordinary = error is None or isinstance(error, Exception)
         parting = Parting.LOOK if is_ordinary else Parting.AT_ONCE
-        background.call(self._keeping.leave, parting)
+        background.call(self._runner.leave, parting)
         return background
 
-    def _conclude(self, background: Background, error: BaseException | None) -> None:
+    def _conclude(self, background: LoopThread, error: BaseException | None) -> None:
         """Raise what is to be said at the end; an error of the block's own only gets a note."""
         end, trouble = self.end, background.over.exception() if background.over.done() else None
         if error is not None:
@@ -195,7 +195,7 @@ class _How(TypedDict, total=False):
     proxy: str | None
     dialect: AnyDialect
     session_timeout: float | str
-    patience: float
+    connect_timeout: float
 
 
 @overload
@@ -218,22 +218,24 @@ def hold(
     proxy: str | None = None,
     dialect: AnyDialect = "auto",
     session_timeout: float | str = 300.0,
-    patience: float = 10.0,
+    connect_timeout: float = 10.0,
 ) -> SessionHold:
     """Keep a Content Library session alive for the time of a block.
 
     `token` is the API token that the script itself uses: it is kept fresh as well, and never
     logged out. With `username` and `password` the hold logs in by itself, and out at the end.
     `ca_file`, `fingerprints` (SHA-256) or `insecure` say whom to trust in the system's stead.
-    `session_timeout` is what the Content Library Service is set to, `patience` how long a vCenter
-    that does not answer is waited for when the block is entered, both in seconds.
+    `session_timeout` is what the Content Library Service is set to, `connect_timeout` how long a
+    vCenter that does not answer is waited for when the block is entered, both in seconds.
 
     Raises InvalidArguments; entering the block raises AccessRefused, VCenterUnavailable and
     SessionLost, and leaving it SessionLost, each a HoldError. What the block itself raises is
     never replaced: a loss is then told in a note to it.
     """
-    if type(patience) not in (int, float) or not patience > 0:
-        raise InvalidArguments(f"patience: is a number of seconds above 0, not {patience!r}")
+    if type(connect_timeout) not in (int, float) or not connect_timeout > 0:
+        raise InvalidArguments(
+            f"connect_timeout: is a number of seconds above 0, not {connect_timeout!r}"
+        )
     wanted = check(
         url,
         session_id,
@@ -248,7 +250,7 @@ def hold(
         dialect=dialect,
         session_timeout=session_timeout,
     )
-    return SessionHold(wanted, patience)
+    return SessionHold(wanted, connect_timeout)
 
 
 def _call_in(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:

@@ -16,8 +16,8 @@ from keepalived.host.clock import Clock, sleep_until
 from keepalived.lease.answers import Answer, Outcome, SessionInfo
 from keepalived.lease.model import Kind
 from keepalived.probe.findings import proof_age
+from keepalived.probe.list_poller import ListPoller
 from keepalived.probe.notes import Notes, Reaction, Sample, Shift, Span, Trial, Trouble
-from keepalived.probe.presence import Presence
 from keepalived.probe.scratch import Scratch, ScratchItem
 from keepalived.probe.upload import FILE_NAME, SlowUpload
 from keepalived.settings.durations import format_duration
@@ -88,7 +88,7 @@ class Trials:
     show: Callable[[Trial, str], None]
 
     def __post_init__(self) -> None:
-        self._presence = Presence(self.client, self.clock, lambda: self.pace.list, self.timeout)
+        self._presence = ListPoller(self.client, self.clock, lambda: self.pace.list, self.timeout)
         self._is_control_known = asyncio.Event()
 
     async def run(self, items: dict[Trial, ScratchItem]) -> None:

@@ -32,9 +32,14 @@ from keepalived.simulator.ledger import Entry, Ledger
 from keepalived.simulator.library import ContentLibrary
 from keepalived.simulator.logins import Logins
 from keepalived.simulator.operations import DOWNLOAD, UPLOAD
+from keepalived.simulator.request_context import (
+    TOKEN_HEADER,
+    RequestContext,
+    parse_request,
+    unknown_route,
+)
 from keepalived.simulator.routes import Dialect
 from keepalived.simulator.views import error_view
-from keepalived.simulator.visits import TOKEN_HEADER, Visit, understand, unknown_route
 from keepalived.simulator.wire import Dropped, Refused, Request, Response
 
 DEFAULT_USERNAME = "administrator@vsphere.local"
@@ -129,79 +134,83 @@ class Simulator:
         """
         if self.with_admin and request.target.startswith(admin.PREFIX):
             return admin.handle(self, request)
-        visit = understand(request, self._dialects, self.base_url)
-        entry = self._enter(visit)
+        context = parse_request(request, self._dialects, self.base_url)
+        entry = self._enter(context)
         try:
             effects = self.faults.hitting(entry) if self.faults else None
             if effects:
                 entry.fault = "+".join(effect_name(effect) for effect in effects)
-                response = await self._act_under(effects, visit, chunks)
+                response = await self._act_under(effects, context, chunks)
             else:
-                response = await self._carry_out(visit, chunks)
+                response = await self._carry_out(context, chunks)
             entry.status = response.status
         finally:
             self._ledger.finish(entry, self._now())
         return response
 
-    def _enter(self, visit: Visit) -> Entry:
-        session_id, operation = visit.session_id, visit.operation
+    def _enter(self, context: RequestContext) -> Entry:
+        session_id, operation = context.session_id, context.operation
         if operation is UPLOAD:
-            session_id = self.library.transfers.session_of(visit.call.text("ticket"))
+            session_id = self.library.transfers.session_of(context.call.text("ticket"))
         elif operation is DOWNLOAD:
-            session_id = self.library.downloads.session_of(visit.call.text("ticket"))
-        login = self.logins.peek(visit.call.token)
+            session_id = self.library.downloads.session_of(context.call.text("ticket"))
+        login = self.logins.peek(context.call.token)
         entry = Entry(
             self._now(),
-            visit.request.method,
+            context.request.method,
             operation.name if operation is not None else "",
-            visit.dialect.value,
+            context.dialect.value,
             session_id,
-            visit.client_progress,
+            context.client_progress,
             login.alias if login is not None else "",
         )
         self._ledger.begin(entry, is_content=operation in (UPLOAD, DOWNLOAD))
         return entry
 
-    async def _carry_out(self, visit: Visit, chunks: AsyncIterator[bytes] | None) -> Response:
-        if visit.operation is UPLOAD:
-            return await self._receive(visit, chunks)
-        return self._send(visit) if visit.operation is DOWNLOAD else self._act(visit)
+    async def _carry_out(
+        self, context: RequestContext, chunks: AsyncIterator[bytes] | None
+    ) -> Response:
+        if context.operation is UPLOAD:
+            return await self._receive(context, chunks)
+        return self._send(context) if context.operation is DOWNLOAD else self._act(context)
 
-    def _act(self, visit: Visit) -> Response:
+    def _act(self, context: RequestContext) -> Response:
         """Carry out an operation, and answer with its result or with the error it met."""
-        call, operation = visit.call, visit.operation
+        call, operation = context.call, context.operation
         try:
             if operation is None:
-                raise visit.problem or unknown_route()
+                raise context.problem or unknown_route()
             if operation.needs_login:
                 call.login = self.logins.authenticate(call.token)
                 if operation.privilege is not None and call.login.user.read_only:
                     words = f"The caller lacks the privilege {operation.privilege}."
                     raise ApiError(ErrorType.UNAUTHORIZED, words)
-            if visit.problem is not None:
-                raise visit.problem
+            if context.problem is not None:
+                raise context.problem
             with ExitStack() as stack:
-                for each in visit.lifetimes:
+                for each in context.lifetimes:
                     sessions = self.library.sessions
                     stack.enter_context(sessions.shortened(each.seconds, announced=each.announced))
                 value = operation.run(self, call)
         except ApiError as error:
-            return self._refusal(visit, error)
-        if visit.dialect is Dialect.JSON_RPC:
-            return self._response(visit, 200, jsonrpc.output(visit.rpc_id, value))
-        response = self._response(visit, *bodies.write(visit.dialect, operation.gives, value))
-        if operation.name == "session.create" and _wants_cookie(visit):
+            return self._refusal(context, error)
+        if context.dialect is Dialect.JSON_RPC:
+            return self._response(context, 200, jsonrpc.output(context.rpc_id, value))
+        response = self._response(context, *bodies.write(context.dialect, operation.gives, value))
+        if operation.name == "session.create" and _wants_cookie(context):
             cookie = f"{TOKEN_HEADER}={value}; Path=/rest; HttpOnly"
             return _with_headers(response, {"set-cookie": cookie})
         return response
 
-    async def _receive(self, visit: Visit, chunks: AsyncIterator[bytes] | None) -> Response:
+    async def _receive(
+        self, context: RequestContext, chunks: AsyncIterator[bytes] | None
+    ) -> Response:
         """Take in an upload as it comes."""
         going_down = self._going_down
         try:
-            upload = self.library.transfers.begin_upload(visit.call.text("ticket"))
+            upload = self.library.transfers.begin_upload(context.call.text("ticket"))
             try:
-                async for chunk in chunks or _at_once(visit.request.body):
+                async for chunk in chunks or _at_once(context.request.body):
                     if going_down.is_set():
                         raise Dropped
                     upload.write(chunk)
@@ -209,16 +218,16 @@ class Simulator:
             finally:
                 upload.interrupt()
         except ApiError as error:
-            return self._refusal(visit, error)
-        return self._response(visit, 200, b"")
+            return self._refusal(context, error)
+        return self._response(context, 200, b"")
 
-    def _send(self, visit: Visit) -> Response:
+    def _send(self, context: RequestContext) -> Response:
         """Begin to send out a file."""
         going_down = self._going_down
         try:
-            size, chunks = self.library.downloads.begin(visit.call.text("ticket"))
+            size, chunks = self.library.downloads.begin(context.call.text("ticket"))
         except ApiError as error:
-            return self._refusal(visit, error)
+            return self._refusal(context, error)
 
         def stream() -> bytes:
             if going_down.is_set():
@@ -229,25 +238,25 @@ class Simulator:
                 raise Dropped from None
 
         length = {"content-length": str(size), "content-type": "application/octet-stream"}
-        return replace(_with_headers(self._response(visit, 200, b""), length), stream=stream)
+        return replace(_with_headers(self._response(context, 200, b""), length), stream=stream)
 
     async def _act_under(
-        self, effects: list[Effect], visit: Visit, chunks: AsyncIterator[bytes] | None
+        self, effects: list[Effect], context: RequestContext, chunks: AsyncIterator[bytes] | None
     ) -> Response:
         """Carry out an operation under faults: in their order, as far as the first that ends it."""
         response: Response | None = None
 
         async def act() -> Response:
-            return response or await self._carry_out(visit, chunks)
+            return response or await self._carry_out(context, chunks)
 
         for effect in effects:
             if isinstance(effect, Refuse):
                 raise Refused
             if isinstance(effect, Skew):
-                visit.date_skew += effect.seconds if effect.date else 0
-                visit.call.expiry_skew += effect.seconds if effect.expiration_time else 0
+                context.date_skew += effect.seconds if effect.date else 0
+                context.call.expiry_skew += effect.seconds if effect.expiration_time else 0
             elif isinstance(effect, Lifetime):
-                visit.lifetimes.append(effect)
+                context.lifetimes.append(effect)
         for effect in effects:
             if isinstance(effect, Latency | Hang | Reset | Fail) and effect.act_first:
                 response = await act()
@@ -258,9 +267,9 @@ class Simulator:
             elif isinstance(effect, Reset):
                 raise Dropped
             elif isinstance(effect, UnknownRoute):
-                return self._refusal(visit, unknown_route())
+                return self._refusal(context, unknown_route())
             elif isinstance(effect, Fail):
-                return self._failure(visit, effect)
+                return self._failure(context, effect)
         response = await act()
         return _truncated(response) if any(isinstance(e, Truncate) for e in effects) else response
 
@@ -273,28 +282,28 @@ class Simulator:
             return
         raise Dropped
 
-    def _failure(self, visit: Visit, fault: Fail) -> Response:
+    def _failure(self, context: RequestContext, fault: Fail) -> Response:
         words = f"A fault was asked for: {fault.status}."
         error = ApiError(type_for_status(fault.status), words, status=fault.status)
-        response = replace(self._refusal(visit, error), status=fault.status)
+        response = replace(self._refusal(context, error), status=fault.status)
         after = {} if fault.retry_after is None else {"retry-after": f"{fault.retry_after:g}"}
         return _with_headers(response, after)
 
-    def _refusal(self, visit: Visit, error: ApiError) -> Response:
-        if visit.dialect is Dialect.JSON_RPC:
-            return self._response(visit, 200, jsonrpc.error(visit.rpc_id, error_view(error)))
-        return self._response(visit, *bodies.write_error(visit.dialect, error))
+    def _refusal(self, context: RequestContext, error: ApiError) -> Response:
+        if context.dialect is Dialect.JSON_RPC:
+            return self._response(context, 200, jsonrpc.error(context.rpc_id, error_view(error)))
+        return self._response(context, *bodies.write_error(context.dialect, error))
 
-    def _response(self, visit: Visit, status: int, body: bytes) -> Response:
-        headers = {"date": self.clock.date_header(visit.date_skew)}
+    def _response(self, context: RequestContext, status: int, body: bytes) -> Response:
+        headers = {"date": self.clock.date_header(context.date_skew)}
         if body:
             headers["content-type"] = "application/json"
         return Response(status, headers, body)
 
 
-def _wants_cookie(visit: Visit) -> bool:
-    asked = visit.request.headers.get("vmware-use-header-authn", "").lower()
-    return visit.dialect is Dialect.REST and asked != "true"
+def _wants_cookie(context: RequestContext) -> bool:
+    asked = context.request.headers.get("vmware-use-header-authn", "").lower()
+    return context.dialect is Dialect.REST and asked != "true"
 
 
 def _with_headers(response: Response, headers: dict[str, str]) -> Response:

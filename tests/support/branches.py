@@ -31,7 +31,7 @@ LISTENERS = {
         "tests/unit/test_control_hold_index.py",
     ),
     "keepalived/wrapper/console_listener.py": ("tests/unit/test_chain_exec.py",),
-    "keepalived/embedded/keeping.py": ("tests/unit/test_hold_keeping.py",),
+    "keepalived/embedded/hold_runner.py": ("tests/unit/test_hold_keeping.py",),
 }
 """Each file that listens to events or reports them, with the tests that follow it."""
 

@@ -19,7 +19,7 @@ from keepalived.simulator.wire import Request, Response
 from keepalived.sources.discovery import OWNER, Discovery
 from keepalived.validation import validate
 from tests.support.engine import NAME, Engine, running_engine, simulator_in_loop, stop
-from tests.support.yaml_house import Ear
+from tests.support.yaml_house import Recorder
 
 LOOK = 15.0
 MINUTE = 60.0
@@ -39,7 +39,7 @@ class Scout:
 
     engine: Engine
     discovery: Discovery
-    ear: Ear
+    ear: Recorder
 
     def finds(self, session_id: str, kind: Kind = Kind.UPDATE) -> bool:
         """Whether discovery holds a session."""
@@ -65,7 +65,7 @@ async def scouting(
     settings = settings or discovering()
     policy = RenewalPolicy(stall_timeout=settings.stall_timeout)
     async with running_engine(simulator, policy=policy, handle=handle) as engine:
-        ear = Ear()
+        ear = Recorder()
         discovery = Discovery(settings, engine.registry, ear, engine.clock)
         work = asyncio.create_task(discovery.run())
         try:

@@ -14,7 +14,7 @@ LIFETIME = 300.0
 
 
 @dataclass(frozen=True)
-class Gust:
+class Fault:
     """One disturbance: what happens to everybody, for how long, and the calm after it."""
 
     effect: Effect | None
@@ -22,7 +22,7 @@ class Gust:
     calm: float
 
 
-def gusts(seed: int, slowest: float) -> Iterator[Gust]:
+def gusts(seed: int, slowest: float) -> Iterator[Fault]:
     """Disturbances without end. Each of them alone leaves every session savable.
 
     Any seven of them from the first, the eighth and so on are of all seven kinds.
@@ -36,20 +36,20 @@ def gusts(seed: int, slowest: float) -> Iterator[Gust]:
         calm = draw.uniform(200, 1200)
         kind = kinds.pop()
         if kind == 0:
-            yield Gust(Refuse(), draw.uniform(5, 120), calm)
+            yield Fault(Refuse(), draw.uniform(5, 120), calm)
         elif kind == 1:
             busy = Fail(503, retry_after=draw.choice([None, 5.0, 30.0]))
-            yield Gust(busy, draw.uniform(5, 120), calm)
+            yield Fault(busy, draw.uniform(5, 120), calm)
         elif kind == 2:
-            yield Gust(Latency(draw.uniform(0.05, 1.0) * slowest), draw.uniform(30, 300), calm)
+            yield Fault(Latency(draw.uniform(0.05, 1.0) * slowest), draw.uniform(30, 300), calm)
         elif kind == 3:
-            yield Gust(Reset(act_first=draw.random() < 0.5), draw.uniform(1, 60), calm)
+            yield Fault(Reset(act_first=draw.random() < 0.5), draw.uniform(1, 60), calm)
         elif kind == 4:
-            yield Gust(Skew(draw.uniform(-3600, 3600)), draw.uniform(60, 600), calm)
+            yield Fault(Skew(draw.uniform(-3600, 3600)), draw.uniform(60, 600), calm)
         elif kind == 5:
-            yield Gust(Fail(draw.choice([429, 502, 504])), draw.uniform(5, 90), calm)
+            yield Fault(Fail(draw.choice([429, 502, 504])), draw.uniform(5, 90), calm)
         else:
-            yield Gust(None, 0.0, calm)
+            yield Fault(None, 0.0, calm)
 
 
 async def weather(simulator: Simulator, seed: int, hours: float, sessions: int) -> None:

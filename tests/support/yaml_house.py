@@ -23,7 +23,7 @@ LOOK = 2.0
 WEEK = 7 * 86400.0
 
 
-class Ear:
+class Recorder:
     """A listener that remembers what it was told of sources and holds."""
 
     def __init__(self) -> None:
@@ -44,13 +44,13 @@ class Ear:
 
 
 @dataclass
-class House:
+class Site:
     """A folder of session files, the source that watches it, and the registry of the holds."""
 
     folder: Path
     clock: LoopClock
     registry: Registry
-    ear: Ear
+    ear: Recorder
     source: YamlFiles
     settings: Settings
 
@@ -94,12 +94,12 @@ def settings(folder: Path, *vcenters: str, **more: Any) -> Settings:
 
 
 @asynccontextmanager
-async def house(
+async def site(
     folder: Path, *vcenters: str, config: Path | None = None, **more: Any
-) -> AsyncIterator[House]:
+) -> AsyncIterator[Site]:
     """Run the source, with what is in the folder read once."""
     clock = LoopClock()
-    ear = Ear()
+    ear = Recorder()
     registry = Registry(ear, clock, Retention())
     for name in ("lab", "prod"):
         # The keepers are there to be asked for, and do not work: nothing is sent.
@@ -111,7 +111,7 @@ async def house(
     try:
         await asyncio.wait([running, reading], return_when=asyncio.FIRST_COMPLETED)
         assert reading.done(), running.exception()
-        yield House(folder, clock, registry, ear, source, watched)
+        yield Site(folder, clock, registry, ear, source, watched)
     finally:
         reading.cancel()
         running.cancel()

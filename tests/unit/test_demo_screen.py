@@ -13,7 +13,7 @@ from rich.console import Console
 from keepalived.demo.play import LIFETIME, uploads
 from keepalived.demo.screen import Life, Lines, Result, Screen, screen_for
 from keepalived.demo.terminal import Terminal
-from keepalived.demo.uploads import Fate, Upload
+from keepalived.demo.uploads import Scenario, Upload
 from keepalived.demo.verdict import Finding, Summary
 from keepalived.simulator.resources import SessionEvent
 
@@ -35,7 +35,7 @@ def conclude(screen: Screen) -> None:
 
 
 def test_lines_say_each_change_once(capsys: pytest.CaptureFixture[str]) -> None:
-    kept, lost = Upload("kept", Fate.KEPT, 10, 1, 1), Upload("lost", Fate.UNKEPT, 10, 1, 1)
+    kept, lost = Upload("kept", Scenario.KEPT, 10, 1, 1), Upload("lost", Scenario.UNKEPT, 10, 1, 1)
     lives = {"kept": Life(left=3.0), "lost": Life(left=3.0)}
     with Lines(lambda upload: lives[upload.name]) as screen:
         screen.show([kept, lost])
@@ -62,7 +62,7 @@ def test_an_upload_that_could_not_even_begin_is_not_passed_over(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with Lines(lambda _: Life()) as screen:
-        screen.show([Upload("a", Fate.KEPT, 1, 1, 1, doing="failed", trouble="HTTP 500")])
+        screen.show([Upload("a", Scenario.KEPT, 1, 1, 1, doing="failed", trouble="HTTP 500")])
     assert "failed: HTTP 500" in capsys.readouterr().out
 
 

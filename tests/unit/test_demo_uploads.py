@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from keepalived.demo.keeper import SessionFile
-from keepalived.demo.uploads import FAILURE, Fate, Upload, Uploader, uploading
+from keepalived.demo.uploads import FAILURE, Scenario, Upload, Uploader, uploading
 from keepalived.lease.model import Kind
 from keepalived.settings import read_sessions
 from keepalived.simulator.app import DEFAULT_USERNAME, Simulator
@@ -33,7 +33,7 @@ async def uploader(simulator: Simulator) -> AsyncIterator[Uploader]:
         yield uploader
 
 
-def planned(fate: Fate = Fate.KEPT) -> Upload:
+def planned(fate: Scenario = Scenario.KEPT) -> Upload:
     return Upload("disk.ova", fate, MIB, checksum=0.01, queue=0.01)
 
 
@@ -46,16 +46,18 @@ async def test_an_upload_arrives(uploader: Uploader) -> None:
     assert (item["size"], item["content_version"]) == (MIB, "2")
 
 
-@pytest.mark.parametrize(("fate", "state"), [(Fate.CANCELED, "CANCELED"), (Fate.FAILED, "ERROR")])
+@pytest.mark.parametrize(
+    ("fate", "state"), [(Scenario.CANCELED, "CANCELED"), (Scenario.FAILED, "ERROR")]
+)
 async def test_a_session_is_ended_halfway_and_its_upload_says_so(
-    uploader: Uploader, simulator: Simulator, fate: Fate, state: str
+    uploader: Uploader, simulator: Simulator, fate: Scenario, state: str
 ) -> None:
     upload = planned(fate)
     await uploader.open(upload)
     async with asyncio.timeout(5):
         await asyncio.gather(uploader.carry_out(upload), uploader.end_halfway(upload))
     session = simulator.library.sessions.get(Kind.UPDATE, upload.session_id)
-    assert (session.state, session.error) == (state, FAILURE if fate is Fate.FAILED else None)
+    assert (session.state, session.error) == (state, FAILURE if fate is Scenario.FAILED else None)
     assert upload.trouble.startswith("the transfer was ")
     assert not upload.is_complete
     assert MIB // 2 <= upload.sent < MIB
@@ -64,7 +66,7 @@ async def test_a_session_is_ended_halfway_and_its_upload_says_so(
 async def test_a_transfer_that_is_cut_off_is_trouble_and_nothing_worse(
     uploader: Uploader, simulator: Simulator
 ) -> None:
-    upload = planned(Fate.CANCELED)
+    upload = planned(Scenario.CANCELED)
     await uploader.open(upload)
     simulator.faults.add(Reset(), route="upload")
     async with asyncio.timeout(5):

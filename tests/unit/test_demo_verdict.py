@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from keepalived.demo.uploads import FAILURE, Fate, Upload
+from keepalived.demo.uploads import FAILURE, Scenario, Upload
 from keepalived.demo.verdict import Evidence, findings, pauses, summary
 from keepalived.lease.model import Kind
 from keepalived.simulator.ledger import Entry, Event
@@ -30,7 +30,7 @@ def events(last: SessionEvent, at: float) -> tuple[Event, ...]:
     )
 
 
-def upload(fate: Fate, trouble: str = "") -> Upload:
+def upload(fate: Scenario, trouble: str = "") -> Upload:
     return Upload("disk.ova", fate, 4 * MIB, checksum=6.0, queue=6.0, trouble=trouble)
 
 
@@ -43,7 +43,7 @@ COMPLETE = request("update_session.complete", 14.0)
 CHATTER = tuple(request("upload", at) for at in (3.0, 6.0, 9.0, 12.0))
 
 KEPT = Evidence(
-    upload=upload(Fate.KEPT),
+    upload=upload(Scenario.KEPT),
     requests=(*KEEP_ALIVES, *TRANSFER, COMPLETE),
     events=events(SessionEvent.COMPLETED, 14.0),
     longest_gap=2.1,
@@ -53,7 +53,7 @@ KEPT = Evidence(
 )
 UNKEPT = replace(
     KEPT,
-    upload=upload(Fate.UNKEPT, trouble="adding the file: HTTP 404"),
+    upload=upload(Scenario.UNKEPT, trouble="adding the file: HTTP 404"),
     requests=(request("update_session_file.add", 6.0, status=404),),
     events=events(SessionEvent.EXPIRED, 4.0),
     version=1,
@@ -62,7 +62,7 @@ UNKEPT = replace(
 )
 CANCELED = replace(
     KEPT,
-    upload=upload(Fate.CANCELED, trouble="the transfer was refused: HTTP 400"),
+    upload=upload(Scenario.CANCELED, trouble="the transfer was refused: HTTP 400"),
     requests=(*KEEP_ALIVES, *TRANSFER),
     events=events(SessionEvent.CANCELLED, 7.0),
     version=1,
@@ -71,7 +71,7 @@ CANCELED = replace(
 )
 FAILED = replace(
     CANCELED,
-    upload=upload(Fate.FAILED, trouble="the transfer was cut off"),
+    upload=upload(Scenario.FAILED, trouble="the transfer was cut off"),
     events=events(SessionEvent.FAILED, 7.0),
     report={"state": "ERROR", "error_message": FAILURE, "content_moved": False},
 )
@@ -112,19 +112,19 @@ def test_everything_holds_where_everything_is_so(evidence: Evidence) -> None:
             "expired",
             "into a pause of 2.1 s",
         ),
-        (UNKEPT, {"upload": upload(Fate.UNKEPT)}, "upload failed", "it did not"),
+        (UNKEPT, {"upload": upload(Scenario.UNKEPT)}, "upload failed", "it did not"),
         (UNKEPT, {"version": 2}, "not arrive", "version 2"),
         (UNKEPT, {"version": 0}, "not arrive", "version 0"),
         (CANCELED, {"events": events(SessionEvent.FAILED, 7.0)}, "canceled in", "it was not"),
         (CANCELED, {"events": events(SessionEvent.CANCELLED, 9.0)}, "canceled in", "it was not"),
         (CANCELED, {"requests": KEEP_ALIVES}, "canceled in", "it was not"),
-        (CANCELED, {"upload": upload(Fate.CANCELED)}, "upload failed", "it did not"),
+        (CANCELED, {"upload": upload(Scenario.CANCELED)}, "upload failed", "it did not"),
         (CANCELED, {"version": 2}, "not arrive", "version 2"),
         (CANCELED, {"report": None}, "reported", "not at all"),
         (CANCELED, {"report": {"state": "REMOVED", "content_moved": False}}, "reported", "REMOVED"),
         (CANCELED, {"report": {"state": "CANCELED"}}, "reported", "CANCELED"),
         (FAILED, {"events": events(SessionEvent.CANCELLED, 7.0)}, "failed in", "it was not"),
-        (FAILED, {"upload": upload(Fate.FAILED)}, "upload failed", "it did not"),
+        (FAILED, {"upload": upload(Scenario.FAILED)}, "upload failed", "it did not"),
         (FAILED, {"version": 2}, "not arrive", "version 2"),
         (FAILED, {"report": {**(FAILED.report or {}), "state": "DONE"}}, "reported", "DONE"),
         (FAILED, {"report": {"state": "ERROR", "content_moved": False}}, "reported", "ERROR"),

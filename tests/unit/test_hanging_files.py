@@ -21,7 +21,7 @@ from keepalived.validation import validate
 from keepalived.vcenter import http, secrets
 from keepalived.vcenter.secrets import SecretError, read_password
 from keepalived.vcenter.transport import ConnectFailed
-from tests.support.yaml_house import house
+from tests.support.yaml_house import site
 
 GOOD = "sessions: [{id: good}]"
 
@@ -89,7 +89,7 @@ async def test_the_other_files_go_on_being_watched_while_a_look_hangs(
 ) -> None:
     dead = tmp_path / "a.yaml"
     dead.write_text("sessions: [{id: theirs}]")
-    async with house(tmp_path) as there:
+    async with site(tmp_path) as there:
         mount.die(dead)
         there.write("b.yaml", GOOD)
         await until(lambda: "good" in there.holds())
@@ -114,7 +114,7 @@ async def test_a_file_that_hangs_from_the_start_holds_up_nobody(
     dead.write_text("sessions: [{id: theirs}]")
     (tmp_path / "b.yaml").write_text(GOOD)
     mount.die(dead)
-    async with house(tmp_path) as there:  # which has waited until it is certain
+    async with site(tmp_path) as there:  # which has waited until it is certain
         assert set(there.holds()) == {"good"}
         assert there.source.hanging == (str(dead),)
         mount.come_back()
@@ -124,7 +124,7 @@ async def test_a_file_that_hangs_from_the_start_holds_up_nobody(
 @pytest.mark.looptime
 async def test_a_folder_that_cannot_be_listed_lets_nothing_go(tmp_path: Path, mount: Mount) -> None:
     (tmp_path / "a.yaml").write_text(GOOD)
-    async with house(tmp_path) as there:
+    async with site(tmp_path) as there:
         mount.die(f"{tmp_path}/*.yaml")
         await until(lambda: there.source.hanging)
         await there.source.apply(there.settings)
@@ -143,7 +143,7 @@ async def test_a_transferred_file_that_hangs_is_a_problem_of_its_line(
     big.write_bytes(b"x" * 100)
     mount.die(big)
     (tmp_path / "a.yaml").write_text(f"sessions: [{{id: a, path: {big}}}, {{id: good}}]")
-    async with house(tmp_path) as there:
+    async with site(tmp_path) as there:
         assert set(there.holds()) == {"a", "good"}
         await until(lambda: there.ear.problems)
         assert str(big) in there.ear.problems[0]
@@ -157,7 +157,7 @@ async def test_a_problem_that_was_told_stays_until_it_is_certain_that_a_look_han
 ) -> None:
     missing = tmp_path / "disk.vmdk"
     (tmp_path / "a.yaml").write_text(f"sessions: [{{id: a, path: {missing}}}]")
-    async with house(tmp_path) as there:
+    async with site(tmp_path) as there:
         ((kind, _, words),) = there.ear.heard
         assert (kind, "no such file" in words) == ("failed", True)
         mount.die(missing)
@@ -179,7 +179,7 @@ async def test_what_no_look_at_a_file_foresees_is_a_problem_of_that_file(
     monkeypatch.setattr(file_scan, "parse_sessions", fail)
     for name in ("a", "b"):
         (tmp_path / f"{name}.yaml").write_text(f"sessions: [{{id: {name}}}]")
-    async with house(tmp_path) as there:
+    async with site(tmp_path) as there:
         assert set(there.holds()) == {"b"}
         assert "RecursionError" in there.ear.problems[0]
 

@@ -49,8 +49,14 @@ def refusal(*words: Any, **how: Any) -> str:
         ({"token": SECRET, "ca_file": "/nowhere.pem"}, "/nowhere.pem: there is no such file"),
         ({"token": SECRET, "ca_file": __file__}, "no certificate in PEM form"),
         ({"token": SECRET, "fingerprints": "abc"}, "fingerprints"),
-        ({"token": SECRET, "patience": 0}, "patience: is a number of seconds above 0"),
-        ({"token": SECRET, "patience": True}, "patience: is a number of seconds above 0"),
+        (
+            {"token": SECRET, "connect_timeout": 0},
+            "connect_timeout: is a number",
+        ),
+        (
+            {"token": SECRET, "connect_timeout": True},
+            "connect_timeout: is a number",
+        ),
     ],
     # Secrets stand in no name of a test.
     ids=lambda given: "+".join(given) or "nothing" if isinstance(given, dict) else "",

@@ -19,8 +19,8 @@ from keepalived.embedded.errors import (
     SessionLost,
     VCenterUnavailable,
 )
-from keepalived.embedded.keeping import Keeping, Parting, is_loss
-from keepalived.embedded.link import Link
+from keepalived.embedded.hold_runner import HoldRunner, Parting, is_loss
+from keepalived.embedded.hold_state import HoldState
 from keepalived.lease.model import Kind, State
 from keepalived.lease.progress import Progress
 from keepalived.simulator.app import Simulator
@@ -43,8 +43,8 @@ class Held:
 
     simulator: Simulator
     id: str
-    link: Link
-    keeping: Keeping
+    link: HoldState
+    keeping: HoldRunner
     work: asyncio.Task[None]
 
     async def leave(self, parting: Parting = Parting.LOOK) -> None:
@@ -72,8 +72,8 @@ def keep(
     """Begin to hold a session, and do not wait for what the vCenter says to that."""
     access = access or {"username": simulator.username, "password": simulator.password}
     wanted = check(URL, session_id, kind, session_timeout=LIFETIME, **access)
-    link = Link()
-    keeping = Keeping(
+    link = HoldState()
+    keeping = HoldRunner(
         wanted, link, LoopClock(), 10.0, lambda _: MemoryTransport(handle or simulator.handle)
     )
     work = asyncio.create_task(keeping.run(entered))

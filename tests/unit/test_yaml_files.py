@@ -13,7 +13,7 @@ import pytest
 from keepalived.lease.holds import Hold, Owner, OwnerKind
 from keepalived.lease.model import Kind, SessionKey
 from keepalived.lease.progress import Progress
-from tests.support.yaml_house import LOOK, WEEK, house, sessions, settings
+from tests.support.yaml_house import LOOK, WEEK, sessions, settings, site
 
 pytestmark = pytest.mark.looptime
 
@@ -26,7 +26,7 @@ async def test_everything_that_is_there_is_held_once_it_was_read(tmp_path: Path)
     (tmp_path / "b.yaml").write_text(
         "sessions: [{id: c, bytes_done: 1, bytes_total: 4, max_lifetime: 1h, note: nightly}]"
     )
-    async with house(tmp_path) as it:
+    async with site(tmp_path) as it:
         assert it.holds() == {"a": 10, "b": None, "c": 25}
         now = it.clock.boot()
         owner = Owner(OwnerKind.FILE, f"{tmp_path}/b.yaml")
@@ -36,7 +36,7 @@ async def test_everything_that_is_there_is_held_once_it_was_read(tmp_path: Path)
 
 
 async def test_a_new_line_is_held_at_the_next_look(tmp_path: Path) -> None:
-    async with house(tmp_path) as it:
+    async with site(tmp_path) as it:
         it.write("a.yaml", sessions(a=None))
         await asyncio.sleep(LOOK + 0.1)
         assert it.holds() == {"a": None}
@@ -49,7 +49,7 @@ async def test_a_new_line_is_held_at_the_next_look(tmp_path: Path) -> None:
 async def test_changed_progress_updates_the_hold(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     path.write_text(sessions(a=10))
-    async with house(tmp_path) as it:
+    async with site(tmp_path) as it:
         before = it.hold("a")
         await asyncio.sleep(100)
         # In place, of the same size, and perhaps within one tick of the file system's clock.
@@ -69,7 +69,7 @@ async def test_a_change_that_no_time_stamp_shows_is_seen_while_the_file_is_new(
     path = tmp_path / "a.yaml"
     path.write_text(sessions(a=10))
     status = path.stat()
-    async with house(tmp_path) as it:
+    async with site(tmp_path) as it:
         path.write_text(sessions(a=20))
         os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
         await asyncio.sleep(LOOK + 0.1)
@@ -78,7 +78,7 @@ async def test_a_change_that_no_time_stamp_shows_is_seen_while_the_file_is_new(
 
 async def test_a_vanished_line_is_let_go_at_the_second_look(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(sessions(a=1, b=2))
-    async with house(tmp_path) as it:
+    async with site(tmp_path) as it:
         it.write("a.yaml", sessions(b=2))
         await asyncio.sleep(LOOK + 0.1)
         assert it.holds() == {"a": 1, "b": 2}
@@ -90,7 +90,7 @@ async def test_a_file_caught_while_it_is_written_in_place_lets_nothing_go(tmp_pa
     whole = sessions(a=1, b=2, c=3)
     path = tmp_path / "a.yaml"
     path.write_text(whole)
-    async with house(tmp_path) as it:
+    async with site(tmp_path) as it:
         for half in (whole[:25], "", whole[:38]):
             path.write_text(half)
             await asyncio.sleep(LOOK)
@@ -105,7 +105,7 @@ async def test_a_file_caught_while_it_is_written_in_place_lets_nothing_go(tmp_pa
 async def test_a_deleted_file_lets_its_holds_go(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(sessions(a=None))
     (tmp_path / "b.yaml").write_text(sessions(b=None))
-    async with house(tmp_path) as it:
+    async with site(tmp_path) as it:
         (tmp_path / "a.yaml").unlink()
         await asyncio.sleep(2 * LOOK + 0.1)
         assert it.holds() == {"b": None}
@@ -116,7 +116,7 @@ async def test_a_deleted_file_lets_its_holds_go(tmp_path: Path) -> None:
 
 async def test_a_file_that_is_gone_for_a_moment_changes_nothing(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(sessions(a=None))
-    async with house(tmp_path) as it:
+    async with site(tmp_path) as it:
         (tmp_path / "a.yaml").unlink()
         await asyncio.sleep(LOOK + 0.1)
         it.write("a.yaml", sessions(a=None))
@@ -128,7 +128,7 @@ async def test_a_file_that_is_gone_for_a_moment_changes_nothing(tmp_path: Path) 
 async def test_two_files_that_name_one_session_are_two_holds(tmp_path: Path) -> None:
     for name in ("a.yaml", "b.yaml"):
         (tmp_path / name).write_text(sessions(a=None))
-    async with house(tmp_path) as it:
+    async with site(tmp_path) as it:
         session = it.registry.find(SessionKey("lab", Kind.UPDATE, "a"))
         assert session is not None
         assert {Path(hold.owner.id).name for hold in session.holds} == {"a.yaml", "b.yaml"}
@@ -142,7 +142,7 @@ async def test_a_line_that_stands_as_it_stood_does_not_start_an_ended_session_an
 ) -> None:
     path = tmp_path / "a.yaml"
     path.write_text(sessions(a=10))
-    async with house(tmp_path) as it:
+    async with site(tmp_path) as it:
         it.end("a")
         await asyncio.sleep(5 * LOOK)
         os.utime(path)
@@ -159,7 +159,7 @@ async def test_a_line_that_stands_as_it_stood_does_not_start_an_ended_session_an
 @pytest.mark.parametrize("line", ["{id: a, note: again}", "{id: a, max_lifetime: 1h}"])
 async def test_a_line_that_changed_starts_an_ended_session_anew(tmp_path: Path, line: str) -> None:
     (tmp_path / "a.yaml").write_text(sessions(a=None))
-    async with house(tmp_path) as it:
+    async with site(tmp_path) as it:
         it.end("a")
         it.write("a.yaml", f"sessions: [{line}]")
         await asyncio.sleep(LOOK + 0.1)
@@ -168,7 +168,7 @@ async def test_a_line_that_changed_starts_an_ended_session_anew(tmp_path: Path, 
 
 async def test_a_line_that_comes_back_starts_an_ended_session_anew(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(sessions(a=None))
-    async with house(tmp_path) as it:
+    async with site(tmp_path) as it:
         it.end("a")
         it.write("a.yaml", sessions())
         await asyncio.sleep(2 * LOOK + 0.1)
@@ -180,7 +180,7 @@ async def test_a_line_that_comes_back_starts_an_ended_session_anew(tmp_path: Pat
 async def test_a_hold_that_reached_its_time_limit_is_not_taken_again(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     path.write_text("sessions: [{id: a, max_lifetime: 10s, progress: 1}]")
-    async with house(tmp_path) as it:
+    async with site(tmp_path) as it:
         await asyncio.sleep(11)
         it.registry.sweep()
         assert it.holds() == {}
@@ -202,7 +202,7 @@ async def test_the_symlink_swap_of_kubernetes_is_seen(tmp_path: Path) -> None:
     # Old enough to be told apart by nothing but the inode.
     for number in (1, 2):
         os.utime(mounted / f"..{number}" / "s.yaml", (1e9, 1e9))
-    async with house(mounted) as it:
+    async with site(mounted) as it:
         assert it.holds() == {"a": 1}
         (mounted / "..new").symlink_to("..2")
         (mounted / "..new").replace(mounted / "..data")
@@ -218,7 +218,7 @@ async def test_folders_that_match_are_passed_over_and_pipes_are_named(tmp_path: 
     os.mkfifo(tmp_path / "pipe.yaml")
     (tmp_path / "null.yaml").symlink_to("/dev/null")
     (tmp_path / "a.yaml").write_text(sessions(a=None))
-    async with house(tmp_path) as it:
+    async with site(tmp_path) as it:
         await asyncio.sleep(3 * LOOK)
         assert it.holds() == {"a": None}
         assert it.ear.heard == [("failed", "null.yaml", NO_FILE), ("failed", "pipe.yaml", NO_FILE)]
@@ -227,7 +227,7 @@ async def test_folders_that_match_are_passed_over_and_pipes_are_named(tmp_path: 
 async def test_a_file_that_became_a_pipe_keeps_its_sessions(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     path.write_text(sessions(a=None))
-    async with house(tmp_path) as it:
+    async with site(tmp_path) as it:
         path.unlink()
         os.mkfifo(path)
         await asyncio.sleep(LOOK + 0.1)
@@ -239,7 +239,7 @@ async def test_patterns_may_reach_into_folders(tmp_path: Path) -> None:
     deep = tmp_path / "x" / "y"
     deep.mkdir(parents=True)
     (deep / "a.yaml").write_text(sessions(a=None))
-    async with house(tmp_path, session_files=[f"{tmp_path}/**/*.yaml"]) as it:
+    async with site(tmp_path, session_files=[f"{tmp_path}/**/*.yaml"]) as it:
         assert it.holds() == {"a": None}
 
 
@@ -247,7 +247,7 @@ async def test_a_folder_that_cannot_be_listed_for_a_moment_lets_nothing_go(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "a.yaml").write_text(sessions(a=None))
-    async with house(tmp_path) as it:
+    async with site(tmp_path) as it:
         monkeypatch.setattr("glob.glob", lambda *args, **kwargs: [])
         await asyncio.sleep(5 * LOOK)
         assert it.holds() == {"a": None}
@@ -255,7 +255,7 @@ async def test_a_folder_that_cannot_be_listed_for_a_moment_lets_nothing_go(
 
 async def test_a_file_system_that_errs_lets_nothing_go(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(sessions(a=None))
-    async with house(tmp_path) as it:
+    async with site(tmp_path) as it:
         # A link that leads to itself fails as a stale network file does: neither there nor gone.
         (tmp_path / "a.yaml").unlink()
         (tmp_path / "a.yaml").symlink_to("a.yaml")
@@ -273,7 +273,7 @@ async def test_a_file_that_grows_beyond_reason_keeps_its_last_good_content(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "a.yaml").write_text(sessions(a=None))
-    async with house(tmp_path) as it:
+    async with site(tmp_path) as it:
         os.truncate(tmp_path / "a.yaml", 300 << 20)
         await asyncio.sleep(3 * LOOK)
         assert it.holds() == {"a": None}
@@ -297,7 +297,7 @@ async def test_thousands_of_sessions_never_hold_up_the_loop(
     monkeypatch.setattr("keepalived.host.slices.SLICE_SECONDS", 0.0)
     turns: list[int] = []  # how many sessions are held at each turn of the loop
 
-    async with house(tmp_path) as it:
+    async with site(tmp_path) as it:
 
         async def watch() -> None:
             while True:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.yaml_house import LOOK, house, sessions
+from tests.support.yaml_house import LOOK, sessions, site
 
 pytestmark = pytest.mark.looptime
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.looptime
 async def test_a_broken_file_keeps_its_last_good_content_and_is_told_once(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     path.write_text(sessions(a=1))
-    async with house(tmp_path) as it:
+    async with site(tmp_path) as it:
         path.write_text("sessions: [{id: a, progress: 2}, {id")
         await asyncio.sleep(10 * LOOK)
         assert it.holds() == {"a": 1}
@@ -40,7 +40,7 @@ async def test_a_broken_file_keeps_its_last_good_content_and_is_told_once(tmp_pa
 async def test_a_file_broken_from_the_start_stops_nobody_else(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("")
     (tmp_path / "b.yaml").write_text(sessions(b=None))
-    async with house(tmp_path) as it:
+    async with site(tmp_path) as it:
         assert it.holds() == {"b": None}
         assert it.ear.heard == [
             ("failed", "a.yaml", "the file is empty; one without sessions says `sessions: []`")
@@ -53,7 +53,7 @@ async def test_a_file_broken_from_the_start_stops_nobody_else(tmp_path: Path) ->
 async def test_a_bad_line_keeps_its_last_good_form_beside_the_good_ones(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     path.write_text(sessions(a=1, b=2))
-    async with house(tmp_path) as it:
+    async with site(tmp_path) as it:
         path.write_text("sessions:\n- {id: a, progress: 101}\n- {id: b, progress: 3}\n- {id: c}\n")
         await asyncio.sleep(5 * LOOK)
         assert it.holds() == {"a": 1, "b": 3, "c": None}
@@ -69,7 +69,7 @@ async def test_a_bad_line_keeps_its_last_good_form_beside_the_good_ones(tmp_path
 async def test_a_line_that_vanished_is_let_go_while_another_one_is_bad(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     path.write_text(sessions(a=1, b=2))
-    async with house(tmp_path) as it:
+    async with site(tmp_path) as it:
         path.write_text("sessions: [{id: a, progress: 101}]")
         await asyncio.sleep(2 * LOOK + 0.1)
         assert it.holds() == {"a": 1}
@@ -80,7 +80,7 @@ async def test_what_vanished_from_a_file_that_then_broke_is_let_go_when_it_is_go
 ) -> None:
     path = tmp_path / "a.yaml"
     path.write_text(sessions(a=1, b=2))
-    async with house(tmp_path) as it:
+    async with site(tmp_path) as it:
         path.write_text(sessions(b=2))
         await asyncio.sleep(LOOK + 0.1)
         path.write_text("broken")

@@ -11,7 +11,7 @@ from keepalived.vcenter.client import Client
 
 
 @dataclass(eq=False, slots=True)
-class Presence:
+class ListPoller:
     """Looks at the list now and then, and remembers when each session was on it.
 
     Times are seconds on the boot-time clock. A look that fails says nothing.

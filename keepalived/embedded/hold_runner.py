@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
-from keepalived.embedded.arguments import Wanted
+from keepalived.embedded.arguments import HoldArguments
 from keepalived.embedded.errors import (
     AccessRefused,
     HoldError,
@@ -23,7 +23,7 @@ from keepalived.embedded.errors import (
     VCenterUnavailable,
     words_for,
 )
-from keepalived.embedded.link import Link, logger
+from keepalived.embedded.hold_state import HoldState, logger
 from keepalived.engine import Engine, MakeTransport, one_vcenter
 from keepalived.host.clock import Clock
 from keepalived.keeper.keeper import Keeper
@@ -51,16 +51,16 @@ class Parting(Enum):
 
 
 @dataclass(eq=False, slots=True)
-class Keeping:
+class HoldRunner:
     """Keeps one session while `run` runs, and listens to its events, all in one event loop.
 
-    `patience` is how long, in seconds, a vCenter that does not answer is waited for at the start.
+    `connect_timeout`, in seconds, is how long a silent vCenter is waited for at the start.
     """
 
-    wanted: Wanted
-    link: Link
+    wanted: HoldArguments
+    link: HoldState
     clock: Clock
-    patience: float
+    connect_timeout: float
     make_transport: MakeTransport = build_transport
     _progress: Progress = field(default=UNKNOWN, init=False)
     _registry: Registry | None = field(default=None, init=False)
@@ -126,7 +126,7 @@ class Keeping:
     async def _enter(self, first: asyncio.Future[None]) -> None:
         left = asyncio.create_task(self._left.wait(), name="left")
         await asyncio.wait(
-            (first, left), timeout=self.patience, return_when=asyncio.FIRST_COMPLETED
+            (first, left), timeout=self.connect_timeout, return_when=asyncio.FIRST_COMPLETED
         )
         left.cancel()
         if first.done():
@@ -135,7 +135,7 @@ class Keeping:
             raise HoldError("the block was left before it had been entered")
         else:
             raise VCenterUnavailable(
-                f"{self.wanted.settings.url} could not be asked within {self.patience:g} s: "
+                f"{self.wanted.settings.url} could not be asked within {self.connect_timeout:g} s: "
                 f"{self._trouble}"
             )
 

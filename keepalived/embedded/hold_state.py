@@ -14,7 +14,7 @@ OnEnd = Callable[[SessionEnd], object]
 logger = logging.getLogger("keepalived")
 
 
-class Link:
+class HoldState:
     """Where a session stands, and who wants to hear of its end. Safe to use in any thread.
 
     `deliver` says where callbacks run: in the thread that learns of the end, unless told otherwise.

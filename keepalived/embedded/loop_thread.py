@@ -24,7 +24,7 @@ Job = Callable[[Callable[[], None]], Coroutine[Any, Any, None]]
 """What runs in the thread; it calls what it is given once it has been entered."""
 
 
-class Background:
+class LoopThread:
     """Runs a job in a thread. `give_up` is called in its loop when the interpreter exits.
 
     `entered` and `over` tell how far it is, and what it raised. After a fork, the child has the
@@ -93,7 +93,7 @@ class Background:
             over.set_exception(error)
 
 
-_running: set[Background] = set()
+_running: set[LoopThread] = set()
 
 
 def _end_all() -> None:

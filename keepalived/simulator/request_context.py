@@ -19,7 +19,7 @@ TOKEN_HEADER = "vmware-api-session-id"  # noqa: S105 - the name of a header
 
 
 @dataclass(slots=True)
-class Visit:
+class RequestContext:
     """A request understood as far as it can be; `problem` is why it will be refused.
 
     The faults that hit it leave `date_skew` (seconds) and `lifetimes` behind.
@@ -50,7 +50,7 @@ class Visit:
         return reported if isinstance(reported, int) else None
 
 
-def understand(request: Request, spoken: AbstractSet[Dialect], base_url: str) -> Visit:
+def parse_request(request: Request, spoken: AbstractSet[Dialect], base_url: str) -> RequestContext:
     """Find out what a request asks for, of a server that speaks these dialects."""
     headers = request.headers
     if host := headers.get("host"):  # the address by which the caller reached this server
@@ -63,7 +63,7 @@ def understand(request: Request, spoken: AbstractSet[Dialect], base_url: str) ->
     # Content has addresses of its own, whatever is spoken otherwise.
     if match is None or not (match.operation in (UPLOAD, DOWNLOAD) or match.dialect in spoken):
         call = Call({}, token)
-        return Visit(request, dialect_of(request.target), call, problem=unknown_route())
+        return RequestContext(request, dialect_of(request.target), call, problem=unknown_route())
     args: Mapping[str, Any] = match.parameters
     problem = None
     try:
@@ -71,7 +71,7 @@ def understand(request: Request, spoken: AbstractSet[Dialect], base_url: str) ->
     except ApiError as error:
         problem = error
     call = Call(args, token, headers.get("authorization", ""), base_url=base_url)
-    return Visit(request, match.dialect, call, match.operation, problem)
+    return RequestContext(request, match.dialect, call, match.operation, problem)
 
 
 def unknown_route() -> ApiError:
@@ -79,11 +79,11 @@ def unknown_route() -> ApiError:
     return ApiError(ErrorType.NOT_FOUND, "Not found.", message_id=HTTP_NOT_FOUND)
 
 
-def _understand_rpc(request: Request, base_url: str) -> Visit:
+def _understand_rpc(request: Request, base_url: str) -> RequestContext:
     try:
         call_id, service, name, call = jsonrpc.open_envelope(request.body)
     except ApiError as error:
-        return Visit(request, Dialect.JSON_RPC, Call({}), problem=error)
+        return RequestContext(request, Dialect.JSON_RPC, Call({}), problem=error)
     call.base_url = base_url
     operation = SERVICES.get((service, name))
     problem = None
@@ -93,7 +93,7 @@ def _understand_rpc(request: Request, base_url: str) -> Visit:
     elif operation.wrapper is not None:
         args = dict(call.args)
         call.args = args | (args.pop(operation.wrapper, None) or {})
-    return Visit(request, Dialect.JSON_RPC, call, operation, problem, call_id)
+    return RequestContext(request, Dialect.JSON_RPC, call, operation, problem, call_id)
 
 
 def _token_in_cookie(header: str) -> str:
