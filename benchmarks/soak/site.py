@@ -21,7 +21,7 @@ from keepalived.demo.serving import end, serve_command
 from keepalived.lease.model import Kind
 from keepalived.simulator.app import Simulator
 from keepalived.simulator.errors import ApiError
-from keepalived.simulator.routes import Dialect
+from keepalived.simulator.routes import ServedDialect
 from keepalived.simulator.server import serve as serve_simulator
 
 RETENTION = 3.0
@@ -196,7 +196,11 @@ async def a_site(folder: Path, standing: int, lifetime: float) -> AsyncIterator[
     `lifetime` is how many seconds a session lives without activity.
     """
     password = secrets.token_urlsafe(12)
-    dialects = {"lab": tuple(Dialect), "old": (Dialect.REST,), GUEST: tuple(Dialect)}
+    dialects = {
+        "lab": tuple(ServedDialect),
+        "old": (ServedDialect.REST,),
+        GUEST: tuple(ServedDialect),
+    }
     simulators = {
         name: Simulator(
             username=USERNAME,

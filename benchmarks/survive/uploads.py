@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import aiohttp
 
-from keepalived.demo.uploads import Client
+from keepalived.demo.uploads import DemoClient
 from keepalived.simulator.app import Simulator
 from keepalived.simulator.resources import SessionEvent
 
@@ -75,7 +75,7 @@ class Uploader:
         self._url = url
         self._lifetime = lifetime
         self._tls = tls
-        self._client: Client
+        self._client: DemoClient
 
     async def __aenter__(self) -> Uploader:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=_ANSWER_SHARE * self._lifetime)
@@ -84,7 +84,7 @@ class Uploader:
         http = aiohttp.ClientSession(
             self._url, connector=connector, cookie_jar=jar, timeout=timeout
         )
-        self._client = Client(http, self._simulator.username, self._simulator.password)
+        self._client = DemoClient(http, self._simulator.username, self._simulator.password)
         return self
 
     async def __aexit__(self, *_: object) -> None:

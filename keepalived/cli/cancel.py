@@ -9,7 +9,7 @@ import click
 
 from keepalived.cli import words
 from keepalived.cli.options import config_option, session_options, socket_option
-from keepalived.cli.socket_client import THE_ONLY_VCENTER, Control, Refused, session_path
+from keepalived.cli.socket_client import THE_ONLY_VCENTER, Control, RequestRefused, session_path
 from keepalived.lease.model import Kind
 
 _ANSWER_SECONDS = 60.0
@@ -57,7 +57,7 @@ def cancel(
         reply = control.request(
             "POST", f"{path}/cancel", query={"kind": kind, "force": force}, timeout=_ANSWER_SECONDS
         )
-    except Refused as error:
+    except RequestRefused as error:
         if error.problem != "held-by-others":
             raise
         holders = ", ".join(error.candidates)
@@ -75,7 +75,7 @@ def _known(control: Control, path: str, kind: str) -> list[str]:
     """Return what the daemon knows of a session, for somebody who has to decide about it."""
     try:
         session = control.request("GET", path, query={"kind": kind})
-    except Refused as error:
+    except RequestRefused as error:
         if error.problem != "no-such-session":
             raise
         return ["Nobody holds it here."]

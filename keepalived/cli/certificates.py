@@ -32,7 +32,7 @@ class Cause(Enum):
 _CAUSES = {9: Cause.NOT_YET_VALID, 10: Cause.EXPIRED, 62: Cause.NAME, 64: Cause.NAME}
 
 
-class Refusal(NamedTuple):
+class CertificateRefusal(NamedTuple):
     """Why a server's certificate is not trusted: in words, and the kind of cause."""
 
     words: str
@@ -70,12 +70,14 @@ async def shown_by(host: str, port: int) -> Certificate:
     )
 
 
-async def why_untrusted(host: str, port: int, context: ssl.SSLContext) -> Refusal | None:
+async def why_untrusted(host: str, port: int, context: ssl.SSLContext) -> CertificateRefusal | None:
     """Return why `context` does not trust a server, None if it does. Raises OSError."""
     try:
         await _shake_hands(host, port, context)
     except ssl.SSLCertVerificationError as error:
-        return Refusal(error.verify_message, _CAUSES.get(error.verify_code, Cause.AUTHORITY))
+        return CertificateRefusal(
+            error.verify_message, _CAUSES.get(error.verify_code, Cause.AUTHORITY)
+        )
     return None
 
 

@@ -8,7 +8,13 @@ import socket
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from keepalived.cli.certificates import Cause, Certificate, Refusal, shown_by, why_untrusted
+from keepalived.cli.certificates import (
+    Cause,
+    Certificate,
+    CertificateRefusal,
+    shown_by,
+    why_untrusted,
+)
 from keepalived.engine import connect
 from keepalived.host.clock import SystemClock
 from keepalived.lease.answers import Answer, Outcome
@@ -29,14 +35,14 @@ _ADVICE = {
 }
 
 
-class Finding(NamedTuple):
+class ConnectResult(NamedTuple):
     """How it went with one vCenter, in words."""
 
     good: bool
     lines: tuple[str, ...]
 
 
-async def check(name: str, settings: VCenterSettings) -> Finding:
+async def check(name: str, settings: VCenterSettings) -> ConnectResult:
     """Resolve, connect to and log in to a vCenter, and log out again."""
     client = connect(name, settings, SystemClock())
     try:
@@ -47,7 +53,7 @@ async def check(name: str, settings: VCenterSettings) -> Finding:
         who = f", and logged in as {settings.username}"
         if settings.username is None:
             who = "; nobody is logged in, as there are no credentials"
-        return Finding(True, (f"{name}: reached {settings.url}{who}",))
+        return ConnectResult(True, (f"{name}: reached {settings.url}{who}",))
     lines = (answer.detail, *_advice(settings, answer))
     if answer.outcome is Outcome.UNREACHABLE and proxy_for(settings) is None:
         address = split_vcenter_url(settings.url)
@@ -56,7 +62,7 @@ async def check(name: str, settings: VCenterSettings) -> Finding:
         if address.scheme == "https" and not settings.insecure:
             untrusted = await _untrusted(settings, host, port)
         lines = untrusted or (answer.detail, *await _attempts(host, port))
-    return Finding(False, (f"{name}: {lines[0]}", *lines[1:]))
+    return ConnectResult(False, (f"{name}: {lines[0]}", *lines[1:]))
 
 
 def _advice(settings: VCenterSettings, answer: Answer[None]) -> Iterator[str]:
@@ -99,12 +105,14 @@ async def _untrusted(settings: VCenterSettings, host: str, port: int) -> tuple[s
     return (told, *_shown(certificate), *_remedies(settings, why.cause, certificate))
 
 
-async def _why_untrusted(settings: VCenterSettings, host: str, port: int) -> Refusal | None:
+async def _why_untrusted(
+    settings: VCenterSettings, host: str, port: int
+) -> CertificateRefusal | None:
     pins = settings.fingerprints or settings.known_fingerprints
     if pins and (await shown_by(host, port)).sha256 in pins:
         return None
     if settings.fingerprints:
-        return Refusal("it is not one of `fingerprints`", Cause.PIN)
+        return CertificateRefusal("it is not one of `fingerprints`", Cause.PIN)
     return await why_untrusted(host, port, verifying_context(settings.ca_files))
 
 

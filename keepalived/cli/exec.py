@@ -19,7 +19,7 @@ from keepalived.cli.options import SESSION_ID, Checked, duration_option, kind_op
 from keepalived.lease.model import Kind
 
 if TYPE_CHECKING:
-    from keepalived.wrapper.run import Options
+    from keepalived.wrapper.run import ExecOptions
     from keepalived.wrapper.tokens import Source
 
 _INTERRUPTED = 128 + signal.SIGINT
@@ -113,13 +113,13 @@ def exec(
     try:
         check(command[0])
         from keepalived.wrapper.ownership import Selector
-        from keepalived.wrapper.run import Options
+        from keepalived.wrapper.run import ExecOptions
 
         settings = load(config)
         name, chosen = choose(vcenter, settings)
         file = () if config is None else ("--config", str(config))
         which = ("--vcenter", name) if len(settings.vcenters) > 1 else ()
-        options = Options(
+        options = ExecOptions(
             argv=command,
             vcenter=name,
             settings=chosen,
@@ -146,15 +146,15 @@ def exec(
     sys.exit(code)
 
 
-def _run(options: Options, source: Source | None, *, show_bar: bool) -> int:
+def _run(options: ExecOptions, source: Source | None, *, show_bar: bool) -> int:
     from keepalived.host.clock import SystemClock
-    from keepalived.wrapper.display import Display
+    from keepalived.wrapper.display import ExecDisplay
     from keepalived.wrapper.log import DisplayHandler
     from keepalived.wrapper.run import Wrapped
     from keepalived.wrapper.tokens import Lent
 
     clock = SystemClock()
-    display = Display(sys.stderr, clock, with_bar=show_bar)
+    display = ExecDisplay(sys.stderr, clock, with_bar=show_bar)
     logging.basicConfig(handlers=[DisplayHandler(display.say)], level=logging.WARNING)
     logging.captureWarnings(capture=True)
     try:
@@ -165,7 +165,9 @@ def _run(options: Options, source: Source | None, *, show_bar: bool) -> int:
         display.finish()
 
 
-def _source(options: Options, token_file: str | None, govc_session: bool | None) -> Source | None:
+def _source(
+    options: ExecOptions, token_file: str | None, govc_session: bool | None
+) -> Source | None:
     """Return where the command's own API token may be found. Raises ClickException."""
     from keepalived.host.govc import GovcSessionError, cached_session, home_directory
     from keepalived.wrapper.tokens import Source
@@ -196,7 +198,7 @@ def _source(options: Options, token_file: str | None, govc_session: bool | None)
     return Source("govc's cache", _leniently(lend), is_commands_own=False)
 
 
-def _is_govcs(options: Options) -> bool:
+def _is_govcs(options: ExecOptions) -> bool:
     """Whether govc's own variables mean this vCenter: its tokens must not go anywhere else."""
     from keepalived.settings.values import split_vcenter_url
 

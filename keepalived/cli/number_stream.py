@@ -15,7 +15,7 @@ from collections.abc import Callable
 import click
 
 from keepalived.cli.progress import read_value
-from keepalived.cli.socket_client import Refused, Unreachable
+from keepalived.cli.socket_client import RequestRefused, Unreachable
 
 Body = dict[str, int]
 
@@ -106,7 +106,7 @@ class _Teller:
         self._is_fresh = False
         try:
             self._tell(self.furthest)
-        except (Unreachable, Refused) as error:
+        except (Unreachable, RequestRefused) as error:
             self.exit_code = error.exit_code
             if error.message != self._last_words:
                 self._last_words = error.message

@@ -18,7 +18,7 @@ from keepalived.cli.options import duration, duration_option
 
 if TYPE_CHECKING:
     from keepalived.probe.report import Report
-    from keepalived.probe.run import Options
+    from keepalived.probe.run import ProbeOptions
 
 _EXIT_UNAVAILABLE = 69
 _STDOUT = "-"
@@ -85,7 +85,7 @@ def probe(
     configuration, 128+n after a signal.
     """
     from keepalived.probe.report import as_json
-    from keepalived.probe.run import Options
+    from keepalived.probe.run import ProbeOptions
 
     name, settings = choose(vcenter, load(config))
     if settings.username is None:
@@ -93,7 +93,7 @@ def probe(
             f"no credentials of {name} are known; set username and password_file"
         )
     version = importlib.metadata.version("content-library-keepalived")
-    options = Options(name, settings, library, datastore, limit, version)
+    options = ProbeOptions(name, settings, library, datastore, limit, version)
     output: AbstractContextManager[IO[str] | None] = nullcontext()
     try:
         if json_file is not None:
@@ -111,7 +111,7 @@ def probe(
     sys.exit(_exit_code(report, number))
 
 
-async def _run(options: Options) -> tuple[Report, int | None]:
+async def _run(options: ProbeOptions) -> tuple[Report, int | None]:
     from keepalived.host.clock import SystemClock
     from keepalived.probe.display import display_on
     from keepalived.probe.run import Probe

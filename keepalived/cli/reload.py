@@ -6,7 +6,7 @@ import click
 
 from keepalived.cli import words
 from keepalived.cli.options import refuse_configuration, socket_option
-from keepalived.cli.socket_client import Control, Refused
+from keepalived.cli.socket_client import Control, RequestRefused
 
 _ANSWER_SECONDS = 120.0
 
@@ -20,7 +20,7 @@ def reload(control: Control) -> None:
     """
     try:
         reply = control.request("POST", "/v1/reload", timeout=_ANSWER_SECONDS)
-    except Refused as error:
+    except RequestRefused as error:
         if error.problem != "configuration-refused":
             raise
         refuse_configuration([*error.errors, f"Error: {error.message}"])

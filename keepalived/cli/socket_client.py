@@ -41,7 +41,7 @@ class Unreachable(click.ClickException):
     exit_code = _EXIT_UNAVAILABLE
 
 
-class Refused(click.ClickException):
+class RequestRefused(click.ClickException):
     """The daemon answered with a problem document.
 
     `problem` is the last part of its type, `candidates` what the request could have meant, and
@@ -127,7 +127,7 @@ class Control:
                 connection.request(method, target, content, {"Content-Type": "application/json"})
                 response = connection.getresponse()
                 if response.status >= http.client.BAD_REQUEST:
-                    raise Refused(_problem(response))
+                    raise RequestRefused(_problem(response))
                 yield connection, response
             except (OSError, http.client.HTTPException, ValueError) as error:
                 raise Unreachable(_why(self.path, error)) from error

@@ -8,7 +8,7 @@ from typing import Annotated
 from keepalived.lease.holds import TOKEN_MAX_LENGTH, check_token
 from keepalived.lease.model import SESSION_ID_MAX_LENGTH, check_session_id
 from keepalived.settings.base import LARGEST_INTEGER
-from keepalived.settings.durations import TooLongError, parse_duration
+from keepalived.settings.durations import DurationTooLongError, parse_duration
 from keepalived.validation import (
     After,
     Before,
@@ -37,7 +37,7 @@ def _duration(value: object) -> float:
         raise ValueError("must be a duration such as 90s, 2m, 1h30m or 7d")
     try:
         seconds = parse_duration(value)
-    except TooLongError as error:
+    except DurationTooLongError as error:
         # The schema's pattern cannot bound a text; a number is bounded there, and malformed.
         if isinstance(value, str):
             raise Contradiction("a duration here is at most 366 days") from error

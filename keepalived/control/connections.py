@@ -12,13 +12,13 @@ from aiohttp.web_protocol import RequestHandler
 from keepalived.control.callers import Caller, caller_of
 from keepalived.control.encoding import to_json
 from keepalived.control.limits import Limits
-from keepalived.control.problems import MEDIA_TYPE, Problem, ProblemError
+from keepalived.control.problems import MEDIA_TYPE, ProblemError, ProblemType
 from keepalived.host.peers import peer_credentials
-from keepalived.serving.door import Door, answer
+from keepalived.serving.protocol_factory import ProtocolFactory, answer
 from keepalived.serving.throttle import Throttle
 
 
-class Connections:
+class ControlConnections:
     """Knows who is at the other end of each connection, and how many there are."""
 
     def __init__(self, admin_gid: int | None, limits: Limits) -> None:
@@ -27,9 +27,9 @@ class Connections:
         self._callers: dict[RequestHandler, Caller] = {}
         self._refusals = Throttle()
 
-    def door(self, server: web.Server) -> Door:
+    def door(self, server: web.Server) -> ProtocolFactory:
         """Return what makes a protocol for each new connection to `server`."""
-        return Door(lambda transport: self._admit(server, transport))
+        return ProtocolFactory(lambda transport: self._admit(server, transport))
 
     def caller(self, request: web.BaseRequest) -> Caller:
         """Return who sent a request."""
@@ -62,14 +62,14 @@ class Connections:
         reserved = 0 if caller.is_admin else limits.connections_reserved
         if len(alive) >= limits.connections - reserved:
             return ProblemError(
-                Problem.UNAVAILABLE,
+                ProblemType.UNAVAILABLE,
                 "all connections of the control socket are taken; try again later",
                 headers={"Retry-After": "5"},
             )
         own = sum(other.uid == caller.uid for other in self._callers.values())
         if not caller.is_admin and own >= limits.connections_per_uid:
             return ProblemError(
-                Problem.TOO_MANY,
+                ProblemType.TOO_MANY,
                 f"user {caller.uid} has {own} connections open, which is the limit; close some, "
                 "or hold with a ttl or a pid, which needs no connection to stay open",
             )

@@ -11,12 +11,12 @@ from aiohttp import web
 
 from keepalived.control.background_tasks import BackgroundTasks
 from keepalived.control.callers import Caller
-from keepalived.control.event_stream import EVENTS_LOST, Entry, EventStream, Subscription
+from keepalived.control.event_stream import EVENTS_LOST, EventStream, StreamEntry, Subscription
 from keepalived.control.hold_index import HoldIndex
 from keepalived.control.hold_service import HoldService
 from keepalived.control.limits import Limits
 from keepalived.control.owners import Owners, Place
-from keepalived.control.problems import Problem, ProblemError
+from keepalived.control.problems import ProblemError, ProblemType
 from keepalived.control.replies import SessionReply
 from keepalived.control.requests import THE_ONLY_ONE, SessionPath
 from keepalived.control.views import View
@@ -91,9 +91,9 @@ class ControlContext:
         if len(names) == 1:
             return names[0]
         if not names:
-            raise ProblemError(Problem.NO_SUCH_VCENTER, "no vCenter is configured")
+            raise ProblemError(ProblemType.NO_SUCH_VCENTER, "no vCenter is configured")
         raise ProblemError(
-            Problem.AMBIGUOUS_VCENTER,
+            ProblemType.AMBIGUOUS_VCENTER,
             f"name one of the configured vCenters in the place of '-': {', '.join(names)}",
             candidates=names,
         )
@@ -119,7 +119,7 @@ class ControlContext:
             return session
         self.keeper(key.vcenter)  # of a vCenter that is not configured, this says so
         raise ProblemError(
-            Problem.NO_SUCH_SESSION,
+            ProblemType.NO_SUCH_SESSION,
             f"you hold no {key.kind} session {key.id} of vCenter {key.vcenter}; take a hold with "
             "PUT, look at GET /v1/sessions for those that you hold, and mind the kind",
         )
@@ -135,12 +135,12 @@ class ControlContext:
                 return keeper
         names = self.vcenters()
         raise ProblemError(
-            Problem.NO_SUCH_VCENTER,
+            ProblemType.NO_SUCH_VCENTER,
             f"no vCenter {vcenter} is configured; there is {', '.join(names) or 'none'}",
             candidates=names,
         )
 
-    def hears(self, caller: Caller, entry: Entry) -> bool:
+    def hears(self, caller: Caller, entry: StreamEntry) -> bool:
         """Whether an event is the caller's business."""
         if caller.is_admin:
             return True

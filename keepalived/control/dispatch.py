@@ -16,7 +16,7 @@ from keepalived.control.callers import Caller
 from keepalived.control.context import Call, ControlContext
 from keepalived.control.encoding import json_answer
 from keepalived.control.limits import Limits
-from keepalived.control.problems import FieldError, Problem, ProblemError
+from keepalived.control.problems import FieldError, ProblemError, ProblemType
 from keepalived.control.routes import Route
 from keepalived.validation import FieldProblem, Invalid, Model, fields_of, validate, validate_json
 
@@ -67,11 +67,11 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
         allowed = ", ".join(sorted(error.allowed_methods))
         detail = f"use {allowed} on {request.path}"
         return _problem(
-            request, ProblemError(Problem.METHOD, detail, headers={hdrs.ALLOW: allowed})
+            request, ProblemError(ProblemType.METHOD, detail, headers={hdrs.ALLOW: allowed})
         )
     except web.HTTPNotFound:
         detail = f"GET /openapi.json describes what there is; {request.path} is not part of it"
-        return _problem(request, ProblemError(Problem.NO_SUCH_PATH, detail))
+        return _problem(request, ProblemError(ProblemType.NO_SUCH_PATH, detail))
     except web.HTTPException:
         raise
     except Exception as error:
@@ -81,7 +81,7 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
             return web.Response()
         log.exception("request_failed", method=request.method, path=request.path)
         detail = "look into the daemon's log for `request_failed`, and report it"
-        return _problem(request, ProblemError(Problem.INTERNAL, detail))
+        return _problem(request, ProblemError(ProblemType.INTERNAL, detail))
 
 
 def _problem(request: web.Request, error: ProblemError) -> web.Response:
@@ -111,10 +111,10 @@ async def _body(request: web.Request, limits: Limits) -> bytes:
             return await request.read()
     except TimeoutError:
         detail = f"a body has to be here within {limits.body_seconds:g} s after its head"
-        raise ProblemError(Problem.SLOW, detail) from None
+        raise ProblemError(ProblemType.SLOW, detail) from None
     except web.HTTPRequestEntityTooLarge:
         detail = f"a body has at most {limits.body_bytes} bytes here"
-        raise ProblemError(Problem.TOO_LARGE, detail) from None
+        raise ProblemError(ProblemType.TOO_LARGE, detail) from None
 
 
 def _understood(
@@ -142,6 +142,6 @@ def _refusal(part: str, found: Sequence[FieldProblem]) -> ProblemError:
     ]
     words = "; ".join(f"{each.field}: {each.message}" for each in errors)
     if all(each.is_contradiction for each in found):
-        return ProblemError(Problem.CONTRADICTION, words, errors)
+        return ProblemError(ProblemType.CONTRADICTION, words, errors)
     words += " (GET /openapi.json for what is understood)"
-    return ProblemError(Problem.MALFORMED, words, errors)
+    return ProblemError(ProblemType.MALFORMED, words, errors)

@@ -20,7 +20,7 @@ EVENTS_LOST = "events_lost"
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class StreamEntry:
     """One event as the stream tells it, at `at` seconds since the epoch.
 
     Belongs to a session, or to a vCenter, or to the daemon as a whole; `uid` is set where it
@@ -38,10 +38,10 @@ class Entry:
 class Subscription:
     """What one reader has not read yet."""
 
-    def __init__(self, wants: Callable[[Entry], bool], size: int) -> None:
+    def __init__(self, wants: Callable[[StreamEntry], bool], size: int) -> None:
         self._wants = wants
         self._size = size
-        self._waiting: deque[Entry] = deque()
+        self._waiting: deque[StreamEntry] = deque()
         self._lost = 0
         self._closed = False
         self._wake = asyncio.Event()
@@ -51,7 +51,7 @@ class Subscription:
         self._closed = True
         self._wake.set()
 
-    def offer(self, entry: Entry) -> None:
+    def offer(self, entry: StreamEntry) -> None:
         """Queue an entry if it is wanted; where there is no room, count it as lost."""
         if self._closed or not self._wants(entry):
             return
@@ -62,7 +62,7 @@ class Subscription:
             self._waiting.append(entry)
         self._wake.set()
 
-    async def next(self) -> Entry | None:
+    async def next(self) -> StreamEntry | None:
         """Return the next event, waiting for it; None once closed.
 
         An event `events_lost` with the `count` stands where some are missing.
@@ -79,7 +79,7 @@ class Subscription:
 
     def _report_losses(self, at: float) -> None:
         if self._lost:
-            self._waiting.append(Entry(EVENTS_LOST, at, facts={"count": self._lost}))
+            self._waiting.append(StreamEntry(EVENTS_LOST, at, facts={"count": self._lost}))
             self._lost = 0
 
 
@@ -92,7 +92,7 @@ class EventStream:
 
     @contextmanager
     def subscribe(
-        self, wants: Callable[[Entry], bool], size: int = DEFAULT_LIMITS.events_waiting
+        self, wants: Callable[[StreamEntry], bool], size: int = DEFAULT_LIMITS.events_waiting
     ) -> Iterator[Subscription]:
         """Open a subscription to the entries that `wants` accepts at the moment of each."""
         subscription = Subscription(wants, size)
@@ -112,10 +112,10 @@ class EventStream:
             for subscription in tuple(self.subscriptions):
                 subscription.offer(entry)
 
-    def _entry(self, event: events.Event) -> Entry | None:
-        def entry(name: str, uid: int | None = None, **facts: Fact) -> Entry:
+    def _entry(self, event: events.Event) -> StreamEntry | None:
+        def entry(name: str, uid: int | None = None, **facts: Fact) -> StreamEntry:
             key, vcenter = getattr(event, "key", None), getattr(event, "vcenter", None)
-            return Entry(name, self._clock.wall(), key, vcenter, uid, facts)
+            return StreamEntry(name, self._clock.wall(), key, vcenter, uid, facts)
 
         match event:
             case events.Renewed(_, first, slack, progress):

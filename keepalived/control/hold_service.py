@@ -11,7 +11,7 @@ from keepalived.control.callers import Caller
 from keepalived.control.hold_index import HolderKey, HoldIndex, size_of
 from keepalived.control.limits import Limits
 from keepalived.control.owners import Owners
-from keepalived.control.problems import Problem, ProblemError
+from keepalived.control.problems import ProblemError, ProblemType
 from keepalived.control.views import label
 from keepalived.host.clock import Clock
 from keepalived.keeper.registry import Registry, UnknownVCenterError
@@ -46,13 +46,13 @@ class HoldService:
             return
         if index.usage().bytes + more > limits.hold_bytes:
             raise ProblemError(
-                Problem.FULL,
+                ProblemType.FULL,
                 f"all notes and tokens together have {limits.hold_bytes} bytes at most; release "
                 "some holds, or leave the note out",
             )
         if not caller.is_admin and index.usage(uid).bytes + more > limits.hold_bytes_per_uid:
             raise ProblemError(
-                Problem.TOO_MANY,
+                ProblemType.TOO_MANY,
                 f"the notes and tokens of user {uid} have {limits.hold_bytes_per_uid} bytes at "
                 "most; release some holds, or leave the note out",
             )
@@ -74,13 +74,13 @@ class HoldService:
                 self._owners.forget(key, party)
             if isinstance(error, UnknownVCenterError):  # removed by a reload at this moment
                 words = f"no vCenter {key.vcenter} is configured"
-                raise ProblemError(Problem.NO_SUCH_VCENTER, words) from error
+                raise ProblemError(ProblemType.NO_SUCH_VCENTER, words) from error
             if isinstance(error, OSError):
                 raise _unwritten(error) from error
             raise
         if is_ward and not self._owners.is_watched(party):
             await self._registry.let_go(key, *party)
-            raise ProblemError(Problem.NOT_YOUR_PROCESS, f"{label(hold.owner)} has just ended")
+            raise ProblemError(ProblemType.NOT_YOUR_PROCESS, f"{label(hold.owner)} has just ended")
         if before is not None and before.owner != hold.owner:
             # Another time limit than before: still that user's one hold with a time limit.
             await self._registry.let_go(key, before.uid, before.owner)
@@ -109,39 +109,40 @@ class HoldService:
         limits, index, session = self._limits, self._index, self._registry.find(key)
         if session is None and len(self._registry) >= limits.sessions:
             raise ProblemError(
-                Problem.FULL,
+                ProblemType.FULL,
                 f"{limits.sessions} sessions are known, which is the limit; release some, or wait "
                 "until those that have ended are forgotten",
             )
         holds = () if session is None else session.holds
         if len(holds) >= limits.holds_per_session_in_all:
             raise ProblemError(
-                Problem.TOO_MANY,
+                ProblemType.TOO_MANY,
                 f"there are {len(holds)} holds on this session, which is the limit; it is kept "
                 "alive by those",
             )
         if index.usage().holds >= limits.holds:
             raise ProblemError(
-                Problem.FULL, f"there are {limits.holds} holds, which is the limit; release some"
+                ProblemType.FULL,
+                f"there are {limits.holds} holds, which is the limit; release some",
             )
         if caller.is_admin:
             return
         uid = caller.uid
         if sum(hold.uid == uid for hold in holds) >= limits.holds_per_session:
             raise ProblemError(
-                Problem.TOO_MANY,
+                ProblemType.TOO_MANY,
                 f"user {uid} has {limits.holds_per_session} holds on this session, which is the "
                 "limit; release some",
             )
         if index.usage(uid).holds >= limits.holds_per_uid:
             raise ProblemError(
-                Problem.TOO_MANY,
+                ProblemType.TOO_MANY,
                 f"user {uid} has {limits.holds_per_uid} holds, which is the limit; release some",
             )
         own = len(index.sessions_of(uid))
         if own >= limits.sessions_per_uid and not index.sees(uid, key):
             raise ProblemError(
-                Problem.TOO_MANY,
+                ProblemType.TOO_MANY,
                 f"user {uid} has {own} sessions, which is the limit; release some, or wait until "
                 "those that have ended are forgotten",
             )
@@ -151,12 +152,12 @@ def _unwritten(error: OSError) -> ProblemError:
     """Return the problem with a hold that could not be made to last."""
     if error.errno in _NO_SPACE:
         return ProblemError(
-            Problem.FULL,
+            ProblemType.FULL,
             "the hold could not be written down, since the disk is full: make room where "
             "state.path is, and try again; what is held already is renewed on",
         )
     log.error("hold_not_recorded", reason=str(error))
     return ProblemError(
-        Problem.UNAVAILABLE,
+        ProblemType.UNAVAILABLE,
         "the hold could not be written down; the daemon's log says why (hold_not_recorded)",
     )

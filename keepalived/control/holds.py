@@ -13,10 +13,10 @@ from aiohttp import web
 from keepalived.control import streams
 from keepalived.control.context import Call, ControlContext
 from keepalived.control.encoding import json_answer
-from keepalived.control.event_stream import Entry
+from keepalived.control.event_stream import StreamEntry
 from keepalived.control.hold_index import DAEMONS_OWN, HolderKey
 from keepalived.control.owners import process_owner
-from keepalived.control.problems import Problem, ProblemError
+from keepalived.control.problems import ProblemError, ProblemType
 from keepalived.control.replies import ReleaseReply
 from keepalived.control.requests import (
     ConnectionOwner,
@@ -107,7 +107,7 @@ async def delete_hold(
     if len(holds) > 1:
         names = ", ".join(f"{label(hold.owner)} of user {hold.uid}" for hold in holds)
         raise ProblemError(
-            Problem.AMBIGUOUS_HOLD,
+            ProblemType.AMBIGUOUS_HOLD,
             f"there are {len(holds)} holds; name one by ?owner= (and ?uid=, for admins): {names}",
             candidates=[label(hold.owner) for hold in holds],
         )
@@ -173,7 +173,7 @@ def _meant(
     session = context.session(call.caller, key)
     if session.state.is_final:
         raise ProblemError(
-            Problem.SESSION_ENDED,
+            ProblemType.SESSION_ENDED,
             f"the session has ended ({session.state}), and its holds with it; PUT begins anew",
         )
     caller, selector = call.caller, call.query.owner
@@ -190,14 +190,14 @@ def _meant(
         changeable = [hold for hold in named if hold.owner.kind is OwnerKind.DISCOVERY]
     if named and not changeable:
         raise ProblemError(
-            Problem.CONFIGURED_HOLD,
+            ProblemType.CONFIGURED_HOLD,
             "the session is held by discovery: release that, or take a hold of your own with PUT"
             if named[0].owner.kind is OwnerKind.DISCOVERY
             else f"the session is held by {named[0].owner.id}: change that file",
         )
     if not changeable:
         raise ProblemError(
-            Problem.NO_SUCH_HOLD,
+            ProblemType.NO_SUCH_HOLD,
             "no hold of this session is meant by that; GET the session to see its holds",
             candidates=[label(hold.owner) for hold in mine],
         )
@@ -217,7 +217,7 @@ async def _hold_while_connected(
     """
     place = (key, party)
 
-    def wants(entry: Entry) -> bool:
+    def wants(entry: StreamEntry) -> bool:
         return entry.key == key and context.hears(call.caller, entry)
 
     with context.events.subscribe(wants, context.limits.events_waiting) as subscription:

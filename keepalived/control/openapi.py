@@ -9,7 +9,7 @@ from typing import Any
 
 from keepalived.control import problems
 from keepalived.control.encoding import JSON
-from keepalived.control.problems import Problem, ProblemDocument
+from keepalived.control.problems import ProblemDocument, ProblemType
 from keepalived.control.routes import Route
 from keepalived.validation import Model, schemas_of
 
@@ -17,8 +17,13 @@ PATH = "/openapi.json"
 
 Document = dict[str, Any]
 
-_OF_ANY_REQUEST = (Problem.MALFORMED, Problem.TOO_MANY, Problem.INTERNAL, Problem.UNAVAILABLE)
-_OF_A_BODY = (Problem.SLOW, Problem.TOO_LARGE, Problem.CONTRADICTION)
+_OF_ANY_REQUEST = (
+    ProblemType.MALFORMED,
+    ProblemType.TOO_MANY,
+    ProblemType.INTERNAL,
+    ProblemType.UNAVAILABLE,
+)
+_OF_A_BODY = (ProblemType.SLOW, ProblemType.TOO_LARGE, ProblemType.CONTRADICTION)
 _REFERENCE = "#/components/schemas/{model}"
 _DESCRIPTION = """\
 Holds keep Content Library sessions alive: a session is renewed for as long as somebody holds it.
@@ -120,7 +125,7 @@ def _responses(route: Route) -> dict[str, Document]:
             first, *others = found = [_reference(each) for each in models]
             content[media_type] = {"schema": {"anyOf": found} if others else first}
         responses[str(answer.status)] = {"description": answer.meaning, "content": content}
-    by_status: dict[int, list[Problem]] = defaultdict(list)
+    by_status: dict[int, list[ProblemType]] = defaultdict(list)
     befalls = [*route.problems, *_OF_ANY_REQUEST, *(_OF_A_BODY if route.models[2] else ())]
     for problem in befalls:
         by_status[problem.status].append(problem)

@@ -11,7 +11,7 @@ from keepalived.control.background_tasks import BackgroundTasks
 from keepalived.control.callers import Caller
 from keepalived.control.hold_index import HolderKey
 from keepalived.control.limits import Limits
-from keepalived.control.problems import Problem, ProblemError
+from keepalived.control.problems import ProblemError, ProblemType
 from keepalived.control.views import label
 from keepalived.host import processes
 from keepalived.host.clock import Clock, sleep_until
@@ -73,7 +73,7 @@ def _process_of(party: HolderKey) -> Process | None:
 
 
 def _unusable(detail: str) -> ProblemError:
-    return ProblemError(Problem.NOT_YOUR_PROCESS, detail)
+    return ProblemError(ProblemType.NOT_YOUR_PROCESS, detail)
 
 
 class Owners:
@@ -107,7 +107,7 @@ class Owners:
         own = sum(party.uid in others for others in self._wards.values())
         if party.uid not in users and not is_admin and own >= self._limits.processes_per_uid:
             raise ProblemError(
-                Problem.TOO_MANY,
+                ProblemType.TOO_MANY,
                 f"{own} processes of user {party.uid} are watched, which is the limit; let holds "
                 f"go, or {_INSTEAD}",
             )
@@ -117,7 +117,7 @@ class Owners:
             raise _unusable(f"process {process.pid} has just ended") from None
         except CannotWatchError as error:
             raise ProblemError(
-                Problem.UNAVAILABLE, f"cannot watch process {process.pid}: {error}; {_INSTEAD}"
+                ProblemType.UNAVAILABLE, f"cannot watch process {process.pid}: {error}; {_INSTEAD}"
             ) from error
 
     def is_watched(self, party: HolderKey) -> bool:

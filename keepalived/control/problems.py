@@ -12,7 +12,7 @@ from keepalived.validation import Model
 MEDIA_TYPE = "application/problem+json"
 
 
-class Problem(Enum):
+class ProblemType(Enum):
     """The kinds of problems: a name that programs can rely on, the status, and a title."""
 
     MALFORMED = ("malformed-request", 400, "The request does not have the form that is documented")
@@ -84,7 +84,7 @@ class ProblemDocument(Model):
 class ProblemError(Exception):
     """Ends the handling of a request with a problem document."""
 
-    problem: Problem
+    problem: ProblemType
     detail: str
     errors: Sequence[FieldError] = ()
     candidates: Sequence[str] = ()

@@ -16,7 +16,7 @@ from aiohttp import web
 from keepalived.control import holds, sessions, status, streams, vcenter_sessions
 from keepalived.control.context import Call, ControlContext
 from keepalived.control.encoding import JSON
-from keepalived.control.problems import Problem
+from keepalived.control.problems import ProblemType
 from keepalived.control.replies import (
     EventLine,
     KeepAliveReply,
@@ -32,7 +32,7 @@ from keepalived.validation import Model
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class RouteAnswer:
     """A successful answer: the status, what it means, and for each media type what it holds.
 
     Of a stream (NDJSON), the models are those of its lines.
@@ -51,8 +51,8 @@ class Route:
     method: str
     path: str
     handle: Callable[[ControlContext, Call[Any, Any, Any]], Coroutine[Any, Any, web.StreamResponse]]
-    answers: tuple[Answer, ...]
-    problems: tuple[Problem, ...] = ()
+    answers: tuple[RouteAnswer, ...]
+    problems: tuple[ProblemType, ...] = ()
 
     @cached_property
     def models(self) -> tuple[type[Model], type[Model], type[Model] | None]:
@@ -61,19 +61,19 @@ class Route:
         return path, query, None if body is NoneType else body
 
 
-_VCENTER = (Problem.NO_SUCH_VCENTER, Problem.AMBIGUOUS_VCENTER)
-_LOOKUP = (Problem.NO_SUCH_SESSION, *_VCENTER)
-_HOLD = (Problem.NO_SUCH_HOLD, Problem.CONFIGURED_HOLD, Problem.SESSION_ENDED)
-_STORE = (Problem.FULL, Problem.UNAVAILABLE)
+_VCENTER = (ProblemType.NO_SUCH_VCENTER, ProblemType.AMBIGUOUS_VCENTER)
+_LOOKUP = (ProblemType.NO_SUCH_SESSION, *_VCENTER)
+_HOLD = (ProblemType.NO_SUCH_HOLD, ProblemType.CONFIGURED_HOLD, ProblemType.SESSION_ENDED)
+_STORE = (ProblemType.FULL, ProblemType.UNAVAILABLE)
 _SESSION = "/v1/sessions/{vcenter}/{id}"
 
 
-def _ok(model: type[Model], meaning: str) -> Answer:
-    return Answer(200, meaning, {JSON: (model,)})
+def _ok(model: type[Model], meaning: str) -> RouteAnswer:
+    return RouteAnswer(200, meaning, {JSON: (model,)})
 
 
-def _held(status: int, meaning: str) -> Answer:
-    return Answer(
+def _held(status: int, meaning: str) -> RouteAnswer:
+    return RouteAnswer(
         status, meaning, {JSON: (SessionReply,), streams.MEDIA_TYPE: (SessionReply, EventLine)}
     )
 
@@ -91,7 +91,7 @@ ROUTES: tuple[Route, ...] = (
             _held(200, "The hold was updated, and that is on disk"),
             _held(201, "The hold was taken, and is on disk"),
         ),
-        (*_VCENTER, Problem.NOT_YOUR_PROCESS, Problem.TOO_MANY, *_STORE),
+        (*_VCENTER, ProblemType.NOT_YOUR_PROCESS, ProblemType.TOO_MANY, *_STORE),
     ),
     Route(
         "PATCH",
@@ -105,27 +105,27 @@ ROUTES: tuple[Route, ...] = (
         _SESSION,
         holds.delete_hold,
         (_ok(ReleaseReply, "The hold was let go"),),
-        (*_LOOKUP, *_HOLD, Problem.AMBIGUOUS_HOLD),
+        (*_LOOKUP, *_HOLD, ProblemType.AMBIGUOUS_HOLD),
     ),
     Route(
         "POST",
         f"{_SESSION}/keep-alive",
         sessions.renew_session,
         (_ok(KeepAliveReply, "How the keep-alive was answered"),),
-        (*_LOOKUP, Problem.SESSION_ENDED),
+        (*_LOOKUP, ProblemType.SESSION_ENDED),
     ),
     Route(
         "POST",
         f"{_SESSION}/cancel",
         vcenter_sessions.cancel_session,
         (_ok(CancelReply, "How the vCenter answered"),),
-        (Problem.FORBIDDEN, *_VCENTER, Problem.HELD_BY_OTHERS),
+        (ProblemType.FORBIDDEN, *_VCENTER, ProblemType.HELD_BY_OTHERS),
     ),
     Route(
         "GET",
         "/v1/events",
         streams.stream_events,
-        (Answer(200, "Events, a line each", {streams.MEDIA_TYPE: (EventLine,)}),),
+        (RouteAnswer(200, "Events, a line each", {streams.MEDIA_TYPE: (EventLine,)}),),
         _VCENTER,
     ),
     Route("GET", "/v1/vcenters", status.list_vcenters, (_ok(VCenterList, "The vCenters"),)),
@@ -142,6 +142,6 @@ ROUTES: tuple[Route, ...] = (
         "/v1/reload",
         status.reload,
         (_ok(ReloadReply, "The new configuration is in force"),),
-        (Problem.FORBIDDEN, Problem.CONFIGURATION),
+        (ProblemType.FORBIDDEN, ProblemType.CONFIGURATION),
     ),
 )

@@ -13,7 +13,7 @@ from aiohttp import hdrs, web
 
 from keepalived.control import dispatch, openapi
 from keepalived.control.background_tasks import BackgroundTasks
-from keepalived.control.connections import Connections
+from keepalived.control.connections import ControlConnections
 from keepalived.control.context import ControlContext, Reloaded
 from keepalived.control.encoding import JSON
 from keepalived.control.event_stream import EventStream
@@ -29,7 +29,7 @@ from keepalived.keeper.registry import Registry
 from keepalived.lease.events import EACH_KEEP_ALIVE, Event, HoldReleased
 from keepalived.observe.bus import EventBus
 from keepalived.serving.acceptor import Acceptor
-from keepalived.serving.door import Door
+from keepalived.serving.protocol_factory import ProtocolFactory
 from keepalived.serving.request_log import server_logger
 
 _DISTRIBUTION = "content-library-keepalived"
@@ -57,7 +57,7 @@ class ControlServer:
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         self._bus = bus
-        self._connections = Connections(admin_gid, limits)
+        self._connections = ControlConnections(admin_gid, limits)
         index, background = HoldIndex(registry), BackgroundTasks()
         owners = Owners(registry, watcher, clock, limits, background)
         self._context = ControlContext(
@@ -73,7 +73,7 @@ class ControlServer:
             background=background,
         )
         self._runner: web.AppRunner | None = None
-        self._door: Door | None = None
+        self._door: ProtocolFactory | None = None
         self._acceptor: Acceptor | None = None
 
     async def restore_owners(self) -> None:

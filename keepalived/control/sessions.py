@@ -6,7 +6,7 @@ from aiohttp import web
 
 from keepalived.control.context import Call, ControlContext
 from keepalived.control.encoding import json_answer
-from keepalived.control.problems import Problem, ProblemError
+from keepalived.control.problems import ProblemError, ProblemType
 from keepalived.control.replies import KeepAliveReply
 from keepalived.control.requests import KindQuery, ListQuery, Nothing, SessionPath
 from keepalived.control.streams import send_list
@@ -45,7 +45,7 @@ async def renew_session(
     answer = await context.registry.renew_now(key, RENEWAL_PAUSE)
     if answer is None:
         raise ProblemError(
-            Problem.SESSION_ENDED,
+            ProblemType.SESSION_ENDED,
             "the session has ended: nothing is sent for it any more; GET it to see how it ended",
         )
     call.caller.log("renewed_by", key, outcome=answer.outcome.value)

@@ -10,7 +10,7 @@ from aiohttp import web
 from keepalived.control.callers import Caller
 from keepalived.control.context import Call, ControlContext
 from keepalived.control.encoding import json_answer
-from keepalived.control.problems import FieldError, Problem, ProblemError
+from keepalived.control.problems import FieldError, ProblemError, ProblemType
 from keepalived.control.replies import ReloadReply, StatusReply, VCenterList, VCenterReply
 from keepalived.control.requests import Nothing
 from keepalived.lease.session import Session
@@ -55,7 +55,7 @@ async def reload(context: ControlContext, call: PlainCall) -> web.Response:
     """Read the configuration again."""
     if not call.caller.is_admin:
         raise ProblemError(
-            Problem.FORBIDDEN,
+            ProblemType.FORBIDDEN,
             "only root, the daemon's own user and the members of control.admin_group may reload; "
             "ask one of them, or use `systemctl reload clkeepalived`",
         )
@@ -63,7 +63,7 @@ async def reload(context: ControlContext, call: PlainCall) -> web.Response:
     result = await context.background.run_shielded(context.reload(), "reload")
     if not result.applied:
         raise ProblemError(
-            Problem.CONFIGURATION,
+            ProblemType.CONFIGURATION,
             "the configuration in force stays as it is; correct what is wrong, and reload again",
             errors=[FieldError(field="configuration", message=each) for each in result.problems],
         )

@@ -12,7 +12,7 @@ from aiohttp import hdrs, web
 
 from keepalived.control.context import Call, ControlContext
 from keepalived.control.encoding import JSON, to_json
-from keepalived.control.event_stream import Entry
+from keepalived.control.event_stream import StreamEntry
 from keepalived.control.replies import EventLine
 from keepalived.control.requests import EventQuery, Nothing
 from keepalived.control.views import wall_time
@@ -37,7 +37,7 @@ async def stream_events(
     query = call.query
     vcenter = None if query.vcenter is None else context.vcenter(query.vcenter)
 
-    def wants(entry: Entry) -> bool:
+    def wants(entry: StreamEntry) -> bool:
         where, _, session_id = entry.key or (entry.vcenter, None, None)
         return (
             vcenter in (None, where)
@@ -47,7 +47,7 @@ async def stream_events(
 
     with context.events.subscribe(wants, context.limits.events_waiting) as subscription:
         response = await begin(call.request)
-        await write(response, line(Entry("stream_started", context.clock.wall())))
+        await write(response, line(StreamEntry("stream_started", context.clock.wall())))
         while (entry := await subscription.next()) is not None:
             await context.turns.take(call.caller.uid)
             await write(response, line(entry))
@@ -66,7 +66,7 @@ async def write(response: web.StreamResponse, model: Model) -> None:
     await response.write(to_json(model) + b"\n")
 
 
-def line(entry: Entry) -> EventLine:
+def line(entry: StreamEntry) -> EventLine:
     """Return an entry as one line of the stream."""
     vcenter, kind, session_id = entry.key or (entry.vcenter, None, None)
     facts: dict[str, Any] = dict(entry.facts)

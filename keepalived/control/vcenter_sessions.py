@@ -18,7 +18,7 @@ from keepalived.control.base import Flag
 from keepalived.control.context import Call, ControlContext
 from keepalived.control.encoding import json_answer
 from keepalived.control.hold_index import DAEMONS_OWN
-from keepalived.control.problems import Problem, ProblemError
+from keepalived.control.problems import ProblemError, ProblemType
 from keepalived.control.replies import HoldReply, SessionReply
 from keepalived.control.requests import KindQuery, SessionPath, VCenterPath
 from keepalived.control.streams import send_list
@@ -180,7 +180,7 @@ async def cancel_session(
     if not call.caller.is_admin:
         # Whose session an id is cannot be told here, and the daemon's account may own all of them.
         raise ProblemError(
-            Problem.FORBIDDEN,
+            ProblemType.FORBIDDEN,
             "only root, the daemon's own user and the members of control.admin_group may cancel, "
             "since it is done with the daemon's account; ask one of them, or cancel with the "
             "program that opened the session",
@@ -198,7 +198,7 @@ async def cancel_session(
     if others and not call.query.force:
         names = ", ".join(f"{label(hold.owner)} of user {hold.uid}" for hold in others)
         raise ProblemError(
-            Problem.HELD_BY_OTHERS,
+            ProblemType.HELD_BY_OTHERS,
             f"it is held by {names}; ask them first, and then cancel with force=true",
             candidates=[label(hold.owner) for hold in others],
         )

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from keepalived.demo.serving import Served, end, start
-from keepalived.demo.uploads import Upload
+from keepalived.demo.uploads import DemoUpload
 
 _PASSWORD = "CLKEEPALIVED_DEMO_PASSWORD"  # noqa: S105 - the variable's name
 _PROXIES = frozenset({"http_proxy", "https_proxy", "all_proxy"})
@@ -28,7 +28,7 @@ class KeeperFailed(Exception):
     """The daemon did not come up; the message holds what it said."""
 
 
-class SessionFile:
+class DemoSessionFile:
     """The file that tells the daemon what to hold. It finds out about changes by itself."""
 
     def __init__(self, path: Path) -> None:
@@ -36,7 +36,7 @@ class SessionFile:
         self._content: str | None = None
         self.write(())
 
-    def write(self, uploads: Iterable[Upload]) -> None:
+    def write(self, uploads: Iterable[DemoUpload]) -> None:
         """Name these uploads' sessions and how far they are, as an upload script would."""
         lines = [
             f"  - {{id: '{each.session_id}', bytes_done: {each.sent}, bytes_total: {each.size}}}\n"
@@ -50,10 +50,10 @@ class SessionFile:
             self._content = content
 
 
-class Keeper(Served):
+class DemoDaemon(Served):
     """A running daemon that is told by a session file what to hold."""
 
-    def __init__(self, process: Process, session_file: SessionFile) -> None:
+    def __init__(self, process: Process, session_file: DemoSessionFile) -> None:
         super().__init__(process)
         self.session_file = session_file
 
@@ -84,12 +84,12 @@ class Keeper(Served):
 @asynccontextmanager
 async def keeping(
     folder: Path, url: str, username: str, password: str, lifetime: float
-) -> AsyncIterator[Keeper]:
+) -> AsyncIterator[DemoDaemon]:
     """Run the daemon on a configuration made for the occasion until the block is left.
 
     `lifetime` is what sessions live without activity, in seconds. Raises KeeperFailed.
     """
-    session_file = SessionFile(folder / "sessions.yaml")
+    session_file = DemoSessionFile(folder / "sessions.yaml")
     config = folder / "config.yaml"
     settings = {
         "vcenters": {
@@ -110,7 +110,7 @@ async def keeping(
     # A proxy on the way out of here knows nothing of this machine's own addresses.
     environ = {name: each for name, each in os.environ.items() if name.lower() not in _PROXIES}
     process = await start(config, {**environ, _PASSWORD: password})
-    keeper = Keeper(process, session_file)
+    keeper = DemoDaemon(process, session_file)
     try:
         await keeper.ready()
         yield keeper

@@ -10,9 +10,9 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from keepalived.demo.keeper import Keeper, SessionFile, keeping
+from keepalived.demo.keeper import DemoDaemon, DemoSessionFile, keeping
 from keepalived.demo.screen import Life, Result, Screen, screen_for
-from keepalived.demo.uploads import Scenario, Upload, Uploader, uploading
+from keepalived.demo.uploads import DemoUpload, Scenario, Uploader, uploading
 from keepalived.demo.verdict import Evidence, findings, summary
 from keepalived.simulator.app import DEFAULT_USERNAME, Simulator
 from keepalived.simulator.ledger import Ledger
@@ -28,15 +28,15 @@ _FRAME_SECONDS = 0.125
 _MIB = 1024 * 1024
 
 
-def uploads() -> list[Upload]:
+def uploads() -> list[DemoUpload]:
     """Return what is uploaded, and what becomes of it."""
     return [
-        Upload("debian-12.ova", Scenario.KEPT, 16 * _MIB, checksum=7.0, queue=6.0),
-        Upload("windows-2022.iso", Scenario.KEPT, 64 * _MIB, checksum=9.0, queue=5.0),
-        Upload("database.ovf", Scenario.KEPT, 4 * _MIB, checksum=5.0, queue=9.0),
-        Upload("debian-12 unkept", Scenario.UNKEPT, 16 * _MIB, checksum=7.0, queue=6.0),
-        Upload("canceled.ova", Scenario.CANCELED, 8 * _MIB, checksum=6.0, queue=6.0),
-        Upload("full-store.ova", Scenario.FAILED, 8 * _MIB, checksum=6.0, queue=6.0),
+        DemoUpload("debian-12.ova", Scenario.KEPT, 16 * _MIB, checksum=7.0, queue=6.0),
+        DemoUpload("windows-2022.iso", Scenario.KEPT, 64 * _MIB, checksum=9.0, queue=5.0),
+        DemoUpload("database.ovf", Scenario.KEPT, 4 * _MIB, checksum=5.0, queue=9.0),
+        DemoUpload("debian-12 unkept", Scenario.UNKEPT, 16 * _MIB, checksum=7.0, queue=6.0),
+        DemoUpload("canceled.ova", Scenario.CANCELED, 8 * _MIB, checksum=6.0, queue=6.0),
+        DemoUpload("full-store.ova", Scenario.FAILED, 8 * _MIB, checksum=6.0, queue=6.0),
     ]
 
 
@@ -72,7 +72,7 @@ async def play() -> bool:
 
 
 async def _perform(
-    planned: Sequence[Upload], uploader: Uploader, keeper: Keeper, screen: Screen
+    planned: Sequence[DemoUpload], uploader: Uploader, keeper: DemoDaemon, screen: Screen
 ) -> None:
     async with asyncio.TaskGroup() as tasks:
         showing = tasks.create_task(_show(planned, keeper.session_file, screen), name="screen")
@@ -90,7 +90,9 @@ async def _perform(
     screen.show(planned)
 
 
-async def _show(planned: Sequence[Upload], session_file: SessionFile, screen: Screen) -> None:
+async def _show(
+    planned: Sequence[DemoUpload], session_file: DemoSessionFile, screen: Screen
+) -> None:
     """Show how far the uploads are: to people, and to the daemon, as an upload script would."""
     while True:
         screen.show(planned)
@@ -98,7 +100,7 @@ async def _show(planned: Sequence[Upload], session_file: SessionFile, screen: Sc
         await asyncio.sleep(_FRAME_SECONDS)
 
 
-async def _reports(planned: Sequence[Upload], keeper: Keeper) -> None:
+async def _reports(planned: Sequence[DemoUpload], keeper: DemoDaemon) -> None:
     """Wait, within reason, until the daemon has told of the end of every session it held."""
     with suppress(TimeoutError):
         async with asyncio.timeout(_REPORT_SECONDS):
@@ -107,7 +109,9 @@ async def _reports(planned: Sequence[Upload], keeper: Keeper) -> None:
                     return
 
 
-async def _evidence(upload: Upload, ledger: Ledger, uploader: Uploader, keeper: Keeper) -> Evidence:
+async def _evidence(
+    upload: DemoUpload, ledger: Ledger, uploader: Uploader, keeper: DemoDaemon
+) -> Evidence:
     item = await uploader.item(upload)
     return Evidence(
         upload=upload,
@@ -131,12 +135,12 @@ def _say_verdict(results: Sequence[Result], complaint: str) -> bool:
     return is_good
 
 
-def _life(simulator: Simulator, upload: Upload) -> Life:
+def _life(simulator: Simulator, upload: DemoUpload) -> Life:
     record = simulator.ledger.session(upload.session_id)
     if record.ended is not None or record.last_activity is None:
         return Life(ended=record.ended)
     return Life(left=record.last_activity + LIFETIME - simulator.clock.now())
 
 
-def _held(planned: Sequence[Upload]) -> list[Upload]:
+def _held(planned: Sequence[DemoUpload]) -> list[DemoUpload]:
     return [each for each in planned if each.session_id and each.fate is not Scenario.UNKEPT]

@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
-from keepalived.demo.uploads import Upload
-from keepalived.demo.verdict import ENDS, HEADINGS, Finding, Summary
+from keepalived.demo.uploads import DemoUpload
+from keepalived.demo.verdict import ENDS, HEADINGS, Fact, Summary
 from keepalived.simulator.resources import SessionEvent
 
 MARKS = {True: "ok", False: "NOT SO"}
@@ -29,7 +29,7 @@ class Result(NamedTuple):
     """What is found of one upload, in short and fact by fact."""
 
     summary: Summary
-    findings: Sequence[Finding]
+    findings: Sequence[Fact]
 
 
 class Screen(Protocol):
@@ -39,7 +39,7 @@ class Screen(Protocol):
 
     def __exit__(self, *_: object) -> None: ...
 
-    def show(self, uploads: Sequence[Upload]) -> None:
+    def show(self, uploads: Sequence[DemoUpload]) -> None:
         """Show how things are now. Called several times a second."""
 
     def conclude(self, results: Sequence[Result]) -> None:
@@ -49,7 +49,7 @@ class Screen(Protocol):
 class Lines:
     """A line for each change of what an upload is doing, or of what its session is."""
 
-    def __init__(self, life: Callable[[Upload], Life]) -> None:
+    def __init__(self, life: Callable[[DemoUpload], Life]) -> None:
         self._life = life
         self._began = 0.0
         self._said: dict[tuple[str, str], str] = {}
@@ -61,7 +61,7 @@ class Lines:
     def __exit__(self, *_: object) -> None:
         """Nothing to put away."""
 
-    def show(self, uploads: Sequence[Upload]) -> None:
+    def show(self, uploads: Sequence[DemoUpload]) -> None:
         """Say what has changed."""
         for upload in uploads:
             if not upload.session_id and not upload.trouble:
@@ -85,7 +85,7 @@ class Lines:
         for line in table:
             print(_row(line, widths))
 
-    def _say(self, upload: Upload, about: str, words: str) -> None:
+    def _say(self, upload: DemoUpload, about: str, words: str) -> None:
         if self._said.get((upload.name, about)) != words:
             self._said[upload.name, about] = words
             seconds = time.monotonic() - self._began
@@ -93,14 +93,14 @@ class Lines:
 
 
 def screen_for(
-    uploads: Sequence[Upload], life: Callable[[Upload], Life], lifetime: float
+    uploads: Sequence[DemoUpload], life: Callable[[DemoUpload], Life], lifetime: float
 ) -> Screen:
     """Return what suits standard output. `lifetime` is that of an idle session, in seconds."""
     if not sys.stdout.isatty() or os.environ.get("TERM", "dumb") in ("dumb", "unknown"):
         return Lines(life)
-    from keepalived.demo.terminal import Terminal
+    from keepalived.demo.terminal import TerminalScreen
 
-    return Terminal(uploads, life, lifetime)
+    return TerminalScreen(uploads, life, lifetime)
 
 
 def _row(cells: Sequence[str], widths: Sequence[int], indent: int = 0) -> str:

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from keepalived.demo.screen import MARKS, Life, Result
-from keepalived.demo.uploads import Upload
+from keepalived.demo.uploads import DemoUpload
 from keepalived.demo.verdict import ENDS, HEADINGS, keeper_of
 from keepalived.simulator.resources import SessionEvent
 
@@ -22,7 +22,7 @@ _AT_RISK = 0.4
 _STYLES = {True: "green", False: "bold red"}
 
 
-class Terminal:
+class TerminalScreen:
     """A table that is redrawn whenever it is told to, and leaves its place to the summary.
 
     Nothing is drawn from another thread: to look at a simulated session brings it up to date.
@@ -30,8 +30,8 @@ class Terminal:
 
     def __init__(
         self,
-        uploads: Sequence[Upload],
-        life: Callable[[Upload], Life],
+        uploads: Sequence[DemoUpload],
+        life: Callable[[DemoUpload], Life],
         lifetime: float,
         console: Console | None = None,
     ) -> None:
@@ -47,14 +47,14 @@ class Terminal:
             redirect_stderr=False,
         )
 
-    def __enter__(self) -> Terminal:
+    def __enter__(self) -> TerminalScreen:
         self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._live.stop()
 
-    def show(self, uploads: Sequence[Upload]) -> None:
+    def show(self, uploads: Sequence[DemoUpload]) -> None:
         """Draw it anew."""
         self._live.update(self._table(uploads), refresh=True)
 
@@ -77,7 +77,7 @@ class Terminal:
             outcomes.add_row(*map(Text, others), Text(outcome, style=style))
         self._console.print(outcomes)
 
-    def _table(self, uploads: Sequence[Upload]) -> Table:
+    def _table(self, uploads: Sequence[DemoUpload]) -> Table:
         width = min(self._console.width, _WIDEST)
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), width=width)
         for heading in ("upload", "kept by"):

@@ -35,7 +35,7 @@ class Scenario(StrEnum):
 
 
 @dataclass
-class Upload:
+class DemoUpload:
     """One upload: what is planned, and how far it has come. Times are seconds, sizes bytes.
 
     `checksum` is how long the uploader is silent before the transfer, and `queue` before it says
@@ -70,7 +70,7 @@ class UploadFailed(Exception):
     """The server refused a step; the message says which and how."""
 
 
-class Client:
+class DemoClient:
     """Sends requests as JSON with one login. Raises aiohttp.ClientError for want of an answer."""
 
     def __init__(self, http: aiohttp.ClientSession, username: str, password: str) -> None:
@@ -97,7 +97,7 @@ class Client:
 class Uploader:
     """Carries uploads out over HTTP against the simulated vCenter."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: DemoClient) -> None:
         self._client = client
         self._library_id = ""
 
@@ -108,7 +108,7 @@ class Uploader:
         library = {"name": "Templates", "type": "LOCAL"}
         self._library_id = await self._call("POST", "/api/content/local-library", library)
 
-    async def open(self, upload: Upload) -> None:
+    async def open(self, upload: DemoUpload) -> None:
         """Create the item and its update session. What goes wrong ends up in `upload.trouble`."""
         with _taking_note(upload):
             item = {"name": upload.name, "library_id": self._library_id}
@@ -117,7 +117,7 @@ class Uploader:
             upload.session_id = await self._call("POST", f"{_ITEMS}/update-session", body)
             upload.now("opened")
 
-    async def carry_out(self, upload: Upload) -> None:
+    async def carry_out(self, upload: DemoUpload) -> None:
         """Do the rest. What goes wrong ends up in `upload.trouble`."""
         session = f"{_ITEMS}/update-session/{upload.session_id}"
         with _taking_note(upload):
@@ -133,7 +133,7 @@ class Uploader:
             upload.is_complete = True
             upload.now("complete")
 
-    async def end_halfway(self, upload: Upload) -> None:
+    async def end_halfway(self, upload: DemoUpload) -> None:
         """Cancel or fail an upload's session, as somebody else, once half of it is sent."""
         while upload.sent < upload.size // 2 and not upload.is_over:
             upload.changed.clear()
@@ -146,13 +146,13 @@ class Uploader:
         with suppress(UploadFailed, aiohttp.ClientError):  # then it did not end so: it shows
             await self._call("POST", path, body)
 
-    async def item(self, upload: Upload) -> dict[str, Any]:
+    async def item(self, upload: DemoUpload) -> dict[str, Any]:
         """Return the item as the server knows it; nothing if it does not."""
         with suppress(UploadFailed, aiohttp.ClientError):
             return dict(await self._call("GET", f"{_ITEMS}/{upload.item_id}"))
         return {}
 
-    async def _put(self, uri: str, upload: Upload) -> None:
+    async def _put(self, uri: str, upload: DemoUpload) -> None:
         try:
             async with self._client.http.put(uri, data=_pieces(upload)) as answer:
                 status = answer.status
@@ -174,13 +174,13 @@ class Uploader:
 async def uploading(url: str, username: str, password: str) -> AsyncIterator[Uploader]:
     """Yield an uploader that is logged in, with a library of its own. Raises UploadFailed."""
     async with aiohttp.ClientSession(url, cookie_jar=aiohttp.DummyCookieJar()) as http:
-        uploader = Uploader(Client(http, username, password))
+        uploader = Uploader(DemoClient(http, username, password))
         await uploader.start()
         yield uploader
 
 
 @contextmanager
-def _taking_note(upload: Upload) -> Iterator[None]:
+def _taking_note(upload: DemoUpload) -> Iterator[None]:
     """Turn what a server does to an upload into its `trouble`."""
     try:
         yield
@@ -189,7 +189,7 @@ def _taking_note(upload: Upload) -> Iterator[None]:
         upload.now("failed")
 
 
-async def _pieces(upload: Upload) -> AsyncIterator[bytes]:
+async def _pieces(upload: DemoUpload) -> AsyncIterator[bytes]:
     """Send the content piece by piece."""
     piece = bytes(upload.size // _PIECES)
     for _ in range(_PIECES):

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from keepalived.demo.uploads import FAILURE, Scenario, Upload
-from keepalived.simulator.ledger import Entry, Event
+from keepalived.demo.uploads import FAILURE, DemoUpload, Scenario
+from keepalived.simulator.ledger import Event, LedgerEntry
 from keepalived.simulator.resources import SessionEvent
 
 _FIRST_VERSION = 1
@@ -40,8 +40,8 @@ class Evidence:
     (in bytes) are those of the library item.
     """
 
-    upload: Upload
-    requests: tuple[Entry, ...]
+    upload: DemoUpload
+    requests: tuple[LedgerEntry, ...]
     events: tuple[Event, ...]
     longest_gap: float
     version: int
@@ -49,7 +49,7 @@ class Evidence:
     report: Mapping[str, Any] | None
 
 
-class Finding(NamedTuple):
+class Fact(NamedTuple):
     """Something that had to be so, whether it was, and how that is known."""
 
     claim: str
@@ -57,7 +57,7 @@ class Finding(NamedTuple):
     evidence: str
 
 
-class Span(NamedTuple):
+class HeldSpan(NamedTuple):
     """A stretch of time."""
 
     start: float
@@ -88,7 +88,7 @@ class Summary(NamedTuple):
 HEADINGS = Summary("upload", "kept by", "lived", "paused", "outcome")
 
 
-def keeper_of(upload: Upload) -> str:
+def keeper_of(upload: DemoUpload) -> str:
     """Return who keeps an upload's session alive."""
     return "nobody" if upload.fate is Scenario.UNKEPT else "clkeepalived"
 
@@ -106,7 +106,7 @@ def summary(evidence: Evidence, lifetime: float) -> Summary:
     )
 
 
-def findings(evidence: Evidence, lifetime: float) -> list[Finding]:
+def findings(evidence: Evidence, lifetime: float) -> list[Fact]:
     """Return what is found of one upload. `lifetime` is that of a session without activity."""
     match evidence.upload.fate:
         case Scenario.KEPT:
@@ -120,7 +120,7 @@ def findings(evidence: Evidence, lifetime: float) -> list[Finding]:
     return list(found)
 
 
-def pauses(evidence: Evidence) -> list[Span]:
+def pauses(evidence: Evidence) -> list[HeldSpan]:
     """Return when an uploader itself did nothing that the server could see.
 
     They count from the creation of its session to its last request.
@@ -130,30 +130,30 @@ def pauses(evidence: Evidence) -> list[Span]:
     heard, found = evidence.events[0].time, []
     for entry in evidence.requests:
         if entry.route in _UPLOADERS:
-            found.append(Span(heard, entry.time))
+            found.append(HeldSpan(heard, entry.time))
             heard = entry.finished or entry.time
     return found
 
 
-def _kept(evidence: Evidence, lifetime: float) -> Iterator[Finding]:
+def _kept(evidence: Evidence, lifetime: float) -> Iterator[Fact]:
     lived, keep_alives = _lived(evidence), _keep_alives(evidence)
-    yield Finding(
+    yield Fact(
         "outlived its lifetime",
         lived > _LIFETIMES_TO_OUTLIVE * lifetime and keep_alives > _LIFETIMES_TO_OUTLIVE,
         f"{lived / lifetime:.1f} lifetimes ({lived:.1f} s) by {keep_alives} keep-alives",
     )
     too_long = [each for each in pauses(evidence) if each.length > lifetime]
-    yield Finding(
+    yield Fact(
         "while its uploader paused",
         bool(too_long),
         f"{len(too_long)} times above {lifetime:g} s, up to {_longest_pause(evidence):.1f} s",
     )
-    yield Finding(
+    yield Fact(
         "was never idle for so long",
         0 < evidence.longest_gap < lifetime,
         f"at most {evidence.longest_gap:.1f} s without activity",
     )
-    yield Finding(
+    yield Fact(
         "its content arrived",
         _has_arrived(evidence) and evidence.size == evidence.upload.size,
         f"{_mib(evidence.size)} of {_mib(evidence.upload.size)}, version {evidence.version}",
@@ -161,11 +161,11 @@ def _kept(evidence: Evidence, lifetime: float) -> Iterator[Finding]:
     yield _reported(evidence, "DONE", has_arrived=True)
 
 
-def _unkept(evidence: Evidence, lifetime: float) -> Iterator[Finding]:
+def _unkept(evidence: Evidence, lifetime: float) -> Iterator[Fact]:
     keep_alives = _keep_alives(evidence)
-    yield Finding("nobody kept it alive", keep_alives == 0, f"{keep_alives} keep-alives")
+    yield Fact("nobody kept it alive", keep_alives == 0, f"{keep_alives} keep-alives")
     place = _place_of_end(evidence, SessionEvent.EXPIRED, pauses(evidence))
-    yield Finding(
+    yield Fact(
         "expired in a pause",
         place is not None and place.length > lifetime,
         f"{place.into:.1f} s into a pause of {place.length:.1f} s" if place else "it did not",
@@ -175,14 +175,14 @@ def _unkept(evidence: Evidence, lifetime: float) -> Iterator[Finding]:
 
 def _ended_halfway(
     evidence: Evidence, event: SessionEvent, state: str, message: str | None
-) -> Iterator[Finding]:
+) -> Iterator[Fact]:
     transfers = [
-        Span(entry.time, entry.finished or entry.time)
+        HeldSpan(entry.time, entry.finished or entry.time)
         for entry in evidence.requests
         if entry.route == _UPLOAD
     ]
     place = _place_of_end(evidence, event, transfers)
-    yield Finding(
+    yield Fact(
         f"{ENDS[event]} in its transfer",
         place is not None,
         f"on the server, {place.into:.1f} s into it" if place else "it was not",
@@ -191,10 +191,10 @@ def _ended_halfway(
     yield _reported(evidence, state, has_arrived=False, message=message)
 
 
-def _lost(evidence: Evidence) -> Iterator[Finding]:
+def _lost(evidence: Evidence) -> Iterator[Fact]:
     trouble, version = evidence.upload.trouble, evidence.version
-    yield Finding("its upload failed", bool(trouble), trouble or "it did not")
-    yield Finding("its content did not arrive", version == _FIRST_VERSION, f"version {version}")
+    yield Fact("its upload failed", bool(trouble), trouble or "it did not")
+    yield Fact("its content did not arrive", version == _FIRST_VERSION, f"version {version}")
 
 
 def _ended(evidence: Evidence) -> Event | None:
@@ -223,7 +223,9 @@ def _longest_pause(evidence: Evidence) -> float:
     return max((each.length for each in pauses(evidence)), default=0.0)
 
 
-def _place_of_end(evidence: Evidence, event: SessionEvent, spans: Iterable[Span]) -> _Place | None:
+def _place_of_end(
+    evidence: Evidence, event: SessionEvent, spans: Iterable[HeldSpan]
+) -> _Place | None:
     """Return where in which of the spans a session ended, if it ended so and in one of them."""
     ended = _ended(evidence)
     if ended is None or ended.event is not event:
@@ -238,10 +240,10 @@ def _mib(size: int) -> str:
 
 def _reported(
     evidence: Evidence, state: str, *, has_arrived: bool, message: str | None = None
-) -> Finding:
+) -> Fact:
     report = evidence.report or {}
     error, moved = report.get("error_message"), report.get("content_moved")
     holds = report.get("state") == state and moved is has_arrived and message in (None, error)
     content = None if moved is None else f"{'the' if moved else 'no'} content arrived"
     told = ": ".join(filter(None, (report.get("state"), error or content)))
-    return Finding("its end was reported", holds, told or "not at all")
+    return Fact("its end was reported", holds, told or "not at all")

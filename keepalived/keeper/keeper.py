@@ -29,7 +29,7 @@ from keepalived.lease import session as core
 from keepalived.lease.answers import Answer, Outcome
 from keepalived.lease.events import Listener
 from keepalived.lease.holds import tokens_in_use
-from keepalived.lease.lending import Request
+from keepalived.lease.lending import SessionRequest
 from keepalived.lease.model import SessionKey
 from keepalived.lease.session import RequestKind, Session
 from keepalived.lease.stalls import STALL_TIMEOUT
@@ -260,7 +260,7 @@ class Keeper:
                     session = core.make_due(session, self._clock.boot())
                 self._sessions.commit(session, ())
 
-    async def _carry_out(self, key: SessionKey, request: Request) -> None:
+    async def _carry_out(self, key: SessionKey, request: SessionRequest) -> None:
         answer, now = await self._send(key, request), self._clock.boot()
         policy, session = self.policy, self._sessions.find(key)
         # Whether the same question follows at once with other credentials.
@@ -297,7 +297,7 @@ class Keeper:
             if not waiter.done():
                 waiter.set_result(answer)
 
-    async def _send(self, key: SessionKey, request: Request) -> Answer[object]:
+    async def _send(self, key: SessionKey, request: SessionRequest) -> Answer[object]:
         (_, kind, session_id), vcenter = key, self.vcenter
         ask, timeout, progress, item_id, token = request
         if ask is RequestKind.KEEP_ALIVE:

@@ -56,7 +56,7 @@ class Snapshot:
     ended_at: Mapping[SessionKey, float] = field(default_factory=dict)
 
 
-class Engine(Protocol):
+class StatusSource(Protocol):
     """What is shown to the world, as it stands when it is asked."""
 
     def overview(self) -> Overview:

@@ -9,7 +9,7 @@ from keepalived.lease.answers import Answer, Outcome
 from keepalived.lease.session import Denial, RequestKind, Session
 
 
-class Request(NamedTuple):
+class SessionRequest(NamedTuple):
     """What to send next. `progress` goes with a keep-alive, `item_id` with a look at the item.
 
     `token` is a borrowed one to send it with; without it the vCenter's own credentials count.
@@ -58,7 +58,7 @@ def token_to_use(session: Session, ask: RequestKind, *, has_credentials: bool) -
 
 
 def is_passed_on(
-    session: Session, request: Request, answer: Answer[object], *, has_credentials: bool
+    session: Session, request: SessionRequest, answer: Answer[object], *, has_credentials: bool
 ) -> bool:
     """Whether an answer concerns a borrowed token at first, so that the question is repeated.
 
@@ -96,7 +96,9 @@ def denying(session: Session, token: str, outcome: Outcome) -> Session:
     return session._replace(denied=(*session.denied, denial))
 
 
-def as_it_stands(session: Session, request: Request, answer: Answer[object]) -> Answer[object]:
+def as_it_stands(
+    session: Session, request: SessionRequest, answer: Answer[object]
+) -> Answer[object]:
     """Return what the last answer to a question comes to, with those before it in mind."""
     if request.token is None:
         is_gone = any(

@@ -24,7 +24,13 @@ from keepalived.lease.endings import (
 )
 from keepalived.lease.events import Event
 from keepalived.lease.latency import UNKNOWN, LatencyEstimate
-from keepalived.lease.lending import Request, as_it_stands, denying, is_passed_on, token_to_use
+from keepalived.lease.lending import (
+    SessionRequest,
+    as_it_stands,
+    denying,
+    is_passed_on,
+    token_to_use,
+)
 from keepalived.lease.model import Kind, State
 from keepalived.lease.progress import highest, value_to_send
 from keepalived.lease.recent import with_outcome
@@ -45,7 +51,7 @@ def next_request(
     pace: LatencyEstimate = UNKNOWN,
     *,
     has_credentials: bool = True,
-) -> Request:
+) -> SessionRequest:
     """Return what to send for a session that is due. Raises ValueError once it has ended.
 
     Unless a timeout is configured, in seconds, it goes by the vCenter's `pace`. `has_credentials`
@@ -67,13 +73,13 @@ def next_request(
     if ask is RequestKind.ITEM and session.target is not None:
         item_id = session.target.item_id
     token = token_to_use(session, ask, has_credentials=has_credentials)
-    return Request(ask, timeout, progress, item_id, token)
+    return SessionRequest(ask, timeout, progress, item_id, token)
 
 
 class _Reply(NamedTuple):
     """An answer to a request, looked at at the time `now`."""
 
-    request: Request
+    request: SessionRequest
     answer: Answer[object]
     now: float
     u: float
@@ -83,7 +89,7 @@ class _Reply(NamedTuple):
 
 def step(
     session: Session,
-    request: Request,
+    request: SessionRequest,
     answer: Answer[object],
     now: float,
     u: float,

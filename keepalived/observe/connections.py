@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from aiohttp.web_protocol import RequestHandler
 
-from keepalived.serving.door import Door, answer
+from keepalived.serving.protocol_factory import ProtocolFactory, answer
 from keepalived.serving.throttle import Throttle
 from keepalived.serving.turns import Turns
 
@@ -35,7 +35,7 @@ _FULL = answer(
 log = structlog.stdlib.get_logger("clkeepalived")
 
 
-class Connections:
+class HttpConnections:
     """Admits `most` connections. Where all are taken, the one that has been idle longest is closed.
 
     So whoever opens connections and asks for nothing keeps nobody out who does: a probe that finds
@@ -49,9 +49,9 @@ class Connections:
         self._refusals = Throttle()
         self._turns = Turns()
 
-    def door(self, server: web.Server) -> Door:
+    def door(self, server: web.Server) -> ProtocolFactory:
         """Return what makes a protocol for each new connection to `server`."""
-        return Door(lambda transport: self._admit(server, transport))
+        return ProtocolFactory(lambda transport: self._admit(server, transport))
 
     @web.middleware
     async def note_requests(self, request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -14,13 +14,13 @@ from aiohttp import hdrs, web
 
 from keepalived.host.clock import Clock
 from keepalived.host.slices import run_in_slices
-from keepalived.keeper.overview import Engine
+from keepalived.keeper.overview import StatusSource
 from keepalived.observe.connections import (
     HEADER_BYTES,
     HEADER_COUNT,
     MOST_CONNECTIONS,
     REQUEST_SECONDS,
-    Connections,
+    HttpConnections,
 )
 from keepalived.observe.health import Health
 from keepalived.observe.hosts import loopback_names_only
@@ -51,7 +51,7 @@ class HttpListener:
     listen: str
     _: KW_ONLY
     metrics: Metrics
-    engine: Engine
+    engine: StatusSource
     health: Health
     clock: Clock
     page: bool = True
@@ -61,7 +61,7 @@ class HttpListener:
         self._started_at = 0.0
         self._page = StatusPage(self.engine.snapshot, self._view_of_daemon) if self.page else None
         self._scraping = asyncio.Lock()
-        self._connections = Connections(self.most_connections)
+        self._connections = HttpConnections(self.most_connections)
         self._running = AsyncExitStack()
 
     async def start(self) -> tuple[str, int]:

@@ -28,7 +28,7 @@ _WIDEST = 120
 _STYLES = {Verdict.YES: "green", Verdict.NO: "yellow", Verdict.UNKNOWN: "dim"}
 
 
-class Display(Protocol):
+class ProbeDisplay(Protocol):
     """Shows how far a run has come. Nothing raises, whatever becomes of where it is shown."""
 
     def say(self, text: str) -> None:
@@ -52,7 +52,7 @@ class Display(Protocol):
         ...
 
 
-def display_on(stream: TextIO, clock: Clock) -> Display:
+def display_on(stream: TextIO, clock: Clock) -> ProbeDisplay:
     """Return what suits a stream: a table that lives on a terminal, lines elsewhere."""
     is_dumb = os.environ.get("TERM", "") in ("", "dumb", "unknown")
     if stream.isatty() and not is_dumb:

@@ -19,12 +19,12 @@ from keepalived.host.clock import Clock
 from keepalived.lease.answers import Outcome
 from keepalived.lease.model import Kind
 from keepalived.probe.advice import advise
-from keepalived.probe.display import Display
+from keepalived.probe.display import ProbeDisplay
 from keepalived.probe.findings import about, findings
 from keepalived.probe.notes import Notes, Trial
 from keepalived.probe.report import Names, Report
 from keepalived.probe.scratch import Left, ProbeError, Scratch, ScratchItem
-from keepalived.probe.trials import Pace, Trials
+from keepalived.probe.trials import TrialPace, Trials
 from keepalived.settings import VCenterSettings
 from keepalived.settings.durations import format_duration
 from keepalived.vcenter.library_admin import LibraryAdmin
@@ -37,7 +37,7 @@ _EXPECTED = 1.3
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class ProbeOptions:
     """What the user asked for. `limit`, in seconds, is how long an untouched session is watched.
 
     With a `datastore`, by its id, the library is made there, and removed again.
@@ -58,7 +58,7 @@ class Probe:
     """
 
     def __init__(
-        self, options: Options, transport: UploadTransport, clock: Clock, display: Display
+        self, options: ProbeOptions, transport: UploadTransport, clock: Clock, display: ProbeDisplay
     ) -> None:
         settings = options.settings
         self._options = options
@@ -145,7 +145,7 @@ class Probe:
         await self._client.close(timeout=self._timeout)
         return tuple(left)
 
-    async def _pace(self, item: ScratchItem) -> Pace:
+    async def _pace(self, item: ScratchItem) -> TrialPace:
         """Read how long sessions are said to live, and go by that."""
         limit = self._options.limit
         got = await self._client.get(Kind.UPDATE, item.session_id, timeout=self._timeout)
@@ -164,7 +164,7 @@ class Probe:
                 f"--limit, such as {format_duration(60 * (1 + int(1.1 * lifetime / 60)))}"
             )
         self._display.begin(list(Trial), expected)
-        return Pace.for_lifetime(lifetime, limit)
+        return TrialPace.for_lifetime(lifetime, limit)
 
 
 async def _to_its_end(work: Coroutine[Any, Any, T]) -> tuple[T, bool]:

@@ -44,7 +44,7 @@ class TrialFailed(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class TrialPace:
     """How often things are done, in seconds, where sessions live about so long.
 
     `limit` is how long the untouched session is watched at most.
@@ -57,7 +57,7 @@ class Pace:
     limit: float
 
     @classmethod
-    def for_lifetime(cls, lifetime: float, limit: float) -> Pace:
+    def for_lifetime(cls, lifetime: float, limit: float) -> TrialPace:
         """Return what suits a lifetime, of which no more is seen than the limit."""
         base = min(lifetime, limit)
         return cls(
@@ -83,7 +83,7 @@ class Trials:
     scratch: Scratch
     notes: Notes
     clock: Clock
-    pace: Pace
+    pace: TrialPace
     timeout: float
     show: Callable[[Trial, str], None]
 

@@ -59,14 +59,14 @@ _resolve("merge", re.compile("<<"), "<")
 _resolve("null", _NULL, "~nN")
 
 
-class Unreadable:
+class UnreadableValue:
     """Stands in the place of a value that could not be read."""
 
     def __repr__(self) -> str:
         return "UNREADABLE"
 
 
-UNREADABLE = Unreadable()
+UNREADABLE = UnreadableValue()
 
 
 class Flaw(NamedTuple):
@@ -104,7 +104,7 @@ class Constructor:
         except _BadValueError as error:
             return self._flawed(node, path, str(error))
 
-    def _flawed(self, node: yaml.Node, path: Path, message: str) -> Unreadable:
+    def _flawed(self, node: yaml.Node, path: Path, message: str) -> UnreadableValue:
         self.flaws.append(Flaw(path, node.start_mark.line + 1, message))
         return UNREADABLE
 

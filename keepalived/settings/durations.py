@@ -17,7 +17,7 @@ _PART = re.compile(r"(\d+(?:\.\d+)?)([dhms]?)")
 _WHOLE = re.compile(PATTERN)
 
 
-class TooLongError(ValueError):
+class DurationTooLongError(ValueError):
     """It is a duration, and longer than any that is taken."""
 
 
@@ -38,7 +38,7 @@ def parse_duration(value: object) -> float:
         raise ValueError(_refusal(value))
     # Before anything is made a float: whole numbers may be too large for one.
     if LONGEST < seconds < math.inf:
-        raise TooLongError(f"a duration is at most {LONGEST / _UNITS['d']:.0f}d")
+        raise DurationTooLongError(f"a duration is at most {LONGEST / _UNITS['d']:.0f}d")
     if not 0 <= seconds <= LONGEST:
         raise ValueError(_refusal(value))
     return float(seconds)

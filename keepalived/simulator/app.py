@@ -28,7 +28,7 @@ from keepalived.simulator.faults import (
     UnknownRoute,
     effect_name,
 )
-from keepalived.simulator.ledger import Entry, Ledger
+from keepalived.simulator.ledger import Ledger, LedgerEntry
 from keepalived.simulator.library import ContentLibrary
 from keepalived.simulator.logins import Logins
 from keepalived.simulator.operations import DOWNLOAD, UPLOAD
@@ -38,9 +38,9 @@ from keepalived.simulator.request_context import (
     parse_request,
     unknown_route,
 )
-from keepalived.simulator.routes import Dialect
+from keepalived.simulator.routes import ServedDialect
 from keepalived.simulator.views import error_view
-from keepalived.simulator.wire import Dropped, Refused, Request, Response
+from keepalived.simulator.wire import Dropped, RefusedConnection, Request, Response
 
 DEFAULT_USERNAME = "administrator@vsphere.local"
 DEFAULT_PASSWORD = "simulated"  # noqa: S105 - guards nothing
@@ -72,7 +72,7 @@ class Simulator:
         clock: Callable[[], float] = time.monotonic,
         epoch: float | None = None,
         ledger_limit: int | None = None,
-        dialects: Iterable[Dialect] = Dialect,
+        dialects: Iterable[ServedDialect] = ServedDialect,
         with_admin: bool = False,
         base_url: str = "https://vcsa.simulated",
     ) -> None:
@@ -148,14 +148,14 @@ class Simulator:
             self._ledger.finish(entry, self._now())
         return response
 
-    def _enter(self, context: RequestContext) -> Entry:
+    def _enter(self, context: RequestContext) -> LedgerEntry:
         session_id, operation = context.session_id, context.operation
         if operation is UPLOAD:
             session_id = self.library.transfers.session_of(context.call.text("ticket"))
         elif operation is DOWNLOAD:
             session_id = self.library.downloads.session_of(context.call.text("ticket"))
         login = self.logins.peek(context.call.token)
-        entry = Entry(
+        entry = LedgerEntry(
             self._now(),
             context.request.method,
             operation.name if operation is not None else "",
@@ -194,7 +194,7 @@ class Simulator:
                 value = operation.run(self, call)
         except ApiError as error:
             return self._refusal(context, error)
-        if context.dialect is Dialect.JSON_RPC:
+        if context.dialect is ServedDialect.JSON_RPC:
             return self._response(context, 200, jsonrpc.output(context.rpc_id, value))
         response = self._response(context, *bodies.write(context.dialect, operation.gives, value))
         if operation.name == "session.create" and _wants_cookie(context):
@@ -251,7 +251,7 @@ class Simulator:
 
         for effect in effects:
             if isinstance(effect, Refuse):
-                raise Refused
+                raise RefusedConnection
             if isinstance(effect, Skew):
                 context.date_skew += effect.seconds if effect.date else 0
                 context.call.expiry_skew += effect.seconds if effect.expiration_time else 0
@@ -290,7 +290,7 @@ class Simulator:
         return _with_headers(response, after)
 
     def _refusal(self, context: RequestContext, error: ApiError) -> Response:
-        if context.dialect is Dialect.JSON_RPC:
+        if context.dialect is ServedDialect.JSON_RPC:
             return self._response(context, 200, jsonrpc.error(context.rpc_id, error_view(error)))
         return self._response(context, *bodies.write_error(context.dialect, error))
 
@@ -303,7 +303,7 @@ class Simulator:
 
 def _wants_cookie(context: RequestContext) -> bool:
     asked = context.request.headers.get("vmware-use-header-authn", "").lower()
-    return context.dialect is Dialect.REST and asked != "true"
+    return context.dialect is ServedDialect.REST and asked != "true"
 
 
 def _with_headers(response: Response, headers: dict[str, str]) -> Response:

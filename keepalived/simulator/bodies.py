@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 from keepalived.simulator.errors import ApiError, ErrorType, invalid
 from keepalived.simulator.operations import UPLOAD, Gives, Operation
-from keepalived.simulator.routes import Dialect, Match
+from keepalived.simulator.routes import Match, ServedDialect
 from keepalived.simulator.views import error_view
 
 _XML_NAMESPACE = "http://vmware.com/content/library/item/"
@@ -26,7 +26,7 @@ def read_arguments(match: Match, content_type: str, body: bytes) -> Mapping[str,
     if not body or operation is UPLOAD:
         return parameters
     sent = _read_body(match, content_type, body)
-    if match.dialect is Dialect.REST and operation.wrapper is not None:
+    if match.dialect is ServedDialect.REST and operation.wrapper is not None:
         wrapped = sent.get(operation.wrapper)
         if not isinstance(wrapped, dict):
             raise invalid(f"The body lacks the parameter {operation.wrapper}.")
@@ -49,7 +49,7 @@ def _read_body(match: Match, content_type: str, body: bytes) -> dict[str, Any]:
             raise invalid("The body is not a JSON object.")
         return sent
     # The older representations are documented for keep_alive, under /rest.
-    if match.dialect is Dialect.REST and match.operation.name.endswith(".keep_alive"):
+    if match.dialect is ServedDialect.REST and match.operation.name.endswith(".keep_alive"):
         if media_type in ("application/xml", "text/xml"):
             return _read_xml(match.operation, body)
         if media_type == "application/x-www-form-urlencoded":
@@ -78,19 +78,19 @@ def _numbers(fields: dict[str, str]) -> dict[str, Any]:
         raise invalid("The progress is not an integer.") from None
 
 
-def write(dialect: Dialect, gives: Gives, value: Any) -> tuple[int, bytes]:
+def write(dialect: ServedDialect, gives: Gives, value: Any) -> tuple[int, bytes]:
     """Return status and body of a success."""
-    if dialect is Dialect.REST:
+    if dialect is ServedDialect.REST:
         return 200, b"" if gives is Gives.NOTHING else _json({"value": _without_zeros(value)})
     if gives is Gives.NOTHING:
         return 204, b""
     return 201 if gives is Gives.NEW else 200, _json(value)
 
 
-def write_error(dialect: Dialect, error: ApiError) -> tuple[int, bytes]:
+def write_error(dialect: ServedDialect, error: ApiError) -> tuple[int, bytes]:
     """Return status and body of a refusal."""
     view: dict[str, Any] = error_view(error)
-    if dialect is Dialect.REST:
+    if dialect is ServedDialect.REST:
         view = {"type": error.type.canonical_name, "value": view}
     return error.status, _json(view)
 

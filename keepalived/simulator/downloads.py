@@ -9,7 +9,7 @@ from keepalived.lease.model import Kind
 from keepalived.simulator.behaviour import Behaviour
 from keepalived.simulator.errors import ApiError, ErrorType, invalid, not_found
 from keepalived.simulator.resources import DownloadFile, PrepareStatus
-from keepalived.simulator.sessions import Sessions, file_named
+from keepalived.simulator.sessions import ServerSessions, file_named
 
 _HTTPS, _DIRECT = "HTTPS", "DIRECT"
 
@@ -17,7 +17,7 @@ _HTTPS, _DIRECT = "HTTPS", "DIRECT"
 class Downloads:
     """Files that clients download."""
 
-    def __init__(self, sessions: Sessions, behaviour: Behaviour) -> None:
+    def __init__(self, sessions: ServerSessions, behaviour: Behaviour) -> None:
         self._behaviour = behaviour
         self._sessions = sessions
         self._clock = sessions.clock

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from keepalived.simulator.ledger import Entry
+from keepalived.simulator.ledger import LedgerEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,14 +113,14 @@ class Fault:
     method: str | None = None
     route: str | None = None
     session_id: str | None = None
-    predicate: Callable[[Entry], bool] | None = None
+    predicate: Callable[[LedgerEntry], bool] | None = None
     remaining: int | None = None
     start: float = -math.inf
     until: float = math.inf
     every: int = 1
     passed: int = 0
 
-    def concerns(self, entry: Entry) -> bool:
+    def concerns(self, entry: LedgerEntry) -> bool:
         """Whether a request fits the conditions, time and number apart."""
         return (
             self.method in (None, entry.method)
@@ -157,7 +157,7 @@ class Faults:
         method: str | None = None,
         route: str | None = None,
         session_id: str | None = None,
-        predicate: Callable[[Entry], bool] | None = None,
+        predicate: Callable[[LedgerEntry], bool] | None = None,
         count: int | None = None,
         every: int = 1,
         start: float | None = None,
@@ -192,7 +192,7 @@ class Faults:
         self._faults.clear()
         self._changed()
 
-    def hitting(self, entry: Entry) -> list[Effect]:
+    def hitting(self, entry: LedgerEntry) -> list[Effect]:
         """Return what hits a request, and count it against those faults."""
         now = self._clock()
         self._faults = [each for each in self._faults if now < each.until]

@@ -12,14 +12,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from keepalived.simulator.errors import ApiError, ErrorType
-from keepalived.simulator.operations import Call
+from keepalived.simulator.operations import OperationCall
 from keepalived.simulator.views import Struct
 
 _SESSION_SCHEME = "com.vmware.vapi.std.security.session_id"
 _PASSWORD_SCHEME = "com.vmware.vapi.std.security.user_pass"  # noqa: S105 - a scheme, no password
 
 
-def open_envelope(body: bytes) -> tuple[str | int | None, str, str, Call]:
+def open_envelope(body: bytes) -> tuple[str | int | None, str, str, OperationCall]:
     """Read a call; return its id, the service, the operation and what it is called with.
 
     Raises ApiError (INVALID_REQUEST) for anything else.
@@ -35,7 +35,7 @@ def open_envelope(body: bytes) -> tuple[str | int | None, str, str, Call]:
         raise ApiError(ErrorType.INVALID_REQUEST, "The body is no JSON-RPC call.") from None
     if sent.get("method") != "invoke" or not isinstance(args, dict):
         raise ApiError(ErrorType.INVALID_REQUEST, "The call invokes no operation.")
-    return call_id, service, operation, Call(args, *_credentials(security))
+    return call_id, service, operation, OperationCall(args, *_credentials(security))
 
 
 def output(call_id: str | int | None, value: Any) -> bytes:

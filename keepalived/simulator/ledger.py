@@ -12,11 +12,11 @@ from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from keepalived.lease.model import Kind
-from keepalived.simulator.resources import Session, SessionEvent
+from keepalived.simulator.resources import ServerSession, SessionEvent
 
 
 @dataclass(slots=True)
-class Entry:
+class LedgerEntry:
     """One request.
 
     `route` is the operation's name, such as `update_session.keep_alive`, and empty for an unknown
@@ -65,7 +65,7 @@ class Ledger:
     """Keeps the last `limit` requests (None: all; 0: none), and every event and counter."""
 
     def __init__(self, limit: int | None = None) -> None:
-        self.entries: deque[Entry] = deque(maxlen=limit)
+        self.entries: deque[LedgerEntry] = deque(maxlen=limit)
         self.events: list[Event] = []
         self.total = 0
         self.first_time: float | None = None
@@ -75,7 +75,7 @@ class Ledger:
 
     # Written by the simulator
 
-    def begin(self, entry: Entry, *, is_content: bool) -> None:
+    def begin(self, entry: LedgerEntry, *, is_content: bool) -> None:
         """Take down a request as it comes."""
         self.total += 1
         if self.first_time is None:
@@ -89,14 +89,14 @@ class Ledger:
             record.most_concurrent = max(record.most_concurrent, record.in_flight)
         self.entries.append(entry)
 
-    def finish(self, entry: Entry, at: float) -> None:
+    def finish(self, entry: LedgerEntry, at: float) -> None:
         """Take down that a request was answered, or never will be."""
         entry.finished = at
         self._answers[entry.route, entry.status] += 1
         if entry.concurrent and entry.session_id is not None:
             self._records[entry.session_id].in_flight -= 1
 
-    def happened(self, event: SessionEvent, session: Session, at: float) -> None:
+    def happened(self, event: SessionEvent, session: ServerSession, at: float) -> None:
         """Take down an event in the life of a session."""
         self.events.append(Event(at, event, session.kind, session.id))
         if event is not SessionEvent.CREATED:
@@ -105,7 +105,7 @@ class Ledger:
                 record.ended = event
                 self._extend(record, at)
 
-    def active(self, session: Session, at: float) -> None:
+    def active(self, session: ServerSession, at: float) -> None:
         """Take down that a session's lifetime was extended."""
         record = self._records[session.id]
         record.activities += 1
@@ -121,7 +121,7 @@ class Ledger:
         session_id: str | None = None,
         login: str | None = None,
         status: int | None = None,
-    ) -> list[Entry]:
+    ) -> list[LedgerEntry]:
         """Return the kept entries of a route (a name, or a pattern with `*`), narrowed further."""
         return [
             entry

@@ -8,8 +8,8 @@ from keepalived.simulator.catalog import Catalog
 from keepalived.simulator.content import DEFAULT_CONTENT_LIMIT
 from keepalived.simulator.downloads import Downloads
 from keepalived.simulator.ledger import Ledger
-from keepalived.simulator.resources import Item, Session
-from keepalived.simulator.sessions import Clock, Sessions
+from keepalived.simulator.resources import Item, ServerSession
+from keepalived.simulator.sessions import Clock, ServerSessions
 from keepalived.simulator.transfers import Transfers
 
 
@@ -30,7 +30,7 @@ class ContentLibrary:
     ) -> None:
         self.behaviour = behaviour = behaviour or Behaviour()
         self.catalog = Catalog(clock)
-        self.sessions = Sessions(self.catalog, clock, ledger or Ledger(0), behaviour)
+        self.sessions = ServerSessions(self.catalog, clock, ledger or Ledger(0), behaviour)
         self.transfers = Transfers(self.sessions, behaviour, content_limit)
         self.downloads = Downloads(self.sessions, behaviour)
 
@@ -42,7 +42,7 @@ class ContentLibrary:
         session_id: str | None = None,
         item: Item | None = None,
         item_name: str = "image.ova",
-    ) -> Session:
+    ) -> ServerSession:
         """Open a session, on a new item of a library of its own unless an item is given."""
         if item is None:
             library = self.catalog.create_library("library")

@@ -22,7 +22,7 @@ class User:
 
 
 @dataclass(slots=True)
-class Login:
+class ServerLogin:
     """An API session. `alias` names it where the token itself must not appear."""
 
     user: User
@@ -42,7 +42,7 @@ class Logins:
         self.max_age = max_age
         self._clock = clock
         self._users: dict[str, User] = {}
-        self._tokens: dict[str, Login] = {}
+        self._tokens: dict[str, ServerLogin] = {}
         self._count = 0
 
     def add_user(self, name: str, password: str, *, read_only: bool = False) -> None:
@@ -57,14 +57,14 @@ class Logins:
         now = self._clock()
         self._count += 1
         token = secrets.token_hex(16)
-        self._tokens[token] = Login(user, f"{name}#{self._count}", now, now)
+        self._tokens[token] = ServerLogin(user, f"{name}#{self._count}", now, now)
         return token
 
-    def peek(self, token: str) -> Login | None:
+    def peek(self, token: str) -> ServerLogin | None:
         """Return whom a token belongs to, valid or not, without using it."""
         return self._tokens.get(token)
 
-    def authenticate(self, token: str) -> Login:
+    def authenticate(self, token: str) -> ServerLogin:
         """Use a token. Raises ApiError (UNAUTHENTICATED) if it is unknown or too old."""
         login = self._tokens.get(token)
         now = self._clock()

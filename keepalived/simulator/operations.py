@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from keepalived.lease.model import Kind
 from keepalived.simulator.errors import ApiError, ErrorType, invalid
-from keepalived.simulator.logins import Login, basic_credentials
+from keepalived.simulator.logins import ServerLogin, basic_credentials
 from keepalived.simulator.resources import SourceType
 from keepalived.simulator.views import (
     download_file_view,
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Call:
+class OperationCall:
     """One operation asked for.
 
     `args` are the parameters of path, query and body by their names in the API. `token` and
@@ -36,12 +36,12 @@ class Call:
     args: Mapping[str, Any]
     token: str = ""
     authorization: str = ""
-    login: Login | None = None
+    login: ServerLogin | None = None
     base_url: str = ""
     expiry_skew: float = 0.0
 
     @property
-    def caller(self) -> Login:
+    def caller(self) -> ServerLogin:
         """Who calls. Raises ApiError (UNAUTHENTICATED) if nobody is logged in."""
         if self.login is None:
             raise ApiError(ErrorType.UNAUTHENTICATED, "Authentication required.")
@@ -85,7 +85,7 @@ class Operation:
     """
 
     name: str
-    run: Callable[[Simulator, Call], Any]
+    run: Callable[[Simulator, OperationCall], Any]
     gives: Gives = Gives.VALUE
     kind: Kind | None = None
     wrapper: str | None = None
@@ -101,7 +101,7 @@ class Operation:
 OPERATIONS: dict[str, Operation] = {}
 """All operations by name, but for the transfers of content."""
 
-_Run = TypeVar("_Run", bound="Callable[[Simulator, Call], Any]")
+_Run = TypeVar("_Run", bound="Callable[[Simulator, OperationCall], Any]")
 
 
 def _operation(
@@ -124,34 +124,34 @@ def _operation(
 
 
 @_operation("session.create", Gives.NEW, needs_login=False)
-def _log_in(server: Simulator, call: Call) -> str:
+def _log_in(server: Simulator, call: OperationCall) -> str:
     return server.logins.log_in(*basic_credentials(call.authorization))
 
 
 @_operation("session.get")
-def _who_am_i(server: Simulator, call: Call) -> Any:
+def _who_am_i(server: Simulator, call: OperationCall) -> Any:
     return login_view(call.caller, server.clock)
 
 
 @_operation("session.delete", Gives.NOTHING)
-def _log_out(server: Simulator, call: Call) -> None:
+def _log_out(server: Simulator, call: OperationCall) -> None:
     server.logins.log_out(call.token)
 
 
 @_operation("local_library.create", Gives.NEW, "create_spec", "CreateLocalLibrary")
-def _create_library(server: Simulator, call: Call) -> str:
+def _create_library(server: Simulator, call: OperationCall) -> str:
     description = call.text_or_none("description") or ""
     return server.library.catalog.create_library(call.text("name"), description).id
 
 
 @_operation("local_library.list")
 @_operation("library.list")
-def _list_libraries(server: Simulator, call: Call) -> list[str]:
+def _list_libraries(server: Simulator, call: OperationCall) -> list[str]:
     return [library.id for library in server.library.catalog.libraries()]
 
 
 @_operation("library.find", wrapper="spec")
-def _find_libraries(server: Simulator, call: Call) -> list[str]:
+def _find_libraries(server: Simulator, call: OperationCall) -> list[str]:
     name, wanted_type = call.text_or_none("name"), call.text_or_none("type")
     if name is None and wanted_type is None:
         raise invalid("The specification names no property to look for.")
@@ -162,17 +162,17 @@ def _find_libraries(server: Simulator, call: Call) -> list[str]:
 
 @_operation("local_library.get")
 @_operation("library.get")
-def _get_library(server: Simulator, call: Call) -> Any:
+def _get_library(server: Simulator, call: OperationCall) -> Any:
     return library_view(server.library.catalog.library(call.text("library_id")), server.clock)
 
 
 @_operation("local_library.delete", Gives.NOTHING, privilege="DeleteLocalLibrary")
-def _delete_library(server: Simulator, call: Call) -> None:
+def _delete_library(server: Simulator, call: OperationCall) -> None:
     server.library.delete_library(call.text("library_id"))
 
 
 @_operation("item.create", Gives.NEW, "create_spec", "AddLibraryItem")
-def _create_item(server: Simulator, call: Call) -> str:
+def _create_item(server: Simulator, call: OperationCall) -> str:
     item = server.library.catalog.create_item(
         call.text("library_id"),
         call.text("name"),
@@ -183,13 +183,13 @@ def _create_item(server: Simulator, call: Call) -> str:
 
 
 @_operation("item.list")
-def _list_items(server: Simulator, call: Call) -> list[str]:
+def _list_items(server: Simulator, call: OperationCall) -> list[str]:
     library = server.library.catalog.library(call.text("library_id"))
     return [item.id for item in server.library.catalog.items(library.id)]
 
 
 @_operation("item.find", wrapper="spec")
-def _find_items(server: Simulator, call: Call) -> list[str]:
+def _find_items(server: Simulator, call: OperationCall) -> list[str]:
     name, library_id = call.text_or_none("name"), call.text_or_none("library_id")
     if name is None and library_id is None:
         raise invalid("The specification names no property to look for.")
@@ -197,17 +197,17 @@ def _find_items(server: Simulator, call: Call) -> list[str]:
 
 
 @_operation("item.get")
-def _get_item(server: Simulator, call: Call) -> Any:
+def _get_item(server: Simulator, call: OperationCall) -> Any:
     return item_view(server.library.catalog.item(call.text("library_item_id")), server.clock)
 
 
 @_operation("item.delete", Gives.NOTHING, privilege="DeleteLibraryItem")
-def _delete_item(server: Simulator, call: Call) -> None:
+def _delete_item(server: Simulator, call: OperationCall) -> None:
     server.library.delete_item(call.text("library_item_id"))
 
 
 @_operation("update_session_file.add", Gives.NEW, "file_spec")
-def _add_file(server: Simulator, call: Call) -> Any:
+def _add_file(server: Simulator, call: OperationCall) -> Any:
     try:
         source_type = SourceType(call.text("source_type"))
     except ValueError:
@@ -225,7 +225,7 @@ def _add_file(server: Simulator, call: Call) -> Any:
 
 
 @_operation("update_session_file.list")
-def _list_files(server: Simulator, call: Call) -> list[Any]:
+def _list_files(server: Simulator, call: OperationCall) -> list[Any]:
     transfers = server.library.transfers
     session_id = call.text("update_session_id")
     files = transfers.files(session_id)
@@ -233,7 +233,7 @@ def _list_files(server: Simulator, call: Call) -> list[Any]:
 
 
 @_operation("update_session_file.get")
-def _get_file(server: Simulator, call: Call) -> Any:
+def _get_file(server: Simulator, call: OperationCall) -> Any:
     transfers = server.library.transfers
     session_id = call.text("update_session_id")
     file = transfers.file(session_id, call.text("file_name"))
@@ -241,31 +241,31 @@ def _get_file(server: Simulator, call: Call) -> Any:
 
 
 @_operation("update_session_file.remove", Gives.NOTHING)
-def _remove_file(server: Simulator, call: Call) -> None:
+def _remove_file(server: Simulator, call: OperationCall) -> None:
     server.library.transfers.remove(call.text("update_session_id"), call.text("file_name"))
 
 
 @_operation("update_session_file.validate")
-def _validate_files(server: Simulator, call: Call) -> Any:
+def _validate_files(server: Simulator, call: OperationCall) -> Any:
     return validation_view(server.library.transfers.validate(call.text("update_session_id")))
 
 
 @_operation("download_session_file.list")
-def _list_downloads(server: Simulator, call: Call) -> list[Any]:
+def _list_downloads(server: Simulator, call: OperationCall) -> list[Any]:
     downloads = server.library.downloads
     files = downloads.files(call.text("download_session_id"))
     return [download_file_view(file, downloads, call.base_url) for file in files]
 
 
 @_operation("download_session_file.get")
-def _get_download(server: Simulator, call: Call) -> Any:
+def _get_download(server: Simulator, call: OperationCall) -> Any:
     downloads = server.library.downloads
     file = downloads.file(call.text("download_session_id"), call.text("file_name"))
     return download_file_view(file, downloads, call.base_url)
 
 
 @_operation("download_session_file.prepare")
-def _prepare_download(server: Simulator, call: Call) -> Any:
+def _prepare_download(server: Simulator, call: OperationCall) -> Any:
     downloads = server.library.downloads
     session_id, name = call.text("download_session_id"), call.text("file_name")
     file = downloads.prepare(session_id, name, call.text_or_none("endpoint_type") or "HTTPS")
@@ -273,7 +273,7 @@ def _prepare_download(server: Simulator, call: Call) -> Any:
 
 
 @_operation("update_session.complete", Gives.NOTHING)
-def _complete(server: Simulator, call: Call) -> None:
+def _complete(server: Simulator, call: OperationCall) -> None:
     server.library.sessions.complete(Kind.UPDATE, call.text("update_session_id"))
 
 
@@ -285,23 +285,23 @@ def _add_session_operations(kind: Kind) -> None:
     progress_parameters = ("client_progress", "progress")[: 1 if kind is Kind.UPDATE else 2]
 
     @_operation(f"{noun}.create", Gives.NEW, "create_spec", f"{kind.capitalize()}Session")
-    def create(server: Simulator, call: Call) -> str:
+    def create(server: Simulator, call: OperationCall) -> str:
         item_id = call.text("library_item_id")
         return server.library.sessions.create(kind, item_id, call.caller.user.name).id
 
     @_operation(f"{noun}.get")
-    def get(server: Simulator, call: Call) -> Any:
+    def get(server: Simulator, call: OperationCall) -> Any:
         session = server.library.sessions.get(kind, call.text(id_parameter))
         return session_view(session, server.clock, call.expiry_skew)
 
     @_operation(f"{noun}.list")
-    def list_own(server: Simulator, call: Call) -> list[str]:
+    def list_own(server: Simulator, call: OperationCall) -> list[str]:
         item_id = call.text_or_none("library_item_id")
         sessions = server.library.sessions.created_by(kind, call.caller.user.name, item_id)
         return [session.id for session in sessions]
 
     @_operation(f"{noun}.keep_alive", Gives.NOTHING)
-    def keep_alive(server: Simulator, call: Call) -> None:
+    def keep_alive(server: Simulator, call: OperationCall) -> None:
         progress = None
         for parameter in progress_parameters:
             if parameter in call.args:
@@ -309,16 +309,16 @@ def _add_session_operations(kind: Kind) -> None:
         server.library.sessions.keep_alive(kind, call.text(id_parameter), progress)
 
     @_operation(f"{noun}.cancel", Gives.NOTHING)
-    def cancel(server: Simulator, call: Call) -> None:
+    def cancel(server: Simulator, call: OperationCall) -> None:
         server.library.sessions.cancel(kind, call.text(id_parameter))
 
     @_operation(f"{noun}.fail", Gives.NOTHING)
-    def fail(server: Simulator, call: Call) -> None:
+    def fail(server: Simulator, call: OperationCall) -> None:
         message = call.text("client_error_message")
         server.library.sessions.fail(kind, call.text(id_parameter), message)
 
     @_operation(f"{noun}.delete", Gives.NOTHING)
-    def delete(server: Simulator, call: Call) -> None:
+    def delete(server: Simulator, call: OperationCall) -> None:
         server.library.sessions.delete(kind, call.text(id_parameter))
 
 
@@ -326,7 +326,7 @@ for _kind in Kind:
     _add_session_operations(_kind)
 
 
-def _stream(server: Simulator, call: Call) -> None:
+def _stream(server: Simulator, call: OperationCall) -> None:
     raise AssertionError("content is received and sent as a stream")
 
 

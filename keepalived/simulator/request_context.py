@@ -11,8 +11,14 @@ from keepalived.simulator import jsonrpc
 from keepalived.simulator.bodies import read_arguments
 from keepalived.simulator.errors import HTTP_NOT_FOUND, ApiError, ErrorType
 from keepalived.simulator.faults import Lifetime
-from keepalived.simulator.operations import DOWNLOAD, UPLOAD, Call, Operation
-from keepalived.simulator.routes import JSON_RPC_TARGETS, SERVICES, Dialect, dialect_of, resolve
+from keepalived.simulator.operations import DOWNLOAD, UPLOAD, Operation, OperationCall
+from keepalived.simulator.routes import (
+    JSON_RPC_TARGETS,
+    SERVICES,
+    ServedDialect,
+    dialect_of,
+    resolve,
+)
 from keepalived.simulator.wire import Request
 
 TOKEN_HEADER = "vmware-api-session-id"  # noqa: S105 - the name of a header
@@ -26,8 +32,8 @@ class RequestContext:
     """
 
     request: Request
-    dialect: Dialect
-    call: Call
+    dialect: ServedDialect
+    call: OperationCall
     operation: Operation | None = None
     problem: ApiError | None = None
     rpc_id: str | int | None = None
@@ -50,19 +56,21 @@ class RequestContext:
         return reported if isinstance(reported, int) else None
 
 
-def parse_request(request: Request, spoken: AbstractSet[Dialect], base_url: str) -> RequestContext:
+def parse_request(
+    request: Request, spoken: AbstractSet[ServedDialect], base_url: str
+) -> RequestContext:
     """Find out what a request asks for, of a server that speaks these dialects."""
     headers = request.headers
     if host := headers.get("host"):  # the address by which the caller reached this server
         base_url = f"{base_url.partition('://')[0]}://{host}"
     is_rpc = request.method == "POST" and request.target in JSON_RPC_TARGETS
-    if is_rpc and Dialect.JSON_RPC in spoken:
+    if is_rpc and ServedDialect.JSON_RPC in spoken:
         return _understand_rpc(request, base_url)
     token = headers.get(TOKEN_HEADER) or _token_in_cookie(headers.get("cookie", ""))
     match = resolve(request.method, request.target)
     # Content has addresses of its own, whatever is spoken otherwise.
     if match is None or not (match.operation in (UPLOAD, DOWNLOAD) or match.dialect in spoken):
-        call = Call({}, token)
+        call = OperationCall({}, token)
         return RequestContext(request, dialect_of(request.target), call, problem=unknown_route())
     args: Mapping[str, Any] = match.parameters
     problem = None
@@ -70,7 +78,7 @@ def parse_request(request: Request, spoken: AbstractSet[Dialect], base_url: str)
         args = read_arguments(match, headers.get("content-type", ""), request.body)
     except ApiError as error:
         problem = error
-    call = Call(args, token, headers.get("authorization", ""), base_url=base_url)
+    call = OperationCall(args, token, headers.get("authorization", ""), base_url=base_url)
     return RequestContext(request, match.dialect, call, match.operation, problem)
 
 
@@ -83,7 +91,7 @@ def _understand_rpc(request: Request, base_url: str) -> RequestContext:
     try:
         call_id, service, name, call = jsonrpc.open_envelope(request.body)
     except ApiError as error:
-        return RequestContext(request, Dialect.JSON_RPC, Call({}), problem=error)
+        return RequestContext(request, ServedDialect.JSON_RPC, OperationCall({}), problem=error)
     call.base_url = base_url
     operation = SERVICES.get((service, name))
     problem = None
@@ -93,7 +101,7 @@ def _understand_rpc(request: Request, base_url: str) -> RequestContext:
     elif operation.wrapper is not None:
         args = dict(call.args)
         call.args = args | (args.pop(operation.wrapper, None) or {})
-    return RequestContext(request, Dialect.JSON_RPC, call, operation, problem, call_id)
+    return RequestContext(request, ServedDialect.JSON_RPC, call, operation, problem, call_id)
 
 
 def _token_in_cookie(header: str) -> str:

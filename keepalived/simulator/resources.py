@@ -118,7 +118,7 @@ class DownloadFile:
 
 
 @dataclass(slots=True)
-class Session:
+class ServerSession:
     """An update or download session.
 
     `expires_at` is when the session ends unless there is activity, `announced_expiry` what `get`

@@ -17,7 +17,7 @@ from keepalived.lease.model import Kind
 from keepalived.simulator.operations import DOWNLOAD, OPERATIONS, UPLOAD, Operation
 
 
-class Dialect(StrEnum):
+class ServedDialect(StrEnum):
     """The three ways to speak to a vCenter; VMware's SDKs use the third."""
 
     API = "api"
@@ -28,7 +28,7 @@ class Dialect(StrEnum):
 class Match(NamedTuple):
     """A target understood: which operation it asks for, and the parameters in path and query."""
 
-    dialect: Dialect
+    dialect: ServedDialect
     operation: Operation
     parameters: Mapping[str, str]
 
@@ -113,7 +113,7 @@ SERVICES: dict[tuple[str, str], Operation] = {
 """The operations of JSON-RPC, by service and operation."""
 
 _PARAMETER = re.compile(r"\{(\w+)\}")
-_Pattern = tuple[re.Pattern[str], Dialect, Operation]
+_Pattern = tuple[re.Pattern[str], ServedDialect, Operation]
 
 
 def _compile() -> dict[tuple[str, str], list[_Pattern]]:
@@ -126,9 +126,9 @@ def _compile() -> dict[tuple[str, str], list[_Pattern]]:
         if f"{kind}_session.{verb}" in OPERATIONS
     ]
     for dialect, prefix, id_mark, own in (
-        (Dialect.API, API_PREFIX, "", _API),
+        (ServedDialect.API, API_PREFIX, "", _API),
         # Clients may escape the colon that marks an id in the path.
-        (Dialect.REST, REST_PREFIX, "id(?::|%3A|%3a)", _REST),
+        (ServedDialect.REST, REST_PREFIX, "id(?::|%3A|%3a)", _REST),
     ):
         # The more literal templates first.
         for name, template in (*sessions, *own.items(), *_COMMON.items()):
@@ -139,7 +139,7 @@ def _compile() -> dict[tuple[str, str], list[_Pattern]]:
     content = re.compile(CONTENT_PREFIX + "(?P<ticket>[^/]+)/(?P<file_name>[^/]+)")
     # Ansible's modules upload by POST.
     for method, operation in (("PUT", UPLOAD), ("POST", UPLOAD), ("GET", DOWNLOAD)):
-        patterns[method, ""].append((content, Dialect.API, operation))
+        patterns[method, ""].append((content, ServedDialect.API, operation))
     return patterns
 
 
@@ -163,6 +163,6 @@ def resolve(method: str, target: str) -> Match | None:
     return None
 
 
-def dialect_of(target: str) -> Dialect:
+def dialect_of(target: str) -> ServedDialect:
     """Return the dialect in which even an unknown target is to be answered."""
-    return Dialect.REST if target.startswith("/rest/") else Dialect.API
+    return ServedDialect.REST if target.startswith("/rest/") else ServedDialect.API

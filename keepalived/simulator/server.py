@@ -16,7 +16,7 @@ from keepalived.serving.request_log import server_logger
 from keepalived.simulator import admin
 from keepalived.simulator.app import Simulator
 from keepalived.simulator.routes import CONTENT_PREFIX
-from keepalived.simulator.wire import Dropped, Refused, Request, Response
+from keepalived.simulator.wire import Dropped, RefusedConnection, Request, Response
 
 _SHORTEST_WAIT, _LONGEST_WAIT = 0.001, 3600.0
 # Where to reach, from this machine, a server that listens on every address.
@@ -116,7 +116,7 @@ class _Skin:
             self._spared.add(transport)
         try:
             response = await self._answer(request)
-        except (Dropped, Refused):
+        except (Dropped, RefusedConnection):
             _reset(transport)
             return web.Response()
         finally:

@@ -25,7 +25,7 @@ from keepalived.simulator.ledger import Ledger
 from keepalived.simulator.resources import (
     DownloadFile,
     Item,
-    Session,
+    ServerSession,
     SessionEvent,
     SessionState,
     SourceType,
@@ -42,7 +42,7 @@ _END_EVENTS = {
 }
 
 
-class Sessions:
+class ServerSessions:
     """The sessions of one simulated vCenter."""
 
     def __init__(
@@ -53,11 +53,11 @@ class Sessions:
         self.clock = clock
         self._ledger = ledger
         self._secret_timeout: float | None = None
-        self._sessions: dict[Kind, dict[str, Session]] = {kind: {} for kind in Kind}
+        self._sessions: dict[Kind, dict[str, ServerSession]] = {kind: {} for kind in Kind}
 
     def create(
         self, kind: Kind, item_id: str, creator: str, *, session_id: str | None = None
-    ) -> Session:
+    ) -> ServerSession:
         """Open a session on an item.
 
         Raises ApiError: NOT_FOUND without such an item, RESOURCE_BUSY if it has an active update
@@ -71,7 +71,7 @@ class Sessions:
             if item.active_update_session is not None:
                 words = f"Library item {item_id} has an active update session already."
                 raise ApiError(ErrorType.RESOURCE_BUSY, words)
-        session = Session(
+        session = ServerSession(
             id=session_id or f"{uuid.uuid4()}:{uuid.uuid4()}",
             kind=kind,
             item_id=item.id,
@@ -92,26 +92,28 @@ class Sessions:
         self.touch(session)
         return session
 
-    def get(self, kind: Kind, session_id: str) -> Session:
+    def get(self, kind: Kind, session_id: str) -> ServerSession:
         """Return a session as it is now. Raises ApiError if there is none, or no longer."""
         session = self._sessions[kind].get(session_id)
         if session is None or not self._settle(session, self.clock()):
             raise not_found(f"{kind} session", session_id)
         return session
 
-    def active(self, kind: Kind, session_id: str) -> Session:
+    def active(self, kind: Kind, session_id: str) -> ServerSession:
         """Return a session that has to be ACTIVE. Raises ApiError if it is not."""
         session = self.get(kind, session_id)
         if session.state is not SessionState.ACTIVE:
             raise not_allowed(f"The {kind} session {session_id} is {session.state}, not ACTIVE.")
         return session
 
-    def all(self, kind: Kind) -> list[Session]:
+    def all(self, kind: Kind) -> list[ServerSession]:
         """Return every session of a kind as it is now."""
         now = self.clock()
         return [each for each in list(self._sessions[kind].values()) if self._settle(each, now)]
 
-    def created_by(self, kind: Kind, creator: str, item_id: str | None = None) -> list[Session]:
+    def created_by(
+        self, kind: Kind, creator: str, item_id: str | None = None
+    ) -> list[ServerSession]:
         """Return the sessions that a user created, narrowed to an item where one is given."""
         if item_id is not None:
             self._catalog.item(item_id)
@@ -121,7 +123,7 @@ class Sessions:
             if each.creator == creator and item_id in (None, each.item_id)
         ]
 
-    def keep_alive(self, kind: Kind, session_id: str, client_progress: int | None) -> Session:
+    def keep_alive(self, kind: Kind, session_id: str, client_progress: int | None) -> ServerSession:
         """Extend a session's lifetime.
 
         Raises ApiError: INVALID_ARGUMENT for progress outside 0 to 100, or not above what was
@@ -180,7 +182,7 @@ class Sessions:
                 if session.item_id == item.id:
                     self._remove(session, SessionEvent.DELETED, self.clock())
 
-    def touch(self, session: Session) -> None:
+    def touch(self, session: ServerSession) -> None:
         """Extend a session's lifetime: there was activity."""
         now = self.clock()
         timeout, secret = self._behaviour.session_timeout, self._secret_timeout
@@ -201,7 +203,7 @@ class Sessions:
         finally:
             self._behaviour.session_timeout, self._secret_timeout = timeout, secret
 
-    def _settle(self, session: Session, now: float) -> bool:
+    def _settle(self, session: ServerSession, now: float) -> bool:
         """Carry out what has fallen due, and say whether the session is still there."""
         if session.state is not SessionState.ACTIVE:
             return True
@@ -214,22 +216,22 @@ class Sessions:
             return False
         return True
 
-    def _store(self, session: Session) -> None:
+    def _store(self, session: ServerSession) -> None:
         item = self._catalog.item(session.item_id)
         item.content_version += 1
         for file in session.files.values():
             content = file.content
             item.files[file.name] = content or Content(size=file.declared_size or 0)
 
-    def _end(self, session: Session, state: SessionState, at: float) -> None:
+    def _end(self, session: ServerSession, state: SessionState, at: float) -> None:
         session.state = state
         self._close(session, _END_EVENTS[state], at)
 
-    def _remove(self, session: Session, event: SessionEvent, at: float) -> None:
+    def _remove(self, session: ServerSession, event: SessionEvent, at: float) -> None:
         del self._sessions[session.kind][session.id]
         self._close(session, event, at)
 
-    def _close(self, session: Session, event: SessionEvent, at: float) -> None:
+    def _close(self, session: ServerSession, event: SessionEvent, at: float) -> None:
         """Let go of what a session received, and of its item."""
         for file in session.files.values():
             file.content = None  # what the session completed with is the item's now

@@ -10,11 +10,11 @@ from keepalived.simulator.behaviour import Behaviour
 from keepalived.simulator.content import ContentStore
 from keepalived.simulator.errors import ApiError, ErrorType, invalid, not_found
 from keepalived.simulator.resources import File, SessionState, SourceType, TransferStatus
-from keepalived.simulator.sessions import Sessions, file_named
+from keepalived.simulator.sessions import ServerSessions, file_named
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class TransferProgress:
     """How far a file has come, as the server tells it."""
 
     status: TransferStatus
@@ -24,7 +24,7 @@ class Progress:
 class Transfers:
     """Files pushed by clients or pulled by the server; there is `room` for so many bytes."""
 
-    def __init__(self, sessions: Sessions, behaviour: Behaviour, room: int) -> None:
+    def __init__(self, sessions: ServerSessions, behaviour: Behaviour, room: int) -> None:
         self.store = ContentStore(room)
         self._behaviour = behaviour
         self._sessions = sessions
@@ -85,7 +85,7 @@ class Transfers:
         self._sessions.touch(session)
         return [file for file in session.files.values() if file.status is TransferStatus.ERROR]
 
-    def progress(self, session_id: str, file: File) -> Progress:
+    def progress(self, session_id: str, file: File) -> TransferProgress:
         """Return how far a file of a session has come."""
         now, status, done = self._clock(), file.status, file.bytes_transferred
         if file.pull_started_at is not None:
@@ -99,14 +99,14 @@ class Transfers:
             status = TransferStatus.VALIDATING
         elif file.receiving and not self._behaviour.bytes_during_put:
             done = 0
-        return Progress(status, done)
+        return TransferProgress(status, done)
 
     def session_of(self, ticket: str) -> str | None:
         """Return the id of the session that an upload address belongs to, if it is a known one."""
         known = self._tickets.get(ticket)
         return known[0] if known else None
 
-    def begin_upload(self, ticket: str) -> Upload:
+    def begin_upload(self, ticket: str) -> ReceivedUpload:
         """Start to receive a PUT.
 
         Raises ApiError if the address is unknown, the session is gone or not ACTIVE, or another
@@ -119,7 +119,7 @@ class Transfers:
         self._sessions.active(Kind.UPDATE, session_id)
         if file.receiving:
             raise ApiError(ErrorType.RESOURCE_BUSY, f"File {file.name} is being uploaded already.")
-        return Upload(self, session_id, file)
+        return ReceivedUpload(self, session_id, file)
 
     def receive(self, session_id: str, size: int) -> None:
         """Account for a chunk of a PUT. Raises ApiError if the session cannot take it any more."""
@@ -128,7 +128,7 @@ class Transfers:
             self._sessions.touch(session)
 
 
-class Upload:
+class ReceivedUpload:
     """One PUT in progress. Ends with `finish`, or else with `interrupt`."""
 
     def __init__(self, transfers: Transfers, session_id: str, file: File) -> None:

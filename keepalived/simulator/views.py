@@ -11,14 +11,14 @@ from keepalived.simulator.clock import ServerClock
 from keepalived.simulator.content import CHECKSUM_ALGORITHM
 from keepalived.simulator.downloads import Downloads
 from keepalived.simulator.errors import ApiError
-from keepalived.simulator.logins import Login
+from keepalived.simulator.logins import ServerLogin
 from keepalived.simulator.resources import (
     DownloadFile,
     File,
     Item,
     Library,
     PrepareStatus,
-    Session,
+    ServerSession,
     SessionState,
 )
 from keepalived.simulator.transfers import Transfers
@@ -79,7 +79,7 @@ def item_view(item: Item, clock: ServerClock) -> Struct:
     )
 
 
-def session_view(session: Session, clock: ServerClock, skew: float) -> Struct:
+def session_view(session: ServerSession, clock: ServerClock, skew: float) -> Struct:
     """Return a session as `get` shows it, its expiration `skew` seconds off."""
     is_uploading = session.kind is Kind.UPDATE and session.state is SessionState.ACTIVE
     return Struct(
@@ -165,7 +165,7 @@ def validation_view(broken: Iterable[File]) -> Struct:
     )
 
 
-def login_view(login: Login, clock: ServerClock) -> Struct:
+def login_view(login: ServerLogin, clock: ServerClock) -> Struct:
     """Return who the caller is."""
     return Struct(
         "com.vmware.cis.session.info",

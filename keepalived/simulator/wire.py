@@ -34,5 +34,5 @@ class Dropped(Exception):
     """The fault in force closes the connection instead of answering."""
 
 
-class Refused(Exception):
+class RefusedConnection(Exception):
     """The fault in force accepts no connection."""

@@ -56,7 +56,7 @@ class Standing(StrEnum):
     """It was released, or has ended."""
 
 
-class Verdict(StrEnum):
+class Decision(StrEnum):
     """What to do about a session that is listed."""
 
     LEAVE = "leave"
@@ -84,25 +84,25 @@ class Found:
     is_withdrawn: bool = False
 
 
-def decide(found: Found | None, standing: Standing, discover: Discover | None) -> Verdict:
+def decide(found: Found | None, standing: Standing, discover: Discover | None) -> Decision:
     """Return what to do about a session. `discover` None means that discovery is off."""
     is_ours = standing is Standing.OURS
     if discover is None:
-        return Verdict.LET_GO if is_ours else Verdict.LEAVE
+        return Decision.LET_GO if is_ours else Decision.LEAVE
     if standing is Standing.OTHERS:
-        return Verdict.LEAVE
+        return Decision.LEAVE
     if standing is Standing.OVER and not (found and found.is_withdrawn):
-        return Verdict.LEAVE
+        return Decision.LEAVE
     if found is None:
-        return Verdict.READ
+        return Decision.READ
     if found.is_over:
-        return Verdict.LEAVE
+        return Decision.LEAVE
     if not discover.takes_all and not found.is_named:
-        return Verdict.NAME
+        return Decision.NAME
     is_meant = discover.takes(found.library, found.item)
     if is_ours:
-        return Verdict.LEAVE if is_meant else Verdict.LET_GO
-    return Verdict.TAKE if is_meant else Verdict.LEAVE
+        return Decision.LEAVE if is_meant else Decision.LET_GO
+    return Decision.TAKE if is_meant else Decision.LEAVE
 
 
 @dataclass(slots=True)
@@ -173,7 +173,7 @@ class Discovery:
             account = self._accounts[name]
             for key in tuple(account.found):
                 verdict = decide(account.found[key], self._standing(key), self._wanted(name))
-                if verdict is Verdict.LET_GO:
+                if verdict is Decision.LET_GO:
                     self._let_go(key)
             if self._wanted(name) is None:
                 self._say(name, {})
@@ -249,25 +249,25 @@ class Discovery:
             found = self._account(key.vcenter).found
             known, standing = found.get(key), self._standing(key)
             verdict = decide(known, standing, self._wanted(key.vcenter))
-            if verdict is Verdict.READ:
+            if verdict is Decision.READ:
                 read = await self._read(key, look)
-            elif verdict is Verdict.NAME and known is not None:
+            elif verdict is Decision.NAME and known is not None:
                 read = await self._name(key, known, look)
             else:
                 break
             if read is None:
                 return
             found[key] = read
-        if verdict is Verdict.TAKE and look.room <= 0:
+        if verdict is Decision.TAKE and look.room <= 0:
             failure = f"not all {key.kind} sessions are held"
             look.failures[failure, Outcome.OK] = f"{failure}: {HOLDS_MOST} are, which is the limit"
-        elif verdict is Verdict.TAKE:
+        elif verdict is Decision.TAKE:
             look.room -= 1
             now = self._clock.boot()
             until = latest_until(OwnerKind.DISCOVERY, now)
             self._registry.hold(key, Hold(self._uid, OWNER, now, until))
             found[key] = replace(found[key], is_withdrawn=False)
-        elif verdict is Verdict.LET_GO:
+        elif verdict is Decision.LET_GO:
             self._let_go(key)
         elif standing is Standing.OVER and not (known and known.is_withdrawn):
             found[key] = Found(is_over=True)

@@ -39,7 +39,7 @@ class Stored:
     ended: tuple[tuple[Session, float], ...] = ()
 
 
-class Unreadable(NamedTuple):
+class UnreadableRow(NamedTuple):
     """A row that stays where it is, because its meaning is unknown."""
 
     table: str
@@ -48,7 +48,7 @@ class Unreadable(NamedTuple):
     reason: str
 
 
-class Loaded(NamedTuple):
+class LoadedState(NamedTuple):
     """What a file holds: what could be read, and what could not; whether tokens are in it.
 
     Where the end of its log is damaged, `newest` is when the latest row that is left was written,
@@ -56,13 +56,13 @@ class Loaded(NamedTuple):
     """
 
     stored: Stored
-    unreadable: list[Unreadable]
+    unreadable: list[UnreadableRow]
     has_tokens: bool
     damage: Damage | None = None
     newest: float | None = None
 
 
-def load(database: sqlite3.Connection, times: Times, *, with_tokens: bool = True) -> Loaded:
+def load(database: sqlite3.Connection, times: Times, *, with_tokens: bool = True) -> LoadedState:
     """Read a state file; without tokens, if so wanted. Raises sqlite3.Error."""
     with gc_paused():
         try:
@@ -82,8 +82,8 @@ def newest(database: sqlite3.Connection) -> float | None:
     return found if isinstance(found, float) else None
 
 
-def _load(database: sqlite3.Connection, times: Times, with_tokens: bool) -> Loaded:
-    unreadable: list[Unreadable] = []
+def _load(database: sqlite3.Connection, times: Times, with_tokens: bool) -> LoadedState:
+    unreadable: list[UnreadableRow] = []
     held: dict[SessionKey, list[Hold]] = {}
     for key, hold in _read(database, HOLD, times, unreadable):
         if hold.token is not None and not with_tokens:
@@ -105,14 +105,14 @@ def _load(database: sqlite3.Connection, times: Times, with_tokens: bool) -> Load
         for key, holds in held.items()
     ]
     tokens = database.execute("SELECT 1 FROM hold WHERE token IS NOT NULL LIMIT 1").fetchone()
-    return Loaded(Stored(tuple(sessions), tuple(ended)), unreadable, tokens is not None)
+    return LoadedState(Stored(tuple(sessions), tuple(ended)), unreadable, tokens is not None)
 
 
 def _read(
     database: sqlite3.Connection,
     table: Table[R],
     times: Times,
-    unreadable: list[Unreadable],
+    unreadable: list[UnreadableRow],
     **more: Any,
 ) -> Iterator[R]:
     """Read the rows of a table one by one: one that means nothing does not stop the others."""
@@ -122,7 +122,7 @@ def _read(
             yield table.read(row, times, **more)
         except (ValueError, ArithmeticError, LookupError, TypeError) as error:
             vcenter, _, session_id = row[:3]
-            unreadable.append(Unreadable(table.name, str(vcenter), str(session_id), str(error)))
+            unreadable.append(UnreadableRow(table.name, str(vcenter), str(session_id), str(error)))
 
 
 def _text_or_bytes(raw: bytes) -> str | bytes:

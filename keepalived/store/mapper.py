@@ -33,7 +33,7 @@ class Column(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Field(Generic[R]):
+class RecordField(Generic[R]):
     """One argument of a record, and the columns that it is stored in.
 
     `get` returns the value of the column, or a tuple of values where there are several. `build`
@@ -47,7 +47,7 @@ class Field(Generic[R]):
     is_time: bool = False
 
 
-BOOT_ID: Field[Any] = Field("boot_id", (Column("boot_id", str),), lambda _: None)
+BOOT_ID: RecordField[Any] = RecordField("boot_id", (Column("boot_id", str),), lambda _: None)
 """The boot that the times of a row belong to. It is no argument of the record."""
 
 
@@ -64,18 +64,18 @@ def field(
     get: Callable[[R], Value],
     build: Callable[[Any], object] | None = None,
     range: tuple[float, float] | None = None,
-) -> Field[R]:
+) -> RecordField[R]:
     """Return a field of one column, which has the same name."""
-    return Field(name, (Column(name, type, range=range),), get, build)
+    return RecordField(name, (Column(name, type, range=range),), get, build)
 
 
 def time_field(
     name: str, prefix: str, get: Callable[[R], float | None], *, optional: bool = False
-) -> Field[R]:
+) -> RecordField[R]:
     """Return a field for a time, in two columns: as boot time and as wall time (see `Times`)."""
     reach = (-FARTHEST, FARTHEST)
     columns = (Column(f"{prefix}_{each}", float, optional, reach) for each in ("boot", "wall"))
-    return Field(name, tuple(columns), get, is_time=True)
+    return RecordField(name, tuple(columns), get, is_time=True)
 
 
 class Table(Generic[R]):
@@ -84,7 +84,9 @@ class Table(Generic[R]):
     `make` returns the record that has given arguments, one for each field.
     """
 
-    def __init__(self, name: str, make: Callable[[dict[str, Any]], R], *fields: Field[R]) -> None:
+    def __init__(
+        self, name: str, make: Callable[[dict[str, Any]], R], *fields: RecordField[R]
+    ) -> None:
         self.name = name
         self.columns = tuple(column for each in fields for column in each.columns)
         self.names = tuple(column.name for column in self.columns)

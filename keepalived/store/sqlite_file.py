@@ -20,7 +20,7 @@ from keepalived.store import commits
 from keepalived.store.changes import Change
 from keepalived.store.errors import StoreError, StoreWriteError
 from keepalived.store.files import companions, lock, lock_path, open_database, refuse_odd_files
-from keepalived.store.loading import Loaded, load, newest
+from keepalived.store.loading import LoadedState, load, newest
 from keepalived.store.log_check import damage_of
 from keepalived.store.times import Times
 
@@ -47,7 +47,7 @@ class StateFile:
         self._contents: Contents | None = None
         self._is_lost = False
 
-    def open(self, times: Times, *, with_tokens: bool) -> Loaded:
+    def open(self, times: Times, *, with_tokens: bool) -> LoadedState:
         """Lock and open the file, and return what it holds. Raises StoreError."""
         refuse_odd_files(self.path)
         self._lock = lock(self.path)

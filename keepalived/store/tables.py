@@ -17,7 +17,7 @@ from keepalived.store.mapper import (
     BOOT_ID,
     FARTHEST,
     Column,
-    Field,
+    RecordField,
     Table,
     Value,
     field,
@@ -99,9 +99,9 @@ def _token(text: str | None) -> LentToken | None:
 HOLD: Table[HoldRow] = Table(
     "hold",
     lambda made: HoldRow(made.pop("key"), Hold(**made)),
-    Field("key", _KEY, lambda row: _values_of_key(row.key), _key),
+    RecordField("key", _KEY, lambda row: _values_of_key(row.key), _key),
     field("uid", int, lambda row: row.hold.uid, range=(0, 2**32 - 1)),
-    Field(
+    RecordField(
         "owner",
         (Column("owner_kind", str), Column("owner_id", str)),
         lambda row: (str(row.hold.owner.kind), row.hold.owner.id),
@@ -110,14 +110,14 @@ HOLD: Table[HoldRow] = Table(
     BOOT_ID,
     time_field("since", "since", lambda row: row.hold.since),
     time_field("until", "until", lambda row: row.hold.until, optional=True),
-    Field(
+    RecordField(
         "progress",
         (Column("percent", int, True, (0, 100)), *optional(int, "done", "total", range=_COUNT)),
         lambda row: ((of := row.hold.progress).percent, of.done, of.total),
         _progress,
     ),
     field("note", str, lambda row: row.hold.note),
-    Field(
+    RecordField(
         "token", optional(str, "token"), lambda row: row.hold.token and row.hold.token.value, _token
     ),
 )
@@ -184,7 +184,7 @@ def _session(made: dict[str, Any]) -> SessionRow:
 SESSION: Table[SessionRow] = Table(
     "session",
     _session,
-    Field("key", _KEY, lambda row: _values_of_key(row.session.key), _key),
+    RecordField("key", _KEY, lambda row: _values_of_key(row.session.key), _key),
     BOOT_ID,
     time_field("since", "since", lambda row: row.session.since),
     time_field("renewed_at", "renewed", lambda row: row.session.renewed_at, optional=True),
@@ -193,19 +193,19 @@ SESSION: Table[SessionRow] = Table(
     ),
     field("lifetime", float, lambda row: row.session.lifetime, _one, range=_SPAN),
     field("renewals", int, lambda row: row.session.renewals, range=_COUNT),
-    Field(
+    RecordField(
         "acknowledged",
         optional(int, "acknowledged"),
         lambda row: _fitting(row.session.acknowledged),
     ),
-    Field(
+    RecordField(
         "content",
         optional(str, "item_id", "content_version", "item_name", "item_version", "library"),
         _values_of_content,
         _content,
     ),
     time_field("ended_at", "ended", lambda row: row.ended_at, optional=True),
-    Field(
+    RecordField(
         "end",
         (*optional(str, "state", "reason", "error_message"), *optional(int, "content_moved")),
         _values_of_end,

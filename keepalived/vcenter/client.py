@@ -14,21 +14,21 @@ from keepalived.lease.model import Kind, check_session_id
 from keepalived.settings import VCenterSettings
 from keepalived.vcenter import parsing
 from keepalived.vcenter.classify import NOT_FOUND, read_refusal, words_for_form
-from keepalived.vcenter.dialects import Call, Dialect
+from keepalived.vcenter.dialects import ApiCall, ApiDialect
 from keepalived.vcenter.exchange import Exchange
 from keepalived.vcenter.hiding import Secrets
 from keepalived.vcenter.login import Login, LoginOutcome, Token
 from keepalived.vcenter.transport import Reply, Transport
 
 T = TypeVar("T")
-Make = Callable[[Dialect], Call]
+Make = Callable[[ApiDialect], ApiCall]
 
 
 class Success(NamedTuple):
     """The answer to a successful request, and what it takes to read its body."""
 
     reply: Reply
-    dialect: Dialect
+    dialect: ApiDialect
     secrets: Secrets
 
     def value(self) -> Any:
@@ -83,7 +83,7 @@ class Client:
         self._clock = clock
         self._exchange = Exchange(transport, clock)
         self._login = Login(settings, self._exchange, clock, on_login)
-        self._proven: set[Dialect] = set()
+        self._proven: set[ApiDialect] = set()
         self._nowhere_until = -math.inf
         self._libraries: dict[str, str | None] = {}
 
@@ -302,7 +302,7 @@ class Client:
     async def _understood(
         self,
         answer: Answer[Any],
-        dialect: Dialect,
+        dialect: ApiDialect,
         reply: Reply,
         parse: Parse[T],
         token: str | None = None,

@@ -28,7 +28,7 @@ Spec = Mapping[str, Any]
 """What something is to be like that is made: names and values as they stand in JSON."""
 
 
-class Call(NamedTuple):
+class ApiCall(NamedTuple):
     """One request of a dialect, without its token."""
 
     method: str
@@ -45,13 +45,13 @@ class Resource(StrEnum):
     UPDATE_SESSION = "library/item/update-session"
 
 
-class Dialect:
+class ApiDialect:
     """The requests of one dialect, and how it wraps what it answers."""
 
     name: str
-    login: Call
-    logout: Call
-    who_am_i: Call
+    login: ApiCall
+    logout: ApiCall
+    who_am_i: ApiCall
 
     _content: str
     """What the paths of libraries and of all that is in them begin with."""
@@ -62,57 +62,57 @@ class Dialect:
     _is_wrapped = False
     """Whether what is said in a body stands in an object, under a name."""
 
-    def keep_alive(self, kind: Kind, session_id: str, progress: int | None) -> Call:
+    def keep_alive(self, kind: Kind, session_id: str, progress: int | None) -> ApiCall:
         """Extend the lifetime of a session."""
         path = f"{self._session(kind, session_id)}{self._action}keep-alive"
-        return Call("POST", path, JSON_TYPE, _encode(_told(kind, progress)).encode())
+        return ApiCall("POST", path, JSON_TYPE, _encode(_told(kind, progress)).encode())
 
-    def get(self, kind: Kind, session_id: str) -> Call:
+    def get(self, kind: Kind, session_id: str) -> ApiCall:
         """Read a session."""
-        return Call("GET", self._session(kind, session_id))
+        return ApiCall("GET", self._session(kind, session_id))
 
-    def list(self, kind: Kind) -> Call:
+    def list(self, kind: Kind) -> ApiCall:
         """List the ids of the calling user's sessions."""
-        return Call("GET", self._sessions(kind))
+        return ApiCall("GET", self._sessions(kind))
 
-    def cancel(self, kind: Kind, session_id: str) -> Call:
+    def cancel(self, kind: Kind, session_id: str) -> ApiCall:
         """Cancel a session."""
         path = f"{self._session(kind, session_id)}{self._action}cancel"
-        return Call("POST", path, JSON_TYPE, b"{}")
+        return ApiCall("POST", path, JSON_TYPE, b"{}")
 
-    def files(self, kind: Kind, session_id: str) -> Call:
+    def files(self, kind: Kind, session_id: str) -> ApiCall:
         """List the files of a session."""
-        return Call("GET", f"{self._session(kind, session_id)}/file")
+        return ApiCall("GET", f"{self._session(kind, session_id)}/file")
 
-    def item(self, item_id: str) -> Call:
+    def item(self, item_id: str) -> ApiCall:
         """Read a library item."""
-        return Call("GET", f"{self._content}/library/item/{self._id}{item_id}")
+        return ApiCall("GET", f"{self._content}/library/item/{self._id}{item_id}")
 
-    def library(self, library_id: str) -> Call:
+    def library(self, library_id: str) -> ApiCall:
         """Read a library."""
-        return Call("GET", f"{self._content}/library/{self._id}{library_id}")
+        return ApiCall("GET", f"{self._content}/library/{self._id}{library_id}")
 
-    def find_libraries(self, name: str) -> Call:
+    def find_libraries(self, name: str) -> ApiCall:
         """List the ids of the libraries of a name."""
         return self._post(f"library{self._action}find", "spec", {"name": name})
 
-    def find_items(self, spec: Spec) -> Call:
+    def find_items(self, spec: Spec) -> ApiCall:
         """List the ids of the items that are like this."""
         return self._post(f"library/item{self._action}find", "spec", spec)
 
-    def sessions_of(self, item_id: str) -> Call:
+    def sessions_of(self, item_id: str) -> ApiCall:
         """List the ids of the calling user's update sessions of an item."""
-        return Call("GET", f"{self._sessions(Kind.UPDATE)}?library_item_id={item_id}")
+        return ApiCall("GET", f"{self._sessions(Kind.UPDATE)}?library_item_id={item_id}")
 
-    def create(self, resource: Resource, spec: Spec) -> Call:
+    def create(self, resource: Resource, spec: Spec) -> ApiCall:
         """Make something, of which the answer is the id."""
         return self._post(resource, "create_spec", spec)
 
-    def delete(self, resource: Resource, resource_id: str) -> Call:
+    def delete(self, resource: Resource, resource_id: str) -> ApiCall:
         """Remove something."""
-        return Call("DELETE", f"{self._content}/{resource}/{self._id}{resource_id}")
+        return ApiCall("DELETE", f"{self._content}/{resource}/{self._id}{resource_id}")
 
-    def add_file(self, session_id: str, spec: Spec) -> Call:
+    def add_file(self, session_id: str, spec: Spec) -> ApiCall:
         """Announce a file of an update session."""
         return self._post(f"library/item/update-session/{session_id}/file", "file_spec", spec)
 
@@ -143,24 +143,24 @@ class Dialect:
     def _session(self, kind: Kind, session_id: str) -> str:
         return f"{self._sessions(kind)}/{self._id}{session_id}"
 
-    def _post(self, path: str, name: str, spec: Spec) -> Call:
+    def _post(self, path: str, name: str, spec: Spec) -> ApiCall:
         said = {name: spec} if self._is_wrapped else spec
-        return Call("POST", f"{self._content}/{path}", JSON_TYPE, _encode(said).encode())
+        return ApiCall("POST", f"{self._content}/{path}", JSON_TYPE, _encode(said).encode())
 
 
-class Api(Dialect):
+class Api(ApiDialect):
     """The dialect of 7.0U2 and later. It wants a body with every POST, an empty object at least."""
 
     name = "api"
-    login = Call("POST", "/api/session")
-    logout = Call("DELETE", "/api/session")
-    who_am_i = Call("GET", "/api/session")
+    login = ApiCall("POST", "/api/session")
+    logout = ApiCall("DELETE", "/api/session")
+    who_am_i = ApiCall("GET", "/api/session")
 
     _content = "/api/content"
     _action = "?action="
 
 
-class Rest(Dialect):
+class Rest(ApiDialect):
     """The dialect of 6.0 to 8.x.
 
     JSON names the session in the path, as today's clients do; XML and form parameters name it in
@@ -168,9 +168,9 @@ class Rest(Dialect):
     """
 
     name = "rest"
-    login = Call("POST", "/rest/com/vmware/cis/session")
-    logout = Call("DELETE", "/rest/com/vmware/cis/session")
-    who_am_i = Call("POST", "/rest/com/vmware/cis/session?~action=get", JSON_TYPE, b"{}")
+    login = ApiCall("POST", "/rest/com/vmware/cis/session")
+    logout = ApiCall("DELETE", "/rest/com/vmware/cis/session")
+    who_am_i = ApiCall("POST", "/rest/com/vmware/cis/session?~action=get", JSON_TYPE, b"{}")
 
     _content = "/rest/com/vmware/content"
     _action = "?~action="
@@ -180,23 +180,23 @@ class Rest(Dialect):
     def __init__(self, representation: Representation = Representation.JSON) -> None:
         self._representation = representation
 
-    def keep_alive(self, kind: Kind, session_id: str, progress: int | None) -> Call:
+    def keep_alive(self, kind: Kind, session_id: str, progress: int | None) -> ApiCall:
         """Extend the lifetime of a session."""
         if self._representation is Representation.JSON:
             return super().keep_alive(kind, session_id, progress)
         parameters = {**_told(kind, progress), f"{kind}_session_id": session_id}
         path = f"{self._sessions(kind)}{self._action}keep-alive"
         if self._representation is Representation.XML:
-            return Call("POST", path, "application/xml", _as_xml(kind, parameters))
+            return ApiCall("POST", path, "application/xml", _as_xml(kind, parameters))
         form = urlencode(parameters).encode()
-        return Call("POST", path, "application/x-www-form-urlencoded", form)
+        return ApiCall("POST", path, "application/x-www-form-urlencoded", form)
 
-    def files(self, kind: Kind, session_id: str) -> Call:
+    def files(self, kind: Kind, session_id: str) -> ApiCall:
         """List the files of a session."""
         path = f"{self._content}/library/item/{kind}session/file"
-        return Call("GET", f"{path}?{kind}_session_id={session_id}")
+        return ApiCall("GET", f"{path}?{kind}_session_id={session_id}")
 
-    def add_file(self, session_id: str, spec: Spec) -> Call:
+    def add_file(self, session_id: str, spec: Spec) -> ApiCall:
         """Announce a file of an update session."""
         path = f"library/item/updatesession/file/id:{session_id}?~action=add"
         return self._post(path, "file_spec", spec)

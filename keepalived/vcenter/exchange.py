@@ -10,7 +10,7 @@ from keepalived.host.clock import Clock
 from keepalived.lease.answers import Answer, Outcome
 from keepalived.vcenter import parsing
 from keepalived.vcenter.classify import describe_error, outcome_of, read_refusal
-from keepalived.vcenter.dialects import Call
+from keepalived.vcenter.dialects import ApiCall
 from keepalived.vcenter.hiding import NO_SECRETS, Secrets
 from keepalived.vcenter.transport import (
     AnswerTooLong,
@@ -35,7 +35,7 @@ class Exchange:
 
     async def send(
         self,
-        call: Call,
+        call: ApiCall,
         timeout: float,
         *,
         token: str | None = None,

@@ -17,7 +17,7 @@ from keepalived.settings import Dialect as DialectName
 from keepalived.settings import VCenterSettings
 from keepalived.vcenter import parsing
 from keepalived.vcenter.classify import read_refusal, words_of_refusal
-from keepalived.vcenter.dialects import Api, Dialect, Rest
+from keepalived.vcenter.dialects import Api, ApiDialect, Rest
 from keepalived.vcenter.exchange import Exchange
 from keepalived.vcenter.hiding import Secrets
 from keepalived.vcenter.secrets import SecretError, read_password
@@ -60,7 +60,7 @@ class Token:
     """
 
     value: str
-    dialect: Dialect
+    dialect: ApiDialect
     is_borrowed: bool = False
 
 
@@ -87,7 +87,7 @@ class Login:
 
     def __post_init__(self) -> None:
         rest = Rest(self.settings.representation)
-        chosen: dict[DialectName, tuple[Dialect, ...]]
+        chosen: dict[DialectName, tuple[ApiDialect, ...]]
         chosen = {DialectName.API: (Api(),), DialectName.REST: (rest,)}
         self._dialects = chosen.get(self.settings.dialect, (Api(), rest))
         self._token: Token | None = None
@@ -109,11 +109,11 @@ class Login:
         return self._token is not None
 
     @property
-    def first_dialect(self) -> Dialect:
+    def first_dialect(self) -> ApiDialect:
         """The dialect that is tried first at present."""
         return self._dialects[0]
 
-    def borrow(self, value: str, proven: Collection[Dialect]) -> Token:
+    def borrow(self, value: str, proven: Collection[ApiDialect]) -> Token:
         """Return an uploader's token to send with, in a dialect that is proven where one is."""
         known = (dialect for dialect in self._dialects if dialect in proven)
         return Token(value, next(known, self._dialects[0]), is_borrowed=True)

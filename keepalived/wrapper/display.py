@@ -21,7 +21,7 @@ _FIRST_LINE_SECONDS = 30.0
 _LONGEST_BETWEEN_LINES = 300.0
 
 
-class Display:
+class ExecDisplay:
     """Says lines, and shows how far the command's own session is.
 
     None of that waits for whoever is to read it, until `finish`. `stream` None stands for one that

@@ -28,7 +28,7 @@ from keepalived.settings import VCenterSettings
 from keepalived.wrapper import summary
 from keepalived.wrapper.child import Child, running
 from keepalived.wrapper.console_listener import ConsoleListener
-from keepalived.wrapper.display import Display
+from keepalived.wrapper.display import ExecDisplay
 from keepalived.wrapper.ownership import Selector
 from keepalived.wrapper.session_finder import SearchError, SessionFinder
 from keepalived.wrapper.session_tracker import SessionTracker, names
@@ -52,7 +52,7 @@ _LET_GO = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class ExecOptions:
     """What the user asked for. Durations in seconds.
 
     With `ends_on_loss` the command is asked to end when a session of its own is lost.
@@ -81,7 +81,9 @@ class Wrapped:
     _tracker: SessionTracker
     _finder: SessionFinder
 
-    def __init__(self, options: Options, lent: Lent, display: Display, clock: Clock) -> None:
+    def __init__(
+        self, options: ExecOptions, lent: Lent, display: ExecDisplay, clock: Clock
+    ) -> None:
         self._options = options
         self._lent = lent
         self._display = display

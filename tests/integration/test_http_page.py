@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 
 from keepalived.host.clock import SystemClock
-from keepalived.keeper.overview import Engine, Snapshot, VCenterView
+from keepalived.keeper.overview import Snapshot, StatusSource, VCenterView
 from keepalived.observe.health import Health
 from keepalived.observe.hosts import names_loopback
 from keepalived.observe.http import HttpListener
@@ -25,7 +25,7 @@ NOTHING_HELD = Still(Snapshot(1000.0, (), (LAB,)))
 
 @asynccontextmanager
 async def listening(
-    engine: Engine = NOTHING_HELD,
+    engine: StatusSource = NOTHING_HELD,
     *,
     listen: str = "127.0.0.1:0",
     page: bool = True,

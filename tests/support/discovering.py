@@ -14,7 +14,7 @@ from keepalived.settings import Settings
 from keepalived.simulator.app import Simulator
 from keepalived.simulator.errors import ApiError
 from keepalived.simulator.resources import SourceType, TransferStatus
-from keepalived.simulator.transfers import Upload
+from keepalived.simulator.transfers import ReceivedUpload
 from keepalived.simulator.wire import Request, Response
 from keepalived.sources.discovery import OWNER, Discovery
 from keepalived.validation import validate
@@ -99,7 +99,7 @@ class Uploader:
             return False
         return True
 
-    def begin(self, name: str = "disk.vmdk") -> Upload:
+    def begin(self, name: str = "disk.vmdk") -> ReceivedUpload:
         """Announce a file and start to send it."""
         file = self.library.transfers.add(self.id, name, SourceType.PUSH)
         return self.library.transfers.begin_upload(file.ticket)
@@ -125,14 +125,14 @@ async def scouting_an_upload(**settings: Any) -> AsyncIterator[tuple[Scout, Uplo
         yield scout, uploader
 
 
-async def sent(uploader: Uploader, seconds: float, *name: str) -> Upload:
+async def sent(uploader: Uploader, seconds: float, *name: str) -> ReceivedUpload:
     """Begin to upload a file, and let its bytes flow for a while."""
     upload = uploader.begin(*name)
     await send(upload, seconds)
     return upload
 
 
-async def send(upload: Upload, seconds: float, *, every: float = 30.0) -> None:
+async def send(upload: ReceivedUpload, seconds: float, *, every: float = 30.0) -> None:
     """Let bytes flow for a while."""
     for _ in range(round(seconds / every)):
         upload.write(CHUNK)

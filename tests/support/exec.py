@@ -18,7 +18,7 @@ from typing import Any
 from keepalived.lease.model import Kind
 from keepalived.simulator.app import Simulator
 from keepalived.simulator.errors import ApiError
-from keepalived.simulator.ledger import Entry
+from keepalived.simulator.ledger import LedgerEntry
 from keepalived.simulator.resources import SessionEvent
 from keepalived.simulator.server import serve
 from tests.support.cli import COMMAND, Ran
@@ -97,7 +97,7 @@ class Place:
 
         touch()
 
-    def keep_alives(self, session_id: str) -> list[Entry]:
+    def keep_alives(self, session_id: str) -> list[LedgerEntry]:
         """Return the keep-alives that arrived for a session, in their order."""
         return self.simulator.ledger.requests("update_session.keep_alive", session_id=session_id)
 

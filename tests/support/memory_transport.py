@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from urllib.parse import urlsplit
 
-from keepalived.simulator.wire import Dropped, Refused, Request, Response
+from keepalived.simulator.wire import Dropped, RefusedConnection, Request, Response
 from keepalived.vcenter.transport import ConnectFailed, Reply, TimedOut
 
 
@@ -30,7 +30,7 @@ class MemoryTransport:
             raise TimedOut(f"no answer within {timeout:.3g} s") from None
         except Dropped:
             raise ConnectFailed("the connection was closed instead of an answer") from None
-        except Refused:
+        except RefusedConnection:
             raise ConnectFailed("the connection was refused") from None
         announced = response.headers.get("content-length")
         if announced is not None and int(announced) != len(response.body):
@@ -57,6 +57,6 @@ class MemoryUploads(MemoryTransport):
         fields = {**headers, "content-length": str(size)}
         try:
             response = await self._take(Request("PUT", urlsplit(url).path, fields, b""), content)
-        except (Dropped, Refused):
+        except (Dropped, RefusedConnection):
             raise ConnectFailed("the connection was closed instead of an answer") from None
         return Reply(response.status, response.headers, response.body)

@@ -12,7 +12,7 @@ from keepalived.lease.model import Kind
 from keepalived.probe.findings import Finding, Question
 from keepalived.probe.notes import Trial
 from keepalived.probe.report import Report
-from keepalived.probe.run import Options, Probe
+from keepalived.probe.run import Probe, ProbeOptions
 from keepalived.probe.scratch import PREFIX
 from keepalived.simulator.app import Simulator
 from keepalived.simulator.wire import Request, Response
@@ -101,7 +101,7 @@ class Stand:
     ) -> Probe:
         """Return a probe whose requests go through `handle`."""
         vcenter = changed(settings_of(self.simulator, "http://vcenter.test"), **settings)
-        options = Options(NAME, vcenter, library, datastore, limit, "test")
+        options = ProbeOptions(NAME, vcenter, library, datastore, limit, "test")
         transport = MemoryUploads(handle or self.simulator.handle)
         return Probe(options, transport, LoopClock(), self.display)
 

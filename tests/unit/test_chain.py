@@ -20,7 +20,7 @@ from keepalived.lease.model import FINAL_STATES, SessionKey, State
 from keepalived.simulator.app import Simulator
 from keepalived.simulator.faults import Fail, Latency, Refuse
 from keepalived.simulator.resources import SourceType
-from keepalived.simulator.transfers import Upload
+from keepalived.simulator.transfers import ReceivedUpload
 from keepalived.simulator.wire import Request, Response
 from keepalived.validation import Secret
 from tests.support.engine import NAME, simulator_in_loop
@@ -89,7 +89,7 @@ def test_each_type_of_event_is_followed_here() -> None:
     assert set(get_args(events.Event)) == _shown
 
 
-async def uploading(simulator: Simulator, key: SessionKey) -> Upload:
+async def uploading(simulator: Simulator, key: SessionKey) -> ReceivedUpload:
     """Begin an upload and let bytes arrive for ten minutes."""
     file = simulator.library.transfers.add(key.id, "disk.vmdk", SourceType.PUSH)
     upload = simulator.library.transfers.begin_upload(file.ticket or "")

@@ -20,7 +20,7 @@ from keepalived.lease.model import Kind, SessionKey, State
 from keepalived.simulator.app import Simulator
 from keepalived.simulator.faults import Fail, Refuse
 from keepalived.simulator.resources import SourceType
-from keepalived.simulator.transfers import Upload
+from keepalived.simulator.transfers import ReceivedUpload
 from keepalived.simulator.wire import Request, Response
 from keepalived.wrapper.console_listener import ConsoleListener
 from tests.support.engine import NAME, LoopClock, settings_of, simulator_in_loop
@@ -52,7 +52,7 @@ class Printed:
             await asyncio.sleep(1)
         return found[0]
 
-    def upload(self) -> Upload:
+    def upload(self) -> ReceivedUpload:
         """Begin to send a file into the session."""
         transfers = self.simulator.library.transfers
         file = transfers.add(self.key.id, "disk.vmdk", SourceType.PUSH)

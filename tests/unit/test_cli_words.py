@@ -8,7 +8,7 @@ import pytest
 
 from keepalived.cli import words
 from keepalived.cli.progress import read_value
-from keepalived.cli.socket_client import Refused, session_path
+from keepalived.cli.socket_client import RequestRefused, session_path
 from keepalived.lease.text import size
 
 
@@ -62,7 +62,7 @@ def test_nothing_that_others_wrote_steers_a_terminal() -> None:
     assert all(words.event(each).isprintable() for each in events)
     file = {"name": hostile, "status": hostile, "source_type": hostile, "error_message": hostile}
     assert words.file({**file, "bytes_transferred": 1, "size": None}).isprintable()
-    assert Refused(
+    assert RequestRefused(
         {"title": hostile, "detail": hostile, "candidates": [hostile]}
     ).message.isprintable()
 
@@ -165,8 +165,8 @@ def test_progress_is_understood(text: str, body: dict[str, int] | None) -> None:
 
 
 def test_problems_speak_of_options_and_have_their_exit_codes() -> None:
-    def refused(kind: str, *candidates: str) -> Refused:
-        return Refused(
+    def refused(kind: str, *candidates: str) -> RequestRefused:
+        return RequestRefused(
             {
                 "type": f"urn:clkeepalived:problem:{kind}",
                 "title": "Title",

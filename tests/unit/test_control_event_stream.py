@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from keepalived.control.event_stream import Entry, EventStream
+from keepalived.control.event_stream import EventStream, StreamEntry
 from keepalived.lease import events
 from keepalived.lease.answers import Outcome
 from keepalived.lease.holds import Hold, Owner, OwnerKind
@@ -31,7 +31,7 @@ def stream() -> EventStream:
     return EventStream(StoppedClock())
 
 
-def everything(_entry: Entry) -> bool:
+def everything(_entry: StreamEntry) -> bool:
     return True
 
 
@@ -46,7 +46,7 @@ async def test_each_listener_hears_what_it_wants(stream: EventStream) -> None:
         first, second = await all_ears.next(), await all_ears.next()
         only = await choosy.next()
 
-    assert first == Entry("vcenter_up", WALL, vcenter="lab", facts={"down_seconds": 12.0})
+    assert first == StreamEntry("vcenter_up", WALL, vcenter="lab", facts={"down_seconds": 12.0})
     assert second is not None
     assert second == only
     assert second.facts == {"first": True, "slack": None, "progress": 5}

@@ -11,7 +11,7 @@ from keepalived.control import openapi
 from keepalived.control.callers import Caller, caller_of
 from keepalived.control.encoding import to_json
 from keepalived.control.owners import process_owner
-from keepalived.control.problems import Problem, ProblemError
+from keepalived.control.problems import ProblemError, ProblemType
 from keepalived.control.routes import ROUTES
 from keepalived.control.views import View, is_called, label, wall_time
 from keepalived.host.peers import PeerCredentials
@@ -71,7 +71,7 @@ def test_a_caller_from_a_namespace_that_is_not_shown_here_names_no_process(is_ad
     with pytest.raises(ProblemError) as caught:
         process_owner(caller(0, is_admin=is_admin), os.getpid())
 
-    assert caught.value.problem is Problem.NOT_YOUR_PROCESS
+    assert caught.value.problem is ProblemType.NOT_YOUR_PROCESS
     for words in ("another PID namespace", "shareProcessNamespace", "a ttl or a connection"):
         assert words in caught.value.detail
 

@@ -12,20 +12,20 @@ from rich.console import Console
 
 from keepalived.demo.play import LIFETIME, uploads
 from keepalived.demo.screen import Life, Lines, Result, Screen, screen_for
-from keepalived.demo.terminal import Terminal
-from keepalived.demo.uploads import Scenario, Upload
-from keepalived.demo.verdict import Finding, Summary
+from keepalived.demo.terminal import TerminalScreen
+from keepalived.demo.uploads import DemoUpload, Scenario
+from keepalived.demo.verdict import Fact, Summary
 from keepalived.simulator.resources import SessionEvent
 
 GOOD = Result(
     Summary("debian-12.ova", "clkeepalived", "3.8 lifetimes", "7.0 s", "complete, arrived"),
-    [Finding("outlived its lifetime", True, "3.8 lifetimes (15.0 s) by 7 keep-alives")],
+    [Fact("outlived its lifetime", True, "3.8 lifetimes (15.0 s) by 7 keep-alives")],
 )
 BAD = Result(
     Summary("debian-12 unkept", "nobody", "1.0 lifetimes", "7.0 s", "expired, lost"),
     [
-        Finding("expired in a pause", True, "4.0 s into a pause of 7.0 s"),
-        Finding("its upload failed", False, "it did not"),
+        Fact("expired in a pause", True, "4.0 s into a pause of 7.0 s"),
+        Fact("its upload failed", False, "it did not"),
     ],
 )
 
@@ -35,7 +35,10 @@ def conclude(screen: Screen) -> None:
 
 
 def test_lines_say_each_change_once(capsys: pytest.CaptureFixture[str]) -> None:
-    kept, lost = Upload("kept", Scenario.KEPT, 10, 1, 1), Upload("lost", Scenario.UNKEPT, 10, 1, 1)
+    kept, lost = (
+        DemoUpload("kept", Scenario.KEPT, 10, 1, 1),
+        DemoUpload("lost", Scenario.UNKEPT, 10, 1, 1),
+    )
     lives = {"kept": Life(left=3.0), "lost": Life(left=3.0)}
     with Lines(lambda upload: lives[upload.name]) as screen:
         screen.show([kept, lost])
@@ -62,7 +65,7 @@ def test_an_upload_that_could_not_even_begin_is_not_passed_over(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with Lines(lambda _: Life()) as screen:
-        screen.show([Upload("a", Scenario.KEPT, 1, 1, 1, doing="failed", trouble="HTTP 500")])
+        screen.show([DemoUpload("a", Scenario.KEPT, 1, 1, 1, doing="failed", trouble="HTTP 500")])
     assert "failed: HTTP 500" in capsys.readouterr().out
 
 
@@ -83,7 +86,9 @@ def test_lines_end_in_columns(capsys: pytest.CaptureFixture[str]) -> None:
     )
 
 
-def drawn(columns: int, *, colours: bool = False) -> tuple[Terminal, list[Upload], io.StringIO]:
+def drawn(
+    columns: int, *, colours: bool = False
+) -> tuple[TerminalScreen, list[DemoUpload], io.StringIO]:
     planned = uploads()
     lives = {each.name: Life(left=2.5) for each in planned}
     lives["windows-2022.iso"] = Life(left=0.5)
@@ -102,7 +107,7 @@ def drawn(columns: int, *, colours: bool = False) -> tuple[Terminal, list[Upload
         legacy_windows=False,
         _environ={},
     )
-    return Terminal(planned, lambda each: lives[each.name], LIFETIME, console), planned, file
+    return TerminalScreen(planned, lambda each: lives[each.name], LIFETIME, console), planned, file
 
 
 @pytest.mark.parametrize("columns", [80, 120])
@@ -155,7 +160,7 @@ def shown_by(file: io.TextIOWrapper, environ: dict[str, str]) -> str:
     )
     planned = uploads()
     planned[0].sent = planned[0].size // 2
-    terminal = Terminal(planned, lambda _: Life(left=2.5), LIFETIME, console)
+    terminal = TerminalScreen(planned, lambda _: Life(left=2.5), LIFETIME, console)
     with terminal:
         terminal.show(planned)
     conclude(terminal)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from keepalived.demo.keeper import SessionFile
-from keepalived.demo.uploads import FAILURE, Scenario, Upload, Uploader, uploading
+from keepalived.demo.keeper import DemoSessionFile
+from keepalived.demo.uploads import FAILURE, DemoUpload, Scenario, Uploader, uploading
 from keepalived.lease.model import Kind
 from keepalived.settings import read_sessions
 from keepalived.simulator.app import DEFAULT_USERNAME, Simulator
@@ -33,8 +33,8 @@ async def uploader(simulator: Simulator) -> AsyncIterator[Uploader]:
         yield uploader
 
 
-def planned(fate: Scenario = Scenario.KEPT) -> Upload:
-    return Upload("disk.ova", fate, MIB, checksum=0.01, queue=0.01)
+def planned(fate: Scenario = Scenario.KEPT) -> DemoUpload:
+    return DemoUpload("disk.ova", fate, MIB, checksum=0.01, queue=0.01)
 
 
 async def test_an_upload_arrives(uploader: Uploader) -> None:
@@ -86,7 +86,7 @@ async def test_what_the_server_refuses_is_told_in_words(
 
 
 def test_the_session_file_says_how_far_each_upload_is(tmp_path: Path) -> None:
-    file = SessionFile(tmp_path / "sessions.yaml")
+    file = DemoSessionFile(tmp_path / "sessions.yaml")
     assert read_sessions(file.path, ["demo"]).entries == ()
     upload = planned()
     upload.session_id, upload.sent = "0a:1b", MIB // 4

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from keepalived.demo.uploads import FAILURE, Scenario, Upload
+from keepalived.demo.uploads import FAILURE, DemoUpload, Scenario
 from keepalived.demo.verdict import Evidence, findings, pauses, summary
 from keepalived.lease.model import Kind
-from keepalived.simulator.ledger import Entry, Event
+from keepalived.simulator.ledger import Event, LedgerEntry
 from keepalived.simulator.resources import SessionEvent
 
 LIFETIME = 4.0
@@ -18,9 +18,11 @@ ID = "session-1"
 MIB = 1024 * 1024
 
 
-def request(route: str, time: float, *, finished: float | None = None, status: int = 200) -> Entry:
+def request(
+    route: str, time: float, *, finished: float | None = None, status: int = 200
+) -> LedgerEntry:
     ended = finished or time
-    return Entry(time, "POST", route, "api", ID, None, "a", status=status, finished=ended)
+    return LedgerEntry(time, "POST", route, "api", ID, None, "a", status=status, finished=ended)
 
 
 def events(last: SessionEvent, at: float) -> tuple[Event, ...]:
@@ -30,8 +32,8 @@ def events(last: SessionEvent, at: float) -> tuple[Event, ...]:
     )
 
 
-def upload(fate: Scenario, trouble: str = "") -> Upload:
-    return Upload("disk.ova", fate, 4 * MIB, checksum=6.0, queue=6.0, trouble=trouble)
+def upload(fate: Scenario, trouble: str = "") -> DemoUpload:
+    return DemoUpload("disk.ova", fate, 4 * MIB, checksum=6.0, queue=6.0, trouble=trouble)
 
 
 KEEP_ALIVES = tuple(request("update_session.keep_alive", at) for at in (1, 3, 5, 7, 9, 11, 13))

@@ -14,7 +14,7 @@ from keepalived.lease.model import Kind, SessionKey, State
 from keepalived.settings import Discover
 from keepalived.simulator.faults import Fail, Latency
 from keepalived.sources import discovery
-from keepalived.sources.discovery import Found, Standing, Verdict, decide
+from keepalived.sources.discovery import Decision, Found, Standing, decide
 from keepalived.vcenter import parsing
 from tests.support.discovering import (
     LOOK,
@@ -36,33 +36,33 @@ OTHER = Found(item_id="i", is_named=True, library="isos", item="a.ova")
     ("found", "standing", "discover", "verdict"),
     [
         # Off: what is held is let go, and nothing else matters.
-        (None, Standing.UNKNOWN, None, Verdict.LEAVE),
-        (Found(), Standing.OURS, None, Verdict.LET_GO),
+        (None, Standing.UNKNOWN, None, Decision.LEAVE),
+        (Found(), Standing.OURS, None, Decision.LET_GO),
         # All of it.
-        (None, Standing.UNKNOWN, ALL, Verdict.READ),
-        (Found(), Standing.UNKNOWN, ALL, Verdict.TAKE),
-        (Found(is_over=True), Standing.UNKNOWN, ALL, Verdict.LEAVE),
-        (Found(), Standing.OURS, ALL, Verdict.LEAVE),
+        (None, Standing.UNKNOWN, ALL, Decision.READ),
+        (Found(), Standing.UNKNOWN, ALL, Decision.TAKE),
+        (Found(is_over=True), Standing.UNKNOWN, ALL, Decision.LEAVE),
+        (Found(), Standing.OURS, ALL, Decision.LEAVE),
         # What others hold, and what is over, is left alone and not even read.
-        (None, Standing.OTHERS, ALL, Verdict.LEAVE),
-        (Found(), Standing.OTHERS, ALL, Verdict.LEAVE),
-        (None, Standing.OVER, ALL, Verdict.LEAVE),
-        (Found(), Standing.OVER, ALL, Verdict.LEAVE),
+        (None, Standing.OTHERS, ALL, Decision.LEAVE),
+        (Found(), Standing.OTHERS, ALL, Decision.LEAVE),
+        (None, Standing.OVER, ALL, Decision.LEAVE),
+        (Found(), Standing.OVER, ALL, Decision.LEAVE),
         # But for what nothing but settings let go.
-        (Found(is_withdrawn=True), Standing.OVER, ALL, Verdict.TAKE),
-        (Found(is_withdrawn=True), Standing.OTHERS, ALL, Verdict.LEAVE),
+        (Found(is_withdrawn=True), Standing.OVER, ALL, Decision.TAKE),
+        (Found(is_withdrawn=True), Standing.OTHERS, ALL, Decision.LEAVE),
         # Filters want names.
-        (Found(), Standing.UNKNOWN, ISOS, Verdict.NAME),
-        (Found(), Standing.OURS, ISOS, Verdict.NAME),
-        (Found(is_named=True), Standing.UNKNOWN, ISOS, Verdict.LEAVE),
-        (NAMED, Standing.UNKNOWN, ISOS, Verdict.TAKE),
-        (NAMED, Standing.OURS, ISOS, Verdict.LEAVE),
-        (OTHER, Standing.UNKNOWN, ISOS, Verdict.LEAVE),
-        (OTHER, Standing.OURS, ISOS, Verdict.LET_GO),
+        (Found(), Standing.UNKNOWN, ISOS, Decision.NAME),
+        (Found(), Standing.OURS, ISOS, Decision.NAME),
+        (Found(is_named=True), Standing.UNKNOWN, ISOS, Decision.LEAVE),
+        (NAMED, Standing.UNKNOWN, ISOS, Decision.TAKE),
+        (NAMED, Standing.OURS, ISOS, Decision.LEAVE),
+        (OTHER, Standing.UNKNOWN, ISOS, Decision.LEAVE),
+        (OTHER, Standing.OURS, ISOS, Decision.LET_GO),
     ],
 )
 def test_decisions(
-    found: Found | None, standing: Standing, discover: Discover | None, verdict: Verdict
+    found: Found | None, standing: Standing, discover: Discover | None, verdict: Decision
 ) -> None:
     assert decide(found, standing, discover) is verdict
 

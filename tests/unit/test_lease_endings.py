@@ -15,7 +15,7 @@ from keepalived.lease.endings import (
     resolve_ending,
 )
 from keepalived.lease.holds import Hold, Owner, OwnerKind
-from keepalived.lease.lending import Request
+from keepalived.lease.lending import SessionRequest
 from keepalived.lease.model import Kind, State
 from keepalived.lease.session import RequestKind, Session
 from tests.support.lease import BEGUN_AT, KEY, OWNER, answered, begun, hold, info, settled_in
@@ -328,18 +328,18 @@ def test_an_answer_from_an_earlier_life_does_not_put_off_the_first_renewal(
 ) -> None:
     anew = begun()
     answer = Answer(Outcome.OK, 999.0, 1001.0, info(left=10.0))
-    assert machine.step(anew, Request(ask, 10.0), answer, 1001.0, 0.5) == (anew, ())
+    assert machine.step(anew, SessionRequest(ask, 10.0), answer, 1001.0, 0.5) == (anew, ())
 
 
 def test_a_renewal_from_an_earlier_life_counts() -> None:
-    request = Request(RequestKind.KEEP_ALIVE, 10.0, progress=7)
+    request = SessionRequest(RequestKind.KEEP_ALIVE, 10.0, progress=7)
     session, _ = machine.step(begun(), request, Answer(Outcome.OK, 999.0, 1001.0), 1001.0, 0.5)
     assert (session.renewed_at, session.deadline, session.acknowledged) == (999.0, 1299.0, 7)
 
 
 def test_no_renewal_undoes_an_end_that_is_known() -> None:
     session, _ = gone(of_item(begun()))
-    request = Request(RequestKind.KEEP_ALIVE, 10.0)
+    request = SessionRequest(RequestKind.KEEP_ALIVE, 10.0)
     answer: Answer[None] = Answer(Outcome.OK, 1100.0, 1100.0)
     assert machine.step(session, request, answer, 1100.0, 0.5) == (session, ())
 

@@ -22,7 +22,7 @@ from keepalived.lease import events, machine, timing
 from keepalived.lease import session as core
 from keepalived.lease.answers import Answer, FileInfo, ItemInfo, Outcome, SessionInfo
 from keepalived.lease.holds import Hold, Owner, OwnerKind
-from keepalived.lease.lending import Request
+from keepalived.lease.lending import SessionRequest
 from keepalived.lease.model import Kind, SessionKey, State
 from keepalived.lease.progress import Progress, highest
 from keepalived.lease.session import RequestKind, Session
@@ -101,7 +101,7 @@ class Lives(RuleBasedStateMachine):
         self.now = 1000.0
         self.key = SessionKey("lab", kind, "session-1")
         self.lifetime = lifetime
-        self.in_flight: tuple[Request, float] | None = None
+        self.in_flight: tuple[SessionRequest, float] | None = None
         self._begin(Hold(0, owner, self.now, None, Progress(percent)))
 
     def _begin(self, hold: Hold) -> None:
@@ -137,7 +137,7 @@ class Lives(RuleBasedStateMachine):
         self.requests_at_once += 1
         assert self.requests_at_once <= MOST_IMMEDIATE_REQUESTS
 
-    def _judge_request(self, request: Request, timeout: float | None) -> None:
+    def _judge_request(self, request: SessionRequest, timeout: float | None) -> None:
         session = self.session
         assert self.holds or request.ask is RequestKind.ITEM, "renewed, though nobody wants it"
         assert session.ending is None or request.ask is RequestKind.ITEM, (
@@ -189,7 +189,7 @@ class Lives(RuleBasedStateMachine):
         self._judge_effects(answer, effects)
         self._judge_delay()
 
-    def _record(self, before: Session, request: Request, answer: Answer[object]) -> None:
+    def _record(self, before: Session, request: SessionRequest, answer: Answer[object]) -> None:
         """Keep the machine's own account of what the server has said."""
         outcome, value = answer.outcome, answer.value
         if request.ask is RequestKind.KEEP_ALIVE:

@@ -11,7 +11,7 @@ from keepalived.probe.findings import Question, Verdict
 from keepalived.probe.report import as_json
 from keepalived.settings import Observe
 from keepalived.simulator.faults import Fail, Lifetime
-from keepalived.simulator.routes import Dialect
+from keepalived.simulator.routes import ServedDialect
 from tests.support.probe import Stand, answers
 
 pytestmark = pytest.mark.looptime(end=3600)
@@ -110,7 +110,7 @@ async def test_tokens_that_die_in_the_middle_cost_a_login_and_nothing_else() -> 
 
 
 async def test_a_vcenter_of_old_is_spoken_to_as_it_wants() -> None:
-    stand = Stand(dialects=[Dialect.REST])
+    stand = Stand(dialects=[ServedDialect.REST])
     report = await stand.probe().run()
     assert (report.is_whole, report.dialect) == (True, "rest")
     stand.bystanders.check_all_is_as_it_was()

@@ -10,7 +10,7 @@ import pytest
 from keepalived.lease.model import Kind
 from keepalived.simulator.app import Simulator
 from keepalived.simulator.content import Content
-from keepalived.simulator.routes import Dialect
+from keepalived.simulator.routes import ServedDialect
 from keepalived.simulator.wire import Request
 from tests.support.simulator import EPOCH, ITEM, Caller, Hands, api_caller, rest_caller
 
@@ -282,10 +282,10 @@ async def test_unknown_routes(api: Caller, rest: Caller, method: str, path: str)
 
 @pytest.mark.parametrize(
     ("dialect", "status_of_api", "status_of_rest"),
-    [(Dialect.API, 401, 404), (Dialect.REST, 404, 401)],
+    [(ServedDialect.API, 401, 404), (ServedDialect.REST, 404, 401)],
 )
 async def test_a_server_may_speak_one_dialect_only(
-    dialect: Dialect, status_of_api: int, status_of_rest: int
+    dialect: ServedDialect, status_of_api: int, status_of_rest: int
 ) -> None:
     simulator = Simulator(dialects=[dialect])
     api, rest = Caller(simulator), Caller(simulator, "/rest/com/vmware")

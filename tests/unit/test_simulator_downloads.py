@@ -10,7 +10,7 @@ from keepalived.lease.model import Kind
 from keepalived.simulator.behaviour import Behaviour
 from keepalived.simulator.errors import ApiError, ErrorType
 from keepalived.simulator.library import ContentLibrary
-from keepalived.simulator.resources import Item, PrepareStatus, Session, SourceType
+from keepalived.simulator.resources import Item, PrepareStatus, ServerSession, SourceType
 from tests.support.simulator import Hands
 
 UPDATE, DOWNLOAD = Kind.UPDATE, Kind.DOWNLOAD
@@ -39,11 +39,11 @@ def upload(library: ContentLibrary, *pieces: bytes, item: Item | None = None) ->
     return library.catalog.item(session.item_id)
 
 
-def open_download(library: ContentLibrary, item: Item) -> Session:
+def open_download(library: ContentLibrary, item: Item) -> ServerSession:
     return library.open_session("reader", kind=DOWNLOAD, item=item)
 
 
-def read(library: ContentLibrary, session: Session) -> bytes:
+def read(library: ContentLibrary, session: ServerSession) -> bytes:
     """Download the file from its beginning to its end."""
     _, chunks = library.downloads.begin(library.downloads.prepare(session.id, "disk").ticket)
     return b"".join(chunks)

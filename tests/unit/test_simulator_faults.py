@@ -12,7 +12,7 @@ import pytest
 
 from keepalived.simulator import faults
 from keepalived.simulator.app import Simulator
-from keepalived.simulator.wire import Dropped, Refused, Request
+from keepalived.simulator.wire import Dropped, RefusedConnection, Request
 from tests.support.simulator import EPOCH, ITEM, Caller, api_caller
 
 pytestmark = pytest.mark.looptime
@@ -80,7 +80,7 @@ async def test_a_restart_drops_what_waits(simulator: Simulator, api: Caller) -> 
     simulator.restart(lose_tokens=True, down_seconds=30)
     with pytest.raises(Dropped):
         await waiting
-    with pytest.raises(Refused):
+    with pytest.raises(RefusedConnection):
         await api.call("GET", "/session")
     await asyncio.sleep(30)
     assert (await api.call("GET", "/session"))[0] == 401
@@ -124,7 +124,7 @@ async def test_an_outage_by_the_clock(simulator: Simulator, api: Caller) -> None
     assert (await api.call("GET", "/session"))[0] == 200
     await asyncio.sleep(10)
     assert simulator.faults.refusal() == (True, start + 30)
-    with pytest.raises(Refused):
+    with pytest.raises(RefusedConnection):
         await api.call("GET", "/session")
     await asyncio.sleep(20)
     assert simulator.faults.refusal() == (False, math.inf)

@@ -8,7 +8,7 @@ from keepalived.lease.model import Kind
 from keepalived.simulator.behaviour import Behaviour
 from keepalived.simulator.errors import ApiError, ErrorType
 from keepalived.simulator.library import ContentLibrary
-from keepalived.simulator.resources import Session, SessionState, SourceType, TransferStatus
+from keepalived.simulator.resources import ServerSession, SessionState, SourceType, TransferStatus
 from tests.support.simulator import Hands
 
 UPDATE = Kind.UPDATE
@@ -161,7 +161,7 @@ def test_a_completed_session_stays_active_until_its_pulls_are_done(
     assert sizes(library, session.item_id) == {"iso": 600}
 
 
-def assert_expired(library: ContentLibrary, session: Session) -> None:
+def assert_expired(library: ContentLibrary, session: ServerSession) -> None:
     """Find that a session is gone, and that nothing has arrived."""
     with pytest.raises(ApiError) as error:
         library.sessions.get(UPDATE, session.id)

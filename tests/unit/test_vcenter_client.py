@@ -12,7 +12,7 @@ from keepalived.lease.model import Kind
 from keepalived.settings import Representation
 from keepalived.simulator.faults import Fail, Hang, Refuse, Reset, Skew, Truncate, UnknownRoute
 from keepalived.simulator.resources import SourceType
-from keepalived.simulator.routes import Dialect
+from keepalived.simulator.routes import ServedDialect
 from keepalived.simulator.wire import Request, Response
 from keepalived.vcenter.client import DETECTION_COOLDOWN
 from tests.support.vcenter import TIMEOUT, Bench, HandleRequest, client_of
@@ -126,18 +126,22 @@ async def test_ids_that_could_lead_elsewhere_are_not_sent(bad: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoken", "found"), [(Dialect, "api"), ([Dialect.API], "api"), ([Dialect.REST], "rest")]
+    ("spoken", "found"),
+    [(ServedDialect, "api"), ([ServedDialect.API], "api"), ([ServedDialect.REST], "rest")],
 )
-async def test_the_dialect_is_found_at_login(spoken: list[Dialect], found: str) -> None:
+async def test_the_dialect_is_found_at_login(spoken: list[ServedDialect], found: str) -> None:
     bench = Bench(dialects=spoken)
     assert (await renew(bench, bench.simulator.open_session())).outcome is Outcome.OK
     assert bench.simulator.ledger.requests(KEEP_ALIVE)[0].dialect == found
 
 
 @pytest.mark.parametrize(
-    ("configured", "spoken"), [("api", Dialect.REST), ("rest", Dialect.API), ("auto", None)]
+    ("configured", "spoken"),
+    [("api", ServedDialect.REST), ("rest", ServedDialect.API), ("auto", None)],
 )
-async def test_a_server_that_does_not_speak_it(configured: str, spoken: Dialect | None) -> None:
+async def test_a_server_that_does_not_speak_it(
+    configured: str, spoken: ServedDialect | None
+) -> None:
     bench = Bench(settings={"dialect": configured}, dialects=[spoken] if spoken else [])
     answer = await renew(bench, "a")
     assert answer.outcome is Outcome.FAILED

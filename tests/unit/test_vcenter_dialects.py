@@ -8,7 +8,7 @@ import pytest
 
 from keepalived.lease.model import Kind
 from keepalived.settings import Representation
-from keepalived.vcenter.dialects import Api, Call, Dialect, Rest
+from keepalived.vcenter.dialects import Api, ApiCall, ApiDialect, Rest
 
 ID = "815994e5-1111:9c7e16e9-2222"
 JSON = "application/json"
@@ -21,17 +21,17 @@ REST = "/rest/com/vmware/content/library"
     [(None, b"{}"), (0, b'{"client_progress":0}'), (10, b'{"client_progress":10}')],
 )
 def test_keep_alive_in_json(progress: int | None, body: bytes) -> None:
-    assert Api().keep_alive(Kind.UPDATE, ID, progress) == Call(
+    assert Api().keep_alive(Kind.UPDATE, ID, progress) == ApiCall(
         "POST", f"{API}/item/update-session/{ID}?action=keep-alive", JSON, body
     )
-    assert Rest().keep_alive(Kind.UPDATE, ID, progress) == Call(
+    assert Rest().keep_alive(Kind.UPDATE, ID, progress) == ApiCall(
         "POST", f"{REST}/item/update-session/id:{ID}?~action=keep-alive", JSON, body
     )
 
 
 def test_keep_alive_of_a_download_session() -> None:
     # VMware's own bindings call its parameter `progress`.
-    assert Api().keep_alive(Kind.DOWNLOAD, ID, 10) == Call(
+    assert Api().keep_alive(Kind.DOWNLOAD, ID, 10) == ApiCall(
         "POST", f"{API}/item/download-session/{ID}?action=keep-alive", JSON, b'{"progress":10}'
     )
     form = Rest(Representation.FORM).keep_alive(Kind.DOWNLOAD, "obj-103", 10)
@@ -47,7 +47,7 @@ def test_keep_alive_of_a_download_session() -> None:
     ],
 )
 def test_keep_alive_as_form(progress: int | None, body: bytes) -> None:
-    assert Rest(Representation.FORM).keep_alive(Kind.UPDATE, "obj-103", progress) == Call(
+    assert Rest(Representation.FORM).keep_alive(Kind.UPDATE, "obj-103", progress) == ApiCall(
         "POST",
         f"{REST}/item/update-session?~action=keep-alive",
         "application/x-www-form-urlencoded",
@@ -79,7 +79,7 @@ def test_keep_alive_as_form_escapes_what_an_id_may_hold() -> None:
 def test_keep_alive_as_xml(kind: Kind, progress: int | None, children: str) -> None:
     namespace = f"http://vmware.com/content/library/item/{kind}_session"
     call = Rest(Representation.XML).keep_alive(kind, "a:b", progress)
-    assert call == Call(
+    assert call == ApiCall(
         "POST",
         f"{REST}/item/{kind}-session?~action=keep-alive",
         "application/xml",
@@ -93,31 +93,31 @@ def test_keep_alive_as_xml(kind: Kind, progress: int | None, children: str) -> N
 def test_other_requests_of_the_api_dialect() -> None:
     api = Api()
     session = f"{API}/item/download-session/{ID}"
-    assert api.login == Call("POST", "/api/session")
-    assert api.who_am_i == Call("GET", "/api/session")
-    assert api.logout == Call("DELETE", "/api/session")
-    assert api.get(Kind.DOWNLOAD, ID) == Call("GET", session)
-    assert api.list(Kind.DOWNLOAD) == Call("GET", f"{API}/item/download-session")
-    assert api.cancel(Kind.DOWNLOAD, ID) == Call("POST", f"{session}?action=cancel", JSON, b"{}")
-    assert api.files(Kind.DOWNLOAD, ID) == Call("GET", f"{session}/file")
-    assert api.item("i-1") == Call("GET", f"{API}/item/i-1")
-    assert api.library("l-1") == Call("GET", f"{API}/l-1")
+    assert api.login == ApiCall("POST", "/api/session")
+    assert api.who_am_i == ApiCall("GET", "/api/session")
+    assert api.logout == ApiCall("DELETE", "/api/session")
+    assert api.get(Kind.DOWNLOAD, ID) == ApiCall("GET", session)
+    assert api.list(Kind.DOWNLOAD) == ApiCall("GET", f"{API}/item/download-session")
+    assert api.cancel(Kind.DOWNLOAD, ID) == ApiCall("POST", f"{session}?action=cancel", JSON, b"{}")
+    assert api.files(Kind.DOWNLOAD, ID) == ApiCall("GET", f"{session}/file")
+    assert api.item("i-1") == ApiCall("GET", f"{API}/item/i-1")
+    assert api.library("l-1") == ApiCall("GET", f"{API}/l-1")
 
 
 def test_other_requests_of_the_rest_dialect() -> None:
     rest = Rest()
     session = f"{REST}/item/update-session/id:{ID}"
     login = "/rest/com/vmware/cis/session"
-    assert rest.login == Call("POST", login)
-    assert rest.who_am_i == Call("POST", f"{login}?~action=get", JSON, b"{}")
-    assert rest.logout == Call("DELETE", login)
-    assert rest.get(Kind.UPDATE, ID) == Call("GET", session)
-    assert rest.list(Kind.UPDATE) == Call("GET", f"{REST}/item/update-session")
-    assert rest.cancel(Kind.UPDATE, ID) == Call("POST", f"{session}?~action=cancel", JSON, b"{}")
+    assert rest.login == ApiCall("POST", login)
+    assert rest.who_am_i == ApiCall("POST", f"{login}?~action=get", JSON, b"{}")
+    assert rest.logout == ApiCall("DELETE", login)
+    assert rest.get(Kind.UPDATE, ID) == ApiCall("GET", session)
+    assert rest.list(Kind.UPDATE) == ApiCall("GET", f"{REST}/item/update-session")
+    assert rest.cancel(Kind.UPDATE, ID) == ApiCall("POST", f"{session}?~action=cancel", JSON, b"{}")
     files = f"{REST}/item/updatesession/file?update_session_id={ID}"
-    assert rest.files(Kind.UPDATE, ID) == Call("GET", files)
-    assert rest.item("i-1") == Call("GET", f"{REST}/item/id:i-1")
-    assert rest.library("l-1") == Call("GET", f"{REST}/id:l-1")
+    assert rest.files(Kind.UPDATE, ID) == ApiCall("GET", files)
+    assert rest.item("i-1") == ApiCall("GET", f"{REST}/item/id:i-1")
+    assert rest.library("l-1") == ApiCall("GET", f"{REST}/id:l-1")
 
 
 def test_values_stand_bare_or_wrapped() -> None:
@@ -140,6 +140,6 @@ def test_values_stand_bare_or_wrapped() -> None:
         (Rest(), b"null"),
     ],
 )
-def test_bodies_that_are_not_the_dialects(dialect: Dialect, body: bytes) -> None:
+def test_bodies_that_are_not_the_dialects(dialect: ApiDialect, body: bytes) -> None:
     with pytest.raises(ValueError, match=r"not JSON|no value|longer than 64 KiB"):
         dialect.value(body)

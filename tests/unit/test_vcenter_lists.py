@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from keepalived.lease import stalls
 from keepalived.lease.answers import FileInfo
 from keepalived.vcenter import lists, parsing
-from keepalived.vcenter.dialects import Api, Dialect, Rest
+from keepalived.vcenter.dialects import Api, ApiDialect, Rest
 from keepalived.vcenter.hiding import NO_SECRETS, Secrets
 from keepalived.vcenter.parsing import FILES_MOST, IDS_MOST, JSON_MOST, FormError
 from tests.support.turns import turns
@@ -102,7 +102,7 @@ def test_a_wrapped_list_stands_in_an_object_alone() -> None:
 
 
 @pytest.mark.parametrize(("dialect", "form"), [(Api(), "%s"), (Rest(), '{"value": %s}')])
-def test_long_and_short_lists_are_read_alike(dialect: Dialect, form: str) -> None:
+def test_long_and_short_lists_are_read_alike(dialect: ApiDialect, form: str) -> None:
     for count in (3, 3 * JSON_MOST // 10):
         ids = [f"id-{number:06}" for number in range(count)]
         body = (form % json.dumps(ids)).encode()

@@ -12,8 +12,8 @@ import pytest
 from keepalived.lease.answers import Outcome
 from keepalived.lease.model import Kind
 from keepalived.simulator.faults import Fail, Hang, Latency
-from keepalived.simulator.ledger import Entry
-from keepalived.simulator.routes import Dialect
+from keepalived.simulator.ledger import LedgerEntry
+from keepalived.simulator.routes import ServedDialect
 from keepalived.simulator.wire import Request, Response
 from keepalived.vcenter.login import LOGIN_BACKOFF, REFUSED_SECONDS, LoginOutcome
 from tests.support.vcenter import TIMEOUT, Bench, client_of
@@ -91,7 +91,7 @@ async def test_no_login_loop_where_every_token_is_refused() -> None:
     bench = Bench()
     session = bench.simulator.open_session()
 
-    def is_not_a_login(entry: Entry) -> bool:
+    def is_not_a_login(entry: LedgerEntry) -> bool:
         return entry.route != LOGIN
 
     bench.simulator.faults.add(Fail(401), predicate=is_not_a_login)
@@ -204,7 +204,7 @@ async def test_a_login_answered_by_something_else(body: bytes) -> None:
 
 
 async def test_the_rest_login_asks_for_no_cookie() -> None:
-    bench = Bench(dialects=[Dialect.REST])
+    bench = Bench(dialects=[ServedDialect.REST])
     await bench.client.who_am_i(timeout=TIMEOUT)
     assert bench.requests[-1].target == "/rest/com/vmware/cis/session"
     assert bench.requests[-1].headers["vmware-use-header-authn"] == "true"

@@ -15,7 +15,7 @@ MOST_LINGERING = 16
 Admit = Callable[[asyncio.Transport], RequestHandler | bytes]
 
 
-class Door:
+class ProtocolFactory:
     """Makes a protocol for each new connection.
 
     `admit` returns the protocol that serves a connection, or the answer with which it is refused.
@@ -43,7 +43,7 @@ class _Newcomer(asyncio.Protocol):
     not there.
     """
 
-    def __init__(self, door: Door) -> None:
+    def __init__(self, door: ProtocolFactory) -> None:
         self._door = door
         self._refused: asyncio.Transport | None = None
         self._patience: asyncio.TimerHandle | None = None
