@@ -28,7 +28,7 @@ from keepalived.vcenter.wire import (
 )
 
 _BESIDES = 2
-"""Requests at once beyond those of the keeper's workers: probes, and what `keeper/beside.py` lets
+"""Requests at once beyond those of the keeper's workers: probes, and what `keeper/keeper.py` lets
 through."""
 
 _FILES_SECONDS = 5.0
