@@ -54,6 +54,8 @@ def branches(path: str) -> Iterator[Branch]:
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Match) and ast.unparse(node.subject) == "event":
             for case in node.cases:
+                if isinstance(case.body[0], ast.Pass):
+                    continue
                 first = case.body[0].lineno
                 yield Branch(
                     path, first, case.body[-1].end_lineno or first, ast.unparse(case.pattern)
