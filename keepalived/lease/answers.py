@@ -55,9 +55,9 @@ class Answer(NamedTuple, Generic[T_co]):
     """One answered, or unanswered, request.
 
     `sent_at` and `received_at` are seconds on the boot-time clock and belong to the last try of
-    the request (the one whose outcome this is). `value` is there exactly when `outcome` is OK.
-    `detail` is for people: it never holds a secret. `error_type` is the vAPI error's, in lower
-    case, where the body of a refusal names one. `retry_after` is in seconds.
+    the request (whose outcome this is). `value` is set exactly when `outcome` is OK. `detail` is
+    for people and never contains a secret. `error_type` is the vAPI error's type, in lower case,
+    where the body of a refusal contains one. `retry_after` is in seconds.
     """
 
     outcome: Outcome
@@ -72,13 +72,13 @@ class Answer(NamedTuple, Generic[T_co]):
 
 @dataclass(frozen=True, slots=True)
 class SessionInfo:
-    """What `get` says of a session.
+    """The answer to `get`.
 
     `state` is the server's word: ACTIVE, DONE, ERROR or CANCELED. `lifetime_left` is
-    `expiration_time` minus the `Date` of the response that carried it, in seconds; None where
-    either is missing. `expires_at` is `expiration_time` itself, in seconds since the epoch by the
-    server's clock. `clock_ahead` is by how many seconds `Date` was ahead of this machine's clock
-    when the request was sent.
+    `expiration_time` minus the `Date` of the response that carried it, in seconds; None if either
+    is missing. `expires_at` is `expiration_time` itself, in seconds since the epoch by the server's
+    clock. `clock_ahead` is by how many seconds `Date` was ahead of this machine's clock when the
+    request was sent.
     """
 
     id: str
@@ -106,9 +106,9 @@ class FileInfo:
 
 @dataclass(frozen=True, slots=True)
 class ItemInfo:
-    """A library item. `library` is the library's name where it could be read.
+    """A library item. `library` is the library's name if it could be read.
 
-    Whether content arrived is judged by `content_version`; None where the server does not tell.
+    `content_version` shows whether content arrived; None if the server does not report it.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""How sessions end: what the server's words and its silence mean, and what the item adds."""
+"""How sessions end: what the server's answers mean, and what the library item adds."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a session ended, or, while it is being settled, what its end looks like so far.
+    """How a session ended, or, while that is being settled, what is known of it so far.
 
-    `content_moved` says whether the item's content version moved; None if nobody could tell.
+    `content_moved` says whether the item's content version moved; None if that is unknown.
     """
 
     state: State
@@ -38,7 +38,7 @@ _VANISHED = frozenset({State.REMOVED, State.EXPIRED, State.NOT_FOUND})
 
 
 def ending_from_server(info: SessionInfo) -> Ending | None:
-    """Return the end that the server tells of, or None for a session that has not ended."""
+    """Return the end that the server reports, or None for a session that has not ended."""
     if info.state not in _TOLD:
         return None
     state, reason = _TOLD[info.state]
@@ -46,12 +46,12 @@ def ending_from_server(info: SessionInfo) -> Ending | None:
 
 
 def ending_for_missing(kind: Kind, deadline: float | None, at: float) -> Ending:
-    """Say what it means that the server did not know a session at the time `at`.
+    """Return the ending of a session that the server did not know at the time `at`.
 
     `deadline` is None for a session that was never renewed. Uploaders delete their sessions after
-    completing them, and the server does not delete one before its lifetime is over: gone before
-    the deadline is somebody's doing. A download is never completed: deleting its session is how it
-    ends when all has gone well.
+    completing them, and the server does not delete one before its lifetime is over: a session that
+    is gone before its deadline was deleted by somebody. A download is never completed: deleting its
+    session is how it ends when all has gone well.
     """
     if deadline is None:
         return Ending(State.NOT_FOUND, "the server does not know this session")
@@ -69,10 +69,10 @@ UNMOVED = Ending(
 
 
 def resolve_ending(ending: Ending, target: Target, item: ItemInfo) -> Ending:
-    """Complete an ending with what a look at the item tells.
+    """Complete an ending with what the item shows.
 
-    New content is proof that a session which is gone had been completed first. What the server
-    itself said of a session stands.
+    New content proves that a session which is gone was completed first. An ending that the server
+    itself reported is not changed.
     """
     if item.content_version is None:
         return ending

@@ -1,8 +1,8 @@
 """What happens to sessions, vCenters and sources: one frozen type for each kind of event.
 
-The core returns some of these from its functions, and whoever else causes one makes it where it
-happens. Everything that listens has a method `notify(event)` and matches the types it needs. The
-three that each keep-alive causes are tuples, which cost a third of a dataclass to make.
+The core returns some of these from its functions; other parts create them where they happen.
+Every listener has a method `notify(event)` and matches the types it needs. The three types that
+each keep-alive causes are tuples, which cost a third of a dataclass to make.
 
 Times are seconds. `slack` is the time left until the deadline, negative for an overdue session and
 None for one that was never renewed.
@@ -87,7 +87,7 @@ class RenewalFailed:
 
 @dataclass(frozen=True, slots=True)
 class SessionAtRisk:
-    """A session is at risk or overdue while its vCenter is down: no failure tells of it."""
+    """A session is at risk or overdue while its vCenter is down, so that no request can fail."""
 
     key: SessionKey
     slack: float | None
@@ -98,8 +98,8 @@ class SessionAtRisk:
 class LifetimeLearned:
     """The server's answers say that the session lives for `after` seconds.
 
-    `configured` is what the configuration says, and `clock_ahead` by how many seconds the server's
-    `Date` is ahead of this machine's clock, where that is known.
+    `configured` is the configured lifetime, and `clock_ahead` by how many seconds the server's
+    `Date` is ahead of this machine's clock, None where unknown.
     """
 
     key: SessionKey
@@ -208,7 +208,7 @@ class VCenterRemoved:
 
 @dataclass(frozen=True, slots=True)
 class VCenterDown:
-    """Three requests in a row found the vCenter unreachable."""
+    """Three requests in a row could not reach the vCenter."""
 
     vcenter: str
     outcome: Outcome
@@ -236,7 +236,7 @@ class LoginTried:
 
 @dataclass(frozen=True, slots=True)
 class SourceFailed:
-    """A source could not be read, in whole or in part. Occurs once per change."""
+    """A source could not be read, in whole or in part. Occurs once for each change of that."""
 
     source: str
     problems: tuple[str, ...]
@@ -244,7 +244,7 @@ class SourceFailed:
 
 @dataclass(frozen=True, slots=True)
 class SourceRecovered:
-    """A source that had failed reads well again."""
+    """A source that had failed can be read again."""
 
     source: str
 
@@ -277,7 +277,7 @@ Event = (
 
 
 EACH_KEEP_ALIVE = (Renewed, KeepAliveAnswered, AttemptStarted)
-"""The types that each keep-alive causes: a listener without use for them may pass over them."""
+"""The types that each keep-alive causes. Listeners that do not need them may skip them early."""
 
 
 class Listener(Protocol):

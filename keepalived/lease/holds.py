@@ -12,7 +12,7 @@ from keepalived.lease.progress import UNKNOWN, Progress, highest
 DEFAULT_MAX_LIFETIME = 7 * 86400.0
 DEFAULT_MAX_LIFETIME_WITHOUT_OWNER = 86400.0
 SEEN_PROGRESS_MOST = 99
-"""What is derived from the bytes that arrived says no more: that all is done, the uploader says."""
+"""The most that is derived from the bytes received, in percent: only the uploader reports 100."""
 TOKEN_MAX_LENGTH = 4096
 
 _TOKEN = re.compile(r"[!-~]+")
@@ -46,9 +46,9 @@ class Owner:
 class LentToken:
     """An uploader's own API token, lent to us.
 
-    Whatever goes out with it keeps the uploader's API session fresh, too. `refused` says that the
+    Requests sent with it keep the uploader's API session alive, too. `refused` says that the
     vCenter answered 401 to it: it is not used any more. `proven` says that it has renewed this
-    session: until then what is answered to it concerns nobody but its lender.
+    session: until then an answer to it concerns its lender alone.
     """
 
     value: str = field(repr=False)
@@ -81,7 +81,7 @@ Holds = tuple[Hold, ...]
 
 
 def latest_until(owner: OwnerKind, since: float, max_lifetime: float | None = None) -> float:
-    """Return when a hold ends at the latest: the guard against what is never let go."""
+    """Return when a hold ends at the latest, so that a forgotten one does not last for ever."""
     if max_lifetime is None:
         max_lifetime = (
             DEFAULT_MAX_LIFETIME_WITHOUT_OWNER if owner in _OWNERLESS else DEFAULT_MAX_LIFETIME
@@ -95,7 +95,7 @@ def is_guarded(holds: Holds) -> bool:
 
 
 def after_movement(holds: Holds, now: float) -> Holds:
-    """Let holds under the stall guard last for longer, as long as any hold may."""
+    """Extend the holds under the stall guard to the longest time that any hold may last."""
     if not is_guarded(holds):
         return holds
     return tuple(
@@ -107,12 +107,12 @@ def after_movement(holds: Holds, now: float) -> Holds:
 
 
 def unguarded(holds: Holds) -> Holds:
-    """Return the holds that are left once those under the stall guard are let go."""
+    """Return the holds that are not under the stall guard."""
     return tuple(hold for hold in holds if hold.owner.kind is not OwnerKind.DISCOVERY)
 
 
 def with_hold(holds: Holds, hold: Hold) -> Holds:
-    """Return `holds` with `hold` added, or put in the place of the same party's earlier one."""
+    """Return `holds` with `hold` added, replacing the same party's earlier one."""
     for place, held in enumerate(holds):
         if held.is_by(hold.uid, hold.owner):
             return (*holds[:place], replace(hold, since=held.since), *holds[place + 1 :])
@@ -120,7 +120,7 @@ def with_hold(holds: Holds, hold: Hold) -> Holds:
 
 
 def without_hold(holds: Holds, uid: int, owner: Owner) -> Holds:
-    """Return `holds` without the one of that party."""
+    """Return `holds` without that party's hold."""
     return tuple(hold for hold in holds if not hold.is_by(uid, owner))
 
 
@@ -145,7 +145,7 @@ def client_progress(holds: Holds, transferred: int = 0) -> int | None:
 
 
 def tokens_in_use(holds: Holds, *, proven: bool | None = None) -> list[str]:
-    """Return the borrowed tokens that still work, or of these the proven ones, or the others."""
+    """Return the borrowed tokens that still work: all, or by `proven`."""
     return [
         hold.token.value
         for hold in holds
@@ -166,7 +166,7 @@ def prove_token(holds: Holds, token: str) -> Holds:
 
 
 def speaks_for_all(holds: Holds, token: str) -> bool:
-    """Whether what is answered to `token` may end the session for everybody who holds it."""
+    """Whether an answer to `token` may end the session for all who hold it."""
     lenders = [hold for hold in holds if hold.token is not None and hold.token.value == token]
     if any(hold.token is not None and hold.token.proven for hold in lenders):
         return True
@@ -174,7 +174,7 @@ def speaks_for_all(holds: Holds, token: str) -> bool:
 
 
 def refuse_token(holds: Holds, token: str) -> tuple[Holds, Holds]:
-    """Mark `token` as refused wherever it was lent; return all the holds, and those concerned."""
+    """Mark `token` as refused in all holds; return all holds, and those that lend it."""
     dead = LentToken(token, refused=True)
     concerned = tuple(hold for hold in holds if hold.token == LentToken(token))
     marked = (replace(hold, token=dead) if hold in concerned else hold for hold in holds)
@@ -184,8 +184,8 @@ def refuse_token(holds: Holds, token: str) -> tuple[Holds, Holds]:
 def token_in(content: bytes) -> str:
     """Return the API token in a file's content. Raises ValueError as `check_token` does.
 
-    Taken as well are a byte order mark before it, and what a login answers: the token in quotes
-    (`/api`), or as the `value` of a JSON object (`/rest`).
+    A byte order mark before it is accepted, and so are the bodies that a login returns: the token
+    in quotes (`/api`), or as the `value` of a JSON object (`/rest`).
     """
     text = content.decode("utf-8-sig", errors="replace").strip()
     if text[:1] in ('"', "{"):
@@ -201,9 +201,9 @@ def token_in(content: bytes) -> str:
 
 
 def check_token(text: str) -> str:
-    """Return an API token as it goes into a header; white space around it is dropped.
+    """Return an API token in the form for a header, with surrounding white space removed.
 
-    Raises ValueError, with words that do not repeat it.
+    Raises ValueError with a message that does not contain the token.
     """
     token = text.strip()
     if not token:

@@ -1,4 +1,4 @@
-"""How fast a vCenter answers, as far as its answers tell: what a request's timeout goes by."""
+"""An estimate of how fast a vCenter answers, from which request timeouts are computed."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _NOTABLE = 0.01
 
 @dataclass(frozen=True, slots=True)
 class LatencyEstimate:
-    """What was learned of one vCenter, in seconds.
+    """What is known of one vCenter's answer times, in seconds.
 
-    `usual` is what an answer takes: a slower one counts at once, faster ones bring it down slowly.
-    `waited` is the longest that was waited in vain since the last answer.
+    `usual` is how long an answer takes: a slower answer raises it at once, faster ones lower it
+    slowly. `waited` is the longest wait without an answer since the last answer.
     """
 
     usual: float = 0.0
@@ -26,7 +26,8 @@ class LatencyEstimate:
         if outcome is Outcome.TIMED_OUT:
             return replace(self, waited=max(self.waited, seconds))
         if outcome is not Outcome.OK:
-            # A refusal may come from whoever stands in front of the vCenter, and cost it nothing.
+            # A proxy in front of the vCenter may send a refusal, which says nothing about its
+            # speed.
             return self
         if not self.waited and abs(seconds - self.usual) < _NOTABLE:
             return self
@@ -36,4 +37,4 @@ class LatencyEstimate:
 
 
 UNKNOWN = LatencyEstimate()
-"""Of a vCenter that was not asked yet."""
+"""The estimate for a vCenter that was not asked yet."""

@@ -1,4 +1,4 @@
-"""Which credentials a question goes out with, and what an answer to a lent token is worth."""
+"""Which credentials a request uses, and what an answer to a lent token means."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from keepalived.lease.session import Denial, RequestKind, Session
 
 
 class SessionRequest(NamedTuple):
-    """What to send next. `progress` goes with a keep-alive, `item_id` with a look at the item.
+    """What to send next. `progress` belongs to a keep-alive, `item_id` to a request for the item.
 
-    `token` is a borrowed one to send it with; without it the vCenter's own credentials count.
+    `token` is the borrowed token to send; None means the vCenter's own credentials.
     """
 
     ask: RequestKind
@@ -22,7 +22,7 @@ class SessionRequest(NamedTuple):
     token: str | None = None
 
     def __repr__(self) -> str:
-        """Tell everything but the token."""
+        """Show everything but the token."""
         shown = self._replace(token=None if self.token is None else "***")
         return f"Request{tuple(shown)}"
 
@@ -30,10 +30,10 @@ class SessionRequest(NamedTuple):
 def token_to_use(session: Session, ask: RequestKind, *, has_credentials: bool) -> str | None:
     """Return the token to ask with, None for the vCenter's own credentials.
 
-    A renewal goes out first with any token that was lent, each in turn, so that all are kept
-    fresh, and a new one is tried. What fails is repeated with what can be relied on: tokens that
-    have renewed the session, the vCenter's own credentials, and a lone lender's new token, in turn,
-    since any answer to a token, or none, may concern that token alone.
+    A renewal is first sent with the lent tokens, each in turn, so that all of them stay alive and
+    new ones are tried. After a failure it is repeated with reliable credentials, in turn: tokens
+    that have renewed the session, the vCenter's own credentials, and the new token of a lone
+    lender. A failure, or no answer at all, may concern one token alone.
     """
     denied = {denial.token.value for denial in session.denied}
     in_use = hold_rules.tokens_in_use(session.holds)
@@ -60,9 +60,9 @@ def token_to_use(session: Session, ask: RequestKind, *, has_credentials: bool) -
 def is_passed_on(
     session: Session, request: SessionRequest, answer: Answer[object], *, has_credentials: bool
 ) -> bool:
-    """Whether an answer concerns a borrowed token at first, so that the question is repeated.
+    """Whether an answer may concern a borrowed token alone, so that the request is repeated.
 
-    The same is asked with other credentials before anything fails or ends by it.
+    The request is sent with other credentials before it counts as failed or ends the session.
     """
     if request.token is None or answer.outcome is Outcome.OK:
         return False
@@ -87,11 +87,11 @@ _OF_THE_TOKEN = frozenset({Outcome.FORBIDDEN, Outcome.NOT_FOUND})
 _STATUSES_OF_THE_TOKEN = frozenset({401, 403, 404})
 _OF_THE_SESSION = frozenset({Outcome.NOT_ALLOWED, Outcome.INVALID_ARGUMENT})
 _NO_WORD = frozenset({Outcome.LOGIN_REFUSED, Outcome.UNAUTHENTICATED, Outcome.FORBIDDEN})
-"""What says nothing of the session: these credentials cannot ask for it."""
+"""Outcomes that say nothing about the session: the credentials may not ask for it."""
 
 
 def denying(session: Session, token: str, outcome: Outcome) -> Session:
-    """Note how the present question was answered to a lent token."""
+    """Note how the current request was answered with a lent token."""
     denial = Denial(hold_rules.LentToken(token), outcome)
     return session._replace(denied=(*session.denied, denial))
 
@@ -99,14 +99,14 @@ def denying(session: Session, token: str, outcome: Outcome) -> Session:
 def as_it_stands(
     session: Session, request: SessionRequest, answer: Answer[object]
 ) -> Answer[object]:
-    """Return what the last answer to a question comes to, with those before it in mind."""
+    """Return the answer that counts, given the earlier answers to the same request."""
     if request.token is None:
         is_gone = any(
             denial.outcome is Outcome.NOT_FOUND
             and hold_rules.speaks_for_all(session.holds, denial.token.value)
             for denial in session.denied
         )
-        # Whoever could tell has told, if our own credentials cannot.
+        # If our own credentials are refused, the answers to lent tokens are all there is.
         is_settled = is_gone and answer.outcome in _NO_WORD
         return answer._replace(outcome=Outcome.NOT_FOUND) if is_settled else answer
     if answer.outcome is not Outcome.NOT_FOUND:

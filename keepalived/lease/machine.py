@@ -1,9 +1,8 @@
-"""Rounds: what to ask of the server next, and what an answer means.
+"""Rounds: what to ask the server next, and what an answer means.
 
-A session goes in rounds. A round starts with a keep-alive when the session falls due; while the
-answer leaves something to ask (what became of the session, how its files stand), `due` stays at
-the present and the next request follows at once. A round ends with `due` in the future or with a
-final state.
+A round starts with a keep-alive when the session falls due. While there is more to ask (the
+session's state, its files), `due` stays at the present and the next request follows at once. A
+round ends with `due` in the future or with a final state.
 """
 
 from __future__ import annotations
@@ -38,9 +37,9 @@ from keepalived.lease.session import Expiry, RequestKind, Session, Step, finish,
 
 _SETTLE_TRIES = 3
 _SETTLE_SECONDS = 3600.0
-"""A vCenter that answers everything but what becomes of items: its sessions' ends are news, too."""
+"""Report the end after this time (seconds) even if the item stays unreadable."""
 _FIRST_LOOKS = 3
-# Lifetimes since the renewal was sent: where answers are slow, the next renewal comes first.
+# Shares of a lifetime since the renewal was sent: with slow answers, the next renewal comes first.
 _ROUND_MOST = 0.3
 
 
@@ -54,8 +53,8 @@ def next_request(
 ) -> SessionRequest:
     """Return what to send for a session that is due. Raises ValueError once it has ended.
 
-    Unless a timeout is configured, in seconds, it goes by the vCenter's `pace`. `has_credentials`
-    says whether the vCenter can be asked without a borrowed token.
+    Without a configured timeout, in seconds, the timeout depends on the vCenter's `pace`.
+    `has_credentials` says whether the vCenter can be asked without a borrowed token.
     """
     if session.state.is_final:
         raise ValueError(f"{session.key} has ended: nothing may be sent for it")
@@ -64,7 +63,7 @@ def next_request(
     )
     ask = session.ask
     if session.ending is None and now - session.due > timing.floor(session.lifetime):
-        # A round that was broken off (its vCenter went down) begins anew: renewals come first.
+        # A round that was interrupted (its vCenter went down) starts again: renewals come first.
         ask = RequestKind.KEEP_ALIVE
     progress = item_id = None
     if ask is RequestKind.KEEP_ALIVE and not session.omit_progress:
@@ -77,7 +76,7 @@ def next_request(
 
 
 class _Reply(NamedTuple):
-    """An answer to a request, looked at at the time `now`."""
+    """An answer to a request, processed at the time `now`."""
 
     request: SessionRequest
     answer: Answer[object]
@@ -100,11 +99,11 @@ def step(
 ) -> Step:
     """Apply the answer to a request.
 
-    `now` is when the answer is looked at, `u` a random number from [0, 1). `follow_ups` is what is
-    asked after the keep-alive in every round: GET, FILES, both or nothing (but for the first
-    rounds), or None where there is no time to ask anything. `stall_timeout` is in seconds, and
-    `has_credentials` as for `next_request`. An answer that arrives after the end changes nothing,
-    nor does one to a question that the session, begun anew meanwhile, does not ask.
+    `now` is the current time, `u` a random number from [0, 1). `follow_ups` is what is requested
+    after the keep-alive in every round: GET, FILES, both or nothing (except in the first rounds),
+    or None where there is no time to ask anything. `stall_timeout` is in seconds, and
+    `has_credentials` as for `next_request`. Answers that arrive after the end change nothing, nor
+    do answers to a request that belongs to the session before it began anew.
     """
     is_renewal = request.ask is RequestKind.KEEP_ALIVE and session.ending is None
     if session.state.is_final or not (is_renewal or request.ask is session.ask):
@@ -132,7 +131,7 @@ def step(
 
 
 def _token_refused(session: Session, token: str, now: float, *, has_credentials: bool) -> Step:
-    """Ask the same again at once, with another token or the vCenter's own credentials."""
+    """Repeat the request at once, with another token or the vCenter's own credentials."""
     holds, concerned = hold_rules.refuse_token(session.holds, token)
     fallback = has_credentials or bool(hold_rules.tokens_in_use(holds))
     happened = tuple(events.TokenRefused(session.key, hold.owner, fallback) for hold in concerned)
@@ -147,7 +146,7 @@ def _keep_alive_answered(session: Session, reply: _Reply) -> Step:
         return _renewed(session, reply, recent)
     session = session._replace(recent=recent)
     if outcome is Outcome.INVALID_ARGUMENT and request.progress is not None:
-        # Refused means that the server knows of at least as much, so the value counts as known.
+        # A refusal means that the server knows a value at least as high: it counts as acknowledged.
         known = highest(session.acknowledged, request.progress)
         again = session._replace(acknowledged=known, omit_progress=True, due=now)
         return again._replace(ask=RequestKind.KEEP_ALIVE, needs_confirmation=False), ()
@@ -157,7 +156,7 @@ def _keep_alive_answered(session: Session, reply: _Reply) -> Step:
 
 
 def _renewed(session: Session, reply: _Reply, recent: bytes) -> Step:
-    """Take in that a renewal succeeded. By far the most frequent step: one new session, no more."""
+    """Apply a successful renewal. By far the most frequent step: creates one new session only."""
     sent_at, progress, renewals = reply.answer.sent_at, reply.request.progress, session.renewals + 1
     look = _next_look(session, reply, sent_at, renewals)
     due = _next_renewal(session.lifetime, sent_at, renewals, reply) if look is None else reply.now
@@ -194,7 +193,7 @@ def _get_answered(session: Session, reply: _Reply) -> Step:
     if answer.outcome is Outcome.NOT_FOUND and session.without_effect:
         return _settle(session, UNMOVED, reply.now)
     if not session.needs_confirmation:
-        # Only a keep-alive that finds the session gone ends it: looking is secondary.
+        # Only a keep-alive that finds the session gone ends it: other requests are secondary.
         return _looked_in_vain(session, reply)
     if answer.outcome is Outcome.NOT_FOUND:
         kind, deadline = session.key.kind, session.deadline
@@ -219,7 +218,7 @@ def _files_answered(session: Session, reply: _Reply) -> Step:
 
 
 def _watch_movement(session: Session, before: stalls.Files, reply: _Reply) -> Step:
-    """Compare the session's files with an earlier reading, and let go what was abandoned."""
+    """Compare the session's files with an earlier reading, and release abandoned sessions."""
     now, files, patience = reply.now, session.files, reply.stall_timeout
     moved_at = stalls.moved_at(session.moved_at, before, files, now)
     pulling_since = stalls.pulling_since(session.pulling_since, before, files, now)
@@ -262,7 +261,7 @@ def _item_answered(session: Session, reply: _Reply) -> Step:
     if outcome is Outcome.NOT_FOUND:
         gone = replace(ending, reason=f"{ending.reason}; its item is gone, too")
         return finish(session, gone, reply.now)
-    # A vCenter that cannot be reached is waited for: whether the content arrived is worth it.
+    # Wait for a vCenter that cannot be reached: whether the content arrived is worth knowing.
     unsettled = session.unsettled + (not outcome.is_vcenter_failure)
     began = reply.now if session.settling_since is None else session.settling_since
     if unsettled >= _SETTLE_TRIES or reply.now - began >= _SETTLE_SECONDS:
@@ -272,13 +271,13 @@ def _item_answered(session: Session, reply: _Reply) -> Step:
 
 
 def _learn(session: Session, info: SessionInfo) -> Step:
-    """Take from `get` what it teaches: the lifetime, the item, the progress others reported."""
+    """Take from the answer to `get` the lifetime, the item, and progress reported by others."""
     happened: tuple[Event, ...] = ()
     target = session.target
-    # In doubt, no renewal has just gone before: what is left then is not the whole lifetime.
+    # Unless a renewal is known to precede the reading, what is left is not the whole lifetime.
     if info.state == "ACTIVE" and not session.needs_confirmation:
         session, happened = _learn_lifetime(session, info)
-    # The version counts as the start only while the session is ACTIVE.
+    # The version counts as the initial one only while the session is ACTIVE.
     item_id, version = info.item_id, info.content_version
     if target is None and info.state == "ACTIVE" and item_id is not None and version is not None:
         target = Target(item_id, version)
@@ -287,12 +286,12 @@ def _learn(session: Session, info: SessionInfo) -> Step:
 
 
 def _learn_lifetime(session: Session, info: SessionInfo) -> Step:
-    """Learn how long the session lives, and whether renewing it moves its end."""
+    """Learn how long the session lives, and whether renewals move its expiration time."""
     happened: list[Event] = []
     left, configured = info.lifetime_left, session.configured_lifetime
     if left is not None:
         lifetime = timing.learned_lifetime(left, configured)
-        # Readings differ by the seconds between renewal and reading: only a real change is news.
+        # Readings differ by the seconds between renewal and reading: only report a real change.
         if abs(lifetime - session.lifetime) > 0.1 * session.lifetime:
             news = events.LifetimeLearned(
                 session.key, session.lifetime, lifetime, configured, info.clock_ahead
@@ -305,7 +304,7 @@ def _learn_lifetime(session: Session, info: SessionInfo) -> Step:
     before = session.expiry
     if before is None or before.renewed_at >= expiry.renewed_at:
         return session._replace(expiry=before or expiry), tuple(happened)
-    # A server may round, and one that promises more than a lifetime need not promise more yet.
+    # Servers may round, and one that promises more than a lifetime need not extend it yet.
     share = _MOVED_SHARE * (expiry.renewed_at - before.renewed_at)
     is_still = expiry.at - before.at < share and (left is None or left < configured)
     if is_still and not session.without_effect:
@@ -318,7 +317,7 @@ _MOVED_SHARE = 0.25
 
 
 def _look_on(session: Session, reply: _Reply) -> Step:
-    """Ask the next thing of this round, or end the round."""
+    """Make the next request of this round due, or end the round."""
     sent = reply.now if session.renewed_at is None else session.renewed_at
     look = _next_look(session, reply, sent, session.renewals)
     if look is None:
@@ -327,7 +326,7 @@ def _look_on(session: Session, reply: _Reply) -> Step:
 
 
 def _next_look(session: Session, reply: _Reply, sent: float, renewals: int) -> RequestKind | None:
-    """Return what is asked next in the round whose renewal was `sent`; None if nothing is."""
+    """Return the next request of the round whose renewal was sent at `sent`, or None."""
     follow_ups, asked = reply.follow_ups, reply.request.ask
     if follow_ups is None or reply.now - sent > _ROUND_MOST * session.lifetime:
         return None
@@ -354,7 +353,7 @@ _BEFORE_FILES = (RequestKind.KEEP_ALIVE, RequestKind.GET)
 
 
 def _looked_in_vain(session: Session, reply: _Reply) -> Step:
-    """Go on with the round, or end it where the vCenter does not answer anyway."""
+    """Continue the round, or end it where the vCenter does not answer anyway."""
     if reply.answer.outcome.is_vcenter_failure:
         return _rest(session, reply), ()
     return _look_on(session, reply)
@@ -368,13 +367,13 @@ def _rest(session: Session, reply: _Reply) -> Session:
 
 
 def _next_renewal(lifetime: float, sent: float, renewals: int, reply: _Reply) -> float:
-    """Return when the renewal after the last one, of so many, is due."""
+    """Return when the next renewal is due, after `renewals` renewals."""
     delay = timing.renewal_delay(lifetime, reply.u, first=renewals <= 1)
     return max(sent + delay, reply.now + timing.floor(lifetime))
 
 
 def _settle(session: Session, ending: Ending, now: float) -> Step:
-    """Look once at the library item before the end is final, where there is one to look at."""
+    """Request the library item once before the end is final, if the item is known."""
     if session.target is None or session.key.kind is not Kind.UPDATE:
         return finish(session, ending, now)
     settling = session._replace(ending=ending, settling_since=now, ask=RequestKind.ITEM, due=now)

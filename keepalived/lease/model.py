@@ -1,4 +1,4 @@
-"""The words of the core: session keys, kinds and states."""
+"""The basic types of the core: session keys, kinds and states."""
 
 from __future__ import annotations
 
@@ -60,10 +60,10 @@ FINAL_STATES = tuple(state for state in State if state.is_final)
 
 
 def check_session_id(text: str) -> str:
-    """Return `text` if it can be a session id, and raise ValueError with a reason if it cannot.
+    """Return `text` if it is a valid session id; raise ValueError with the reason otherwise.
 
-    The rule keeps ids from steering a request to another endpoint: an id stands in the path of a
-    URL, and both dot segments and slashes would be resolved there.
+    An id is part of a URL's path, where dot segments and slashes would be resolved. The rule keeps
+    ids from directing a request to another endpoint.
     """
     if _SESSION_ID.fullmatch(text):
         return text

@@ -1,4 +1,4 @@
-"""How far an upload has come, as its uploader tells it."""
+"""The progress of an upload, as its uploader reports it."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ UNKNOWN = Progress()
 
 
 def value_to_send(wanted: int | None, acknowledged: int | None) -> int | None:
-    """Return the progress a request should carry: only what rises above the last acknowledged.
+    """Return the progress that a request should carry: only a value above the last acknowledged.
 
-    The API wants each value to be greater than the current one, and a value that another uploader
-    reported counts as the current one as well.
+    The API requires each value to be greater than the current one, which may also have been
+    reported by another uploader.
     """
     if wanted is None or (acknowledged is not None and wanted <= acknowledged):
         return None
@@ -54,7 +54,7 @@ def value_to_send(wanted: int | None, acknowledged: int | None) -> int | None:
 
 
 def highest(first: int | None, second: int | None) -> int | None:
-    """Return the greater of two values of which either may be unknown."""
+    """Return the greater of two values, each of which may be unknown."""
     if first is None or second is None:
         return second if first is None else first
     return max(first, second)

@@ -1,7 +1,7 @@
 """The last outcomes of a session's keep-alives, packed into as few bytes as they need.
 
-They take 60 bytes a session; the pairs themselves take six times as much, which is 30 MiB where
-100,000 sessions are held.
+Packed, they take 60 bytes a session; as pairs they would take six times as much, which is 30 MiB
+for 100,000 sessions.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _NUMBERS = {outcome: number for number, outcome in enumerate(_OUTCOMES)}
 
 
 def with_outcome(recent: bytes, at: float, outcome: Outcome) -> bytes:
-    """Add an outcome with the time of its answer, and drop what is too old."""
+    """Add an outcome with the time of its answer, and drop the oldest one."""
     return recent[-_PAIR.size * (KEPT - 1) :] + _PAIR.pack(at, _NUMBERS[outcome])
 
 

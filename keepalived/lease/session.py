@@ -1,7 +1,7 @@
-"""A session and everything that decisions about it depend on: made, held, let go, hastened.
+"""A session with everything that decisions about it depend on, and the operations on its holds.
 
-What is asked of the server meanwhile, and what its answers mean, stands in `rounds`. Every
-function returns a new `Session`, and the events that follow.
+Requests to the server and the meaning of answers are in `machine`. Every function returns a new
+`Session`, and the events that follow.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class RequestKind(StrEnum):
 
 
 class Denial(NamedTuple):
-    """How a request was answered that went out with a borrowed token."""
+    """The outcome of a request that was sent with a borrowed token."""
 
     token: LentToken
     outcome: Outcome
@@ -46,16 +46,16 @@ class Expiry(NamedTuple):
 class Session(NamedTuple):
     """One session and everything that decisions about it depend on.
 
-    Times are seconds on the boot-time clock. `needs_confirmation` means that a keep-alive was
-    answered in a way that only `get` can explain, `omit_progress` that the next keep-alive carries
-    no progress, because the server refused the last one's. `ending` is set from the moment the end
-    is known: before the state is final, it waits, since `settling_since`, for one look at the
-    library item; `unsettled` counts the answers that told nothing about the item. `recent` is
-    `outcomes`, packed. `moved_at` is when the transfer was last seen moving, None until it was (see
-    `stalls`), `pulling_since` since when the server has pulled without a first byte, and `stalled`
-    that either was long ago. `denied` are the answers to the present question that may concern the
-    credentials alone. `expiry` is the `expiration_time` that was read last, with the renewal it
-    was read after, and `without_effect` that renewals do not move it.
+    Times are seconds on the boot-time clock. `needs_confirmation` means that only `get` can explain
+    the answer to a keep-alive; `omit_progress`, that the next keep-alive carries no progress
+    because the server refused the last value. `ending` is set as soon as the end is known; until
+    the state is final, it waits, since `settling_since`, for a reading of the library item, and
+    `unsettled` counts the answers that said nothing about the item. `recent` is `outcomes`, packed.
+    `moved_at` is when the transfer was last seen moving, None until then (see `stalls`);
+    `pulling_since` is since when the server has pulled without a first byte; and `stalled` says
+    that either was long ago. `denied` are the answers to the current request that may concern the
+    credentials alone. `expiry` is the `expiration_time` that was read last, with the renewal before
+    it; `without_effect` says that renewals do not move it.
     """
 
     key: SessionKey
@@ -106,17 +106,17 @@ class Session(NamedTuple):
 
     @property
     def transferred(self) -> int:
-        """How many bytes of its files the server has seen, as far as it tells."""
+        """How many bytes of its files the server has received, as far as it reports that."""
         return sum(file.bytes_transferred for file in self.files)
 
     @property
     def still_since(self) -> float | None:
-        """Since when a transfer that has stalled has stood still."""
+        """Since when a stalled transfer has not moved."""
         times = [each for each in (self.moved_at, self.pulling_since) if each is not None]
         return min(times) if self.stalled and times else None
 
     def is_due(self, now: float) -> bool:
-        """Whether something is to be sent now."""
+        """Whether a request is to be sent now."""
         return not self.state.is_final and self.due - now <= timing.DUE_TOLERANCE
 
 
@@ -126,7 +126,7 @@ Step = tuple[Session, tuple[Event, ...]]
 def at_risk_among(sessions: Iterable[Session], now: float) -> list[Session]:
     """Return the sessions at risk, the overdue included (see `timing.is_at_risk`).
 
-    The rule is spelt out here: of a hundred thousand sessions, calls would take most of the time.
+    The rule is inlined here: for 100,000 sessions, calls would take most of the time.
     """
     share = timing.AT_RISK_SHARE
     return [
@@ -139,7 +139,7 @@ def at_risk_among(sessions: Iterable[Session], now: float) -> list[Session]:
 
 
 def new_session(key: SessionKey, configured_lifetime: float, hold: Hold, now: float) -> Session:
-    """Return a session that nobody held before. Its first renewal is due at once."""
+    """Return a new session. Its first renewal is due at once."""
     return Session(
         key=key,
         configured_lifetime=configured_lifetime,
@@ -153,7 +153,7 @@ def new_session(key: SessionKey, configured_lifetime: float, hold: Hold, now: fl
 def take_hold(session: Session, hold: Hold) -> Session:
     """Add a hold, or update the one its party has already.
 
-    Raises ValueError once the session has ended: whoever wants it again begins anew.
+    Raises ValueError once the session has ended: it has to be created anew.
     """
     if session.state.is_final:
         raise ValueError(f"{session.key} has ended: it cannot be held")
@@ -161,17 +161,17 @@ def take_hold(session: Session, hold: Hold) -> Session:
 
 
 def release_hold(session: Session, uid: int, owner: Owner, now: float) -> Step:
-    """Let a party's hold go; the session is released with its last one."""
+    """Release a party's hold; releasing the last one releases the session."""
     left = hold_rules.without_hold(session.holds, uid, owner)
     return held_by(session, left, "its last hold was let go", now)
 
 
 LINE_IS_OVER = "the max_lifetime of the line that named it is over"
-"""Why a session was released that a file may go on naming."""
+"""The reason for releasing a session that a file may still name."""
 
 
 def expire_holds(session: Session, now: float) -> Step:
-    """Let go the holds whose time is over."""
+    """Release the holds whose time is over."""
     left = hold_rules.unexpired(session.holds, now)
     over = [hold.owner.kind for hold in session.holds if hold not in left]
     words = LINE_IS_OVER if OwnerKind.FILE in over else "its last hold reached its time limit"
@@ -179,9 +179,9 @@ def expire_holds(session: Session, now: float) -> Step:
 
 
 def held_by(session: Session, left: Holds, reason: str, now: float) -> Step:
-    """Go on with the holds that are left; without any, the session is released for `reason`."""
+    """Replace the holds by those `left`; without any, release the session for `reason`."""
     session = session._replace(holds=left)
-    # An end that is known already is reported as what it is, whoever still wants the session.
+    # An end that is already known is reported as such, even if no hold is left.
     if left or session.state.is_final or session.ending is not None:
         return session, ()
     return finish(session, Ending(State.RELEASED, reason), now)
@@ -193,10 +193,10 @@ def make_due(session: Session, now: float) -> Session:
 
 
 def reconfigure(session: Session, configured_lifetime: float) -> Session:
-    """Apply another configured lifetime, in the bounds of which stands what was learned.
+    """Apply another configured lifetime, within whose bounds the learned one stays in effect.
 
-    What the server taught is not forgotten for a new configuration: where it is read rarely, only
-    that keeps a session alive whose configured lifetime is too long.
+    What was learned from the server is kept: where the server is read rarely, only that keeps a
+    session alive whose configured lifetime is too long.
     """
     if configured_lifetime == session.configured_lifetime:
         return session
@@ -212,7 +212,7 @@ def reconfigure(session: Session, configured_lifetime: float) -> Session:
 
 
 def finish(session: Session, ending: Ending, now: float) -> Step:
-    """End a session as `ending` says; its holds go with it."""
+    """End a session with `ending`, and drop its holds."""
     ended = session._replace(state=ending.state, ending=ending, holds=(), needs_confirmation=False)
     event = SessionEnd(
         key=session.key,

@@ -1,11 +1,11 @@
-"""Stalls: whether a transfer still moves, and how long its session is held without that.
+"""Stalls: whether a transfer still moves, and how long its session is held while it does not.
 
-Not every server tells of bytes while they arrive, and an uploader may compute checksums for long
-before the first one. So nothing counts as stalled before bytes were seen moving in the middle of a
-transfer; from then on standing still means something.
+Not every server reports bytes while they arrive, and an uploader may compute checksums for long
+before the first byte. So no transfer counts as stalled until bytes were seen moving in the middle
+of a file.
 
-Two states move for nobody: where all files are in ERROR, the time counts from the first look at
-which they were. Where the server pulls and has no first byte, that is warned of, and no more.
+There are two special cases. If all files are in ERROR, the time counts from the first reading that
+shows it. A server that pulls and has not received a first byte only causes a warning.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from dataclasses import replace
 from keepalived.lease.answers import FileInfo
 
 STALL_TIMEOUT = 7200.0
-"""Seconds without movement after which a session that nobody registered counts as abandoned."""
+"""Seconds without movement after which a discovered session counts as abandoned."""
 
 WARNING_SHARE = 0.25
-"""The share of the stall timeout after which standing still is worth a warning."""
+"""The share of the stall timeout after which a warning is logged."""
 
 Files = tuple[FileInfo, ...]
 
@@ -28,7 +28,7 @@ _OVER = frozenset({"READY", "ERROR"})
 
 
 def was_moving(before: Files, after: Files) -> bool:
-    """Whether two readings show bytes moving in the middle of a file's transfer."""
+    """Whether bytes moved between two readings, in the middle of a file's transfer."""
     earlier = {file.name: file for file in before}
     for file in after:
         was = earlier.get(file.name)
@@ -40,7 +40,7 @@ def was_moving(before: Files, after: Files) -> bool:
 
 
 def is_server_at_work(files: Files) -> bool:
-    """Whether the server is busy by itself, validating, preparing or pulling, and nobody idles."""
+    """Whether the server itself is busy (validating, preparing or pulling)."""
     return any(
         file.status in _AT_WORK or (file.source_type == "PULL" and file.status not in _OVER)
         for file in files
@@ -48,12 +48,12 @@ def is_server_at_work(files: Files) -> bool:
 
 
 def have_failed(files: Files) -> bool:
-    """Whether no file can move any more."""
+    """Whether all files have failed, so that none can move any more."""
     return bool(files) and all(file.status == "ERROR" for file in files)
 
 
 def merged(one: FileInfo, other: FileInfo) -> FileInfo:
-    """Return two files as one: with the bytes of both, and the state of the livelier one."""
+    """Return two files as one, with the bytes of both and the state of the more active one."""
     livelier = one if _liveliness(one) >= _liveliness(other) else other
     is_size_known = one.size is not None and other.size is not None
     return replace(
@@ -86,10 +86,10 @@ def pulling_since(since: float | None, before: Files, after: Files, now: float) 
 
 
 def moved_at(last: float | None, before: Files, after: Files, now: float) -> float | None:
-    """Return when a transfer was last seen moving, after another reading of its files at `now`.
+    """Return when a transfer was last seen moving, given a new reading of its files at `now`.
 
-    `last` is what the reading before led to; None until movement was seen for the first time, or
-    all files to have failed.
+    `last` is the result for the previous reading: None until movement was first seen, or all files
+    had failed.
     """
     if have_failed(after):
         is_new = bool(before) and not have_failed(before)
@@ -98,6 +98,6 @@ def moved_at(last: float | None, before: Files, after: Files, now: float) -> flo
         return now
     if last is None:
         return None
-    # A first reading has nothing to be compared with.
+    # A first reading cannot be compared with anything.
     changed = bool(before) and before != after
     return now if changed or is_server_at_work(after) else last

@@ -1,4 +1,4 @@
-"""Numbers in people's words."""
+"""Numbers and texts formatted for people."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def size(count: float) -> str:
 
 
 def printable(text: object) -> str:
-    """Return a text in one line without anything that steers a terminal.
+    """Return a text on one line, without terminal control characters.
 
-    Names and messages come from servers.
+    Use it for names and messages that come from servers.
     """
     return "".join(
         each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in str(text)
@@ -58,8 +58,8 @@ def columns_of(char: str) -> int:
 
 
 def sayable(text: str) -> str:
-    """Return a text with what UTF-8 cannot say written as escapes: half characters, which servers
-    send, and the bytes of file names that are no text."""
+    """Return a text with everything UTF-8 cannot encode written as escapes: lone surrogates, which
+    servers send, and undecodable bytes of file names."""
     if text.isascii():
         return text
     return text.encode("utf-8", "backslashreplace").decode()

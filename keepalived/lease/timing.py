@@ -1,8 +1,8 @@
 """The arithmetic of leases: when to renew, when to try again, how long to wait for an answer.
 
 All times and durations are seconds. `lifetime` is how long a session lives without activity,
-`slack` how long it has left (deadline - now; None before the first success, negative when
-overdue), and `u` a random number from [0, 1) that the caller draws.
+`slack` the time left until the deadline (deadline - now; None before the first success, negative
+when overdue), and `u` a random number from [0, 1) that the caller draws.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from keepalived.lease.latency import UNKNOWN, LatencyEstimate
 
 DUE_TOLERANCE = 0.001
-"""Within a millisecond counts as due: clocks that differ by less are not worth a wake-up."""
+"""Sessions within a millisecond of their time count as due, which saves wake-ups."""
 
 AT_RISK_SHARE = 0.4
 FINAL_RENEWAL_SHARE = 0.75
@@ -28,17 +28,17 @@ _NEEDED = 1.25
 _LEARNED_LEAST = 5.0
 _DATE_SECONDS = 1.0
 SHORT_SHARE = 0.5
-"""A lifetime below this share of what is configured is worth a warning."""
+"""A lifetime below this share of the configured one causes a warning."""
 
 RENEWAL_PAUSE = 2.0
-"""Seconds that are between two renewals of a session at least, unless it lives too short for it."""
+"""The least number of seconds between two renewals, unless the lifetime is too short for that."""
 
 
 def renewal_delay(lifetime: float, u: float, *, first: bool) -> float:
     """Return how long after the last renewal was sent the next one is due.
 
-    The renewal after the first one is spread wide, so that a crowd that arrived together does not
-    stay together.
+    The second renewal is spread widely, so that sessions that arrived together do not stay
+    together.
     """
     low, high = _SPREAD if first else _STEADY
     return max(lifetime * (low + (high - low) * u), min(RENEWAL_PAUSE, _STEADY[0] * lifetime))
@@ -57,9 +57,9 @@ def back_off(tries: int) -> float:
 def retry_delay(tries: int, slack: float | None, lifetime: float, u: float) -> float:
     """Return the wait before the next attempt, after `tries` (at least 1) failed ones in a row.
 
-    The back-off is bounded by a quarter of what remains, so that several attempts fit before the
-    deadline, and has a floor, without which it would become a hot loop as the remainder shrinks.
-    Overdue, or before the first success, there is nothing to bound it by.
+    The back-off is at most a quarter of the remaining time, so that several attempts fit before the
+    deadline. A floor keeps it from becoming a hot loop as the remaining time shrinks. It is not
+    bounded when the session is overdue, or before the first success.
     """
     delay = back_off(tries)
     if slack is not None and slack > 0:
@@ -82,11 +82,11 @@ def request_timeout(
 ) -> float:
     """Return how long to wait for an answer after `tries` failed attempts (0 for the first).
 
-    Starts far below a lifetime and triples with each retry, for the server that is slow rather
-    than dead, up to a third of what remains and two minutes at most: a hung request keeps a worker
-    from others. What others have waited for the same vCenter in vain counts like a try of one's
-    own. A vCenter that is known to be slow is given twice what it usually takes, up to half
-    of what remains, and never less than it needs: any shorter wait would be in vain.
+    The timeout starts far below a lifetime and triples with each retry, for servers that are slow
+    rather than dead, up to a third of the remaining time and two minutes at most: a hung request
+    occupies a worker. Any session's timeout on this vCenter counts as a failed attempt. A vCenter
+    that is known to be slow is given twice its usual time, up to half of the remaining time, but
+    never less than it needs, since any shorter wait would fail.
     """
     first = min(_TIMEOUT_FIRST, lifetime / 10)
     remaining = slack if slack is not None and slack > 0 else lifetime
@@ -103,9 +103,9 @@ def request_timeout(
 
 
 def attempts_that_fit(lifetime: float, configured_timeout: float | None = None) -> int:
-    """Count the attempts between a renewal falling due and its deadline, if every one times out.
+    """Count the attempts that fit between a renewal's due time and its deadline if all time out.
 
-    Assumes the worst of every draw; counts up to ten. `configured_timeout` is the fixed request
+    Assumes the worst random draws; counts up to ten. `configured_timeout` is the fixed request
     timeout, if there is one.
     """
     slack = lifetime * (1 - _STEADY[1])
@@ -118,34 +118,34 @@ def attempts_that_fit(lifetime: float, configured_timeout: float | None = None) 
 
 
 def learned_lifetime(lifetime_left: float, configured: float) -> float:
-    """Return the lifetime that a reading of the server teaches.
+    """Return the lifetime that follows from a reading of the server.
 
-    `lifetime_left` counts from the server's `Date`, which is cut to whole seconds: the one that it
-    may hide is taken off.
+    `lifetime_left` counts from the server's `Date`, which is truncated to whole seconds; so one
+    second is subtracted.
     """
     return bounded_lifetime(lifetime_left - _DATE_SECONDS, configured)
 
 
 def bounded_lifetime(lifetime: float, configured: float) -> float:
-    """Return a lifetime within what is believed.
+    """Return a lifetime limited to plausible values.
 
-    Never longer than what is configured, since `expiration_time` is a promise that other things
-    may bring forward; never below five seconds, since clocks and servers err, unless that is what
-    is configured. (Of a lifetime configured to less, a reading then tells nothing.)
+    It is at most the configured one, since sessions may end before `expiration_time` for other
+    reasons, and at least five seconds, since clocks and servers err, unless less is configured. (If
+    the configured lifetime is shorter than that, readings have no effect.)
     """
     return min(configured, max(_LEARNED_LEAST, lifetime))
 
 
 def is_short(lifetime: float, configured: float) -> bool:
-    """Whether sessions live for so much shorter than configured that people should know."""
+    """Whether the lifetime is so much shorter than configured that a warning is due."""
     return lifetime < SHORT_SHARE * configured
 
 
 def at_risk_from(deadline: float, lifetime: float) -> float:
-    """Return from when on a session is at risk unless it is renewed before; see `is_at_risk`."""
+    """Return the time from which a session that is not renewed is at risk; see `is_at_risk`."""
     return deadline - AT_RISK_SHARE * lifetime
 
 
 def is_at_risk(slack: float | None, lifetime: float) -> bool:
-    """Whether renewals have been failing for a while; true of the overdue as well."""
+    """Whether renewals have been failing for a while; also true for overdue sessions."""
     return slack is not None and slack < AT_RISK_SHARE * lifetime
