@@ -1,12 +1,12 @@
 """The composition root and the life cycle.
 
-1. build   everything is made from validated settings; nothing is opened yet
+1. build   all parts are created from validated settings; nothing is opened yet
 2. start   the state is read, the sockets are bound, keepers work, every source is read once: ready
-3. run     until told to stop; a reload builds the new configuration whole, then swaps it in
-4. drain   nobody new is let in, sessions get a parting renewal, API sessions are logged out
+3. run     until asked to stop; a reload builds the whole new configuration, then swaps it in
+4. drain   no new sessions are accepted, sessions get a final renewal, API sessions are logged out
 5. stop    the state is written; the HTTP listener closes last, so that the end can be scraped
 
-Signals only set events. A second request to stop skips what is left of the drain.
+Signals only set events. A second request to stop skips the rest of the drain.
 """
 
 from __future__ import annotations
@@ -51,19 +51,19 @@ log = structlog.get_logger(__name__)
 
 _IDLE_LOOK_SECONDS = 1.0
 _BESIDES = 8
-"""Connections to a vCenter beside those of renewals: lists, commands, a look at its name."""
+"""Connections to a vCenter in addition to renewals: lists, commands, a lookup of its name."""
 _SOCKETS, _SOURCES = "the sockets", "the sources"
 _FIXED = ("http", "control", "state")
-"""What cannot change while running: changes of these are refused by name at a reload."""
+"""Settings that cannot change while running: a reload refuses such changes by name."""
 
 
 class Daemon:
     """Everything that `clkeepalived serve` runs.
 
-    `load` reads the configuration once more at a reload; `make_transport` opens the way to a
-    vCenter; `notifier` leads to systemd, if that runs us; `on_drained` is called when nothing is
-    left to do but to write the state and to close. They, the clock and the random draws are
-    injected, so that tests run the same daemon without files, network or waiting.
+    `load` reads the configuration again for a reload; `make_transport` opens the transport to a
+    vCenter; `notifier` notifies systemd, if it runs this process; `on_drained` is called when only
+    writing the state and closing is left. They, the clock and the random numbers are injected, so
+    that tests run the same daemon without files, network or waiting.
     """
 
     def __init__(
@@ -128,11 +128,11 @@ class Daemon:
 
     @property
     def is_stopping(self) -> bool:
-        """Whether it was asked to end."""
+        """Whether the daemon was asked to stop."""
         return self._stop.is_set()
 
     def stop(self) -> None:
-        """Ask the daemon to drain and end; asked again, it ends without draining further."""
+        """Ask the daemon to drain and stop; a second call skips the rest of the drain."""
         if self._stop.is_set():
             self._abort.set()
         self._stop.set()
@@ -142,14 +142,14 @@ class Daemon:
         self._reload.set()
 
     async def run(self) -> None:
-        """Run until stopped. Raises ListenError or SocketError where a socket cannot be had."""
+        """Run until stopped. Raises ListenError or SocketError if a socket cannot be opened."""
         self._say_warnings(self._warnings)
         self._metrics.configuration_read(successful=True)
         async with AsyncExitStack() as to_close:
             host, port = await self._listener.start()
             to_close.push_async_callback(self._listener.stop)
             await self._open_store(to_close)
-            # What can fail comes before the tasks: a group of them would wrap the error.
+            # Steps that can fail come before the task group, which would wrap the error.
             listening = self._listen(to_close)
             admins = admin_gid(self.settings.control)
             tasks = await to_close.enter_async_context(asyncio.TaskGroup())
@@ -243,7 +243,7 @@ class Daemon:
 
     async def _say_when_ready(self, address: str) -> None:
         await self._sources.read_once.wait()
-        # What is remembered where sessions are discovered waits for their first list.
+        # Restored sessions of vCenters with discovery wait for the first list.
         self.registry.forget_unclaimed(
             [name for name, each in self.settings.vcenters.items() if each.discover is None]
         )
@@ -258,12 +258,12 @@ class Daemon:
         await self._systemd.tell_status()
 
     async def _discover(self) -> None:
-        """Discover what files do not name: they are read first."""
+        """Discover sessions that files do not name, once the files were read."""
         await self._sources.read_once.wait()
         await self._discovery.run()
 
     async def _end_when_idle(self) -> None:
-        """Stop once nothing was held for as long as the settings say."""
+        """Stop once no session was held for as long as the settings say."""
         busy_at = self._clock.boot()
         while True:
             now = self._clock.boot()
@@ -278,7 +278,7 @@ class Daemon:
             await sleep_until(self._clock, now + pause)
 
     async def _drain(self, tasks: asyncio.TaskGroup) -> None:
-        """Give parting renewals and log out, in all vCenters at once, unless told to hurry."""
+        """Renew a last time and log out, in all vCenters at once, unless asked to hurry."""
 
         async def final_renewal(keeper: Keeper) -> None:
             await keeper.final_renewal()
@@ -300,7 +300,7 @@ class Daemon:
         return {keeper.name: now - keeper.ticked_at for keeper in self.registry.keepers}
 
     def _troubles(self) -> tuple[str, ...]:
-        """Return what keeps the daemon from being ready, in words that go after "waiting for"."""
+        """Return why the daemon is not ready, in words that follow "waiting for"."""
         looks = tuple(f"a look at {name}, which hangs" for name in self._sources.hanging)
         trouble = "" if self._socket_watch is None else self._socket_watch.trouble
         return (*looks, f"the control socket: {trouble}") if trouble else looks
@@ -314,7 +314,7 @@ class Daemon:
             await self._reload_now()
 
     async def _reload_now(self) -> Reloaded:
-        """Read the configuration again, and swap it in if it is whole."""
+        """Read the configuration again, and swap it in if it is valid."""
         async with self._reloading:
             log.info("reload_started")
             self._systemd.reloading()
@@ -334,7 +334,7 @@ class Daemon:
             return Reloaded(applied=True, problems=refused)
 
     async def _swap_in(self, settings: Settings) -> tuple[str, ...]:
-        """Go by new settings, and return what of them needs a restart."""
+        """Apply new settings, and return those that need a restart."""
         before = self.settings
         fixed = {name: getattr(before, name) for name in _FIXED}
         refused = [name for name in _FIXED if getattr(settings, name) != fixed[name]]
@@ -373,7 +373,7 @@ def _retention(settings: Settings) -> Retention:
 
 
 def _vcenter_connections(settings: Settings) -> int:
-    """Return how many connections the vCenters may need at once, some for lookups included."""
+    """Return how many connections the vCenters may need at once, including some for lookups."""
     return sum(each.max_in_flight + _BESIDES for each in settings.vcenters.values())
 
 

@@ -1,7 +1,7 @@
-"""The engine: sessions, keepers and vCenter clients, wired in one way for every program.
+"""The engine: sessions, keepers and vCenter clients, assembled in one way for every program.
 
 `serve` runs one engine with all vCenters of its configuration; `exec` and `hold()` run one with a
-single vCenter for as long as a block lasts. Commands that only ask a vCenter use `connect`.
+single vCenter for the duration of a block. Commands that only query a vCenter use `connect`.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ def connect(
     transport: Transport | None = None,
     listener: Listener | None = None,
 ) -> Client:
-    """Return a client of one vCenter, which connects and logs in when something is asked.
+    """Return a client of one vCenter, which connects and logs in at the first request.
 
-    `listener` is told of logins.
+    `listener` is notified of logins.
     """
 
     def on_login(outcome: str) -> None:
@@ -57,7 +57,7 @@ def connect(
 
 
 class Engine:
-    """A registry of sessions, and a keeper for each vCenter that was added."""
+    """A registry of sessions, with a keeper for each vCenter that was added."""
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class Engine:
     def add(
         self, name: str, settings: VCenterSettings, stall_timeout: float, start: Start
     ) -> Keeper:
-        """Keep sessions of a vCenter from now on."""
+        """Start keeping sessions of a vCenter."""
         self._listener.notify(VCenterAdded(name))
         client = connect(
             name, settings, self._clock, self._make_transport(settings), self._listener
@@ -105,24 +105,24 @@ class Engine:
         return keeper
 
     async def stop(self, name: str) -> None:
-        """End a vCenter's keeper and log out. Its sessions stay for another keeper."""
+        """Stop a vCenter's keeper and log out. Its sessions remain for another keeper."""
         keeper, task = self._running.pop(name)
         task.cancel()
         await asyncio.wait([task])
         await keeper.close()
 
     async def remove(self, name: str) -> None:
-        """Release the sessions of a vCenter, and forget it."""
+        """Release the sessions of a vCenter, and remove it."""
         self.registry.detach(name)
         await self.stop(name)
         self._listener.notify(VCenterRemoved(name))
 
     async def renew_all(self) -> None:
-        """Renew everything that is held, at once; bounded by five seconds."""
+        """Renew all held sessions at once, within at most five seconds."""
         await self.renew(*[each.key for each in self.registry if not each.state.is_final])
 
     async def renew(self, *keys: SessionKey) -> None:
-        """Renew some sessions at once; bounded by five seconds."""
+        """Renew some sessions at once, within at most five seconds."""
         try:
             async with asyncio.timeout(_RENEWAL_SECONDS):
                 await asyncio.gather(*map(self.registry.renew_now, keys))
@@ -142,8 +142,8 @@ async def one_vcenter(
 ) -> AsyncIterator[tuple[Engine, Keeper]]:
     """Keep sessions of one vCenter until the block is left; then log out.
 
-    Ended sessions stay known until then. Files are observed whatever the settings say: what a
-    block reports depends on them.
+    Ended sessions remain known until then. Files are observed whatever the settings say, because
+    the results of a block depend on them.
     """
     engine = Engine(listener, clock, Retention(_FOR_EVER, _FOR_EVER), make_transport=make_transport)
     observing = settings.replace(observe=Observe.FILES)

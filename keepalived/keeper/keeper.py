@@ -1,9 +1,10 @@
 """One keeper per vCenter: a schedule, a few workers, and a prober for when nothing answers.
 
 The timekeeper moves sessions that fall due to the ready heap and wakes workers. A worker takes the
-session with the earliest deadline and carries one round out: it sends what the core says, hands
-the answer to the core, and commits what follows, until the session is not due any more. While the
-vCenter is down the workers rest, and the prober asks a question that belongs to no session.
+session with the earliest deadline and processes one round: it sends the requests that the core
+chooses, passes the answers to the core, and commits the results, until the session is no longer
+due. While the vCenter is down the workers rest, and the prober sends a request that belongs to no
+session.
 """
 
 from __future__ import annotations
@@ -38,22 +39,22 @@ T = TypeVar("T")
 
 FINAL_RENEWAL_SECONDS = 10.0
 ASIDES = 2
-"""Requests of others than the keeper at once. They take none of the slots of renewals."""
+"""The most concurrent requests that are not the keeper's own. They use no renewal slots."""
 
 _BACKLOG_PER_WORKER = 4
 _KEPT_SHARE = 0.25
-"""The share of the workers that do nothing but renew."""
+"""The share of the workers that only renew."""
 _LOOK_PAUSE = 0.5
 _GRAIN = 0.02
-"""Seconds: sessions that fall due within it go together. At 600 keep-alives a second that takes a
-fifth off each, 389 µs of CPU instead of 492."""
+"""Seconds within which sessions that fall due are taken together. At 600 keep-alives a second that
+saves a fifth of the CPU time of each, 389 µs instead of 492."""
 
 
 @dataclass(frozen=True, slots=True)
 class RenewalPolicy:
-    """How a keeper goes about it. Durations in seconds; `request_timeout` None means by rule.
+    """How a keeper renews. Durations are in seconds; without `request_timeout` it is computed.
 
-    `has_credentials` says whether the vCenter can be spoken to without a borrowed token.
+    `has_credentials` says whether requests can be sent without a borrowed token.
     """
 
     session_timeout: float = 300.0
@@ -112,15 +113,15 @@ class Keeper:
                 tasks.create_task(self._work(), name=f"worker {self.name} {number}")
 
     def schedule(self, session: Session) -> None:
-        """Put a session where its `due` says, or take it out if it has ended."""
+        """Schedule a session by its `due`, or remove it if it has ended."""
         if session.state.is_final:
             self._schedule.remove(session.key)
             self._answer_waiters(session.key, None)
         elif session.key not in self._in_flight:
-            # What is in flight is scheduled when its round is over: never two requests at once.
+            # A session in flight is scheduled when its round is over: never two requests at once.
             deadline = session.deadline
             if deadline is None and session.ending is None:
-                # A new one may be as near to its end as one that was renewed at that moment.
+                # A new session may be as near to its end as one that was renewed at this moment.
                 deadline = session.due + session.lifetime
             self._schedule.put(session.key, session.due, deadline)
             if session.due < self._looks_at:
@@ -129,8 +130,8 @@ class Keeper:
     async def aside(self, request: Coroutine[Any, Any, T]) -> T:
         """Send a request that is not the keeper's own, such as `keeper.vcenter.list(...)`.
 
-        Its timeout counts from the moment it is sent: the time that it waits here for others says
-        nothing about the vCenter.
+        Its timeout counts from the moment it is sent: the time spent waiting here says nothing
+        about the vCenter.
         """
         try:
             async with self._asides:
@@ -141,9 +142,9 @@ class Keeper:
     async def renew_now(self, key: SessionKey, pause: float = 0.0) -> Answer[object] | None:
         """Send a keep-alive as soon as a worker is free, and return its answer.
 
-        There are `pause` seconds between the last renewal and this one at least. Returns None for a
+        At least `pause` seconds lie between the last renewal and this one. Returns None for a
         session that has ended or ends meanwhile. While the vCenter is down nothing is sent, and the
-        answer is the failure that was seen last.
+        answer is the last failure.
         """
         session = self._sessions.find(key)
         if session is None or session.state.is_final or session.ending is not None:
@@ -157,7 +158,7 @@ class Keeper:
         return await waiter
 
     def view(self) -> VCenterView:
-        """Return how things stand with the vCenter."""
+        """Return the current state of the vCenter."""
         return VCenterView(
             name=self.name,
             up=self._reachability.is_up,
@@ -171,10 +172,10 @@ class Keeper:
         )
 
     async def final_renewal(self) -> None:
-        """Give what has less than three quarters of its lifetime left one more renewal.
+        """Renew sessions that have less than three quarters of their lifetime left once more.
 
-        Leaves whoever takes over the longest time. Bounded by ten seconds; a vCenter that is down
-        is not waited for.
+        Gives the next process as much time as possible. Takes at most ten seconds; does not wait
+        for a vCenter that is down.
         """
         self._is_ending = True
         now = self._clock.boot()
@@ -209,7 +210,7 @@ class Keeper:
             next_due = self._schedule.next_due()
             wait = math.inf if next_due is None else next_due - now
             wait = min(LONGEST_SLEEP, max(_GRAIN, wait))
-            # Whatever falls due later than this needs no alarm.
+            # Anything that falls due later than this sets no alarm.
             self._looks_at = now + wait
             await self._wakeup.wait(wait)
 
@@ -225,7 +226,7 @@ class Keeper:
             key, due = taken
             self._notify(events.AttemptStarted(self.name, max(0.0, self._clock.boot() - due)))
             await self._carry_out_round(key)
-            # Requests may fail without a wait: hundreds in a row would keep the loop.
+            # Requests may fail at once: hundreds in a row would block the event loop.
             await asyncio.sleep(0)
 
     async def _carry_out_round(self, key: SessionKey) -> None:
@@ -238,7 +239,7 @@ class Keeper:
                 if session is None or not session.is_due(now):
                     break
                 if session.ending is not None and self._looking >= self._most_looking:
-                    # Its renewals are over: others' come first.
+                    # Its renewals are done: those of other sessions come first.
                     self._sessions.commit(session._replace(due=now + _LOOK_PAUSE), ())
                     break
                 request = machine.next_request(
@@ -256,14 +257,15 @@ class Keeper:
             session = self._sessions.find(key)
             if session is not None:
                 if key in self._waiters and session.ending is None:
-                    # Called for while the round was past its keep-alive: another one follows.
+                    # A renewal was requested when the round was past its keep-alive: send another
+                    # one.
                     session = core.make_due(session, self._clock.boot())
                 self._sessions.commit(session, ())
 
     async def _carry_out(self, key: SessionKey, request: SessionRequest) -> None:
         answer, now = await self._send(key, request), self._clock.boot()
         policy, session = self.policy, self._sessions.find(key)
-        # Whether the same question follows at once with other credentials.
+        # Whether the same request follows at once with other credentials.
         is_passed_on = session is not None and lending.is_passed_on(
             session, request, answer, has_credentials=policy.has_credentials
         )
@@ -278,7 +280,7 @@ class Keeper:
             self._lent_at = answer.received_at
         if not is_passed_on:
             self._note(answer)
-        # Holds may have come and gone while the request was on its way.
+        # Holds may have been added or released while the request was in flight.
         if (session := self._sessions.find(key)) is not None:
             after = machine.step(
                 session,
@@ -315,7 +317,7 @@ class Keeper:
             self._looking -= 1
 
     def _follow_ups(self) -> tuple[RequestKind, ...] | None:
-        # Renewals come first: under a backlog, and on the way out, nothing else is asked.
+        # Renewals come first: with a backlog, and during shutdown, send nothing else.
         if (
             self._is_ending
             or self._looking >= self._most_looking
@@ -327,7 +329,7 @@ class Keeper:
     def _note(self, answer: Answer[object]) -> None:
         is_lent_to = self._clock.boot() - self._lent_at < self.policy.session_timeout
         if answer.outcome is Outcome.LOGIN_REFUSED and is_lent_to:
-            # Our own credentials are refused, and borrowed tokens still work: nobody else rests.
+            # Our own credentials are refused, but borrowed tokens still work: other workers go on.
             return
         if answer.outcome.is_vcenter_failure:
             self._last_failure = answer
@@ -364,7 +366,7 @@ class Keeper:
                 await self._probe()
 
     async def _probe(self) -> None:
-        """Ask who we are; with a borrowed token where our own credentials were what is refused."""
+        """Probe the vCenter, with a borrowed token if our own credentials were refused."""
         timeout = self.policy.request_timeout or self._reachability.probe_timeout(
             self._smallest_slack(), self.policy.session_timeout
         )
@@ -376,11 +378,11 @@ class Keeper:
                     self._lent_at = answer.received_at
                     self._note(answer)
                     return
-                # What else is answered to it speaks of that token alone.
+                # Other answers to a borrowed token concern that token alone.
         self._note(await self.vcenter.who_am_i(timeout=timeout))
 
     def _borrowed_token(self) -> str | None:
-        """Return a token that was lent, one that has renewed a session where there is one."""
+        """Return a borrowed token, preferably one that has renewed a session."""
         sessions = self._scheduled()
         for proven in (True, None):
             for session in sessions:
@@ -389,12 +391,12 @@ class Keeper:
         return None
 
     def _smallest_slack(self) -> float | None:
-        """The least time that any session has left, of those that have any."""
+        """The least positive time that any session has left."""
         now = self._clock.boot()
         slacks = (session.slack(now) for session in self._scheduled())
         return min((slack for slack in slacks if slack is not None and slack > 0), default=None)
 
     def _scheduled(self) -> list[Session]:
-        """Return the sessions that nothing is being sent for."""
+        """Return the sessions without a request in flight."""
         found = map(self._sessions.find, self._schedule)
         return [session for session in found if session is not None]

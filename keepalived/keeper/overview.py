@@ -1,4 +1,4 @@
-"""What can be read from the engine at any moment."""
+"""What can be read from the engine at any time."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from keepalived.lease.session import Session
 
 @dataclass(frozen=True, slots=True)
 class VCenterView:
-    """One vCenter as it stands now. `utilization` is the share of its request slots in use, 0 to 1,
-    over about the last minute.
+    """The current state of one vCenter. `utilization` is the share of its request slots in use, 0
+    to 1, averaged over about the last minute.
 
     `down_since` is on the boot-time clock, as is `next_due`, when the next session falls due (None
-    where none waits); `outcome` is the class of the last answer to anything.
+    if none waits); `outcome` is the class of the last answer to any request.
     """
 
     name: str
@@ -32,9 +32,9 @@ class VCenterView:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """How things stand at one moment of the boot-time clock.
+    """The state of the engine at one moment of the boot-time clock.
 
-    `sessions` holds the sessions themselves, and goes on to change.
+    `sessions` refers to the live sessions, and keeps changing.
     """
 
     now: float
@@ -47,7 +47,7 @@ class Snapshot:
     """The whole engine at one moment of the boot-time clock.
 
     Sessions are immutable, so a snapshot costs little, and may be read in another thread.
-    `ended_at` is when each of those that ended did, on the same clock.
+    `ended_at` is the time of each ended session's end, on the same clock.
     """
 
     now: float
@@ -57,10 +57,10 @@ class Snapshot:
 
 
 class StatusSource(Protocol):
-    """What is shown to the world, as it stands when it is asked."""
+    """Provides the current state to exporters and views."""
 
     def overview(self) -> Overview:
-        """Return how things stand, at once: for whoever asks often."""
+        """Return the current state at once; cheap enough for frequent calls."""
 
     def snapshot(self) -> Snapshot:
-        """Return everything, which takes a moment where there are very many sessions."""
+        """Return everything, which takes a moment when there are very many sessions."""

@@ -1,4 +1,4 @@
-"""What the keeper's room needs of others: a vCenter, a place for sessions, and persistence."""
+"""The interfaces that keepers need: a vCenter, a place for sessions, and persistence."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from keepalived.lease.session import Session
 
 
 class VCenter(Protocol):
-    """A vCenter, as keepers and those who ask after its sessions need it.
+    """A vCenter, as keepers and other users of its sessions need it.
 
-    Nothing here raises for what a network or server does. A request with a `token` goes out with
-    that one; it is never logged in for, nor out.
+    No method raises for a failure of the network or the server. A request with a `token` is sent
+    with that token; there is no login or logout for it.
     """
 
     async def keep_alive(
@@ -54,35 +54,35 @@ class VCenter(Protocol):
 
 
 class Sessions(Protocol):
-    """Where a keeper finds its sessions, and where it puts what became of them."""
+    """Where a keeper finds its sessions and stores their new state."""
 
     def find(self, key: SessionKey) -> Session | None:
-        """Return the session as it stands now."""
+        """Return the session in its current state."""
 
     def commit(self, session: Session, happened: tuple[Event, ...]) -> None:
-        """Take in the new state of a session, and report the events that led to it."""
+        """Store the new state of a session, and report the events that led to it."""
 
 
 class Persistence(Protocol):
-    """What the registry wants stored, so that it outlives the process."""
+    """What the registry needs stored, so that it outlives the process."""
 
     async def put_hold(self, key: SessionKey, hold: Hold) -> None:
-        """Return once the hold is on disk; raises what its store raises."""
+        """Return once the hold is on disk; raises what the store raises."""
 
     async def delete_hold(self, key: SessionKey, uid: int, owner: Owner) -> None:
-        """Return once the hold is gone from the disk; raises what its store raises."""
+        """Return once the hold is removed from disk; raises what the store raises."""
 
     def drop_hold(self, key: SessionKey, uid: int, owner: Owner) -> None:
-        """Remove, before long, a hold whose time is over."""
+        """Remove a hold whose time is over, later."""
 
     def note_session(self, session: Session) -> None:
-        """Take down, within seconds, how a session stands."""
+        """Store the state of a session, within seconds."""
 
     def note_end(self, session: Session, ended_at: float) -> None:
-        """Take down how a session ended, at `ended_at` of the boot-time clock; its holds go."""
+        """Store how a session ended, at `ended_at` on the boot-time clock, and drop its holds."""
 
     def forget(self, key: SessionKey) -> None:
-        """Drop what is known of a session."""
+        """Remove what is stored about a session."""
 
 
 class NullPersistence:

@@ -1,4 +1,4 @@
-"""Whether a vCenter can be reached, judged by the answers of everybody's requests."""
+"""Whether a vCenter can be reached, judged by the answers to all requests."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _REFUSED_LOOK = 2.0
 
 
 class Reachability:
-    """Counts failures in a row, says when to probe while the vCenter is down, and learns its pace.
+    """Counts failures in a row, schedules probes while the vCenter is down, and estimates latency.
 
-    The back-off between probes starts anew only once a session's own request has succeeded, so
-    that a vCenter that answers probes and nothing else is not asked ever faster.
+    The back-off between probes is reset only when a session's own request succeeds, so that a
+    vCenter that answers nothing but probes is not probed ever faster.
     """
 
     def __init__(self) -> None:
@@ -26,11 +26,11 @@ class Reachability:
 
     @property
     def is_up(self) -> bool:
-        """Whether requests for sessions may be sent; True until the contrary is proven."""
+        """Whether requests for sessions may be sent; True until proven otherwise."""
         return self.down_since is None
 
     def note(self, answer: Answer[object]) -> bool:
-        """Take in any answer; return True if the vCenter went down or came up by it."""
+        """Process any answer; return True if the vCenter went down or came up by it."""
         if answer.outcome is Outcome.NOT_SENT:
             return False
         self.last_outcome = answer.outcome
@@ -46,7 +46,7 @@ class Reachability:
         return True
 
     def proven(self) -> None:
-        """A session's own request succeeded: the next outage is probed eagerly again."""
+        """Reset the back-off of probes, because a session's own request succeeded."""
         self._probes = 0
 
     def probe_timeout(self, slack: float | None, lifetime: float) -> float:
@@ -60,6 +60,6 @@ class Reachability:
         self._probes += 1
         delay = timing.retry_delay(self._probes, slack, lifetime, u)
         if self.last_outcome is Outcome.LOGIN_REFUSED:
-            # Refused credentials cost no request until they change on disk or a minute is over.
+            # Refused credentials cost no request until they change on disk or a minute has passed.
             return min(delay, _REFUSED_LOOK)
         return timing.asked_delay(delay, retry_after, slack, lifetime)

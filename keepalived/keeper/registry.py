@@ -1,4 +1,4 @@
-"""The registry: every session that somebody wants, or wanted until lately, and its holds."""
+"""The registry of all sessions that are held, or ended recently, and of their holds."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ class Retention:
     failed: float = 7 * 86400.0
 
     def of(self, state: State) -> float:
-        """Return how long a session that ended so stays visible."""
+        """Return how long a session in this final state stays visible."""
         return self.failed if state.is_failure else self.ended
 
 
 class Registry:
-    """Knows the sessions, hands them to their vCenters' keepers, and says what becomes of them."""
+    """Holds all sessions, assigns them to their vCenters' keepers, and reports their events."""
 
     def __init__(
         self,
@@ -69,17 +69,17 @@ class Registry:
 
     @property
     def keepers(self) -> tuple[Keeper, ...]:
-        """The keepers at work."""
+        """The running keepers."""
         return tuple(self._keepers.values())
 
     def attach(self, keeper: Keeper) -> None:
-        """Let `keeper` look after the sessions of its vCenter, in place of an earlier keeper."""
+        """Assign the sessions of a vCenter to `keeper`, replacing an earlier keeper."""
         self._keepers[keeper.name] = keeper
         for session in self._of(keeper.name):
             self.commit(core.reconfigure(session, keeper.policy.session_timeout), ())
 
     def detach(self, name: str) -> None:
-        """Forget a vCenter that is no longer configured, and release its sessions."""
+        """Remove a vCenter that is no longer configured, and release its sessions."""
         for session in self._of(name):
             for hold in session.holds:
                 self.release(session.key, hold.uid, hold.owner)
@@ -88,12 +88,12 @@ class Registry:
     # -- what was known before a restart
 
     def restore(self, sessions: Iterable[Session], ended: Iterable[tuple[Session, float]]) -> None:
-        """Take up what an earlier process knew; keepers are attached afterwards.
+        """Restore the sessions of an earlier process; keepers are attached afterwards.
 
-        Everything is due at once, and the stored deadlines say who goes first. Sessions without a
-        hold were held by files: they go on when their file names them again. Ended ones are shown
-        for what is left of their retention; a line that still names one neither begins it anew nor
-        has its end reported once more, however long ago that was.
+        Every session is due at once, in the order of the stored deadlines. Sessions without a hold
+        were held by files: they continue when their file names them again. Ended sessions are shown
+        for the rest of their retention; a line that still names one neither begins it anew nor has
+        its end reported again, however long ago that was.
         """
         now = self._clock.boot()
         for stored in sessions:
@@ -116,9 +116,9 @@ class Registry:
                 self._persistence.forget(session.key)
 
     def forget_unclaimed(self, vcenters: Collection[str]) -> None:
-        """Drop what is remembered of sessions in `vcenters` that no source names any more.
+        """Drop restored sessions in `vcenters` that no source names any more.
 
-        What is left of vCenters that are not configured any more goes as well, and is released.
+        Sessions of vCenters that are no longer configured are released as well.
         """
         for vcenter in {session.key.vcenter for session in self} - self._keepers.keys():
             self.detach(vcenter)
@@ -144,7 +144,7 @@ class Registry:
         session = self._table.get(key)
         is_line = hold.owner.kind is OwnerKind.FILE and key in self._already_reported
         if is_line and hold.owner not in self._named.get(key, ()):
-            # The line was there before the restart, and what became of its session was said then.
+            # The line existed before the restart, and its session's end was reported then.
             self._named.setdefault(key, set()).add(hold.owner)
             return False
         if session is None or session.state.is_final:
@@ -175,7 +175,7 @@ class Registry:
     async def take(self, key: SessionKey, hold: Hold) -> bool:
         """Take a hold and return once it is on disk; otherwise like `hold`.
 
-        The session is renewed at once, and let go again where the hold cannot be written. Raises
+        The session is renewed at once, and released again if the hold cannot be written. Raises
         UnknownVCenterError, and what the store raises.
         """
         before = self._hold_of(key, hold.uid, hold.owner)
@@ -183,7 +183,7 @@ class Registry:
         try:
             await self._persistence.put_hold(key, hold)
         except Exception:
-            # Unless it was changed, or let go, while it was being written.
+            # Unless it was changed or released while it was being written.
             current = self._hold_of(key, hold.uid, hold.owner)
             if current is not None and replace(current, since=hold.since) == hold:
                 if before is None:
@@ -194,10 +194,10 @@ class Registry:
         return is_new
 
     async def let_go(self, key: SessionKey, uid: int, owner: Owner) -> bool | None:
-        """Let a party's hold go, and write that down.
+        """Release a party's hold, and store that.
 
-        Returns None if there was none, True once its end is on disk, and False if the session is
-        released all the same but that could not be written.
+        Returns None if there was none, True once its removal is on disk, and False if the hold is
+        released but its removal could not be written.
         """
         if not self.release(key, uid, owner):
             return None
@@ -208,9 +208,9 @@ class Registry:
         return True
 
     async def renew_now(self, key: SessionKey, pause: float = 0.0) -> Answer[object] | None:
-        """Send a keep-alive at once and return its answer; None for what is not held.
+        """Send a keep-alive at once and return its answer; None for a session that is not held.
 
-        It waits until the last renewal was `pause` seconds ago.
+        It waits until `pause` seconds have passed since the last renewal.
         """
         keeper = self._keepers.get(key.vcenter)
         return None if keeper is None else await keeper.renew_now(key, pause)
@@ -225,7 +225,7 @@ class Registry:
         return next((hold for hold in holds if hold.is_by(uid, owner)), None)
 
     def release(self, key: SessionKey, uid: int, owner: Owner) -> bool:
-        """Let a party's hold go; return whether there was one."""
+        """Release a party's hold; return whether there was one."""
         session = self._table.get(key)
         is_held = session is not None and any(hold.is_by(uid, owner) for hold in session.holds)
         if session is not None and is_held:
@@ -236,30 +236,30 @@ class Registry:
         return is_held
 
     def _forget_unless_needed(self, key: SessionKey) -> None:
-        """Drop what is known of an end that is shown no more, and that no line names."""
+        """Drop an ended session that is no longer shown and that no line names."""
         if not self._named.get(key):
             self._named.pop(key, None)
             if key not in self._table:
                 self._persistence.forget(key)
 
     async def keep_house(self) -> None:
-        """Sweep whenever something is over, until cancelled."""
+        """Sweep whenever a hold or a retention time is over, until cancelled."""
         while True:
             await run_in_slices(self._sweep_in_slices())
             now = self._clock.boot()
             over = (self._expiries.next_due(), self._ended.next_due())
             next_due = min(due for due in (*over, inf) if due is not None)
             wait = min(LONGEST_SLEEP, max(DUE_TOLERANCE, next_due - now))
-            # Whatever is over later than this needs no alarm.
+            # Anything that is over later than this sets no alarm.
             self._sweeps_at = now + wait
             await self._wakeup.wait(wait)
 
     def sweep(self) -> None:
-        """Let go the holds whose time is over, and forget what ended long ago."""
+        """Release the holds whose time is over, and forget sessions that ended long ago."""
         run_at_once(self._sweep_in_slices())
 
     def _sweep_in_slices(self) -> Slices[None]:
-        # Anybody can have very many holds end at one moment.
+        # A client can have very many holds end at the same moment.
         timer = SliceTimer()
         now = self._clock.boot()
         self._expiries.advance(now)
@@ -298,13 +298,13 @@ class Registry:
     # -- what keepers need
 
     def find(self, key: SessionKey) -> Session | None:
-        """Return the session as it stands now."""
+        """Return the session in its current state."""
         return self._table.get(key)
 
     def commit(self, session: Session, happened: tuple[Event, ...]) -> None:
-        """Take in the new state of a session, and report the events that led to it.
+        """Store the new state of a session, and report the events that led to it.
 
-        What happened to its holds is reported first.
+        Changes of its holds are reported first.
         """
         before = self._table.put(session)
         if session.state.is_final and before is not None:
@@ -323,7 +323,7 @@ class Registry:
             self._notify(event)
 
     def _note_names(self, key: SessionKey, before: Session) -> None:
-        """Remember whose lines name a session that ends: they are there after a restart as well."""
+        """Remember which files name a session that ends: they still do after a restart."""
         files = {hold.owner for hold in before.holds if hold.owner.kind is OwnerKind.FILE}
         if files:
             self._named[key] = files
@@ -357,15 +357,15 @@ class Registry:
         return iter(self._table)
 
     def held(self) -> int:
-        """How many sessions are held at present."""
+        """The number of sessions that are held."""
         return len(self._table.live)
 
     def overview(self) -> Overview:
-        """Return how things stand now, without looking at the sessions."""
+        """Return the current state, without iterating over the sessions."""
         return Overview(self._clock.boot(), self._table, self._views())
 
     def snapshot(self) -> Snapshot:
-        """Return the whole engine as it stands now."""
+        """Return the whole current state of the engine."""
         return Snapshot(
             now=self._clock.boot(),
             sessions=tuple(self._table),

@@ -1,4 +1,4 @@
-"""Who is due when, and who of those goes first."""
+"""When each session is due, and in which order the due ones are taken."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from keepalived.lease.timing import DUE_TOLERANCE
 _SLOT_SECONDS = 0.02
 
 _Waiting = tuple[float, SessionKey, float]
-"""When it is due, whose it is, and its deadline. There may be a hundred thousand of these."""
+"""Due time, session, and deadline. There may be a hundred thousand of these."""
 
 _Ready = tuple[float, int, SessionKey, float]
-"""Its deadline, its ticket among those of the same deadline, whose it is, and when it was due."""
+"""Deadline, ticket among equal deadlines, session, and the time since when it is due."""
 
 _READY_LENGTH = 4
-"""By which a ready entry is told from one that waits."""
+"""The length of a ready entry, which distinguishes it from a waiting one."""
 
 
 class Schedule:
-    """Sessions that wait, by when they fall due, and a heap of those that are due, by deadline.
+    """Sessions that wait, by due time, and a heap of those that are due, by deadline.
 
-    Times are seconds on the boot-time clock. Who waits stands in the slot of 20 ms that it falls
-    due in: what falls due together is taken out together, however many wait. Moving or removing a
-    session leaves its old entry where it was, to be passed over when it comes up: an entry counts
-    only while it is the session's current one. When many entries are such, they are cleared away:
-    while nothing is taken out, as with a vCenter that is down, they would become ever more.
+    Times are seconds on the boot-time clock. Waiting sessions are grouped by due time into slots of
+    20 ms, and each slot is taken out as a whole, however many sessions wait. Moving or removing a
+    session leaves its old entry in place, to be skipped later: an entry counts only while it is the
+    session's current one. When there are many old entries they are removed, since they would pile
+    up while nothing is taken out, as with a vCenter that is down.
     """
 
     def __init__(self) -> None:
@@ -38,10 +38,10 @@ class Schedule:
         self._slots: list[int] = []
         """A heap of the keys of `_waiting`."""
         self._entries = 0
-        """How many entries wait, in all slots."""
+        """The number of waiting entries, in all slots."""
         self._ready: list[_Ready] = []
         self._left_ready = 0
-        """How many entries in `_ready` are no session's current one."""
+        """The number of outdated entries in `_ready`."""
 
     def __len__(self) -> int:
         return len(self._current)
@@ -50,7 +50,7 @@ class Schedule:
         return iter(self._current)
 
     def put(self, key: SessionKey, due: float, deadline: float | None) -> None:
-        """Schedule a session, in place of where it stood before."""
+        """Schedule a session, replacing its earlier entry."""
         entry = (due, key, inf if deadline is None else deadline)
         self.remove(key)
         self._current[key] = entry
@@ -59,7 +59,7 @@ class Schedule:
             self._clear_away()
 
     def remove(self, key: SessionKey) -> None:
-        """Forget a session; unknown ones are no error."""
+        """Remove a session; unknown ones are ignored."""
         entry = self._current.pop(key, None)
         if entry is not None and len(entry) == _READY_LENGTH:
             self._left_ready += 1
@@ -79,7 +79,7 @@ class Schedule:
         return None
 
     def advance(self, now: float) -> int:
-        """Move everything that is due from the waiting to the ready, and count the ready."""
+        """Move all due entries from waiting to ready, and return the number of ready ones."""
         latest = now + DUE_TOLERANCE
         last_slot = latest // _SLOT_SECONDS
         while self._slots and self._slots[0] <= last_slot:
@@ -97,9 +97,9 @@ class Schedule:
         return self.backlog()
 
     def pop(self) -> tuple[SessionKey, float] | None:
-        """Take the ready session with the earliest deadline, and say since when it was due.
+        """Return the ready session with the earliest deadline, and since when it was due.
 
-        Those without a deadline go last among equals: nothing of theirs can be lost yet.
+        Sessions without a deadline go last: they have nothing to lose yet.
         """
         while self._ready:
             entry = heapq.heappop(self._ready)
@@ -111,7 +111,7 @@ class Schedule:
         return None
 
     def backlog(self) -> int:
-        """How many sessions are due and not taken up."""
+        """The number of sessions that are due and wait for a worker."""
         return len(self._ready) - self._left_ready
 
     def _wait(self, entry: _Waiting) -> None:
@@ -124,7 +124,7 @@ class Schedule:
             waiting.append(entry)
 
     def _next_slot(self) -> list[_Waiting]:
-        """Take out the first slot."""
+        """Remove and return the first slot."""
         waiting = self._waiting.pop(heapq.heappop(self._slots))
         self._entries -= len(waiting)
         return waiting

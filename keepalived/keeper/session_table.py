@@ -1,8 +1,8 @@
-"""The sessions that are known, and how they stand, counted as they change.
+"""The known sessions, with counts that are updated at each change.
 
-Counting costs 3.5 µs a renewal. A look at all sessions takes 5 ms where there are 10,000, which is
-no matter, and a quarter of a second where there are 100,000, most of it waiting for memory: each
-scrape would make renewals late.
+Counting costs 3.5 µs a renewal. Iterating over all sessions takes 5 ms for 10,000, which does no
+harm, but a quarter of a second for 100,000, most of it waiting for memory: each scrape would delay
+renewals.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from keepalived.lease.session import Session
 from keepalived.lease.timing import at_risk_from
 
 BUCKETS_PER_SECOND = 10
-"""Into how many parts a second is divided here: so exactly is known when the first session is at
-risk, or may expire. It is never said to be later than it is."""
+"""Deadlines are bucketed to 0.1 s, rounded down: the time at which the first session is at risk,
+or may expire, is never reported too late."""
 
 
 class SessionCounts:
-    """How the sessions of one vCenter stand, those that have ended included.
+    """Counts of the sessions of one vCenter, including ended ones.
 
-    `states` counts them by state, and `stalled` those alive whose transfer stands still.
+    `states` counts them by state, and `stalled` the live ones whose transfer does not move.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class SessionCounts:
         self.stalled = 0
         self._deadlines: dict[int, int] = {}
         self._risks: dict[int, int] = {}
-        """How many sessions have their deadline, or are at risk, from which grain of time on."""
+        """The number of sessions by the bucket of their deadline, or of when they are at risk."""
 
     @property
     def first_deadline(self) -> float:
@@ -45,7 +45,7 @@ class SessionCounts:
         return _first(self._risks)
 
     def count(self, session: Session, by: int) -> None:
-        """Count a session as it stands (1), or no longer as it stood (-1)."""
+        """Add a session in its current state (1), or remove it in its former state (-1)."""
         self.states[session.state] += by
         if session.state.is_final:
             return
@@ -57,7 +57,7 @@ class SessionCounts:
 
 
 class SessionTable:
-    """Sessions by their keys: those alive and those that have ended, each in order of arrival."""
+    """Sessions by key, the live ones and the ended ones, each in order of arrival."""
 
     def __init__(self, sessions: Iterable[Session] = ()) -> None:
         self._live: dict[SessionKey, Session] = {}
@@ -68,24 +68,24 @@ class SessionTable:
 
     @property
     def live(self) -> Mapping[SessionKey, Session]:
-        """The sessions that are alive."""
+        """The live sessions."""
         return self._live
 
     @property
     def ended(self) -> Mapping[SessionKey, Session]:
-        """The sessions that have ended and are still shown."""
+        """The ended sessions that are still shown."""
         return self._ended
 
     def counts(self, vcenter: str) -> SessionCounts:
-        """Return how the sessions of a vCenter stand."""
+        """Return the counts of the sessions of a vCenter."""
         return self._counts[vcenter]
 
     def get(self, key: SessionKey) -> Session | None:
-        """Return the session as it stands now; None for an unknown one."""
+        """Return the session in its current state; None for an unknown one."""
         return self._live.get(key) or self._ended.get(key)
 
     def put(self, session: Session) -> Session | None:
-        """Take a session in, or what it has become; return what it was before."""
+        """Store a session, new or changed; return its former state."""
         key = session.key
         before = self._live.get(key)
         if session.state.is_final:
@@ -113,7 +113,7 @@ class SessionTable:
         return before
 
     def drop(self, key: SessionKey) -> None:
-        """Forget a session. Raises KeyError for an unknown one."""
+        """Remove a session. Raises KeyError for an unknown one."""
         session = self._live.pop(key, None) or self._ended.pop(key)
         self._counts[key.vcenter].count(session, -1)
 

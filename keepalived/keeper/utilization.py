@@ -1,4 +1,4 @@
-"""How much of a vCenter's request slots is in use."""
+"""How many of a vCenter's request slots are in use."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from math import exp
 
 _WINDOW_SECONDS = 60.0
 _STEP_SECONDS = 1.0
-"""What happens within one counts as even: thousands of requests may begin and end in it."""
+"""Changes within this time count as one: thousands of requests may start and end in it."""
 
 
 class Utilization:
@@ -21,7 +21,7 @@ class Utilization:
         self._busy_seconds = 0.0
 
     def change(self, busy: int, now: float) -> None:
-        """Note that `busy` slots are in use from now on."""
+        """Record that `busy` slots are in use from now on."""
         if now - self._step_began >= _STEP_SECONDS:
             self._average = self.at(now)
             self._step_began = now
