@@ -1,4 +1,4 @@
-"""From status and body to an outcome: by code and vAPI error type, never by the words."""
+"""Maps status and body to an outcome: by code and vAPI error type, never by message texts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _BY_ERROR_TYPE = {
     "invalid_argument": Outcome.INVALID_ARGUMENT,
 }
 NOT_FOUND = "not_found"
-"""The type by which a vCenter itself says that a resource is unknown."""
+"""The error type with which a vCenter itself reports an unknown resource."""
 _ERROR_PREFIX = "com.vmware.vapi.std.errors."
 _UNKNOWN_ROUTE = "com.vmware.vapi.rest.httpNotFound"
 _WORDS_MOST = 300
@@ -33,7 +33,7 @@ _WORDS_MOST = 300
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What the body of a refusal says, in either dialect's shape; empty where it says nothing.
+    """The contents of a refusal's body, in either dialect's form; empty where it has none.
 
     `type` is the vAPI error type in lower case.
     """
@@ -58,7 +58,7 @@ def outcome_of(reply: Reply) -> Outcome:
 def read_refusal(body: bytes, secrets: Secrets = NO_SECRETS) -> Refusal:
     """Read the body of a refusal: JSON of either dialect, plain text, or nothing at all.
 
-    One that is longer than JSON_MOST says nothing.
+    A body longer than JSON_MOST counts as empty.
     """
     try:
         error = read_json(body, secrets)
@@ -81,7 +81,7 @@ def read_refusal(body: bytes, secrets: Secrets = NO_SECRETS) -> Refusal:
 
 
 def describe_error(reply: Reply, secrets: Secrets = NO_SECRETS) -> str:
-    """Return what to tell people of an answer that was no success, without the `secrets`."""
+    """Return a description of an answer that was no success, without the `secrets`."""
     if 300 <= reply.status < 400:
         host = _host_of(reply.headers.get("location", ""))
         where = f" to {secrets.hide(host)}" if host else ""
@@ -94,7 +94,7 @@ def describe_error(reply: Reply, secrets: Secrets = NO_SECRETS) -> str:
 
 
 def words_of_refusal(reply: Reply, secrets: Secrets) -> str:
-    """Return the server's own words, without the `secrets`; empty where it has none for people."""
+    """Return the server's message for people without the `secrets`; empty if there is none."""
     words = read_refusal(reply.body, secrets).words
     is_plain = reply.headers.get("content-type", "").startswith("text/plain")
     if not words and is_plain:
@@ -103,7 +103,7 @@ def words_of_refusal(reply: Reply, secrets: Secrets) -> str:
 
 
 def words_for_form(reply: Reply, error: FormError, secrets: Secrets = NO_SECRETS) -> str:
-    """Return what to tell people of a success whose body is not the vCenter's."""
+    """Return a description of a success whose body is not the vCenter's."""
     kind = secrets.hide(reply.headers.get("content-type", "")).partition(";")[0].strip()
     named = f" ({kind})" if kind else ""
     words = f"the answer cannot be read: {error}{named}; something answers in the vCenter's place"

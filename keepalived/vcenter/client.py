@@ -1,4 +1,4 @@
-"""One vCenter, as the keeper sees it: operations in, answers out, nothing raised."""
+"""Client of one vCenter, as the keeper sees it: operations return answers and raise nothing."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ Make = Callable[[ApiDialect], ApiCall]
 
 
 class Success(NamedTuple):
-    """The answer to a successful request, and what it takes to read its body."""
+    """The answer to a successful request, and what is needed to read its body."""
 
     reply: Reply
     dialect: ApiDialect
     secrets: Secrets
 
     def value(self) -> Any:
-        """Return what the body says in its dialect. Raises FormError."""
+        """Return the decoded body. Raises FormError."""
         return self.dialect.value(self.reply.body, self.secrets)
 
     def elements(self) -> Iterator[Any]:
@@ -41,11 +41,11 @@ class Success(NamedTuple):
 
 
 Parse = Callable[[Success], Awaitable[T]]
-"""Reads what an answer says. Raises ValueError, and FormError where the body is of another form."""
+"""Reads an answer. Raises ValueError, or FormError where the body has another form."""
 
 
 def at_once(read: Callable[[Success], T]) -> Parse[T]:
-    """Return a parser of what can be read without a pause."""
+    """Return a parser for bodies that can be read without a pause."""
 
     async def parse(said: Success) -> T:
         return read(said)
@@ -54,21 +54,21 @@ def at_once(read: Callable[[Success], T]) -> Parse[T]:
 
 
 DETECTION_COOLDOWN = 15.0
-"""Where no dialect leads to a Content Library, the search is not repeated for this long: every
-session would make one, with a login in it."""
+"""Seconds. Where no dialect leads to a Content Library, the search is not repeated for this long:
+every session would start one, including a login."""
 
 _NOWHERE = "there is no Content Library at this url, in any dialect that may be spoken"
 SERVERS_ID = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._:~@-]+")
-"""Ids of a server's that can stand in a path without leading to another endpoint."""
+"""Server ids that can be part of a path without leading to another endpoint."""
 
 
 class Client:
-    """Speaks to one vCenter in whichever dialect it understands, with one token.
+    """Speaks to one vCenter in a dialect that it understands, with one token.
 
-    Every operation returns an Answer and raises nothing for what a network or a server does. An id
-    that could lead to another endpoint is not sent: such an answer is FAILED.
-    `timeout`, in seconds, bounds one request on the wire; a login on the way has the same bound.
-    A `token` is a borrowed one: the request goes out with it, and nothing logs in or out for it.
+    Every operation returns an Answer and does not raise for failures of the network or the server.
+    An id that could lead to another endpoint is not sent: such an answer is FAILED.
+    `timeout`, in seconds, bounds one request on the wire; a login before it has the same bound.
+    A `token` is a borrowed one: the request is sent with it, without any login or logout.
     """
 
     def __init__(
@@ -156,9 +156,9 @@ class Client:
         return answer._replace(value=replace(item, id=item.id or item_id))
 
     async def who_am_i(self, *, timeout: float, token: str | None = None) -> Answer[None]:
-        """Ask something that belongs to no session; where there is no token, log in instead.
+        """Send a request that belongs to no session; without a token, log in instead.
 
-        Without any credentials, that somebody answers at all is what can be asked.
+        Without any credentials, it only checks that the server answers at all.
         """
         if token is None and not self._login.has_credentials:
             call = self._login.first_dialect.who_am_i
@@ -185,10 +185,10 @@ class Client:
         kind: Kind = Kind.UPDATE,
         session_id: str | None = None,
     ) -> Answer[T]:
-        """Carry out any operation, and read its answer by `parse`.
+        """Carry out any operation, and read its answer with `parse`.
 
-        Where the operation is one of a session, `session_id` says which. A 404 may be about the
-        route or about the session: which one it is, is found out first.
+        `session_id` is the session that the operation concerns, if any. A 404 may concern the route
+        or the session; which one is determined first.
         """
         if session_id is not None:
             try:
@@ -201,8 +201,8 @@ class Client:
             refusal = read_refusal(reply.body)
             is_anybodys = refusal.type != NOT_FOUND or refusal.is_unknown_route
             if is_anybodys and lent is None:
-                # Anybody may have said so, as a proxy does while the service behind it starts:
-                # believed only beside a list that succeeds.
+                # A proxy may answer 404 while the service behind it starts: the answer counts only
+                # together with a list that succeeds.
                 self._proven.discard(token.dialect)
             if is_anybodys or token.dialect not in self._proven:
                 answer, token = await self._find_route(kind, make, parse, answer, token, timeout)
@@ -211,12 +211,12 @@ class Client:
         return answer
 
     async def token(self, *, timeout: float) -> Token | None:
-        """Return the API token in use, for what does not go through here; None without one."""
+        """Return the API token in use, for requests outside this client; None without one."""
         token = await self._login.token(timeout)
         return None if isinstance(token, Answer) else token
 
     def now(self) -> float:
-        """Seconds on the boot-time clock that answers are timed by."""
+        """The time on the boot-time clock used for answers, in seconds."""
         return self._clock.boot()
 
     async def close(self, *, timeout: float) -> None:
@@ -243,7 +243,7 @@ class Client:
         token: Token,
         timeout: float,
     ) -> tuple[Answer[T], Token | None]:
-        """A 404 on an unproven route: does a list of sessions prove the dialect, or another one?"""
+        """Handle a 404 on an unproven route: find a dialect in which listing sessions succeeds."""
         if self.now() < self._nowhere_until:
             return not_found._replace(outcome=Outcome.FAILED, detail=_NOWHERE), token
         listed = await self._prove(kind, token, timeout)
@@ -266,7 +266,7 @@ class Client:
         return answer, used
 
     async def _prove(self, kind: Kind, token: Token, timeout: float) -> Answer[Any]:
-        """Ask for a list of sessions, which proves the dialect where it is answered."""
+        """Request a list of sessions, which proves the dialect if it succeeds."""
         listed, used, _ = await self._send(lambda d: d.list(kind), ids, timeout, token)
         if listed.outcome is Outcome.OK and used is not None:
             self._proven.add(used.dialect)
@@ -280,9 +280,9 @@ class Client:
     async def _send(
         self, make: Make, parse: Parse[T], timeout: float, token: Token | None = None
     ) -> tuple[Answer[T], Token | None, Reply | None]:
-        """Send with a token; a 401 is answered by one login and the same request once more.
+        """Send with a token; after a 401, log in once and repeat the request once.
 
-        A 401 on a borrowed token is the answer: nobody but its lender can replace it.
+        A 401 on a borrowed token is returned as the answer: only its lender can replace the token.
         """
         got = token or await self._login.token(timeout)
         if isinstance(got, Answer):
@@ -307,7 +307,7 @@ class Client:
         parse: Parse[T],
         token: str | None = None,
     ) -> Answer[T]:
-        """Return a success with its value, or as a failure where its body has another form."""
+        """Return a success with its value, or a failure if its body has another form."""
         if parse is nothing and not reply.body:
             return answer  # most answers by far
         secrets = self._exchange.secrets_with(token)
@@ -327,7 +327,7 @@ class Client:
 
 
 async def nothing(said: Success) -> None:
-    """Check that nothing is said."""
+    """Check that the answer is empty."""
     parsing.check_nothing(said.reply.body)
 
 

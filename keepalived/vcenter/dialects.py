@@ -1,7 +1,7 @@
 """The two shapes of the same API: `/api` (7.0U2 and later) and `/rest` (6.0 to 8.x).
 
-A dialect says which request an operation is; reading the answers is `results.py`'s business. Ids
-come checked (`check_session_id`): nothing in a path needs escaping.
+A dialect defines the request for each operation; `parsing` reads the answers. Ids are already
+checked (`check_session_id`): nothing in a path needs escaping.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from keepalived.vcenter.parsing import JSON_MOST, FormError, list_of, read_json
 
 JSON_TYPE = "application/json"
 
-# Made once: json.dumps makes an encoder at each call.
+# Created once: json.dumps creates an encoder at each call.
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 Spec = Mapping[str, Any]
-"""What something is to be like that is made: names and values as they stand in JSON."""
+"""The properties of an object to create: names and values as in JSON."""
 
 
 class ApiCall(NamedTuple):
@@ -38,7 +38,7 @@ class ApiCall(NamedTuple):
 
 
 class Resource(StrEnum):
-    """What can be made and removed, by its path."""
+    """Resources that can be created and deleted, by path."""
 
     LOCAL_LIBRARY = "local-library"
     ITEM = "library/item"
@@ -46,7 +46,7 @@ class Resource(StrEnum):
 
 
 class ApiDialect:
-    """The requests of one dialect, and how it wraps what it answers."""
+    """The requests of one dialect, and the form of its answers."""
 
     name: str
     login: ApiCall
@@ -54,13 +54,13 @@ class ApiDialect:
     who_am_i: ApiCall
 
     _content: str
-    """What the paths of libraries and of all that is in them begin with."""
+    """The beginning of the paths of libraries and everything in them."""
     _action: str
-    """What stands between a path and the action that is asked for."""
+    """The separator between a path and the requested action."""
     _id = ""
-    """What stands before an id in a path."""
+    """The prefix of an id in a path."""
     _is_wrapped = False
-    """Whether what is said in a body stands in an object, under a name."""
+    """Whether the value of a body is wrapped in an object, under a name."""
 
     def keep_alive(self, kind: Kind, session_id: str, progress: int | None) -> ApiCall:
         """Extend the lifetime of a session."""
@@ -93,11 +93,11 @@ class ApiDialect:
         return ApiCall("GET", f"{self._content}/library/{self._id}{library_id}")
 
     def find_libraries(self, name: str) -> ApiCall:
-        """List the ids of the libraries of a name."""
+        """List the ids of the libraries with this name."""
         return self._post(f"library{self._action}find", "spec", {"name": name})
 
     def find_items(self, spec: Spec) -> ApiCall:
-        """List the ids of the items that are like this."""
+        """List the ids of the items with these properties."""
         return self._post(f"library/item{self._action}find", "spec", spec)
 
     def sessions_of(self, item_id: str) -> ApiCall:
@@ -105,21 +105,21 @@ class ApiDialect:
         return ApiCall("GET", f"{self._sessions(Kind.UPDATE)}?library_item_id={item_id}")
 
     def create(self, resource: Resource, spec: Spec) -> ApiCall:
-        """Make something, of which the answer is the id."""
+        """Create a resource; the answer is its id."""
         return self._post(resource, "create_spec", spec)
 
     def delete(self, resource: Resource, resource_id: str) -> ApiCall:
-        """Remove something."""
+        """Delete a resource."""
         return ApiCall("DELETE", f"{self._content}/{resource}/{self._id}{resource_id}")
 
     def add_file(self, session_id: str, spec: Spec) -> ApiCall:
-        """Announce a file of an update session."""
+        """Add a file to an update session."""
         return self._post(f"library/item/update-session/{session_id}/file", "file_spec", spec)
 
     def value(self, body: bytes, secrets: Secrets = NO_SECRETS) -> Any:
-        """Return what a body says, without the secrets in its texts.
+        """Return the value of a body, with the secrets removed from its texts.
 
-        Raises FormError where it is not this dialect's, or longer than JSON_MOST.
+        Raises FormError for a body of another form, or longer than JSON_MOST.
         """
         said = read_json(body, secrets)
         if not self._is_wrapped:
@@ -129,9 +129,9 @@ class ApiDialect:
         return said["value"]
 
     def elements(self, body: bytes, secrets: Secrets = NO_SECRETS) -> Iterator[Any]:
-        """Return the elements of the list that a body says, however long it is.
+        """Return the elements of the list in a body, of any length.
 
-        Raises FormError like `value`, in the middle of a long list, too.
+        Raises FormError like `value`, possibly in the middle of a long list.
         """
         if len(body) <= JSON_MOST:
             return iter(list_of(self.value(body, secrets)))
@@ -149,7 +149,7 @@ class ApiDialect:
 
 
 class Api(ApiDialect):
-    """The dialect of 7.0U2 and later. It wants a body with every POST, an empty object at least."""
+    """The dialect of 7.0U2 and later. Every POST needs a body, at least an empty object."""
 
     name = "api"
     login = ApiCall("POST", "/api/session")
@@ -197,13 +197,13 @@ class Rest(ApiDialect):
         return ApiCall("GET", f"{path}?{kind}_session_id={session_id}")
 
     def add_file(self, session_id: str, spec: Spec) -> ApiCall:
-        """Announce a file of an update session."""
+        """Add a file to an update session."""
         path = f"library/item/updatesession/file/id:{session_id}?~action=add"
         return self._post(path, "file_spec", spec)
 
 
 def _told(kind: Kind, progress: int | None) -> dict[str, str | int]:
-    """Return the parameters that tell progress; VMware's bindings name it in two ways."""
+    """Return the parameters for progress; VMware's bindings use two names for it."""
     if progress is None:
         return {}
     return {"client_progress" if kind is Kind.UPDATE else "progress": progress}

@@ -31,7 +31,7 @@ class Exchange:
     transport: Transport
     clock: Clock
     secrets: Secrets = NO_SECRETS
-    """What no text of an answer may show, whatever request it answers."""
+    """Secrets that no text of any answer may contain."""
 
     async def send(
         self,
@@ -43,7 +43,7 @@ class Exchange:
     ) -> tuple[Answer[Any], Reply | None]:
         """Send a call; return its classified answer, and the reply where there was one.
 
-        The answer's texts repeat neither the token nor any of the `secrets`.
+        The answer's texts contain neither the token nor any of the `secrets`.
         """
         sending = dict(headers)
         if token is not None:
@@ -56,11 +56,12 @@ class Exchange:
             try:
                 reply = await send(call.method, call.path, sending, call.body, timeout)
             except StaleConnection:
-                # The server had closed the pooled connection before: no failure of this request.
+                # The server had already closed the pooled connection: not a failure of this
+                # request.
                 sent_at = clock.boot()
                 reply = await send(call.method, call.path, sending, call.body, timeout)
         except TransportError as error:
-            # A list can be so long, and the vCenter still be well.
+            # A healthy vCenter may return a list that is too long.
             is_long_list = isinstance(error, AnswerTooLong) and call.method == "GET"
             outcome = Outcome.FAILED if is_long_list else error.outcome
             return Answer(outcome, sent_at, clock.boot(), detail=str(error)), None
@@ -81,7 +82,7 @@ class Exchange:
         return answer, reply
 
     def secrets_with(self, token: str | None) -> Secrets:
-        """Return what the answer to a request with this token may not show."""
+        """Return the secrets that the answer to a request with this token may not contain."""
         known = self.secrets
         return known if token is None or token in known else Secrets((*known, token))
 

@@ -1,4 +1,4 @@
-"""What went wrong on the way to a vCenter, in words that fit a log line and hold no secret."""
+"""Describes failures to reach a vCenter, in texts that fit a log line and contain no secret."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from keepalived.vcenter.wire import NotHttpError, TooLongError
 
 
 def describe_error(error: Exception, *, proxied: bool = False) -> str:
-    """Say what failed. Neither the path nor anything of a proxy's URL is told.
+    """Return a description of an error, without the path and without any part of a proxy's URL.
 
-    `proxied`: it is a proxy that is connected to.
+    `proxied` says that the connection is to a proxy.
     """
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         cause = error.certificate_error
@@ -39,7 +39,7 @@ def describe_error(error: Exception, *, proxied: bool = False) -> str:
 
 
 def _no_connection(error: aiohttp.ClientConnectorError, proxied: bool) -> str:
-    # Where there is a proxy, aiohttp still names the host behind it.
+    # With a proxy, aiohttp still names the host behind it.
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         name = "the proxy's name" if proxied else f"the name {error.host}"
         return f"{name} cannot be resolved"
@@ -50,7 +50,7 @@ def _no_connection(error: aiohttp.ClientConnectorError, proxied: bool) -> str:
 
 def _system_words(error: OSError) -> str:
     if isinstance(error, ssl.SSLError):
-        # Only OpenSSL's own errors have a reason; asyncio makes some without.
+        # Only OpenSSL's own errors have a reason; asyncio raises some without one.
         reason = getattr(error, "reason", None) or "no reason given"
         return f"no TLS: {reason.replace('_', ' ').lower()}"
     if error.filename is not None:

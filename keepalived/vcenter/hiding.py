@@ -1,7 +1,7 @@
-"""Hides secrets in texts that come from answers, in whatever encoding a server repeats them.
+"""Hides secrets in texts from answers, in any encoding in which a server may repeat them.
 
-A server may repeat what it was sent as it is, percent-encoded, escaped for JSON or HTML, in base64
-or in hex, and one within another. A text is therefore searched as it stands and decoded. The time
+A server may repeat a secret as it is, percent-encoded, escaped for JSON or HTML, in base64 or in
+hex, and with nested encodings. A text is therefore searched both as it is and decoded. The time
 is linear in the length of the text. No regular expression contains a secret, since Python keeps
 compiled ones in memory.
 """
@@ -19,20 +19,20 @@ from typing import Any
 HIDDEN = "***"
 
 _MOST_NESTED = 3
-"""How many encodings, one within another, are undone."""
+"""The number of nested encodings that are undone."""
 _SHORTEST_CODE = 6
 """Shorter pieces of base64 or hex occur in ordinary words."""
 _TEXT_MOST = 16 * 1024
-"""Characters of a text that are looked at; what is longer is cut."""
+"""The most characters of a text that are searched; longer texts are cut."""
 _SUSPECT_MOST = _TEXT_MOST
-"""Characters of all texts of an answer, or of one element of a list, that are decoded."""
+"""The most characters that are decoded, in all texts of an answer or of a list's element."""
 _EACH = 32
-"""Characters that take as long to decode as it takes to begin with a text."""
+"""The fixed cost of processing a text, as a number of characters that take as long to decode."""
 _WIDEST_CODE = 12
-"""Characters that one of a secret takes in the codes that are undone, but for odd nestings."""
+"""The most characters that encode one character of a secret, except in unusual nestings."""
 
-# What stands for a character, or, percent-encoded and as \\x, for a byte. An entity's name has 31
-# characters at most.
+# What encodes a character, or, percent-encoded and as \\x, a byte. An entity's name has at most 31
+# characters.
 _CODE = re.compile(
     r"(?P<bytes>(?:%[0-9a-fA-F]{2})+|(?:\\x[0-9a-fA-F]{2})+)"
     r"|\\(?:u(?P<unicode>[0-9a-fA-F]{4})|(?P<escaped>[\"'/\\bfnrt]))"
@@ -43,7 +43,7 @@ _ESCAPED = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 
 
 class Secrets:
-    """Secrets that must not be shown, ready to be looked for."""
+    """A set of secrets that must not be shown, prepared for searching."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._secrets = tuple(dict.fromkeys(filter(None, secrets)))
@@ -70,10 +70,10 @@ class Secrets:
         return _without(text, spans) if spans else text
 
     def hide_in(self, value: Any) -> Any:
-        """Return a JSON value with each secret in its texts replaced, but for the keys.
+        """Return a JSON value with each secret in its texts replaced, except in keys.
 
-        Where more than _SUSPECT_MOST characters of its texts would have to be decoded for that, the
-        texts beyond are replaced altogether: no vCenter sends so many codes.
+        If that requires decoding more than _SUSPECT_MOST characters, the remaining texts are
+        replaced entirely: no vCenter sends so much encoded text.
         """
         return self._hide_in(value, [_SUSPECT_MOST])
 
@@ -90,7 +90,7 @@ class Secrets:
         return value
 
     def _is_clean(self, text: str) -> bool:
-        """Whether a text needs no decoding to see that no secret is in it."""
+        """Whether a text contains no secret, as far as can be seen without decoding."""
         return (
             len(text) <= _TEXT_MOST
             and _CODE_MARKS.isdisjoint(text)
@@ -98,7 +98,7 @@ class Secrets:
         )
 
     def may_be_in(self, body: bytes) -> bool:
-        """Whether a secret can be in the texts of a JSON body. Quick for those that are not."""
+        """Whether a JSON body's texts may contain a secret. Fast if they do not."""
         if not self._needles:
             return False
         try:
@@ -113,7 +113,7 @@ class Secrets:
         return any(needle in folded for needle in self._needles)
 
     def _found_in(self, view: _View) -> Iterator[tuple[int, int]]:
-        """Return from where to where a view shows secrets, in places of the original text."""
+        """Return where a view shows secrets, as spans of the original text."""
         folded, origins = view.folded()
         for needle in self._needles:
             at = folded.find(needle)
@@ -128,13 +128,13 @@ NO_SECRETS = Secrets()
 
 @dataclass(eq=False, repr=False, slots=True)
 class _View:
-    """A text, decoded, and for each of its characters where in the original it comes from."""
+    """A decoded text, with the position in the original for each of its characters."""
 
     text: str
     origins: list[tuple[int, int]]
 
     def folded(self) -> tuple[str, list[tuple[int, int]]]:
-        """Return the text without regard to capitals; a folded character may be several."""
+        """Return the case-folded text; one character may become several."""
         folded = self.text.casefold()
         if len(folded) == len(self.text):
             return folded, self.origins
@@ -147,7 +147,7 @@ class _View:
         return "".join(parts), origins
 
     def decoded(self) -> _View | None:
-        """Undo one layer of encoding; None where there is none."""
+        """Undo one layer of encoding; return None if there is none."""
         text, origins = self.text, self.origins
         parts: list[str] = []
         places: list[tuple[int, int]] = []
@@ -179,9 +179,9 @@ class _View:
 
 
 def _views(text: str) -> Iterator[_View]:
-    """Return a text as it stands, and what it says once its encodings are undone."""
+    """Return a text as it is, and with its encodings undone."""
     origins = [(at, at + 1) for at in range(len(text))]
-    # A form writes blanks as plus signs.
+    # Forms encode blanks as plus signs.
     for form in {text, text.replace("+", " ")}:
         view: _View | None = _View(form, origins)
         for _ in range(_MOST_NESTED + 1):
@@ -199,22 +199,22 @@ def _meant_by(match: re.Match[str]) -> str:
 
 
 def _from_bytes(coded: str) -> tuple[str, list[int]]:
-    """Decode `%C3%A9` or `\\xc3\\xa9`: the characters, and how wide each stands in the code."""
+    """Decode `%C3%A9` or `\\xc3\\xa9`: return the characters and the encoded width of each."""
     unit = 3 if coded[0] == "%" else 4
     content = bytes.fromhex(coded.replace("%", "").replace("\\x", ""))
-    # What is no UTF-8 stands for itself, byte by byte.
+    # Bytes that are not UTF-8 represent themselves.
     text = content.decode("utf-8", "surrogateescape")
     widths = [unit * len(each.encode("utf-8", "surrogateescape")) for each in text]
     return text, widths
 
 
 def _needles(secret: str) -> Iterator[str]:
-    """Return what to look for in folded texts: a secret, and its codes that no view undoes."""
+    """Return the folded texts to search for: a secret, and encodings of it that no view undoes."""
     content = secret.encode("utf-8", "surrogatepass")
     yield secret.casefold()
     codes = [content.hex()]
     for encode, before in product((b64encode, urlsafe_b64encode), range(3)):
-        # Those characters that the content alone decides, behind so many other bytes.
+        # Only the characters that do not depend on the neighbouring bytes, at each offset.
         code = encode(bytes(before) + content).decode("ascii")
         codes.append(code[-(-before * 8 // 6) : (before + len(content)) * 8 // 6])
     for code in codes:
@@ -223,7 +223,7 @@ def _needles(secret: str) -> Iterator[str]:
 
 
 def _without(text: str, spans: list[tuple[int, int]]) -> str:
-    """Replace the parts of a text that begin and end there; those that overlap count as one."""
+    """Replace the given spans of a text; overlapping ones count as one."""
     parts: list[str] = []
     kept = 0
     for begin, end in sorted(spans):

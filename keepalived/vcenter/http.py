@@ -1,4 +1,4 @@
-"""The transport that users have: HTTP over connections of aiohttp, in one pool per vCenter."""
+"""The HTTP transport, with one pool of aiohttp connections per vCenter."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from keepalived.vcenter.wire import (
 )
 
 _BESIDES = 2
-"""Requests at once beyond those of the keeper's workers: probes, and what `keeper/keeper.py` lets
-through."""
+"""Concurrent requests in addition to those of the keeper's workers: probes, and those of
+`Keeper.aside`."""
 
 _FILES_SECONDS = 5.0
-"""How long the files of authorities may take to be read."""
+"""The most seconds that reading the authorities' files may take."""
 
 _USER_AGENT = "clkeepalived/" + importlib.metadata.version("content-library-keepalived")
 
@@ -45,7 +45,7 @@ def build_transport(settings: VCenterSettings) -> HttpTransport:
 class HttpTransport:
     """Sends requests over pooled connections, verified as configured.
 
-    Connections stay pooled across renewal intervals, so that most keep-alives need neither a
+    handshake nor DNS. `resolver` replaces the system's resolver.
     handshake nor DNS. `resolver` takes the place of the system's.
     """
 
@@ -87,7 +87,7 @@ class HttpTransport:
         try:
             async with self._client_session().put(
                 URL(url, encoded=True),
-                # What it would be sent by otherwise, chunks without a length, not all servers take.
+                # Without a length it would be sent in chunks, which not all servers accept.
                 headers={**headers, "content-length": str(size)},
                 data=content,
                 proxy=self._proxy,
@@ -102,18 +102,18 @@ class HttpTransport:
 
     def _words_for(self, error: Exception) -> str:
         if isinstance(error, aiohttp.ClientSSLError | aiohttp.ServerFingerprintMismatch):
-            # The trusted files may have been replaced since they were read: read them anew.
+            # The trusted files may have been replaced since they were read: read them again.
             self._trusted = None
             self._close_pool()
         return describe_error(error, proxied=self._proxy is not None)
 
     async def close(self) -> None:
-        """Close the pool. A request that follows opens another one."""
+        """Close the pool. A later request opens a new one."""
         session, self._session = self._session, None
         pool, self._pool = self._pool, None
         try:
             if session is not None:
-                # Waits for all connections; whoever closes one by itself does not.
+                # Waits for all connections, which closing them one by one would not do.
                 await session.close()
         finally:
             if pool is not None:
@@ -161,13 +161,13 @@ class HttpTransport:
         return self._session
 
     def _trust_known_fingerprints(self) -> None:
-        """Verify by these instead of the authorities, until one of them does not match either."""
+        """Verify by known fingerprints instead of authorities, until these do not match either."""
         if not isinstance(self._trusted, aiohttp.Fingerprint):
             self._close_pool()
             self._trusted = Pinned(self._settings.known_fingerprints)
 
     async def _read_trusted(self) -> None:
-        """Read the files of authorities, which may lie where nothing answers, in a thread."""
+        """Read the authorities' files in a thread, as their file system may not answer."""
         if self._trusted is not None or not self._settings.ca_files:
             return
         reading = blocking.call(("trusted", self), self._trust, seconds=_FILES_SECONDS)
@@ -187,7 +187,7 @@ class HttpTransport:
 
 
 def _failure(error: Exception, words: str) -> ConnectFailed:
-    # A name that cannot be looked up for want of a descriptor looks like one that nobody knows.
+    # A lookup that fails for lack of descriptors looks like one of an unknown name.
     is_lookup = isinstance(error, aiohttp.ClientConnectorDNSError)
     is_ours = isinstance(error, OSError) and error.errno in EXHAUSTED
     if is_ours or (is_lookup and are_exhausted()):

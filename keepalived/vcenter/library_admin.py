@@ -1,4 +1,4 @@
-"""Making and removing things on a vCenter: libraries, items, update sessions, content."""
+"""Creating and deleting on a vCenter: libraries, items, update sessions, content."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from keepalived.vcenter.transport import TransportError, UploadTransport
 
 
 class LibraryAdmin:
-    """What a client that looks and renews does not do, by the same login and connections.
+    """Operations beyond reading and renewing, with the same login and connections.
 
-    Every operation returns an Answer and raises nothing for what a network or a server does.
-    `timeout`, in seconds, bounds one request, but for the content of a file.
+    Every operation returns an Answer and does not raise for failures of the network or the server.
+    `timeout`, in seconds, bounds one request, except for the content of a file.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class LibraryAdmin:
         self._origin = _origin(urlsplit(settings.url))
 
     async def find_libraries(self, name: str) -> Answer[tuple[str, ...]]:
-        """List the ids of the libraries of a name."""
+        """List the ids of the libraries with this name."""
         return await self._client.ask(lambda d: d.find_libraries(name), _ids, self._timeout)
 
     async def describe_library(self, library_id: str) -> Answer[str]:
@@ -42,25 +42,25 @@ class LibraryAdmin:
         return await self._client.ask(lambda d: d.library(library_id), _description, self._timeout)
 
     async def find_items(self, library_id: str, name: str | None = None) -> Answer[tuple[str, ...]]:
-        """List the ids of a library's items, all of them or those of a name."""
+        """List the ids of a library's items, all of them or those with this name."""
         spec = {"library_id": library_id, **({} if name is None else {"name": name})}
         return await self._client.ask(lambda d: d.find_items(spec), _ids, self._timeout)
 
     async def sessions_of(self, item_id: str) -> Answer[tuple[str, ...]]:
         """List the ids of the calling user's update sessions of an item.
 
-        Not every server heeds which item is meant: look at what they are of.
+        Some servers ignore the item: check which item each session belongs to.
         """
         return await self._client.ask(lambda d: d.sessions_of(item_id), ids, self._timeout)
 
     async def create_library(self, name: str, description: str, datastore_id: str) -> Answer[str]:
-        """Make a local library on a datastore. Returns its id."""
+        """Create a local library on a datastore. Returns its id."""
         backing = {"type": "DATASTORE", "datastore_id": datastore_id}
         spec = {"name": name, "description": description, "type": "LOCAL"}
         return await self._create(Resource.LOCAL_LIBRARY, {**spec, "storage_backings": [backing]})
 
     async def create_item(self, library_id: str, name: str, description: str) -> Answer[str]:
-        """Make an empty item of no particular type. Returns its id."""
+        """Create an empty item of no particular type. Returns its id."""
         spec = {"library_id": library_id, "name": name, "description": description}
         return await self._create(Resource.ITEM, spec)
 
@@ -69,14 +69,14 @@ class LibraryAdmin:
         return await self._create(Resource.UPDATE_SESSION, {"library_item_id": item_id})
 
     async def delete(self, resource: Resource, resource_id: str) -> Answer[None]:
-        """Remove something. An update session has to be cancelled first."""
+        """Delete a resource. An update session has to be cancelled first."""
         session_id = resource_id if resource is Resource.UPDATE_SESSION else None
         return await self._client.ask(
             lambda d: d.delete(resource, resource_id), nothing, self._timeout, session_id=session_id
         )
 
     async def add_file(self, session_id: str, name: str, size: int) -> Answer[str]:
-        """Announce a file that will be pushed. Returns the address to put its content to."""
+        """Add a file that will be pushed. Returns the URI to send its content to."""
         spec = {"name": name, "source_type": "PUSH", "size": size}
         return await self._client.ask(
             lambda d: d.add_file(session_id, spec),
@@ -86,9 +86,9 @@ class LibraryAdmin:
         )
 
     async def put(self, uri: str, content: AsyncIterator[bytes], size: int) -> Answer[None]:
-        """Send the content of a file, for as long as that takes.
+        """Send the content of a file, without a time limit.
 
-        The token goes with it where the address is the vCenter's own, and nowhere else.
+        The token is sent with it only if the URI is the vCenter's own.
         """
         began = self._client.now()
         parts = http_parts(uri)
@@ -126,7 +126,7 @@ async def _ids(said: Success) -> tuple[str, ...]:
 
 
 def _checked(text: str) -> str:
-    """Return an id that is to stand in a path. Raises ValueError for what is none."""
+    """Return an id that can be part of a path. Raises ValueError for others."""
     if not SERVERS_ID.fullmatch(text):
         raise ValueError(f"{text!r} is not an id")
     return text

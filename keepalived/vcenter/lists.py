@@ -1,7 +1,7 @@
 """The elements of a JSON list of any length, decoded a window at a time.
 
-The work between two elements is bounded, however long the list is, so that whoever iterates can
-pause in between: `json.loads` holds up every thread for as long as it takes.
+The work between two elements is bounded, however long the list is, so that the caller can pause
+in between: `json.loads` blocks every thread until it returns.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from keepalived.vcenter.hiding import Secrets
 from keepalived.vcenter.parsing import JSON_MOST, FormError
 
 _WINDOW = JSON_MOST
-"""Bytes that are decoded at a time; an element has twice as many characters at most."""
+"""Bytes that are decoded at a time; an element has at most twice as many characters."""
 
 _DECODE = json.JSONDecoder().raw_decode
 _BLANKS = re.compile(r"[ \t\n\r]*")
@@ -25,10 +25,10 @@ _BEGIN_WRAPPED = ("{", '"value"', ":", "[")
 
 
 def elements(body: bytes, secrets: Secrets, *, is_wrapped: bool) -> Iterator[Any]:
-    """Return the elements of a list one by one, without the secrets in their texts.
+    """Return the elements of a list one by one, with the secrets removed from their texts.
 
-    `is_wrapped` says that the list stands in an object, as its `value`. Raises FormError at the
-    place where the body turns out to be something else.
+    `is_wrapped` says that the list is the `value` of an object. Raises FormError at the first
+    place where the body has another form.
     """
     window = _Window(body, secrets)
     for sign in _BEGIN_WRAPPED if is_wrapped else _BEGIN:
@@ -58,7 +58,7 @@ def elements(body: bytes, secrets: Secrets, *, is_wrapped: bool) -> Iterator[Any
 
 
 class _Window:
-    """The part of a body that is decoded: what has not been read yet begins in `text` at `at`."""
+    """The decoded part of a body; the part not yet read begins in `text` at `at`."""
 
     def __init__(self, body: bytes, secrets: Secrets) -> None:
         self.text = ""
@@ -70,7 +70,7 @@ class _Window:
         self._decoder = codecs.getincrementaldecoder("utf-8")()
 
     def take(self, sign: str) -> bool:
-        """Move on behind a sign if that is what comes next, and return whether it is."""
+        """Skip a sign if it comes next, and return whether it does."""
         begin = _after_blanks(self.text, self.at)
         if not self.text.startswith(sign, begin):
             return False
@@ -78,7 +78,7 @@ class _Window:
         return True
 
     def extend(self, problem: str) -> None:
-        """Decode more of the body. Raises FormError where there is no more, or too much already."""
+        """Decode more of the body. Raises FormError at its end, or if an element is too long."""
         part = self._body[self._taken : self._taken + _WINDOW]
         if not part or len(self.text) - self.at > _WINDOW:
             raise FormError(problem)

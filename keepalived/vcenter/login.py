@@ -1,4 +1,4 @@
-"""API sessions: one token per vCenter, one login for all who wait, no login too many."""
+"""API sessions: one token per vCenter, one login shared by all who wait, no needless logins."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ REFUSED_SECONDS = 60.0
 sign-on locks an account after five failed logins within 180 seconds."""
 
 REFUSED_ONCE_SECONDS = 10.0
-"""Credentials that have just worked are tried again this soon after they are refused, once: a
-directory that is out of order refuses good ones, too."""
+"""Credentials that worked before are tried again this soon after they are refused, once: a faulty
+directory refuses valid ones, too."""
 
 LOGIN_BACKOFF = 5.0
-"""A login that was answered in any other unexpected way is not tried again for this long, at most:
-whoever needs a token would ask for one, and all sessions do."""
+"""After any other unexpected answer, a login is not tried again for this long, at most: otherwise
+every session would ask for a token."""
 
-# What a server says to a login in a dialect that it does not speak.
+# Answers to a login in a dialect that the server does not speak.
 _NOT_THERE = frozenset({404, 405})
 
 _NO_CREDENTIALS = (
@@ -54,7 +54,7 @@ class LoginOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
 class Token:
-    """An API token and the dialect it is used in. Two tokens are the same only if one object.
+    """An API token and the dialect it is used in. Tokens are compared by identity.
 
     A borrowed one belongs to an uploader: it is never replaced by a login, nor logged out.
     """
@@ -66,7 +66,7 @@ class Token:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class _Failure:
-    """A login that went wrong, the secret it was tried with, and until when that is not repeated.
+    """A failed login: the secret it used, and until when it is not repeated.
 
     `until` is in boot-time seconds; the secret is kept as a digest.
     """
@@ -100,30 +100,31 @@ class Login:
 
     @property
     def has_credentials(self) -> bool:
-        """Whether a token can be got by logging in."""
+        """Whether it is possible to log in."""
         return self.settings.username is not None
 
     @property
     def has_token(self) -> bool:
-        """Whether there is a token of our own, good or not."""
+        """Whether there is a token of our own, valid or not."""
         return self._token is not None
 
     @property
     def first_dialect(self) -> ApiDialect:
-        """The dialect that is tried first at present."""
+        """The dialect that is tried first."""
         return self._dialects[0]
 
     def borrow(self, value: str, proven: Collection[ApiDialect]) -> Token:
-        """Return an uploader's token to send with, in a dialect that is proven where one is."""
+        """Return an uploader's token for sending, in a proven dialect if there is one."""
         known = (dialect for dialect in self._dialects if dialect in proven)
         return Token(value, next(known, self._dialects[0]), is_borrowed=True)
 
     async def token(
         self, timeout: float, *, instead_of: Token | None = None
     ) -> Token | Answer[Any]:
-        """Return a token other than `instead_of`, or the answer that says why there is none.
+        """Return a token other than `instead_of`, or the answer that explains why there is none.
 
-        Everybody who waits shares one login; whoever stops waiting does not stop it for others.
+        All waiting callers share one login; cancelling one caller does not cancel it for the
+        others.
         """
         if self._token is not None and self._token is not instead_of:
             return self._token
@@ -133,7 +134,7 @@ class Login:
         return await asyncio.shield(self._under_way)
 
     def followed(self, *, by_401: bool) -> None:
-        """Note whether a login that a 401 had called for was followed by another 401."""
+        """Record whether a login that followed a 401 was itself followed by a 401."""
         if not by_401:
             self._consecutive_401s = 0
             return
@@ -144,8 +145,8 @@ class Login:
     def may_replace(self, token: Token) -> bool:
         """Whether a 401 on `token` is worth a login.
 
-        Where new tokens were answered by 401 as well, logins become rare: after 1, 2, 4 … seconds,
-        and once a minute in the end.
+        If new tokens are also answered by 401, logins become rare: after 1, 2, 4 … seconds, and
+        finally once a minute.
         """
         if token.is_borrowed:
             return False
@@ -165,7 +166,7 @@ class Login:
         return await self.token(timeout, instead_of=wrong)
 
     async def log_out(self, timeout: float) -> None:
-        """End the API session, if there is one; whether the server hears of it or not."""
+        """End the API session, if there is one, whether the server receives the request or not."""
         if self._under_way is not None:
             self._under_way.cancel()
             await asyncio.wait([self._under_way])
@@ -182,7 +183,7 @@ class Login:
     async def _log_in(self, timeout: float) -> Token | Answer[Any]:
         now = self.clock.boot()
         if not self.has_credentials:
-            # Concerns whoever has no token of its own, and says nothing about the vCenter.
+            # Concerns only requests without a token of their own; says nothing about the vCenter.
             return Answer(Outcome.FAILED, now, now, detail=_NO_CREDENTIALS)
         try:
             password = await read_password(self.settings)
@@ -227,12 +228,12 @@ class Login:
                     words = f"{words}: {told}"
                 return answer._replace(outcome=Outcome.LOGIN_REFUSED, detail=words)
             if answer.outcome is Outcome.FORBIDDEN:
-                # Whoever stands in front has not shown them to the vCenter.
+                # A proxy may have refused the request before the vCenter saw the credentials.
                 return answer._replace(outcome=Outcome.UNAVAILABLE)
             if reply is None or answer.outcome is not Outcome.OK:
                 return answer
             try:
-                # A token is what is to be read here: nothing is hidden.
+                # The token itself is read here: nothing is hidden.
                 token = Token(parsing.token(dialect.value(reply.body)), dialect)
             except parsing.FormError:
                 words = "the login was answered, but not as a vCenter does; check the url"
@@ -244,13 +245,13 @@ class Login:
         return answer._replace(outcome=Outcome.FAILED, detail=words)
 
     def _keep_secret(self, *secrets: str) -> None:
-        """Let no answer show these, nor the token in use until now."""
+        """Hide these secrets, and the token in use so far, in all answers."""
         former = () if self._token is None else (self._token.value,)
         self.exchange.secrets = Secrets((*secrets, *former))
 
 
 def _is_refusal(reply: Reply) -> bool:
-    """Whether a login was refused by who knows the user: a 403 of a proxy says nothing of that."""
+    """Whether a login was refused by the vCenter: a proxy's 403 says nothing about the user."""
     if reply.status != 403:
         return reply.status == 401
     return not reply.body.strip() or bool(read_refusal(reply.body).type)

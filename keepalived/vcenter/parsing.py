@@ -1,4 +1,4 @@
-"""Reading what a vCenter answered. Everything here raises ValueError for what it cannot read."""
+"""Parsers for a vCenter's answers. All functions raise ValueError for what they cannot read."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from keepalived.settings.problems import printable
 from keepalived.vcenter.hiding import NO_SECRETS, Secrets
 
 JSON_MOST = 64 * 1024
-"""Bytes of an answer that are decoded in one go: what is longer would hold up renewals."""
+"""Bytes of an answer that are decoded at once: longer ones would delay renewals."""
 
 IDS_MOST = 100_000
-"""Ids of a list that are read: as many sessions as one daemon can keep alive."""
+"""The most ids of a list that are read: as many sessions as one daemon can keep alive."""
 
 FILES_MOST = 250
-"""Files of a session that are read one by one; the others are summed up as one."""
+"""The most files of a session that are read one by one; the others are merged into one."""
 
 _IDS_PER_SLICE = 200
 _FILES_PER_SLICE = 100
@@ -34,14 +34,14 @@ _NUMBER_MOST = 2**63 - 1  # the API's `long`
 
 
 class FormError(ValueError):
-    """The body does not have the form that the operation's answers have.
+    """The body does not have the form of the operation's answers.
 
-    Such a body comes from something in front of the vCenter, or in its place.
+    Such a body comes from a proxy in front of the vCenter, or from another server.
     """
 
 
 def read_json(body: bytes, secrets: Secrets = NO_SECRETS) -> Any:
-    """Read a body as JSON, without the secrets in its texts."""
+    """Read a body as JSON, with the secrets removed from its texts."""
     if len(body) > JSON_MOST:
         raise FormError(f"it is longer than {JSON_MOST // 1024} KiB")
     try:
@@ -69,13 +69,13 @@ def check_nothing(body: bytes) -> None:
 
 
 def check_user(value: Any) -> None:
-    """Check the answer to the question who is logged in."""
+    """Check the answer to the request for the logged-in user."""
     if not isinstance(_object(value).get("user"), str):
         raise FormError("the answer names no user")
 
 
 def session_info(value: Any, headers: Mapping[str, str], now: float | None = None) -> SessionInfo:
-    """Read the answer to `get`; `/rest` leaves zero and absent fields out.
+    """Read the answer to `get`; `/rest` omits zero and absent fields.
 
     `now` is the time on this machine's clock, in seconds since the epoch.
     """
@@ -85,7 +85,7 @@ def session_info(value: Any, headers: Mapping[str, str], now: float | None = Non
         raise FormError("the answer has no state")
     expiry = _moment(datetime.fromisoformat, _text(fields, "expiration_time") or "")
     date = _moment(parsedate_to_datetime, headers.get("date", ""))
-    # Against the same server's `Date`: our own clock has no part in it.
+    # Relative to the same server's `Date`, so that our own clock has no effect.
     left = None if expiry is None or date is None else (expiry - date).total_seconds()
     return SessionInfo(
         id=_text(fields, "id") or "",
@@ -150,12 +150,12 @@ def item_info(value: Any) -> tuple[ItemInfo, str | None]:
 
 
 def text_of(value: Any, field: str) -> str | None:
-    """Read a text of anything that has one, such as its name."""
+    """Read a text field of any object, such as its name."""
     return _text(_object(value), field)
 
 
 def new_id(value: Any) -> str:
-    """Read the id of what was made."""
+    """Read the id of a created resource."""
     text = _as_text(value, "the id")
     if not text:
         raise ValueError("it was made, but has no id")
@@ -163,7 +163,7 @@ def new_id(value: Any) -> str:
 
 
 def upload_uri(value: Any) -> str:
-    """Read where the content of a file that was added is to be put."""
+    """Read the URI to which the content of an added file is sent."""
     uri = _text(_object(_object(value).get("upload_endpoint")), "uri")
     if uri is None:
         raise ValueError("the file was added, but there is no address to put its content to")
@@ -171,7 +171,7 @@ def upload_uri(value: Any) -> str:
 
 
 def message(value: Any) -> str | None:
-    """Return a server's message for people, its arguments filled in by the server already."""
+    """Return a server's message for people, in which the server has filled in the arguments."""
     if isinstance(value, dict):
         for text in (value.get("default_message"), value.get("id")):
             if isinstance(text, str) and text:
@@ -181,16 +181,16 @@ def message(value: Any) -> str | None:
 
 def token(value: Any) -> str:
     """Read the answer to a login."""
-    # What else it might be could not stand in a header.
+    # Other values could not be part of a header.
     if not isinstance(value, str) or not value.isascii() or not value.isprintable() or not value:
         raise FormError("the login was answered without a token")
     return value
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return what `Retry-After` asks for, in seconds from now, be it a number or a date.
+    """Return the delay in `Retry-After`, in seconds from now, given as a number or a date.
 
-    None where there is nothing to be read: this is advice, and never an error.
+    None if there is none that can be read: the header is advice, and never causes an error.
     """
     text = headers.get("retry-after", "")
     try:
@@ -205,7 +205,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def _moment(parse: Callable[[str], datetime], text: str) -> datetime | None:
-    """Return a moment, in UTC unless the text says otherwise; None for what is none."""
+    """Return a moment, in UTC unless the text says otherwise; None for an invalid one."""
     try:
         moment = parse(text)
     except (ValueError, OverflowError):
@@ -220,7 +220,7 @@ def _object(value: Any) -> dict[str, Any]:
 
 
 def list_of(value: Any) -> list[Any]:
-    """Check that a value is a list; some servers say null for an empty one. Raises FormError."""
+    """Check that a value is a list; some servers send null for an empty one. Raises FormError."""
     if value is None:
         return []
     if not isinstance(value, list):
@@ -240,7 +240,7 @@ def _as_text(value: Any, name: str) -> str:
 
 
 def _for_people(text: str) -> str:
-    """Return a text that a log or a terminal can take, whatever the server put into it."""
+    """Return a server's text in a form that is safe for logs and terminals."""
     return printable(text[:_TEXT_MOST])
 
 
@@ -248,7 +248,7 @@ def _number(fields: dict[str, Any], name: str) -> int | None:
     value = fields.get(name)
     if value is None:
         return None
-    # `/rest` writes long numbers as texts now and then.
+    # `/rest` sometimes sends long numbers as texts.
     is_number = type(value) is int or (isinstance(value, str) and value.isdecimal())
     if not is_number or len(str(value)) > 19 or not 0 <= (number := int(value)) <= _NUMBER_MOST:
         raise ValueError(f"{name} is not a number that can be")

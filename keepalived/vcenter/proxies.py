@@ -17,7 +17,7 @@ from keepalived.settings.values import PORTS
 from keepalived.vcenter.transport import ConnectFailed
 
 _PREFIX_LENGTH = re.compile("/[0-9]{1,3}$")
-"""Python takes masks as well, and Go does not."""
+"""Python accepts masks as well, but Go does not."""
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -50,7 +50,7 @@ def check_proxy(url: str) -> None:
 
 
 def http_parts(url: str) -> SplitResult | None:
-    """Return the parts of a URL that names an HTTP server; None for anything else."""
+    """Return the parts of an HTTP server's URL; None for anything else."""
     try:
         parts = urlsplit(url)
         is_good = parts.scheme in PORTS and bool(parts.hostname) and parts.port != 0
@@ -64,7 +64,7 @@ def _variable(environ: Mapping[str, str], name: str) -> str:
 
 
 def _is_direct(host: str, port: int, no_proxy: str) -> bool:
-    """Whether connections to a host bypass the proxy: loopback always does."""
+    """Whether connections to a host bypass the proxy: always true for loopback."""
     host = host.lower()
     address = _address(host)
     if host.removesuffix(".") == "localhost" or (address is not None and address.is_loopback):
@@ -76,7 +76,7 @@ def _is_direct(host: str, port: int, no_proxy: str) -> bool:
 
 
 def _patterns(no_proxy: str) -> Iterator[tuple[str, str]]:
-    """Yield the entries of NO_PROXY with their ports, which are empty for any port."""
+    """Yield the entries of NO_PROXY with their ports; an empty port means any."""
     for entry in no_proxy.lower().split(","):
         pattern = entry.strip()
         if not pattern:
@@ -85,12 +85,12 @@ def _patterns(no_proxy: str) -> Iterator[tuple[str, str]]:
         if "/" in pattern or not colon or _address(pattern) is not None:
             yield pattern, ""
         elif name.strip("*"):  # `*` means all hosts where it stands alone
-            # An address of IPv6 stands in brackets where a port follows, and only there.
+            # An IPv6 address is in brackets if, and only if, a port follows.
             yield name.removeprefix("[").removesuffix("]"), port
 
 
 def _matches(pattern: str, host: str, address: IPAddress | None) -> bool:
-    """Whether an entry of NO_PROXY means a host.
+    """Whether an entry of NO_PROXY matches a host.
 
     An entry is `*`, an address, a network such as 10.0.0.0/8, or a name, which means its
     subdomains as well; `.name` and `*.name` mean the subdomains alone.
@@ -115,7 +115,7 @@ def _is_in_network(address: IPAddress, pattern: str) -> bool:
 
 
 def _address(text: str) -> IPAddress | None:
-    """Return an IP address, an IPv4 one where it is only wrapped in IPv6; None for a name."""
+    """Return an IP address, unwrapping IPv4 addresses in IPv6 form; None for a name."""
     try:
         address = ipaddress.ip_address(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Name resolution that remembers: the last good addresses serve while DNS does not."""
+"""Name resolution with a memory: the last good addresses are used while DNS fails."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
 
 PATIENCE_SECONDS = 2.0
-"""How long an answer is waited for while there are addresses from before: servers that are dead do
-not refuse, they say nothing for longer than a request may last."""
+"""How long to wait for an answer while earlier addresses are known: dead servers do not refuse, but
+stay silent for longer than a request may last."""
 
 _Key = tuple[str, int, int]
 
 
 class RememberingResolver(AbstractResolver):
-    """Asks the system, and answers from memory when the system cannot, or takes too long."""
+    """Asks the system, and uses earlier addresses if that fails or takes too long."""
 
     def __init__(self, resolver: AbstractResolver | None = None) -> None:
         self._resolver = resolver
@@ -47,7 +47,7 @@ class RememberingResolver(AbstractResolver):
     def _look_up(
         self, host: str, port: int, family: socket.AddressFamily
     ) -> asyncio.Task[list[ResolveResult]]:
-        """Ask once for all who want to know: each question may occupy a thread for long."""
+        """Ask once for all callers: each lookup may occupy a thread for long."""
         key = (host, port, family)
         if key not in self._under_way:
             if self._resolver is None:

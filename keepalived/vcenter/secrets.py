@@ -1,4 +1,4 @@
-"""Where the password comes from. It is read anew whenever it is needed, and kept nowhere."""
+"""Reads the password. It is read again whenever it is needed, and never kept."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from keepalived.host.files import read_file
 from keepalived.settings import VCenterSettings
 
 _SECONDS = 10.0
-"""How long a file may take to say what the password is: a login waits for it."""
+"""The most seconds that reading a password file may take: a login waits for it."""
 
 _LARGEST = 1 << 16
 _NO_TEXT = "it is not UTF-8 text"
 
 
 class SecretError(Exception):
-    """The password cannot be had. The message names the place, never the content."""
+    """The password cannot be read. The message names its place, never its content."""
 
 
 async def read_password(settings: VCenterSettings, environ: Mapping[str, str] = os.environ) -> str:
-    """Return the password of a vCenter's user, as it is now. Raises SecretError."""
+    """Return the current password of a vCenter's user. Raises SecretError."""
     place, password = await _find(settings, environ)
     if not password:
         # Not worth an attempt: too many of them lock the account.
@@ -36,7 +36,7 @@ async def read_password(settings: VCenterSettings, environ: Mapping[str, str] = 
 
 
 async def _find(settings: VCenterSettings, environ: Mapping[str, str]) -> tuple[str, str]:
-    """Return where the password stands, and the password."""
+    """Return the place of the password, and the password."""
     if settings.password is not None:
         return "the password in the URL", settings.password.reveal()
     if settings.password_file is not None:

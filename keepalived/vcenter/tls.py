@@ -1,4 +1,4 @@
-"""Whom to trust: the system's store, files of authorities, pinned certificates, or anybody."""
+"""TLS trust: the system's store, files of authorities, pinned certificates, or any certificate."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from keepalived.settings import VCenterSettings
 
 
 class Pinned(Fingerprint):
-    """Accepts any of several certificates, by the SHA-256 of the server's own.
+    """Accepts any of several certificates, by the SHA-256 of the server's certificate.
 
-    The chain behind it is not verified: the pin takes its place.
+    The chain is not verified: the pin replaces that.
     """
 
     def __init__(self, fingerprints: tuple[str, ...]) -> None:
@@ -23,7 +23,7 @@ class Pinned(Fingerprint):
         super().__init__(next(iter(self._accepted)))
 
     def check(self, transport: asyncio.Transport) -> None:
-        """Raise ServerFingerprintMismatch unless the peer's certificate is one of those pinned."""
+        """Raise ServerFingerprintMismatch unless the peer's certificate is a pinned one."""
         connection = transport.get_extra_info("ssl_object")
         digest = hashlib.sha256(connection.getpeercert(binary_form=True)).digest()
         if digest not in self._accepted:
@@ -32,9 +32,9 @@ class Pinned(Fingerprint):
 
 
 def trust(settings: VCenterSettings) -> ssl.SSLContext | Fingerprint | bool:
-    """Return what aiohttp is to verify servers by. Reads the files anew at each call.
+    """Return aiohttp's setting for verifying servers. Reads the files again at each call.
 
-    Raises OSError, which names the file, for one that cannot be read or holds no certificate.
+    Raises OSError, which names the file, if one cannot be read or contains no certificate.
     """
     if settings.fingerprints:
         return Pinned(settings.fingerprints)
@@ -44,11 +44,11 @@ def trust(settings: VCenterSettings) -> ssl.SSLContext | Fingerprint | bool:
 
 
 def verifying_context(ca_files: tuple[Path, ...] = ()) -> ssl.SSLContext:
-    """Return a context that trusts the authorities in files, or else in the system's store.
+    """Return a context that trusts the authorities in files, or those in the system's store.
 
-    The rules are the same for both and on every Python: a certificate that is trusted itself needs
-    no root above it, and certificates need not be strict X.509 (RFC 5280), which Python 3.13 made
-    the default and which certificates of VMware's authority are not. Raises OSError as `trust`.
+    The rules are the same for both and on every Python: a trusted certificate needs no root above
+    it, and certificates need not be strict X.509 (RFC 5280), which Python 3.13 made the default
+    and which certificates of VMware's authority are not. Raises OSError as `trust`.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if not ca_files:

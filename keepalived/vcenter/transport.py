@@ -1,4 +1,4 @@
-"""How requests reach a vCenter: the interface, and how it fails."""
+"""How requests reach a vCenter: the interface, and its errors."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from keepalived.lease.answers import Outcome
 
 
 class Reply(NamedTuple):
-    """What came back. Header names are looked up in lower case."""
+    """An HTTP answer. Header names are looked up in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -17,10 +17,10 @@ class Reply(NamedTuple):
 
 
 class TransportError(Exception):
-    """No whole answer came back. The message is for people and holds no secret."""
+    """No complete answer arrived. The message is for people and contains no secret."""
 
     outcome = Outcome.UNREACHABLE
-    """What a request that ended so counts as."""
+    """The outcome of a request that ends with this error."""
 
 
 class TimedOut(TransportError):
@@ -30,23 +30,23 @@ class TimedOut(TransportError):
 
 
 class ConnectFailed(TransportError):
-    """There is no connection, or it broke: name resolution, refusal, reset, TLS."""
+    """No connection could be made, or it broke: name resolution, refusal, reset, TLS."""
 
 
 class AnswerTooLong(TransportError):
-    """The answer's body was longer than what is read."""
+    """The answer's body exceeded the limit."""
 
 
 class NotSent(ConnectFailed):
-    """There was no descriptor or no memory for a connection: the server has no part in it."""
+    """No descriptor or memory was left for a connection: says nothing about the server."""
 
     outcome = Outcome.NOT_SENT
 
 
 class StaleConnection(ConnectFailed):
-    """A pooled connection turned out to have been closed by the server in the meantime.
+    """A pooled connection had been closed by the server in the meantime.
 
-    Says nothing about the server's health: the request may be sent once more at once.
+    Says nothing about the server's health: the request may be repeated at once.
     """
 
 
@@ -58,8 +58,8 @@ class Transport(Protocol):
     ) -> Reply:
         """Send one request and return the whole answer, whatever its status.
 
-        `path` is an absolute path with query, sent as it stands; redirects are not followed.
-        `timeout` bounds everything, in seconds. Raises TransportError.
+        `path` is an absolute path with query, sent unchanged; redirects are not followed.
+        `timeout` bounds the whole request, in seconds. Raises TransportError.
         """
         ...
 
@@ -69,14 +69,14 @@ class Transport(Protocol):
 
 
 class UploadTransport(Transport, Protocol):
-    """One that can send content as it comes, too."""
+    """A transport that can also send content as a stream."""
 
     async def put(
         self, url: str, headers: Mapping[str, str], content: AsyncIterator[bytes], size: int
     ) -> Reply:
-        """Send `size` bytes of content by PUT, for as long as that takes, and return the answer.
+        """Send `size` bytes of content by PUT, without a time limit, and return the answer.
 
-        `url` is a whole one, as servers tell where they take content. An answer that comes before
-        all was sent ends it. Raises TransportError.
+        `url` is a whole URL, as returned by servers. An answer that arrives before all content was
+        sent ends the upload. Raises TransportError.
         """
         ...

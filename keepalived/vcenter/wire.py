@@ -1,8 +1,8 @@
 """Requests and answers on pooled connections, without aiohttp's client session around them.
 
-A keep-alive is a few hundred bytes there and a status back. aiohttp connects (names, proxies, TLS)
-and parses the answers; what its session adds for everything else that HTTP can be (redirects,
-cookies, bodies that stream) takes three quarters of the CPU time of a request.
+A keep-alive is a request of a few hundred bytes and a status. aiohttp connects (names, proxies,
+TLS) and parses the answers; what its session adds for other uses of HTTP (redirects, cookies,
+streamed bodies) takes three quarters of the CPU time of a request.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ from keepalived.host.slices import PAUSE
 from keepalived.vcenter.transport import AnswerTooLong, Reply
 
 BODY_MOST = 32 * 1024 * 1024
-"""Bytes of an answer that are read at most: a session's list of 100,000 files has some 25 MB."""
+"""The most bytes of an answer that are read: a list of 100,000 files has some 25 MB."""
 
 LARGE_BODY = 1024 * 1024
-"""Bytes beyond which one answer of a server is read at a time, for the sake of memory."""
+"""Bytes beyond which a server's answers are read one at a time, to save memory."""
 
 LINE_MOST = 64 * 1024
-"""Bytes of a status line or a header that are read at most. Gateways send long cookies."""
+"""The most bytes of a status line or a header that are read. Gateways send long cookies."""
 
 HEADERS_MOST = 512
-"""Headers that are read at most."""
+"""The most headers that are read."""
 
 INTERIM_MOST = 10
-"""Answers of the 1xx kind that are passed over before the one that counts."""
+"""The most 1xx answers that are skipped before the final one."""
 
 IDLE_SECONDS = 600.0
-"""How long a connection is kept that is not used: longer than the pause between two renewals."""
+"""How long an unused connection is kept: longer than the pause between two renewals."""
 
 _WBITS = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 _UNLIMITED = aiohttp.ClientTimeout(total=None)
 _SWITCHING = 101
 
-# By these a connection tells that the server has closed it.
+# Errors that show that the server has closed the connection.
 _CLOSED = (
     aiohttp.ServerDisconnectedError,
     aiohttp.ClientOSError,
@@ -53,15 +53,15 @@ _CLOSED = (
 
 
 class NotHttpError(aiohttp.ClientError):
-    """What came back is not HTTP."""
+    """The answer is not HTTP."""
 
 
 class TooLongError(aiohttp.ClientError):
-    """A part of an answer's head is longer than what is read; the message says which."""
+    """A part of an answer's head exceeds its limit; the message says which."""
 
 
 class ClosedMeanwhileError(aiohttp.ClientError):
-    """The server had closed a connection that was to be used once more; `how` is what told it."""
+    """The server had closed a connection that was to be reused; `how` says how that showed."""
 
     def __init__(self, how: aiohttp.ClientError) -> None:
         super().__init__()
@@ -71,8 +71,8 @@ class ClosedMeanwhileError(aiohttp.ClientError):
 class ConnectionPool:
     """Connection pool for one server, with its default headers.
 
-    Sends `at_once` requests at most, and lets others wait. To be made anew where the server is to
-    be verified in another way.
+    Sends at most `at_once` requests concurrently; others wait. Create a new pool to verify the
+    server in another way.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class ConnectionPool:
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._connector = connector
-        # A connector is asked by a request; this one is never sent.
+        # A connector needs a request; this one is never sent.
         self._request = aiohttp.ClientRequest(
             "GET",
             URL(url),
@@ -97,7 +97,7 @@ class ConnectionPool:
             proxy=None if proxy is None else URL(proxy),
             ssl=trusted,
         )
-        # A proxy is told the whole address, unless there is a tunnel through it.
+        # A proxy gets the whole URL, unless there is a tunnel through it.
         is_proxy_told = proxy is not None and not self._request.is_ssl()
         self._before_path = url if is_proxy_told else ""
         self._headers = ""
@@ -111,19 +111,19 @@ class ConnectionPool:
         self, method: str, path: str, headers: Mapping[str, str], body: bytes, timeout: float
     ) -> Reply:
         """Send a request once there is a slot for it, and return the whole answer within
-        `timeout` seconds from then on. One that waits until others' long answers are read may
-        take longer.
+        `timeout` seconds from then on. Waiting until others' long answers are read may take longer.
 
-        Raises TimeoutError, OSError and aiohttp.ClientError where a connection cannot be had or
-        breaks, ValueError for what cannot be sent, and TransportError for too long an answer.
+        Raises TimeoutError, OSError and aiohttp.ClientError if a connection cannot be made or
+        breaks, ValueError for a request that cannot be sent, and TransportError if the answer is
+        too long.
         """
         async with self._slots:
-            # To wait for others of our own requests says nothing about the server.
+            # Waiting for other requests of our own says nothing about the server.
             until = self._loop.time() + timeout
             return await self._send(method, path, headers, body, until)
 
     def close(self) -> None:
-        """Close the connections, those in use after their answers."""
+        """Close the connections; those in use are closed after their answers."""
         self._is_closed = True
         if self._sweep is not None:
             self._sweep.cancel()
@@ -170,7 +170,7 @@ class ConnectionPool:
             is_late = True
             transport.abort()
 
-        # A third of what asyncio.timeout costs: here it is one connection that is waited for.
+        # A third of the cost of asyncio.timeout; enough, as only one connection is waited for.
         timer = self._loop.call_at(until, give_up)
         try:
             transport.write(request)
@@ -208,7 +208,7 @@ class ConnectionPool:
                 max_field_size=LINE_MOST,
                 max_headers=HEADERS_MOST,
             )
-        # By now the connector has added what the proxy asks for.
+        # By now the connector has added the headers for the proxy.
         self._headers = _lines(self._request.headers)
         return connection
 
@@ -230,7 +230,7 @@ class ConnectionPool:
             self._sweep = self._loop.call_later(IDLE_SECONDS, self._close_unused)
 
     def _close_unused(self) -> None:
-        """Close what was not used for long; what was used last is taken first."""
+        """Close connections that were unused for long; the most recently used are reused first."""
         now, self._sweep = self._loop.time(), None
         while self._idle and now - self._idle[0][0] >= IDLE_SECONDS:
             self._idle.popleft()[1].close()
@@ -257,7 +257,7 @@ async def read(content: aiohttp.StreamReader, large: asyncio.Lock) -> bytes:
 
 
 async def _read_more(content: aiohttp.StreamReader, body: bytes, enough: int) -> bytes:
-    """Return `body` and what follows: all of it, or a little more than `enough` bytes."""
+    """Return `body` and what follows: the whole body, or a little more than `enough` bytes."""
     parts, size = [body], len(body)
     while size <= enough and (part := await content.readany()):
         parts.append(part)
@@ -266,10 +266,10 @@ async def _read_more(content: aiohttp.StreamReader, body: bytes, enough: int) ->
 
 
 async def decompress(body: bytes, encoding: str) -> bytes:
-    """Return the plain body of an answer, decompressed in slices between which renewals go on.
+    """Return the plain body of an answer, decompressed in slices so that renewals can run.
 
-    An encoding that is not known is left as it is. Raises AnswerTooLong, and aiohttp.ClientError
-    for what is broken.
+    A body of an unknown encoding is returned unchanged. Raises AnswerTooLong, and
+    aiohttp.ClientError for corrupt data.
     """
     wbits = _WBITS.get(encoding.strip().lower())
     if wbits is None:
@@ -295,7 +295,7 @@ async def decompress(body: bytes, encoding: str) -> bytes:
 
 
 def _unreadable(error: HttpProcessingError) -> aiohttp.ClientError:
-    """Return what is wrong with the head of an answer."""
+    """Return an error that describes what is wrong with the head of an answer."""
     if isinstance(error.__cause__, LineTooLong):
         return TooLongError(f"a line or a header of more than {LINE_MOST} bytes")
     if "too many headers" in error.message.lower():
