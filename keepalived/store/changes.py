@@ -1,4 +1,4 @@
-"""What is to be written: rows to be put, or to be removed. Any database can carry it out."""
+"""Changes to be written: rows to put or to remove, independent of the database."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from keepalived.store.tables import HOLD, SESSION, HoldRow, SessionRow
 class Change:
     """Puts a `record` into a table; without one, removes the rows whose first columns are `key`.
 
-    The values of the row are made in the thread that writes. `done` is for a caller that waits
+    The row's values are computed in the thread that writes. `done` is for a caller that waits
     until the change is on disk.
     """
 
@@ -26,19 +26,19 @@ class Change:
 
     @property
     def subject(self) -> tuple[Value, ...]:
-        """What is changed. Of changes to the same subject only the last one counts."""
+        """What the change concerns. Of several changes to one subject only the last counts."""
         return (self.table.name, *self.key)
 
     @property
     def is_kept(self) -> bool:
-        """Whether it is written later where that is not possible now.
+        """Whether it is written later if that is not possible now.
 
-        A hold that was not written is not: its caller is told, and takes it back.
+        A hold that cannot be written is not kept: its caller gets the error, and undoes it.
         """
         return self.record is None or self.table is SESSION
 
     def answer(self, failure: OSError | None) -> bool:
-        """Tell the caller that waits; return False if there is none."""
+        """Notify the waiting caller; return False if there is none."""
         if self.done is None or self.done.done():
             return False
         if failure is None:
@@ -49,11 +49,11 @@ class Change:
 
 
 SCRUB = Change(HOLD, ())
-"""Takes the tokens out of all rows."""
+"""Removes the tokens from all rows."""
 
 
 def coalesce(changes: Iterable[Change]) -> list[Change]:
-    """Return the last change of each subject, in their order: a disk may fail for days."""
+    """Return the last change of each subject, in order, since a disk may fail for days."""
     last: dict[tuple[Value, ...], Change] = {}
     for change in changes:
         last.pop(change.subject, None)

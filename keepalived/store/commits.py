@@ -1,4 +1,4 @@
-"""What is done to the open file, in the store's thread."""
+"""Operations on the open file, in the store's thread."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from keepalived.store.mapper import Table
 from keepalived.store.times import Times
 
 MANY = 50
-"""Rows that one statement writes where there are very many: SQLite does that without the
-interpreter's lock, which it takes and gives back for each statement."""
+"""The most rows that one statement writes: SQLite does that without the interpreter's lock, which
+it takes and releases for each statement."""
 
 _ITS_OWN = (
     UnicodeError,
@@ -25,13 +25,13 @@ _ITS_OWN = (
     sqlite3.InterfaceError,
     sqlite3.ProgrammingError,
 )
-"""What is wrong with a change itself: no other one, and no disk, has anything to do with it."""
+"""Errors of a change itself, independent of other changes and of the disk."""
 
 
 def commit(database: sqlite3.Connection, changes: Sequence[Change], times: Times) -> list[Change]:
     """Write changes in one transaction, or none of them.
 
-    Returns those that cannot be written, now or ever, and are left out. Raises sqlite3.Error.
+    Returns the changes that can never be written, and are left out. Raises sqlite3.Error.
     """
     _end(database)
     left_out: list[Change] = []
@@ -71,7 +71,7 @@ def _write(
     return left_out
 
 
-# Nothing but names of our own stands in the statements.
+# Statements contain only names defined in this package.
 
 
 @cache
@@ -89,19 +89,19 @@ def _delete(table: Table[Any], count: int) -> str:
 
 
 def purge(database: sqlite3.Connection, *, rewrite: bool) -> None:
-    """Empty the write-ahead log, where what was deleted still stands. Raises sqlite3.Error.
+    """Empty the write-ahead log, which still contains deleted data. Raises sqlite3.Error.
 
-    With `rewrite`, the whole file is written anew first: where rows moved between pages, an old
-    copy can be left behind that no deletion reaches.
+    With `rewrite`, the whole file is rewritten first: where rows moved between pages, an old copy
+    can remain that no deletion reaches.
     """
     if rewrite:
         database.execute("VACUUM")
-    # Read to its end: a statement that has more to say counts as writing, for as long as anything
-    # keeps its cursor (a look at all objects does), and no transaction could be committed.
+    # Read to its end: a statement with rows left counts as writing for as long as its cursor is
+    # referenced (as by a look at all objects), and no transaction could be committed.
     database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
 def _end(database: sqlite3.Connection) -> None:
-    """Take back a transaction that something cut short: the next one could not begin."""
+    """Roll back an interrupted transaction: the next one could not begin."""
     if database.in_transaction:
         database.execute("ROLLBACK")

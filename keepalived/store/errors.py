@@ -1,4 +1,4 @@
-"""What can go wrong with the state file."""
+"""Errors of the state file."""
 
 from __future__ import annotations
 
@@ -8,4 +8,4 @@ class StoreError(Exception):
 
 
 class StoreWriteError(OSError):
-    """Something could not be written. `errno` is ENOSPC where there was no room for it."""
+    """A change could not be written. `errno` is ENOSPC if the disk is full."""

@@ -1,4 +1,4 @@
-"""The state file on disk: locked, private, and never touched unless it is ours and sound."""
+"""The state file on disk: locked, private, and never changed unless it is ours and intact."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ _MODE = 0o600
 _SQLITE_MAGIC = b"SQLite format 3\x00"
 _HEADER_SIZE = 100
 _APPLICATION_ID = slice(68, 72)
-"""Where the application id stands in the header of SQLite's files, big end first."""
+"""Position of the application id in the header of SQLite files, in big-endian order."""
 _OUR_ID = APPLICATION_ID.to_bytes(4, "big")
 
 
 def lock(path: Path) -> int:
     """Lock a state file for this process, and return the descriptor that keeps it locked.
 
-    The lock is on a file beside it, which stays: removing it would let two daemons lock two files
-    of one name. Raises StoreError.
+    The lock is on a file beside it, which is never removed: otherwise two daemons could lock two
+    files of the same name. Raises StoreError.
     """
     beside = lock_path(path)
     try:
@@ -43,7 +43,7 @@ def lock(path: Path) -> int:
     except OSError as error:
         os.close(descriptor)
         raise StoreError(f"{beside}: it cannot be locked: {error.strerror}") from None
-    # Who has it is for people to read: a full disk that cannot say it is locked all the same.
+    # The owner's name is for people: if a full disk cannot store it, the lock still holds.
     with suppress(OSError):
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
@@ -56,8 +56,8 @@ def lock_path(path: Path) -> Path:
 
 
 def refuse_odd_files(path: Path) -> None:
-    """Raise StoreError where a folder, a pipe or a device stands in a file's place: opening one of
-    these may hang."""
+    """Raise StoreError if the path is a folder, a pipe or a device: opening one of these may
+    hang."""
     for each in (path, lock_path(path), *companions(path)):
         with suppress(FileNotFoundError):
             if not stat.S_ISREG(each.stat().st_mode):
@@ -65,19 +65,19 @@ def refuse_odd_files(path: Path) -> None:
 
 
 def companions(path: Path) -> tuple[Path, ...]:
-    """Return the paths of what SQLite may make beside a database."""
+    """Return the paths of the files that SQLite may create beside a database."""
     return tuple(path.with_name(f"{path.name}{each}") for each in ("-wal", "-shm", "-journal"))
 
 
 def open_database(path: Path) -> sqlite3.Connection:
-    """Open a state file, made if it is not there. Raises StoreError, and leaves what it found."""
+    """Open a state file, creating it if missing. Raises StoreError, and changes nothing then."""
     try:
         _refuse_log_alone(path)
-        # Readable for us alone; SQLite gives what it makes beside it the same mode.
+        # Readable only by us; SQLite gives the files that it creates beside it the same mode.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE))
         _check(path)
-        # One that was restored from a copy is taken away from everybody else: tokens may be in it.
-        # One that belongs to another user, who let us in, is that user's to keep.
+        # Remove others' access to a file restored from a copy: it may contain tokens.
+        # A file of another user, who granted us access, is left as it is.
         with suppress(PermissionError):
             path.chmod(_MODE)
         database = sqlite3.connect(path, isolation_level=None)
@@ -87,8 +87,8 @@ def open_database(path: Path) -> sqlite3.Connection:
         raise StoreError(f"{path}: {error}; restore it from a copy, or move it away") from None
     try:
         database.execute("PRAGMA synchronous = FULL")
-        # What is deleted is overwritten: a token must not linger in a page that is free. And what
-        # is rewritten is not laid out in some other folder meanwhile.
+        # Deleted data is overwritten: a token must not remain in a free page. And rewriting must
+        # not create temporary files in another folder.
         database.execute("PRAGMA secure_delete = ON")
         database.execute("PRAGMA temp_store = MEMORY")
         # Before the change to a write-ahead log: a file that has one has its tables as well.
@@ -101,7 +101,7 @@ def open_database(path: Path) -> sqlite3.Connection:
 
 
 def _refuse_log_alone(path: Path) -> None:
-    """SQLite takes a new database for the owner of a log that it finds, and empties it."""
+    """Refuse a log without its database: SQLite would empty it for a new database."""
     log = path.with_name(f"{path.name}-wal")
     has_log = log.exists() and log.stat().st_size > 0
     if has_log and not (path.exists() and path.stat().st_size > 0):
@@ -119,9 +119,9 @@ def _check(path: Path) -> None:
     if not header.startswith(_SQLITE_MAGIC) or header[_APPLICATION_ID] != _OUR_ID:
         raise StoreError(f"{path}: this is no state file of clkeepalived; correct state.path")
     if path.with_name(f"{path.name}-journal").exists():
-        # Killed while its tables were made: SQLite takes that back on opening.
+        # Killed while its tables were created: SQLite rolls that back on opening.
         return
-    # Read-only, so that a file that is refused stays as it is.
+    # Read-only, so that a refused file is not changed.
     looking = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
     try:
         verdict = looking.execute("PRAGMA quick_check(1)").fetchone()[0]

@@ -1,4 +1,4 @@
-"""Reads a state file: everything that can be read, and by name what cannot."""
+"""Reads a state file: all readable rows, and the names of those that cannot be read."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ SELECT max(at) FROM (
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What was kept. Times are of this boot's boot-time clock.
+    """The stored state. Times are on this boot's boot-time clock.
 
-    `sessions` have their holds; those without one were held by files. `ended` come with the time
-    of their end.
+    `sessions` include their holds; those without one were held by files. `ended` are stored with
+    the time of their end.
     """
 
     sessions: tuple[Session, ...] = ()
@@ -40,7 +40,7 @@ class Stored:
 
 
 class UnreadableRow(NamedTuple):
-    """A row that stays where it is, because its meaning is unknown."""
+    """A row that cannot be read, and is left in place."""
 
     table: str
     vcenter: str
@@ -49,10 +49,10 @@ class UnreadableRow(NamedTuple):
 
 
 class LoadedState(NamedTuple):
-    """What a file holds: what could be read, and what could not; whether tokens are in it.
+    """The contents of a file: the readable rows and the others, and whether it has tokens.
 
-    Where the end of its log is damaged, `newest` is when the latest row that is left was written,
-    in seconds since the epoch.
+    If the end of its log is damaged, `newest` is when the latest remaining row was written, in
+    seconds since the epoch.
     """
 
     stored: Stored
@@ -63,12 +63,12 @@ class LoadedState(NamedTuple):
 
 
 def load(database: sqlite3.Connection, times: Times, *, with_tokens: bool = True) -> LoadedState:
-    """Read a state file; without tokens, if so wanted. Raises sqlite3.Error."""
+    """Read a state file, with or without its tokens. Raises sqlite3.Error."""
     with gc_paused():
         try:
             return _load(database, times, with_tokens)
         except sqlite3.OperationalError:
-            # Text that is not UTF-8 ends the query; the error repeats it, and must not be shown.
+            # Text that is not UTF-8 ends the query; the error contains it, and must not be shown.
             database.text_factory = _text_or_bytes
         return _load(database, times, with_tokens)
 
@@ -95,7 +95,7 @@ def _load(database: sqlite3.Connection, times: Times, with_tokens: bool) -> Load
         if ended_at is None:
             sessions.append(session)
         elif session.holds:
-            # A hold that came after the end had been written begins the session anew.
+            # A hold that was stored after the end begins the session anew.
             continue
         else:
             ended.append((session, ended_at))
@@ -115,8 +115,8 @@ def _read(
     unreadable: list[UnreadableRow],
     **more: Any,
 ) -> Iterator[R]:
-    """Read the rows of a table one by one: one that means nothing does not stop the others."""
-    # Nothing but names of our own stands in the statement.
+    """Read the rows of a table one by one, so that an invalid one does not stop the others."""
+    # The statement contains only names defined in this package.
     for row in database.execute(f"SELECT {', '.join(table.names)} FROM {table.name}"):  # noqa: S608
         try:
             yield table.read(row, times, **more)

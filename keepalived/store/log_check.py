@@ -1,4 +1,4 @@
-"""What of SQLite's write-ahead log cannot be read: SQLite itself passes over it in silence.
+"""Finds unreadable parts of SQLite's write-ahead log, which SQLite itself skips silently.
 
 See sqlite.org/fileformat2.html, section 4: a header of 32 bytes, then frames, each of them a header
 of 24 bytes and a page. A frame counts if its salts are the header's and its checksum, which goes on
@@ -20,14 +20,14 @@ _MASK = 0xFFFFFFFF
 
 
 class Damage(NamedTuple):
-    """How many frames after the last valid commit cannot be read, and when the log was written."""
+    """The number of unreadable frames after the last valid commit, and when the log was written."""
 
     frames: int
     written_at: float
 
 
 def damage_of(path: Path) -> Damage | None:
-    """Return what is wrong with a write-ahead log. Raises OSError."""
+    """Return the damage to a write-ahead log, or None. Raises OSError."""
     try:
         with path.open("rb") as file:
             header = file.read(_HEADER.size)
@@ -45,7 +45,7 @@ def _damage(path: Path, header: bytes, frames: bytes) -> Damage | None:
     size = _FRAME.size + page
     sums = _sums(order, header[:24], (0, 0)) if magic & ~1 == _MAGIC else (-1, -1)
     if sums != (first, second) or page not in _PAGE_SIZES:
-        # Without a header, none of the frames is read.
+        # Without a header, no frame can be read.
         count = len(frames) // (size if page in _PAGE_SIZES else _FRAME.size + _USUAL_PAGE)
         return Damage(max(1, count), written_at) if frames else None
     is_sound, unreadable = True, 0
@@ -58,7 +58,7 @@ def _damage(path: Path, header: bytes, frames: bytes) -> Damage | None:
             is_sound = sums == (third, fourth)
         else:
             is_sound = False
-        # What is left of an earlier use of the file has other salts, and is no damage.
+        # Frames left from an earlier use of the file have other salts, and are no damage.
         unreadable += not is_sound and frame_salts == salts
     return Damage(unreadable, written_at) if unreadable else None
 

@@ -1,7 +1,7 @@
-"""Maps records to the rows of a table and back. It knows nothing of any particular database.
+"""Maps records to the rows of a table and back, independent of the database.
 
-A state file may be edited by hand, and SQLite takes any value in any column. So each row is checked
-when it is read: an impossible value is found here, and not by the engine much later.
+A state file may be edited by hand, and SQLite accepts any value in any column. So each row is
+checked when it is read: an invalid value is found here, not much later by the engine.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ Value = str | float | int | None
 R = TypeVar("R")
 
 FARTHEST = 1e10
-"""In seconds: the year 2286 as wall time. No time that is farther from now can be meant."""
+"""In seconds: the year 2286 as wall time. Times farther from now are invalid."""
 
 
 class Column(NamedTuple):
-    """A column: its name and the values that it may hold, None among them if it is `optional`.
+    """A column: its name and allowed values, including None if it is `optional`.
 
     `range` is the least and the greatest number.
     """
@@ -34,10 +34,11 @@ class Column(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RecordField(Generic[R]):
-    """One argument of a record, and the columns that it is stored in.
+    """One argument of a record, and the columns that store it.
 
-    `get` returns the value of the column, or a tuple of values where there are several. `build`
-    makes the argument of the same, and raises ValueError; without it, the value is the argument.
+    `get` returns the value of the column, or a tuple of values if there are several. `build`
+    converts these back to the argument, and raises ValueError; without it, the value is the
+    argument.
     """
 
     name: str
@@ -48,13 +49,13 @@ class RecordField(Generic[R]):
 
 
 BOOT_ID: RecordField[Any] = RecordField("boot_id", (Column("boot_id", str),), lambda _: None)
-"""The boot that the times of a row belong to. It is no argument of the record."""
+"""The boot that the times of a row belong to. It is not an argument of the record."""
 
 
 def optional(
     type: type[int | str | float], *names: str, range: tuple[float, float] | None = None
 ) -> tuple[Column, ...]:
-    """Return columns of one type that may hold nothing."""
+    """Return optional columns of one type."""
     return tuple(Column(name, type, True, range) for name in names)
 
 
@@ -72,16 +73,16 @@ def field(
 def time_field(
     name: str, prefix: str, get: Callable[[R], float | None], *, optional: bool = False
 ) -> RecordField[R]:
-    """Return a field for a time, in two columns: as boot time and as wall time (see `Times`)."""
+    """Return a field for a time, in two columns: boot time and wall time (see `Times`)."""
     reach = (-FARTHEST, FARTHEST)
     columns = (Column(f"{prefix}_{each}", float, optional, reach) for each in ("boot", "wall"))
     return RecordField(name, tuple(columns), get, is_time=True)
 
 
 class Table(Generic[R]):
-    """A table: its columns, in the order in which rows are written and read, and its records.
+    """A table: its columns, in the order of writing and reading, and its records.
 
-    `make` returns the record that has given arguments, one for each field.
+    `make` creates a record from its arguments, one for each field.
     """
 
     def __init__(
@@ -96,7 +97,7 @@ class Table(Generic[R]):
             (place, *column.range) for place, column in enumerate(self.columns) if column.range
         )
         self._boot_id = self.names.index("boot_id")
-        # In two lists, so that no row has to be asked which of its fields are times.
+        # In two lists, so that no row has to check which of its fields are times.
         self._times: list[tuple[str, int, Callable[[R], float | None]]] = []
         self._others: list[
             tuple[str, int | slice, Callable[[R], Any], Callable[[Any], object] | None]
@@ -122,9 +123,9 @@ class Table(Generic[R]):
         return row
 
     def read(self, row: Sequence[Any], times: Times, **made: Any) -> R:
-        """Return the record of a row; the keywords are arguments of it that are not in the row.
+        """Return the record of a row; keywords are arguments that the row does not contain.
 
-        Raises ValueError with the reason why there is none.
+        Raises ValueError with the reason if the row is invalid.
         """
         self._check(row)
         for name, places, _, build in self._others:

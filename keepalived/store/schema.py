@@ -1,4 +1,4 @@
-"""The tables, and how a file of an older version becomes one of today's."""
+"""The tables, and the migration of older files to the current version."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 
 APPLICATION_ID = 0x636C6B61
-"""Stands in the header of every state file ("clka"), so that no other file is taken for one."""
+"""In the header of every state file ("clka"), so that no other file is mistaken for one."""
 
 VERSION_1 = """
 CREATE TABLE hold (
@@ -33,11 +33,11 @@ ALTER TABLE session ADD COLUMN moved_wall REAL;
 """
 
 MIGRATIONS: tuple[str, ...] = (VERSION_1, VERSION_2)
-"""Each takes a file from the version of its place in this list to the next one."""
+"""Each migrates a file from the version that is its index to the next one."""
 
 
 def version_of(database: sqlite3.Connection) -> int:
-    """Return the version of the tables in a file; 0 for an empty one."""
+    """Return the version of a file's tables; 0 for an empty one."""
     version: int = database.execute("PRAGMA user_version").fetchone()[0]
     return version
 

@@ -1,9 +1,9 @@
-"""The open state file, in the store's thread: it is written, emptied of old traces, and made again.
+"""The open state file, in the store's thread: writing, purging, and recreating it.
 
-A file that was removed or replaced can be written on and on, and is gone at the next start. The
-write-ahead log belongs to it, and so does the lock that keeps a second daemon away. What somebody
-else has cut off, or written over the beginning of the log, shows in sizes and in the log's header,
-since only this connection writes there.
+A file that was removed or replaced could still be written to, but would be gone at the next start.
+That includes the write-ahead log, and the lock that keeps a second daemon away. If another process
+truncates the log or overwrites its beginning, that shows in the sizes and the log's header, since
+only this connection writes there.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from keepalived.store.times import Times
 T = TypeVar("T")
 Identity = tuple[int, int]
 Contents = tuple[int, int, bytes]
-"""The sizes of the database and of its log, and the log's header, which each use of it changes."""
+"""The sizes of the database and of its log, and the log's header, which changes with each use."""
 
 _LOG_HEADER_SIZE = 32
 _NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_FSYNC)
@@ -35,7 +35,7 @@ _NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOER
 
 
 class StateFile:
-    """The state file at `path` and its lock. All of it is called in one thread."""
+    """The state file at `path` and its lock. All methods are called in one thread."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -48,7 +48,7 @@ class StateFile:
         self._is_lost = False
 
     def open(self, times: Times, *, with_tokens: bool) -> LoadedState:
-        """Lock and open the file, and return what it holds. Raises StoreError."""
+        """Lock and open the file, and return its contents. Raises StoreError."""
         refuse_odd_files(self.path)
         self._lock = lock(self.path)
         try:
@@ -66,9 +66,9 @@ class StateFile:
             raise
 
     def commit(self, changes: Sequence[Change], times: Times) -> list[Change]:
-        """Write changes into the file that the path names; return those that cannot be written.
+        """Write changes to the file at the path; return those that cannot be written.
 
-        A file that is lost is made again for the next changes. Raises StoreWriteError.
+        A lost file is recreated for the next changes. Raises StoreWriteError.
         """
         if self._is_lost:
             self._make_again()
@@ -78,18 +78,18 @@ class StateFile:
             self._check(written=bool(changes))
         except StoreWriteError as error:
             if error.errno == errno.ESTALE:
-                # Before the failure is known, so that the next change can be written.
+                # Before the failure is reported, so that the next change can be written.
                 self._make_again()
             raise
         return left_out
 
     def purge(self, *, rewrite: bool) -> None:
-        """Empty the log, and with `rewrite` write the whole file anew. Raises StoreWriteError."""
+        """Empty the log, and with `rewrite` rewrite the whole file. Raises StoreWriteError."""
         self._check(written=False)
         self._do(lambda database: commits.purge(database, rewrite=rewrite))
 
     def close(self) -> None:
-        """Let the file and its lock go. Idempotent."""
+        """Close the file and release its lock. Idempotent."""
         try:
             if self.database is not None:
                 self.database.close()
@@ -113,20 +113,20 @@ class StateFile:
         try:
             return work(self.database)
         except Exception as error:
-            # Only SQLite's own words are repeated: they hold no values.
+            # Only SQLite's own messages are used: they contain no values.
             is_full = getattr(error, "sqlite_errorcode", None) in _NO_ROOM
             reason = str(error) if isinstance(error, sqlite3.Error) else type(error).__name__
         finally:
             self._contents = self._look()
-        # Raised out here, where nothing that repeats a value hangs on it.
+        # Raised here, so that no exception containing a value is chained to it.
         raise StoreWriteError(errno.ENOSPC if is_full else errno.EIO, reason, str(self.path))
 
     # -- whether it is still there
 
     def _check(self, *, written: bool) -> None:
-        """Raise StoreWriteError with ESTALE where something is not there any more.
+        """Raise StoreWriteError with ESTALE if a file no longer exists.
 
-        `written` says that something was just written: there is a log then.
+        `written` says that data was just written: then a log must exist.
         """
         log = _identity(self._log_path)
         if self._log is None and written:
@@ -151,7 +151,7 @@ class StateFile:
     def _look(self) -> Contents | None:
         try:
             size, header, log_size = self.path.stat().st_size, b"", 0
-            # Not the database itself: closing it would give up the locks that SQLite has on it.
+            # Not the database itself: closing it would release the locks that SQLite holds on it.
             with suppress(FileNotFoundError), self._log_path.open("rb") as log:
                 header, log_size = log.read(_LOG_HEADER_SIZE), os.fstat(log.fileno()).st_size
         except OSError:
@@ -161,15 +161,15 @@ class StateFile:
     # -- made again
 
     def _make_again(self) -> None:
-        """Write what the connection still has to the path, and open it there, if that is possible.
+        """Write the connection's data to the path, and reopen the file there, if possible.
 
-        The connection is closed only once the new file stands there.
+        The old connection is closed only after the new file exists.
         """
         self._is_lost = True
         with suppress(OSError, StoreError, sqlite3.Error):
             if self.database is not None:
                 self._write_copy(self.database)
-                # Closing removes the log of that name, which is why the new one is made after it.
+                # Closing removes the log of that name, so the new one is created afterwards.
                 with suppress(sqlite3.Error):
                     self.database.close()
                 self.database = None
@@ -177,7 +177,7 @@ class StateFile:
             self._is_lost = False
 
     def _write_copy(self, database: sqlite3.Connection) -> None:
-        """Write what a connection has to the path; what stands there instead is moved aside."""
+        """Write a connection's data to the path, moving aside what is there."""
         self.path.parent.mkdir(mode=0o700, exist_ok=True)
         if not self._is_locked():
             fresh = lock(self.path)
@@ -197,14 +197,14 @@ class StateFile:
         if _identity(self.path) not in (None, self._identity):
             self.path.replace(self.path.with_name(f"{self.path.name}.replaced"))
         for each in companions(self.path):
-            # They belong to what stood there, and would be taken for the new file's.
+            # They belong to the former file, and would be mistaken for the new file's.
             each.unlink(missing_ok=True)
         draft.replace(self.path)
         _sync(self.path.parent)
 
 
 def _identity(file: Path | int) -> Identity | None:
-    """Return which file stands at a path, or is open; None for none, or one without a name."""
+    """Return the identity of a path's or an open file; None if it does not exist or has no name."""
     try:
         found = os.stat(file)
     except OSError:

@@ -1,4 +1,4 @@
-"""The state file at work: many writers, one thread, one fsync for all who wait together."""
+"""The store: many writers, one thread, and one fsync for all changes that wait together."""
 
 from __future__ import annotations
 
@@ -33,27 +33,27 @@ T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 FLUSH_SECONDS = 5.0
-"""How long deadlines and progress wait to be written. Older ones only make renewals come early."""
+"""How long deadlines and progress wait to be written. Old ones only make renewals come early."""
 
 _CHECKPOINT_SECONDS = 60.0
-"""How long what was written may stand in the log alone while there is always more to write."""
+"""How long written data may stay in the log alone while there is always more to write."""
 
 _PIECE = 200
-"""Sessions that are written in one transaction: some ten milliseconds, in which the thread takes
-the interpreter's lock away from renewals again and again, and holds wait for it."""
+"""Sessions that are written in one transaction: some ten milliseconds, during which the thread
+repeatedly takes the interpreter's lock away from renewals, and holds wait for it."""
 
 _PIECES = 25
-"""How many transactions there are in a row at most: with more sessions they become larger."""
+"""The most transactions in a row: with more sessions each becomes larger."""
 
 _PAUSE_SECONDS = 0.1
-"""Between two of them."""
+"""The pause between two of them."""
 
 
 class Store:
     """Keeps holds, deadlines and ends in the file at `path`.
 
-    Everything that touches SQLite runs in one thread of its own, in the order in which it was
-    asked for: the file never says what memory has left behind, other than for lack of time.
+    All use of SQLite is in one thread, in the order of the calls: writes reach the file in memory
+    order; it may lag, never diverge.
     """
 
     def __init__(
@@ -76,14 +76,14 @@ class Store:
         self._refused: set[tuple[Value, ...]] = set()
         self._is_failing = False
         self._has_tokens = False
-        # What an earlier process deleted may still stand in the log that it left behind.
+        # Data deleted by an earlier process may still be in the log that it left behind.
         self._must_purge = True
         self._must_rewrite = False
         self._is_unpurged = False
 
     @property
     def persist_tokens(self) -> bool:
-        """Whether borrowed tokens are written. Once they are not, those in the file are removed."""
+        """Whether borrowed tokens are written. Once set to False, stored tokens are removed."""
         return self._persist_tokens
 
     @persist_tokens.setter
@@ -93,13 +93,13 @@ class Store:
         self._persist_tokens = wanted
 
     async def open(self) -> Stored:
-        """Lock and open the file, and return what it holds. Raises StoreError."""
+        """Lock and open the file, and return its contents. Raises StoreError."""
         try:
             loaded = await self._in_thread(
                 lambda: self._file.open(self._times(), with_tokens=self._persist_tokens)
             )
         except BaseException:
-            # Whoever gave up waiting leaves the thread at work: it closes what it has opened.
+            # If the caller is cancelled, the thread goes on, and closes what it has opened.
             self._thread.submit(self._file.close)
             self._thread.shutdown(wait=False)
             raise
@@ -119,24 +119,24 @@ class Store:
             log.error("state_row_ignored", path=path, **row._asdict())
         self._has_tokens = loaded.has_tokens
         if self._has_tokens and not self._persist_tokens:
-            # On a full disk it is done later: that is no reason not to start.
+            # On a full disk this is done later: the daemon starts all the same.
             self._enqueue(SCRUB)
             await self._committed()
             await self._purge()
         return loaded.stored
 
     async def run(self) -> None:
-        """Write deadlines and progress from time to time, until cancelled."""
+        """Write deadlines and progress periodically, until cancelled."""
         while True:
             await sleep_until(self._clock, self._clock.boot() + FLUSH_SECONDS)
             await self._flush_piece_by_piece()
             await self._purge()
-            # Also where there is nothing to write: the file may have been removed meanwhile.
+            # Also without changes: the file may have been removed meanwhile.
             self._start_committing()
             await self._checkpoint()
 
     async def close(self) -> None:
-        """Write what is left, and let the file go. Idempotent."""
+        """Write the remaining changes, and close the file. Idempotent."""
         if not self._is_open:
             return
         try:
@@ -166,7 +166,7 @@ class Store:
     async def delete_hold(self, key: SessionKey, uid: int, owner: Owner) -> None:
         """Remove a hold, and return once that is on disk.
 
-        Raises StoreWriteError where that is not possible now; it is done as soon as it is.
+        Raises StoreWriteError if that is not possible now; it is done as soon as it is.
         """
         await self._write(Change(HOLD, _party(key, uid, owner)))
 
@@ -177,18 +177,18 @@ class Store:
         self._enqueue(Change(HOLD, _party(key, uid, owner)))
 
     def note_session(self, session: Session) -> None:
-        """Write within seconds how a session stands."""
+        """Write the state of a session within seconds."""
         self._changed[session.key] = session
 
     def note_end(self, session: Session, ended_at: float) -> None:
-        """Write how a session ended; its holds go with it."""
+        """Write how a session ended, and remove its holds."""
         self._changed.pop(session.key, None)
         self._enqueue(
             Change(SESSION, session.key, SessionRow(session, ended_at)), Change(HOLD, session.key)
         )
 
     def forget(self, key: SessionKey) -> None:
-        """Remove what is known of a session."""
+        """Remove the stored data of a session."""
         self._changed.pop(key, None)
         self._enqueue(Change(SESSION, key))
 
@@ -211,7 +211,7 @@ class Store:
             self._committing = asyncio.create_task(self._commit_waiting(), name="commit")
 
     async def _commit_waiting(self) -> None:
-        """Commit what waits, all together, and then what came in the meantime."""
+        """Commit all waiting changes together, then those that arrived in the meantime."""
         try:
             await self._commit_next()
             while self._waiting:
@@ -220,12 +220,12 @@ class Store:
             self._committing = None
 
     async def _committed(self) -> None:
-        """Wait for what is being committed; whoever gives up waiting does not give that up."""
+        """Wait for the current commit, which goes on even if the caller is cancelled."""
         if self._committing is not None:
             await asyncio.wait([self._committing])
 
     async def _commit_next(self) -> None:
-        # What could not be written earlier comes first: the file must not see an old change last.
+        # Changes that failed earlier come first, so that an old one never overwrites a newer one.
         changes, self._waiting = [*self._kept, *self._waiting], []
         left_out: list[Change] = []
         failure: StoreWriteError | None = None
@@ -251,7 +251,7 @@ class Store:
                 change.answer(failure)
 
     def _give_up(self, change: Change) -> None:
-        """Tell whoever waits that a change cannot be written; otherwise the log, once for a row."""
+        """Report that a change cannot be written, to its caller or else once per row in the log."""
         words = "it holds a text or a number that the state file cannot take"
         error = StoreWriteError(errno.EINVAL, words, str(self.path))
         if not change.answer(error) and change.subject not in self._refused:
@@ -260,7 +260,7 @@ class Store:
             log.error("state_change_dropped", row=row, reason=str(error))
 
     async def _flush_piece_by_piece(self) -> None:
-        """Write what has changed until now, with time between for everybody else."""
+        """Write the changes so far in several transactions, with pauses for other work."""
         size = max(_PIECE, math.ceil(len(self._changed) / _PIECES))
         pieces = math.ceil(len(self._changed) / size)
         self._flush(size)
@@ -273,17 +273,17 @@ class Store:
             self._flush(size)
 
     def _flush(self, most: int | None = None) -> None:
-        """Begin to write what has changed, the oldest changes of so many sessions at most."""
+        """Begin to write the oldest changes, of at most this many sessions."""
         keys = tuple(islice(self._changed, most))
         puts = (Change(SESSION, key, SessionRow(self._changed.pop(key))) for key in keys)
         if keys or self._kept:
             self._enqueue(*puts)
 
     async def _purge(self) -> None:
-        """Empty the log of deleted tokens, and rewrite the file if all of them had to go."""
+        """Remove deleted tokens from the log, and rewrite the file if all had to go."""
         if not self._must_purge:
             return
-        # Set back first: more may be deleted while this is done.
+        # Reset first: more may be deleted while this is done.
         rewrite, self._must_purge, self._must_rewrite = self._must_rewrite, False, False
         try:
             await self._in_thread(partial(self._file.purge, rewrite=rewrite))
@@ -296,7 +296,7 @@ class Store:
             self._is_unpurged = False
 
     async def _checkpoint(self) -> None:
-        """Move what stands in the log into the file, once nothing is written or much was."""
+        """Move the log's contents into the file, once nothing is being written or much was."""
         now = self._clock.boot()
         is_idle, self._has_news = not self._has_news, False
         if self._has_log and (is_idle or now - self._checkpointed_at >= _CHECKPOINT_SECONDS):
@@ -316,7 +316,7 @@ class Store:
         return Times(self._boot_id, self._clock.wall() - self._clock.boot())
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
-        # Shielded by nature: a caller that is cancelled does not stop the thread.
+        # Shielded implicitly: cancelling the caller does not stop the thread.
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
 

@@ -1,4 +1,4 @@
-"""The tables: each of their columns stands here, and elsewhere in the history of files alone."""
+"""The tables and all their columns, which occur elsewhere only in the migrations."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from keepalived.store.mapper import (
 T = TypeVar("T")
 
 _MOST = 2**63 - 1
-"""The greatest whole number that a column takes."""
+"""The greatest integer that a column accepts."""
 
 _COUNT = (0, _MOST)
 _SPAN = (1.0, FARTHEST)
-"""Seconds: no shorter `session_timeout` is taken, and nothing is renewed within less."""
+"""In seconds: no shorter `session_timeout` is accepted, and nothing is renewed more often."""
 
 # A dictionary finds a member much faster than the enumeration does.
 _KINDS = {kind.value: kind for kind in Kind}
@@ -56,7 +56,7 @@ class SessionRow(NamedTuple):
 
 @lru_cache(maxsize=1024)
 def _one(value: T) -> T:
-    """Return the first one of all equal values: each row comes with objects of its own."""
+    """Return one shared object for all equal values: each row creates objects of its own."""
     return value
 
 
@@ -127,15 +127,15 @@ HOLD: Table[HoldRow] = Table(
 
 
 def _text(text: str | None) -> str | None:
-    """Return a server's text, with what UTF-8 cannot express (half characters) as escapes.
+    """Return a server's text, with what UTF-8 cannot encode (lone surrogates) as escapes.
 
-    It is for people to read: whatever it is, it must not keep an end from being written.
+    It is for people to read, and must never prevent an end from being written.
     """
     return None if text is None else sayable(text)
 
 
 def _fitting(number: int | None) -> int | None:
-    """Return a server's number, or None for one that a column cannot take."""
+    """Return a server's number, or None if it does not fit a column."""
     return number if number is not None and -_MOST <= number <= _MOST else None
 
 
