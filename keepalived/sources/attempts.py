@@ -1,7 +1,7 @@
-"""Looks at many files, some of which may hang: the others are looked at all the same.
+"""Reads many files, some of which may hang, without blocking the others.
 
-A look runs in a thread of its own and says what it turns to. Where that takes long, the thread is
-left alone, and a new look begins that passes over what hangs, for as long as it hangs.
+A look runs in a thread of its own and reports each file before accessing it. If one takes long,
+the thread is left alone, and a new look begins that skips hanging files for as long as they hang.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ T = TypeVar("T")
 HANGS = f"looking at it takes over {SECONDS:g} s; is its file system still there?"
 
 _FIRST_PATIENCE = 5.0
-"""How long the others wait for a file at first. Each time that was too short, it doubles."""
+"""How long the others first wait for a file. Doubles each time that was too short."""
 
 _MOST_THREADS = 64
-"""That hang. Beyond, nothing is looked at until one of them comes back."""
+"""The most hanging threads. Beyond that, no look begins until one of them returns."""
 
 
 class HangsError(Exception):
-    """An earlier look at this still hangs. `is_certain` says that it has done so for long."""
+    """An earlier access to this still hangs. `is_certain` says that it has done so for long."""
 
     def __init__(self, is_certain: bool) -> None:
         super().__init__(HANGS)
@@ -36,7 +36,7 @@ class HangsError(Exception):
 
 @dataclass(slots=True)
 class Attempt:
-    """One look, by one thread; `passed_over` says of what hangs whether that is certain."""
+    """One look, in one thread; `passed_over` maps hanging names to whether that is certain."""
 
     passed_over: Mapping[str, bool] = field(default_factory=dict)
     name: str = ""
@@ -44,7 +44,7 @@ class Attempt:
 
     @contextmanager
     def at(self, name: str) -> Iterator[None]:
-        """Say what is looked at within the block. Raises HangsError if that hangs already."""
+        """Report what the block accesses. Raises HangsError if that already hangs."""
         if name in self.passed_over:
             raise HangsError(self.passed_over[name])
         self.turn += 1
@@ -56,7 +56,7 @@ class Attempt:
 
 
 class Attempts:
-    """Makes looks, and remembers what hangs."""
+    """Runs looks, and remembers what hangs."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -65,16 +65,16 @@ class Attempts:
 
     @property
     def hanging(self) -> tuple[str, ...]:
-        """What has been hanging for long."""
+        """Names that have been hanging for long."""
         return tuple(name for name in self._since if self._is_certain(name))
 
     @property
     def is_undecided(self) -> bool:
-        """Whether something may or may not hang."""
+        """Whether it is still open if something hangs."""
         return len(self.hanging) < len(self._since)
 
     async def look(self, look: Callable[[Attempt], T]) -> T | None:
-        """Return what a look led to, None where too many hang for another one."""
+        """Return the result of a look, or None if too many threads hang for another one."""
         while len(self._since) < _MOST_THREADS:
             attempt = Attempt({name: self._is_certain(name) for name in self._since})
             looking = asyncio.get_running_loop().run_in_executor(THREADS, look, attempt)
@@ -85,7 +85,7 @@ class Attempts:
         return None
 
     async def _until_stuck(self, attempt: Attempt, looking: asyncio.Future[T]) -> str | None:
-        """Return what the look is stuck at; None once it is over."""
+        """Return what the look hangs at; None once it is over."""
         name, turn, since = "", 0, self._clock.boot()
         while not looking.done():
             await asyncio.wait([looking], timeout=_FIRST_PATIENCE / 5)

@@ -1,11 +1,11 @@
-"""What a file says now against what was made of it so far: pure, and the whole of the rule.
+"""Compares a file's contents with its current holds: the whole rule, as pure functions.
 
-An entry is taken when it is new or has changed, and never because it is still there: the line of a
-session that has ended does not start it anew. Changed progress, and changes of the files that a
-line names, only update a hold.
+An entry is taken when it is new or has changed, never because it is still there: the line of an
+ended session does not start it anew. Changed progress, and changes of the files that a line names,
+only update a hold.
 
-What vanished is released at the second look that misses it. A file that is written in place can be
-read half-written and still be valid YAML, with half of its entries.
+A missing entry is released at the second look that misses it: a file that is being rewritten in
+place can be valid YAML with half of its entries.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ Entries = Mapping[SessionKey, SessionOptions]
 
 @dataclass(frozen=True, slots=True)
 class FileState:
-    """What was seen of a file, and the entries in effect because of it.
+    """What was read from a file, and the entries in effect because of it.
 
-    `signature` is None where the file is to be read even if it seems unchanged, and `digest` is
-    that of the content last read. `missed` are the entries that the last look did not find.
-    `named` has the files that entries name, and `named_problems` what is wrong with those. A file
-    of which nothing is left has the default state.
+    `signature` is None if the file is to be read even if it seems unchanged, and `digest` is that
+    of the content last read. `missed` are the entries that the last look did not find. `named` has
+    the files that entries name, and `named_problems` the problems with those. A file of which
+    nothing is left has the default state.
     """
 
     signature: Signature | None = None
@@ -43,15 +43,15 @@ class FileState:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """Everything that is wrong, in the file and with the files that it names."""
+        """All problems with the file and with the files that it names."""
         return (*self.own_problems, *self.named_problems)
 
 
 @dataclass(frozen=True, slots=True)
 class FileChange:
-    """What to do about the holds of one file, and its state once that is done.
+    """The changes to the holds of one file, and its state after these.
 
-    `tokens` are those to lend from now on, "" for none; the other holds keep the token they have.
+    `tokens` are those to lend from now on, "" for none; other holds keep their token.
     """
 
     path: str
@@ -71,11 +71,11 @@ def reconcile(
     *,
     is_final: bool,
 ) -> FileChange:
-    """Return what leads from the entries in effect to those that are `wanted`.
+    """Return the change from the entries in effect to the `wanted` ones.
 
-    `is_final` says that what is not wanted now is released at once, however often it was missed.
-    `locations` say where entries name files, for those that were read just now. What is wrong with
-    the named files is not known before they are looked at.
+    `is_final` says that entries not wanted are released at once, however often they were missed.
+    `locations` say where entries name files, for those read just now. Problems with the named
+    files are not known before these are read.
     """
     taken: list[SessionKey] = []
     updated: list[SessionKey] = []

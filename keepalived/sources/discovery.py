@@ -1,13 +1,13 @@
-"""Discovery: holding what a vCenter's account has open, without anybody registering it.
+"""Discovery: holds the open sessions of a vCenter's account without registration.
 
-It serves uploaders that cannot run anything beside themselves. Where a vCenter's `discover` is on,
-the account's sessions are listed every 15 s (or ten times in a lifetime, where that is more often).
-What is new in the list and ACTIVE is held, under the stall guard, unless the registry knows it:
-what others hold is theirs, and what was released or abandoned stays so for as long as it is listed.
+It serves uploaders that cannot run another program beside themselves. Where a vCenter's `discover`
+is on, the account's sessions are listed every 15 s (or ten times in a lifetime, if that is more
+often). New sessions that are ACTIVE are held, under the stall guard, unless the registry knows
+them: others' holds are left alone, and a released or abandoned session stays so while it is listed.
 
-What it costs: two requests a look, one for each kind of session; one for each session, once; and
-with filters another one or two, once, for the names of its item and library. Never more than one
-at a time in a vCenter, and none while it is down.
+Cost: two requests a look, one for each kind of session; one for each session, once; and with
+filters another one or two, once, for the names of its item and library. Never more than one at a
+time in a vCenter, and none while it is down.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from keepalived.settings import Discover, Settings
 
 T = TypeVar("T")
 Send = Callable[[Keeper, float], Awaitable[Answer[T]]]
-"""Sends a request through a keeper's vCenter, with a timeout in seconds."""
+"""Sends a request to a keeper's vCenter, with a timeout in seconds."""
 
 OWNER = Owner(OwnerKind.DISCOVERY)
 
 HOLDS_MOST = 20_000
-"""Sessions of one kind that discovery holds in a vCenter at most: as many as one user may hold by
+"""The most sessions of one kind that discovery holds in a vCenter: as many as one user may hold by
 the control socket."""
 
 _KEYS_PER_SLICE = 200
@@ -70,10 +70,10 @@ class Decision(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What is known of a session that is listed; forgotten once it is listed no more.
+    """What is known of a listed session; forgotten once it is no longer listed.
 
-    `is_over` says that it is to be left alone from now on. `is_named` says that the names were
-    asked for. `is_withdrawn` says that settings let it go, and other settings may take it again.
+    `is_over` says that it is left alone from now on. `is_named` says that the names were requested.
+    `is_withdrawn` says that settings released it, and other settings may take it again.
     """
 
     is_over: bool = False
@@ -107,7 +107,7 @@ def decide(found: Found | None, standing: Standing, discover: Discover | None) -
 
 @dataclass(slots=True)
 class _Account:
-    """What is remembered of a vCenter. `failures` are those that were said, without details."""
+    """The state of one vCenter. `failures` are those already reported, without details."""
 
     found: dict[SessionKey, Found] = field(default_factory=dict)
     failures: tuple[tuple[str, Outcome], ...] = ()
@@ -116,10 +116,10 @@ class _Account:
 
 @dataclass(slots=True)
 class _Look:
-    """One look at a vCenter, and what failed in it.
+    """One look at a vCenter, and its failures.
 
-    `is_broken_off` says that nothing more is asked, because the vCenter cannot be reached. `room`
-    is how many more holds may be taken.
+    `is_broken_off` says that no more requests are sent, because the vCenter cannot be reached.
+    `room` is how many more holds may be taken.
     """
 
     name: str
@@ -130,7 +130,7 @@ class _Look:
 
 
 class Discovery:
-    """Keeps holds in `registry` on what is found in the vCenters that `settings` say."""
+    """Keeps holds in `registry` on the sessions found in the vCenters that `settings` name."""
 
     def __init__(
         self, settings: Settings, registry: Registry, listener: Listener, clock: Clock
@@ -146,7 +146,7 @@ class Discovery:
         self._changed = asyncio.Event()
 
     async def run(self) -> None:
-        """Look again and again, until cancelled. What else names sessions was read before."""
+        """Look periodically, until cancelled. Other sources of sessions were read before."""
         async with asyncio.TaskGroup() as tasks:
             while True:
                 self._changed.clear()
@@ -157,7 +157,7 @@ class Discovery:
                 await self._changed.wait()
 
     async def rest(self) -> None:
-        """Ask nothing until `apply`, so that keepers can be replaced meanwhile."""
+        """Send nothing until `apply`, so that keepers can be replaced meanwhile."""
         self._is_resting = True
         watching = list(self._watching.values())
         for work in watching:
@@ -167,7 +167,7 @@ class Discovery:
         self._watching.clear()
 
     def apply(self, settings: Settings) -> None:
-        """Go by new settings from now on: let go at once what they do not mean any more."""
+        """Apply new settings, and release at once the holds that they no longer include."""
         self._settings, self._is_resting = settings, False
         for name in tuple(self._accounts):
             account = self._accounts[name]
@@ -178,7 +178,7 @@ class Discovery:
             if self._wanted(name) is None:
                 self._say(name, {})
                 if not account.was_listed:
-                    # Nobody will name what is remembered from before a restart.
+                    # No source will claim the sessions restored from before a restart.
                     self._registry.forget_unclaimed({name})
             if name not in settings.vcenters:
                 del self._accounts[name]
@@ -191,7 +191,7 @@ class Discovery:
         return None if vcenter is None else vcenter.discover
 
     async def _watch(self, name: str) -> None:
-        """Look at a vCenter from time to time, for as long as that is wanted."""
+        """Look at a vCenter periodically, for as long as discovery is on."""
         while self._wanted(name) is not None:
             looked_at = self._clock.boot()
             await self._look(name)
@@ -244,7 +244,7 @@ class Discovery:
             await self._judge(key, look)
 
     async def _judge(self, key: SessionKey, look: _Look) -> None:
-        """Find out about a session what is needed, and carry out what follows."""
+        """Request what is needed to decide about a session, and carry out the decision."""
         while True:
             found = self._account(key.vcenter).found
             known, standing = found.get(key), self._standing(key)
@@ -275,7 +275,7 @@ class Discovery:
             found[key] = replace(known, is_withdrawn=False)
 
     async def _read(self, key: SessionKey, look: _Look) -> Found | None:
-        """Return what a session is, None where that cannot be had now."""
+        """Return what a session is, or None if that cannot be read now."""
         answer = await self._ask(
             look,
             f"{key.kind} session {key.id} cannot be read",
@@ -314,12 +314,12 @@ class Discovery:
     ) -> Answer[T] | None:
         """Return a good answer; for any other, note the `failure` and return None.
 
-        `or_gone` says that it is as good to hear that there is no such thing.
+        `or_gone` says that NOT_FOUND counts as a good answer, too.
         """
         keepers = (keeper for keeper in self._registry.keepers if keeper.name == look.name)
         keeper = next(keepers, None)
         if look.is_broken_off or keeper is None or not keeper.view().up:
-            # Whatever is wrong with the vCenter, its keeper says.
+            # Failures of the vCenter itself are reported by its keeper.
             look.is_broken_off = True
             return None
         timeout = keeper.policy.request_timeout or timing.request_timeout(
@@ -353,7 +353,7 @@ class Discovery:
         return self._accounts.setdefault(name, _Account())
 
     def _say(self, name: str, failures: dict[tuple[str, Outcome], str]) -> None:
-        """Say what fails where that has changed; details alone, which may count, are no change."""
+        """Report failures if they have changed; changes of details alone do not count."""
         account, source = self._account(name), f"discovery {name}"
         if tuple(failures) == account.failures:
             return

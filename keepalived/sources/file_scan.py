@@ -1,7 +1,7 @@
-"""One look at the files that name sessions: which are there, which changed, and what they say.
+"""One look at the files that name sessions: which exist, which changed, and their contents.
 
-All of it blocks, on a network file system perhaps for long, and so runs in a thread. It touches
-nothing that the event loop works on: states go in, changes come out.
+All of it may block, for long on a network file system, and so runs in a thread. It shares no
+state with the event loop: it takes states and returns changes.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from keepalived.sources.changes import FileChange, FileState, reconcile
 from keepalived.sources.named_files import NamedFiles, look
 
 IN_THE_SETTINGS = "configuration"
-"""Stands for the path of the sessions in settings that came from no file."""
+"""Replaces the path for sessions in settings that came from no file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class FileScan:
     """Where to look, and what is known so far.
 
     `config` is the file that the settings came from, whose sessions count too. `afresh` says that
-    the settings are new: everything is read once more, and what is missing is released at once.
+    the settings are new: every file is read again, and missing entries are released at once.
     """
 
     settings: Settings
@@ -46,10 +46,10 @@ class FileScan:
     states: Mapping[str, FileState]
     afresh: bool
     attempt: Attempt = field(default_factory=Attempt)
-    """Is told of each step that may hang."""
+    """Gets a report of each step that may hang."""
 
     def run(self) -> list[FileChange]:
-        """Return the change of each file that has one, in the order of their paths."""
+        """Return the change of each changed file, in the order of their paths."""
         found = self._find()
         changes = []
         for path in sorted(found | self.states.keys()):
@@ -61,10 +61,10 @@ class FileScan:
         return changes
 
     def _find(self) -> set[str]:
-        """Return the paths that are configured, and the patterns that hang.
+        """Return the configured paths, and the patterns that hang.
 
-        A folder that cannot be listed for a moment is no reason to let its files go: except for
-        new settings, all paths that are known count as found.
+        A folder that cannot be listed for a moment does not release its files: except with new
+        settings, all known paths count as found.
         """
         found = {IN_THE_SETTINGS if self.config is None else str(self.config)}
         is_complete = True
@@ -78,7 +78,7 @@ class FileScan:
         return found if self.afresh and is_complete else found | self.states.keys()
 
     def _look_at(self, path: str, before: FileState, is_found: bool) -> FileChange | None:
-        """Look at one file. Whatever that raises is a problem of this file alone."""
+        """Look at one file. Any exception is a problem of this file alone."""
         problems: Sequence[Problem]
         try:
             if not is_found:
@@ -126,7 +126,7 @@ class FileScan:
         except ConfigError as error:
             return self._failed(path, state, error.problems)
         wanted = _shared(said.entries)
-        # Of what stands in bad entries, the last good ones stay.
+        # For entries that are bad now, the last good ones stay.
         for key, options in before.entries.items() if said.doubtful_ids else ():
             if key.id in said.doubtful_ids and key.vcenter in vcenters:
                 wanted.setdefault(key, options)
@@ -150,9 +150,9 @@ class FileScan:
         return replace(change, state=replace(change.state, signature=None, digest=b""))
 
     def _failed(self, path: str, state: FileState, problems: Sequence[Problem]) -> FileChange:
-        """Keep the last good entries, other than those of vCenters that are there no more.
+        """Keep the last good entries, except those of vCenters that no longer exist.
 
-        What was missing from them before the file was bad is still missing.
+        Entries that were missing before the file became bad still count as missing.
         """
         vcenters = self.settings.vcenters
         kept = {key: each for key, each in state.entries.items() if key.vcenter in vcenters}
@@ -162,7 +162,7 @@ class FileScan:
     def _look_at_named_files(
         self, path: str, before: FileState, change: FileChange | None
     ) -> FileChange | None:
-        """Add to the change of a file those of the files that its entries name."""
+        """Add the changes of the files that a file's entries name to its own change."""
         state = before if change is None else change.state
         if not state.named:
             return change
@@ -191,10 +191,10 @@ class FileScan:
 
 
 def _shared(entries: Iterable[tuple[SessionKey, SessionEntry]]) -> dict[SessionKey, SessionOptions]:
-    """Return what entries say, in one object for all that say the same.
+    """Return the entries' options, with one object for all equal ones.
 
     The ids that were read lie scattered over all the memory that reading needed, which could not be
-    given back while they are there: 110 MiB for 100,000 entries. Copies lie together.
+    released while they exist: 110 MiB for 100,000 entries. Copies lie together.
     """
     shared: dict[SessionOptions, SessionOptions] = {}
     found = {}

@@ -1,7 +1,7 @@
-"""The files that a line names: the one that is transferred, and the one with its uploader's token.
+"""The files that a line names: the file being transferred, and the one with the uploader's token.
 
-They are looked at as often as the line itself, and in the same thread. What was seen is
-remembered, but never what a token is: it goes into the hold, and stays nowhere else.
+They are read as often as the line itself, and in the same thread. Their state is remembered, but
+never the token: it is passed to the hold, and kept nowhere else.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from keepalived.sources.attempts import Attempt, HangsError
 
 _MISSES_UNTIL_LOST = 2
 _READ_AT_MOST = 4 * TOKEN_MAX_LENGTH
-"""White space around a token is no error; a file far larger than any token is."""
+"""White space around a token is allowed; a file far larger than any token is an error."""
 
 
 @dataclass(frozen=True, slots=True)
 class NamedFiles:
-    """The files that a line names, and what was seen of them.
+    """The files that a line names, and their last known state.
 
     `locations` say where the line names them. `size` is that of the file at `path` in bytes.
-    `signature` is that of the token's file; None where it is to be read even if it seems
-    unchanged. `misses` counts, up to two, the looks in a row that could not have the token.
+    `signature` is that of the token's file; None if it is to be read even if it seems unchanged.
+    `misses` counts, up to two, the looks in a row that could not read the token.
     """
 
     path: Path | None = None
@@ -43,16 +43,16 @@ class NamedFiles:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """What is wrong with the files."""
+        """The problems with the files."""
         return tuple(each for each in (self.path_problem, self.token_problem) if each)
 
 
 def look(files: NamedFiles, attempt: Attempt, *, again: bool) -> tuple[NamedFiles, str | None]:
     """Look at the files that a line names. `again` reads the token even if it seems unchanged.
 
-    Returns what was seen, and the token to lend from now on: None where the last one still holds,
-    "" where it is lost. A token is lost at the second look that cannot have it: a file that is
-    written in place is empty at first. Where a look hangs, what was seen before still holds.
+    Returns their state, and the token to lend from now on: None if the last one is still valid,
+    "" if it is lost. A token is lost at the second look that cannot read it: a file that is
+    written in place is empty at first. If a look hangs, the earlier state remains.
     """
     if files.path is not None:
         files = _with_size(files, files.path, attempt)
@@ -71,7 +71,7 @@ def _with_size(files: NamedFiles, path: Path, attempt: Attempt) -> NamedFiles:
             return files
         why = str(error)
     except (FileNotFoundError, NotADirectoryError) as error:
-        # After an upload the file may be cleared away: it keeps its size.
+        # The file may be removed after an upload: it keeps its size.
         why = why_unreadable(error) if size is None else ""
     except OSError as error:
         why = why_unreadable(error)
@@ -110,9 +110,9 @@ def _with_token(
 
 
 def _token_in(path: Path, known: Signature | None) -> tuple[Signature | None, str | None]:
-    """Return the signature to know a token's file by, and the token unless the file is unchanged.
+    """Return the signature of a token's file, and the token unless the file is unchanged.
 
-    Raises OSError, and ValueError with words that do not repeat what the file holds.
+    Raises OSError, and ValueError with a message that does not contain the file's content.
     """
     if known is not None and signature_of(os.stat(path)) == known:
         return known, None

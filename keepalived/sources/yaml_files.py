@@ -1,8 +1,8 @@
 """Sessions named in YAML: in the configuration, and in any number of session files.
 
-Every two seconds a thread looks at the files (see `file_scan`), and the loop makes holds of what it
-found. A hold belongs to the file that names the session: two files that name the same one are two
-holds.
+Every two seconds a thread looks at the files (see `file_scan`), and the event loop turns the result
+into holds. A hold belongs to the file that names the session: two files that name the same session
+are two holds.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ LOOK_SECONDS = 2.0
 
 
 class YamlFiles:
-    """Keeps the holds in `registry` as the files say, while `run` runs.
+    """Keeps the holds in `registry` in step with the files, while `run` runs.
 
     `config` is the file that `settings` came from. Its sessions are watched like those of the
-    other files; the rest of it waits for a reload. Without it the sessions in `settings` stand.
+    other files; the rest of it waits for a reload. Without it the sessions in `settings` are used.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class YamlFiles:
         config: Path | None = None,
     ) -> None:
         self.read_once = asyncio.Event()
-        """Set once everything was looked at for the first time."""
+        """Set once all files were read for the first time."""
         self._settings = settings
         self._registry = registry
         self._notify = listener.notify
@@ -67,7 +67,7 @@ class YamlFiles:
         return tuple(map(readable_path, self._attempts.hanging))
 
     async def run(self) -> None:
-        """Look at the files again and again, until cancelled."""
+        """Look at the files periodically, until cancelled."""
         async with self._looking:
             await self._look(afresh=True)
         while True:
@@ -78,9 +78,9 @@ class YamlFiles:
                 await self._look(afresh=False)
 
     async def apply(self, settings: Settings) -> None:
-        """Go by new settings from now on; return when the holds are as they say.
+        """Apply new settings; return when the holds match them.
 
-        What they leave as it was is not touched. The keepers of new vCenters must be attached.
+        Unchanged holds are not touched. The keepers of new vCenters must be attached.
         """
         async with self._looking:
             self._settings = settings
@@ -93,15 +93,15 @@ class YamlFiles:
         for change in await self._attempts.look(look) or ():
             try:
                 for _ in self._apply(change):
-                    # Let the loop do something else after some milliseconds, of whatever files.
+                    # Give the event loop a turn every few milliseconds, across all files.
                     if self._slice.is_over():
                         await asyncio.sleep(0)
             except Exception:
-                # Whatever it is, it is about this file alone; the next change of it is tried anew.
+                # Any error concerns this file alone; its next change is processed again.
                 log.exception("source_not_applied", source=readable_path(change.path))
 
     def _apply(self, change: FileChange) -> Iterator[None]:
-        """Make the holds of a file what it says; yield after each of them."""
+        """Update the holds of a file; yield after each of them."""
         source, state = readable_path(change.path), change.state
         before = self._states.pop(change.path, FileState())
         if state != FileState():
@@ -130,7 +130,7 @@ class YamlFiles:
         session = self._registry.find(key)
         holds = session.holds if session else ()
         held = next((hold for hold in holds if hold.is_by(self._uid, owner)), None)
-        # A token that was not read anew is the one that is held, refused or not.
+        # A token that was not read again is the held one, refused or not.
         token = held.token if held is not None and options.token_file is not None else None
         lent = change.tokens.get(key)
         if lent is not None and lent != (token.value if token else ""):
