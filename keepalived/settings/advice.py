@@ -1,4 +1,4 @@
-"""What is worth saying of valid settings: files that cannot be used, and risks taken."""
+"""Warnings about valid settings: files that cannot be used, and risks."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Remark = tuple[Place, str]
 
 
 def unusable(settings: Settings, environ: Mapping[str, str]) -> Iterator[Remark]:
-    """Say which files and variables that the settings name are not there, or cannot be read."""
+    """Warn of files and variables in the settings that do not exist or cannot be read."""
     for name, vcenter in settings.vcenters.items():
         for key, path, mark in _files(vcenter):
             trouble = _why_unusable(path, mark)
@@ -48,7 +48,7 @@ def unusable(settings: Settings, environ: Mapping[str, str]) -> Iterator[Remark]
 
 
 def risky(settings: Settings, environ: Mapping[str, str]) -> Iterator[Remark]:
-    """Say what works, and may not be meant."""
+    """Warn of settings that work, but may not be intended."""
     for name, vcenter in settings.vcenters.items():
         place = ("vcenters", name)
         for key, words in _risks(vcenter, environ):
@@ -72,7 +72,7 @@ def stale(path: Path) -> str:
 
 
 def risky_entry(entry: SessionEntry) -> Iterator[tuple[str, str]]:
-    """Say what of a session's line works, and may not be meant: key, and words."""
+    """Warn of parts of a session's line that may not be intended: key, and message."""
     path = entry.token_file
     if path is None:
         return

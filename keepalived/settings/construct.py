@@ -1,8 +1,8 @@
-"""Plain data from the nodes of a YAML document; what cannot be read is set aside, with its place.
+"""Builds plain data from the nodes of a YAML document, and sets unreadable values aside.
 
-One bad value never stops the others: it becomes UNREADABLE, and a flaw says where it stands and
-what to do. Of YAML 1.1's implicit types only those are left that nobody writes by accident: 010,
-1:30, yes and off are text.
+One bad value never stops the others: it becomes UNREADABLE, and a flaw says where it is and what
+to do. Of YAML 1.1's implicit types, those are left out that are written by accident: 010, 1:30, yes
+and off are text.
 """
 
 from __future__ import annotations

@@ -27,8 +27,8 @@ class Discover(Strict):
         return self.libraries is None and self.items is None
 
     def takes(self, library: str | None, item: str | None) -> bool:
-        """Whether a session is meant that fills this item. A name that nobody knows (None)
-        matches no pattern."""
+        """Whether a session that fills this item is included. An unknown name (None) matches no
+        pattern."""
         return _matches(self.libraries, library) and _matches(self.items, item)
 
 

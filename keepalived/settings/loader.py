@@ -1,4 +1,4 @@
-"""From a file, or govc's environment, to settings: everything that is wrong is said at once."""
+"""Loads settings from a file, or govc's environment, and reports all problems at once."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def load_settings(path: Path | None, environ: Mapping[str, str], *, pipes: bool 
 
 
 def load_environment(environ: Mapping[str, str]) -> Loaded:
-    """Return settings with the one vCenter that GOVC_URL and its like describe.
+    """Return settings with the one vCenter that GOVC_URL and related variables describe.
 
     Raises ConfigError with everything that is wrong. GOVC_URL has to be there.
     """

@@ -1,7 +1,7 @@
 """Single values as people write them, checked and brought into one form.
 
-Every function raises ValueError with words for whoever wrote the value, and none of them repeats
-a value that can hold a secret.
+Every function raises ValueError with a message for the author of the value, which never contains a
+value that can be a secret.
 """
 
 from __future__ import annotations

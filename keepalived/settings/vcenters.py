@@ -66,7 +66,7 @@ def _unless_auto(value: object) -> float | None:
 
 
 def _variable(name: str) -> str:
-    # What stands here may be the password itself, put in the wrong place: it is not repeated.
+    # The value may be the password itself, in the wrong place: it is not repeated.
     if not _VARIABLE.fullmatch(name):
         raise ValueError("must be the name of an environment variable: letters, digits and _")
     return name

@@ -14,7 +14,7 @@ from keepalived.validation.problems import shown
 
 
 class Before(NamedTuple):
-    """Changes or refuses the value as it was given, before its type is looked at."""
+    """Changes or refuses the given value before its type is checked."""
 
     check: Callable[[Any], Any]
 
@@ -26,7 +26,7 @@ class After(NamedTuple):
 
 
 class InContext(NamedTuple):
-    """Like `After`, and is given the context of the validation as well."""
+    """Like `After`, but also receives the context of the validation."""
 
     check: Callable[[Any, Any], Any]
 
@@ -53,7 +53,7 @@ class Length(NamedTuple):
     most: int | None = None
 
     def check(self, value: Any) -> Any:
-        """Return what is neither too short nor too long."""
+        """Return a value whose length is within the bounds."""
         if len(value) < self.least:
             raise ValueError("must not be empty")
         if self.most is not None and len(value) > self.most:
@@ -62,7 +62,7 @@ class Length(NamedTuple):
 
 
 class Pattern(NamedTuple):
-    """A regular expression, in the common subset of Python and JSON schema, of a whole text."""
+    """A regular expression for a whole text, in the common subset of Python and JSON schema."""
 
     expression: re.Pattern[str]
     words: str
@@ -76,7 +76,7 @@ class Pattern(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """Which type of a union a value is one of, None for none of them; and what it may be."""
+    """Chooses the type of a union for a value, or None; and describes the allowed values."""
 
     pick: Callable[[object], type | None]
     words: str
@@ -84,17 +84,17 @@ class Choice(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class JsonSchema:
-    """Stands in the JSON schema in the place of what the type would give."""
+    """Replaces the JSON schema that the type would give."""
 
     schema: dict[str, Any]
 
 
 class ShownAs(NamedTuple):
-    """The type and the default that the JSON schema shows, where a check makes them another."""
+    """The type and default in the JSON schema, where a check converts them."""
 
     kind: Any
     default: Any
 
 
 HIDDEN = object()
-"""The field is in no JSON schema and in no hint: no file can set it."""
+"""The field is in no JSON schema and in no hint: files cannot set it."""

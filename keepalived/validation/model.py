@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn, Self, dat
 from keepalived.validation.problems import nearest
 
 MISSING: Any = object()
-"""In the place of a default: there is none."""
+"""Stands for a default that does not exist."""
 
 NOT_KNOWN = "this key is not known"
 
 _set = object.__setattr__
 
 Earlier = Mapping[str, Any]
-"""The fields that stand before one in its class, those without problems: values by name."""
+"""The valid fields that precede a field in its class: values by name."""
 
 
 class FieldCheck(NamedTuple):
-    """A check of single fields beside those before them."""
+    """A check of single fields that may depend on earlier ones."""
 
     fields: tuple[str, ...]
     check: Callable[[Any, Earlier], Any]
@@ -75,10 +75,10 @@ class Model(metaclass=ModelType):
     """The fields that were given to the constructor, the others having their defaults."""
 
     empty_is_left_out: ClassVar[bool] = False
-    """Whether a key with nothing after it counts as left out."""
+    """Whether a key with an empty value counts as left out."""
 
     omitted: ClassVar[tuple[object, ...]] = ()
-    """Values with which a field is left out of JSON."""
+    """Values of fields that are omitted from JSON."""
 
     def __init__(self, **values: Any) -> None:
         _set(self, "given", _GIVEN.setdefault(given := frozenset(values), given))
@@ -100,7 +100,7 @@ class Model(metaclass=ModelType):
 
     @classmethod
     def unknown_key(cls, key: str, known: Sequence[str]) -> str:
-        """Return what to say of a key that is no field."""
+        """Return the message for a key that is no field."""
         hint = nearest(key, known) if known else "there is none here"
         return f"{NOT_KNOWN}; {hint}"
 
@@ -129,4 +129,4 @@ class Model(metaclass=ModelType):
 
 
 _GIVEN: dict[frozenset[str], frozenset[str]] = {}
-"""Each set once: thousands of entries give the same fields."""
+"""Interned sets: thousands of entries give the same fields."""

@@ -1,4 +1,4 @@
-"""What is wrong with a value, and the words for it. They repeat nothing that can be a secret."""
+"""Problems with values, and their messages, which contain nothing that can be a secret."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import NamedTuple
 _SHOWN = 60
 
 Path = tuple[str | int, ...]
-"""Where a value stands: keys of mappings and places in lists."""
+"""The place of a value: keys of mappings and indexes of lists."""
 
 
 class Contradiction(ValueError):
-    """A value has the right form, and still cannot be meant."""
+    """A value has the right form, but cannot be intended."""
 
 
 class FieldProblem(NamedTuple):
-    """One thing that is wrong, where, and with which value."""
+    """One problem: its message, its place, and the value."""
 
     path: Path
     message: str
@@ -30,7 +30,7 @@ class FieldProblem(NamedTuple):
 
 
 class Invalid(ValueError):
-    """A value cannot be taken. `problems` holds everything that is wrong with it."""
+    """A value is invalid. `problems` holds everything that is wrong with it."""
 
     def __init__(self, problems: Iterable[FieldProblem]) -> None:
         self.problems = tuple(problems)
@@ -50,7 +50,7 @@ def problems_in(error: ValueError, value: object, *at: str | int) -> Iterable[Fi
 
 
 def kind_of(value: object) -> str:
-    """Return what kind of value it is, and nothing of what it says."""
+    """Return a description of a value's type, without its content."""
     match value:
         case None:
             return "nothing"
@@ -69,7 +69,7 @@ def kind_of(value: object) -> str:
 
 
 def shown(value: object) -> str:
-    """Return a value as a person would speak of it. For what cannot be a secret."""
+    """Return a value as people would write it. Only for values that cannot be secrets."""
     match value:
         case bool():
             return "true" if value else "false"
@@ -86,19 +86,19 @@ def _shortened(text: str) -> str:
 
 
 def _near(word: str, known: Sequence[str]) -> str | None:
-    # To compare a long word takes milliseconds, and it is a slip of the pen of none.
+    # Comparing a long word takes milliseconds, and it is no misspelling of a known one.
     found = difflib.get_close_matches(word, known, n=1) if len(word) <= _SHOWN else []
     return found[0] if found else None
 
 
 def nearest(word: str, known: Sequence[str]) -> str:
-    """Return the hint that names the nearest of the known words, or else all of them."""
+    """Return a hint with the nearest of the known words, or else all of them."""
     near = _near(word, known)
     return f"did you mean {near!r}?" if near else f"known here: {', '.join(known)}"
 
 
 def not_one_of(allowed: Sequence[str], value: object) -> str:
-    """Return that a value is none of the allowed words, and which of them is near."""
+    """Return the message that a value is not an allowed word, with the nearest one."""
     near = _near(value, allowed) if isinstance(value, str) else None
     hint = f"; did you mean {near!r}?" if near else ""
     return f"must be one of {', '.join(allowed)}, not {shown(value)}{hint}"
