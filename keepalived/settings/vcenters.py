@@ -180,7 +180,7 @@ class VCenterSettings(Strict):
     @staticmethod
     def _goes_with_a_password(value: str | None, earlier: Earlier) -> str | None:
         if any(name not in earlier for name in _PASSWORD_SOURCES):
-            return value  # What is wrong with that source is said there.
+            return value  # The source itself reports its problems.
         given = [name for name in _PASSWORD_SOURCES if earlier[name] is not None]
         if value is None and given:
             raise ValueError(f"is missing; {given[0]} needs to know whose password it is")
