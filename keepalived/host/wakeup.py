@@ -19,7 +19,7 @@ class Wakeup:
             self._waiter.set_result(None)
 
     async def wait(self, seconds: float) -> None:
-        """Wait `seconds` at most for `ring`; return at once if it was called since the last wait."""
+        """Wait `seconds` at most for `ring`; return at once if it came since the last wait."""
         if not self._rung:
             loop = asyncio.get_running_loop()
             self._waiter = loop.create_future()
