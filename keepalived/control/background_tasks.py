@@ -1,4 +1,4 @@
-"""Work that is finished whether or not the caller who asked for it is still there."""
+"""Work that is finished even if the caller who asked for it has gone."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ class BackgroundTasks:
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def spawn(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
-        """Run `work` in a task of its own, and return that."""
+        """Run `work` in a new task, and return the task."""
         task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
     def spawn_unwatched(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        """Run `work` in a task of its own; the log reports a failure (`errand_failed`)."""
+        """Run `work` in a new task; the log reports a failure (`errand_failed`)."""
         self.spawn(work, name).add_done_callback(_report)
 
     async def run_shielded(self, work: Coroutine[Any, Any, T], name: str) -> T:
-        """Return what `work` returns. It goes on to its end even if the caller is cancelled."""
+        """Return the result of `work`, which runs to its end even if the caller is cancelled."""
         return await asyncio.shield(self.spawn(work, name))
 
     async def all_done(self) -> None:
-        """Wait until nothing is left to do."""
+        """Wait until all tasks are done."""
         while self._tasks:
             await asyncio.wait(self._tasks)
 

@@ -1,4 +1,4 @@
-"""What requests and replies are made of: a strict model, and fields that occur more than once."""
+"""The base of requests and replies: a strict model, and fields that several models use."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _NAME = "[A-Za-z0-9._:-]"
 _VCENTER_NAME = re.compile(f"^{_NAME}{{1,255}}$")
 _OWNER_NAME = re.compile(f"^{_NAME}{{1,64}}$")
 _LINE = re.compile("^[^\\x00-\\x1f\\x7f-\\x9f]*$")
-# As durations.PATTERN, in ASCII, bounded in length, and with a digit that is not 0.
+# Like durations.PATTERN, but ASCII only, bounded in length, and with a digit other than 0.
 _NUMBER = r"[0-9]{1,9}(\.[0-9]{1,3})?"
 _DURATION = re.compile(rf"^(?=.*[1-9])({_NUMBER}d)?({_NUMBER}h)?({_NUMBER}m)?({_NUMBER}s?)?$")
 
@@ -66,7 +66,7 @@ def _boolean(value: object) -> object:
 
 
 def _whole(value: object) -> object:
-    """Take 5.0 for 5: JSON has numbers of one kind alone."""
+    """Accept 5.0 as 5: JSON has only one kind of number."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 

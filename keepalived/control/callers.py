@@ -1,4 +1,4 @@
-"""Who calls, and what follows from it."""
+"""The callers of the control socket and their rights."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ROOT = 0
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whoever connected. Admins see and do all, everybody else only what is their own."""
+    """A connected user. Admins see and do everything, other users only what is their own."""
 
     uid: int
     pid: int
@@ -26,7 +26,7 @@ class Caller:
     def log(
         self, event: str, key: SessionKey | None, *, level: int = logging.INFO, **facts: object
     ) -> None:
-        """Write down that the caller did something, to a session unless `key` is None."""
+        """Log an action of the caller, on a session unless `key` is None."""
         about = {}
         if key is not None:
             about = {"vcenter": key.vcenter, "session_id": key.id, "kind": key.kind.value}
@@ -34,6 +34,6 @@ class Caller:
 
 
 def caller_of(peer: PeerCredentials, own_uid: int, admin_gid: int | None = None) -> Caller:
-    """Return what a peer may do: root, the daemon's own user and one group's members are admins."""
+    """Return the caller for a peer: root, the daemon's user and one group's members are admins."""
     is_admin = peer.uid in (_ROOT, own_uid) or (admin_gid is not None and peer.is_member(admin_gid))
     return Caller(peer.uid, peer.pid, is_admin)

@@ -1,4 +1,4 @@
-"""The door: who comes in, how many at once, and as whom."""
+"""Admission of connections to the control socket: whose they are, and how many there may be."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from keepalived.serving.throttle import Throttle
 
 
 class ControlConnections:
-    """Knows who is at the other end of each connection, and how many there are."""
+    """Tracks the open connections and the peer of each."""
 
     def __init__(self, admin_gid: int | None, limits: Limits) -> None:
         self._admin_gid = admin_gid
@@ -28,11 +28,11 @@ class ControlConnections:
         self._refusals = Throttle()
 
     def door(self, server: web.Server) -> ProtocolFactory:
-        """Return what makes a protocol for each new connection to `server`."""
+        """Return the factory of protocols for new connections to `server`."""
         return ProtocolFactory(lambda transport: self._admit(server, transport))
 
     def caller(self, request: web.BaseRequest) -> Caller:
-        """Return who sent a request."""
+        """Return the caller who sent a request."""
         return self._callers[request.protocol]
 
     def _admit(self, server: web.Server, transport: asyncio.Transport) -> RequestHandler | bytes:

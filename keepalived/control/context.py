@@ -1,4 +1,4 @@
-"""What the handlers of the control socket share, and the questions that several of them ask."""
+"""What the handlers of the control socket share."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ BodyT = TypeVar("BodyT", bound=Model | None)
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[PathT, QueryT, BodyT]):
-    """One request, understood."""
+    """One request, parsed and checked."""
 
     request: web.Request
     caller: Caller
@@ -46,7 +46,7 @@ class Call(Generic[PathT, QueryT, BodyT]):
 
 @dataclass(frozen=True, slots=True)
 class Reloaded:
-    """What came of a reload: whether the new configuration is in force, and what was refused."""
+    """The result of a reload: whether the new configuration is in force, and what was refused."""
 
     applied: bool
     problems: tuple[str, ...] = ()
@@ -68,23 +68,23 @@ class ControlContext:
     background: BackgroundTasks
     attached: dict[Place, Subscription] = field(default_factory=dict)
     listings: dict[tuple[str, Kind], asyncio.Task[Any]] = field(default_factory=dict)
-    """The lists that vCenters are being asked for, by vCenter and kind."""
+    """Lists of sessions that are being requested from vCenters, by vCenter and kind."""
     turns: Turns = field(default_factory=Turns)
-    """In which requests are begun, users alternating."""
+    """Lets requests begin one at a time, alternating between users."""
     slices: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Held while a slice of a long answer is made, so that there is one at a time."""
+    """Held while a slice of a long answer is made, so that only one is made at a time."""
     is_closing: bool = False
 
     def view(self, caller: Caller) -> View:
-        """Return how this caller sees sessions now."""
+        """Return this caller's view of the sessions, as of now."""
         return View(self.clock, None if caller.is_admin else caller.uid)
 
     def key(self, call: Call[SessionPath, Any, Any]) -> SessionKey:
-        """Return the session that a request is about. Raises ProblemError for an unclear `-`."""
+        """Return the session a request names. Raises ProblemError for an ambiguous `-`."""
         return SessionKey(self.vcenter(call.path.vcenter), call.query.kind, call.path.id)
 
     def vcenter(self, name: str) -> str:
-        """Return a vCenter's name, `-` standing for the only one. Raises ProblemError."""
+        """Return a vCenter's name; `-` stands for the only one. Raises ProblemError."""
         if name != THE_ONLY_ONE:
             return name
         names = self.vcenters()
@@ -103,16 +103,16 @@ class ControlContext:
         return sorted(keeper.name for keeper in self.registry.keepers)
 
     def sessions(self, caller: Caller, *, mine: bool = False) -> Iterable[Session]:
-        """Return the sessions that are the caller's business, or, of an admin, `mine` alone."""
+        """Return the sessions that the caller may see; with `mine`, an admin's own only."""
         if caller.is_admin and not mine:
             return self.registry
         found = map(self.registry.find, self.index.sessions_of(caller.uid))
         return [session for session in found if session is not None]
 
     def session(self, caller: Caller, key: SessionKey) -> Session:
-        """Return a session that is the caller's business.
+        """Return a session that the caller may see.
 
-        Raises ProblemError, the same for sessions of others as for those that nobody knows.
+        Raises ProblemError, the same for other users' sessions as for unknown ones.
         """
         session = self.registry.find(key)
         if session is not None and (caller.is_admin or self.index.sees(caller.uid, key)):
@@ -125,7 +125,7 @@ class ControlContext:
         )
 
     def seen(self, caller: Caller, key: SessionKey) -> SessionReply:
-        """Return a session as it is now, in the words of replies. Raises as `session`."""
+        """Return the reply that describes a session now. Raises like `session`."""
         return self.view(caller).session(self.session(caller, key))
 
     def keeper(self, vcenter: str) -> Keeper:
@@ -141,7 +141,7 @@ class ControlContext:
         )
 
     def hears(self, caller: Caller, entry: StreamEntry) -> bool:
-        """Whether an event is the caller's business."""
+        """Whether the caller may see an event."""
         if caller.is_admin:
             return True
         if entry.uid is not None:

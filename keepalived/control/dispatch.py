@@ -1,4 +1,4 @@
-"""From an HTTP request to a handler, and from what it returns or raises to an HTTP response."""
+"""Turns HTTP requests into calls of handlers, and their results and errors into responses."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ AnyModel = TypeVar("AnyModel", bound=Model)
 def handler_of(
     route: Route, context: ControlContext, who: Callable[[web.Request], Caller]
 ) -> Handler:
-    """Return what aiohttp calls for a route."""
+    """Return the function that aiohttp calls for a route."""
     path_model, query_model, body_model = route.models
     repeatable = {
         name
@@ -58,7 +58,7 @@ def handler_of(
 
 @web.middleware
 async def answer_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer with a problem document whatever goes wrong."""
+    """Answer every error with a problem document."""
     try:
         return await handler(request)
     except ProblemError as error:
@@ -77,7 +77,7 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
     except Exception as error:
         way = request.transport
         if isinstance(error, ConnectionError) and (way is None or way.is_closing()):
-            # The caller went away in the middle of an answer, before the handler was told.
+            # The caller disconnected in the middle of an answer, before the handler noticed.
             return web.Response()
         log.exception("request_failed", method=request.method, path=request.path)
         detail = "look into the daemon's log for `request_failed`, and report it"
@@ -94,7 +94,7 @@ def _problem(request: web.Request, error: ProblemError) -> web.Response:
 
 
 def _fields(query: MultiMapping[str], repeatable: Collection[str]) -> dict[str, object]:
-    """Return a query string's parameters, as lists where a parameter may be repeated."""
+    """Return the parameters of a query string; repeatable parameters become lists."""
     fields: dict[str, object] = {}
     for name in query:
         values = query.getall(name)
@@ -105,7 +105,7 @@ def _fields(query: MultiMapping[str], repeatable: Collection[str]) -> dict[str, 
 
 
 async def _body(request: web.Request, limits: Limits) -> bytes:
-    """Read the body, whatever type it says it is: curl calls everything a form."""
+    """Read the body, whatever its declared type: curl labels every body as a form."""
     try:
         async with asyncio.timeout(limits.body_seconds):
             return await request.read()
@@ -126,7 +126,7 @@ def _understood(
     except Invalid as error:
         found = error.problems
     except Exception as error:
-        # Whatever a number or a text led to: it is the request that is wrong.
+        # Whatever error a number or a text caused, the request is at fault.
         found = [FieldProblem((), f"cannot be understood ({type(error).__name__})", said)]
     raise _refusal(part, found)
 
@@ -134,7 +134,7 @@ def _understood(
 def _refusal(part: str, found: Sequence[FieldProblem]) -> ProblemError:
     errors = [
         FieldError(
-            # A caller's own key may be anything, and of any length.
+            # A key that the caller chose may hold anything, at any length.
             field=".".join((part, *filter(_NAME.fullmatch, map(str, each.path)))),
             message=each.message,
         )

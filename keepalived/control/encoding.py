@@ -1,4 +1,4 @@
-"""Models as JSON, whatever stands in them, and as answers."""
+"""Models as JSON, and as HTTP answers."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ def json_answer(
     content_type: str = JSON,
     headers: Mapping[str, str] | None = None,
 ) -> web.Response:
-    """Return the answer that has a model as its body."""
+    """Return an answer with a model as its body."""
     return web.Response(
         body=to_json(model), status=status, headers=headers, content_type=content_type
     )
 
 
 def to_json(model: Model) -> bytes:
-    """Return a model as JSON. Text that UTF-8 cannot say is escaped, as `sayable` does.
+    """Return a model as JSON. Text that UTF-8 cannot encode is escaped, as `sayable` does.
 
-    Raises ValueError for what JSON cannot say at all.
+    Raises ValueError for values that JSON cannot represent.
     """
     text = _ENCODER.encode(model)
     try:

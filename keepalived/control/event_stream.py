@@ -1,4 +1,4 @@
-"""Events for the readers of the control socket: what the stream tells of each, and to whom."""
+"""Events for the readers of the control socket: what the stream reports, and to whom."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ EVENTS_LOST = "events_lost"
 
 @dataclass(frozen=True, slots=True)
 class StreamEntry:
-    """One event as the stream tells it, at `at` seconds since the epoch.
+    """One event as the stream reports it, at `at` seconds since the epoch.
 
-    Belongs to a session, or to a vCenter, or to the daemon as a whole; `uid` is set where it
-    concerns that user alone.
+    It belongs to a session, to a vCenter, or to the daemon as a whole; `uid` is set if it
+    concerns only that user.
     """
 
     name: str
@@ -36,7 +36,7 @@ class StreamEntry:
 
 
 class Subscription:
-    """What one reader has not read yet."""
+    """The events that one reader has not read yet."""
 
     def __init__(self, wants: Callable[[StreamEntry], bool], size: int) -> None:
         self._wants = wants
@@ -47,12 +47,12 @@ class Subscription:
         self._wake = asyncio.Event()
 
     def close(self) -> None:
-        """Receive nothing more: `next` returns what waits already, and then None."""
+        """Accept no more events: `next` returns the queued ones, and then None."""
         self._closed = True
         self._wake.set()
 
     def offer(self, entry: StreamEntry) -> None:
-        """Queue an entry if it is wanted; where there is no room, count it as lost."""
+        """Queue an entry if it is wanted; count it as lost if the queue is full."""
         if self._closed or not self._wants(entry):
             return
         if len(self._waiting) >= self._size:
@@ -63,9 +63,9 @@ class Subscription:
         self._wake.set()
 
     async def next(self) -> StreamEntry | None:
-        """Return the next event, waiting for it; None once closed.
+        """Wait for the next event and return it; None once closed and empty.
 
-        An event `events_lost` with the `count` stands where some are missing.
+        Where events are missing, an event `events_lost` reports their `count`.
         """
         while not self._waiting:
             if self._closed:
@@ -84,7 +84,7 @@ class Subscription:
 
 
 class EventStream:
-    """A listener that offers what happens to its subscriptions."""
+    """A listener that offers events to its subscriptions."""
 
     def __init__(self, clock: Clock) -> None:
         self.subscriptions: set[Subscription] = set()
@@ -94,7 +94,7 @@ class EventStream:
     def subscribe(
         self, wants: Callable[[StreamEntry], bool], size: int = DEFAULT_LIMITS.events_waiting
     ) -> Iterator[Subscription]:
-        """Open a subscription to the entries that `wants` accepts at the moment of each."""
+        """Subscribe to the entries that `wants` accepts when they occur."""
         subscription = Subscription(wants, size)
         self.subscriptions.add(subscription)
         try:
@@ -104,7 +104,7 @@ class EventStream:
             subscription.close()
 
     def notify(self, event: events.Event) -> None:
-        """Offer an event, unless the stream does not tell of its kind."""
+        """Offer an event to subscribers, unless the stream does not report its kind."""
         if not self.subscriptions:
             return
         entry = self._entry(event)

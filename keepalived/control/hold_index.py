@@ -1,4 +1,4 @@
-"""Who holds what, by user: what each caller may see, and how much of it there is."""
+"""Holds by user: which sessions each caller may see, and how much each uses."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ DAEMONS_OWN = frozenset({OwnerKind.FILE, OwnerKind.DISCOVERY})
 
 
 class HolderKey(NamedTuple):
-    """Whose hold it is: there is at most one of each in a session."""
+    """Identifies a hold within a session: each party has at most one."""
 
     uid: int
     owner: Owner
 
 
 class Usage(NamedTuple):
-    """What holds take up: how many there are, and the bytes of the texts that came with them."""
+    """What holds use: their number, and the bytes of their texts."""
 
     holds: int = 0
     bytes: int = 0
 
 
 class HoldIndex:
-    """A listener that keeps count of each user's sessions and holds.
+    """A listener that counts each user's sessions and holds.
 
     A session that has ended belongs to its last holders until it is forgotten.
     """
@@ -62,15 +62,15 @@ class HoldIndex:
                     self._drop(uid, key)
 
     def sees(self, uid: int, key: SessionKey) -> bool:
-        """Whether a session is one of this user's, live or ended."""
+        """Whether a session, live or ended, is one of this user's."""
         return key in self.sessions_of(uid)
 
     def sessions_of(self, uid: int) -> Collection[SessionKey]:
-        """Return the sessions that a user holds, or held until they ended: a view, no copy."""
+        """Return a view of the sessions that a user holds, or held until they ended."""
         return self._counts.get(uid, {}).keys()
 
     def usage(self, uid: int | None = None) -> Usage:
-        """Return what a user's live holds take up; everybody's for None."""
+        """Return what a user's live holds use; for None, what all users' holds use."""
         return self._usages.get(uid, Usage())
 
     def _drop(self, uid: int, key: SessionKey) -> None:

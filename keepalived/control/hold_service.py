@@ -1,4 +1,4 @@
-"""Taking holds: the limits, the owner's watch, the state file, and what is undone on failure."""
+"""Takes holds: checks limits, watches owners, writes the state file, rolls back on failure."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class HoldService:
         self._clock = clock
 
     def check(self, caller: Caller, key: SessionKey, hold: Hold, before: Hold | None) -> None:
-        """Raise ProblemError if a hold, in the place of the one `before`, would exceed a limit."""
+        """Raise ProblemError if `hold`, replacing `before`, would exceed a limit."""
         limits, index, uid = self._limits, self._index, caller.uid
         if before is None:
             self._check_counts(caller, key)
@@ -58,10 +58,10 @@ class HoldService:
             )
 
     async def take(self, caller: Caller, key: SessionKey, hold: Hold, before: Hold | None) -> bool:
-        """Take a hold that was checked, or put it in the place of the one `before`.
+        """Take a checked hold, replacing `before` if there is one.
 
-        Returns once it is on disk, with whether it is a new one. A hold that cannot be written, or
-        whose process has ended, leaves nothing behind. Raises ProblemError.
+        Returns once the hold is on disk, with whether it is new. A hold that cannot be written, or
+        whose process has ended, is undone completely. Raises ProblemError.
         """
         party = HolderKey(hold.uid, hold.owner)
         is_ward = hold.owner.kind is OwnerKind.PROCESS
@@ -72,7 +72,7 @@ class HoldService:
         except BaseException as error:
             if not self._registry.is_held(key, *party):
                 self._owners.forget(key, party)
-            if isinstance(error, UnknownVCenterError):  # removed by a reload at this moment
+            if isinstance(error, UnknownVCenterError):  # a reload has just removed it
                 words = f"no vCenter {key.vcenter} is configured"
                 raise ProblemError(ProblemType.NO_SUCH_VCENTER, words) from error
             if isinstance(error, OSError):
@@ -82,16 +82,16 @@ class HoldService:
             await self._registry.let_go(key, *party)
             raise ProblemError(ProblemType.NOT_YOUR_PROCESS, f"{label(hold.owner)} has just ended")
         if before is not None and before.owner != hold.owner:
-            # Another time limit than before: still that user's one hold with a time limit.
+            # Only its time limit changes: it remains that user's one hold with a time limit.
             await self._registry.let_go(key, before.uid, before.owner)
         if hold.token is not None and (before is None or before.token != hold.token):
-            # Its API session may be about to end.
+            # The API session it carries may be about to expire.
             self.renew_soon(key)
         is_new = is_new and before is None
         caller.log(
             "hold_taken_by" if is_new else "hold_updated_by",
             key,
-            # Progress comes every second from some uploads.
+            # Some uploads report progress every second.
             level=logging.INFO if is_new else logging.DEBUG,
             owner=label(hold.owner),
             holder=hold.uid,
@@ -100,7 +100,7 @@ class HoldService:
         return is_new
 
     def renew_soon(self, key: SessionKey) -> None:
-        """Have the keeper send for a session at its next opportunity, unless it has ended."""
+        """Ask the keeper to renew a session as soon as possible, unless it has ended."""
         session = self._registry.find(key)
         if session is not None and not session.state.is_final:
             self._registry.commit(core.make_due(session, self._clock.boot()), ())
@@ -149,7 +149,7 @@ class HoldService:
 
 
 def _unwritten(error: OSError) -> ProblemError:
-    """Return the problem with a hold that could not be made to last."""
+    """Return the problem for a hold that could not be written to disk."""
     if error.errno in _NO_SPACE:
         return ProblemError(
             ProblemType.FULL,

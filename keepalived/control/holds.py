@@ -137,7 +137,7 @@ def _owner(call: PutCall) -> Owner:
 
 
 def _standing(session: Session, party: HolderKey) -> Hold | None:
-    """Return the hold that a party has already, a time limit's length aside."""
+    """Return the hold that a party already has; a time limit's length is not compared."""
     for hold in session.holds:
         is_limit = hold.owner.kind is party.owner.kind is OwnerKind.TIME_LIMIT
         if hold.uid == party.uid and (is_limit or hold.owner == party.owner):
@@ -146,9 +146,9 @@ def _standing(session: Session, party: HolderKey) -> Hold | None:
 
 
 def _lent(wish: ProgressWish, before: Hold | None) -> LentToken | None:
-    """Return the token that a hold has after a request: the one before, unless it says otherwise.
+    """Return a hold's token after a request: the present one unless the request changes it.
 
-    One that was refused stays refused, however often it is lent.
+    A token that was refused stays refused, however often it is lent.
     """
     token = before.token if before is not None else None
     if "token" not in wish.given:
@@ -166,9 +166,10 @@ def _meant(
     *,
     to_release: bool = False,
 ) -> list[Hold]:
-    """Return the holds that a request means: at least one. Raises ProblemError.
+    """Return the holds that a request refers to: at least one. Raises ProblemError.
 
-    What discovery holds is changed by nobody, and released by admins where nothing else is meant.
+    Discovery's holds cannot be changed; admins may release them if the request matches no other
+    hold.
     """
     session = context.session(call.caller, key)
     if session.state.is_final:
@@ -211,9 +212,9 @@ async def _hold_while_connected(
     party: HolderKey,
     work: Coroutine[Any, Any, bool],
 ) -> web.StreamResponse:
-    """Hold for as long as the caller reads on, and say what happens meanwhile.
+    """Hold the session while the caller reads, and stream its events.
 
-    Whoever comes with the name of a hold that another connection keeps takes it over.
+    A caller that uses the name of a hold that another connection keeps takes that hold over.
     """
     place = (key, party)
 
@@ -242,7 +243,7 @@ async def _hold_while_connected(
             if context.attached.get(place) is subscription:
                 del context.attached[place]
                 if not context.is_closing:
-                    # After a stop the hold waits for its owner to come back.
+                    # After a stop the hold waits for its owner to reconnect.
                     ending = _let_go_after(context, taking, key, party)
                     context.background.spawn_unwatched(ending, "let go of what a connection held")
 

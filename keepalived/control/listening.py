@@ -1,4 +1,4 @@
-"""Where the control socket comes from: systemd, or the configured path."""
+"""The control socket: handed over by systemd, or bound at the configured path."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LOOK_SECONDS = 5.0
 
 
 class Listening:
-    """A socket that listens, where it came from, and whether anybody still finds it."""
+    """A listening socket, its origin, and whether clients can still find it."""
 
     def __init__(self, source: UnixListener | Socket) -> None:
         self._source = source
@@ -36,7 +36,7 @@ class Listening:
 
     @property
     def trouble(self) -> str:
-        """Why nobody finds the socket, empty where it is in its place."""
+        """Why clients cannot find the socket; empty while it is in its place."""
         source = self._source
         if isinstance(source, UnixListener):
             return "" if source.is_there else f"{source.path} was removed"
@@ -47,11 +47,11 @@ class Listening:
 
     @property
     def can_bind_again(self) -> bool:
-        """Whether the socket is ours to make: one that systemd handed over is not."""
+        """Whether the socket is ours to bind: one that systemd handed over is not."""
         return isinstance(self._source, UnixListener)
 
     def bind_again(self) -> Socket:
-        """Make the socket anew where its file was removed, and return it. Raises SocketError."""
+        """Bind a new socket where its file was removed, and return it. Raises SocketError."""
         assert isinstance(self._source, UnixListener)  # noqa: S101 - asked by can_bind_again
         return self._source.bind_again()
 
@@ -61,10 +61,10 @@ class Listening:
 
 
 class SocketWatch:
-    """Notices when the control socket's file is removed, and makes it anew where it is ours.
+    """Notices when the control socket's file is removed, and binds it again if it is ours.
 
-    `serve_on` is given the new socket. `trouble` is why nobody finds the socket at present, empty
-    where it is in its place.
+    `serve_on` is called with the new socket. `trouble` is why clients cannot find the socket at
+    present; empty while it is in its place.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class SocketWatch:
         self._clock = clock
 
     async def run(self) -> None:
-        """Look every five seconds, until cancelled."""
+        """Check every five seconds, until cancelled."""
         logged = ""
         while True:
             can_bind = self._listening.can_bind_again
@@ -101,7 +101,7 @@ class SocketWatch:
 
 
 def _place_of(listening: Socket) -> tuple[int, int] | None:
-    """Return which file a Unix socket's path leads to; None for none, or an abstract name."""
+    """Return the file that a Unix socket's path leads to; None for no file or an abstract name."""
     try:
         found = os.stat(listening.getsockname())
     except (OSError, ValueError, TypeError):
@@ -112,7 +112,7 @@ def _place_of(listening: Socket) -> tuple[int, int] | None:
 def listen(
     settings: ControlSettings, environ: MutableMapping[str, str] = os.environ
 ) -> Listening | None:
-    """Return the control socket, or None where none is configured and the usual folder is missing.
+    """Return the control socket; None if none is configured and the usual folder is missing.
 
     Raises SocketError.
     """
@@ -125,7 +125,7 @@ def listen(
 
 
 def admin_gid(settings: ControlSettings) -> int | None:
-    """Return the id of the group of administrators, if there is to be one. Raises SocketError."""
+    """Return the id of the group of administrators, None if there is none. Raises SocketError."""
     return None if settings.admin_group is None else _gid(settings.admin_group, "admin_group")
 
 
@@ -136,7 +136,7 @@ def _socket_gid(settings: ControlSettings) -> int | None:
         gid = grp.getgrnam(settings.socket_group).gr_gid
     except (KeyError, ValueError):
         return None
-    # Nobody else may give a file to a group that they are not in.
+    # Only root may give a file to a group that it is not a member of.
     return gid if os.geteuid() == 0 or gid in (os.getegid(), *os.getgroups()) else None
 
 

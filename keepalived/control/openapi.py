@@ -1,4 +1,4 @@
-"""The description of the control socket's API, made from the routes and the models."""
+"""The OpenAPI document of the control socket, generated from the routes and the models."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def _parameters(place: str, schema: Document) -> list[Document]:
 
 
 def _without_null(schema: Document) -> Document:
-    """Return the schema of a parameter: it can be left out, but there is no null in a URL."""
+    """Return a parameter's schema without null: a URL can only leave a parameter out."""
     left = {key: value for key, value in schema.items() if key not in ("description", "title")}
     if left.get("default", ...) is None:
         del left["default"]

@@ -1,4 +1,4 @@
-"""What holds live and die with: processes that end, connections that may come back."""
+"""The owners of holds: processes that end, and connections that may come back."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from keepalived.lease.timing import DUE_TOLERANCE
 log = structlog.get_logger("clkeepalived")
 
 Place = tuple[SessionKey, HolderKey]
-"""One hold: there is at most one of a party in a session."""
+"""One hold: each party has at most one in a session."""
 
 _INSTEAD = "use a ttl or a connection as the owner instead"
 
@@ -32,8 +32,8 @@ _INSTEAD = "use a ttl or a connection as the owner instead"
 def process_owner(caller: Caller, pid: int) -> Owner:
     """Return the owner for a hold that lives as long as the process `pid`.
 
-    Raises ProblemError unless it is a process of the caller's, seen and numbered by both of us in
-    the same way.
+    Raises ProblemError unless the process belongs to the caller (admins may name any) and has the
+    same number in the caller's PID namespace as in ours.
     """
     try:
         is_elsewhere = caller.pid == 0 or processes.is_in_inner_namespace(caller.pid)
@@ -52,7 +52,7 @@ def process_owner(caller: Caller, pid: int) -> Owner:
     try:
         named = processes.process(pid)
         if not caller.is_admin and processes.owner_uid(pid) != caller.uid:
-            # The same words as for one that does not exist: whose processes run is not told.
+            # The same words as for a missing process: whose processes run is not disclosed.
             raise NoSuchProcessError(pid)
     except NoSuchProcessError:
         raise _unusable(
@@ -63,7 +63,7 @@ def process_owner(caller: Caller, pid: int) -> Owner:
 
 
 def _process_of(party: HolderKey) -> Process | None:
-    """Return the process that a party's hold lives with, None for one that has another owner."""
+    """Return the process that owns a party's hold; None if it has another owner."""
     if party.owner.kind is not OwnerKind.PROCESS:
         return None
     try:
@@ -77,8 +77,8 @@ def _unusable(detail: str) -> ProblemError:
 
 
 class Owners:
-    """Lets holds go when what they live with has ended: a process, or a connection that was there
-    before a restart and does not come back."""
+    """Releases holds whose owner has gone: a process that ended, or a connection from before a
+    restart that does not come back."""
 
     def __init__(
         self,
@@ -98,7 +98,7 @@ class Owners:
         self._waiting: asyncio.Task[None] | None = None
 
     def watch(self, key: SessionKey, party: HolderKey, *, is_admin: bool) -> None:
-        """Let a hold that is about to be taken live as long as its process.
+        """Tie a hold that is about to be taken to the life of its process.
 
         Raises ProblemError if the process has ended or cannot be watched.
         """
@@ -121,11 +121,11 @@ class Owners:
             ) from error
 
     def is_watched(self, party: HolderKey) -> bool:
-        """Whether the process of a party still runs, as far as we have heard."""
+        """Whether a party's process still runs, as far as is known."""
         return _process_of(party) in self._watcher
 
     def forget(self, key: SessionKey, party: HolderKey) -> None:
-        """Stop watching for a hold that is gone. Others' interest in the process stays."""
+        """Stop watching for a hold that is gone. Other holds of the process stay watched."""
         self._missed.pop((key, party), None)
         process = _process_of(party)
         if process is None or process not in self._wards:
@@ -139,10 +139,10 @@ class Owners:
             self._watcher.forget(process, self._ended)
 
     async def restore(self) -> None:
-        """Take up what was held before the daemon started.
+        """Watch the owners of the holds from before the daemon started.
 
-        A process that ended meanwhile takes its holds with it. A connection is given one lifetime
-        of the session to come back. Time limits run on by themselves.
+        A process that ended meanwhile has its holds released. A connection has one lifetime of the
+        session to come back. Time limits need no watch.
         """
         gone: list[Place] = []
         now = self._clock.boot()
@@ -158,11 +158,11 @@ class Owners:
             self._waiting = asyncio.create_task(self._wait_for_missed(), name="missed connections")
 
     def came_back(self, key: SessionKey, party: HolderKey) -> None:
-        """Take note that somebody holds by a connection again."""
+        """Note that a connection has taken its hold up again."""
         self._missed.pop((key, party), None)
 
     def stop(self) -> None:
-        """Wait for nobody any more."""
+        """Stop watching processes and waiting for connections."""
         if self._waiting is not None:
             self._waiting.cancel()
 
@@ -185,7 +185,7 @@ class Owners:
         except NoSuchProcessError:
             return False
         except CannotWatchError as error:
-            # Held on without a watch rather than lost; its max_lifetime ends it.
+            # Kept without a watch rather than lost; its max_lifetime ends it.
             log.error("process_not_watched", uid=party.uid, owner=party.owner.id, reason=str(error))
         return True
 
@@ -201,7 +201,7 @@ class Owners:
         self._background.spawn_unwatched(work, f"let go what process {process.pid} held")
 
     async def let_go(self, gone: Collection[Place], reason: str) -> None:
-        """Let holds go because what they lived with has ended, as the log says."""
+        """Release holds whose owners have gone, and log the reason."""
         for key, party in gone:
             log.info(
                 "owner_ended",
@@ -212,5 +212,5 @@ class Owners:
                 owner=label(party.owner),
                 reason=reason,
             )
-        # All at once, so that they share their way to the disk.
+        # All at once, so that they share one write to disk.
         await asyncio.gather(*(self._registry.let_go(key, *party) for key, party in gone))

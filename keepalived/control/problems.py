@@ -13,7 +13,7 @@ MEDIA_TYPE = "application/problem+json"
 
 
 class ProblemType(Enum):
-    """The kinds of problems: a name that programs can rely on, the status, and a title."""
+    """The kinds of problems: a stable name for programs, the status, and a title."""
 
     MALFORMED = ("malformed-request", 400, "The request does not have the form that is documented")
     FORBIDDEN = ("not-permitted", 403, "Not permitted")

@@ -1,4 +1,4 @@
-"""What callers may say: the parts of paths, query strings and bodies."""
+"""What requests may contain: the parts of paths, query strings and bodies."""
 
 from __future__ import annotations
 
@@ -158,14 +158,14 @@ class ProgressWish(Model):
     state, and is never logged out."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be done."""
+        """Reject wishes that cannot be fulfilled."""
         try:
             self.to_progress()
         except ValueError as error:
             raise Contradiction(str(error)) from error
 
     def to_progress(self) -> Progress | None:
-        """Return the progress, None where nothing is said of it."""
+        """Return the progress, None if the request reports none."""
         if self.progress is self.bytes_done is self.bytes_total is None:
             return None
         return Progress(self.progress, self.bytes_done, self.bytes_total)
@@ -185,7 +185,7 @@ class HoldWish(ProgressWish):
     """A word for whoever looks at the hold."""
 
     def __post_init__(self) -> None:
-        """Refuse two limits."""
+        """Reject two limits at once."""
         super().__post_init__()
         if self.max_lifetime is not None and isinstance(self.owner, TtlOwner):
             raise Contradiction("a hold with a ttl ends by that: leave max_lifetime out")

@@ -1,4 +1,4 @@
-"""Every route of the control socket: the one place that says what it takes and what it answers.
+"""Every route of the control socket: the only place that defines what it accepts and returns.
 
 The server's routing, the checking of requests and the OpenAPI document all come from this table.
 """
@@ -33,9 +33,9 @@ from keepalived.validation import Model
 
 @dataclass(frozen=True, slots=True)
 class RouteAnswer:
-    """A successful answer: the status, what it means, and for each media type what it holds.
+    """A successful answer: the status, its meaning, and the content of each media type.
 
-    Of a stream (NDJSON), the models are those of its lines.
+    For a stream (NDJSON), the models are those of its lines.
     """
 
     status: int
@@ -45,8 +45,8 @@ class RouteAnswer:
 
 @dataclass(frozen=True)
 class Route:
-    """One operation. Its name is the handler's, its description the handler's docstring, and what
-    it takes are the models of the `Call` in the handler's annotation."""
+    """One operation. The handler gives its name, the handler's docstring its description, and the
+    `Call` in the handler's annotation the models that it accepts."""
 
     method: str
     path: str
@@ -56,7 +56,7 @@ class Route:
 
     @cached_property
     def models(self) -> tuple[type[Model], type[Model], type[Model] | None]:
-        """What it takes: in the path, in the query string, and in the body, if it has one."""
+        """The models of the path, of the query string, and of the body, if there is one."""
         path, query, body = get_args(get_type_hints(self.handle)["call"])
         return path, query, None if body is NoneType else body
 

@@ -1,4 +1,4 @@
-"""The control socket's server: put together, started and stopped."""
+"""The control socket's server: its assembly, start and stop."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ _SHUTDOWN_SECONDS = 2.0
 class ControlServer:
     """Serves the control socket.
 
-    The life cycle: `restore_owners` once the registry knows its keepers and what was held before,
+    The life cycle: `restore_owners` once the registry knows its keepers and the holds from before,
     `start`, `stop`.
-    `reload` reads the configuration again and says what came of it; `admin_gid` is the group whose
-    members see and do all, beside root and the user that the daemon runs as.
+    `reload` reads the configuration again and returns the result; `admin_gid` is the group whose
+    members see and do everything, like root and the daemon's user.
     """
 
     def __init__(
@@ -77,10 +77,10 @@ class ControlServer:
         self._acceptor: Acceptor | None = None
 
     async def restore_owners(self) -> None:
-        """Take up the holds that the registry has from before.
+        """Watch the owners of the holds that the registry has from before.
 
-        Comes before `start`, and after the keepers were attached: they know the sessions'
-        lifetimes, for as long as which a connection may stay away.
+        Call it before `start`, and after the keepers were attached: they know the sessions'
+        lifetimes, which are how long a connection may stay away.
         """
         self._bus.add(self)
         await self._context.owners.restore()
@@ -95,7 +95,7 @@ class ControlServer:
         context.events.notify(event)
 
     async def start(self, listening: socket.socket) -> None:
-        """Serve on a Unix socket that listens already, which `stop` closes."""
+        """Serve on a Unix socket that already listens; `stop` closes it."""
         limits = self._context.limits
         app = web.Application(
             middlewares=[dispatch.answer_problems], client_max_size=limits.body_bytes
@@ -122,7 +122,7 @@ class ControlServer:
         await self.serve_on(listening)
 
     async def serve_on(self, listening: socket.socket) -> None:
-        """Serve on this socket from now on; those who are connected stay connected."""
+        """Serve on this socket from now on; open connections stay open."""
         assert self._runner is not None  # noqa: S101 - started before
         server = self._runner.server
         assert server is not None  # noqa: S101 - setup() has made it
@@ -133,9 +133,9 @@ class ControlServer:
             before.close()
 
     async def stop(self) -> None:
-        """Let nobody in any more, end the streams, and finish what is being written. Idempotent.
+        """Accept no more connections, end the streams, and finish pending writes. Idempotent.
 
-        What connections hold stays held, for their owners to come back to.
+        Holds of connections stay, so that their owners can come back to them.
         """
         self._context.is_closing = True
         if self._acceptor is not None and self._door is not None:
@@ -154,7 +154,7 @@ class ControlServer:
 
 
 def _description(version: str) -> dispatch.Handler:
-    """Return the handler of the API's description, which is made when it is first asked for."""
+    """Return the handler of the API's description, which is made on the first request."""
 
     @cache
     def document() -> bytes:

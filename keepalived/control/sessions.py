@@ -1,4 +1,4 @@
-"""Looking at sessions, and renewing them at once."""
+"""Handlers that report sessions or renew them at once."""
 
 from __future__ import annotations
 

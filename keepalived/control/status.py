@@ -1,4 +1,4 @@
-"""The daemon as a whole: its vCenters, how things stand, its configuration."""
+"""Handlers for the daemon as a whole: its vCenters, its status, its configuration."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ T = TypeVar("T")
 MEDIA_TYPE = "application/x-ndjson"
 
 _SLICE = 50
-"""Entries of a list that are made in one go: some 3 ms."""
+"""Entries of a list that are made in one slice: some 3 ms."""
 
 log = structlog.get_logger("clkeepalived")
 
@@ -55,14 +55,14 @@ async def stream_events(
 
 
 async def begin(request: web.Request, status: int = 200) -> web.StreamResponse:
-    """Send the head of a stream."""
+    """Send the status line and headers of a stream."""
     response = web.StreamResponse(status=status, headers={hdrs.CONTENT_TYPE: MEDIA_TYPE})
     await response.prepare(request)
     return response
 
 
 async def write(response: web.StreamResponse, model: Model) -> None:
-    """Send one line. Waits for a reader that is behind."""
+    """Send one line; wait while the reader is behind."""
     await response.write(to_json(model) + b"\n")
 
 
@@ -88,10 +88,10 @@ async def send_list(
     items: Iterable[tuple[SessionKey, T]],
     to_model: Callable[[T], Model],
 ) -> web.StreamResponse:
-    """Send `head` and the items, each of a session, as the JSON array at its end, in slices.
+    """Send `head` as JSON with the items, one per session, in the array at its end, in slices.
 
-    However many lists are being sent, there is one slice at a time. An item that cannot be said is
-    logged and left out, so that the others are sent.
+    However many lists are being sent, only one slice is made at a time. An item that cannot be
+    encoded is logged and left out, so that the others are sent.
     """
     response = web.StreamResponse()
     response.content_type = JSON

@@ -1,6 +1,6 @@
-"""The sessions that a vCenter lists for the daemon's account, held here or not, and their end.
+"""Lists the sessions that a vCenter has for the daemon's account, held or not; cancels sessions.
 
-What nobody holds has to be asked for one by one. That is done a little at a time, beside the
+Sessions without holds have to be requested one by one. That is done a few at a time, beside the
 keepers' own requests, and given up when it takes too long: renewals matter more than a list.
 """
 
@@ -101,7 +101,7 @@ class CancelReply(Model):
 
 
 class Listed(NamedTuple):
-    """What a vCenter lists, and what was read of the sessions that are not held here."""
+    """The sessions that a vCenter lists, and what was read of those that are not held here."""
 
     outcome: Outcome
     detail: str
@@ -150,7 +150,7 @@ async def list_account_sessions(
 
 
 def _listing(context: ControlContext, keeper: Keeper, kind: Kind) -> asyncio.Task[Listed]:
-    """Return the list that the vCenter is being asked for, which is asked for once at a time."""
+    """Return the list being requested from the vCenter; start a request if there is none."""
     place = (keeper.name, kind)
     listing = context.listings.get(place)
     if listing is None:
@@ -178,7 +178,7 @@ async def cancel_session(
 ) -> web.Response:
     """Cancel a session on the server: what was uploaded in it is lost."""
     if not call.caller.is_admin:
-        # Whose session an id is cannot be told here, and the daemon's account may own all of them.
+        # An id does not tell whose session it is, and the daemon's account may own all of them.
         raise ProblemError(
             ProblemType.FORBIDDEN,
             "only root, the daemon's own user and the members of control.admin_group may cancel, "
@@ -188,8 +188,8 @@ async def cancel_session(
     key = context.key(call)
     keeper = context.keeper(key.vcenter)
     session = context.registry.find(key)
-    # The configuration's holds are everybody's, and what was discovered is somebody's who did not
-    # say so.
+    # The configuration's holds belong to all users, and a discovered session belongs to a user who
+    # did not register it.
     others = [
         hold
         for hold in (session.holds if session else ())
@@ -206,19 +206,19 @@ async def cancel_session(
     answer = await context.background.run_shielded(work, "cancel a session")
     call.caller.log("cancelled_by", key, outcome=answer.outcome.value)
     if answer.outcome is Outcome.OK:
-        # The keeper finds out by itself, and says what it ended as.
+        # The keeper finds the end by itself, and reports the final state.
         context.holds.renew_soon(key)
     return json_answer(CancelReply(outcome=answer.outcome, detail=answer.detail))
 
 
 def _known(context: ControlContext, key: SessionKey) -> Session | None:
-    """Return a session of which the keeper has heard lately, so that nothing needs to be asked."""
+    """Return a session if the keeper has heard of it lately, so that no request is needed."""
     session = context.registry.find(key)
     return session if session is not None and session.state is State.ACTIVE else None
 
 
 def _account_session(key: SessionKey, **known: Any) -> AccountSession:
-    """Return a session that nobody holds, as far as it is known."""
+    """Return a session without holds, with the fields that are known."""
     blank: dict[str, Any] = dict.fromkeys(AccountSession.defaults)
     name, kind, session_id = key
     return AccountSession(
@@ -227,7 +227,7 @@ def _account_session(key: SessionKey, **known: Any) -> AccountSession:
 
 
 async def _look_at(keeper: Keeper, keys: Iterable[SessionKey]) -> dict[SessionKey, AccountSession]:
-    """Ask for sessions one by one, a few at a time; return those that were answered in time."""
+    """Read sessions one by one, a few at a time; return those that were answered in time."""
     found: dict[SessionKey, AccountSession] = {}
     waiting = iter(keys)
 

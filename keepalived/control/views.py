@@ -1,4 +1,4 @@
-"""Sessions and holds as replies say them."""
+"""Sessions and holds in the form of replies."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MILLISECONDS = 3
 
 
 def label(owner: Owner) -> str:
-    """Return what an owner is called in replies and in queries."""
+    """Return an owner's name in replies and queries."""
     if owner.kind is OwnerKind.PROCESS:
         pid, _, _ = owner.id.partition(":")
         return f"pid:{pid}"
@@ -26,21 +26,21 @@ def label(owner: Owner) -> str:
 
 
 def is_called(owner: Owner, selector: str) -> bool:
-    """Whether a selector means this owner: its label, or its kind alone."""
+    """Whether a selector names this owner, by its label or by its kind alone."""
     own = label(owner)
     return selector in (own, own.partition(":")[0])
 
 
 def wall_time(seconds: float) -> datetime:
-    """Return a time, in seconds since the epoch, as a date that JSON can hold."""
+    """Convert a time, in seconds since the epoch, to a date that JSON can represent."""
     return datetime.fromtimestamp(round(max(0.0, min(seconds, _LATEST)), _MILLISECONDS), UTC)
 
 
 class View:
-    """Words for sessions at one moment. Turns boot-time seconds into dates."""
+    """Builds replies about sessions at one moment. Converts boot-time seconds to dates."""
 
     def __init__(self, clock: Clock, sees_holds_of: int | None) -> None:
-        """Show the holds of one user; of everybody for None."""
+        """Show the holds of one user, or of all users for None."""
         self._now = clock.boot()
         self._offset = clock.wall() - self._now
         self._uid = sees_holds_of
@@ -105,7 +105,7 @@ class View:
 
 
 def sizes_of(files: Sequence[FileInfo]) -> tuple[int | None, int | None]:
-    """Return the bytes that the server has of files, and that there are once all are known."""
+    """Return the files' bytes on the server, and their total size once all sizes are known."""
     sizes = [file.size for file in files if file.size is not None]
     if not files:
         return None, None

@@ -1,1 +1,1 @@
-"""Keeping sessions alive without the daemon: inside one command, or inside a script."""
+"""Keeps sessions alive without the daemon: inside one command, or inside a script."""

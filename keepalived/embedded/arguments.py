@@ -1,4 +1,4 @@
-"""What `keepalived.hold` is given, checked before anything is sent."""
+"""Checks the arguments of `keepalived.hold` before anything is sent."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from keepalived.validation import Invalid, Secret, validate
 
 @dataclass(frozen=True, slots=True)
 class HoldArguments:
-    """The session to keep, and how. `token` is lent; `warnings` say what is risky."""
+    """The session to keep, and how. `token` is lent; `warnings` describe risky settings."""
 
     key: SessionKey
     settings: VCenterSettings
@@ -29,9 +29,9 @@ class HoldArguments:
 def check(
     url: str, session_id: str, kind: Kind | str, *, token: str | None = None, **fields: Any
 ) -> HoldArguments:
-    """Return what is wanted; `fields` are those of a vCenter's settings.
+    """Return the checked arguments; `fields` are those of a vCenter's settings.
 
-    Raises InvalidArguments with words for whoever wrote the call.
+    Raises InvalidArguments with a message for the author of the call.
     """
     try:
         host = _host_of(url)
@@ -49,7 +49,7 @@ def check(
     if unusable:
         raise InvalidArguments(unusable)
     risky = advice.risky(alone, os.environ)
-    # That nobody logs in is as it should be where a token is lent.
+    # With a lent token, no login is expected.
     warnings = (words for place, words in risky if lent is None or place[-1] != "username")
     return HoldArguments(key, settings, lent, tuple(warnings))
 
@@ -89,7 +89,7 @@ def _settings(fields: dict[str, Any]) -> VCenterSettings:
         fields["password"] = Secret(fields["password"])
     path = fields.get("ca_file")
     if isinstance(path, str | os.PathLike):
-        try:  # as it is to be found later, too, wherever the script has gone by then
+        try:  # absolute, so that it is found after the script changes its directory
             fields["ca_file"] = expanded(Path(path)).absolute()
         except (ValueError, TypeError) as error:
             raise InvalidArguments(f"ca_file: {error}") from None

@@ -1,4 +1,4 @@
-"""What `keepalived.hold` raises. No message holds a secret."""
+"""The exceptions of `keepalived.hold`. No message contains a secret."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from keepalived.lease.model import State
 
 
 class HoldError(Exception):
-    """A session cannot be held, or was lost while it was held: what all of these are."""
+    """A session cannot be held, or was lost while it was held: the base of all these errors."""
 
 
 class InvalidArguments(HoldError, ValueError):
-    """`hold`, or a method of what it returns, was called in a way that cannot be meant."""
+    """`hold`, or a method of the object it returns, was called with invalid arguments."""
 
 
 class AccessRefused(HoldError):
-    """The vCenter takes neither the credentials nor the API token that were given."""
+    """The vCenter rejects the given credentials or API token."""
 
 
 class VCenterUnavailable(HoldError):
-    """The vCenter could not be asked when the block was entered."""
+    """The vCenter could not be reached when the block was entered."""
 
 
 class SessionLost(HoldError):
-    """The session ended otherwise than by being completed.
+    """The session ended in another way than by being completed.
 
-    Raised at the end of the block, and when it is entered with a session that has ended already.
+    Raised at the end of the block, and on entry if the session has already ended.
     """
 
     def __init__(self, end: SessionEnd) -> None:
-        super().__init__(end)  # what is unpickled is made of this again
+        super().__init__(end)  # unpickling calls the class with this again
         self.end = end
 
     def __str__(self) -> str:
@@ -42,16 +42,16 @@ class SessionLost(HoldError):
 
     @property
     def state(self) -> State:
-        """What the session ended as."""
+        """The final state of the session."""
         return self.end.state
 
     @property
     def error_message(self) -> str | None:
-        """The server's own words, where it gave any."""
+        """The server's error message, if it gave one."""
         return self.end.error_message
 
 
 def words_for(end: SessionEnd) -> str:
-    """Return in a line how a session ended, for people."""
+    """Describe in one line, for people, how a session ended."""
     why = f": {end.error_message}" if end.error_message else ""
     return f"{end.key.kind} session {end.key.id} ended as {end.state} ({end.reason}){why}"

@@ -1,4 +1,4 @@
-"""`keepalived.hold`: keep a session alive for the time of a `with` block."""
+"""`keepalived.hold`: keeps a session alive while a `with` block runs."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ AnyPath = str | os.PathLike[str]
 
 
 class SessionHold:
-    """A session that is kept alive while a `with` or `async with` block runs. Made by `hold`.
+    """A session that is kept alive while a `with` or `async with` block runs. Created by `hold`.
 
-    Everything here may be used in any thread. In a process that was forked within the block
-    nothing has an effect: the session is kept by the process that entered it.
+    All methods and properties may be used in any thread. They have no effect in a process that was
+    forked within the block: the process that entered the block keeps the session.
     """
 
     def __init__(self, wanted: HoldArguments, connect_timeout: float) -> None:
@@ -46,28 +46,28 @@ class SessionHold:
 
     @property
     def kind(self) -> Kind:
-        """Which of the two kinds of session it is."""
+        """The kind of the session."""
         return self._wanted.key.kind
 
     @property
     def state(self) -> State:
-        """Where the session stands, as of the last answer.
+        """The state of the session, as of the last answer.
 
-        PENDING before the block, ACTIVE within it until the session ends as something else, and
+        PENDING before the block, ACTIVE within it until the session ends in a final state, and
         RELEASED after a block in which it did not end.
         """
         return self._state.state
 
     @property
     def end(self) -> SessionEnd | None:
-        """How the session ended, None while it has not, as far as is known."""
+        """How the session ended; None while no end is known."""
         return self._state.end
 
     def on_end(self, callback: OnEnd) -> None:
-        """Call `callback(end)` once, should the session end within the block; at once if it has.
+        """Call `callback(end)` once if the session ends within the block; at once if it has ended.
 
-        It is called in a thread of its own in a `with` block, and in the event loop of an
-        `async with` block. What it raises is logged.
+        It is called in a separate thread in a `with` block, and in the event loop of an
+        `async with` block. Its exceptions are logged.
         """
         self._state.on_end(callback)
 
@@ -76,10 +76,10 @@ class SessionHold:
     @overload
     def progress(self, done: int, total: int, /) -> None: ...
     def progress(self, value: int, total: int | None = None, /) -> None:
-        """Let the server know with the next renewal how far the transfer is.
+        """Report the transfer's progress to the server with the next renewal.
 
-        In percent, or as so many bytes of a total. Cheap enough for every chunk of a transfer;
-        what does not rise is not sent. Raises InvalidArguments.
+        In percent, or as bytes done of a total. Cheap enough to call for every chunk of a transfer;
+        values that do not rise are not sent. Raises InvalidArguments.
         """
         for each in (value,) if total is None else (value, total):
             if type(each) is not int:
@@ -88,7 +88,7 @@ class SessionHold:
             if total is None:
                 progress = Progress(percent=value)
             else:
-                # What is sent around the content may count as well: no upload fails for that.
+                # `value` may include protocol overhead; that is no reason for an upload to fail.
                 progress = Progress(done=min(value, max(0, total)), total=total)
         except ValueError as error:
             raise InvalidArguments(str(error)) from None
@@ -149,9 +149,9 @@ class SessionHold:
         return background
 
     def _leave(self, error: BaseException | None) -> LoopThread | None:
-        """Ask the thread to end; return what is to be waited for, None in another process.
+        """Ask the thread to end; return it if it has to be waited for, None in another process.
 
-        After Ctrl-C, and whatever else is no ordinary error, nothing more is asked of the vCenter.
+        After Ctrl-C, or another exception that is no ordinary error, no more requests are sent.
         """
         background = self._background
         if background is None or not background.is_here:
@@ -162,7 +162,7 @@ class SessionHold:
         return background
 
     def _conclude(self, background: LoopThread, error: BaseException | None) -> None:
-        """Raise what is to be said at the end; an error of the block's own only gets a note."""
+        """Raise the error to report at the end; the block's own exception only gets a note."""
         end, trouble = self.end, background.over.exception() if background.over.done() else None
         if error is not None:
             if end is not None and is_loss(end):
@@ -186,7 +186,7 @@ class SessionHold:
 
 
 class _How(TypedDict, total=False):
-    """The arguments of `hold` that go with credentials of either kind."""
+    """The arguments of `hold` that both kinds of credentials allow."""
 
     kind: AnyKind
     ca_file: AnyPath | None
@@ -220,17 +220,17 @@ def hold(
     session_timeout: float | str = 300.0,
     connect_timeout: float = 10.0,
 ) -> SessionHold:
-    """Keep a Content Library session alive for the time of a block.
+    """Keep a Content Library session alive while a block runs.
 
     `token` is the API token that the script itself uses: it is kept fresh as well, and never
-    logged out. With `username` and `password` the hold logs in by itself, and out at the end.
-    `ca_file`, `fingerprints` (SHA-256) or `insecure` say whom to trust in the system's stead.
-    `session_timeout` is what the Content Library Service is set to, `connect_timeout` how long a
-    vCenter that does not answer is waited for when the block is entered, both in seconds.
+    logged out. With `username` and `password` the hold logs in, and logs out at the end.
+    `ca_file`, `fingerprints` (SHA-256) or `insecure` replace the system's trusted certificates.
+    `session_timeout` is the value configured in the Content Library Service, `connect_timeout` how
+    long to wait for a vCenter that does not answer when the block is entered, both in seconds.
 
     Raises InvalidArguments; entering the block raises AccessRefused, VCenterUnavailable and
-    SessionLost, and leaving it SessionLost, each a HoldError. What the block itself raises is
-    never replaced: a loss is then told in a note to it.
+    SessionLost, and leaving it SessionLost, each a HoldError. An exception of the block itself is
+    never replaced: it then gets a note about a loss.
     """
     if type(connect_timeout) not in (int, float) or not connect_timeout > 0:
         raise InvalidArguments(

@@ -1,9 +1,9 @@
-"""Keeping one session, within a running event loop, from the first answer to the last look.
+"""Keeps one session, within a running event loop, from the first answer to the last look.
 
-1. enter  the session is renewed at once; what the vCenter says to that decides
-2. keep   renewed when it falls due; progress that is told goes with the next renewal
-3. look   asked once more how the session stands, so that a loss does not go unnoticed
-4. leave  let go, never cancelled; logged out where we logged in
+1. enter  renew the session at once; the vCenter's answer decides whether the block is entered
+2. keep   renew it when it falls due; reported progress goes with the next renewal
+3. look   ask for its state once more, so that a loss is noticed
+4. leave  release it, never cancel it; log out if we logged in
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _REFUSALS = frozenset({Outcome.LOGIN_REFUSED, Outcome.UNAUTHENTICATED, Outcome.F
 
 
 class Parting(Enum):
-    """How a block is left: after one more look at the session, or with nothing asked any more."""
+    """How a block is left: after one more look at the session, or without any more requests."""
 
     LOOK = "look"
     AT_ONCE = "at once"
@@ -54,7 +54,7 @@ class Parting(Enum):
 class HoldRunner:
     """Keeps one session while `run` runs, and listens to its events, all in one event loop.
 
-    `connect_timeout`, in seconds, is how long a silent vCenter is waited for at the start.
+    `connect_timeout` is how long to wait for a silent vCenter at the start, in seconds.
     """
 
     wanted: HoldArguments
@@ -71,7 +71,7 @@ class HoldRunner:
     _is_in_danger: bool = field(default=False, init=False)
 
     async def run(self, entered: Callable[[], None]) -> None:
-        """Keep the session until `leave` is called; `entered` is called once it was renewed.
+        """Keep the session until `leave` is called; call `entered` after the first renewal.
 
         Raises SessionLost, AccessRefused and VCenterUnavailable before that.
         """
@@ -105,10 +105,10 @@ class HoldRunner:
                 registry.release(key, uid, owner)
 
     def tell(self, progress: Progress) -> None:
-        """Let the next renewal tell the server how far the transfer has come."""
+        """Report the transfer's progress to the server with the next renewal."""
         told, now = self._progress.client_progress, progress.client_progress
         if now is None or (told is not None and now <= told):
-            return  # Several threads may tell, and their calls may overtake each other.
+            return  # Several threads may report, and their calls may arrive out of order.
         self._progress = progress
         if self._registry is None:
             return
@@ -118,7 +118,7 @@ class HoldRunner:
                 self._registry.hold(session.key, replace(hold, progress=progress))
 
     def leave(self, parting: Parting) -> None:
-        """Let `run` come to its end. Whoever called first says how."""
+        """Let `run` end. The first call decides how."""
         if not self._left.is_set():
             self._parting = parting
             self._left.set()
@@ -140,7 +140,7 @@ class HoldRunner:
             )
 
     async def _look_once_more(self, engine: Engine, keeper: Keeper) -> None:
-        """Find out what has become of the session since it was renewed last."""
+        """Find out the session's state since its last renewal."""
         key = self.wanted.key
         await engine.renew(key)
         await self._round_over(keeper, engine.registry)
@@ -154,13 +154,13 @@ class HoldRunner:
             )
 
     async def _round_over(self, keeper: Keeper, registry: Registry) -> None:
-        """Return once the server has said what is asked in a round: state, files, item.
+        """Return once the server has answered the requests of a round: state, files, item.
 
-        What the item was before tells at the end whether the content arrived.
+        The item's version from before shows at the end whether the content arrived.
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(_ROUND_SECONDS):
-                # A round's end is no event of the registry's.
+                # The registry has no event for the end of a round.
                 while (  # noqa: ASYNC110
                     keeper.view().up
                     and (session := registry.find(self.wanted.key)) is not None
@@ -169,7 +169,7 @@ class HoldRunner:
                     await asyncio.sleep(_POLL_SECONDS)
 
     def notify(self, event: Event) -> None:
-        """Report what concerns the script; see the log of `keepalived` for the warnings."""
+        """Report events that concern the script; warnings go to the log of `keepalived`."""
         match event:
             case events.Renewed(key):
                 self.link.state = State.ACTIVE
@@ -198,7 +198,7 @@ class HoldRunner:
                 self._ended(event)
 
     def _renewal_failed(self, event: events.RenewalFailed) -> None:
-        """Refuse entry for what no second try mends; later, warn while there is time to act."""
+        """Refuse entry for errors that no retry fixes; later, warn while there is time to act."""
         key, slack = event.key, event.slack
         self._trouble = event.detail or event.outcome.value
         if event.outcome in _REFUSALS:
@@ -212,7 +212,7 @@ class HoldRunner:
             self._is_in_danger = True
 
     def _ended(self, end: events.SessionEnd) -> None:
-        """Tell the script, unless it is the script that lets go."""
+        """Report the end to the script, unless the script itself released the session."""
         if end.state is State.RELEASED and self._left.is_set():
             self.link.state = State.RELEASED
             return
@@ -222,7 +222,7 @@ class HoldRunner:
         self.link.ended(end)
 
     def _answer(self, error: HoldError | None) -> bool:
-        """Say how entering went; return whether anybody still waits for that."""
+        """Report the result of entering; return whether the caller was still waiting for it."""
         if self._first is None or self._first.done():
             return False
         if error is None:
@@ -233,10 +233,10 @@ class HoldRunner:
 
 
 def is_loss(end: events.SessionEnd) -> bool:
-    """Whether a session ended otherwise than a script can have meant it to.
+    """Whether a session ended in a way that the script cannot have intended.
 
-    A download session may be cancelled or deleted once it has served. An update session that was
-    deleted is lost where its item's content is known not to have moved.
+    A download session may be cancelled or deleted after use. A deleted update session is lost if
+    its item's content is known not to have changed.
     """
     if end.state.is_failure:
         return True

@@ -1,4 +1,4 @@
-"""What a script and the thread that keeps its session know in common."""
+"""The state that a script shares with the thread that keeps its session."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ logger = logging.getLogger("keepalived")
 
 
 class HoldState:
-    """Where a session stands, and who wants to hear of its end. Safe to use in any thread.
+    """The state of a session, and the callbacks for its end. Thread-safe.
 
-    `deliver` says where callbacks run: in the thread that learns of the end, unless told otherwise.
+    `deliver` decides where callbacks run; by default in the thread that learns of the end.
     """
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class HoldState:
         self._lock = threading.Lock()
 
     def on_end(self, callback: OnEnd) -> None:
-        """Call `callback` once the session has ended; at once if it has."""
+        """Call `callback` once the session has ended; at once if it has ended already."""
         with self._lock:
             end = self.end
             if end is None:
@@ -37,7 +37,7 @@ class HoldState:
             self._call(callback, end)
 
     def ended(self, end: SessionEnd) -> None:
-        """Take in how the session ended, and tell whoever wants to hear of it."""
+        """Record how the session ended, and call the callbacks."""
         with self._lock:
             self.end, self.state = end, end.state
             callbacks, self._callbacks = self._callbacks, []

@@ -1,7 +1,7 @@
-"""Lines written by a thread, so that a reader who has stopped reading holds nobody up.
+"""Writes lines in a thread, so that a reader who stops reading does not block the program.
 
-A pipe that is not read, a terminal that was stopped (^S), a log driver or a disk that hangs: the
-write then takes for ever, and with it the event loop that made it.
+A pipe that is not read, a stopped terminal (^S), a log driver or a disk that hangs can block a
+write for ever, and with it the event loop that called it.
 """
 
 from __future__ import annotations
@@ -15,48 +15,48 @@ from queue import SimpleQueue
 from typing import Protocol
 
 CAPACITY = 1 << 20
-"""Characters that wait at most; a line that does not fit is lost."""
+"""The most characters that may be queued; a line that does not fit is lost."""
 
 
 class Sink(Protocol):
-    """Where lines go."""
+    """A destination for lines."""
 
     def write(self, line: str) -> None:
         """Write a line, which may block. Raises OSError."""
         ...
 
     def close(self) -> None:
-        """Release what it has open."""
+        """Release its resources."""
         ...
 
 
 class BackgroundWriter:
-    """Writes lines to `sink` in the order in which they were put, and counts those that were lost.
+    """Writes lines to `sink` in the order of the `put` calls, and counts lost lines.
 
-    `report` returns the line that tells how many were lost; it is written as soon as there is room
-    again. `put` is to be called by one thread at a time.
+    `report` returns the line that reports the number of lost lines; it is written as soon as there
+    is room again. Only one thread at a time may call `put`.
     """
 
     def __init__(self, sink: Sink, report: Callable[[int], str], capacity: int = CAPACITY) -> None:
         self._sink = sink
         self._report = report
         self._capacity = capacity
-        # Its `put` may interrupt itself: a finalizer that logs may run at any time.
+        # `put` may interrupt itself: a finalizer that logs may run at any time.
         self._queue: SimpleQueue[tuple[int, str] | threading.Event | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
-        # Each of these has one thread alone that changes it.
+        # Only one thread changes each of these.
         self._lost = self._size_put = 0
         self._failed = self._reported = self._size_taken = 0
 
     def put(self, line: str) -> None:
-        """Write a line in the background, or count it as lost where too many wait."""
+        """Write a line in the background, or count it as lost if the queue is full."""
         if self._size_put - self._size_taken + len(line) > self._capacity:
             self.lose()
             return
         self._size_put += len(line)
         self._queue.put((self._lost, line))
         if self._thread is None:
-            # The end of the process does not wait for a daemon thread.
+            # A daemon thread does not delay the end of the process.
             self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
             self._thread.start()
 
@@ -65,7 +65,7 @@ class BackgroundWriter:
         self._lost += 1
 
     def flush(self, seconds: float) -> bool:
-        """Wait until what was put has been written, at most for so long; return whether it was."""
+        """Wait `seconds` at most until the queued lines are written; return whether they were."""
         if self._thread is None or not self._thread.is_alive():
             return True
         written = threading.Event()
@@ -73,7 +73,7 @@ class BackgroundWriter:
         return written.wait(seconds)
 
     def finish(self) -> None:
-        """Close the sink once everything is written. Does not wait for that."""
+        """Close the sink once everything is written, without waiting for that."""
         if self._thread is None:
             self._sink.close()
         else:
@@ -108,19 +108,19 @@ class BackgroundWriter:
 
 
 class DescriptorSink:
-    """Writes lines to what a descriptor leads to, by a duplicate of it."""
+    """Writes lines to a duplicate of a descriptor."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = os.dup(descriptor)
 
     def write(self, line: str) -> None:
-        """Write a line, and wait for as long as that takes. Raises OSError."""
+        """Write a line, waiting as long as necessary. Raises OSError."""
         data = f"{line}\n".encode(errors="backslashreplace")
         while data:
             try:
                 data = data[os.write(self._descriptor, data) :]
             except BlockingIOError:
-                # Another process that shares the open file has made it non-blocking.
+                # Another process that shares the open file description has made it non-blocking.
                 poll = select.poll()
                 poll.register(self._descriptor, select.POLLOUT)
                 poll.poll()

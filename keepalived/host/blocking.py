@@ -1,7 +1,7 @@
-"""Calls that may hang for ever, as on a mount whose server is gone, and what is done beside them.
+"""Runs calls that may hang for ever, as on a mount whose server is gone.
 
-They run in daemon threads, which neither other calls nor the end of the process wait for. A call
-that hangs is not begun a second time.
+They run in daemon threads, which delay neither other calls nor the end of the process. While a
+call hangs, the same call is not started again.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 SECONDS = 30.0
-"""How long a look at a file may take before it counts as one that hangs."""
+"""How long a look at a file may take before it counts as hanging."""
 
 
 class DaemonThreads(Executor):
-    """Runs each call in a daemon thread of its own."""
+    """Runs each call in a new daemon thread."""
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
-        """Start a call. Raises RuntimeError where the system has no thread to give."""
+        """Start a call. Raises RuntimeError if the system cannot create a thread."""
         future: Future[T] = Future()
-        # Once it runs, nobody can cancel it.
+        # A running call cannot be cancelled.
         future.set_running_or_notify_cancel()
 
         def run() -> None:
@@ -45,9 +45,9 @@ _running: dict[tuple[Hashable, Hashable], asyncio.Future[Any]] = {}
 
 
 async def call(key: Hashable, work: Callable[[], T], *, seconds: float = SECONDS) -> T:
-    """Return what `work` returns, called in a thread. Raises TimeoutError after `seconds`.
+    """Return the result of `work`, called in a thread. Raises TimeoutError after `seconds`.
 
-    While a call of the same `key` hangs it is waited for, and `work` is not called.
+    While a call with the same `key` hangs, it is waited for instead of calling `work`.
     """
     loop = asyncio.get_running_loop()
     place = (loop, key)
@@ -64,4 +64,4 @@ async def call(key: Hashable, work: Callable[[], T], *, seconds: float = SECONDS
 def _forget(place: tuple[Hashable, Hashable], done: asyncio.Future[Any]) -> None:
     _running.pop(place, None)
     if not done.cancelled():
-        done.exception()  # whoever waited may have given up
+        done.exception()  # the waiting task may have given up

@@ -1,4 +1,4 @@
-"""The clock that deadlines count on."""
+"""The clock for deadlines."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from pathlib import Path
 from typing import Protocol
 
 LONGEST_SLEEP = 5.0
-"""No timer sleeps longer, in seconds, without looking at the clock: a resumed machine's timers
-have stood still, while the boot-time clock has not."""
+"""The longest sleep of a timer, in seconds, before it checks the clock again: timers stand still
+while the machine is suspended, but the boot-time clock does not."""
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _TICK = 0.001
 
 
 class Clock(Protocol):
-    """Where the daemon reads the time. Injected, so that tests can turn the hands."""
+    """The source of time for the daemon. Injected, so that tests can set it."""
 
     def boot(self) -> float:
         """Seconds since boot, suspended time included (CLOCK_BOOTTIME)."""
         ...
 
     def wall(self) -> float:
-        """Seconds since the epoch. For people and for files, never for deadlines."""
+        """Seconds since the epoch. For display and for files, never for deadlines."""
         ...
 
 
 class SystemClock:
-    """The machine's own clocks."""
+    """The system's clocks."""
 
     def boot(self) -> float:
         """Seconds since boot, suspended time included."""
@@ -42,7 +42,7 @@ class SystemClock:
 def boot_id() -> str:
     """Return the kernel's id of this boot: boot-time clocks of different boots do not compare.
 
-    Empty where it is not to be had, as on some hosts of containers: then none are the same.
+    Empty if it is not available, as on some container hosts: then no two boots count as the same.
     """
     try:
         return _BOOT_ID.read_text(encoding="ascii").strip()
@@ -52,6 +52,6 @@ def boot_id() -> str:
 
 async def sleep_until(clock: Clock, when: float) -> None:
     """Sleep until `when`, in seconds on the boot-time clock, to within a millisecond."""
-    # There is no event to wait for: it is the clock itself that is watched.
+    # There is no event to wait for: the clock itself is polled.
     while (left := when - clock.boot()) > _TICK:  # noqa: ASYNC110
         await asyncio.sleep(min(left, LONGEST_SLEEP))

@@ -1,4 +1,4 @@
-"""How many descriptors this process may have open, and what it means to have none left."""
+"""The limit on open descriptors of this process, and its exhaustion."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import os
 import resource
 
 MOST = 65_536
-"""More than all limits together need; some systems set the hard limit to a thousand million."""
+"""More than all limits together need; some systems set the hard limit to 1,000,000,000."""
 
 EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-"""Errors that say that this process or this machine has no descriptor or no memory left."""
+"""Errors that mean that the process or the machine has run out of descriptors or memory."""
 
 
 def raise_limit() -> int:
-    """Raise the soft limit towards the hard one, to MOST at most, and return what it is then."""
+    """Raise the soft limit to the hard limit, to MOST at most, and return the new limit."""
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     soft, wanted = _number(limits[0]), min(MOST, _number(limits[1]))
     if soft < wanted:
@@ -26,12 +26,12 @@ def raise_limit() -> int:
 
 
 def limit() -> int:
-    """Return how many descriptors this process may have open, MOST at most."""
+    """Return how many descriptors this process may have open, at most MOST."""
     return min(MOST, _number(resource.getrlimit(resource.RLIMIT_NOFILE)[0]))
 
 
 def are_exhausted() -> bool:
-    """Whether no file can be opened at this moment, for want of a descriptor."""
+    """Whether no file can be opened at this moment for lack of a descriptor."""
     try:
         os.close(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
     except OSError as error:

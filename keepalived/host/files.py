@@ -1,8 +1,8 @@
-"""Reading files that others can put anything in the place of.
+"""Reads files that other users may replace with anything.
 
-Files are opened without waiting for whoever is at their other end, and looked at once they are
-open. Only regular ones are read, up to a size; what a person names on a command line may be a pipe,
-which is waited for up to a time. A file system that does not answer hangs all the same: see
+Files are opened without waiting for a process at their other end, and checked once they are open.
+Only regular files are read, up to a size limit; a file named on a command line may be a pipe, which
+is waited for up to a time limit. A file system that does not answer hangs all the same: see
 `blocking`.
 """
 
@@ -15,21 +15,21 @@ import time
 from pathlib import Path
 
 PIPE_SECONDS = 30.0
-"""How long a pipe may take to say all that it has to say."""
+"""How long the writers of a pipe may take to write everything and close it."""
 
 _CHUNK = 1 << 20
 _PIPE_LOOK_SECONDS = 0.02
 
 
 class UnfitFileError(OSError):
-    """What is there is not a file to be read here; the message says what it is."""
+    """The file is of a kind that is not read here; the message names the kind."""
 
     def __init__(self, words: str, path: str | os.PathLike[str]) -> None:
         super().__init__(errno.EINVAL, words, os.fspath(path))
 
 
 class FileTooLargeError(UnfitFileError):
-    """A file has more bytes than were asked for at most; `size` is how many at least."""
+    """A file has more bytes than allowed; `size` is a lower bound of its size."""
 
     def __init__(self, path: str | os.PathLike[str], size: int) -> None:
         super().__init__("the file is too large", path)
@@ -39,9 +39,9 @@ class FileTooLargeError(UnfitFileError):
 def read_file(
     path: str | os.PathLike[str], *, most: int, pipes: bool = False
 ) -> tuple[bytes, os.stat_result]:
-    """Return the content of a file, and what fstat said before it was read.
+    """Return the content of a file, and its fstat result from before it was read.
 
-    `most` is the largest size in bytes. `pipes` says that a pipe or a device will do as well.
+    `most` is the largest size in bytes. `pipes` allows pipes and devices as well.
     Raises OSError; UnfitFileError for another kind of file, a file too large, or a silent pipe.
     """
     try:
@@ -69,7 +69,7 @@ def _read_regular(descriptor: int, path: str | os.PathLike[str], most: int) -> b
         try:
             part = os.read(descriptor, min(_CHUNK, most + 1 - len(content)))
         except BlockingIOError:
-            # Some files of the kernel's say that they are regular, and wait for what comes next.
+            # Some kernel files look regular, but block until more data comes.
             raise UnfitFileError("this is no regular file", path) from None
         if not part:
             return bytes(content)
@@ -79,7 +79,7 @@ def _read_regular(descriptor: int, path: str | os.PathLike[str], most: int) -> b
 def _read_pipe(
     descriptor: int, path: str | os.PathLike[str], most: int, status: os.stat_result
 ) -> bytes:
-    """Return what comes until the pipe's writers have closed it, of whom the first may be late."""
+    """Return what the pipe's writers send until they have closed it; the first may open it late."""
     content = bytearray()
     until = time.monotonic() + PIPE_SECONDS
     while time.monotonic() < until:
@@ -104,9 +104,9 @@ def _add(content: bytearray, part: bytes, path: str | os.PathLike[str], most: in
 
 
 def readable_path(path: str | Path) -> str:
-    """Return a path as text that UTF-8 can say: a file's name may have any bytes.
+    """Return a path as text that UTF-8 can encode: a file's name may contain any bytes.
 
-    Those that are no text are written as `\\xff`, as Python and most shells understand it.
+    Undecodable bytes are written as `\\xff`, which Python and most shells understand.
     """
     text = os.fspath(path)
     if text.isascii():

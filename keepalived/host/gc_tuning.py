@@ -1,13 +1,13 @@
-"""When the interpreter looks for garbage among everything that has long been there.
+"""Controls when the interpreter searches all long-lived objects for garbage.
 
-CPython stops the program while it goes through all objects: for 15 ms where 10,000 sessions are
-held, for a second where there are 100,000, and every minute or so, since a renewal makes a new
-session. Next to nothing is ever found: what the daemon drops goes at once, by its count of
-references. Cycles come from exceptions, and are young when they are dropped. So whatever a look
-through everything has left is set aside (`gc.freeze`), and the next one goes through what has come
-since. What became garbage after that is found as well, as seldom as the search is dear, and
-whenever the memory has doubled: what was in use at a freeze, such as a long answer, may have become
-part of a cycle.
+CPython stops the program during a full collection: for 15 ms with 10,000 held sessions, for a
+second with 100,000, and every minute or so, since each renewal creates a new session object. It
+finds next to nothing: reference counting frees what the daemon drops at once. Cycles come from
+exceptions, and are young when they are dropped. So the objects that survive a full collection are
+set aside (`gc.freeze`), and the next one covers only newer objects. Frozen objects that became
+garbage later are found as well, but as rarely as the cost of the search demands, and whenever the
+memory has doubled: objects in use at a freeze, such as a long answer, may have become part of a
+cycle.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from contextlib import contextmanager
 from keepalived.host.memory import resident_bytes
 
 WHOLE_SHARE = 1e-5
-"""The share of time that looks through all there is may take: one of 20 ms each half hour."""
+"""The share of time that full collections may take: one of 20 ms each half hour."""
 
 _GROWTH = 2.0
-"""Times as much memory as after the last look through everything, after which there is another."""
+"""Growth of the memory since the last full collection that triggers the next one, as a factor."""
 
 _OLDEST = 2
 _LOOKS = 1
-"""After more looks than this through the middle generation, the oldest has its turn: what has come
-since is some 14,000 objects, and takes 15 ms."""
+"""After more collections of the middle generation than this, the oldest is collected: the newer
+objects are some 14,000 by then, and take 15 ms."""
 
 
 @contextmanager
 def gc_paused() -> Iterator[None]:
-    """Make many objects that all live, without the collector that would go through them again and
-    again as they become more: it would take half the time."""
+    """Create many objects, all of them live, without the garbage collector, which would go through
+    them repeatedly as their number grows and take half the time."""
     if not gc.isenabled():
         yield
         return
@@ -49,9 +49,9 @@ def gc_paused() -> Iterator[None]:
 def long_lived_set_aside(
     whole_share: float = WHOLE_SHARE, memory: Callable[[], int] = resident_bytes
 ) -> Iterator[None]:
-    """Look for garbage in this manner, in the whole interpreter, until the block is left.
+    """Collect garbage in this way, in the whole interpreter, until the block is left.
 
-    `memory` tells how many bytes there are in use.
+    `memory` returns the bytes in use.
     """
     collector = _Collector(whole_share, memory)
     young, middle, oldest = gc.get_threshold()
@@ -66,7 +66,7 @@ def long_lived_set_aside(
 
 
 class _Collector:
-    """Hears of each look that CPython takes by itself, by its own thresholds."""
+    """Is called at each collection that CPython starts by its own thresholds."""
 
     def __init__(self, whole_share: float, memory: Callable[[], int]) -> None:
         self._whole_share = whole_share
@@ -74,11 +74,11 @@ class _Collector:
         self._enough = 0.0
         self._began = 0.0
         self._whole = True
-        """Whether the next look goes through everything: the first one does."""
+        """Whether the next collection is a full one, as the first is."""
         self._whole_at = 0.0
 
     def heard(self, phase: str, info: dict[str, int]) -> None:
-        """Set aside what a look through the oldest generation has left, or bring it all back."""
+        """Freeze what a collection of the oldest generation has left, or unfreeze all objects."""
         if info["generation"] != _OLDEST:
             return
         now = time.monotonic()

@@ -1,7 +1,7 @@
-"""The API session that govc keeps in a file between two commands, as govmomi's session cache does.
+"""The API session that govc keeps in a file between commands, like govmomi's session cache.
 
-It lies below `$GOVMOMI_HOME`, or `~/.govmomi`, in `rest_sessions/HASH`. The hash is that of the
-server's URL with the user and without the password, and of whether certificates are not verified:
+It is stored below `$GOVMOMI_HOME`, or `~/.govmomi`, in `rest_sessions/HASH`. The hash covers the
+server's URL with the user and without the password, and whether certificate checks are off:
 `https://administrator%40vsphere.local@vc.example.org/rest#insecure=false`.
 """
 
@@ -21,13 +21,13 @@ from keepalived.host.files import UnfitFileError, read_file
 from keepalived.lease.holds import check_token
 
 _SCHEME = re.compile(r"\w+")
-_NOT_ESCAPED = "$&+,;="  # in the user's name by Go's net/url, beside letters, digits and -_.~
+_NOT_ESCAPED = "$&+,;="  # by Go's net/url in a user name, besides letters, digits and -_.~
 _READ_AT_MOST = 1024 * 1024
 _OTHERS_MAY = stat.S_IRWXG | stat.S_IRWXO
 
 
 class GovcSessionError(Exception):
-    """There is a cached session that must not or cannot be used.
+    """A cached session exists, but must not or cannot be used.
 
     The message names the file or the variable, never the content.
     """
@@ -35,14 +35,14 @@ class GovcSessionError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class CachedSession:
-    """An API session that govc has logged in for, and where it was found."""
+    """An API session that govc has logged in to, and where it was found."""
 
     path: Path
     token: str = field(repr=False)
 
 
 def home_directory() -> Path | None:
-    """Return this user's home, None for one who has none: in containers, ids have no names."""
+    """Return the user's home; None without one, as for ids without a name in containers."""
     try:
         return Path.home()
     except RuntimeError:
@@ -50,11 +50,11 @@ def home_directory() -> Path | None:
 
 
 def cached_session(environ: Mapping[str, str], home: Path | None) -> CachedSession | None:
-    """Return the API session that govc would use next, or None where it would log in first.
+    """Return the API session that govc would use next, or None if it would log in first.
 
-    `environ` has govc's variables, and `home` is where `.govmomi` lies unless they say otherwise;
+    `environ` has govc's variables, and `home` contains `.govmomi` unless they name another place;
     without a home there is no cache.
-    Whether the vCenter still knows the session, only it can say. Raises GovcSessionError.
+    Only the vCenter knows whether the session still exists. Raises GovcSessionError.
     """
     if not environ.get("GOVC_URL") or _says(environ, "GOVC_PERSIST_SESSION", ("0", "false")):
         return None
@@ -63,7 +63,7 @@ def cached_session(environ: Mapping[str, str], home: Path | None) -> CachedSessi
     if own is None:
         return None
     folder = Path(own) / "rest_sessions"
-    # SHA-256 since govc 0.48. Both are there after an upgrade: the later login counts.
+    # SHA-256 since govc 0.48. After an upgrade both files exist: the later login counts.
     names = (hashlib.sha256(key).hexdigest(), hashlib.sha1(key, usedforsecurity=False).hexdigest())
     found = [each for name in names if (each := _read(folder / name)) is not None]
     if not found:
@@ -74,7 +74,7 @@ def cached_session(environ: Mapping[str, str], home: Path | None) -> CachedSessi
 
 
 def _key(environ: Mapping[str, str]) -> str:
-    """Return what govmomi hashes."""
+    """Return the text that govmomi hashes."""
     url = environ["GOVC_URL"]
     scheme, mark, _ = url.partition("://")
     if not mark or not _SCHEME.fullmatch(scheme):
@@ -82,7 +82,7 @@ def _key(environ: Mapping[str, str]) -> str:
     try:
         parts = urlsplit(url)
     except ValueError:
-        raise GovcSessionError("GOVC_URL is not a URL") from None  # and may hold a password
+        raise GovcSessionError("GOVC_URL is not a URL") from None  # it may contain a password
     info, _, host = parts.netloc.rpartition("@")
     user = os.fsencode(variable(environ, "GOVC_USERNAME"))
     user = user or unquote_to_bytes(info.partition(":")[0])
@@ -92,11 +92,11 @@ def _key(environ: Mapping[str, str]) -> str:
 
 
 def variable(environ: Mapping[str, str], name: str) -> str:
-    """Return the value of GOVC_USERNAME or GOVC_PASSWORD, "" where it is not set.
+    """Return the value of GOVC_USERNAME or GOVC_PASSWORD, "" if it is not set.
 
-    As in govc, a value that names a file stands for the file's content, without the white space
-    around it. Raises GovcSessionError for a file that may not be read, for a pipe or a device, and
-    for what is not UTF-8 text.
+    As in govc, a value that names a file stands for the file's content, stripped of surrounding
+    white space. Raises GovcSessionError for a file that may not be read, for a pipe or a device,
+    and for content that is not UTF-8 text.
     """
     value = environ.get(name, "")
     try:
@@ -106,11 +106,11 @@ def variable(environ: Mapping[str, str], name: str) -> str:
     except UnfitFileError as error:
         if "\0" in value:
             return value
-        # It is read at each login, and a pipe can be read once.
+        # Each login reads it, but a pipe can be read only once.
         words = f"{name} names what cannot be read as a file ({error.strerror}); name a regular one"
         raise GovcSessionError(words) from None
     except OSError:
-        return value  # It names no file.
+        return value  # It does not name a file.
     try:
         return content.decode("utf-8-sig").strip()
     except UnicodeDecodeError:
@@ -122,9 +122,9 @@ def _says(environ: Mapping[str, str], variable: str, words: tuple[str, ...]) -> 
 
 
 def _read(path: Path) -> tuple[int, Path, bytes] | None:
-    """Return when the file was written, in nanoseconds, where it lies, and its content."""
+    """Return when the file was written, in nanoseconds, its path, and its content."""
     try:
-        # Whatever else has this name is not waited for.
+        # Other kinds of files with this name are not waited for.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
         return None
@@ -148,9 +148,9 @@ def _read(path: Path) -> tuple[int, Path, bytes] | None:
 
 
 def _token(path: Path, content: bytes) -> str | None:
-    """Return the token of a file, or None where it has none: govc would log in."""
+    """Return the token in a file, or None if it has none: govc would log in."""
     try:
-        # govc writes over what was there, and may leave the end of it behind its own.
+        # govc overwrites the file in place, and may leave the end of the old content.
         saved, _ = json.JSONDecoder().raw_decode(content.decode())
         token = saved["SessionID"]
         return check_token(token) if token != "" else None

@@ -1,8 +1,8 @@
 """journald's native protocol: entries with fields, over its datagram socket.
 
-See systemd.io/JOURNAL_NATIVE_PROTOCOL: each field is NAME=value and a line feed; a value with line
-feeds in it is NAME, a line feed, its length in 64 bits, little-endian, the value, a line feed. What
-is too large for a datagram travels as a sealed file in memory.
+See systemd.io/JOURNAL_NATIVE_PROTOCOL: each field is NAME=value and a line feed; a value that
+contains line feeds is NAME, a line feed, its length in 64 bits, little-endian, the value, a line
+feed. An entry too large for a datagram is sent as a sealed file in memory.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_S
 
 
 class JournalSocket:
-    """Sends entries to the journal, and waits while journald is behind."""
+    """Sends entries to the journal; blocks while journald is behind."""
 
     def __init__(self, path: Path = SOCKET) -> None:
         self._path = str(path)
@@ -43,7 +43,7 @@ class JournalSocket:
             self._send_file(entry)
 
     def _send_file(self, entry: bytes) -> None:
-        """Send an entry as a file in memory, which nobody can change any more."""
+        """Send an entry as a file in memory, sealed against changes."""
         descriptor = os.memfd_create("journal-entry", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         with os.fdopen(descriptor, "wb") as file:
             file.write(entry)
@@ -55,7 +55,7 @@ class JournalSocket:
 
 
 def serialize(fields: Iterable[tuple[str, str]]) -> bytes:
-    """Return an entry as journald reads it. Names are upper case, digits and underscores."""
+    """Return an entry in journald's format. Names are upper case, digits and underscores."""
     entry = bytearray()
     for name, text in fields:
         value = text.encode(errors="backslashreplace")
@@ -68,7 +68,7 @@ def serialize(fields: Iterable[tuple[str, str]]) -> bytes:
 
 
 def is_journal(descriptor: int, journal_stream: str) -> bool:
-    """Return whether a descriptor leads to the journal: $JOURNAL_STREAM names its file.
+    """Return whether a descriptor leads to the journal, which $JOURNAL_STREAM identifies.
 
     See systemd.exec(5): DEVICE:INODE of standard output or error, as systemd connected them.
     """

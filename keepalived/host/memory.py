@@ -1,4 +1,4 @@
-"""The memory of this process: how much it has, and how it gives back what it needs no more."""
+"""The memory of this process: its size, and returning freed blocks to the system."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _HEAPS = 1
 
 
 def give_back_large_blocks() -> None:
-    """Let each block of 64 KiB or more go back to the system when it is freed, and use one heap.
+    """Return each freed block of 64 KiB or more to the system, and use only one heap.
 
-    By default, glibc raises that limit to the size of the largest block that was freed so far, up
-    to 32 MiB (mallopt(3)): after one long answer, the next ones leave holes in the heap, which does
-    not shrink any more. It also gives threads heaps of their own, up to eight for each processor,
-    and what is left of each stays. Other C libraries are left as they are.
+    By default, glibc raises that limit to the size of the largest block freed so far, up to 32 MiB
+    (mallopt(3)): after one long answer, the next ones leave holes in the heap, which then no longer
+    shrinks. It also creates up to eight heaps per processor for threads, and the remains of each
+    stay allocated. Other C libraries are left as they are.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
@@ -29,7 +29,7 @@ def give_back_large_blocks() -> None:
 
 
 def resident_bytes() -> int:
-    """Return how much memory this process has, in bytes; 0 where that cannot be told."""
+    """Return the resident memory of this process, in bytes; 0 if it is unknown."""
     try:
         return int(_STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError, IndexError):

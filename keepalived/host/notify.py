@@ -1,4 +1,4 @@
-"""What a service tells systemd of itself: sd_notify(3), in the standard library alone."""
+"""Notifies systemd of the service's state: sd_notify(3), with the standard library only."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _MICRO = 1_000_000
 
 
 class Notifier:
-    """Sends states to whoever supervises this process, if anybody does.
+    """Sends states to the supervisor of this process, if there is one.
 
-    `address` is the path of a datagram socket, or, where it starts with @, the name of an abstract
-    one; None sends nothing anywhere. `watchdog` is after how many seconds without a sign of life
-    the process is killed; None where nobody waits for one.
+    `address` is the path of a datagram socket, or, if it starts with @, an abstract name; None
+    sends nothing. `watchdog` is the time without a keep-alive, in seconds, after which the
+    supervisor kills the process; None without a watchdog.
 
-    A message that cannot be sent is dropped: whether sessions are renewed must not depend on who
-    listens here. systemd itself notices what it was not told.
+    A message that cannot be sent is dropped: renewals must not depend on the supervisor. systemd
+    itself notices missing messages.
     """
 
     def __init__(self, address: str | None, watchdog: float | None = None) -> None:
@@ -28,36 +28,36 @@ class Notifier:
 
     @property
     def is_heard(self) -> bool:
-        """Whether anybody listens at all."""
+        """Whether there is a supervisor."""
         return self._address is not None
 
     def ready(self, status: str) -> None:
-        """Say that the start, or a reload, is complete."""
+        """Report that the start, or a reload, is complete."""
         self._send("READY=1", _status(status))
 
     def status(self, text: str) -> None:
-        """Say in one line how things are, for people who ask `systemctl status`."""
+        """Report the status in one line, for `systemctl status`."""
         self._send(_status(text))
 
     def reloading(self) -> None:
-        """Say that a reload has begun; `ready` ends it."""
-        # CLOCK_MONOTONIC is what systemd compares this with, suspend or not.
+        """Report that a reload has begun; `ready` ends it."""
+        # systemd compares this with CLOCK_MONOTONIC, whether or not the machine was suspended.
         now = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
         self._send("RELOADING=1", f"MONOTONIC_USEC={now}", "STATUS=reading the configuration again")
 
     def alive(self) -> None:
-        """Give the watchdog a sign of life."""
+        """Send a keep-alive to the watchdog."""
         self._send("WATCHDOG=1")
 
     def stopping(self, status: str) -> None:
-        """Say that the end has begun."""
+        """Report that the service is stopping."""
         self._send("STOPPING=1", _status(status))
 
     def _send(self, *lines: str) -> None:
         if self._address is None:
             return
-        # A socket for each message: it is one every few seconds, and systemd may be replaced by
-        # a newer one, socket and all, while this process lives.
+        # A new socket for each message: there is one every few seconds, and a newer systemd may
+        # replace the running one, socket included, while this process runs.
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
             sender.setblocking(False)
             try:
@@ -67,16 +67,16 @@ class Notifier:
 
 
 def notifier(environ: MutableMapping[str, str]) -> Notifier:
-    """Return the way to whoever supervises this process, as the environment tells.
+    """Return the notifier for the supervisor that the environment names.
 
-    Removes what it tells from `environ`, so that no child process believes it was meant.
+    Removes its variables from `environ`, so that no child process takes them as its own.
     """
     told = {name: environ.pop(name, "") for name in _TOLD}
     return Notifier(told["NOTIFY_SOCKET"] or None, _watchdog(told))
 
 
 def _watchdog(told: dict[str, str]) -> float | None:
-    """Return the watchdog's patience in seconds. See sd_watchdog_enabled(3)."""
+    """Return the watchdog's timeout in seconds. See sd_watchdog_enabled(3)."""
     micro_seconds, pid = told["WATCHDOG_USEC"], told["WATCHDOG_PID"]
     is_ours = pid in ("", str(os.getpid()))
     patience = int(micro_seconds) if is_ours and micro_seconds.isdecimal() else 0
@@ -84,7 +84,7 @@ def _watchdog(told: dict[str, str]) -> float | None:
 
 
 def _address(text: str) -> str | None:
-    """Return the address as the socket module wants it, or None for a kind that is not ours."""
+    """Return the address for the socket module, or None for an unsupported kind."""
     if text.startswith("@"):
         return "\0" + text[1:]
     return text if text.startswith("/") else None

@@ -1,4 +1,4 @@
-"""The files that a tree of processes has open, and how far each of them is being read."""
+"""The files that a tree of processes has open, and the read position in each."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from functools import cache
 
 _PARENT_FIELD = 4 - 3  # proc_pid_stat(5) counts from 1, and the name (2) was split off
-_READ_AT_MOST = 65536  # above what any of these files in /proc holds
+_READ_AT_MOST = 65536  # more than any of these files in /proc contains
 _DELETED = " (deleted)"
 
 
 @dataclass(frozen=True, slots=True)
 class OpenFile:
-    """A regular file that some process has open. Sizes and positions are in bytes.
+    """A regular file that a process has open. Sizes and positions are in bytes.
 
-    The path is the one that the process sees; it may run in another root. What a process reads by
-    pread(2) or through a mapping does not move its position.
+    The path is the one that the process sees; its root directory may differ from ours. Reading by
+    pread(2) or through a mapping does not move the position.
     """
 
     path: str
@@ -30,7 +30,7 @@ class OpenFile:
 
 
 def tree(pid: int) -> tuple[int, ...]:
-    """Return a process and all that descend from it, itself first; nothing once it has ended.
+    """Return a process and all its descendants, itself first; nothing once it has ended.
 
     A child that is forked meanwhile may be missing; the next look finds it.
     """
@@ -38,7 +38,7 @@ def tree(pid: int) -> tuple[int, ...]:
     found = dict.fromkeys([pid] if os.path.exists(f"/proc/{pid}") else [])
     below = list(found)
     while below:
-        # A number may change hands during the walk, and must not turn it into a circle.
+        # A pid may be reused during the walk, and must not turn it into a cycle.
         new = [each for each in children(below.pop()) if each not in found]
         found.update(dict.fromkeys(new))
         below += new
@@ -46,15 +46,15 @@ def tree(pid: int) -> tuple[int, ...]:
 
 
 def open_files(pids: Iterable[int]) -> tuple[OpenFile, ...]:
-    """Return the regular files that these processes have open, each once where it is shared.
+    """Return the regular files that these processes have open; shared ones only once.
 
-    What vanishes in between or may not be looked at is left out. Blocks where a file lies on a
+    Files that vanish meanwhile or may not be inspected are left out. Blocks if a file is on a
     network file system that does not answer.
     """
     found: dict[OpenFile, None] = {}
     for pid in pids:
         for descriptor in _names(f"/proc/{pid}/fd"):
-            # Closed since, or another user's; or the server that has the file lost it.
+            # Closed meanwhile, or another user's; or the file's server has lost it.
             with suppress(OSError):
                 if (file := _open_file(pid, descriptor)) is not None:
                     found[file] = None
@@ -62,7 +62,7 @@ def open_files(pids: Iterable[int]) -> tuple[OpenFile, ...]:
 
 
 def largest_being_read(files: Iterable[OpenFile]) -> OpenFile | None:
-    """Return the largest file that is open for reading, and of equals the one read furthest."""
+    """Return the largest file open for reading, and among equals the one read furthest."""
     return max(
         (file for file in files if file.reading and file.size > 0),
         key=lambda file: (file.size, file.position),
@@ -73,18 +73,18 @@ def largest_being_read(files: Iterable[OpenFile]) -> OpenFile | None:
 def _open_file(pid: int, descriptor: str) -> OpenFile | None:
     link = f"/proc/{pid}/fd/{descriptor}"
     path = os.readlink(link)
-    if not path.startswith("/"):  # a socket, a pipe and the like: asked no further
+    if not path.startswith("/"):  # a socket, a pipe and the like: not inspected further
         return None
     status = os.stat(link)
     if not stat.S_ISREG(status.st_mode):
         return None
-    # Kernels add lines of all kinds.
+    # Kernels add lines of other kinds.
     lines = _read(f"/proc/{pid}/fdinfo/{descriptor}").splitlines()
     facts = {name: value for name, _, value in (line.partition(":") for line in lines)}
-    if os.readlink(link) != path:  # closed and used anew: the position is another file's
+    if os.readlink(link) != path:  # closed and reused: the position belongs to another file
         return None
     flags = int(facts["flags"], 8)
-    if flags & os.O_PATH:  # only names the file
+    if flags & os.O_PATH:  # O_PATH only names the file
         return None
     mode = flags & os.O_ACCMODE
     return OpenFile(
@@ -97,7 +97,7 @@ def _open_file(pid: int, descriptor: str) -> OpenFile | None:
 
 
 def _undeleted(pid: int, path: str, status: os.stat_result) -> str:
-    """Return the name that a deleted file had. Others may really be called so."""
+    """Return the name that a deleted file had. Other files may really have such a name."""
     if not path.endswith(_DELETED):
         return path
     with suppress(OSError):
@@ -117,17 +117,17 @@ def _children(pid: int) -> list[int]:
 
 @cache
 def _kernel_lists_children() -> bool:
-    """Whether it was built with CONFIG_PROC_CHILDREN, as most are."""
+    """Whether the kernel was built with CONFIG_PROC_CHILDREN, as most are."""
     return os.path.exists("/proc/thread-self/children")
 
 
 def _children_by_parent() -> Callable[[int], list[int]]:
-    """Ask every process on the host for its parent, once, and return who knows the children."""
+    """Read the parent of every process on the host once; return a look-up of the children."""
     children: dict[int, list[int]] = {}
     for name in _names("/proc"):
         if name.isdecimal():
             with suppress(OSError):
-                # The name may hold anything, parentheses included; nothing after it does.
+                # The name may contain anything, parentheses included; nothing after it does.
                 _, _, rest = _read(f"/proc/{name}/stat").rpartition(")")
                 children.setdefault(int(rest.split()[_PARENT_FIELD]), []).append(int(name))
     return lambda pid: children.get(pid, [])
@@ -141,7 +141,7 @@ def _names(folder: str) -> list[str]:
 
 
 def _read(path: str) -> str:
-    """Read a small file of the kernel's, in half the time that a buffered file takes."""
+    """Read a small kernel file, in half the time that a buffered file takes."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         return os.read(descriptor, _READ_AT_MOST).decode(errors="replace")

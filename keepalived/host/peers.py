@@ -1,4 +1,4 @@
-"""Who is at the other end of a Unix socket, as the kernel tells it."""
+"""The credentials of a Unix socket's peer, as the kernel reports them."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _GROUPS_BYTES = 1024  # the most that Python reads of a socket option: 256 group
 
 @dataclass(frozen=True, slots=True)
 class PeerCredentials:
-    """The process that connected, as it was at that moment.
+    """The process that connected, as of that moment.
 
-    `pid` is 0 for a process that this PID namespace does not show. `groups` are the supplementary
-    groups; `gid` is the primary one.
+    `pid` is 0 for a process that is not visible in this PID namespace. `groups` are the
+    supplementary groups; `gid` is the primary one.
     """
 
     pid: int
@@ -26,22 +26,22 @@ class PeerCredentials:
     groups: frozenset[int] = frozenset()
 
     def is_member(self, gid: int) -> bool:
-        """Whether the peer belongs to a group, as its primary or as a supplementary one."""
+        """Whether the peer belongs to a group, primary or supplementary."""
         return gid == self.gid or gid in self.groups
 
 
 class _Options(Protocol):
-    """The part of a socket that event loops hand out as well."""
+    """The part of a socket that event loops provide as well."""
 
     def getsockopt(self, level: int, optname: int, buflen: int, /) -> bytes: ...
 
 
 def peer_credentials(connection: _Options) -> PeerCredentials:
-    """Return who is at the other end of a connected Unix stream socket.
+    """Return the credentials of the peer of a connected Unix stream socket.
 
-    The supplementary groups of somebody with more than 256 of them count as none: they decide who
-    may do more than others, so that not knowing has to mean no. Raises OSError where the kernel
-    does not tell who the peer is.
+    A user with more than 256 supplementary groups counts as having none: groups grant additional
+    rights, so an unknown membership has to mean no. Raises OSError if the kernel does not report
+    the peer.
     """
     raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
     pid, uid, gid = _UCRED.unpack(raw)

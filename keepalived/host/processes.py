@@ -1,4 +1,4 @@
-"""Processes: which one is meant, whose it is, and when it ends."""
+"""Processes: their identity, their owner, and their end."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class CannotWatchError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """One process, told from others that had or will have its number.
+    """One process, distinguished from earlier and later ones with the same pid.
 
-    `start` is in clock ticks since boot, which is why the boot belongs to it.
+    `start` is in clock ticks since boot, so the boot's id is part of the identity.
     """
 
     pid: int
@@ -38,20 +38,20 @@ class Process:
 
     @classmethod
     def parse(cls, text: str) -> Process:
-        """Read what `str` wrote. Raises ValueError for anything else."""
+        """Parse the output of `str`. Raises ValueError for anything else."""
         pid, start, boot = text.split(":")
         return cls(int(pid), int(start), boot)
 
 
 def process(pid: int) -> Process:
-    """Return the process that has this number now. Raises NoSuchProcessError."""
-    # The name may hold anything, spaces and parentheses included; nothing after it does.
+    """Return the process that has this pid now. Raises NoSuchProcessError."""
+    # The name may contain anything, spaces and parentheses included; nothing after it does.
     _, _, rest = _read(pid, "stat").rpartition(b")")
     return Process(pid, int(rest.split()[_START_FIELD]), boot_id())
 
 
 def owner_uid(pid: int) -> int:
-    """Return the real user of a process: whose it is, whatever it may do (setuid programs).
+    """Return the real user of a process: its owner, whatever its rights (setuid programs).
 
     Raises NoSuchProcessError.
     """
@@ -59,7 +59,7 @@ def owner_uid(pid: int) -> int:
 
 
 def is_in_inner_namespace(pid: int) -> bool:
-    """Whether a process lives in a PID namespace below ours, where numbers mean something else.
+    """Whether a process lives in a PID namespace below ours, where pids differ.
 
     Raises NoSuchProcessError.
     """
@@ -78,7 +78,7 @@ def _read(pid: int, name: str) -> bytes:
     try:
         return Path(f"/proc/{pid}/{name}").read_bytes()
     except OSError as error:
-        # Gone between two looks, gone in mid-read, or hidden (hidepid, ProtectProc).
+        # It ended between two looks or during the read, or is hidden (hidepid, ProtectProc).
         if error.errno in (errno.ENOENT, errno.ESRCH, errno.EACCES, errno.EPERM):
             raise NoSuchProcessError(pid) from error
         raise
@@ -91,7 +91,7 @@ class _Watch:
 
 
 class ProcessWatcher:
-    """Tells when processes end, with one pidfd for each however many ask about it.
+    """Reports the end of processes, with one pidfd for each, however many callbacks it has.
 
     A process that replaces its program by `exec` has not ended. `limit` is the most pidfds.
     """
@@ -109,8 +109,8 @@ class ProcessWatcher:
     def watch(self, watched: Process, on_exit: Callable[[Process], None]) -> None:
         """Call `on_exit` once, from the event loop, when the process has ended.
 
-        Asking again with the same callback changes nothing. Raises NoSuchProcessError if it has
-        ended already, its number having gone to another process included, and CannotWatchError.
+        Repeating a call with the same callback changes nothing. Raises NoSuchProcessError if the
+        process has ended already, even if its pid was reused, and CannotWatchError.
         """
         watch = self._watches.get(watched)
         if watch is None:
@@ -119,7 +119,7 @@ class ProcessWatcher:
             watch.callbacks.append(on_exit)
 
     def forget(self, watched: Process, on_exit: Callable[[Process], None]) -> None:
-        """Take the callback back; unknown ones are none of our business."""
+        """Remove the callback; unknown callbacks are ignored."""
         watch = self._watches.get(watched)
         if watch is None or on_exit not in watch.callbacks:
             return
@@ -128,7 +128,7 @@ class ProcessWatcher:
             self._close(watched)
 
     def close(self) -> None:
-        """Forget everything."""
+        """Stop watching all processes."""
         for watched in tuple(self._watches):
             self._close(watched)
 
@@ -143,7 +143,7 @@ class ProcessWatcher:
                 raise NoSuchProcessError(watched.pid) from error
             raise CannotWatchError(f"pidfd_open: {error.strerror}") from error
         try:
-            # Looked at after the pidfd was opened: from here on the number cannot change hands.
+            # Checked after the pidfd was opened: from here on the pid cannot be reused.
             if process(watched.pid) != watched:
                 raise NoSuchProcessError(watched.pid)
             asyncio.get_running_loop().add_reader(descriptor, self._ended, watched)

@@ -1,4 +1,4 @@
-"""Signals that the parent process had blocked when it started this one."""
+"""Unblocks signals that the parent process had blocked when it started this one."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ HANDLED = frozenset(
         signal.SIGWINCH,
     }
 )
-"""The signals that some command handles, or is stopped or ended by."""
+"""The signals that some command handles, or that stop or end it."""
 
 
 def unblock() -> frozenset[int]:
-    """Unblock the HANDLED signals in this thread; return what was blocked before."""
+    """Unblock the HANDLED signals in this thread; return the signals blocked before."""
     return frozenset(signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED))

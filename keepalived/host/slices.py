@@ -1,8 +1,8 @@
-"""Work that would hold up the event loop, done in slices between which the loop goes on.
+"""Splits long work into slices, between which the event loop runs.
 
-Another thread would not do: it takes the interpreter's lock for 5 ms at a time, and a call into C,
-such as the parsing of JSON, keeps it until it returns. Where 100,000 sessions are held, a scrape is
-124 ms of work and a list of all sessions several seconds: at once, all renewals would wait for it.
+A thread would not help: it holds the interpreter's lock for 5 ms at a time, and a call into C, such
+as parsing JSON, holds it until it returns. With 100,000 held sessions, a scrape is 124 ms of work
+and a list of all sessions several seconds: done at once, it would delay all renewals.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from typing import TypeVar
 _T = TypeVar("_T")
 
 Slices = Generator[None, None, _T]
-"""Yields after each slice, of some three milliseconds; returns the result."""
+"""Yields after each slice of some three milliseconds; returns the result."""
 
 SLICE_SECONDS = 0.003
 
 PAUSE = 0.001
-"""Seconds: enough for every worker to send what is due, and to take in some answers. One turn of
-the loop is not: a request takes several, so that hundreds a second would pile up meanwhile."""
+"""Seconds: enough for every worker to send what is due, and to receive some answers. One turn of
+the loop is not enough: a request takes several, so hundreds a second would pile up meanwhile."""
 
 
 class SliceTimer:
-    """Tells when a slice has taken long enough, where items differ in how long they take.
+    """Measures slices of work whose items take different times.
 
-    To be asked after each item. The first slice begins with the first question, and each other one
-    with the first question after the pause.
+    Call `is_over` after each item. The first slice begins with the first call, and each other one
+    with the first call after the pause.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""A listening Unix socket: bound here with care, or handed over by systemd."""
+"""A listening Unix socket: bound here safely, or handed over by systemd."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from collections.abc import MutableMapping
 from pathlib import Path
 
 MODE = 0o660
-"""The socket's owner and its group may connect, nobody else."""
+"""Only the socket's owner and its group may connect."""
 
 LONGEST_PATH = 107
-"""In bytes: what unix(7) has room for, the NUL at the end aside."""
+"""In bytes: the room in unix(7) without the final NUL."""
 
 _BACKLOG = 128
 _FIRST_DESCRIPTOR = 3  # SD_LISTEN_FDS_START of sd_listen_fds(3)
@@ -22,14 +22,14 @@ _ACTIVATION = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
 
 
 class SocketError(Exception):
-    """The socket cannot be had; the message names it, says why, and what to do."""
+    """The socket is not available; the message names it, gives the reason, and suggests a fix."""
 
 
 class UnixListener:
-    """A Unix socket that listens, and the lock that makes it ours.
+    """A listening Unix socket, and the lock that reserves its path.
 
-    `close` removes the socket's file and lets the lock go. The lock's file stays: removing it
-    would let two daemons lock two files of one name.
+    `close` removes the socket's file and releases the lock. The lock's file stays: removing it
+    would let two daemons lock two files with the same name.
     """
 
     def __init__(
@@ -43,13 +43,13 @@ class UnixListener:
 
     @property
     def is_there(self) -> bool:
-        """Whether the path still leads here: what cleans folders may remove the file."""
+        """Whether the path still leads here: a clean-up of the folder may remove the file."""
         return _identity(self.path) == self._identity
 
     def bind_again(self) -> socket.socket:
-        """Return a new socket that listens at the path, where the file was removed.
+        """Return a new socket that listens at the path after the file was removed.
 
-        The old one is left for whoever serves it to close. Raises SocketError.
+        The caller has to close the old one. Raises SocketError.
         """
         try:
             self.path.parent.mkdir(mode=0o755, exist_ok=True)
@@ -65,9 +65,9 @@ class UnixListener:
         return self.socket
 
     def close(self) -> None:
-        """Close the socket and remove its file, if it is still the one that was made. Idempotent.
+        """Close the socket and remove its file, if it is still ours. Idempotent.
 
-        Whoever connected stays connected.
+        Open connections stay open.
         """
         if self._lock < 0:
             return
@@ -79,10 +79,10 @@ class UnixListener:
 
 
 def listen_unix(path: Path, *, gid: int | None = None) -> UnixListener:
-    """Listen on a Unix socket that its owner and the group `gid` may use, and never anybody else.
+    """Listen on a Unix socket that only its owner and the group `gid` may use.
 
-    A file beside it, `path` with `.lock` added, is locked first: a socket that another daemon
-    still uses is left alone, the file of one that died is replaced. Raises SocketError.
+    A file beside it, `path` with `.lock` added, is locked first: a socket that another daemon still
+    uses is left alone, and the file of a dead one is replaced. Raises SocketError.
     """
     length = len(os.fsencode(path))
     if length > LONGEST_PATH:
@@ -119,11 +119,11 @@ def _lock(path: Path) -> int:
 
 
 def _remove_stale(path: Path) -> None:
-    """Make room at `path`: only for what is a socket, and only if nobody answers there."""
+    """Remove what is at `path`, but only if it is a socket on which no process answers."""
     try:
         found = path.lstat()
     except OSError:
-        return  # nothing there; whatever else is wrong, bind will say
+        return  # nothing there; bind reports any other problem
     if not stat.S_ISSOCK(found.st_mode):
         raise SocketError(f"{path} exists and is no socket; move it away, or choose another path")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
@@ -134,7 +134,7 @@ def _remove_stale(path: Path) -> None:
             path.unlink()
             return
         except OSError as error:
-            if error.errno != errno.EAGAIN:  # EAGAIN: its backlog is full, so somebody lives there
+            if error.errno != errno.EAGAIN:  # EAGAIN: the backlog is full, so it is in use
                 raise SocketError(f"cannot tell who listens on {path}: {error.strerror}") from error
     raise SocketError(
         f"another program listens on {path}; stop it first, or give this daemon a socket of its own"
@@ -145,7 +145,7 @@ def _bind(path: Path, gid: int | None) -> socket.socket:
     bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     exists = False
     try:
-        # The file gets its mode as it appears, and its group before anybody can connect.
+        # The file is created with its mode, and gets its group before a client can connect.
         umask = os.umask(0o777 & ~MODE)
         try:
             bound.bind(str(path))
@@ -182,9 +182,9 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def activated_socket(environ: MutableMapping[str, str]) -> socket.socket | None:
-    """Return the socket that systemd listens on for us, or None if there is none.
+    """Return the socket that systemd listens on for this process, or None if there is none.
 
-    Removes what systemd said from `environ`, so that no child process believes it was meant.
+    Removes systemd's variables from `environ`, so that no child process takes them as its own.
     Raises SocketError for anything but one Unix stream socket. See sd_listen_fds(3).
     """
     told = {name: environ.pop(name, "") for name in _ACTIVATION}

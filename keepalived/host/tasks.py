@@ -1,4 +1,4 @@
-"""Tasks that run for as long as the program does."""
+"""Tasks that run as long as the program does."""
 
 from __future__ import annotations
 

@@ -6,20 +6,20 @@ import asyncio
 
 
 class Wakeup:
-    """Wakes one waiting task. Costs a third of an `asyncio.Event` within an `asyncio.timeout`."""
+    """Wakes one waiting task. Costs a third of an `asyncio.Event` in an `asyncio.timeout`."""
 
     def __init__(self) -> None:
         self._rung = False
         self._waiter: asyncio.Future[None] | None = None
 
     def ring(self) -> None:
-        """Wake the task that waits, or that waits next."""
+        """Wake the waiting task, or the next one to wait."""
         self._rung = True
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
     async def wait(self, seconds: float) -> None:
-        """Return when it rings, at once if it has rung since the last time, or after `seconds`."""
+        """Wait `seconds` at most for `ring`; return at once if it came since the last wait."""
         if not self._rung:
             loop = asyncio.get_running_loop()
             self._waiter = loop.create_future()

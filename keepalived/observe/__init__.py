@@ -1,1 +1,1 @@
-"""What people and Prometheus get to see: logs, metrics, health."""
+"""Logs, metrics, health and the status page: what people and Prometheus see."""

@@ -1,4 +1,4 @@
-"""Which sessions are in danger, found without a look at all of them while none is."""
+"""Finds the sessions at risk, without looking at all sessions while there are none."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from keepalived.lease.events import Listener, SessionAtRisk
 from keepalived.lease.session import Session, at_risk_among
 
 _STEP = 1000
-"""Sessions in a step: a millisecond's worth, or two."""
+"""Sessions in a step: one or two milliseconds of work."""
 
 _LOOK_SECONDS = 1.0
 
 
 def at_risk_sessions(overview: Overview) -> Slices[list[Session]]:
-    """Return, in slices, the sessions at risk in the vCenters there are, the overdue included."""
+    """Return, in slices, the configured vCenters' sessions at risk, the overdue ones included."""
     table, now = overview.sessions, overview.now
     names = {vcenter.name for vcenter in overview.vcenters}
     if now < min((table.counts(name).first_at_risk for name in names), default=inf):
@@ -35,9 +35,9 @@ def at_risk_sessions(overview: Overview) -> Slices[list[Session]]:
 async def warn_of_danger(
     overview: Callable[[], Overview], clock: Clock, listener: Listener
 ) -> None:
-    """Report each second each session at risk whose vCenter is down, until cancelled.
+    """Report each session at risk whose vCenter is down, every second, until cancelled.
 
-    Nothing is sent for these sessions, so that no failure tells of them.
+    Nothing is sent for these sessions, so no failure reports them.
     """
     while True:
         await sleep_until(clock, clock.boot() + _LOOK_SECONDS)
@@ -50,7 +50,7 @@ async def warn_of_danger(
 def _reported(overview: Overview, down: Collection[str], listener: Listener) -> Slices[None]:
     timer = SliceTimer()
     for session in (yield from at_risk_sessions(overview)):
-        # It may have been renewed, or have ended, meanwhile.
+        # It may have been renewed or have ended meanwhile.
         if session.key.vcenter in down and overview.sessions.live.get(session.key) is session:
             slack = session.slack(overview.now)
             listener.notify(SessionAtRisk(session.key, slack, session.lifetime))

@@ -10,21 +10,20 @@ log = structlog.get_logger("clkeepalived")
 
 
 class EventBus:
-    """A listener that passes each event on to others. Knows no event by name.
+    """A listener that passes each event on to others, whatever its type.
 
-    An exception of one listener is logged, and keeps neither the others nor the engine from going
-    on.
+    An exception in one listener is logged, and stops neither the other listeners nor the engine.
     """
 
     def __init__(self, *listeners: Listener) -> None:
         self._listeners = listeners
 
     def add(self, listener: Listener) -> None:
-        """Let a listener receive events from now on."""
+        """Add a listener for future events."""
         self._listeners = (*self._listeners, listener)
 
     def remove(self, listener: Listener) -> None:
-        """Let a listener receive no more events."""
+        """Remove a listener."""
         self._listeners = tuple(each for each in self._listeners if each is not listener)
 
     def notify(self, event: Event) -> None:

@@ -1,4 +1,4 @@
-"""What gets metric series of its own where there is more of it than may have some."""
+"""Limits the number of metric series: chooses the sessions and sources that have their own."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from keepalived.lease.model import SessionKey
 from keepalived.lease.session import Session
 
 OTHERS = "others"
-"""In the place of a source's name: all that have no series of their own."""
+"""Stands for all sources without series of their own, in the place of a name."""
 
 
 class SeriesLimiter:
-    """Chooses at most `size` sessions, and the same ones again for as long as they live.
+    """Chooses at most `size` sessions, and the same ones again while they live.
 
-    Membership that wavered would tear holes into every graph. Sessions at risk are chosen whatever
-    the size, but only for as long as they are; ended ones fill the room that nobody else needs.
+    A changing choice would tear holes into every graph. Sessions at risk are chosen beyond the
+    size, but only while they are at risk; ended sessions fill the room that others leave.
     """
 
     def __init__(self, size: int) -> None:
@@ -30,9 +30,9 @@ class SeriesLimiter:
         at_risk: Iterable[Session],
         vcenters: Collection[str],
     ) -> list[Session]:
-        """Return who is shown of these vCenters, the live before the ended; `at_risk` are live.
+        """Return the chosen sessions of these vCenters, live before ended ones; `at_risk` are live.
 
-        However many there are, not many more than are chosen are looked at.
+        Looks at few more sessions than it chooses, however many there are.
         """
         chosen: list[Session] = []
         for sessions in (live, ended):
@@ -53,10 +53,10 @@ class SeriesLimiter:
 
 
 class SourceLimiter:
-    """Chooses at most `size` sources of sessions: those that are broken before those that were.
+    """Chooses at most `size` sources of sessions: broken ones before those that were broken.
 
-    Everybody who may write session files chooses their names: without a limit, each broken file of
-    a new name would add series for ever.
+    Every user who may write session files chooses their names: without a limit, each broken file
+    with a new name would add series without end.
     """
 
     def __init__(self, size: int) -> None:
@@ -66,11 +66,11 @@ class SourceLimiter:
 
     @property
     def broken(self) -> int:
-        """How many of them are broken now."""
+        """How many of the chosen sources are broken now."""
         return len(self._broken)
 
     def admit(self, source: str) -> tuple[bool, str | None]:
-        """Say whether a source that has failed is one of them, and which one it replaces."""
+        """Return whether a failed source is chosen, and the name of the one it replaces."""
         self._recovered.pop(source, None)
         replaced = None
         if source not in self._broken and len(self._broken) + len(self._recovered) >= self._size:
@@ -82,7 +82,7 @@ class SourceLimiter:
         return True, replaced
 
     def recover(self, source: str) -> bool:
-        """Note that a source is good again, or gone; return whether it is one of them."""
+        """Note that a source is good again, or gone; return whether it was chosen."""
         if source in self._broken:
             self._broken.remove(source)
             self._recovered[source] = None

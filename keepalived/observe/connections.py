@@ -1,4 +1,4 @@
-"""The HTTP listener's connections: how many there may be, and which make room for others."""
+"""The HTTP listener's connections: their limit, and which are closed to make room."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from keepalived.serving.turns import Turns
 MOST_CONNECTIONS = 128
 """Open connections: Prometheus, probes and browsers need a handful."""
 REQUEST_SECONDS = 30.0
-"""How long a connection may be without a request, the half of one included, and how long an answer
-may take to be read."""
+"""How long a connection may go without a complete request, and how long the client may take to
+read an answer."""
 HEADER_BYTES = 8 * 1024
 """The longest request line and the longest header field."""
 HEADER_COUNT = 64
@@ -36,10 +36,10 @@ log = structlog.stdlib.get_logger("clkeepalived")
 
 
 class HttpConnections:
-    """Admits `most` connections. Where all are taken, the one that has been idle longest is closed.
+    """Admits `most` connections. At the limit, a new one replaces the one that was idle longest.
 
-    So whoever opens connections and asks for nothing keeps nobody out who does: a probe that finds
-    no answer may have the whole daemon restarted.
+    So clients that open connections without sending requests cannot keep out those that do send
+    them: a probe without an answer may get the whole daemon restarted.
     """
 
     def __init__(self, most: int = MOST_CONNECTIONS) -> None:
@@ -50,12 +50,12 @@ class HttpConnections:
         self._turns = Turns()
 
     def door(self, server: web.Server) -> ProtocolFactory:
-        """Return what makes a protocol for each new connection to `server`."""
+        """Return the factory of protocols for new connections to `server`."""
         return ProtocolFactory(lambda transport: self._admit(server, transport))
 
     @web.middleware
     async def note_requests(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Serve requests in turns, and know which connections are in use.
+        """Serve requests in turns, and track which connections are in use.
 
         Answers are sent within REQUEST_SECONDS.
         """
@@ -64,7 +64,7 @@ class HttpConnections:
         try:
             await self._turns.take(None)
             response = await handler(request)
-            # aiohttp finds that the connection has gone, and ends quietly.
+            # aiohttp notices that the connection is closed, and ends quietly.
             with suppress(ConnectionError):
                 await _send(request, response)
             return response
@@ -74,7 +74,7 @@ class HttpConnections:
                 self._open[protocol] = transport
 
     def _admit(self, server: web.Server, transport: asyncio.Transport) -> RequestHandler | bytes:
-        # In the order in which they were used last, or opened.
+        # In order of last use, or of opening.
         self._open = {each: way for each, way in self._open.items() if not way.is_closing()}
         if len(self._open) >= self._most:
             omitted = self._refusals.admit()
@@ -90,7 +90,7 @@ class HttpConnections:
 
 
 async def _send(request: web.Request, response: web.StreamResponse) -> None:
-    """Send an answer, or close the connection where it is not read in time."""
+    """Send an answer; close the connection if the client does not read it in time."""
     try:
         async with asyncio.timeout(REQUEST_SECONDS):
             await response.prepare(request)

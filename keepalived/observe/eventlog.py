@@ -1,4 +1,4 @@
-"""The engine's events in the operator's words: what is said, how loudly, and how often."""
+"""Logs the engine's events for operators: the message, the level, and how often."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _LOGINS: Mapping[str, tuple[str, int]] = {
 
 @dataclass(slots=True)
 class _Round:
-    """The failed attempts since the last renewal, and what was said of them."""
+    """The failed attempts since the last renewal, and what was logged about them."""
 
     failures: int = 0
     complaint: tuple[Outcome, str] | None = None
@@ -49,14 +49,14 @@ class _Round:
 class EventLog:
     """Writes one log line for each event worth one.
 
-    What repeats is logged when it changes: a failing session warns at the first failure of a
-    round and whenever the outcome changes, and is a debug line otherwise, so that a long outage
-    does not drown the log.
+    Repeated events are logged when they change: a failing session is a warning at the first
+    failure of a round and whenever the outcome changes, and a debug line otherwise, so that a long
+    outage does not flood the log.
     """
 
     def __init__(self) -> None:
         self._log: BoundLogger = structlog.stdlib.get_logger(_LOGGER_NAME)
-        # Asked before the frequent events are put together: a disabled level costs one look-up.
+        # Checked before the frequent events are formatted: a disabled level costs one look-up.
         self._enabled = logging.getLogger(_LOGGER_NAME).isEnabledFor
         self._rounds: dict[SessionKey, _Round] = {}
         self._last_logins: dict[str, str] = {}
@@ -68,13 +68,13 @@ class EventLog:
             case events.Renewed():
                 self._renewed(event)
             case events.KeepAliveAnswered() | events.AttemptStarted():
-                pass  # counted alone; here since each keep-alive causes them
+                pass  # only counted; matched first since each keep-alive causes them
             case events.RenewalFailed():
                 self._renewal_failed(event)
             case events.SessionAtRisk(key, slack, lifetime):
                 self._warn_of_risk(key, slack, lifetime)
             case events.HoldTaken(key, hold):
-                # The first renewal, or its failure, tells people that a session is held.
+                # The first renewal, or its failure, reports that a session is held.
                 if self._enabled(logging.DEBUG):
                     log.debug("hold_taken", **_context(key), source=hold.owner.kind)
             case events.HoldReleased(key, hold, State.PENDING | State.ACTIVE | State.RELEASED):
@@ -140,7 +140,7 @@ class EventLog:
                 log.info("source_recovered", source=source)
 
     def _renewed(self, event: events.Renewed) -> None:
-        """Info for the first renewal and for one that ends a round of failures, else debug."""
+        """Info for the first renewal and for one that ends a round of failures, otherwise debug."""
         key, first, slack, progress = event
         failed = self._rounds.pop(key, None) if self._rounds else None
         level = logging.INFO if first or failed else logging.DEBUG
@@ -156,9 +156,9 @@ class EventLog:
         )
 
     def _renewal_failed(self, event: events.RenewalFailed) -> None:
-        """Warning when the trouble is new or another one than before, else debug.
+        """Warning when the failure is new or differs from the last one, otherwise debug.
 
-        A missing privilege is another one when its name changed.
+        A missing privilege differs if its name changed.
         """
         key, outcome, detail = event.key, event.outcome, event.detail
         ongoing = self._rounds.setdefault(key, _Round())
@@ -180,7 +180,7 @@ class EventLog:
         self._warn_of_risk(key, event.slack, event.lifetime)
 
     def _warn_of_risk(self, key: SessionKey, slack: float | None, lifetime: float) -> None:
-        """Warning, once a round, that a session is at risk, and another one once it is overdue."""
+        """Warn once a round that a session is at risk, and once more when it is overdue."""
         risk = _risk(slack, lifetime)
         if not risk:
             return
@@ -196,9 +196,9 @@ class EventLog:
             )
 
     def _lifetime_learned(self, event: events.LifetimeLearned) -> None:
-        """Info when the lifetime moved by more than a tenth; readings always waver a little.
+        """Info when the lifetime changed by more than a tenth; readings always vary a little.
 
-        Warning when it falls below half of what is configured.
+        Warning when it falls below half of the configured value.
         """
         before, after, configured = event.before, event.after, event.configured
         notable = abs(after - before) > _NOTABLE_CHANGE * before

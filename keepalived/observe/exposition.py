@@ -1,7 +1,7 @@
-"""Gauges as text: what Prometheus's own format and OpenMetrics have in common.
+"""Gauges as text, in the subset that Prometheus's own format and OpenMetrics share.
 
-The library's encoders do not stop before the last series, take several times as long for each, and
-want objects made of them, which the garbage collector has to look after.
+The library's encoders cannot pause before the last series, take several times as long for each, and
+require objects for them, which the garbage collector has to track.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 
 
 class Gauge:
-    """A gauge with labels, and its series at one moment. `name` is without the program's prefix."""
+    """A gauge with labels, and its series at one moment. `name` excludes the program's prefix."""
 
     def __init__(self, name: str, documentation: str, labels: Iterable[str]) -> None:
         name = f"clkeepalived_{name}"
@@ -25,12 +25,12 @@ class Gauge:
         self._series = f"{name}{{{named}}} %s\n"
 
     def add(self, labels: Iterable[str], value: float) -> None:
-        """Add the series that has these values of the labels."""
-        number = floatToGoString(value)  # type: ignore[no-untyped-call]  # the library left it bare
+        """Add the series with these label values."""
+        number = floatToGoString(value)  # type: ignore[no-untyped-call]  # untyped in the library
         escaped = [sayable(label).translate(_ESCAPES) for label in labels]
         self._lines.append(self._series % (*escaped, number))
 
     @property
     def text(self) -> str:
-        """All of it."""
+        """Return the gauge and all its series."""
         return "".join(self._lines)

@@ -1,4 +1,4 @@
-"""Where log lines go: to a descriptor or to the journal, and never by way of the event loop."""
+"""Log handlers that write to a descriptor or to the journal, never in the event loop."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from keepalived.host.journal import JournalSocket
 from keepalived.observe.journal import fields_of
 
 FLUSH_SECONDS = 2.0
-"""How long the end of the process waits for lines that nobody reads."""
+"""How long the end of the process waits for lines that no reader takes."""
 
 
 class BackgroundHandler(logging.Handler):
-    """Formats records at once, and has the lines written in the background.
+    """Formats records at once, and writes the lines in the background.
 
-    How many lines were lost, since nobody read them, is logged as `log_entries_lost` once there is
-    room again. `destination` tells two handlers apart that lead to different places.
+    The number of lines lost because no reader took them is logged as `log_entries_lost` once there
+    is room again. `destination` distinguishes two handlers that write to different places.
     """
 
     def __init__(self, sink: Sink, destination: object = None) -> None:
@@ -31,17 +31,17 @@ class BackgroundHandler(logging.Handler):
         """Put one line into the queue. Never raises."""
         try:
             line = self.format(record)
-        except Exception:  # as logging.Handler asks: a log line must not end the program
+        except Exception:  # as logging.Handler requires: a log line must not end the program
             self._writer.lose()
         else:
             self._writer.put(line)
 
     def flush(self) -> None:
-        """Wait for what has not been written yet, but not for long. Called at the end of Python."""
+        """Wait briefly for unwritten lines. Called when Python exits."""
         self._writer.flush(FLUSH_SECONDS)
 
     def close(self) -> None:
-        """Write what is left, in the background, and then no more."""
+        """Write the remaining lines in the background, and accept no more."""
         self._writer.finish()
         super().close()
 
@@ -64,14 +64,14 @@ class StreamSink:
         self.stream.write(line + "\n")
 
     def close(self) -> None:
-        """Leave the stream open: it is not ours."""
+        """Leave the stream open: it belongs to the caller."""
 
 
 @dataclass(eq=False, slots=True)
 class JournalSink:
     """Sends JSON objects to the journal as entries with fields.
 
-    Where there is no journal, they go to `otherwise` as lines.
+    Without a journal, they go to `otherwise` as lines.
     """
 
     journal: JournalSocket

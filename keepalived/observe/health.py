@@ -1,19 +1,19 @@
-"""Whether the daemon is alive, and whether it is ready."""
+"""Whether the daemon is alive and ready."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
 LONGEST_SILENCE = 15.0
-"""Seconds without a tick after which a scheduler counts as stuck; it means to tick every five."""
+"""Seconds without a tick after which a scheduler counts as stuck; it should tick every five."""
 
 
 class Health:
-    """What the health pages report.
+    """The state behind the health pages.
 
-    `tick_ages` tells how many seconds ago each scheduler last ticked; `requirements` name, in words
-    that go after "waiting for", what has to be done once before the daemon is ready. `troubles`
-    tells, in such words too, what is in the way at present.
+    `tick_ages` returns how many seconds ago each scheduler last ticked; `requirements` name, in
+    words that follow "waiting for", what has to be done once before the daemon is ready. `troubles`
+    returns, in similar words, what prevents readiness at present.
     """
 
     def __init__(
@@ -27,16 +27,16 @@ class Health:
         self._missing = dict.fromkeys(requirements)
 
     def done(self, requirement: str) -> None:
-        """Tick off one requirement; further calls change nothing."""
+        """Mark one requirement as done; further calls change nothing."""
         self._missing.pop(requirement, None)
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """The requirements still open, and what is in the way; empty while the daemon is ready."""
+        """The open requirements and the present troubles; empty while the daemon is ready."""
         return (*self._missing, *self._troubles())
 
     def stalled(self) -> tuple[str, ...]:
-        """Return a sentence for each scheduler that is stuck."""
+        """Return a sentence for each stuck scheduler."""
         return tuple(
             f"the scheduler of {name} has not ticked for {silence:.0f} s"
             for name, silence in self._tick_ages().items()

@@ -1,4 +1,4 @@
-"""A histogram for what is observed at every keep-alive."""
+"""A histogram for values that are observed at every keep-alive."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from prometheus_client.utils import floatToGoString
 
 
 class QuickHistogram(Collector):
-    """As the library's own `Histogram` without labels, at a fifth of its cost.
+    """Like the library's own `Histogram` without labels, at a fifth of its cost.
 
-    That one takes a lock for every number that it counts up. Here one thread observes: a scrape in
-    another may see an observation's bucket without its sum, and nothing worse.
+    The library takes a lock for every number that it increments. Here only one thread observes: a
+    scrape in another may see an observation's bucket without its sum, and nothing worse.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class QuickHistogram(Collector):
         registry.register(self)
 
     def observe(self, value: float) -> None:
-        """Count a value into the bucket that it belongs to."""
+        """Count a value in its bucket."""
         self._counts[bisect_left(self._bounds, value)] += 1
         self._sum += value
 
@@ -46,7 +46,7 @@ class QuickHistogram(Collector):
         return self.collect()
 
     def collect(self) -> Iterable[Metric]:
-        """Return what was observed up to now."""
+        """Return the observations so far."""
         counts = accumulate(self._counts.copy())
         names = map(floatToGoString, (*self._bounds, inf))
         buckets = list(zip(names, map(float, counts), strict=True))

@@ -1,7 +1,7 @@
-"""By which names a listener on loopback is spoken to: the guard against DNS rebinding.
+"""Checks the Host header of a listener on loopback: the guard against DNS rebinding.
 
-A page anywhere on the web can have its own host name resolve to 127.0.0.1, and then read what this
-machine's browser may read there. What it cannot do is have the browser name another host.
+A page on the web can make its own host name resolve to 127.0.0.1, and then read what this
+machine's browser may read there. It cannot make the browser send another host name.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def names_loopback(host: str) -> bool:
     """Whether the value of a Host header, with or without a port, is a name of this machine."""
     try:
         parts = urlsplit(f"//{host}")
-        parts.port  # noqa: B018  # looked at, since that is when it is checked
+        parts.port  # noqa: B018  # accessed, since that is when it is checked
     except ValueError:
         return False
     is_host_alone = parts.netloc == host and parts.username is None
@@ -32,8 +32,8 @@ def names_loopback(host: str) -> bool:
 
 @web.middleware
 async def loopback_names_only(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer 421 to whoever speaks to another host than this machine."""
-    # Every browser sends the header; a program that sends none has no page behind it.
+    """Answer 421 to requests for a host other than this machine."""
+    # Every browser sends the header; a program that sends none is not driven by a web page.
     host = request.headers.get("Host")
     if host is not None and not names_loopback(host):
         return web.Response(status=421, text=REFUSAL)

@@ -1,4 +1,4 @@
-"""The HTTP listener: for Prometheus, for whoever asks about health, and for people."""
+"""The HTTP listener: metrics for Prometheus, health for probes, and a page for people."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ from keepalived.serving.request_log import server_logger
 
 _SHUTDOWN_SECONDS = 2.0
 _BACKLOG = 128
-# An address family that this machine lacks; no reason to give up while another one serves.
+# This machine lacks the address family; not fatal while another one can be served.
 _ABSENT = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 
 
 class ListenError(Exception):
-    """The configured address cannot be listened on; the message names it and says why."""
+    """The configured address cannot be bound; the message names it and gives the reason."""
 
 
 @dataclass(eq=False)
 class HttpListener:
     """Serves `/metrics`, `/healthz` and `/readyz` on `listen`, a HOST:PORT as configured.
 
-    With `page`, the status page is at `/`. `engine` is asked in the event loop, once a scrape.
-    On loopback, nobody is answered who asks for another host.
+    With `page`, the status page is at `/`. `engine` is called in the event loop, once a scrape.
+    On loopback, requests for another host are refused.
     """
 
     listen: str
@@ -65,9 +65,9 @@ class HttpListener:
         self._running = AsyncExitStack()
 
     async def start(self) -> tuple[str, int]:
-        """Bind and serve; return the address bound, which tells the port where 0 was asked for.
+        """Bind and serve; return the bound address, with the actual port if 0 was configured.
 
-        Raises ListenError when the address cannot be had.
+        Raises ListenError if the address cannot be bound.
         """
         self._started_at = self.clock.boot()
         try:
@@ -109,7 +109,7 @@ class HttpListener:
         return host, port
 
     async def stop(self) -> None:
-        """Close the sockets and let answers under way finish, for a moment. Idempotent."""
+        """Close the sockets, and give pending answers a moment to finish. Idempotent."""
         await self._running.aclose()
 
     def _view_of_daemon(self) -> DaemonView:

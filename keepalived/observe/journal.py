@@ -12,7 +12,7 @@ IDENTIFIER = "clkeepalived"
 # Levels of the standard library, and of syslog(3).
 _PRIORITIES = {"critical": 2, "error": 3, "warning": 4, "info": 6, "debug": 7}
 _NOTICE = 5
-# Said by the journal itself, or in fields of their own.
+# The journal records these itself, or they have fields of their own.
 _ELSEWHERE = frozenset({"timestamp", "level", "event", "message", "exception", "stack"})
 _UNFIT = re.compile(r"[^A-Z0-9_]")
 _LONGEST_NAME = 64
@@ -20,7 +20,7 @@ _OUR_NAMES = frozenset({"MESSAGE", "PRIORITY", "EVENT", "SYSLOG_IDENTIFIER", "EX
 
 
 def fields_of(event: Mapping[str, Any]) -> dict[str, str]:
-    """Return the fields of an entry: the event in words for people, and all it says by name."""
+    """Return an entry's fields: a message for people, and each of the event's facts by name."""
     context = {
         name: _text(value)
         for name, value in event.items()
@@ -40,19 +40,19 @@ def fields_of(event: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _message(event: Mapping[str, Any], context: Mapping[str, str], below: Iterable[str]) -> str:
-    """Return one line, and what is to stand below it."""
+    """Return one line, and the text to show below it."""
     words = [str(event["event"])]
     if event.get("message"):
         words.append(f"({event['message']})")
     for name, value in context.items():
         is_bare = value and " " not in value
         words.append(f"{name}={value if is_bare else json.dumps(value, ensure_ascii=False)}")
-    # One line: what a server said must not look like an entry of its own.
+    # One line: a server's message must not look like a separate entry.
     return "\n".join([" ".join(" ".join(words).split()), *below])
 
 
 def _field_name(name: str) -> str:
-    """Return a name that journald takes; it keeps what starts with an underscore to itself."""
+    """Return a name that journald accepts; names with a leading underscore are reserved."""
     fit = _UNFIT.sub("_", name.upper()).lstrip("_0123456789")[:_LONGEST_NAME] or "FIELD"
     return f"{fit}_" if fit in _OUR_NAMES else fit
 

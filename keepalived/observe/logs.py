@@ -1,4 +1,4 @@
-"""How log events become lines: one renderer for structlog's events and the standard library's."""
+"""Logging setup: one renderer for structlog's events and the standard library's records."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ _MULTILINE = frozenset({"exception", "stack"})
 
 
 def configure_logging(*, format: str, level: str, stream: TextIO | None = None) -> None:
-    """Send all logging of this process to `stream` (stderr), as the settings of that name say.
+    """Send all logging of this process to `stream` (stderr), with the settings of the same names.
 
-    `format` is json (one object a line), console, journal (entries with fields, past the stream),
-    or auto: the journal where the stream leads there, colours on a terminal, JSON elsewhere.
-    May be called again at any time: loggers that exist already follow. Lines are written in the
-    background, but for those to a stream in memory.
+    `format` is json (one object a line), console, journal (entries with fields, not through the
+    stream), or auto: the journal if the stream leads there, colours on a terminal, otherwise JSON.
+    May be called again at any time: existing loggers follow. Lines are written in the background,
+    except to a stream in memory.
     """
     stream = stream or sys.stderr
-    if stream is None:  # closed before we were started
+    if stream is None:  # it was closed before this process started
         with open(os.devnull, "w") as nowhere:
             configure_logging(format=format, level=level, stream=nowhere)
         return
@@ -56,8 +56,8 @@ def configure_logging(*, format: str, level: str, stream: TextIO | None = None) 
             root.removeHandler(other)
             other.close()
     root.setLevel(level.upper())
-    # Levels and formats live in the standard library's logging alone, so what structlog caches
-    # here never grows stale.
+    # Only the standard library's logging holds levels and formats, so structlog's cache here never
+    # becomes outdated.
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -70,7 +70,7 @@ def configure_logging(*, format: str, level: str, stream: TextIO | None = None) 
 
 
 def log_python_s_own() -> None:
-    """Log what Python would otherwise write to stderr by itself, and wait until it is read."""
+    """Log what Python would otherwise write to stderr itself and block until it is read."""
     logging.captureWarnings(capture=True)
     sys.unraisablehook = lambda found: _log_unhandled(str(found.err_msg or ""), found.exc_value)
     threading.excepthook = lambda found: _log_unhandled(str(found.thread), found.exc_value)
@@ -83,7 +83,7 @@ def _log_unhandled(where: str, error: BaseException | None) -> None:
 def _handler(
     stream: TextIO, previous: list[logging.Handler], *, is_for_journal: bool
 ) -> logging.Handler:
-    """Return what writes to a stream, which may be what has written there so far."""
+    """Return a handler for a stream; the existing one if it already writes there."""
     descriptor = _descriptor_of(stream)
     if descriptor is None and not is_for_journal:
         return logging.StreamHandler(stream)
@@ -93,7 +93,7 @@ def _handler(
         file = found.st_dev, found.st_ino
     destination = (is_for_journal, file)
     for each in previous:
-        # A second one would write into the midst of what the first has not written yet.
+        # A second handler would interleave with lines that the first has not written yet.
         if isinstance(each, BackgroundHandler) and each.destination == destination:
             return each
     sink: Sink = StreamSink(stream) if descriptor is None else DescriptorSink(descriptor)
@@ -114,7 +114,7 @@ def _for_people(*, colors: bool) -> list[Processor]:
     renderer = structlog.dev.ConsoleRenderer(
         colors=colors,
         sort_keys=False,
-        # Exceptions are text already, of which structlog 25.1 warns with any other formatter.
+        # Exceptions are already text; structlog 25.1 warns about that with any other formatter.
         exception_formatter=structlog.dev.plain_traceback,
     )
     return [*_common(), _escape_control_characters, renderer]
@@ -134,7 +134,7 @@ def _common() -> list[Processor]:
 
 
 def _name_foreign_logger(_logger: WrappedLogger, _method: str, event_dict: EventDict) -> EventDict:
-    """Say which logger a line came from that is not one of our own events."""
+    """Name the logger of lines that are not events of our own."""
     if not event_dict["_from_structlog"]:
         event_dict["logger"] = event_dict["_record"].name
     return event_dict
@@ -149,7 +149,7 @@ def _lead_with_what_matters(
 def _escape_control_characters(
     _logger: WrappedLogger, _method: str, event_dict: EventDict
 ) -> EventDict:
-    """Keep a server's message from breaking the line or from steering the terminal."""
+    """Keep a server's message from breaking the line or from controlling the terminal."""
     for key, value in event_dict.items():
         if isinstance(value, str) and not value.isprintable():
             lines = value.splitlines() if key in _MULTILINE else [value]

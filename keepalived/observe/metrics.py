@@ -1,4 +1,4 @@
-"""What is counted as it happens, and how counters and state become one scrape."""
+"""Counts events, and combines counters and state into one scrape."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ _DURATIONS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _SLACKS = (0, 5, 15, 30, 60, 90, 120, 150, 180, 240, 300, 600, 1800, 7200)
 _LAGS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60)
 _MOST_SOURCES = 100
-"""Sources with series of their own, of those that were found unreadable. People look at a few."""
+"""Unreadable sources with series of their own. People look at only a few."""
 
 _LOGIN_OUTCOMES = ("ok", "refused", "failed")
 
 
 @dataclass(frozen=True, slots=True)
 class _VCenterCounters:
-    """The increments of one vCenter's counters, found without building labels each time."""
+    """One vCenter's counters, kept so that labels need not be built for each increment."""
 
     keep_alives: dict[Outcome, Callable[[], None]]
     ends: dict[State, Callable[[], None]]
@@ -48,10 +48,10 @@ class _VCenterCounters:
 
 
 class Metrics:
-    """The metrics of one daemon, in a registry of its own.
+    """The metrics of one daemon, in their own registry.
 
-    Counts only for vCenters that were added: an answer that arrives late for one that was removed
-    does not bring its series back.
+    Counts only for vCenters that were added: a late answer for a removed one does not bring its
+    series back.
     """
 
     def __init__(
@@ -64,12 +64,12 @@ class Metrics:
         self._has_others = False
         self._source_cap = SourceLimiter(_MOST_SOURCES)
         self.is_configuration_good = True
-        """Whether the configuration was good when it was last read."""
+        """Whether the configuration was valid when it was last read."""
         self.state = StateExporter(clock, max_sessions, session_labels=session_labels)
         self.registry = registry = CollectorRegistry()
-        # The time at which a counter was made adds a series to each, and tells nothing here: all
-        # of them are made, at zero, when their vCenter is.
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # the library left it bare
+        # The creation time would add a series to each counter, and carries no information here:
+        # all of them are created, at zero, together with their vCenter.
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # untyped in the library
         Info("clkeepalived_build", "The program and its Python.", registry=registry).info(
             {"version": version, "python": platform.python_version()}
         )
@@ -128,14 +128,14 @@ class Metrics:
 
     @property
     def broken_sources(self) -> tuple[str, ...]:
-        """The sources of sessions that cannot be read at present, in whole or in part."""
+        """The sources of sessions that cannot be read, entirely or in part, at present."""
         return tuple(sorted(self._broken_sources))
 
     def notify(self, event: Event) -> None:
         """Count an event."""
         match event:
-            # The first three, which each keep-alive causes, are matched by their types alone:
-            # patterns for their fields cost three times as much.
+            # The first three, which each keep-alive causes, are matched by type only: patterns for
+            # their fields cost three times as much.
             case events.KeepAliveAnswered():
                 key, outcome, seconds = event
                 if (counters := self._vcenters.get(key.vcenter)) is not None:
@@ -166,7 +166,7 @@ class Metrics:
                 self._remove_vcenter(vcenter)
 
     def _add_vcenter(self, vcenter: str) -> None:
-        """Put all counters of a vCenter at 0, so that its first loss is an increase."""
+        """Set all counters of a vCenter to 0, so that its first loss is an increase."""
         if vcenter in self._vcenters:
             return
         self._vcenters[vcenter] = _VCenterCounters(
@@ -205,7 +205,7 @@ class Metrics:
         self._note_others()
 
     def _note_others(self) -> None:
-        """Say whether a source is broken that has no series of its own, once there was one."""
+        """Report whether a source without its own series is broken, once there was one."""
         is_broken = len(self._broken_sources) > self._source_cap.broken
         if is_broken or self._has_others:
             self._has_others = True
@@ -214,8 +214,8 @@ class Metrics:
     def scrape(
         self, state: str, accept: str = "", accept_encoding: str = ""
     ) -> tuple[bytes, dict[str, str]]:
-        """Return the body and headers that answer a scrape with these request headers: the text of
-        `state`, and what was counted. May run in a thread."""
+        """Return the body and headers for a scrape with these request headers: the text of `state`
+        and the counters. May run in a thread."""
         encode, content_type = choose_encoder(accept)
         body = state.encode() + encode(self.registry)
         headers = {"Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}

@@ -1,7 +1,7 @@
 """The last line of defence against secrets in the log.
 
-Texts may come from strangers, and this runs in the event loop: every expression takes linear time,
-and long texts are cut first.
+Texts may be hostile, and this runs in the event loop: every expression takes linear time, and
+long texts are cut first.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ if TYPE_CHECKING:
 REDACTED = "***"
 
 LONGEST_TEXT = 1024
-"""Characters of one value that are kept, the mark of what was cut off not counted."""
+"""Characters of one value that are kept, not counting the mark for the cut."""
 
 LONGEST_TRACEBACK = 16 * 1024
-"""Characters of a traceback that are kept: half of them from its end, where the error stands."""
+"""Characters of a traceback that are kept: half of them from its end, where the error is."""
 
 _TRACEBACKS = frozenset({"exception", "stack"})
 
 _WORDS = (
     r"password|passwd|passphrase|secret|token|authorization|cookie|vmware[-_]api[-_]session[-_]id"
 )
-# A key counts by its last word: `password` and `proxy-authorization` hold secrets,
+# The last word of a key decides: `password` and `proxy-authorization` hold secrets,
 # `password_file` and `token_age` do not.
 _SECRET_KEY = re.compile(rf"(?:{_WORDS})s?$", re.IGNORECASE)
 
 # In running text: a header or an assignment with its value, and the user part of a URL. A colon
-# alone proves nothing elsewhere: "vcenters.lab.password: unknown key" is worth reading.
+# alone proves nothing elsewhere: "vcenters.lab.password: unknown key" is harmless and useful.
 _HEADER = r"(?:authorization|cookie|vmware-api-session-id)['\"]?\s*:\s*"
 _ASSIGNMENT = rf"(?:{_WORDS})['\"]?\s*=\s*"
-# The end of the text ends a quoted value as well: the text may have been cut inside it.
+# The end of the text also ends a quoted value: the text may have been cut inside it.
 _VALUE = r"""(?:(?:basic|bearer)\s+)?(?:"[^"]*(?:"|\Z)|'[^']*(?:'|\Z)|[^\s,;)}\]]+)"""
-# The scheme is left out: looked for from every position, it would take quadratic time.
+# The scheme is not matched: trying it at every position would take quadratic time.
 _URL_USER = r"://[^/\s]+@"
 _SECRET_IN_TEXT = re.compile(
     rf"(?P<label>{_HEADER}|{_ASSIGNMENT}){_VALUE}|{_URL_USER}", re.IGNORECASE
@@ -50,9 +50,9 @@ def redact(_logger: WrappedLogger, _method: str, event_dict: EventDict) -> Event
 
 
 def shortened(text: str, longest: int = LONGEST_TEXT) -> str:
-    """Return a text without what exceeds `longest` characters, and a note of how many those were.
+    """Cut a text to `longest` characters, and append a note of how many were cut.
 
-    A URL's host that the cut leaves incomplete goes too: it may be a user and a password.
+    A URL's host that the cut leaves incomplete is removed too: it may be a user and a password.
     """
     if len(text) <= longest:
         return text
@@ -64,7 +64,7 @@ def shortened(text: str, longest: int = LONGEST_TEXT) -> str:
 
 
 def redacted(text: str) -> str:
-    """Return a text, shortened, with what looks like a secret replaced."""
+    """Return a text, shortened, with everything that looks like a secret replaced."""
     return _without_secrets(shortened(text))
 
 
@@ -87,7 +87,7 @@ def _without_secrets(text: str) -> str:
 
 
 def _ends_of(traceback: str) -> list[str]:
-    """Return the lines of a traceback, shortened, and of a long one the first and the last."""
+    """Return the lines of a traceback, shortened; of a long one only the first and the last."""
     lines = [shortened(line) for line in traceback.splitlines()]
     if sum(map(len, lines)) <= LONGEST_TRACEBACK:
         return lines
@@ -97,7 +97,7 @@ def _ends_of(traceback: str) -> list[str]:
 
 
 def _fitting(lines: list[str]) -> list[str]:
-    """Return the first lines, as many as fit into half of a traceback."""
+    """Return as many first lines as fit into half of a traceback."""
     sizes = accumulate(map(len, lines))
     fits = LONGEST_TRACEBACK // 2
     return [line for line, size in zip(lines, sizes, strict=True) if size <= fits]

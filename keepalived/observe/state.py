@@ -1,4 +1,4 @@
-"""State as metrics: everything that is read from the engine at the moment of the scrape."""
+"""The engine's state as metrics, read at the moment of the scrape."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _FINAL = frozenset(FINAL_STATES)
 _KEY = ("vcenter", "session_id", "kind")
 _SESSION = ("vcenter", "session_id")
 _DESCRIBED = 100
-"""How many sessions a step makes series of: a millisecond's worth, or two."""
+"""Sessions whose series are made in one step: one or two milliseconds of work."""
 
 
 class StateExporter:
-    """Turns how things stand into the text of a scrape.
+    """Turns the engine's state into the text of a scrape.
 
-    Series follow the roll, so none can outlive what it describes. Sessions of a vCenter that is not
-    there any more are left out. Without `session_labels`, nothing names a session.
+    Series follow the engine's sessions, so none outlives its session. Sessions of a removed
+    vCenter are left out. Without `session_labels`, no series names a session.
     """
 
     def __init__(self, clock: Clock, max_sessions: int, *, session_labels: bool = True) -> None:
@@ -35,7 +35,7 @@ class StateExporter:
         self.session_labels = session_labels
 
     def text(self, overview: Overview) -> Slices[str]:
-        """Return all gauges for one scrape, in slices. Not to be run twice at once."""
+        """Return all gauges for one scrape, in slices. Must not run twice at once."""
         at_risk = yield from at_risk_sessions(overview)
         sessions, names = overview.sessions, {vcenter.name for vcenter in overview.vcenters}
         shown: list[Session] = []
@@ -138,8 +138,8 @@ def _sessions(shown: Iterable[Session], to_wall: float) -> Slices[Iterable[Gauge
         state.add((*key, session.state.value), 1)
         sources = ",".join(sorted({hold.owner.kind.value for hold in session.holds}))
         info.add((*key, library or "", item or "", sources), 1)
-        # These have no label for the kind. Should an id be held as both kinds, of which one is a
-        # mistake, then the first one, alive if any is, speaks for both.
+        # These have no label for the kind. If an id is held as both kinds, one of them by mistake,
+        # the first one, which is alive if either is, represents both.
         labels = (vcenter, session_id)
         if labels in seen:
             continue

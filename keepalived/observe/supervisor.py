@@ -1,4 +1,4 @@
-"""What systemd is told while the daemon runs: signs of life, and how things are."""
+"""Reports to systemd while the daemon runs: watchdog keep-alives and the status line."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from keepalived.observe.health import Health
 
 _STATUS_SECONDS = 5.0
 _STATUS_SESSIONS = 5_000
-"""Sessions that lengthen the time between two looks at all of them by a second."""
+"""Number of sessions that adds one second to the time between two looks at all of them."""
 _SIGNS_PER_PATIENCE = 3.0
-"""How many signs of life fit into the watchdog's patience: two may be late."""
+"""How many watchdog keep-alives fit into the watchdog's timeout: two may be late."""
 
 
 @dataclass(eq=False, slots=True)
 class SystemdNotifier:
-    """Tells a supervisor how the daemon is.
+    """Reports the daemon's state to a supervisor.
 
     The order of calls: `ready`, then any number of reloads, `stopping`; `give_signs` and
-    `tell_status` run beside them, from the start and from `ready` on, until cancelled.
+    `tell_status` run concurrently, from the start and from `ready` on, until cancelled.
     """
 
     notifier: Notifier
@@ -35,30 +35,30 @@ class SystemdNotifier:
     _is_ready: bool = field(default=False, init=False)
 
     def ready(self) -> None:
-        """Say that the daemon has started."""
+        """Report that the daemon has started."""
         self._is_ready = True
         self.notifier.ready(status_line(self.overview(), self._remark))
 
     def reloading(self) -> None:
-        """Say that the configuration is read again. Nobody is told during the start: it goes on."""
+        """Report that a reload has begun. Has no effect during the start, which goes on."""
         if self._is_ready:
             self.notifier.reloading()
 
     def reloaded(self, remark: str = "") -> None:
-        """Say that a reload is over; `remark`, if any, stands in the status until the next one."""
+        """Report the end of a reload; `remark`, if any, stays in the status until the next one."""
         self._remark = remark
         if self._is_ready:
             self.notifier.ready(status_line(self.overview(), self._remark))
 
     def stopping(self) -> None:
-        """Say that the end has begun."""
+        """Report that the daemon is stopping."""
         self.notifier.stopping("stopping: giving sessions a parting renewal, and logging out")
 
     async def give_signs(self, patience: float) -> None:
-        """Give signs of life often enough for a watchdog that waits `patience` seconds.
+        """Send keep-alives often enough for a watchdog that waits `patience` seconds.
 
-        None is given while a scheduler is stuck; and a loop that is stuck does not come here. Both
-        are what the watchdog is there to end.
+        None is sent while a scheduler is stuck, and a stuck event loop cannot send any. The
+        watchdog is there to end both.
         """
         while True:
             if not self.health.stalled():
@@ -66,7 +66,7 @@ class SystemdNotifier:
             await sleep_until(self.clock, self.clock.boot() + patience / _SIGNS_PER_PATIENCE)
 
     async def tell_status(self) -> None:
-        """Keep the status line as things are."""
+        """Keep the status line up to date."""
         said = ""
         while True:
             pause = _STATUS_SECONDS
@@ -81,12 +81,12 @@ class SystemdNotifier:
 
 
 def status_line(overview: Overview, remark: str = "") -> str:
-    """Return how things are: "12 sessions, next keep-alive in 34 s, 1 at risk"."""
+    """Return the status: "12 sessions, next keep-alive in 34 s, 1 at risk"."""
     return run_at_once(status_slices(overview, remark))
 
 
 def status_slices(overview: Overview, remark: str = "") -> Slices[str]:
-    """Return, in slices, what `status_line` returns."""
+    """Return the same as `status_line`, in slices."""
     now, count = overview.now, len(overview.sessions.live)
     dues = [view.next_due for view in overview.vcenters if view.next_due is not None]
     endangered = yield from at_risk_sessions(overview)

@@ -1,7 +1,7 @@
-"""Accepting connections, by hand.
+"""Accepts connections, in place of asyncio.
 
-asyncio's own accept loop goes on through its backlog when there are no descriptors left, with an
-error line and a timer for each connection in it.
+Without free descriptors, asyncio's accept loop goes on through its backlog, with an error line and
+a timer for each connection in it.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from keepalived.host.descriptors import EXHAUSTED
 from keepalived.serving.throttle import Throttle
 
 AT_ONCE = 16
-"""Connections that are accepted and not admitted or refused yet."""
+"""Accepted connections that are not admitted or refused yet."""
 _PAUSE_SECONDS = 1.0
 
 log = structlog.stdlib.get_logger("clkeepalived")
 
 
 class Acceptor:
-    """Gives each connection to sockets that listen a protocol of its own.
+    """Gives each connection to the listening sockets its own protocol.
 
-    While there are no descriptors left, connections wait in the backlog.
+    While there are no free descriptors, connections wait in the backlog.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Acceptor:
             self._resume(each)
 
     def close(self) -> None:
-        """Accept nothing more, and close the sockets. Idempotent."""
+        """Stop accepting, and close the sockets. Idempotent."""
         for each in self._listening:
             if each.fileno() >= 0:
                 self._loop.remove_reader(each)
@@ -64,7 +64,7 @@ class Acceptor:
                 if error.errno in EXHAUSTED:
                     self._pause(listening, error)
                     return
-                continue  # the other side has gone already
+                continue  # the client has already disconnected
             connection.setblocking(False)
             connecting = self._loop.create_task(self._serve(connection))
             self._connecting.add(connecting)
@@ -81,4 +81,4 @@ class Acceptor:
         try:
             await self._loop.connect_accepted_socket(self._make_protocol, connection)
         except OSError:
-            connection.close()  # it is gone
+            connection.close()  # the client has disconnected

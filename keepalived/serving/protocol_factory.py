@@ -1,4 +1,4 @@
-"""Admission of connections: served, or told why not."""
+"""Admission of connections: served, or refused with an answer."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ Admit = Callable[[asyncio.Transport], RequestHandler | bytes]
 class ProtocolFactory:
     """Makes a protocol for each new connection.
 
-    `admit` returns the protocol that serves a connection, or the answer with which it is refused.
-    `lingering` are those that were refused and have not left yet.
+    `admit` returns the protocol that serves a connection, or the answer that refuses it.
+    `lingering` are refused connections that are still open.
     """
 
     def __init__(self, admit: Admit) -> None:
@@ -31,16 +31,16 @@ class ProtocolFactory:
         return _Newcomer(self)
 
     def close(self) -> None:
-        """Wait no longer for those that were refused."""
+        """Stop waiting for refused connections."""
         for transport in tuple(self.lingering):
             transport.abort()
 
 
 class _Newcomer(asyncio.Protocol):
-    """Looks at a connection before the first byte is read, and then steps aside.
+    """Decides about a connection before the first byte is read, and then hands it over.
 
-    Whoever is refused has a moment to read why: closing at once would look like a daemon that is
-    not there.
+    A refused client has a moment to read the reason: closing at once would look like a missing
+    daemon.
     """
 
     def __init__(self, door: ProtocolFactory) -> None:
@@ -70,7 +70,7 @@ class _Newcomer(asyncio.Protocol):
 
 
 def answer(status: HTTPStatus | int, title: str, headers: Mapping[str, str], body: bytes) -> bytes:
-    """Return an answer, complete with its head, for somebody whose request is not read."""
+    """Return a complete answer, with its head, for a client whose request is not read."""
     fields = {"Content-Length": str(len(body)), "Connection": "close", **headers}
     lines = [f"HTTP/1.1 {int(status)} {title}"]
     lines += [f"{name}: {value}" for name, value in fields.items()]

@@ -1,7 +1,8 @@
 """The log of aiohttp's server, without the requests that cannot be parsed.
 
-aiohttp writes an error with a traceback for each of them, which holds what could not be parsed, up
-to all that was sent. Here they are a debug line now and then; its own errors are logged as ever.
+aiohttp logs an error with a traceback for each of them, which contains the unparsable data, up to
+everything that was sent. Here they are an occasional debug line; its own errors are logged
+as usual.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ _LONGEST_REASON = 1024
 
 
 def server_logger() -> logging.Logger:
-    """Return what to pass to a server of aiohttp as its `logger`."""
-    # aiohttp asks for a Logger, and calls methods that an adapter has as well.
+    """Return the logger to pass to aiohttp's server as `logger`."""
+    # aiohttp's types require a Logger, but it only calls methods that an adapter has as well.
     return cast(logging.Logger, _ServerLog(logging.getLogger("aiohttp.server")))
 
 
@@ -34,7 +35,7 @@ class _ServerLog(logging.LoggerAdapter[logging.Logger]):
         elif self.isEnabledFor(logging.DEBUG):
             omitted = self._bad_requests.admit()
             if omitted is not None:
-                import structlog  # brings rich along, which the demonstration starts without
+                import structlog  # imports rich; the demonstration starts without
 
                 log = structlog.stdlib.get_logger("clkeepalived")
                 reason = f"{type(error).__name__}: {error.message[:_LONGEST_REASON]}"

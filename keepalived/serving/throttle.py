@@ -1,4 +1,4 @@
-"""Log lines that somebody else can cause as often as they like."""
+"""Limits log lines that clients can cause at any rate."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ INTERVAL_SECONDS = 10.0
 
 
 class Throttle:
-    """Lets one log line through each interval, and counts those in between."""
+    """Admits one log line per interval, and counts the others."""
 
     def __init__(
         self, interval: float = INTERVAL_SECONDS, now: Callable[[], float] = time.monotonic
@@ -21,7 +21,7 @@ class Throttle:
         self._omitted = 0
 
     def admit(self) -> int | None:
-        """Return how many lines were omitted before this one, or None to omit it as well."""
+        """Return how many lines were omitted before this one, or None to omit this one too."""
         now = self._now()
         if now < self._next_at:
             self._omitted += 1

@@ -1,7 +1,7 @@
-"""Turns: however many requests arrive at once, one is begun in each turn of the event loop.
+"""Turns: one request begins in each turn of the event loop, however many arrive at once.
 
-Renewals share the loop with the requests of everybody who may connect. Hundreds of connections that
-ask without a pause would otherwise be served all in one turn, for which renewals have to wait.
+Renewals share the loop with the requests of all clients. Hundreds of connections that send requests
+without a pause would otherwise all be served in one turn, which delays renewals.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from collections.abc import Hashable
 
 
 class Turns:
-    """One turn in each round of the loop; the parties among those who wait alternate."""
+    """One turn in each round of the loop, alternating between the waiting parties."""
 
     def __init__(self) -> None:
         self._waiting: OrderedDict[Hashable, deque[asyncio.Future[None]]] = OrderedDict()
         self._is_taken = False
 
     async def take(self, party: Hashable) -> None:
-        """Wait for a turn, as one of a party. It is given at once if it is free."""
+        """Wait for a turn, as a member of `party`. Returns at once if no turn is taken."""
         loop = asyncio.get_running_loop()
         if not self._is_taken:
             self._is_taken = True

@@ -1,1 +1,1 @@
-"""Keeping sessions alive around one command."""
+"""Keeps sessions alive while one command runs."""

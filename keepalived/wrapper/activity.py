@@ -1,10 +1,10 @@
-"""How long an uploader let its session wait."""
+"""The longest pause of an uploader."""
 
 from __future__ import annotations
 
 
 class Activity:
-    """Measures the longest time in which nothing changed about a transfer. Times in seconds."""
+    """Measures the longest time in which a transfer did not change. Times in seconds."""
 
     def __init__(self, now: float) -> None:
         self._since = now
@@ -12,11 +12,11 @@ class Activity:
         self._seen: object = None
 
     def note(self, seen: object, now: float) -> None:
-        """Take in how the transfer looks now; whatever differs from before is activity."""
+        """Record how the transfer looks now; any difference from before is activity."""
         if seen != self._seen:
             self._longest = self.longest(now)
             self._seen, self._since = seen, now
 
     def longest(self, now: float) -> float:
-        """Return the longest wait so far, the present one included."""
+        """Return the longest pause so far, including the present one."""
         return max(self._longest, now - self._since)

@@ -1,9 +1,9 @@
-"""A progress bar in the last row of the terminal, out of the way of everything else there.
+"""A progress bar in the last row of the terminal, apart from all other output.
 
-The rows above it are made the terminal's scroll region, so that what a command writes scrolls
-above the bar as if the window were one row lower. Nothing is drawn in between: the cursor is
-saved, the last row written, and the cursor put back, in one piece. When the window's size has
-changed, when the bar is withdrawn and at the end, the region is the whole screen again.
+The rows above it are the terminal's scroll region, so that the command's output scrolls above the
+bar as if the window were one row lower. To draw, the bar saves the cursor, writes the last row and
+restores the cursor, in one write. When the window's size has changed, when the bar is withdrawn and
+at the end, the scroll region is the whole screen again.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from keepalived.wrapper.progress_line import ASCII, UNICODE, BarView, line
 _LEAST_ROWS = 3
 _LEAST_SECONDS = 0.2
 
-_SAVE, _RESTORE = "\x1b7", "\x1b8"  # the cursor, and how characters look
-_WHOLE_SCREEN = "\x1b[r"  # as the scroll region; the cursor goes to the upper left
-_DOWN, _UP = "\x1bD", "\x1b[A"  # a row down, scrolling where there is none, and a row up
+_SAVE, _RESTORE = "\x1b7", "\x1b8"  # the cursor, and the character attributes
+_WHOLE_SCREEN = "\x1b[r"  # as the scroll region; moves the cursor to the upper left
+_DOWN, _UP = "\x1bD", "\x1b[A"  # a row down, scrolling in the last one, and a row up
 _PLAIN, _YELLOW = "\x1b[m", "\x1b[33m"
 _TO_LINE_END = "\x1b[K"
-_CLEAR_BELOW = f"\r{_PLAIN}\x1b[J"  # from the beginning of the cursor's row
+_CLEAR_BELOW = f"\r{_PLAIN}\x1b[J"  # from the start of the cursor's row
 
 
 def bar_on(
     stream: TextIO, environ: Mapping[str, str], clock: Callable[[], float] = time.monotonic
 ) -> Bar | None:
-    """Return a bar on the terminal that a stream writes to, or None where there can be none."""
+    """Return a bar on the terminal that a stream writes to, or None if none is possible."""
     if not stream.isatty() or environ.get("TERM", "") in ("", "dumb", "unknown"):
         return None
     outlet = outlet_on(stream)
     if os.get_blocking(outlet.descriptor):
         outlet.close()
-        return None  # another user's terminal, after `su`: drawing on it would have to wait
+        return None  # another user's terminal, after `su`: drawing on it would block
     bar = Bar(
         outlet,
         clock,
@@ -55,9 +55,9 @@ def _has_room(size: os.terminal_size | None) -> TypeGuard[os.terminal_size]:
 
 
 class Bar:
-    """The last row of a terminal. `outlet`, which leads there, is closed with it.
+    """The last row of a terminal. `outlet` writes to the terminal, and is closed with the bar.
 
-    A terminal that was hung up swallows everything.
+    Output to a terminal that was hung up is lost.
     """
 
     def __init__(
@@ -72,16 +72,16 @@ class Bar:
         self._clock = clock
         self._glyphs = UNICODE if is_unicode else ASCII
         self._has_colours = has_colours
-        self._size: os.terminal_size | None = None  # what the scroll region was made for
+        self._size: os.terminal_size | None = None  # the size that the scroll region was set for
         self._drawn = ""
         self._drawn_at = -_LEAST_SECONDS
 
     def draw(self, view: BarView) -> None:
-        """Show a view, unless it was a moment ago that something was drawn, or nothing changed.
+        """Show a view, unless the last drawing was a moment ago, or nothing changed.
 
-        To be called several times a second: this is also how a new window size is noticed, of
-        which the kernel tells the processes in the foreground alone, and how what the terminal did
-        not take before is sent again.
+        Call it several times a second: each call also checks for a new window size, of which the
+        kernel notifies only processes in the foreground, and sends again what the terminal did not
+        take before.
         """
         self.outlet.send()
         now, size = self._clock(), self.window()
@@ -89,11 +89,11 @@ class Bar:
         if not self.outlet.is_clear or (not has_moved and now - self._drawn_at < _LEAST_SECONDS):
             return
         if has_moved:
-            # What is below the cursor is what the window, in its new size, has left of the bar.
+            # What is below the cursor is the rest of the bar after the resize.
             self.outlet.send(self._freed() + (self._reserved(size) if _has_room(size) else ""))
         if self._size is None:
             return
-        # The last column is left alone: some terminals wrap as soon as it is written.
+        # The last column stays empty: some terminals wrap as soon as it is written.
         text = line(view, self._size.columns - 1, self._glyphs)
         if self._has_colours and view.warning is not None:
             text = _YELLOW + text
@@ -103,35 +103,35 @@ class Bar:
             self.outlet.send(_SAVE + last + _PLAIN + text + _PLAIN + _TO_LINE_END + _RESTORE)
 
     def say(self, text: str) -> None:
-        """Write a line above the bar, after whatever was written there last."""
-        # The command may have told the terminal not to begin a line with each newline.
+        """Write a line above the bar, after the latest output there."""
+        # The command may have set the terminal not to begin a new line after a line feed.
         self.outlet.send(f"{text}\r\n")
 
     def withdraw(self) -> None:
-        """Leave the terminal as if there had been no bar, until the next `draw`."""
+        """Restore the terminal as if there had been no bar, until the next `draw`."""
         self.outlet.send(self._freed())
         self._drawn_at = -_LEAST_SECONDS
 
     def close(self) -> None:
-        """Withdraw the bar for good, waiting until the terminal has taken all that was said."""
+        """Withdraw the bar for good; wait until the terminal has taken all output."""
         self.withdraw()
         self.outlet.close()
 
     def window(self) -> os.terminal_size | None:
-        """Return the size of the terminal, None where it was hung up."""
+        """Return the size of the terminal, None if it was hung up."""
         try:
             return os.get_terminal_size(self.outlet.descriptor)
         except OSError:
             return None
 
     def _reserved(self, size: os.terminal_size) -> str:
-        """Take the last row out of the scroll region, scrolling up if the cursor is there."""
+        """Exclude the last row from the scroll region; scroll up if the cursor is there."""
         self._size = size
         region = f"\x1b[1;{size.lines - 1}r"
         return f"{_DOWN}{_SAVE}{_CLEAR_BELOW}{region}{_RESTORE}{_UP}"
 
     def _freed(self) -> str:
-        """Make the whole screen the scroll region, and blank the bar where it may still be."""
+        """Make the whole screen the scroll region, and blank the bar if it is still visible."""
         if self._size is None:
             return ""
         last = f"\x1b[{self._size.lines};1H{_PLAIN}{_TO_LINE_END}"
@@ -139,6 +139,6 @@ class Bar:
         self._size, self._drawn = None, ""
         if is_there:
             return f"{_SAVE}{_WHOLE_SCREEN}{last}{_RESTORE}"
-        # The row it was in may be the command's by now, unless it is below the cursor.
+        # The command may have written to that row since, unless it is below the cursor.
         below = f"{_DOWN}{_SAVE}{_CLEAR_BELOW}{_RESTORE}{_UP}"
         return f"{_SAVE}{_WHOLE_SCREEN}{_RESTORE}{below}"

@@ -1,21 +1,21 @@
-"""A command in a process group of its own: its terminal, its stops, its signals, its end.
+"""Runs a command in its own process group: its terminal, stops, signals and end.
 
-The group is what makes ^Z our business: a shell stops its job, which is our group, and sees
-nothing of the command's. So what stops the shell's job stops us, after one more renewal of the
-sessions, and what continues us continues the command:
+Because of that group, ^Z is handled here: a shell stops its job, which is our group, and does not
+see the command's. So a stop that the shell's job would get stops us too, after one more renewal of
+the sessions, and a signal that continues us continues the command:
 
-1. The command is started, and has the terminal if we had it.
-2. It stops: by ^Z, by reading the terminal in the background, by a SIGSTOP. The terminal comes
-   back, `on_stopped` is awaited, and our own group is stopped as well if it is a shell's job.
-   Elsewhere, as in a script without job control, our group holds the script and other commands;
-   then we stay up, and the sessions stay alive until the command is continued.
-3. SIGCONT (`fg`, `bg`): the command has the terminal again, if we have it, and goes on;
-   `on_continued` is told how long that took.
-4. It ends: the terminal comes back, whatever it left behind runs on.
+1. The command is started, and gets the terminal if we had it.
+2. It stops: by ^Z, by reading the terminal in the background, by a SIGSTOP. We take the terminal
+   back, await `on_stopped`, and stop our own group as well if it is a shell's job.
+   Elsewhere, as in a script without job control, our group contains the script and other commands;
+   then we keep running, and the sessions stay alive until the command is continued.
+3. SIGCONT (`fg`, `bg`): the command gets the terminal again, if we have it, and continues;
+   `on_continued` is called with the duration of the stop.
+4. It ends: we take the terminal back; processes that the command left behind continue to run.
 
-Where our standard output is not the terminal, a pager may sit at the other end of the pipe and
-share our group: the command has the terminal only once it reaches for it, and until then ^C and
-^Z come to us and are passed on.
+If our standard output is not the terminal, a pager may be at the other end of the pipe and share
+our group: the command gets the terminal only when it tries to use it, and until then ^C and ^Z
+come to us and are passed on.
 """
 
 from __future__ import annotations
@@ -45,20 +45,20 @@ _FORWARDED = (
 )
 _STOPPING = (signal.SIGTSTP, signal.SIGTTIN)
 _REACHING = (signal.SIGTTIN, signal.SIGTTOU)
-"""What stops a group that reaches for the terminal without having it."""
+"""The signals that stop a group that uses the terminal without having it."""
 
 _PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 
 _STOPS_WITHIN = 1.0
-"""Seconds: a stop is a matter of microseconds, or there is none."""
+"""Seconds to wait for a stop, which takes microseconds or does not happen."""
 
 
 @dataclass(eq=False, slots=True)
 class Child:
-    """A command that `running` has started.
+    """A command started by `running`.
 
-    Reaping, forwarding and SIGCONT work by themselves while the event loop runs; stops are dealt
-    with inside `wait`.
+    While the event loop runs, it is reaped, signals are forwarded, and SIGCONT is handled; stops
+    are handled inside `wait`.
     """
 
     pid: int
@@ -68,15 +68,15 @@ class Child:
     on_continued: Callable[[float], Awaitable[None]]
     has_terminal_by_right: bool
     exit_code: int | None = field(default=None, init=False)
-    """The command's own, as a shell says it: 128+n when it was killed by a signal."""
+    """The command's exit code, in the convention of shells: 128+n when signal n killed it."""
     _stopped_by: int | None = field(default=None, init=False)
     _changed: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     async def wait(self) -> int:
-        """Return the command's exit code once it has ended; see it through stops until then.
+        """Return the command's exit code once it has ended; handle its stops until then.
 
-        To be awaited by one task, and all the while: a stop is noticed here. What a callback
-        raises comes out here, and the wait can be taken up again.
+        Exactly one task has to await it, without interruption: stops are noticed here. Exceptions
+        of callbacks are raised here, and the caller may await it again.
         """
         while self.exit_code is None:
             self._changed.clear()
@@ -87,10 +87,9 @@ class Child:
         return self.exit_code
 
     def forward(self, number: int) -> bool:
-        """Send a signal to the command's group, and return whether it went there.
+        """Send a signal to the command's group, and return whether it was delivered.
 
-        It does not when the command has ended, nor when all of its group belongs to another user
-        (`sudo`).
+        It is not if the command has ended, or if all of its group belongs to another user (`sudo`).
         """
         if self.exit_code is not None:
             return False
@@ -101,10 +100,10 @@ class Child:
         return True
 
     def is_in_foreground(self) -> bool:
-        """Whether the terminal is the command's or ours, so that we may draw on it.
+        """Whether the command or this process has the terminal, so that we may draw on it.
 
-        Not so in the background, without a terminal, while the command is stopped, and while a job
-        of a shell that is the command has the terminal.
+        False in the background, without a terminal, while the command is stopped, and, if the
+        command is a shell, while one of its jobs has the terminal.
         """
         return self._stopped_by is None and self.terminal.is_ours_or(self.pid)
 
@@ -122,8 +121,8 @@ class Child:
                 async with asyncio.timeout(_STOPS_WITHIN):
                     await self._is_going_on()
             except TimeoutError:
-                # Nobody can continue us, so we were not stopped: neither would the command have
-                # been on its own. What SIGSTOP has stopped waits for a SIGCONT.
+                # No process can continue us, so we were not stopped: on its own the command would
+                # not have been either. A command stopped by SIGSTOP waits for a SIGCONT.
                 if number == signal.SIGTSTP:
                     self._resume()
         await self._is_going_on()
@@ -132,10 +131,10 @@ class Child:
         await self.on_continued(self.clock.boot() - since if stops_us else 0.0)
 
     def _stops_us(self, number: int) -> bool:
-        """Whether a stop of the command is one of a shell's job that our whole group is.
+        """Whether a stop of the command should also stop our group, as the job of a shell.
 
-        A group that we lead is one, wherever there is a terminal. A group that a script leads is
-        stopped by keys alone, which never send SIGSTOP and reach the foreground alone.
+        A group that we lead is a job if there is a terminal. A group that a script leads is stopped
+        only by keys, which never send SIGSTOP and reach only the foreground.
         """
         if os.getpgrp() == os.getpid():
             return self.terminal.is_there()
@@ -162,7 +161,7 @@ class Child:
 
     def _reap(self) -> None:
         flags = os.WNOHANG | os.WUNTRACED | os.WCONTINUED
-        with suppress(ChildProcessError):  # which says that there are none left
+        with suppress(ChildProcessError):  # there are no more children
             while (changed := os.waitpid(-1, flags)) != (0, 0):
                 pid, status = changed
                 if pid == self.pid:
@@ -190,21 +189,22 @@ def running(
 ) -> Iterator[Child]:
     """Start a command and attend to it until the block is left. Raises CommandError.
 
-    Needs the running event loop of the main thread, and is the only one in this process to start
-    and reap others meanwhile: orphans of the command come to us, and who is whose cannot be told.
+    Needs the running event loop of the main thread, and must be the only code in this process that
+    starts and reaps children meanwhile: orphans of the command become our children, and cannot be
+    distinguished from others.
 
     `on_stopped` is awaited when the command has stopped, before we stop with it, and should be
     quick: the shell's prompt waits for it. `on_continued` follows each `on_stopped`, once the
-    command goes on or has been killed meanwhile, with the seconds that we were stopped, suspended
-    time included: 0.0 if we stayed up.
+    command continues or was killed meanwhile, with the seconds for which we were stopped,
+    suspended time included: 0.0 if we kept running.
 
-    SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2 and SIGWINCH go to the command, unless they
-    were ignored when we were started; the command ignores those too. It finds `blocked_signals`
-    blocked, and no others. Leave the block once `wait`
-    has returned, for with nobody to forward them to they are lost. A command that still runs when
-    the block is left runs on, without the terminal.
+    SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2 and SIGWINCH are forwarded to the command,
+    unless they were ignored when we were started; the command ignores those too. It starts with
+    `blocked_signals` blocked, and no others. Leave the block once `wait` has returned: signals
+    that arrive afterwards are lost. A command that still runs when the block is left continues to
+    run, without the terminal.
     """
-    child: Child  # is there before the event loop has a chance to call a handler
+    child: Child  # assigned before the event loop can call a handler
 
     def forward(number: int) -> None:
         child.forward(number)
@@ -231,8 +231,8 @@ def running(
 def _adopted() -> Iterator[None]:
     """Within the block, a descendant that loses its parent becomes our own child, not init's.
 
-    It is then ours to reap. Where the kernel refuses (a seccomp filter), orphans go to init as
-    they would without us: they live on the same, and merely are not seen below us.
+    We then have to reap it. If the kernel refuses (a seccomp filter), orphans go to init as they
+    would without us: they run the same way, but are not visible below us.
     """
     prctl = ctypes.CDLL(None).prctl
     prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)

@@ -1,4 +1,4 @@
-"""The command a user names: whether there is one, and starting it as if nobody stood between."""
+"""The command that a user names: looks it up, and starts it as a shell would."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ NOT_FOUND = 127
 CANNOT_EXECUTE = 126
 
 _SET_BY_PYTHON = "LC_CTYPE"
-"""In the C locale Python sets this for itself (PEP 538), and everything it starts would have it."""
+"""In the C locale Python sets this for itself (PEP 538), and child processes would inherit it."""
 
 _IGNORED_BY_PYTHON = frozenset({signal.SIGPIPE, signal.SIGXFSZ})
 
 
 class CommandError(Exception):
-    """A command cannot be started. `exit_code` is what a shell ends with in its place."""
+    """A command cannot be started. `exit_code` is the exit code of a shell in that case."""
 
     def __init__(self, words: str, exit_code: int) -> None:
         super().__init__(words)
@@ -26,10 +26,10 @@ class CommandError(Exception):
 
 
 def check(name: str) -> None:
-    """Look whether a command is there, as the system will. Raises CommandError if it is not.
+    """Check that a command exists, by the system's rules. Raises CommandError if it does not.
 
-    A few look-ups in directories, cheap enough to do before anything else. What only shows when
-    a file is executed (it is no program, its interpreter is missing) `spawn` raises.
+    A few look-ups in directories, cheap enough to do before anything else. Errors that show only
+    when a file is executed (it is no program, its interpreter is missing) are raised by `spawn`.
     """
     denied: OSError | None = None
     for path in _candidates(name):
@@ -48,13 +48,13 @@ def check(name: str) -> None:
 def spawn(
     argv: Sequence[str], *, also_default: Iterable[signal.Signals] = (), blocked: Iterable[int] = ()
 ) -> int:
-    """Start a command in a process group of its own and return its pid. Raises CommandError.
+    """Start a command in a new process group and return its pid. Raises CommandError.
 
-    Arguments, environment, streams, open files and what was ignored at our own start pass through
-    untouched; what Python ignores for itself, and `also_default`, is as it is by default. The
-    signals `blocked` are blocked, and no others.
+    Arguments, environment, streams, open files and the signals ignored at our own start pass
+    through unchanged; signals that Python itself ignores, and `also_default`, have their default
+    action. The signals `blocked` are blocked, and no others.
     """
-    if not argv[0]:  # which Python would not pass on
+    if not argv[0]:  # Python would not pass it on
         raise _explained("", FileNotFoundError(errno.ENOENT, ""))
     try:
         return os.posix_spawnp(

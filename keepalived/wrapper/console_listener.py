@@ -1,4 +1,4 @@
-"""The events that the user of a wrapped command has to know of, as lines on the terminal."""
+"""Prints the events that matter to the user of a wrapped command, as lines on the terminal."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from keepalived.wrapper.ownership import name_of
 
 @dataclass(eq=False, slots=True)
 class ConsoleListener:
-    """A listener that prints a line for what a user at the terminal has to know, and no more.
+    """A listener that prints a line for each event that a user at the terminal has to know.
 
-    `find` looks a session up. `on_ended` hears of every end, and `on_token_refused` of every
+    `find` looks a session up. `on_ended` is called for every end, and `on_token_refused` for every
     session whose lent token the vCenter refused.
     """
 
@@ -27,12 +27,12 @@ class ConsoleListener:
     on_ended: Callable[[events.SessionEnd], None]
     on_token_refused: Callable[[], None]
     trouble: str | None = field(default=None, init=False)
-    """What keeps the vCenter from being reached at present, for the progress bar."""
+    """Why the vCenter cannot be reached at present, for the progress bar."""
     _in_danger: set[SessionKey] = field(default_factory=set, init=False)
     _last_login: str = field(default="ok", init=False)
 
     def notify(self, event: Event) -> None:
-        """Print a line about an event that a user has to know of."""
+        """Print a line about an event that a user has to know."""
         say = self.say
         match event:
             case events.Renewed(key):
@@ -59,7 +59,7 @@ class ConsoleListener:
             case events.TokenRefused():
                 self.on_token_refused()
             case events.SessionEnd(key, state, reason, error_message):
-                # What was lost is reported at once; the rest can wait for the summary.
+                # Losses are reported at once; the other ends can wait for the summary.
                 if state.is_failure:
                     why = printable(error_message or reason)
                     say(f"{self._name(key)} was lost: {state}, {why}")

@@ -1,4 +1,4 @@
-"""What somebody at the terminal sees: a bar while there is one, lines now and then elsewhere."""
+"""The user's display: a progress bar on a terminal, occasional lines elsewhere."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _LONGEST_BETWEEN_LINES = 300.0
 
 
 class ExecDisplay:
-    """Says lines, and shows how far the command's own session is.
+    """Prints lines, and shows the progress of the command's own session.
 
-    None of that waits for whoever is to read it, until `finish`. `stream` None stands for one that
-    was closed before we were started.
+    No method waits for the reader of the stream, except `finish`. `stream` is None if the stream
+    was closed before this process started.
     """
 
     def __init__(self, stream: TextIO | None, clock: Clock, *, with_bar: bool) -> None:
@@ -37,7 +37,7 @@ class ExecDisplay:
         self._view: Callable[[], BarView | None] = lambda: None
 
     def say(self, text: str) -> None:
-        """Say a line, above the bar where there is one."""
+        """Print a line, above the bar if there is one."""
         line = f"clkeepalived: {text}"
         if self._bar is not None:
             self._bar.say(line)
@@ -70,11 +70,11 @@ class ExecDisplay:
         self._view = view
 
     def attach(self, may_draw: Callable[[], bool]) -> None:
-        """Draw only while this says so: while the terminal is the command's, or ours."""
+        """Draw only while `may_draw()`: while the command or this process has the terminal."""
         self._may_draw = may_draw
 
     async def run(self) -> None:
-        """Draw, or say lines now and then, until cancelled."""
+        """Draw, or print occasional lines, until cancelled."""
         pause, said = _FIRST_LINE_SECONDS, self._clock.boot()
         while True:
             self._outlet.send()
@@ -87,16 +87,16 @@ class ExecDisplay:
             await asyncio.sleep(_DRAW_SECONDS)
 
     def pause(self) -> None:
-        """Leave the terminal as if there were no bar, until it is drawn again."""
+        """Restore the terminal as if there were no bar, until the next drawing."""
         if self._bar is not None:
             self._bar.withdraw()
 
     def close(self) -> None:
-        """Draw nothing more."""
+        """Stop drawing."""
         self.pause()
         self._bar = None
 
     def finish(self) -> None:
-        """Wait until all that was said was taken. The last that is asked of it."""
+        """Wait until all output was taken. To be called last."""
         self.close()
         self._outlet.close()

@@ -1,6 +1,6 @@
-"""Log records of libraries, among the lines that `exec` says.
+"""Prints the log records of libraries among the lines of `exec`.
 
-Left alone, Python writes them to stderr itself, and waits until somebody reads them.
+By default, Python writes them to stderr itself, and blocks until they are read.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from keepalived.observe.redact import redacted
 
 
 class DisplayHandler(logging.Handler):
-    """Says warnings and errors as lines."""
+    """Prints warnings and errors as lines."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         super().__init__(logging.WARNING)
         self._say = say
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Say one record. Never raises."""
+        """Print one record. Never raises."""
         try:
             words = record.getMessage()
             if record.exc_info and record.exc_info[1] is not None:
                 words += f" ({type(record.exc_info[1]).__name__}: {record.exc_info[1]})"
             self._say(redacted(f"{record.levelname.lower()}: {' '.join(words.split())}"))
-        except Exception:  # noqa: S110 - as logging.Handler asks: a log line must not end the program
+        except Exception:  # noqa: S110 - as logging.Handler requires: a log line must not end the program
             pass

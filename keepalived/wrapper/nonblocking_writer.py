@@ -1,7 +1,7 @@
-"""Writing to a terminal or a pipe without waiting for whoever is to read it.
+"""Writes to a terminal or a pipe without waiting for its reader.
 
-Somebody may have stopped the terminal (^S), or read page by page what comes through a pipe. That is
-no reason to stand still for whoever has sessions to renew.
+A user may have stopped the terminal (^S), or read the output of a pipe page by page. Neither may
+block a process that has sessions to renew.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ import stat
 from typing import TextIO
 
 _LEAST_ROOM = 256
-"""Bytes: of a pipe or a terminal that is ready for more, so many are taken at once."""
+"""The least that a pipe or a terminal takes at once when it is ready for more, in bytes."""
 
 _NONE = -1
-"""No file's descriptor: whatever is written to it is lost, as with a reader that went away."""
+"""Stands for no file: output is lost, as if the reader had gone away."""
 
 
 class NonblockingWriter:
-    """Takes text at once, and writes it as it is taken. `descriptor` is closed with it.
+    """Accepts text at once, and writes it as fast as it is taken. Owns `descriptor`.
 
-    What nobody reads any more, or a full disk does not take, is lost.
+    Output is lost if the reader has gone, or the disk is full.
     """
 
     def __init__(self, descriptor: int, encoding: str = "utf-8") -> None:
@@ -32,11 +32,11 @@ class NonblockingWriter:
 
     @property
     def is_clear(self) -> bool:
-        """Whether everything so far was taken."""
+        """Whether all output so far was taken."""
         return not self._unsent
 
     def send(self, text: str = "") -> None:
-        """Write as much as is taken now, and keep the rest: half a sequence harms."""
+        """Write as much as is taken now, and keep the rest: half an escape sequence does harm."""
         data = self._unsent + text.encode(self._encoding, errors="backslashreplace")
         while data:
             try:
@@ -48,7 +48,7 @@ class NonblockingWriter:
         self._unsent = data
 
     def close(self) -> None:
-        """Wait until everything was taken, and write nothing more. Idempotent."""
+        """Wait until all output was taken, then close. Idempotent."""
         if self.descriptor == _NONE:
             return
         while not self.is_clear:
@@ -59,24 +59,24 @@ class NonblockingWriter:
 
 
 def outlet_on(stream: TextIO | None) -> NonblockingWriter:
-    """Return an outlet to where a stream leads; None stands for one that was closed before us."""
+    """Return a writer to a stream's destination; None means one closed before our start."""
     if stream is None:
         return NonblockingWriter(_NONE)
     return NonblockingWriter(_way_of_its_own(stream.fileno()), stream.encoding)
 
 
 def _write(descriptor: int, data: bytes) -> int:
-    """Write what is taken now. Raises BlockingIOError where that is nothing, or OSError."""
+    """Write what is taken now. Raises BlockingIOError if nothing is taken, or OSError."""
     if not os.get_blocking(descriptor):
         return os.write(descriptor, data)
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISSOCK(mode):
-        # Whoever shares it must not find it non-blocking.
+        # Processes that share the descriptor must not find it non-blocking.
         with socket.socket(fileno=os.dup(descriptor)) as shared:
             return shared.send(data, socket.MSG_DONTWAIT)
     if stat.S_ISREG(mode):
         return os.write(descriptor, data)
-    # What could not be opened once more: as little as fits where there is room at all.
+    # The destination could not be opened again: write only a little if there is room at all.
     if not _has_room(descriptor, 0):
         raise BlockingIOError
     return os.write(descriptor, data[:_LEAST_ROOM])
@@ -89,15 +89,15 @@ def _has_room(descriptor: int, milliseconds: int | None) -> bool:
 
 
 def _way_of_its_own(descriptor: int) -> int:
-    """Open what a descriptor leads to once more, where writing to it may have to wait.
+    """Open a descriptor's destination again if writing to it may block.
 
-    Whoever shares the descriptor must not be told to try again. A file never keeps anybody waiting,
-    and its position is to be shared.
+    Other processes that share the descriptor must not get BlockingIOError. A file never blocks, and
+    its position has to stay shared.
     """
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
         try:
             return os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
         except OSError:
-            pass  # another user's terminal, after `su`, or a pipe that nobody reads any more
+            pass  # another user's terminal, after `su`, or a pipe without a reader
     return os.dup(descriptor)

@@ -1,7 +1,7 @@
-"""Whose session it is: whether the wrapped command made what appeared while it ran.
+"""Decides which of the sessions that appeared belong to the wrapped command.
 
 Service accounts are shared, and the server lists the sessions of an account, not of a program. So
-being new says little; a name that the command has to do with says much.
+a new session need not be the command's; a name that the command uses is much better evidence.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from keepalived.lease.session import RequestKind, Session
 
 @dataclass(frozen=True, slots=True)
 class Selector:
-    """What the user said is the command's own: ids of sessions, and items as LIBRARY/NAME."""
+    """What the user declared as the command's own: session ids, and items as LIBRARY/NAME."""
 
     session_ids: frozenset[str] = frozenset()
     items: frozenset[str] = frozenset()
 
 
 def is_own(session: Session, wanted: Selector, opened: Collection[str]) -> bool:
-    """Whether a session is the command's own, as far as is known of it now.
+    """Whether a session is the command's own, as far as is known now.
 
-    Where items were named, they decide: somebody else's job may send a file of the same name. Else
-    `opened` do, the paths of regular files that the command's processes have, or had, open. A file
-    speaks for a session that has a file of that name, or whose item is called like it: an archive
-    is often unpacked on the way, and its item keeps its name.
+    If items were named, they decide: another user's job may send a file of the same name. Otherwise
+    `opened` decides: the paths of regular files that the command's processes have, or had, open. A
+    file matches a session that has a file of that name, or whose item has its name: an archive is
+    often unpacked during the upload, and its item keeps its name.
     """
     if session.key.id in wanted.session_ids:
         return True
-    # After a whole round an item that is not known cannot be read.
+    # After a complete round, an item that is still unknown cannot be read.
     was_looked_at = session.renewals > 0 and session.ask is RequestKind.KEEP_ALIVE
     if wanted.items and (session.item is not None or not was_looked_at):
         return _is_among(session.item, wanted.items)
@@ -46,13 +46,13 @@ def is_own(session: Session, wanted: Selector, opened: Collection[str]) -> bool:
 def _is_among(item: ItemInfo | None, items: Collection[str]) -> bool:
     if item is None:
         return False
-    if item.library is None:  # it may not be read
+    if item.library is None:  # not readable by our account
         return any(item.name == each.partition("/")[2] for each in items)
     return f"{item.library}/{item.name}" in items
 
 
 def item_name(session: Session) -> str | None:
-    """Return LIBRARY/NAME of the item that a session is about, as far as it is known."""
+    """Return LIBRARY/NAME of a session's item, as far as it is known."""
     item = session.item
     if item is None:
         return None
@@ -60,5 +60,5 @@ def item_name(session: Session) -> str | None:
 
 
 def name_of(session: Session) -> str:
-    """Return what people call a session: its item, or else its id."""
+    """Return a session's name for people: its item, or else its id."""
     return item_name(session) or session.key.id

@@ -1,4 +1,4 @@
-"""How far an upload is, from what the server has seen and what the command has read."""
+"""The progress of an upload, from the server's counts and the command's reading."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from keepalived.lease.answers import FileInfo
 from keepalived.lease.session import Session
 
 MOST = 99
-"""In percent: that all is done, the uploader says, by completing its session."""
+"""In percent: only the uploader can report completion, by completing its session."""
 
 _IN_TRANSFER = "TRANSFERRING"
 
@@ -25,18 +25,18 @@ class Transfer:
 
     @property
     def percent(self) -> int:
-        """The progress that may be reported."""
+        """The progress to report."""
         return min(MOST, 100 * self.done // self.total) if self.total > 0 else 0
 
 
 def transfer(
     session: Session, reading: OpenFile | None, sizes: Mapping[str, int]
 ) -> Transfer | None:
-    """Return how far a session's transfer is, or None where nobody can tell.
+    """Return the progress of a session's transfer, or None if it is unknown.
 
-    `reading` is the command's largest file opened for reading; `sizes` are those of the local
-    files seen so far. The server's own count goes before the position in a file: to compute a
-    checksum, the whole file is read as well.
+    `reading` is the largest file that the command reads; `sizes` are those of the local files seen
+    so far. The server's own count takes precedence over the position in a file, since computing a
+    checksum also reads the whole file.
     """
     if session.files and all(file.name in sizes for file in session.files):
         seen = Transfer(session.transferred, sum(sizes[file.name] for file in session.files))
@@ -48,7 +48,7 @@ def transfer(
 
 
 def _is_sending(reading: OpenFile, files: tuple[FileInfo, ...]) -> bool:
-    """Whether the server takes in what is read, rather than waits while a checksum is computed."""
+    """Whether the server receives what is read, rather than waits while a checksum is computed."""
     name = PurePath(reading.path).name
     named = [file for file in files if file.name == name]
     # A file that the session does not name may be an archive, sent in parts.

@@ -1,4 +1,4 @@
-"""What is known about an upload, in one line for a terminal or in a sentence for a log."""
+"""Formats the state of an upload: one line for a terminal, or a sentence for a log."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _BAR_LEAST, _BAR_MOST = 8, 30
 
 @dataclass(frozen=True, slots=True)
 class BarView:
-    """What there is to show; None for what is not known.
+    """The values to show; None for unknown ones.
 
-    `done` and `total` are in bytes, `rate` in bytes per second, `left` in seconds until all is
-    done. `slack` are the seconds until the session would expire if it were not renewed again. A
-    warning takes the place of what is less urgent.
+    `done` and `total` are in bytes, `rate` in bytes per second, `left` in seconds until the upload
+    is done. `slack` is the time in seconds until the session would expire without another renewal.
+    A warning replaces less urgent parts.
     """
 
     label: str
@@ -32,7 +32,7 @@ class BarView:
 
     @property
     def percent(self) -> int | None:
-        """How much is done; that all is, only the uploader can say, by completing its session."""
+        """The progress; never 100, since only the uploader can report completion."""
         if self.done is None or not self.total:
             return None
         return min(_MOST_PERCENT, 100 * self.done // self.total)
@@ -40,7 +40,7 @@ class BarView:
 
 @dataclass(frozen=True, slots=True)
 class Glyphs:
-    """What a line is drawn with."""
+    """The characters that a line is drawn with."""
 
     full: str
     empty: str
@@ -52,7 +52,7 @@ ASCII = Glyphs("#", "-", "...")
 
 
 def line(view: BarView, columns: int, glyphs: Glyphs = UNICODE) -> str:
-    """Return a view in at most so many columns: what matters least goes first."""
+    """Format a view in at most `columns` columns; the least important parts go first."""
     label, warning = _drawn(view.label, glyphs), _drawn(view.warning or "", glyphs)
     parts = {
         "label": label,
@@ -85,7 +85,7 @@ def line(view: BarView, columns: int, glyphs: Glyphs = UNICODE) -> str:
 
 
 def words(view: BarView) -> str:
-    """Return a view as a line for a log."""
+    """Format a view as a line for a log."""
     percent = "" if view.percent is None else f"{view.percent} %"
     how_far = [percent, _bytes(view), _rate(view), _left(view)]
     parts = [", ".join(each for each in how_far if each), _kept(view), view.warning]
@@ -98,14 +98,14 @@ def _joined(parts: Mapping[str, str]) -> str:
 
 
 def _drawn(text: str, glyphs: Glyphs) -> str:
-    """Return a text that came from elsewhere as the terminal can show it."""
+    """Return a text of foreign origin in characters that the terminal can show."""
     if glyphs is ASCII:
         text = text.encode("ascii", errors="replace").decode()
     return printable(text)
 
 
 def _cut(text: str, columns: int, glyphs: Glyphs) -> str:
-    """Return the text, or its beginning and dots where there is no room for all of it."""
+    """Return the text, shortened and with an ellipsis if it does not fit."""
     if width_of(text) <= columns:
         return text
     while text and width_of(text) + len(glyphs.dots) > columns:

@@ -1,9 +1,9 @@
-"""`clkeepalived exec`: one command, and the sessions it opens, from its start to their end.
+"""`clkeepalived exec`: runs one command, and keeps the sessions that it opens, start to end.
 
-1. begin   the account's sessions are listed, so that new ones can be told; named ones are renewed
-2. run     the command runs; sessions that appear are held, and its own are told from others'
-3. settle  after a success its own are held until vCenter is done with them, or for so long
-4. tell    what arrived, what did not and why; everything is let go, nothing is cancelled
+1. begin   list the account's sessions, to recognize new ones later; renew the named ones
+2. run     run the command; hold sessions that appear, and tell its own from others'
+3. settle  after a success, hold its own until vCenter is done with them, up to a time limit
+4. tell    report what arrived, what did not and why; release all holds, cancel nothing
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ from keepalived.wrapper.terminal import has_foreground
 from keepalived.wrapper.tokens import Lent
 
 UNAVAILABLE = 69
-"""EX_UNAVAILABLE of sysexits.h: the vCenter cannot be asked, so that nothing could be kept."""
+"""EX_UNAVAILABLE of sysexits.h: no vCenter could be reached, so nothing could be kept alive."""
 
 _LOOKS_PER_LIFETIME = 10
 _LONGEST_BETWEEN_LOOKS = 5.0
 _STRANGE_AFTER = 30.0
-"""Seconds: by then most uploaders have opened what they send."""
+"""Seconds: by then most uploaders have opened the files that they send."""
 _BEGIN_TRIES = 3
 _BEGIN_SECONDS = 10.0
-"""Seconds for an answer before the command runs: nothing waits for it, so lifetimes don't count."""
+"""Seconds to wait for an answer before the command runs; lifetimes do not bound it yet."""
 _LAST_LOOK_SECONDS = 3.0
 _STDERR = 2
 _LET_GO = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -53,11 +53,11 @@ _LET_GO = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @dataclass(frozen=True, slots=True)
 class ExecOptions:
-    """What the user asked for. Durations in seconds.
+    """The user's options. Durations in seconds.
 
     With `ends_on_loss` the command is asked to end when a session of its own is lost.
-    `cancel_command` is what cancels a session, but for its id. `blocked_signals` are those that the
-    command is to find blocked.
+    `cancel_command` is the command that cancels a session, without the session's id.
+    `blocked_signals` are the signals that are blocked in the command.
     """
 
     argv: tuple[str, ...]
@@ -73,9 +73,9 @@ class ExecOptions:
 
 
 class Wrapped:
-    """One command under the care of this process. `run` may be called once."""
+    """One command, with the sessions kept alive for it. `run` may be called once."""
 
-    # From the moment that `run` has connected.
+    # Set once `run` has connected.
     _engine: Engine
     _vcenter: VCenter
     _tracker: SessionTracker
@@ -101,11 +101,11 @@ class Wrapped:
         self._begin_timeout = asked or _BEGIN_SECONDS
 
     async def run(self) -> int:
-        """Run the command and return its exit code, or 69 where no vCenter could be asked.
+        """Run the command and return its exit code, or 69 if no vCenter could be reached.
 
-        SIGINT, SIGTERM and SIGHUP are the command's while it runs. Before, they keep it from being
-        started, which the exit code says as a shell would; after it, they end whatever is still
-        waited for. Raises CommandError where there is no such command.
+        SIGINT, SIGTERM and SIGHUP go to the command while it runs. Before, they prevent its start,
+        and the exit code is that of a shell; afterwards, they end all waiting. Raises CommandError
+        if the command does not exist.
         """
         handlers = {
             each: partial(self._interrupt, each) for each in _LET_GO if not is_ignored(each)
@@ -146,8 +146,8 @@ class Wrapped:
                 return UNAVAILABLE
             if self._interrupted_by is not None:
                 return 128 + self._interrupted_by
-            # From before the command to the end: while it runs, ^Z is its own business, and as soon
-            # as it does not, ours.
+            # From before the command to the end: ^Z is for the command while it runs, and for us
+            # otherwise.
             stops = {} if is_ignored(signal.SIGTSTP) else {signal.SIGTSTP: self._asked_to_stop.set}
             with handled(stops):
                 code = await self._run_command()
@@ -159,7 +159,7 @@ class Wrapped:
             return code
 
     async def _unless_interrupted(self, work: Coroutine[object, object, None]) -> None:
-        """Do something, and leave it where it is once we are asked to end."""
+        """Await `work`, and abandon it once we are asked to end."""
         task = asyncio.create_task(work)
         stop = asyncio.create_task(self._interrupted.wait())
         try:
@@ -190,7 +190,7 @@ class Wrapped:
         await self._engine.renew(*named)
 
     async def _pause(self) -> None:
-        """Wait until it is time for the next look."""
+        """Wait until the next look is due."""
         await sleep_until(self._clock, self._clock.boot() + self._look_seconds)
 
     async def _run_command(self) -> int:
@@ -221,7 +221,7 @@ class Wrapped:
         await self._engine.renew_all()
 
     async def _go_on(self, gap: float) -> None:
-        """Renew everything after a stop of so many seconds."""
+        """Renew all sessions after a stop of `gap` seconds."""
         shortest = self._tracker.shortest_lifetime()
         if shortest is not None and gap > shortest:
             self._display.say(
@@ -244,7 +244,7 @@ class Wrapped:
             self._note_losses()
 
     async def _look_once_more(self) -> None:
-        """Find what a quick command did since the last look, and how its sessions stand now."""
+        """Find what a quick command did since the last look, and the state of its sessions now."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_LAST_LOOK_SECONDS):
                 for key in await self._finder.appeared():
@@ -273,7 +273,7 @@ class Wrapped:
                     await self._unless_interrupted(tracker.all_settled())
 
     async def _ask_on(self) -> None:
-        """Ask more often than the lifetime calls for: somebody is waiting."""
+        """Ask more often than the lifetime requires, since a user is waiting."""
         while True:
             await self._engine.renew(*(session.key for session in self._tracker.unsettled()))
             await self._pause()
@@ -326,7 +326,7 @@ class Wrapped:
 
 @asynccontextmanager
 async def _background_tasks(**work: Coroutine[object, object, None]) -> AsyncIterator[None]:
-    """Do this work, by name, for as long as the block runs; what it raises ends the block."""
+    """Run these named tasks while the block runs; an exception in one of them ends the block."""
     async with asyncio.TaskGroup() as tasks:
         started = [tasks.create_task(each, name=name) for name, each in work.items()]
         try:

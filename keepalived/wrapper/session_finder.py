@@ -1,4 +1,4 @@
-"""Finding the sessions that a command opens: those on its account that were not there before."""
+"""Finds the sessions that a command opens: those on its account that were not there before."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class SearchError(Exception):
 class SessionFinder:
     """Lists the account's sessions of both kinds; two requests a look.
 
-    They are asked for with the uploader's token where it is known: the server lists the sessions
-    of whoever asks. Where it is refused, our own login does.
+    The requests use the uploader's token if it is known, since the server lists the sessions of the
+    account that asks. If the token is refused, they use our own login.
     A look that fails finds nothing, and the next one finds what it missed.
     """
 
@@ -30,7 +30,7 @@ class SessionFinder:
     _known: set[SessionKey] = field(default_factory=set, init=False)
 
     async def begin(self, timeout: float) -> None:
-        """Take note of what is there already; each answer may take so long. Raises SearchError."""
+        """Record the existing sessions; `timeout` applies to each answer. Raises SearchError."""
         for kind in Kind:
             answer = await self._list(kind, timeout)
             if answer.value is not None:

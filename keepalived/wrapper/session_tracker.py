@@ -1,4 +1,4 @@
-"""The sessions that a command is about: held, told from other people's, and watched."""
+"""Holds and watches a command's sessions, and tells them from other users' sessions."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ _OTHERS = Owner(OwnerKind.DISCOVERY)
 
 
 class SessionTracker:
-    """Holds what appears while the command runs.
+    """Holds sessions that appear while the command runs.
 
-    What is not known to be the command's own is held under the stall guard, as if it had been
-    discovered. `transfers` say how far the command's own sessions are, as far as anybody can tell.
+    Sessions not known to be the command's own are held under the stall guard, as if they had been
+    discovered. `transfers` contains the progress of the command's own sessions where it is known.
     """
 
     def __init__(self, registry: Registry, wanted: Selector, lent: Lent, clock: Clock) -> None:
@@ -66,20 +66,20 @@ class SessionTracker:
         self._registry.hold(key, self._hold(owner))
 
     def lend(self) -> None:
-        """Let all holds carry the token that is lent now."""
+        """Set the token that is lent now in all holds."""
         for session in self._open():
             for hold in session.holds:
                 self._registry.hold(session.key, replace(hold, token=self._lent.borrowed))
 
     def let_go_others(self) -> list[Session]:
-        """Let go of what is not known to be the command's own, and return it."""
+        """Release the sessions not known to be the command's own, and return them."""
         others = self.others()
         for session in others:
             self._registry.release(session.key, self._uid, _OTHERS)
         return others
 
     def let_go_all(self) -> None:
-        """Let go of everything. Nothing is cancelled."""
+        """Release all sessions. Nothing is cancelled."""
         for session in self._open():
             for hold in session.holds:
                 self._registry.release(session.key, hold.uid, hold.owner)
@@ -92,15 +92,15 @@ class SessionTracker:
     # -- watching
 
     async def run(self, lifetime: float) -> None:
-        """Look every two seconds at what the command has open, until cancelled."""
+        """Look every two seconds at the files that the command has open, until cancelled."""
         pause = min(_LOOK_SECONDS, lifetime / _LOOKS_PER_LIFETIME)
         while True:
             await self.look()
             await sleep_until(self._clock, self._clock.boot() + pause)
 
     async def look(self) -> None:
-        """Look at the open files of the command's processes, and at what follows from them."""
-        # In a thread, since a file may lie on a network that does not answer.
+        """Look at the open files of the command's processes, and update the sessions from them."""
+        # In a thread, since a file may be on a network file system that does not answer.
         files = await asyncio.to_thread(_open_files)
         self._opened |= {file.path for file in files}
         self._sizes |= {PurePath(file.path).name: file.size for file in files if file.reading}
@@ -118,7 +118,7 @@ class SessionTracker:
             self._activities[key].note((session.state, session.files, seen), now)
 
     def claim(self) -> None:
-        """Take for the command's own whatever is known to be by now, ended sessions included."""
+        """Claim for the command all sessions now known to be its own, ended ones included."""
         for session in tuple(self._registry):
             key = session.key
             was_let_go = session.state is State.RELEASED
@@ -130,14 +130,14 @@ class SessionTracker:
                 self._registry.release(key, self._uid, _OTHERS)
 
     def note_end(self, end: SessionEnd) -> None:
-        """Take down how long a session was held, and how long it waited at most."""
+        """Record how long a session was held, and its longest pause."""
         longest = self._activities[end.key].longest(self._clock.boot())
         self._ended[end.key] = (end.held_seconds, longest)
         self._an_end.set()
 
     async def looked_at_all(self) -> None:
-        """Return once every session has had a whole round of being looked at, or has ended."""
-        # A round's end is no event of the registry's.
+        """Return once every session has had a complete round of looks, or has ended."""
+        # The registry has no event for the end of a round.
         while any(  # noqa: ASYNC110
             session.renewals == 0 or session.due <= self._clock.boot() for session in self._open()
         ):
@@ -163,16 +163,16 @@ class SessionTracker:
     def unsettled(self) -> list[Session]:
         """Return those of them that vCenter has yet to finish.
 
-        Downloads are not among them: nothing becomes of one once its command has ended.
+        Downloads are not included: vCenter does nothing with them once the command has ended.
         """
         return [each for each in self.own_and_open() if each.key.kind is Kind.UPDATE]
 
     def others(self) -> list[Session]:
-        """Return what appeared and is open, and is not known to be the command's own."""
+        """Return the open sessions that appeared and are not known to be the command's own."""
         return [session for session in self._open() if session.key not in self._own]
 
     def unclaimed(self, seconds: float) -> list[Session]:
-        """Return what has been held for so long and still is nobody's; each once."""
+        """Return sessions that are still unclaimed after `seconds`; each only once."""
         now = self._clock.boot()
         found = [
             session
@@ -183,7 +183,7 @@ class SessionTracker:
         return found
 
     def accounts(self) -> list[Account]:
-        """Return what became of the command's own sessions so far."""
+        """Return the outcome of each of the command's own sessions so far."""
         now, accounts = self._clock.boot(), []
         for session in self.own():
             so_far = now - session.since, self._activities[session.key].longest(now)
@@ -191,7 +191,7 @@ class SessionTracker:
         return accounts
 
     def shortest_lifetime(self) -> float | None:
-        """Return how long the most short-lived session lives without activity, in seconds."""
+        """Return the shortest lifetime of a session without activity, in seconds."""
         return min((session.lifetime for session in self._open()), default=None)
 
     def _open(self) -> list[Session]:
@@ -199,11 +199,11 @@ class SessionTracker:
 
 
 def names(sessions: Iterable[Session]) -> str:
-    """Return what people call these sessions."""
+    """Return these sessions' names for people."""
     return ", ".join(printable(name_of(session)) for session in sessions)
 
 
 def _open_files() -> tuple[OpenFile, ...]:
-    """Return what the processes below this one have open; orphans are among them."""
+    """Return the open files of all processes below this one, orphans included."""
     own, *below = tree(os.getpid())
     return open_files(each for each in below if each != own)

@@ -1,4 +1,4 @@
-"""Signal handlers in the event loop that leave things as they found them."""
+"""Signal handlers in the event loop that restore the previous handlers."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ def is_ignored(number: signal.Signals) -> bool:
 
 
 _handlers: dict[signal.Signals, Callable[[], object]] = {}
-"""What the loop calls at present: it can be told, and not be asked."""
+"""The loop's present handlers, kept here because the loop has no way to read them."""
 
 
 @contextmanager
 def handled(handlers: Mapping[signal.Signals, Callable[[], object]]) -> Iterator[None]:
-    """Call these from the running loop when their signals arrive; put back what was there.
+    """Call `handlers` from the running loop when their signals arrive; restore the old ones after.
 
-    Blocks may be nested: the innermost counts.
+    Blocks may be nested: the innermost applies.
     """
     loop = asyncio.get_running_loop()
     previous = {number: (_handlers.get(number), signal.getsignal(number)) for number in handlers}
@@ -45,9 +45,10 @@ def handled(handlers: Mapping[signal.Signals, Callable[[], object]]) -> Iterator
 def stop_own_group(number: signal.Signals) -> None:
     """Stop this process and the rest of its group, the shell's job, by SIGTSTP or SIGTTIN.
 
-    Returns when the job goes on; at once where nobody could make it go on: the kernel stops no
-    group without a parent in the same session to watch over it, and nobody stops who was started
-    ignoring the signal. May also return a little early; whoever must know looks at what followed.
+    Returns when the job is continued, and at once if no process could continue it: the kernel does
+    not stop a group without a parent in the same session to control it, nor a process that was
+    started ignoring the signal. It may also return slightly early; callers that need certainty
+    have to check what followed.
     """
     if is_ignored(number):
         return

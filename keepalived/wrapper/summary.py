@@ -1,4 +1,4 @@
-"""The last lines: what arrived, what did not and why, and what was left on the server."""
+"""The final lines: what arrived, what did not and why, and what was left on the server."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from keepalived.wrapper.ownership import name_of
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What became of one session of the command's own.
+    """The outcome of one of the command's own sessions.
 
-    `held` is for how long it was held, and `idle` the longest time in which nothing was seen of
-    its uploader; both in seconds.
+    `held` is how long it was held, and `idle` the longest time without activity of its uploader;
+    both in seconds.
     """
 
     session: Session
@@ -26,7 +26,7 @@ class Account:
 
 
 def line(account: Account) -> str:
-    """Return what a user wants to know of a session, in one line."""
+    """Return a summary of a session for the user, in one line."""
     session = account.session
     spans = (
         f"held {duration(account.held)}, longest idle gap {duration(account.idle)} "

@@ -1,4 +1,4 @@
-"""The controlling terminal: which process group has it, and passing it on."""
+"""The controlling terminal: which process group has it, and handing it over."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 _NONE = -1
-"""No file's descriptor: all that is asked of it fails, as with a terminal that was hung up."""
+"""Stands for no file: all operations on it fail, as on a terminal that was hung up."""
 
 
 class Terminal:
     """Our controlling terminal, or none.
 
-    Of the process groups on a terminal one is in the foreground: it has the keyboard, and ^C and
-    the like go to it alone. All questions are answered, with no, when there is no terminal or when
-    it was hung up.
+    One process group on a terminal is in the foreground: it has the keyboard, and only it receives
+    ^C and the like. Without a terminal, or after it was hung up, all questions are answered with
+    no.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -30,11 +30,11 @@ class Terminal:
         return _foreground(self._descriptor) is not None
 
     def is_ours_or(self, group: int) -> bool:
-        """Whether our own process group is in the foreground, or this one."""
+        """Whether our own process group or `group` is in the foreground."""
         return _foreground(self._descriptor) in (os.getpgrp(), group)
 
     def give_to(self, group: int) -> bool:
-        """Let a group have the terminal, if ours has it. Return whether that group has it now."""
+        """Give a group the terminal, if ours has it. Return whether that group has it now."""
         owner = _foreground(self._descriptor)
         if owner == os.getpgrp():
             if self._modes is None:
@@ -44,16 +44,16 @@ class Terminal:
         return owner == group
 
     def take_back(self, group: int) -> None:
-        """Have the terminal again, if this group has it or one that is no more.
+        """Take the terminal back, if `group` has it or a group that no longer exists.
 
-        It is left to anybody else: to the shell that put us into the background, for one.
+        Any other group keeps it: for example the shell that put us into the background.
         """
         owner = _foreground(self._descriptor)
         if owner is not None and (owner == group or not _exists(owner)):
             _pass(self._descriptor, os.getpgrp())
 
     def tidy(self, group: int) -> None:
-        """Undo what a group, which has the terminal and was killed, has done to its modes."""
+        """Restore the terminal modes after a group that has the terminal was killed."""
         if self._modes is not None and _foreground(self._descriptor) == group:
             with suppress(termios.error):
                 termios.tcsetattr(self._descriptor, termios.TCSANOW, self._modes)
@@ -63,8 +63,8 @@ class Terminal:
 def controlling_terminal() -> Iterator[Terminal]:
     """Open the controlling terminal, wherever the standard streams lead.
 
-    Within the block SIGTTOU is ignored: from the background, too, the terminal can be taken back
-    and written to.
+    Within the block SIGTTOU is ignored, so that the terminal can be taken back and written to even
+    from the background.
     """
     try:
         descriptor = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY)
@@ -80,7 +80,7 @@ def controlling_terminal() -> Iterator[Terminal]:
 
 
 def has_foreground(descriptor: int) -> bool:
-    """Whether our own process group is in the foreground of the terminal of a descriptor."""
+    """Whether our own process group is in the foreground of a descriptor's terminal."""
     return _foreground(descriptor) == os.getpgrp()
 
 

@@ -1,4 +1,4 @@
-"""The uploader's own API token: borrowed where it can be had, and what is said where it cannot."""
+"""The uploader's own API token: borrowed if it is found, reported if it is not."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from keepalived.lease.answers import Outcome
 from keepalived.lease.holds import LentToken
 
 _REFRESHES_PER_LIFETIME = 2
-"""An API session idles for half an hour by default, an update session for five minutes: refreshing
-the one as often as the other is plenty, and spares a setting."""
+"""An API session expires after half an hour idle by default, an update session after five minutes:
+refreshing both equally often is plenty, and saves a setting."""
 
 _UNKNOWN = (
     "the command's own API session cannot be kept fresh, as its token is not known here: a call "
@@ -22,10 +22,10 @@ _UNKNOWN = (
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a token may be found: its name for people, and how to look.
+    """A place where a token may be found: its name for people, and a function that looks there.
 
-    `look` returns the token that is there now, or None. `is_commands_own` says whether it is
-    certainly the one that the command uses.
+    `look` returns the present token, or None. `is_commands_own` says whether it is certainly the
+    one that the command uses.
     """
 
     name: str
@@ -34,11 +34,11 @@ class Source:
 
 
 class Lent:
-    """The token that is lent at present, looked for while there is none."""
+    """The token that is lent at present; looked for while there is none."""
 
     def __init__(self, source: Source | None, clock: Clock, say: Callable[[str], None]) -> None:
         self.token = source.look() if source else None
-        """None where there is none that works."""
+        """None without a working token."""
         self._source = source
         self._clock = clock
         self._say = say
@@ -47,11 +47,11 @@ class Lent:
 
     @property
     def borrowed(self) -> LentToken | None:
-        """The token as a hold carries it."""
+        """The token in the form that a hold carries."""
         return None if self.token is None else LentToken(self.token)
 
     def refuse(self) -> None:
-        """Take in that the vCenter does not take the token any more."""
+        """Record that the vCenter no longer accepts the token."""
         if self.token is None or self._source is None:
             return
         self._refused.add(self.token)
@@ -64,7 +64,7 @@ class Lent:
     async def run(
         self, vcenter: VCenter, lifetime: float, timeout: float, lend: Callable[[], None]
     ) -> None:
-        """Keep the token fresh even while no session carries it, and look for one.
+        """Keep the token fresh even while no session carries it, or look for one.
 
         `lend` is called when a token was found. Runs until cancelled.
         """
@@ -85,16 +85,16 @@ class Lent:
                     self.refuse()
 
     def say_at_start(self) -> None:
-        """Say whether the API session is kept fresh, before anything depends on it."""
+        """Print whether the API session is kept fresh, before anything depends on it."""
         if self.token is not None:
             self._say(self._words())
         elif self._source is None:
             self._say(_UNKNOWN)
-        elif not self._refused:  # of which it was said
+        elif not self._refused:  # a refusal was reported already
             self._say(f"{_UNKNOWN}; {self._source.name} holds none so far, and is looked at again")
 
     def say_at_end(self) -> None:
-        """Say whether the API session was kept fresh, where it was not or not for certain."""
+        """Print a line at the end if the API session was not kept fresh, or not certainly."""
         if not self._was_lent:
             self._say("the command's own API session was not kept fresh: its token was not known")
         elif self.token is None and self._source is not None:

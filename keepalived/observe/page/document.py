@@ -1,4 +1,4 @@
-"""The page as one document: the verdict first, then what it rests on."""
+"""The page as one document: the verdict first, then its reasons."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from keepalived.observe.page.rows import badge, end_row, held_row
 from keepalived.observe.page.view_model import Danger, Picture, concerns
 
 NO_SCRIPT_SECONDS = 10
-"""How often the page is loaded anew where scripts are off."""
+"""How often the page reloads if scripts are off."""
 
 
 def document(picture: Picture) -> Html:
@@ -38,7 +38,7 @@ def document(picture: Picture) -> Html:
         _section("vcenters", "vCenters", tag("ul", *vcenters, class_="rows")),
         _daemon(picture),
     )
-    # What the script shows while it cannot refresh: old news must not look fresh.
+    # The script shows this while it cannot refresh, so that old data does not look fresh.
     banner = tag("p", id="silence", role="alert", hidden=True)
     paths = ("metrics", "healthz", "readyz")
     links = (join(tag("a", f"/{path}", href=path), " ") for path in paths)

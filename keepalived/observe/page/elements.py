@@ -1,4 +1,4 @@
-"""HTML, as far as the page needs it. Whatever is put into an element is escaped on the way."""
+"""The HTML primitives of the page. Everything put into an element is escaped."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from html import escape
 from keepalived.lease.text import printable
 
 LONGEST_TEXT = 600
-"""How much of a text is shown, in characters: a server's error message may be a whole page."""
+"""How many characters of a text are shown: a server's error message may fill a page."""
 
 _VOID = frozenset({"link", "meta"})
 
@@ -15,16 +15,16 @@ Attribute = str | float | bool | None
 
 
 class Html(str):
-    """Markup. Any other text is only a text, whatever it looks like."""
+    """Markup. Any other string is text, whatever it looks like."""
 
     __slots__ = ()
 
 
 def tag(name: str, /, *content: str, **attributes: Attribute) -> Html:
-    """Return an element. Texts in it are escaped, and Html is taken as it is.
+    """Return an element. Text in it is escaped, Html is not.
 
-    An attribute's name is written with underscores (`class_`, `aria_label`); True stands for one
-    without a value, False and None for none at all.
+    An attribute's name is written with underscores (`class_`, `aria_label`); True means an
+    attribute without a value, False and None omit it.
     """
     opening = name + "".join(
         _attribute(key.rstrip("_").replace("_", "-"), value) for key, value in attributes.items()
@@ -35,12 +35,12 @@ def tag(name: str, /, *content: str, **attributes: Attribute) -> Html:
 
 
 def join(*content: str) -> Html:
-    """Return texts and markup one after the other, as markup."""
+    """Concatenate texts and markup into markup."""
     return Html("".join(each if isinstance(each, Html) else text(each) for each in content))
 
 
 def text(value: str) -> Html:
-    """Return a text as markup: on one line, without what cannot be printed, and not too long."""
+    """Return a text as markup: on one line, without unprintable characters, and shortened."""
     if len(value) > LONGEST_TEXT:
         value = value[:LONGEST_TEXT] + "…"
     return Html(escape(printable(" ".join(value.split()) if "\n" in value else value)))

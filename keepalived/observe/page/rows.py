@@ -1,4 +1,4 @@
-"""Single sessions as HTML: a row each, of those that are held and of those that have ended."""
+"""Single sessions as HTML: one row for each held and each ended session."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _ENDS = {
     State.REMOVED: "poor",
 }
 _SIGNS = {"good": "●", "idle": "○", "poor": "▲", "bad": "✖"}
-"""A shape for each colour, for whoever does not tell colours apart."""
+"""A shape for each colour, for readers who cannot tell the colours apart."""
 
 _HOLDERS = {
     OwnerKind.FILE: "a line in a file",
@@ -41,13 +41,13 @@ _HOLDERS = {
 
 
 def badge(mood: str, words: str) -> Html:
-    """Return a state in words, with its colour and its sign. `mood` is good, idle, poor or bad."""
+    """Return a state in words, with its colour and sign. `mood` is good, idle, poor or bad."""
     sign = tag("i", _SIGNS[mood], aria_hidden="true")
     return tag("span", sign, tag("span", words), class_=f"badge {mood}")
 
 
 def held_row(held: Held, now: float, *, names_vcenter: bool) -> Html:
-    """Return the row of a session that is held; it opens, and then tells the rest."""
+    """Return the row of a held session; it expands to show details."""
     session = held.session
     remarks = []
     if session.tries:
@@ -75,7 +75,7 @@ def held_row(held: Held, now: float, *, names_vcenter: bool) -> Html:
 
 
 def end_row(end: End) -> Html:
-    """Return the row of a session that has ended; it opens as well."""
+    """Return the row of an ended session; it expands as well."""
     session, ending = end.session, end.session.ending
     reason = ending.reason if ending else ""
     error = ending.error_message if ending else None
@@ -98,7 +98,7 @@ def _row(session: Session, summary: Html, facts: Iterable[tuple[str, Html]]) -> 
 
 
 def _name(session: Session) -> Html:
-    """Return `library/item` where that is known, and the id elsewhere."""
+    """Return `library/item` if it is known, otherwise the id."""
     if session.item is None:
         return tag("b", tag("code", session.key.id))
     return tag("b", "/".join(filter(None, (session.item.library, session.item.name))), dir="auto")

@@ -1,4 +1,4 @@
-"""The page over HTTP: built beside the renewals, kept for a moment, fenced in by its headers."""
+"""Serves the page: built between renewals, cached for a moment, restricted by its headers."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from keepalived.observe.page.document import document
 from keepalived.observe.page.view_model import DaemonView, Picture, take
 
 KEPT_SECONDS = 1.0
-"""For how long a page is served again: however many look, it is built once a second at most."""
+"""How long a page is served again: it is built once a second at most, for any number of readers."""
 
 _REST = 4
-"""How many times as long as it took to build a page it is served at least: many sessions make it
-older, and not the daemon busier."""
+"""The minimal time for which a page is served, as a multiple of its build time: with many sessions
+the page gets older, but the daemon no busier."""
 
 _FILES = {
     "page.css": "text/css",
@@ -39,7 +39,7 @@ _HEADERS = {
 
 
 class StatusPage:
-    """Serves the page at `/`, and beside it what it is made of.
+    """Serves the page at `/`, and the files that it uses.
 
     `snapshot` and `daemon` are called in the event loop, at most once in KEPT_SECONDS.
     """
@@ -89,6 +89,6 @@ class StatusPage:
 
 
 def _build(picture: Picture) -> tuple[bytes, bytes]:
-    """Return the page as it is, and packed."""
+    """Return the page, plain and compressed."""
     page = document(picture).encode()
     return page, gzip.compress(page, compresslevel=6)

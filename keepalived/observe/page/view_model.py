@@ -1,4 +1,4 @@
-"""What the page shows: chosen from a snapshot, without a word of HTML."""
+"""What the page shows: chosen from a snapshot, without HTML."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from keepalived.lease.timing import is_at_risk
 
 MOST_SESSIONS = 200
 MOST_ENDS = 25
-"""How many ends of each sort are shown: a flood of good ones does not wash the losses away."""
+"""How many ends of each sort are shown, so that many good ends do not hide losses."""
 
 LATELY = 900.0
-"""For how many seconds a loss is news: as long as its alert fires."""
+"""For how many seconds a loss is shown as news: as long as its alert fires."""
 
 _LOSSES = frozenset({State.ERROR, State.EXPIRED, State.NOT_FOUND, State.REMOVED})
-"""Ends of which somebody is told: the content did not arrive, and was meant to."""
+"""Ends that are worth an alert: the content did not arrive, and was meant to."""
 
 _FINAL = frozenset(FINAL_STATES)
 _OTHERS = _FINAL - _LOSSES
@@ -34,20 +34,20 @@ _STEP = 2000
 
 
 class Danger(IntEnum):
-    """How urgently somebody should look at a session; the most urgent first."""
+    """How urgently a session needs attention; the most urgent first."""
 
     OVERDUE = 0
     AT_RISK = 1
     UNRENEWED = 2
-    """No keep-alive has succeeded so far: nobody knows how long it has left."""
+    """No keep-alive has succeeded so far: its remaining time is unknown."""
     WELL = 3
     SETTLING = 4
-    """It has ended, and its library item is still to be looked at."""
+    """It has ended, and its library item still has to be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A session that is held. `slack` is None where there is no deadline."""
+    """A held session. `slack` is None without a deadline."""
 
     session: Session
     danger: Danger
@@ -63,7 +63,7 @@ class End(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DaemonView:
-    """How the daemon itself is. `wall` is the time of day, in seconds since the epoch."""
+    """The state of the daemon itself. `wall` is the time of day, in seconds since the epoch."""
 
     version: str
     wall: float
@@ -78,8 +78,8 @@ class DaemonView:
 class Picture:
     """Everything on the page at one moment, `now` on the boot-time clock.
 
-    `counts` are of all sessions that are held, of which `held` are the most endangered; `ends` are
-    the newest first, out of `ended`.
+    `counts` cover all held sessions, of which `held` are the most endangered; `ends` are the newest
+    first, out of `ended`.
     """
 
     now: float
@@ -101,14 +101,14 @@ class Picture:
 
 
 def take(snapshot: Snapshot, daemon: DaemonView) -> Slices[Picture]:
-    """Return what is to be shown, in slices."""
+    """Return the contents of the page, in slices."""
     vcenters = sorted(snapshot.vcenters, key=lambda view: (view.up, view.name))
     picture = Picture(snapshot.now, daemon, tuple(vcenters))
     ranked: list[tuple[Danger, float, int]] = []
     losses: list[tuple[float, int]] = []
     others: list[tuple[float, int]] = []
-    # A hundred thousand sessions leave nothing behind but those that are shown: what is allocated
-    # in masses has the garbage collector walk through everything, while nothing else runs.
+    # Of a hundred thousand sessions only those that are shown are kept: mass allocation makes the
+    # garbage collector walk through all objects, while nothing else runs.
     for first in range(0, len(snapshot.sessions), _STEP):
         part = range(first, min(first + _STEP, len(snapshot.sessions)))
         ranked = nsmallest(MOST_SESSIONS, chain(ranked, _ranked(snapshot, part, picture)))
@@ -127,7 +127,7 @@ def take(snapshot: Snapshot, daemon: DaemonView) -> Slices[Picture]:
 def _ranked(
     snapshot: Snapshot, part: range, picture: Picture
 ) -> Iterator[tuple[Danger, float, int]]:
-    """Count each session that is held, and yield what orders it, with its place in the snapshot."""
+    """Count each held session, and yield its sort key with its place in the snapshot."""
     now, dangers, vcenters = snapshot.now, picture.counts, picture.held_by_vcenter
     for place in part:
         session = snapshot.sessions[place]
@@ -144,7 +144,7 @@ def _ranked(
 def _ends(
     snapshot: Snapshot, part: range, states: frozenset[State], picture: Picture
 ) -> Iterator[tuple[float, int]]:
-    """Count each session that ended so, and yield how long ago, with its place in the snapshot."""
+    """Count each session with such an end, and yield its age with its place in the snapshot."""
     now, ended_at = snapshot.now, snapshot.ended_at
     for place in part:
         session = snapshot.sessions[place]
@@ -156,7 +156,7 @@ def _ends(
 
 
 def danger_of(session: Session, now: float) -> tuple[Danger, float]:
-    """Return how urgent a session is, and what orders it among those that are as urgent."""
+    """Return a session's danger, and the sort key among sessions of the same danger."""
     if session.ending is not None:
         return Danger.SETTLING, session.since
     slack = session.slack(now)
@@ -169,14 +169,14 @@ def danger_of(session: Session, now: float) -> tuple[Danger, float]:
 
 @dataclass(frozen=True, slots=True)
 class Concern:
-    """One thing that is not as it should be. What is `urgent` can cost a session in minutes."""
+    """One problem. An `urgent` one can cost a session within minutes."""
 
     urgent: bool
     words: str
 
 
 def concerns(picture: Picture) -> Iterator[Concern]:
-    """Yield what is wrong, the worst first; nothing where all is well."""
+    """Yield the problems, the worst first; nothing if all is well."""
     daemon = picture.daemon
     if count := picture.counts[Danger.OVERDUE]:
         yield Concern(True, f"{_sessions(count)} overdue")
