@@ -157,7 +157,7 @@ class Uploader:
             async with self._client.http.put(uri, data=_pieces(upload)) as answer:
                 status = answer.status
         except aiohttp.ClientError:
-            # If the server refuses a PUT midway, the connection may close before its answer is read.
+            # If the server refuses a PUT midway, the connection may close before the answer.
             raise UploadFailed("the transfer was cut off") from None
         if status >= 400:
             raise UploadFailed(f"the transfer was refused: HTTP {status}")
