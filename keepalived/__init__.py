@@ -1,4 +1,4 @@
-"""Keeps VMware vSphere Content Library sessions alive while their uploads take their time.
+"""Keeps VMware vSphere Content Library sessions alive during long uploads.
 
 with keepalived.hold("https://vcenter.example.org", session_id, token=token) as held:
     upload(on_progress=held.progress)
@@ -49,7 +49,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> object:
-    """Import what is asked for, and nothing before: the command line imports this package, too."""
+    """Import public names on first use, as the command line also imports this package."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module

@@ -1,1 +1,1 @@
-"""The command line: thin commands that build a daemon, or talk to one."""
+"""The command line: thin commands that run a daemon or send requests to one."""

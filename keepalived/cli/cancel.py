@@ -72,7 +72,7 @@ def cancel(
 
 
 def _known(control: Control, path: str, kind: str) -> list[str]:
-    """Return what the daemon knows of a session, for somebody who has to decide about it."""
+    """Return lines that describe a session as the daemon knows it, for the confirmation prompt."""
     try:
         session = control.request("GET", path, query={"kind": kind})
     except RequestRefused as error:

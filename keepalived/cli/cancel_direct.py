@@ -1,4 +1,4 @@
-"""Cancelling a session without a daemon: this command speaks to the vCenter itself."""
+"""Cancel a session without a daemon, with requests straight to the vCenter."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def cancel_direct(
 ) -> None:
     """Cancel a session with the credentials of the configuration, after asking.
 
-    Ends the process with 1 where the session is not cancelled then, 78 for a bad configuration.
+    Exits with 1 if the session is not cancelled, and with 78 for a bad configuration.
     """
     name, settings = choose(vcenter, load(config))
 
     if ask:
-        # With a login of its own: somebody may think for longer than a login lasts.
+        # A new login: the first may expire while the user thinks about the answer.
         client = connect(name, settings, SystemClock())
         found = asyncio.run(_asked(client, client.get(kind, session_id, timeout=_SECONDS)))
         click.echo(_described(name, found))
@@ -54,7 +54,7 @@ async def _asked(client: Client, request: Awaitable[Answer[ValueT]]) -> Answer[V
 
 
 def _described(name: str, answer: Answer[SessionInfo]) -> str:
-    """Say what is known of a session, for somebody who has to decide about it."""
+    """Return a description of a session for the confirmation prompt."""
     if answer.value is None:
         raise click.ClickException(f"{name}: {_why(answer)}")
     told = f"{name} says that it is {words.printable(answer.value.state)}"

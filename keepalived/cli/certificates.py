@@ -1,4 +1,4 @@
-"""Looking at the certificate that a server shows, with the standard library alone."""
+"""Inspect the certificate that a server presents, using only the standard library."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from keepalived.settings.problems import printable
 
 _SECONDS = 10.0
 
-# OpenSSL's X509_V_FLAG_NO_CHECK_TIME, for which the ssl module has no name: an expired
-# certificate is looked at as well.
+# OpenSSL's X509_V_FLAG_NO_CHECK_TIME, for which the ssl module has no name: expired
+# certificates are inspected as well.
 _NO_CHECK_TIME = 0x200000
 
 
 class Cause(Enum):
-    """What is wrong with a certificate, as far as it decides what to do."""
+    """Why a certificate is refused; each cause has its own remedy."""
 
     AUTHORITY = "authority"
     NOT_YET_VALID = "not yet valid"
@@ -33,14 +33,14 @@ _CAUSES = {9: Cause.NOT_YET_VALID, 10: Cause.EXPIRED, 62: Cause.NAME, 64: Cause.
 
 
 class CertificateRefusal(NamedTuple):
-    """Why a server's certificate is not trusted: in words, and the kind of cause."""
+    """Why a server's certificate is not trusted: an explanation and its cause."""
 
     words: str
     cause: Cause
 
 
 class Certificate(NamedTuple):
-    """What a certificate says. All but the fingerprint is empty where it cannot be read."""
+    """The contents of a certificate. If it is unreadable, only the fingerprint is set."""
 
     sha256: str
     subject: str = ""
@@ -51,11 +51,11 @@ class Certificate(NamedTuple):
 
 
 async def shown_by(host: str, port: int) -> Certificate:
-    """Return the certificate that a server shows. Raises OSError, of which ssl.SSLError is one."""
+    """Return the certificate that a server presents. Raises OSError, including ssl.SSLError."""
     der, _ = await _shake_hands(host, port, _trusting(None))
     sha256 = hashlib.sha256(der).hexdigest()
-    # The ssl module takes apart those certificates alone that it has verified. So it is told to
-    # trust this very one, and shown it once more.
+    # The ssl module parses only certificates that it has verified, so a second handshake trusts
+    # exactly this one.
     try:
         _, fields = await _shake_hands(host, port, _trusting(der))
     except OSError:
@@ -71,7 +71,7 @@ async def shown_by(host: str, port: int) -> Certificate:
 
 
 async def why_untrusted(host: str, port: int, context: ssl.SSLContext) -> CertificateRefusal | None:
-    """Return why `context` does not trust a server, None if it does. Raises OSError."""
+    """Return why `context` does not trust a server, or None if it does. Raises OSError."""
     try:
         await _shake_hands(host, port, context)
     except ssl.SSLCertVerificationError as error:
@@ -84,7 +84,7 @@ async def why_untrusted(host: str, port: int, context: ssl.SSLContext) -> Certif
 async def _shake_hands(
     host: str, port: int, context: ssl.SSLContext
 ) -> tuple[bytes, dict[str, Any]]:
-    """Connect, and return the server's certificate as it is and, if it was verified, in parts."""
+    """Connect; return the server's certificate as DER and, if it was verified, also parsed."""
     async with asyncio.timeout(_SECONDS):
         _, writer = await asyncio.open_connection(host, port, ssl=context, server_hostname=host)
     tls: ssl.SSLObject = writer.get_extra_info("ssl_object")
@@ -95,7 +95,7 @@ async def _shake_hands(
 
 
 def _trusting(der: bytes | None) -> ssl.SSLContext:
-    """Return what trusts this certificate alone, or any where there is none."""
+    """Return a context that trusts only this certificate, or any certificate for None."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     if der is None:
@@ -107,5 +107,5 @@ def _trusting(der: bytes | None) -> ssl.SSLContext:
 
 
 def _name(parts: tuple[tuple[tuple[str, str], ...], ...]) -> str:
-    """Return a distinguished name on one line: nobody has vouched yet for what it says."""
+    """Return a distinguished name on one line, as its text is not verified yet."""
     return printable(", ".join(f"{key}={value}" for group in parts for key, value in group))

@@ -1,4 +1,4 @@
-"""`clkeepalived check-config`: say whether a configuration is good, before the daemon must."""
+"""`clkeepalived check-config`: validate a configuration before the daemon uses it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     "path",
     required=False,
     envvar="CLKEEPALIVED_CONFIG",
-    # What cannot be read is said by name, like everything else that is wrong.
+    # Unreadable files are reported like all other problems, with their names.
     type=click.Path(readable=False, path_type=Path),
 )
 @click.option("--connect", is_flag=True, help="Also resolve, connect and log in to each vCenter.")
@@ -67,7 +67,7 @@ def _summary(loaded: Loaded, files: int, sessions: int) -> Iterator[str]:
 
 
 def _session_files(settings: Settings) -> tuple[int, int, list[str]]:
-    """Return the number of session files, that of the good sessions in them, and warnings."""
+    """Return the number of session files, the number of valid sessions in them, and warnings."""
     from keepalived.settings import ConfigError, Problem, read_sessions
     from keepalived.settings.advice import risky_entry
 
@@ -94,7 +94,7 @@ def _session_files(settings: Settings) -> tuple[int, int, list[str]]:
 
 
 def _connect(settings: Settings) -> bool:
-    """Try each vCenter and say how it went; return whether all of them can be used."""
+    """Try each vCenter and print the result; return whether all of them are usable."""
     from keepalived.cli.connect_check import check
 
     is_good = True

@@ -1,11 +1,11 @@
-"""`clkeepalived completion`: what a shell needs to complete commands, options and session ids."""
+"""`clkeepalived completion`: shell completion of commands, options and session ids."""
 
 from __future__ import annotations
 
 import click
 
-# bash takes words apart at colons, of which session ids have one: they are put together again
-# before the program is asked, and what bash has kept of the word is left out of the answers.
+# bash splits words at colons, and session ids contain one: the script joins the parts before it
+# asks the program, and strips from the answers the part that bash has already consumed.
 _BASH = """\
 _clkeepalived() {
     local IFS=$'\\n' word line type value kept="" index

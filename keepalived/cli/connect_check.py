@@ -1,4 +1,4 @@
-"""Trying a vCenter as the daemon will use it, and saying in a person's words what is in the way."""
+"""Try a vCenter as the daemon will use it, and explain in plain words what fails."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _ADVICE = {
 
 
 class ConnectResult(NamedTuple):
-    """How it went with one vCenter, in words."""
+    """The result of the check of one vCenter, in words."""
 
     good: bool
     lines: tuple[str, ...]
@@ -76,7 +76,7 @@ def _advice(settings: VCenterSettings, answer: Answer[None]) -> Iterator[str]:
 
 
 async def _attempts(host: str, port: int) -> list[str]:
-    """Say of each of the host's addresses why there is no connection to it."""
+    """Return for each of the host's addresses why the connection fails."""
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError:
@@ -94,7 +94,7 @@ async def _attempts(host: str, port: int) -> list[str]:
 
 
 async def _untrusted(settings: VCenterSettings, host: str, port: int) -> tuple[str, ...] | None:
-    """Say why the server's certificate is not trusted; None if that is not what is in the way."""
+    """Return why the server's certificate is not trusted, or None if it is not the cause."""
     try:
         if (why := await _why_untrusted(settings, host, port)) is None:
             return None
@@ -127,7 +127,7 @@ def _shown(certificate: Certificate) -> Iterator[str]:
 
 
 def _remedies(settings: VCenterSettings, cause: Cause, certificate: Certificate) -> Iterator[str]:
-    """Say what to do about a certificate, with lines that are ready to be pasted."""
+    """Yield what to do about a certificate, with lines to paste into the configuration."""
     pin = f'    fingerprints: ["{colons(certificate.sha256)}"]'
     instead = " (instead of `ca_file`)" if settings.ca_files else ""
     match cause:

@@ -29,13 +29,13 @@ def demo() -> None:
     except* BrokenPipeError:
         is_unread = True
     if is_unread:
-        # click ends quietly for this one: whoever read the output has seen enough.
+        # click exits quietly on EPIPE: the reader of the output closed the pipe.
         raise BrokenPipeError(errno.EPIPE, "nobody reads this any more")
     sys.exit(code)
 
 
 async def _play() -> int:
-    """Play until the end, or until a signal; then put everything away before ending by it."""
+    """Run the demo to its end or to a signal; clean up before the signal ends the process."""
     from keepalived.demo.play import play
 
     playing = asyncio.create_task(play(), name="play")

@@ -57,7 +57,7 @@ def _item(text: str) -> str:
 @click.option(
     "--token-file",
     metavar="FILE",
-    type=click.Path(readable=False),  # what is wrong with it is told in our words
+    type=click.Path(readable=False),  # errors are reported by our own code
     help="A file with the API token that the command uses, to be kept fresh as well.",
 )
 @click.option(
@@ -141,7 +141,7 @@ def exec(
     except CommandError as error:
         click.echo(f"clkeepalived: {error}", err=True)
         code = error.exit_code
-    except KeyboardInterrupt:  # before the command was there to be told
+    except KeyboardInterrupt:  # before the command was started
         code = _INTERRUPTED
     sys.exit(code)
 
@@ -168,7 +168,7 @@ def _run(options: ExecOptions, source: Source | None, *, show_bar: bool) -> int:
 def _source(
     options: ExecOptions, token_file: str | None, govc_session: bool | None
 ) -> Source | None:
-    """Return where the command's own API token may be found. Raises ClickException."""
+    """Return the function that finds the command's own API token. Raises ClickException."""
     from keepalived.host.govc import GovcSessionError, cached_session, home_directory
     from keepalived.wrapper.tokens import Source
 
@@ -176,7 +176,7 @@ def _source(
         raise click.UsageError("--token-file: stdin is the command's; name a file")
     if token_file is not None:
         lend = lender(token_file, govc_session or False)
-        lend()  # what is wrong with the file is said before anything depends on it
+        lend()  # report errors in the file before the command is started
         return Source(token_file, _leniently(lend), is_commands_own=True)
     if govc_session is False or not (os.environ.get("GOVC_URL") or govc_session):
         return None
@@ -199,7 +199,7 @@ def _source(
 
 
 def _is_govcs(options: ExecOptions) -> bool:
-    """Whether govc's own variables mean this vCenter: its tokens must not go anywhere else."""
+    """Whether govc's variables name this vCenter: its tokens must not go to any other."""
     from keepalived.settings.values import split_vcenter_url
 
     try:
@@ -209,7 +209,7 @@ def _is_govcs(options: ExecOptions) -> bool:
 
 
 def _leniently(lend: Lend) -> Callable[[], str | None]:
-    """Find nothing where a file is bad at the moment: it may be written just now."""
+    """Return no token while the file is invalid: it may be in the middle of a write."""
 
     def look() -> str | None:
         try:

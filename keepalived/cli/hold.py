@@ -89,7 +89,7 @@ def hold(
 
 
 def _size_of(path: Path, wish: Mapping[str, Any]) -> dict[str, int]:
-    """Return what the API is told of a file: its size, never its name, as the daemon opens none."""
+    """Return a file's size for the API, never its name: the daemon opens no files for clients."""
     for name in ("progress", "bytes_total"):
         if name in wish:
             option = name.replace("_", "-")
@@ -106,7 +106,7 @@ def _size_of(path: Path, wish: Mapping[str, Any]) -> dict[str, int]:
 def _words(session: words.Said, pid: int | None, ttl: str | None) -> str:
     kind = "pid" if pid is not None else "ttl" if ttl is not None else "none"
     taken = [each for each in session["holds"] if each["owner"].partition(":")[0] == kind]
-    # Ended between the hold and the answer: what it ended as is all there is to say.
+    # The session ended before the answer was read: print only what it ended as.
     if not taken:
         place = words.printable(session["vcenter"])
         return f"{session['id']} of {place} has ended: {words.ended(session)}"

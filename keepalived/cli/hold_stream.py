@@ -1,4 +1,4 @@
-"""Holding a session for as long as this command runs, and saying what happens to it."""
+"""Hold a session while this command runs, and print its events."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def stay(
     wish: Mapping[str, Any],
     lend: Lend = lambda: None,
 ) -> int:
-    """Hold until the session ends or somebody asks for the end; return the exit code.
+    """Hold until the session ends or a signal arrives; return the exit code.
 
-    A daemon that goes away is waited for, for as long as a session lives without it; when it is
-    back, `lend` says which token is lent now. Raises Unreachable where none is there, or none comes
-    back, and Refused.
+    If the daemon goes away, wait for it for as long as a session lives without it; when it is back,
+    `lend` returns the current token. Raises Unreachable if no daemon is there or none comes back,
+    and RequestRefused.
     """
-    # The name is what lets a restarted daemon know that it is the same hold that comes back.
+    # By this name a restarted daemon recognizes the hold when it comes back.
     name = f"cli-{os.urandom(8).hex()}"
     body = {"owner": {"connection": name}, **wish}
     again = {each: value for each, value in body.items() if each != "token"}
@@ -45,7 +45,7 @@ def stay(
                             _say_holding(line, again=come_back_by > 0)
                             lifetime, come_back_by = line["lifetime"], -1.0
                             continue
-                        if line["event"] != "hold_taken":  # that we hold it is said already
+                        if line["event"] != "hold_taken":  # already printed
                             click.echo(f"{words.clock_time(line['at'])} {words.event(line)}")
                         if (code := _verdict(line, f"connection:{name}")) is not None:
                             return code
@@ -54,7 +54,7 @@ def stay(
                         raise
                     why = error.message
                 else:
-                    why = "the daemon stops"  # it said goodbye
+                    why = "the daemon stops"  # the daemon announced its end
                 if come_back_by < 0:
                     come_back_by = time.monotonic() + lifetime
                     wait = words.brief(lifetime)
@@ -67,16 +67,16 @@ def stay(
 
 
 def _lent_now(lend: Lend) -> dict[str, str]:
-    """Return the token that is lent now: another one than hours ago, perhaps."""
+    """Return the current token to lend, which may have changed since the first one."""
     try:
         token = lend()
     except click.ClickException:
-        return {}  # the daemon knows the one from before, unless it keeps tokens in memory alone
+        return {}  # the daemon still has the previous one, unless it keeps tokens only in memory
     return {} if token is None else {"token": token}
 
 
 def _verdict(line: words.Said, owner: str) -> int | None:
-    """Return the exit code that an event means, None where the hold goes on."""
+    """Return the exit code for an event, or None if the hold goes on."""
     if line["event"] == "session_ended":
         return 0 if line["state"] in words.KEPT else 1
     if line["event"] == "hold_released" and line["owner"] == owner:
@@ -92,8 +92,8 @@ def _say_holding(session: words.Said, *, again: bool) -> None:
 
 @contextmanager
 def _asked_to_end() -> Iterator[None]:
-    """Raise KeyboardInterrupt for SIGTERM as well: a job in a script's background, where SIGINT is
-    ignored, has no other way."""
+    """Raise KeyboardInterrupt for SIGTERM as well: background jobs of a script ignore SIGINT, so
+    that SIGTERM is the only way to end them."""
     interrupt, numbers = signal.default_int_handler, (signal.SIGINT, signal.SIGTERM)
     before = {number: signal.signal(number, interrupt) for number in numbers}
     try:

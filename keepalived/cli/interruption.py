@@ -1,4 +1,4 @@
-"""Signals that end a command which puts something away before it ends."""
+"""Signal handling for commands that clean up before they exit."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from contextlib import contextmanager
 def interruptions(interrupt: Callable[[], object]) -> Iterator[list[int]]:
     """Call `interrupt` from the running loop at the first SIGINT, SIGTERM or SIGHUP.
 
-    Yields the list that this signal is put into. Later ones are ignored: putting away is bounded,
-    so that they have nothing to hurry.
+    Yields the list to which this signal is added. Later signals are ignored: the cleanup has a time
+    limit of its own.
     """
     loop = asyncio.get_running_loop()
     received: list[int] = []

@@ -1,4 +1,4 @@
-"""The uploader's own API token, as this command's user lends it: from a file, or from govc."""
+"""The uploader's own API token, which the user lends from a file or from govc's session."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from keepalived.lease.holds import TOKEN_MAX_LENGTH, token_in
 STDIN = "-"
 
 Lend = Callable[[], str | None]
-"""Returns the token that is to be lent now, None for none. Raises ClickException."""
+"""Returns the current token to lend, or None. Raises ClickException."""
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
@@ -33,15 +33,15 @@ def token_options(command: CommandT) -> CommandT:
     return click.option(
         "--token-file",
         metavar="FILE",
-        type=click.Path(allow_dash=True, readable=False),  # what is wrong is told in our words
+        type=click.Path(allow_dash=True, readable=False),  # errors are reported by our own code
         help="Lend the uploader's API token that stands in this file; - reads it from stdin.",
     )(command)
 
 
 def lender(token_file: str | None, govc_session: bool) -> Lend:
-    """Return how to find the token that the options mean. Raises UsageError for both at once.
+    """Return the function that finds the token. Raises UsageError if both options are given.
 
-    What comes from stdin is read once; files are read again each time, since tokens change.
+    Standard input is read once; files are read again at each call, since tokens change.
     """
     if token_file is not None and govc_session:
         raise click.UsageError("lend one token: either --token-file or --govc-session")
@@ -57,7 +57,7 @@ def _token_in(path: Path) -> str:
     try:
         content, _ = read_file(path, most=_READ_AT_MOST, pipes=True)
     except FileTooLargeError:
-        content = b"x" * _READ_AT_MOST  # what it says of that is true of any such file
+        content = b"x" * _READ_AT_MOST  # `_checked` refuses it as it does any content of this size
     except OSError as error:
         raise click.ClickException(f"--token-file {path}: {error.strerror}") from error
     return _checked(f"--token-file {path}", content)

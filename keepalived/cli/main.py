@@ -1,4 +1,4 @@
-"""The entry point: one command with subcommands, each imported only when it is used."""
+"""The entry point: a command group that imports each subcommand only when it is used."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ _SECTIONS = {
         "completion": "Print the completion for a shell.",
     },
 }
-"""Each command's line in the list, which is shown without importing any of them.
+"""Each command's line in the list of commands, which is shown without importing them.
 
-A command lives in the module of its name, and is called like that there.
+Each command is a function in the module of the same name.
 """
 _COMMANDS = {name: words for section in _SECTIONS.values() for name, words in section.items()}
 
 
 class _LazyGroup(click.Group):
-    """A group whose commands live in modules that are imported on demand: start-up stays short."""
+    """A group that imports the modules of its commands on demand, which keeps start-up short."""
 
     def main(self, *args: Any, **how: Any) -> Any:
         standard_streams.mend()
@@ -97,5 +97,5 @@ def main(context: click.Context) -> None:
     """Keep vSphere Content Library update sessions alive while uploads take their time."""
     from keepalived.host.signals import unblock
 
-    # What `exec` gives to its command.
+    # Passed to `exec`, which restores it for its command.
     context.obj = unblock()

@@ -1,7 +1,7 @@
-"""A stream of numbers from a pipe, told to the daemon as they rise.
+"""Report rising numbers from a pipe to the daemon.
 
-The pipe is read to its end under all circumstances: whoever writes to it (pv, in front of the
-upload itself) would die of a reader that leaves early.
+The pipe is always read to its end: its writer (such as pv, in front of the upload itself) would be
+killed by SIGPIPE if the reader closed it early.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ _NOT_NUMBERS = (
 
 
 def tell_stream(descriptor: int, tell: Callable[[Body], None]) -> int:
-    """Tell the numbers that arrive on a descriptor until its end; return the exit code.
+    """Report the numbers that arrive on a descriptor until its end; return the exit code.
 
-    At the end of the stream, a daemon that is away has 30 s to come back and hear the last one.
+    At the end of the stream, an absent daemon has 30 s to come back and receive the last one.
     """
     teller = _Teller(tell)
     rest, is_over, has_warned = b"", False, False
@@ -65,10 +65,10 @@ def tell_stream(descriptor: int, tell: Callable[[Body], None]) -> int:
 
 
 class _Teller:
-    """Tells the furthest value that was heard, not too often, and now and then as a sign of life.
+    """Reports the furthest value read, at a limited rate and periodically as a sign of life.
 
-    A hold with a time limit lives on what is told, so that silence is not golden while numbers
-    arrive that do not rise. `has_news` is whether the furthest value is still to be told.
+    A hold with a time limit expires without reports, so that they also go out while numbers arrive
+    that do not rise. `has_news` is whether the furthest value is still to be reported.
     """
 
     def __init__(self, tell: Callable[[Body], None]) -> None:
@@ -82,25 +82,25 @@ class _Teller:
         self._last_words = ""
 
     def hear(self, body: Body) -> None:
-        """Take a value in."""
+        """Record a value from the stream."""
         self._is_fresh = True
         share = _share(body)
         if share > self._share:
             self._share, self.furthest, self.has_news = share, body, True
 
     def wait(self) -> float | None:
-        """Return for how many seconds there is nothing to do but read; None for ever."""
+        """Return the seconds until the next report is due, or None if none is."""
         return max(0.0, self._next_at - time.monotonic()) if self.has_news else None
 
     def tell_if_due(self) -> None:
-        """Tell what is new as soon as that may be, and what is not once in a while."""
+        """Report a new value as soon as the rate allows, and an old one periodically."""
         now = time.monotonic()
         life = self._is_fresh and now >= self._next_at + _SIGN_OF_LIFE_SECONDS
         if (self.has_news and now >= self._next_at) or life:
             self.tell_now()
 
     def tell_now(self) -> bool:
-        """Tell the furthest value, and return whether there is no use in trying that again."""
+        """Report the furthest value; return whether another attempt would be useless."""
         if self.furthest is None:
             return True
         self._is_fresh = False

@@ -1,4 +1,4 @@
-"""The one vCenter that a command without a daemon speaks to: of a file, or of the environment."""
+"""The vCenter for commands without a daemon, from a configuration file or the environment."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ own_vcenter_option = click.option(
 
 
 def load(config: Path | None) -> Settings:
-    """Return the settings, after their warnings were said on stderr; ends the process if bad."""
+    """Return the settings and print their warnings to stderr; exit if they are invalid."""
     from keepalived.settings import ConfigError, load_environment, load_settings
 
     try:
@@ -50,7 +50,7 @@ def warn(words: str) -> None:
 
 
 def choose(vcenter: str | None, settings: Settings) -> tuple[str, VCenterSettings]:
-    """Return the vCenter that is meant, with its name. Raises UsageError where none is."""
+    """Return the name and settings of the chosen vCenter. Raises UsageError if none is."""
     names = ", ".join(settings.vcenters)
     if vcenter is None and len(settings.vcenters) > 1:
         raise click.UsageError(f"say by --vcenter which one is meant: {names}")

@@ -1,4 +1,4 @@
-"""Arguments and options that several commands share, and the end of those with a bad file."""
+"""Arguments and options that several commands share, and the exit for a bad configuration."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
 
 class Checked(click.ParamType):  # type: ignore[type-arg]  # not generic in click 8.3
-    """A text that a function checks or converts; its ValueError says what is wrong with it."""
+    """A value that a function checks or converts; the message of its ValueError is shown."""
 
     name = "text"
 
@@ -55,7 +55,7 @@ def duration(text: str) -> float:
 def duration_option(
     *names: str, default: str, words: str, check: Callable[[str], float] = duration
 ) -> Callable[[CommandT], CommandT]:
-    """Return the decorator for an option that is a duration, with its help."""
+    """Return the decorator for an option whose value is a duration."""
     return click.option(
         *names,
         metavar="DURATION",
@@ -67,14 +67,14 @@ def duration_option(
 
 
 def refuse_configuration(problems: Iterable[object]) -> NoReturn:
-    """Say what is wrong with a configuration, and end the process."""
+    """Print the problems of a configuration and exit."""
     for problem in problems:
         click.echo(str(problem), err=True)
     sys.exit(EXIT_BAD_CONFIGURATION)
 
 
 def config_option(words: str) -> Callable[[CommandT], CommandT]:
-    """Return the decorator for `--config`, with its help."""
+    """Return the decorator for `--config`, with `words` as its help."""
     return click.option(
         "--config",
         envvar="CLKEEPALIVED_CONFIG",
@@ -87,7 +87,7 @@ socket_option = click.option(
     "--socket",
     "control",
     envvar=SOCKET_VARIABLE,
-    type=click.Path(path_type=Path, readable=False),  # who may not open it is told more below
+    type=click.Path(path_type=Path, readable=False),  # errors are reported below, with more detail
     default=DEFAULT_SOCKET,
     show_default=True,
     callback=lambda _ctx, _param, path: Control(path),
@@ -98,7 +98,7 @@ socket_option = click.option(
 def complete_session_ids(
     ctx: click.Context, _param: click.Parameter, incomplete: str
 ) -> list[CompletionItem[str]]:
-    """Return the ids that the daemon knows, and none where it is not to be had at once."""
+    """Return the ids that the daemon knows, or none if it does not answer quickly."""
     from click.shell_completion import CompletionItem
 
     from keepalived.cli import words
@@ -120,7 +120,7 @@ def complete_session_ids(
 
 
 def session_argument(*, required: bool = True) -> Callable[[CommandT], CommandT]:
-    """Return the decorator for the argument ID."""
+    """Return the decorator for the session's argument ID."""
     return click.argument(
         "session_id",
         metavar="ID" if required else "[ID]",
@@ -153,7 +153,7 @@ kind_option = click.option(
 
 
 def session_options(command: CommandT) -> CommandT:
-    """Add what names one session to a command: ID, `--vcenter` and `--kind`."""
+    """Add the parameters that identify one session: ID, `--vcenter` and `--kind`."""
     vcenter_option = click.option(
         "--vcenter",
         metavar="NAME",

@@ -97,7 +97,7 @@ def probe(
     output: AbstractContextManager[IO[str] | None] = nullcontext()
     try:
         if json_file is not None:
-            output = click.open_file(json_file, "w", encoding="utf-8")  # before it is worked for
+            output = click.open_file(json_file, "w", encoding="utf-8")  # fail before the run starts
     except OSError as error:
         raise click.ClickException(f"{json_file}: {error.strerror}") from None
     with output as file:
@@ -106,7 +106,7 @@ def probe(
             json.dump(as_json(report, with_names=with_names), file, indent=2)
             file.write("\n")
             file.flush()
-    # Where the report goes to standard output, it is alone there.
+    # If the report goes to standard output, nothing else is written there.
     _tell(report, sys.stderr if json_file == _STDOUT else sys.stdout)
     sys.exit(_exit_code(report, number))
 

@@ -82,7 +82,7 @@ def progress(
 
 
 def read_value(text: str) -> dict[str, int] | None:
-    """Return what the API takes for `42`, `42.5`, `42%` or `DONE/TOTAL`; None for other texts."""
+    """Convert `42`, `42.5`, `42%` or `DONE/TOTAL` to API fields; return None for other texts."""
     match = _VALUE.fullmatch(text.strip())
     if match is None:
         return None

@@ -1,4 +1,4 @@
-"""`clkeepalived release`: let a hold go."""
+"""`clkeepalived release`: release a hold."""
 
 from __future__ import annotations
 

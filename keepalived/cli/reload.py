@@ -1,4 +1,4 @@
-"""`clkeepalived reload`: have the daemon read its configuration again."""
+"""`clkeepalived reload`: tell the daemon to reload its configuration."""
 
 from __future__ import annotations
 

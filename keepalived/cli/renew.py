@@ -10,7 +10,7 @@ from keepalived.cli import words
 from keepalived.cli.options import session_options, socket_option
 from keepalived.cli.socket_client import Control, session_path
 
-# A request to vCenter may take a third of what a session has left, and a login goes before it.
+# A request to vCenter may take a third of the time left, and a login may precede it.
 _ANSWER_SECONDS = 300.0
 
 

@@ -1,4 +1,4 @@
-"""A full screen of text that is drawn again every second."""
+"""A full-screen text display that is redrawn every second."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _ENTER = "\x1b[?1049h\x1b[?25l\x1b[?7l"  # alternate screen, no cursor, no wrapp
 _LEAVE = "\x1b[?7h\x1b[?25h\x1b[?1049l"
 _HOME, _TO_LINE_END, _TO_SCREEN_END = "\x1b[H", "\x1b[K", "\x1b[J"
 _EVERY_SECONDS = 1.0
-_REST = 3  # of the time at most a quarter is spent on asking and drawing
+_REST = 3  # requests and drawing take at most a quarter of the time
 _QUIT = frozenset(b"qQ\x03\x04")
 
 
 def watch_screen(draw: Callable[[], list[str]]) -> None:
-    """Show what `draw` returns, again and again, until q or Ctrl-C.
+    """Show what `draw` returns, and refresh it until q or Ctrl-C.
 
-    What `draw` raises as a ClickException before anything was shown is passed on; later it is shown
-    above the last picture, and tried again: a daemon that restarts comes back.
+    A ClickException from the first call of `draw` is raised. A later one is shown above the last
+    picture, and `draw` is called again: a daemon that restarts comes back.
     """
     began = time.monotonic()
     lines, trouble = draw(), ""
@@ -45,7 +45,7 @@ def watch_screen(draw: Callable[[], list[str]]) -> None:
 
 
 def _paint(lines: list[str]) -> None:
-    """Draw over what is there, in one piece, so that nothing flickers."""
+    """Redraw the screen with a single write, to avoid flicker."""
     picture = f"{_TO_LINE_END}\r\n".join(lines[: shutil.get_terminal_size().lines])
     _write(_HOME + picture + _TO_LINE_END + _TO_SCREEN_END)
 
@@ -58,7 +58,7 @@ def _write(text: str) -> None:
 
 @contextmanager
 def _stops_held_back() -> Iterator[None]:
-    """Let ^Z wait until the end: its handler writes too, and a stream cannot be written twice."""
+    """Defer ^Z to the end of the block: its handler writes to the same non-reentrant stream."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTSTP})
     try:
         yield
@@ -68,9 +68,9 @@ def _stops_held_back() -> Iterator[None]:
 
 @contextmanager
 def _full_screen() -> Iterator[Callable[[float], bool]]:
-    """Take the screen and the keyboard; yield what waits for a key that quits, and says whether.
+    """Take over screen and keyboard; yield a wait that returns whether a quit key was pressed.
 
-    The wait is over early when the terminal's size has changed.
+    The wait ends early when the terminal's size changes.
     """
     descriptor = sys.stdin.fileno()
     before = termios.tcgetattr(descriptor)
@@ -79,7 +79,7 @@ def _full_screen() -> Iterator[Callable[[float], bool]]:
     os.set_blocking(resized, False)
     handlers = {signal.SIGWINCH: signal.signal(signal.SIGWINCH, lambda *_: None)}
     for number in (signal.SIGTERM, signal.SIGHUP):
-        # End as the signal would have it, with the terminal put in order first.
+        # Restore the terminal, then end by the signal.
         handlers[number] = signal.signal(number, lambda number, _: sys.exit(128 + number))
     signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
 
@@ -97,7 +97,7 @@ def _full_screen() -> Iterator[Callable[[float], bool]]:
             leave()
             signal.signal(signal.SIGTSTP, signal.SIG_DFL)
             os.kill(os.getpid(), signal.SIGTSTP)
-        # Stopped here, and here again after `fg`.
+        # The process stops here and continues here after `fg`.
         signal.signal(signal.SIGTSTP, pause)
         enter()
 

@@ -23,17 +23,18 @@ if TYPE_CHECKING:
 _EXIT_NOT_CLOSED = 1
 
 _CLOSING_SECONDS = 8.0
-"""How long the state may take to be written, and threads to come back, once all else is done: with
-the drain's 10 s, less than the unit's TimeoutStopSec=."""
+"""Time limit for writing the state and joining threads at the end. With the drain's 10 s it stays
+below the unit's TimeoutStopSec=."""
 
 _HURRY_SECONDS = 5.0
-"""The same after a second request to end."""
+"""The time limit after a second request to stop."""
 
 _FLUSH_SECONDS = 1.0
 
 _SWITCH_SECONDS = 0.0005
-"""How long the event loop waits for the interpreter's lock, which it gives up with each system
-call, while another thread parses a file. With Python's 5 ms, a turn of the loop could take 0.2 s.
+"""The interpreter's switch interval. The event loop releases the GIL at each system call, and waits
+this long for it while another thread parses a file. With Python's default of 5 ms, an iteration of
+the loop could take 0.2 s.
 """
 
 
@@ -48,8 +49,8 @@ def serve(config: Path | None) -> None:
     SIGHUP reloads the configuration. The first SIGTERM renews what needs it and logs out before
     the end; a second one ends at once.
     """
-    # structlog would import it, where nothing else has, for tracebacks in colours, and a daemon
-    # would carry its 3 MiB for ever. None is how Python says that a module is not to be had.
+    # structlog would otherwise import rich for coloured tracebacks, which costs the daemon 3 MiB.
+    # None marks a module as not importable.
     sys.modules.setdefault("rich", None)  # type: ignore[arg-type]  # typeshed knows of no None here
     from keepalived.host import blocking
     from keepalived.host.descriptors import raise_limit
@@ -77,7 +78,7 @@ def serve(config: Path | None) -> None:
     sys.setswitchinterval(_SWITCH_SECONDS)
     with long_lived_set_aside(), asyncio.Runner(loop_factory=_loop_factory()) as runner:
         failure = runner.run(_serve(loaded, load))
-    # After the loop: where the output is not read, a signal ends the process again.
+    # After the loop, so that a signal can end the process if a write to stderr blocks.
     if failure is not None:
         logging.shutdown()
         click.echo(failure, err=True)
@@ -85,7 +86,7 @@ def serve(config: Path | None) -> None:
 
 
 async def _serve(loaded: Loaded, load: Callable[[], Awaitable[Loaded]]) -> str | None:
-    """Run the daemon until it is told to stop; return what kept it from running, if anything."""
+    """Run the daemon until a signal stops it; return the error that prevented it, if any."""
     from keepalived.daemon import Daemon
     from keepalived.host.notify import notifier
     from keepalived.host.sockets import SocketError
@@ -114,20 +115,20 @@ async def _serve(loaded: Loaded, load: Callable[[], Awaitable[Loaded]]) -> str |
 
 
 class _LastResort:
-    """Ends the process where a thread hangs that it would wait for. `code` is its exit code then:
-    what was left undone, or nothing once everything was closed."""
+    """Ends the process if a thread that it would join hangs. `code` is the exit code: an error
+    while work is left undone, 0 once everything was closed."""
 
     def __init__(self) -> None:
         self.code = _EXIT_NOT_CLOSED
 
     def after(self, seconds: float) -> None:
-        """End the process in so many seconds if it is still there."""
+        """End the process after `seconds` if it is still running."""
         timer = threading.Timer(seconds, self._end)
         timer.daemon = True
         timer.start()
 
     def _end(self) -> None:
-        # Flushing can hang like anything else.
+        # Flushing can hang as well.
         flushing = threading.Thread(target=_say_the_end, daemon=True)
         flushing.start()
         flushing.join(_FLUSH_SECONDS)

@@ -1,4 +1,4 @@
-"""`clkeepalived sessions`: what vCenter has open for the daemon's account."""
+"""`clkeepalived sessions`: list the open sessions of the daemon's account."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from keepalived.cli.options import any_vcenter_option, kind_option, socket_optio
 from keepalived.cli.socket_client import Control
 from keepalived.cli.table import GAP, Cell, Look, cut, plain_rows, width_of
 
-_ANSWER_SECONDS = 90.0  # the daemon looks at sessions for 20 s, after a login and a list
+_ANSWER_SECONDS = 90.0  # the daemon reads sessions for 20 s, after a login and a list
 _TITLES = ("STATE", "AGE", "EXPIRES", "BYTES", "HELD BY", "VCENTER", "ID", "LIBRARY/ITEM")
 
 
@@ -79,7 +79,7 @@ def _fields(session: words.Said) -> tuple[str, ...]:
 
 
 def _block(session: words.Said, look: Look) -> Iterator[str]:
-    """Yield a few lines on one session: an id of full length, to be copied, leaves no room."""
+    """Yield the lines of one session: the id, shown in full, leaves no room for a table row."""
     name = words.item_name(session) or "an item that could not be read"
     facts = [session["state"] or "state unknown"]
     if session["since"] is not None:
@@ -91,7 +91,7 @@ def _block(session: words.Said, look: Look) -> Iterator[str]:
     beside = f"{words.printable(session['vcenter'])}  {' · '.join(facts)}"
     heading = cut(name, max(look.columns - width_of(beside) - GAP, GAP))
     yield f"{look.paint(Cell(heading, '1'))}  {look.paint(Cell(beside))}"
-    # Never cut: it is there to be copied.
+    # Never cut, so that it can be copied.
     yield f"  {words.printable(session['id'])}"
     holds = [f"held by {words.holder(each)}" for each in session["holds"]]
     if session["error_message"]:

@@ -1,4 +1,4 @@
-"""`clkeepalived simulate`: a content library to try uploads, or this program, against."""
+"""`clkeepalived simulate`: a simulated content library for trying uploads or this program."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def simulate(
         password=password or secrets.token_urlsafe(12),
         ledger_limit=_LEDGER_LIMIT,
         with_admin=True,
-        **behaviour,  # named as the options are
+        **behaviour,  # same names as the options
     )
 
     async def run() -> None:
@@ -130,7 +130,7 @@ def simulate(
 
 
 def _print_without_waiting(line: str) -> None:
-    """Print a line while the simulator serves; the simulator does not wait for a reader."""
+    """Print a line without blocking the simulator if the output is not read."""
     from keepalived.host.background_writer import BackgroundWriter, DescriptorSink
 
     try:

@@ -1,6 +1,6 @@
-"""Talking to the daemon over its control socket.
+"""Client for the daemon's control socket.
 
-Built on `http.client` alone: what most commands need has to start at once.
+Uses only `http.client`, which keeps the start-up of most commands short.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ class Unreachable(click.ClickException):
 class RequestRefused(click.ClickException):
     """The daemon answered with a problem document.
 
-    `problem` is the last part of its type, `candidates` what the request could have meant, and
-    `errors` what is wrong with which part of it. The exit code is 2 for what should have been typed
-    in another way, else 1.
+    `problem` is the last part of its type, `candidates` are the sessions that the request could
+    mean, and `errors` are the problems of single fields. The exit code is 2 for usage errors, else
+    1.
     """
 
     def __init__(self, document: Mapping[str, Any]) -> None:
@@ -57,11 +57,11 @@ class RequestRefused(click.ClickException):
         ]
         title = printable(document.get("title", "The daemon refused the request"))
         detail = printable(document.get("detail", ""))
-        # What the API says in terms of URLs is said here in terms of options.
+        # The API refers to URLs; the command line refers to options.
         if self.candidates and self.problem in _OPTIONS:
             detail = f"name one with {_OPTIONS[self.problem]}: {', '.join(self.candidates)}"
         super().__init__(f"{title}: {detail}" if detail else title)
-        # click has a class variable.
+        # a class variable in click
         self.exit_code = _EXIT_USAGE if self.problem in _USAGE_PROBLEMS else 1  # type: ignore[misc]
 
 
@@ -79,8 +79,8 @@ class _Connection(http.client.HTTPConnection):
 class Control:
     """The daemon behind a control socket. Connects anew for each request.
 
-    Everything raises Unreachable where nobody answers within `timeout` seconds, and Refused for a
-    problem document.
+    All methods raise Unreachable if no answer arrives within `timeout` seconds, and
+    RequestRefused for a problem document.
     """
 
     def __init__(self, path: Path) -> None:
@@ -95,16 +95,16 @@ class Control:
         query: Query | None = None,
         timeout: float = ANSWER_SECONDS,
     ) -> Any:
-        """Send a request and return the answer's JSON."""
+        """Send a request and return the JSON of the answer."""
         with self._answer(method, path, body, query, timeout) as (_, response):
             return json.load(response)
 
     def lines(
         self, method: str, path: str, body: object = None, *, query: Query | None = None
     ) -> Iterator[dict[str, Any]]:
-        """Send a request and yield the lines of the answer as they come, for as long as it takes.
+        """Send a request and yield the lines of the answer as they arrive, without a time limit.
 
-        Ends where the daemon ends the stream in good order; raises Unreachable where it is cut.
+        Ends when the daemon ends the stream properly; raises Unreachable if the stream is cut.
         """
         with self._answer(method, path, body, query, ANSWER_SECONDS) as (connection, response):
             connection.sock.settimeout(None)
@@ -134,7 +134,7 @@ class Control:
 
 
 def session_path(vcenter: str, session_id: str) -> str:
-    """Return the path of a session."""
+    """Return the URL path of a session."""
     return f"/v1/sessions/{quote(vcenter, safe=':')}/{quote(session_id, safe=':')}"
 
 
@@ -147,7 +147,7 @@ def _problem(response: http.client.HTTPResponse) -> Mapping[str, Any]:
 
 
 def _why(path: Path, error: Exception) -> str:
-    """Say why nobody answers on a socket, and what to do."""
+    """Explain why a socket does not answer, and what to do."""
     number = error.errno if isinstance(error, OSError) else None
     if number == errno.ENOENT:
         return f"there is no socket at {path}: {_IS_IT_RUNNING}"

@@ -1,4 +1,4 @@
-"""Standard output and error as they are handed to us: closed, full, or going nowhere."""
+"""Handling of standard streams that are closed, full, or broken pipes."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _FIRST_FREE = 3
 
 
 class OutputError(OSError):
-    """Standard output cannot be written; the reason is in `strerror`."""
+    """Writing to standard output failed; `strerror` holds the reason."""
 
 
 class _Output(io.FileIO):
-    """Tells its own errors from those of other files. A reader who left is left to click."""
+    """Marks its errors as those of standard output. Broken pipes are left to click."""
 
     def write(self, content: WriteableBuffer, /) -> int:
         try:
@@ -31,7 +31,7 @@ class _Output(io.FileIO):
 
 
 class _Messages(io.FileIO):
-    """Discards all output: a closed stream does not change how a command ends."""
+    """Ignores failed writes: a closed stream does not change how a command ends."""
 
     def write(self, content: WriteableBuffer, /) -> int:
         try:
@@ -41,12 +41,12 @@ class _Messages(io.FileIO):
 
 
 def mend() -> None:
-    """Make standard streams of whatever there is, for the rest of the process.
+    """Make the standard streams usable for the rest of the process.
 
-    Closed descriptors lead to /dev/null: what is opened next would take their numbers, and get what
-    is printed.
+    Closed descriptors are opened on /dev/null: otherwise the next file to be opened would get their
+    number and receive the output.
     """
-    # From the lowest one on: each is the one that is free.
+    # In ascending order: open() returns the lowest free descriptor.
     while (descriptor := os.open(os.devnull, os.O_RDWR)) < _FIRST_FREE:
         os.set_inheritable(descriptor, True)
     os.close(descriptor)
@@ -57,7 +57,7 @@ def mend() -> None:
 
 
 def give_up_output() -> None:
-    """Write nothing more to standard output, what waits already included."""
+    """Discard all further standard output, including what is still buffered."""
     sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - to the process's end
 
 

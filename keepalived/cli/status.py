@@ -1,4 +1,4 @@
-"""`clkeepalived status`: what is held, and what is in danger."""
+"""`clkeepalived status`: show the held sessions and those in danger."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def status(
 
 
 def read(control: Control, vcenter: str | None) -> dict[str, Any]:
-    """Return how things stand, with the sessions of one vCenter or of all."""
+    """Return the daemon's state with the sessions of one vCenter, or of all."""
     found = _overview(control, vcenter)
     query = {"vcenter": vcenter}
     found["sessions"] = control.request("GET", "/v1/sessions", query=query)["sessions"]
@@ -75,7 +75,7 @@ def read(control: Control, vcenter: str | None) -> dict[str, Any]:
 
 
 def page(found: dict[str, Any], look: Look, rows: int, aside: str = "") -> list[str]:
-    """Return what is shown: a summary and a table, at most `rows` lines of it on a terminal."""
+    """Return a summary and a table, of at most `rows` lines on a terminal."""
     from keepalived.cli import status_table
 
     if not look.is_terminal:
@@ -87,7 +87,7 @@ def page(found: dict[str, Any], look: Look, rows: int, aside: str = "") -> list[
 
 
 def _overview(control: Control, vcenter: str | None) -> dict[str, Any]:
-    """Return the counts, and the vCenters that are meant. Raises UsageError for unknown ones."""
+    """Return the counts and the chosen vCenters. Raises UsageError for an unknown one."""
     found: dict[str, Any] = control.request("GET", "/v1/status")
     if vcenter is None:
         return found

@@ -1,6 +1,6 @@
-"""What `clkeepalived status` shows: a summary, a table of sessions, or one session in full.
+"""Output of `clkeepalived status`: a summary, a table of sessions, or one session in full.
 
-The table has the most endangered first, and as much of it as fits.
+The table lists the most endangered sessions first, as many as fit.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ _PLAIN_TITLES = ("VCENTER", "KIND", "ID", "STATE", "SLACK", "PROGRESS", "LAST", 
 _WIDEST_VCENTER_SHARE = 6
 _SLACK_WIDTH, _PROGRESS_WIDTH = 6, 4
 _LEAST_NAME, _LEAST_ID, _LEAST_LAST = 12, 7, len("LAST ANSWER")
-_BARS = ((140, 12), (100, 8), (70, 4))  # from so many columns on: the length of a bar
+_BARS = ((140, 12), (100, 8), (70, 4))  # minimum columns of the terminal, length of the bar
 _DOWNLOAD = " (download)"
 _LEAST_FOR_AGO = len("ok 12h34m ago")
 
 
 Widths = dict[str, int]
-"""How many columns each part of a row has, in their order; 0 for what is left out."""
+"""The width of each column of a row, in order; 0 for columns that are left out."""
 
 
 def danger(session: Session) -> tuple[int, float]:
-    """Return a key that sorts the most endangered first, and what has ended after what lives."""
+    """Return a sort key: the most endangered first, ended sessions after live ones."""
     if session["state"] in LIVE:
         return 0, share_left(session)
     rank = 1 if session["state"] in LOST else 2 if session["state"] in _REMOVED else 3
@@ -45,16 +45,16 @@ def danger(session: Session) -> tuple[int, float]:
 
 
 def share_left(session: Session) -> float:
-    """Return which part of its lifetime a session has left; negative when it is overdue."""
+    """Return the share of its lifetime that a session has left; negative if overdue."""
     if session["slack"] is None:
-        # New: there is a whole lifetime. Unless it has been tried: then nobody knows of any.
+        # A new session counts as having its whole lifetime, until the first attempt has failed.
         return 0.0 if session["failures"] else 1.0
     share: float = session["slack"] / session["lifetime"]
     return share
 
 
 def progress_of(session: Session) -> int | None:
-    """Return the furthest progress that anybody knows of, in percent."""
+    """Return the furthest known progress, in percent."""
     known = [session["progress"], *(hold["progress"] for hold in session["holds"])]
     if session["bytes_total"] and session["bytes_transferred"] is not None:
         known.append(100 * session["bytes_transferred"] // session["bytes_total"])
@@ -62,9 +62,9 @@ def progress_of(session: Session) -> int | None:
 
 
 def summary(found: words.Said, look: Look, aside: str = "") -> list[str]:
-    """Return what matters most: how many are held, how many in danger, who does not answer.
+    """Return the number of sessions held and in danger, and the vCenters that do not answer.
 
-    `aside` stands at the end of the first line, if there is room for it.
+    `aside` is appended to the first line if there is room.
     """
     live = [session for session in found["sessions"] if session["state"] in LIVE]
     shares = [share_left(session) for session in live if session["slack"] is not None]
@@ -95,7 +95,7 @@ def summary(found: words.Said, look: Look, aside: str = "") -> list[str]:
 
 
 def table(sessions: Sequence[Session], look: Look, rows: int) -> list[str]:
-    """Return a table of at most `rows` lines, its title and the count of the rest included."""
+    """Return a table of at most `rows` lines, including its title and the count of the rest."""
     if not sessions:
         return []
     ordered = sorted(sessions, key=danger)
@@ -115,7 +115,7 @@ def plain(sessions: Sequence[Session]) -> list[str]:
 
 
 def fit(sessions: Sequence[Session], look: Look) -> Widths:
-    """Share a terminal's columns out."""
+    """Distribute a terminal's columns over the columns of the table."""
     columns = look.columns
     bar = next((bar for least, bar in _BARS if columns >= least), -1)
     vcenter = max(width_of(words.printable(each["vcenter"])) for each in sessions)
@@ -138,7 +138,7 @@ def fit(sessions: Sequence[Session], look: Look) -> Widths:
     name = min(room, max(len("SESSION"), *(width_of(_name(each)) for each in sessions)))
     widths["name"], spare = name, room - name
     ids = [len(each["id"]) for each in sessions if words.item_name(each)]
-    # Ids tell sessions on one item apart; what is left then says why attempts fail.
+    # Ids distinguish sessions on one item; the remaining width is for the reasons of failures.
     session_id = min(max(ids, default=0), spare - GAP)
     if session_id >= _LEAST_ID:
         widths["id"] = session_id
@@ -169,7 +169,7 @@ def _name(session: Session) -> str:
 
 
 def _cut_name(name: str, width: int) -> str:
-    """Cut an item's name, and leave the kind of session at its end, if there is room."""
+    """Cut an item's name but keep the kind of session at its end, if there is room."""
     base = name.removesuffix(_DOWNLOAD)
     if base == name or width <= 2 * len(_DOWNLOAD):
         return cut(name, width)
@@ -214,7 +214,7 @@ def _last_cell(session: Session, width: int) -> Cell:
 
 
 def _worries(session: Session) -> Cell | None:
-    """Return what is wrong though renewals go well, the gravest alone."""
+    """Return the most serious problem of a session whose renewals succeed, if any."""
     for file in session["files"]:
         if file["status"] == "ERROR":
             return Cell(f"file {words.file(file)}", _RED)
@@ -251,7 +251,7 @@ def _fields(session: Session) -> tuple[str, ...]:
 
 
 def details(session: Session) -> Iterator[str]:
-    """Yield what there is to know about one session."""
+    """Yield all known details of one session."""
     name = words.item_name(session) or session["id"]
     yield f"{name}: {session['kind']} session of {words.printable(session['vcenter'])}"
     yield f"  id           {session['id']}"

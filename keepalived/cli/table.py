@@ -26,7 +26,7 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What the place where things are shown can do."""
+    """The capabilities of the output: width, colours and characters."""
 
     columns: int
     rows: int
@@ -36,7 +36,7 @@ class Look:
 
     @classmethod
     def of_stdout(cls) -> Look:
-        """Look at this process's standard output."""
+        """Return the capabilities of this process's standard output."""
         size = shutil.get_terminal_size()
         is_terminal = sys.stdout.isatty()
         dumb = os.environ.get("TERM", "dumb") == "dumb" or bool(os.environ.get("NO_COLOR"))
@@ -49,7 +49,7 @@ class Look:
         )
 
     def paint(self, cell: Cell, width: int | None = None) -> str:
-        """Return a cell's text, filled up to a width, in its style."""
+        """Return a cell's text in its style, padded to a width."""
         text = cell.text if width is None else fill(cell.text, width)
         if not self.has_blocks:
             text = text.replace("…", "~").replace("—", "-").replace("·", "|")
@@ -57,7 +57,7 @@ class Look:
         return f"\x1b[{cell.style}m{text}\x1b[0m" if styled else text
 
     def bar(self, share: float, width: int) -> str:
-        """Return a bar of which a share, from 0 to 1, is full."""
+        """Return a bar that is filled to `share`, from 0 to 1."""
         full, empty = _BAR if self.has_blocks else _BAR_ASCII
         filled = int(min(1.0, max(0.0, share)) * width + 0.5)
         return full * filled + empty * (width - filled)
@@ -72,14 +72,14 @@ def _can_encode(text: str) -> bool:
 
 
 def cut(text: str, width: int) -> str:
-    """Return a text that takes up at most `width` columns."""
+    """Cut a text to at most `width` columns."""
     if width_of(text) <= width:
         return text
     return _start(text, width - 1) + "…" if width > 0 else ""
 
 
 def cut_middle(text: str, width: int) -> str:
-    """Return a text of at most `width` columns that keeps both of its ends: ids differ in both."""
+    """Cut a text in its middle to at most `width` columns: ids differ at both ends."""
     if width_of(text) <= width:
         return text
     tail = (width - 1) // 2
@@ -98,7 +98,7 @@ def _start(text: str, width: int) -> str:
 
 
 def fill(text: str, width: int) -> str:
-    """Return a text that takes up exactly `width` columns."""
+    """Cut or pad a text to exactly `width` columns."""
     fitting = cut(text, width)
     return fitting + " " * (width - width_of(fitting))
 
@@ -112,7 +112,7 @@ def row(look: Look, cells: Sequence[Cell], widths: Sequence[int]) -> str:
 
 
 def plain_rows(rows: Iterable[Sequence[str]]) -> list[str]:
-    """Return lines for programs and files: nothing is cut, and columns stand below each other."""
+    """Return aligned lines for programs and files, without cutting."""
     table = list(rows)
     widths = [max(map(width_of, column)) for column in zip(*table, strict=True)]
     gap = " " * GAP

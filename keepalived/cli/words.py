@@ -1,4 +1,4 @@
-"""Words for people: durations, sizes, times, names, and what has happened."""
+"""Human-readable texts for durations, sizes, times, names and events."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from keepalived.lease.text import printable as printable
 from keepalived.lease.text import size
 
 Said = Mapping[str, Any]
-"""A part of what the daemon answered."""
+"""A JSON object of the daemon's answer."""
 
 KEPT = frozenset({"DONE", "RELEASED"})
-"""The states of sessions that were not lost: nobody has to do anything."""
+"""The final states that need no action: the session was not lost."""
 
 LEND_A_FRESH_ONE = "lend a fresh one with `clkeepalived progress ID --token-file FILE`"
 
@@ -22,7 +22,7 @@ _UNITS = ((86400, "d", 3600, "h"), (3600, "h", 60, "m"), (60, "m", 1, "s"))
 
 
 def brief(seconds: float) -> str:
-    """Return a duration in at most six characters where it is below a hundred days."""
+    """Return a duration, in at most six characters if it is below a hundred days."""
     sign, whole = "-" if seconds < 0 else "", int(abs(seconds))
     for large, unit, small, part in _UNITS:
         if whole >= large:
@@ -31,7 +31,7 @@ def brief(seconds: float) -> str:
 
 
 def transferred(said: Said) -> str:
-    """Return the bytes that the server has, of how many; empty where nothing is known."""
+    """Return the bytes on the server and their total; empty if unknown."""
     done, total = said["bytes_transferred"], said["bytes_total"]
     if done is None:
         return ""
@@ -39,19 +39,19 @@ def transferred(said: Said) -> str:
 
 
 def moment(stamp: str) -> float:
-    """Return a time of the daemon's in seconds since the epoch."""
+    """Convert a timestamp of the daemon to seconds since the epoch."""
     return datetime.fromisoformat(stamp).timestamp()
 
 
 def clock_time(stamp: str) -> str:
-    """Return a time of day here, with the date unless it is today's."""
+    """Return the local time of day, with the date unless it is today."""
     when = time.localtime(moment(stamp))
     is_today = when[:3] == time.localtime()[:3]
     return time.strftime("%H:%M:%S" if is_today else "%Y-%m-%d %H:%M:%S", when)
 
 
 def item_name(said: Said) -> str:
-    """Return `library/item`, as far as it is known."""
+    """Return `library/item`, as far as known."""
     parts = (said.get("library"), said.get("item"))
     return printable("/".join(each for each in parts if each))
 
@@ -62,12 +62,12 @@ def counted(number: int, noun: str) -> str:
 
 
 def holder(hold: Said) -> str:
-    """Return whose hold it is and what it lives with."""
+    """Return a hold's user and its owner."""
     return f"{user(hold['uid'])}, {owner(hold['owner'])}"
 
 
 def user(uid: int) -> str:
-    """Return a user's name, or the number where there is none."""
+    """Return a user's name, or the uid if it has none."""
     import pwd
 
     try:
@@ -77,7 +77,7 @@ def user(uid: int) -> str:
 
 
 def owner(label: str) -> str:
-    """Return in words what a hold lives with."""
+    """Return a description of a hold's owner."""
     kind, _, rest = printable(label).partition(":")
     if kind == "ttl":
         return f"for {brief(float(rest))} after each word of progress"
@@ -92,13 +92,13 @@ def owner(label: str) -> str:
 
 
 def event(said: Said) -> str:
-    """Return what happened, without where and when."""
+    """Return a description of an event, without its session and time."""
     words = _EVENTS.get(said["event"])
     return words(said) if words else printable(said["event"]).replace("_", " ")
 
 
 def ended(said: Said) -> str:
-    """Return what a session ended as, and what became of its content."""
+    """Return what a session ended as, and whether its content arrived."""
     parts = [str(said["state"])]
     for word in (said.get("reason"), said.get("error_message")):
         if word and word not in parts:
@@ -109,19 +109,19 @@ def ended(said: Said) -> str:
 
 
 def slack_left(slack: float | None) -> str:
-    """Return how much time is left until the deadline."""
+    """Return the time left until the deadline, in words."""
     if slack is None:
         return "never renewed so far"
     return f"overdue by {brief(-slack)}" if slack < 0 else f"{brief(slack)} left"
 
 
 def stalled(seconds: float) -> str:
-    """Return that nothing has moved for some time."""
+    """Return a note that an upload has not moved for `seconds`."""
     return f"no bytes for {brief(seconds)}"
 
 
 def file(said: Said) -> str:
-    """Return how one file of a session stands."""
+    """Return the state of one file of a session."""
     parts = [f"{printable(said['name'])}: {printable(said['status'])}"]
     if said["source_type"] != "PUSH":
         parts.append(printable(said["source_type"]))
@@ -133,7 +133,7 @@ def file(said: Said) -> str:
 
 
 def token(hold: Said) -> str:
-    """Return how the API token stands that came with a hold; empty where none did."""
+    """Return the state of a hold's API token; empty if it has none."""
     state = hold["token"]
     if state == "refused":
         is_configured = hold["owner"].startswith("file:")

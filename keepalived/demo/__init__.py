@@ -1,1 +1,1 @@
-"""What `clkeepalived demo` plays: uploads with gaps, with and without a keeper, and the proof."""
+"""The demonstration: uploads with pauses, with and without a keeper, and its evidence."""

@@ -1,4 +1,4 @@
-"""The real daemon, run beside the uploads, and what it says in its log."""
+"""The real daemon, run beside the uploads, and its log."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from keepalived.demo.uploads import DemoUpload
 _PASSWORD = "CLKEEPALIVED_DEMO_PASSWORD"  # noqa: S105 - the variable's name
 _PROXIES = frozenset({"http_proxy", "https_proxy", "all_proxy"})
 _READY_SECONDS = 120.0
-"""A machine that is busy may take half a minute to start a program."""
+"""Time limit for the start: a busy machine may take half a minute to start a program."""
 
 _STOP_SECONDS = 10.0
 _LAST_WORDS = 20
 
 
 class KeeperFailed(Exception):
-    """The daemon did not come up; the message holds what it said."""
+    """The daemon did not start; the message holds its output."""
 
 
 class DemoSessionFile:
-    """The file that tells the daemon what to hold. It finds out about changes by itself."""
+    """The session file that the daemon watches."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -37,7 +37,7 @@ class DemoSessionFile:
         self.write(())
 
     def write(self, uploads: Iterable[DemoUpload]) -> None:
-        """Name these uploads' sessions and how far they are, as an upload script would."""
+        """Write the uploads' sessions and their progress, as an upload script would."""
         lines = [
             f"  - {{id: '{each.session_id}', bytes_done: {each.sent}, bytes_total: {each.size}}}\n"
             for each in uploads
@@ -51,14 +51,14 @@ class DemoSessionFile:
 
 
 class DemoDaemon(Served):
-    """A running daemon that is told by a session file what to hold."""
+    """A running daemon that holds the sessions of a session file."""
 
     def __init__(self, process: Process, session_file: DemoSessionFile) -> None:
         super().__init__(process)
         self.session_file = session_file
 
     async def ready(self) -> None:
-        """Wait until the daemon is. Raises KeeperFailed if it ends first, or takes too long."""
+        """Wait until the daemon is ready. Raises KeeperFailed if it exits or takes too long."""
         try:
             async with asyncio.timeout(_READY_SECONDS):
                 while not any(event["event"] == "ready" for event in self.events):
@@ -69,12 +69,12 @@ class DemoDaemon(Served):
             raise KeeperFailed("\n".join(filter(None, (words, self.complaint())))) from None
 
     def end_of(self, session_id: str) -> dict[str, Any] | None:
-        """Return what the daemon reported at the end of a session."""
+        """Return the daemon's report of the end of a session, if any."""
         ends = (event for event in self.events if event["event"] == "session_ended")
         return next((event for event in ends if event.get("session_id") == session_id), None)
 
     def complaint(self) -> str:
-        """Return what the daemon said besides its log; empty if it runs and said nothing."""
+        """Return the daemon's output besides its log; empty if it runs and wrote nothing."""
         words = [line.rstrip() for line in self.other_lines[-_LAST_WORDS:]]
         if self.has_ended:
             words.insert(0, "the daemon ended by itself")
@@ -85,9 +85,9 @@ class DemoDaemon(Served):
 async def keeping(
     folder: Path, url: str, username: str, password: str, lifetime: float
 ) -> AsyncIterator[DemoDaemon]:
-    """Run the daemon on a configuration made for the occasion until the block is left.
+    """Run the daemon on a temporary configuration until the block is left.
 
-    `lifetime` is what sessions live without activity, in seconds. Raises KeeperFailed.
+    `lifetime` is how long sessions live without activity, in seconds. Raises KeeperFailed.
     """
     session_file = DemoSessionFile(folder / "sessions.yaml")
     config = folder / "config.yaml"
@@ -106,8 +106,8 @@ async def keeping(
         "state": {"path": str(folder / "state.db")},
         "log": {"format": "json", "level": "info"},
     }
-    config.write_text(json.dumps(settings))  # which is YAML, whatever the folder is called
-    # A proxy on the way out of here knows nothing of this machine's own addresses.
+    config.write_text(json.dumps(settings))  # JSON is YAML, and quotes any path
+    # An outbound proxy cannot reach this machine's loopback addresses.
     environ = {name: each for name, each in os.environ.items() if name.lower() not in _PROXIES}
     process = await start(config, {**environ, _PASSWORD: password})
     keeper = DemoDaemon(process, session_file)
@@ -115,6 +115,6 @@ async def keeping(
         await keeper.ready()
         yield keeper
     finally:
-        # It drains first, within reason.
+        # The daemon drains before it ends, within this time.
         await end(process, _STOP_SECONDS, is_ending=keeper.has_ended)
         await keeper.reading

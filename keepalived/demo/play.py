@@ -1,4 +1,4 @@
-"""The play itself: a simulated vCenter, the real daemon, and six uploads in half a minute."""
+"""The demonstration: a simulated vCenter, the real daemon, and six uploads in half a minute."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from keepalived.simulator.server import serve
 LIFETIME = 4.0
 
 LONGEST_PLAY = 60.0
-"""Seconds after which the play is cut short once the daemon runs: three times what it takes on an
-idle machine. A busy one may need longer than usual, and nobody waits for what is stuck."""
+"""Time limit in seconds, from the start of the daemon: three times the duration on an idle machine.
+It leaves room for a busy machine and bounds the wait for an upload that is stuck."""
 _REPORT_SECONDS = 6.0
 _FRAME_SECONDS = 0.125
 _MIB = 1024 * 1024
 
 
 def uploads() -> list[DemoUpload]:
-    """Return what is uploaded, and what becomes of it."""
+    """Return the planned uploads."""
     return [
         DemoUpload("debian-12.ova", Scenario.KEPT, 16 * _MIB, checksum=7.0, queue=6.0),
         DemoUpload("windows-2022.iso", Scenario.KEPT, 64 * _MIB, checksum=9.0, queue=5.0),
@@ -41,9 +41,9 @@ def uploads() -> list[DemoUpload]:
 
 
 async def play() -> bool:
-    """Play it, show it, and say what it proves; return whether everything was as it should be.
+    """Run and show the demonstration and its findings; return whether all are as expected.
 
-    Raises KeeperFailed if the daemon does not come up.
+    Raises KeeperFailed if the daemon does not start.
     """
     simulator = Simulator(session_timeout=LIFETIME, password=secrets.token_urlsafe(12))
     account = DEFAULT_USERNAME, simulator.password
@@ -60,7 +60,7 @@ async def play() -> bool:
             uploading(url, *account) as uploader,
             keeping(Path(folder), url, *account, LIFETIME) as keeper,
         ):
-            # What is not done by then is missing from the findings, and they say so.
+            # The findings report what is unfinished at that time.
             with screen, suppress(TimeoutError):
                 async with asyncio.timeout(LONGEST_PLAY):
                     await _perform(planned, uploader, keeper, screen)
@@ -93,7 +93,7 @@ async def _perform(
 async def _show(
     planned: Sequence[DemoUpload], session_file: DemoSessionFile, screen: Screen
 ) -> None:
-    """Show how far the uploads are: to people, and to the daemon, as an upload script would."""
+    """Show the uploads' progress, and write it for the daemon as an upload script would."""
     while True:
         screen.show(planned)
         session_file.write(_held(planned))
@@ -101,7 +101,7 @@ async def _show(
 
 
 async def _reports(planned: Sequence[DemoUpload], keeper: DemoDaemon) -> None:
-    """Wait, within reason, until the daemon has told of the end of every session it held."""
+    """Wait, with a limit, until the daemon has reported the end of every session it held."""
     with suppress(TimeoutError):
         async with asyncio.timeout(_REPORT_SECONDS):
             while any(keeper.end_of(each.session_id) is None for each in _held(planned)):

@@ -1,4 +1,4 @@
-"""What is seen of the play: a table that lives on a terminal, plain lines elsewhere."""
+"""Output of the demonstration: a live table on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ _GAP = 2
 
 
 class Life(NamedTuple):
-    """How a session stands on the server: the seconds it has left, or what it ended as."""
+    """A session's state on the server: the seconds it has left, or what it ended as."""
 
     left: float | None = None
     ended: SessionEvent | None = None
 
 
 class Result(NamedTuple):
-    """What is found of one upload, in short and fact by fact."""
+    """The result of one upload: a summary and its facts."""
 
     summary: Summary
     findings: Sequence[Fact]
 
 
 class Screen(Protocol):
-    """Shows uploads while they go on (inside its `with` block), and then what they prove."""
+    """Shows uploads while they run (inside its `with` block), and then the results."""
 
     def __enter__(self) -> Screen: ...
 
     def __exit__(self, *_: object) -> None: ...
 
     def show(self, uploads: Sequence[DemoUpload]) -> None:
-        """Show how things are now. Called several times a second."""
+        """Show the current state. Called several times a second."""
 
     def conclude(self, results: Sequence[Result]) -> None:
-        """Show every fact with its evidence, and what became of each upload."""
+        """Show every fact with its evidence, and the summary of each upload."""
 
 
 class Lines:
-    """A line for each change of what an upload is doing, or of what its session is."""
+    """Prints a line for each change in an upload's activity or its session's state."""
 
     def __init__(self, life: Callable[[DemoUpload], Life]) -> None:
         self._life = life
@@ -59,10 +59,10 @@ class Lines:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Nothing to put away."""
+        """Do nothing."""
 
     def show(self, uploads: Sequence[DemoUpload]) -> None:
-        """Say what has changed."""
+        """Print the changes."""
         for upload in uploads:
             if not upload.session_id and not upload.trouble:
                 continue
@@ -73,7 +73,7 @@ class Lines:
             self._say(upload, "uploader", f"{upload.doing}{trouble}")
 
     def conclude(self, results: Sequence[Result]) -> None:
-        """Print it in columns."""
+        """Print facts and summaries in columns."""
         claims = max(len(each.claim) for result in results for each in result.findings)
         for result in results:
             print(f"\n{result.summary.upload}")
@@ -95,7 +95,7 @@ class Lines:
 def screen_for(
     uploads: Sequence[DemoUpload], life: Callable[[DemoUpload], Life], lifetime: float
 ) -> Screen:
-    """Return what suits standard output. `lifetime` is that of an idle session, in seconds."""
+    """Return the screen for standard output. `lifetime` is an idle session's, in seconds."""
     if not sys.stdout.isatty() or os.environ.get("TERM", "dumb") in ("dumb", "unknown"):
         return Lines(life)
     from keepalived.demo.terminal import TerminalScreen
@@ -104,6 +104,6 @@ def screen_for(
 
 
 def _row(cells: Sequence[str], widths: Sequence[int], indent: int = 0) -> str:
-    """Return a line of columns. The last column may go without a width."""
+    """Return a line of columns. The last column needs no width."""
     filled = [cell.ljust(width) for cell, width in zip(cells, widths, strict=False)]
     return " " * indent + (" " * _GAP).join([*filled, *cells[len(widths) :]]).rstrip()

@@ -1,4 +1,4 @@
-"""`clkeepalived serve` as a process of its own: started, read by its log, and ended."""
+"""Start `clkeepalived serve` as a separate process, read its log, and end it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def serve_command(config: Path) -> tuple[str, ...]:
 
 
 async def start(config: Path, environ: Mapping[str, str]) -> Process:
-    """Start the daemon with a log that can be read."""
+    """Start the daemon with its log as a pipe."""
     return await asyncio.create_subprocess_exec(
         *serve_command(config),
         stdin=DEVNULL,
@@ -31,9 +31,9 @@ async def start(config: Path, environ: Mapping[str, str]) -> Process:
 
 
 async def end(process: Process, within: float, *, is_ending: bool = False) -> bool:
-    """Terminate a process, kill it after so many seconds; return whether it ended by itself.
+    """Terminate a process and kill it after `within` seconds; return whether no kill was needed.
 
-    One that `is_ending` is not signalled: that would reap it, of which asyncio complains.
+    With `is_ending` it is not signalled: that would reap it, which asyncio warns about.
     """
     if process.returncode is None and not is_ending:
         process.terminate()
@@ -48,9 +48,9 @@ async def end(process: Process, within: float, *, is_ending: bool = False) -> bo
 
 
 class Served:
-    """A running daemon. `events` are the lines of its log, `other_lines` what it says besides.
+    """A running daemon. `events` are the lines of its log, `other_lines` all other output.
 
-    `more` is set with each of them, and when it has ended.
+    `more` is set for each line, and when the process has ended.
     """
 
     def __init__(self, process: Process) -> None:
@@ -62,7 +62,7 @@ class Served:
         self.reading = asyncio.create_task(self._read(), name="daemon's log")
 
     async def says_more(self) -> bool:
-        """Wait until the daemon says something more. False: it has ended, and never will."""
+        """Wait for more output of the daemon; return False if it has ended."""
         if not self.has_ended:
             self.more.clear()
             await self.more.wait()

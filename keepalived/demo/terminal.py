@@ -1,4 +1,4 @@
-"""The play on a terminal, drawn by rich."""
+"""The demonstration on a terminal, drawn by rich."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _STYLES = {True: "green", False: "bold red"}
 
 
 class TerminalScreen:
-    """A table that is redrawn whenever it is told to, and leaves its place to the summary.
+    """A table that is redrawn at each `show`, and replaced by the summary at the end.
 
-    Nothing is drawn from another thread: to look at a simulated session brings it up to date.
+    All drawing happens in this thread: reading a simulated session changes its state.
     """
 
     def __init__(
@@ -55,11 +55,11 @@ class TerminalScreen:
         self._live.stop()
 
     def show(self, uploads: Sequence[DemoUpload]) -> None:
-        """Draw it anew."""
+        """Redraw the table."""
         self._live.update(self._table(uploads), refresh=True)
 
     def conclude(self, results: Sequence[Result]) -> None:
-        """Draw two tables: the facts, and below them what became of each upload."""
+        """Draw two tables: the facts, and below them a summary of each upload."""
         facts = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
         facts.add_column(no_wrap=True)
         facts.add_column(no_wrap=True)

@@ -1,4 +1,4 @@
-"""Uploads as people make them: a login, an item, a session, a checksum, a transfer, a queue."""
+"""Typical uploads: a login, an item, a session, a checksum, a transfer, a queue."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 
 FAILURE = "the datastore is full"
-"""What is said of the upload that fails on the server."""
+"""The error message of the upload that fails on the server."""
 
 _ITEMS = "/api/content/library/item"
 _TOKEN = "vmware-api-session-id"  # noqa: S105 - the header's name
@@ -22,24 +22,24 @@ _TRANSFER_SECONDS = 2.0
 
 
 class Scenario(StrEnum):
-    """What happens to an upload in this play."""
+    """What happens to an upload in the demonstration."""
 
     KEPT = "kept"
-    """It is held by the daemon, and completes."""
+    """The daemon holds its session, and it completes."""
     UNKEPT = "unkept"
-    """Nobody holds it."""
+    """Its session has no hold."""
     CANCELED = "canceled"
-    """Somebody cancels its session on the server, halfway through its transfer."""
+    """Another client cancels its session, halfway through its transfer."""
     FAILED = "failed"
-    """The server gives up on it, halfway through its transfer."""
+    """The server fails its session, halfway through its transfer."""
 
 
 @dataclass
 class DemoUpload:
-    """One upload: what is planned, and how far it has come. Times are seconds, sizes bytes.
+    """The plan and progress of one upload. Times are in seconds, sizes in bytes.
 
-    `checksum` is how long the uploader is silent before the transfer, and `queue` before it says
-    that the upload is complete. `trouble` says in words why it failed.
+    `checksum` is the uploader's pause before the transfer, and `queue` its pause before it
+    completes the session. `trouble` is the reason for a failure, in words.
     """
 
     name: str
@@ -57,21 +57,21 @@ class DemoUpload:
 
     @property
     def is_over(self) -> bool:
-        """Whether its uploader has nothing more to do."""
+        """Whether the uploader has finished."""
         return self.is_complete or bool(self.trouble)
 
     def now(self, doing: str) -> None:
-        """Note what is going on."""
+        """Record the current activity."""
         self.doing = doing
         self.changed.set()
 
 
 class UploadFailed(Exception):
-    """The server refused a step; the message says which and how."""
+    """The server refused a step; the message names the step and the answer."""
 
 
 class DemoClient:
-    """Sends requests as JSON with one login. Raises aiohttp.ClientError for want of an answer."""
+    """Sends JSON requests with one login. Raises aiohttp.ClientError if no answer arrives."""
 
     def __init__(self, http: aiohttp.ClientSession, username: str, password: str) -> None:
         self.http = http
@@ -79,7 +79,7 @@ class DemoClient:
         self._login = {"authorization": f"Basic {pair}"}
 
     async def log_in(self) -> int:
-        """Log in, once more if need be, and return the status of the answer."""
+        """Log in, or log in again, and return the status of the answer."""
         self.http.headers.pop(_TOKEN, None)
         status, token = await self.ask("POST", "/api/session", headers=self._login)
         if status < 400:
@@ -89,27 +89,27 @@ class DemoClient:
     async def ask(
         self, method: str, path: str, body: object = None, headers: dict[str, str] | None = None
     ) -> tuple[int, Any]:
-        """Return the status and the JSON of an answer."""
+        """Send a request; return the status and the JSON of the answer."""
         async with self.http.request(method, path, json=body, headers=headers) as answer:
             return answer.status, await answer.json() if await answer.read() else None
 
 
 class Uploader:
-    """Carries uploads out over HTTP against the simulated vCenter."""
+    """Performs uploads over HTTP on the simulated vCenter."""
 
     def __init__(self, client: DemoClient) -> None:
         self._client = client
         self._library_id = ""
 
     async def start(self) -> None:
-        """Log in, and create the library. Raises UploadFailed."""
+        """Log in and create the library. Raises UploadFailed."""
         if (status := await self._client.log_in()) >= 400:
             raise UploadFailed(f"logging in: HTTP {status}")
         library = {"name": "Templates", "type": "LOCAL"}
         self._library_id = await self._call("POST", "/api/content/local-library", library)
 
     async def open(self, upload: DemoUpload) -> None:
-        """Create the item and its update session. What goes wrong ends up in `upload.trouble`."""
+        """Create the item and its update session. A failure is recorded in `upload.trouble`."""
         with _taking_note(upload):
             item = {"name": upload.name, "library_id": self._library_id}
             upload.item_id = await self._call("POST", _ITEMS, item)
@@ -118,7 +118,7 @@ class Uploader:
             upload.now("opened")
 
     async def carry_out(self, upload: DemoUpload) -> None:
-        """Do the rest. What goes wrong ends up in `upload.trouble`."""
+        """Perform the remaining steps. A failure is recorded in `upload.trouble`."""
         session = f"{_ITEMS}/update-session/{upload.session_id}"
         with _taking_note(upload):
             upload.now("checksumming")
@@ -134,7 +134,7 @@ class Uploader:
             upload.now("complete")
 
     async def end_halfway(self, upload: DemoUpload) -> None:
-        """Cancel or fail an upload's session, as somebody else, once half of it is sent."""
+        """Cancel or fail an upload's session with a second login, once half of it is sent."""
         while upload.sent < upload.size // 2 and not upload.is_over:
             upload.changed.clear()
             await upload.changed.wait()
@@ -143,11 +143,11 @@ class Uploader:
         action = "cancel" if upload.fate is Scenario.CANCELED else "fail"
         body = {} if action == "cancel" else {"client_error_message": FAILURE}
         path = f"{_ITEMS}/update-session/{upload.session_id}?action={action}"
-        with suppress(UploadFailed, aiohttp.ClientError):  # then it did not end so: it shows
+        with suppress(UploadFailed, aiohttp.ClientError):  # the findings will show it
             await self._call("POST", path, body)
 
     async def item(self, upload: DemoUpload) -> dict[str, Any]:
-        """Return the item as the server knows it; nothing if it does not."""
+        """Return the item from the server, or an empty dictionary if it is unknown there."""
         with suppress(UploadFailed, aiohttp.ClientError):
             return dict(await self._call("GET", f"{_ITEMS}/{upload.item_id}"))
         return {}
@@ -157,7 +157,7 @@ class Uploader:
             async with self._client.http.put(uri, data=_pieces(upload)) as answer:
                 status = answer.status
         except aiohttp.ClientError:
-            # A refusal while much is under way: the server's end may overtake its own answer.
+            # If the server refuses a PUT midway, the connection may close before the answer.
             raise UploadFailed("the transfer was cut off") from None
         if status >= 400:
             raise UploadFailed(f"the transfer was refused: HTTP {status}")
@@ -172,7 +172,7 @@ class Uploader:
 
 @asynccontextmanager
 async def uploading(url: str, username: str, password: str) -> AsyncIterator[Uploader]:
-    """Yield an uploader that is logged in, with a library of its own. Raises UploadFailed."""
+    """Yield a logged-in uploader with its own library. Raises UploadFailed."""
     async with aiohttp.ClientSession(url, cookie_jar=aiohttp.DummyCookieJar()) as http:
         uploader = Uploader(DemoClient(http, username, password))
         await uploader.start()
@@ -181,7 +181,7 @@ async def uploading(url: str, username: str, password: str) -> AsyncIterator[Upl
 
 @contextmanager
 def _taking_note(upload: DemoUpload) -> Iterator[None]:
-    """Turn what a server does to an upload into its `trouble`."""
+    """Record errors in the block as the upload's `trouble`."""
     try:
         yield
     except (UploadFailed, aiohttp.ClientError) as error:
@@ -190,7 +190,7 @@ def _taking_note(upload: DemoUpload) -> Iterator[None]:
 
 
 async def _pieces(upload: DemoUpload) -> AsyncIterator[bytes]:
-    """Send the content piece by piece."""
+    """Yield the content piece by piece, at the planned pace."""
     piece = bytes(upload.size // _PIECES)
     for _ in range(_PIECES):
         yield piece

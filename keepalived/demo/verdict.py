@@ -1,6 +1,6 @@
-"""What the simulator's ledger and the daemon's log prove. Pure: evidence in, findings out.
+"""Findings from the simulator's ledger and the daemon's log. Pure functions, no I/O.
 
-All times are seconds.
+All times are in seconds.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ ENDS = {
     SessionEvent.FAILED: "failed",
     SessionEvent.DELETED: "deleted",
 }
-"""What a session ended as, in words."""
+"""The words for each way in which a session ends."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Everything known of one upload.
+    """All evidence about one upload.
 
     `requests` and `events` are the simulator's, `report` is the daemon's `session_ended` line, and
-    `longest_gap` the longest time that the session went without any activity. `version` and `size`
+    `longest_gap` the longest time of the session without any activity. `version` and `size`
     (in bytes) are those of the library item.
     """
 
@@ -50,7 +50,7 @@ class Evidence:
 
 
 class Fact(NamedTuple):
-    """Something that had to be so, whether it was, and how that is known."""
+    """An expected fact, whether it holds, and the evidence for it."""
 
     claim: str
     holds: bool
@@ -58,7 +58,7 @@ class Fact(NamedTuple):
 
 
 class HeldSpan(NamedTuple):
-    """A stretch of time."""
+    """A time span."""
 
     start: float
     end: float
@@ -69,14 +69,14 @@ class HeldSpan(NamedTuple):
 
 
 class _Place(NamedTuple):
-    """How far into a span of which length."""
+    """A position in a span, and the length of that span."""
 
     into: float
     length: float
 
 
 class Summary(NamedTuple):
-    """What became of an upload, in a few words for each."""
+    """The outcome of an upload, as the cells of a table row."""
 
     upload: str
     kept_by: str
@@ -94,7 +94,7 @@ def keeper_of(upload: DemoUpload) -> str:
 
 
 def summary(evidence: Evidence, lifetime: float) -> Summary:
-    """Return the line of an upload in the closing table."""
+    """Return the row of an upload in the closing table."""
     ended = _ended(evidence)
     return Summary(
         upload=evidence.upload.name,
@@ -107,7 +107,7 @@ def summary(evidence: Evidence, lifetime: float) -> Summary:
 
 
 def findings(evidence: Evidence, lifetime: float) -> list[Fact]:
-    """Return what is found of one upload. `lifetime` is that of a session without activity."""
+    """Return the facts about one upload. `lifetime` is that of a session without activity."""
     match evidence.upload.fate:
         case Scenario.KEPT:
             found = _kept(evidence, lifetime)
@@ -121,9 +121,9 @@ def findings(evidence: Evidence, lifetime: float) -> list[Fact]:
 
 
 def pauses(evidence: Evidence) -> list[HeldSpan]:
-    """Return when an uploader itself did nothing that the server could see.
+    """Return the spans in which the server saw no activity of the uploader.
 
-    They count from the creation of its session to its last request.
+    They cover the time from the creation of its session to its last request.
     """
     if not evidence.events:
         return []
@@ -226,7 +226,7 @@ def _longest_pause(evidence: Evidence) -> float:
 def _place_of_end(
     evidence: Evidence, event: SessionEvent, spans: Iterable[HeldSpan]
 ) -> _Place | None:
-    """Return where in which of the spans a session ended, if it ended so and in one of them."""
+    """Return the place in `spans` where a session ended in this way, or None."""
     ended = _ended(evidence)
     if ended is None or ended.event is not event:
         return None

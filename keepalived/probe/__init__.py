@@ -1,1 +1,1 @@
-"""Measuring how a vCenter treats its sessions, on sessions made for that."""
+"""Measure how a vCenter treats its sessions, on scratch sessions."""

@@ -1,4 +1,4 @@
-"""The configuration that follows from what was found, and what it means for uploads."""
+"""The recommended configuration, and what the findings mean for uploads."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ _REMARKS = {
         "it from being believed"
     ),
 }
-"""What follows from an answer alone, in the order in which it is told."""
+"""Remarks that follow from a single answer, in the order of the report."""
 
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """What to configure, and why. `session_timeout` in seconds, None to leave it as it is."""
+    """What to configure, and why. `session_timeout` is in seconds; None leaves it unchanged."""
 
     session_timeout: float | None
     observe: Observe | None
@@ -50,7 +50,7 @@ class Advice:
 
 
 def advise(notes: Notes, found: Sequence[Finding], configured: float) -> Advice:
-    """Return the advice that follows. `configured` is the present session timeout in seconds."""
+    """Return the advice. `configured` is the present session timeout in seconds."""
     verdicts = {finding.question: finding.verdict for finding in found}
     timeout = session_timeout(notes, configured)
     observe = {Verdict.YES: Observe.FILES, Verdict.NO: Observe.STATE}.get(
@@ -62,10 +62,10 @@ def advise(notes: Notes, found: Sequence[Finding], configured: float) -> Advice:
 
 
 def session_timeout(notes: Notes, configured: float) -> float | None:
-    """Return what to configure as session timeout, in seconds; None where nothing is known.
+    """Return the session timeout to configure, in seconds; None if nothing is known.
 
-    Never more than was announced, nor than was seen; what was not seen to expire lets the present
-    setting stand, unless a shorter one was announced.
+    The result never exceeds the announced or the observed lifetime. If no session was seen to
+    expire, the present setting stays, unless a shorter lifetime was announced.
     """
     span, announced = notes.untouched, notes.announced
     if span is None:
@@ -80,7 +80,7 @@ def session_timeout(notes: Notes, configured: float) -> float | None:
 
 
 def _rounded(announced: float) -> float:
-    """Return a round number where what was announced may well be one: services are set to those."""
+    """Round an announced lifetime that is close to a round number, as settings usually are."""
     if announced >= _ROUND_FROM:
         nearest = _ROUND * round(announced / _ROUND)
         if abs(nearest - announced) <= _UNSURE:

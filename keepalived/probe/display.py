@@ -1,4 +1,4 @@
-"""What somebody sees while a run goes on, and the table at its end: on a terminal, or in lines."""
+"""The display of a run and of its result: a live table on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
@@ -29,31 +29,31 @@ _STYLES = {Verdict.YES: "green", Verdict.NO: "yellow", Verdict.UNKNOWN: "dim"}
 
 
 class ProbeDisplay(Protocol):
-    """Shows how far a run has come. Nothing raises, whatever becomes of where it is shown."""
+    """Shows the progress of a run. No method raises, even if the output is gone."""
 
     def say(self, text: str) -> None:
-        """Say a line."""
+        """Print a line."""
         ...
 
     def begin(self, trials: Sequence[Trial], expected: float) -> None:
-        """Show trials from now on, which are expected to take so many seconds."""
+        """Start to show trials, which are expected to take `expected` seconds."""
         ...
 
     def show(self, trial: Trial, words: str) -> None:
-        """Show how a trial stands."""
+        """Show the state of a trial."""
         ...
 
     async def run(self) -> None:
-        """Go on showing until cancelled."""
+        """Refresh the display until cancelled."""
         ...
 
     def close(self) -> None:
-        """Show nothing more but lines that are said."""
+        """End the display; `say` still prints lines."""
         ...
 
 
 def display_on(stream: TextIO, clock: Clock) -> ProbeDisplay:
-    """Return what suits a stream: a table that lives on a terminal, lines elsewhere."""
+    """Return the display for a stream: a live table on a terminal, lines elsewhere."""
     is_dumb = os.environ.get("TERM", "") in ("", "dumb", "unknown")
     if stream.isatty() and not is_dumb:
         return _Terminal(Console(file=stream, highlight=False), clock)
@@ -61,7 +61,7 @@ def display_on(stream: TextIO, clock: Clock) -> ProbeDisplay:
 
 
 class _Timed:
-    """What is said of each trial, and how long they take."""
+    """The state of each trial, and the time of the run."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -71,14 +71,14 @@ class _Timed:
 
 
 class _Lines(_Timed):
-    """A line when something begins or ends, and one a minute about all."""
+    """Prints a line when a trial begins or ends, and a summary every minute."""
 
     def __init__(self, stream: TextIO, clock: Clock) -> None:
         super().__init__(clock)
         self._stream = stream
 
     def say(self, text: str) -> None:
-        with suppress(OSError, ValueError):  # nobody reads it any more
+        with suppress(OSError, ValueError):  # the reader has closed the stream
             print(f"clkeepalived: {printable(text)}", file=self._stream, flush=True)
 
     def begin(self, trials: Sequence[Trial], expected: float) -> None:
@@ -102,7 +102,7 @@ class _Lines(_Timed):
 
 
 class _Terminal(_Timed):
-    """A table with a bar below it, which is drawn anew in its place."""
+    """A table with a progress bar below it, redrawn in place."""
 
     def __init__(self, console: Console, clock: Clock) -> None:
         super().__init__(clock)
@@ -161,7 +161,7 @@ class _Terminal(_Timed):
 
 
 def tell(report: Report, stream: TextIO) -> None:
-    """Write the table, and what follows from it. Raises OSError where it cannot be written."""
+    """Write the table of findings and the advice. Raises OSError if that fails."""
     console = Console(
         file=stream, highlight=False, width=None if stream.isatty() else _WIDEST, soft_wrap=False
     )
@@ -170,7 +170,7 @@ def tell(report: Report, stream: TextIO) -> None:
     table.add_column(no_wrap=True)
     table.add_column(ratio=5, overflow="fold")
     for finding in report.findings:
-        # Where it is told, the words are the answer.
+        # For `TOLD` the words are the answer.
         verdict = "" if finding.verdict is Verdict.TOLD else str(finding.verdict)
         style = _STYLES.get(finding.verdict, "")
         question, words = QUESTIONS[finding.question], printable(finding.words)

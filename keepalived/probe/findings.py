@@ -1,7 +1,7 @@
-"""What follows from what was seen: one answer to each question, or why there is none.
+"""Findings from the observations: an answer to each question, or why there is none.
 
-Nothing is guessed. What keeps a session alive is told from what does not by comparison: it has to
-have lived for clearly longer than the one that was left untouched.
+Nothing is guessed. A request counts as keeping a session alive only if that session lived clearly
+longer than the one that was left untouched.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Verdict(StrEnum):
 
 
 class Question(StrEnum):
-    """What is asked; the values are the keys in the report."""
+    """The questions; the values are the keys in the report."""
 
     LIFETIME = "untouched_lifetime"
     GET_MOVES = "get_moves_expiration_time"
@@ -59,7 +59,7 @@ QUESTIONS = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """An answer to a question, in a word and in words."""
+    """An answer to a question: its kind and its text."""
 
     question: Question
     verdict: Verdict
@@ -70,7 +70,7 @@ _Answer = tuple[Verdict, str]
 
 
 def proof_age(control: Span) -> float:
-    """Return the age, in seconds, that says something beside an untouched session's lifetime."""
+    """Return the age, in seconds, that proves a longer life than an untouched session's."""
     return _CLEARLY * (control.least if control.most is None else control.most)
 
 
@@ -115,10 +115,10 @@ def _lifetime(notes: Notes) -> _Answer | None:
 
 
 def _compared(span: Span, most: float, announced: float | None) -> str:
-    """Compare what happened with what was announced, to within what can be told of either."""
+    """Compare the observed with the announced lifetime, within their uncertainties."""
     if announced is None:
         return ""
-    # A server's `Date` has whole seconds.
+    # A server's `Date` is in whole seconds.
     if most < announced - 1:
         return ", and it was gone before"
     if span.least > announced + 1:
@@ -161,7 +161,7 @@ def _moves(shift: Shift | None) -> _Answer | None:
 
 
 def _beside_gets(answer: _Answer | None, get_moves: _Answer | None) -> _Answer | None:
-    """A reading is a GET: where that moves it, nothing is known of anything else."""
+    """Return UNKNOWN for YES unless GETs are known to move nothing: each reading is a GET."""
     if answer is None or answer[0] is not Verdict.YES:
         return answer
     if get_moves is not None and get_moves[0] is Verdict.NO:

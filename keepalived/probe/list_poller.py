@@ -1,4 +1,4 @@
-"""Who is on the account's list of sessions: a look that names no session, and so touches none."""
+"""Watch sessions on the account's list, a request that names and touches no session."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from keepalived.vcenter.client import Client
 
 @dataclass(eq=False, slots=True)
 class ListPoller:
-    """Looks at the list now and then, and remembers when each session was on it.
+    """Polls the list, and records when each session was on it.
 
-    Times are seconds on the boot-time clock. A look that fails says nothing.
+    Times are seconds on the boot-time clock. Failed polls are ignored.
     """
 
     client: Client
@@ -30,32 +30,32 @@ class ListPoller:
 
     @property
     def silent_for(self) -> float:
-        """For how many seconds no look has been answered."""
+        """Seconds since the last poll that was answered."""
         return self.clock.boot() - self._answered_at
 
     def last_seen(self, session_id: str) -> float | None:
-        """When the session was on the list for the last time; None if it never was."""
+        """Return when the session was last on the list; None if it never was."""
         return self._seen.get(session_id)
 
     def missed(self, session_id: str) -> float | None:
-        """When the session, which had been on the list, was first missing from it."""
+        """Return when the session was first missing after it had been on the list, or None."""
         return self._missed.get(session_id)
 
     async def run(self) -> None:
-        """Look until cancelled."""
+        """Poll until cancelled."""
         while True:
             await self.look()
             await sleep_until(self.clock, self.clock.boot() + self.seconds_between())
 
     async def look(self) -> None:
-        """Look once."""
+        """Poll once."""
         answer = await self.client.list(Kind.UPDATE, timeout=self.timeout)
         if answer.value is None:
             return
         self._answered_at = answer.received_at
         listed = set(answer.value)
         for session_id in listed:
-            # It was there when the list was made, which was not before it was asked for.
+            # The server made the list at or after the time of the request.
             self._seen[session_id] = answer.sent_at
             self._missed.pop(session_id, None)
         for session_id in self._seen.keys() - listed:

@@ -1,6 +1,6 @@
-"""What was seen on a vCenter. Plain records: what follows from them is decided elsewhere.
+"""Observations on a vCenter, as plain records without conclusions.
 
-Times are seconds. What could not be seen is None, and `Notes.troubles` says why.
+Times are in seconds. Missing observations are None, and `Notes.troubles` says why.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from keepalived.lease.answers import Answer, Outcome
 
 
 class Trial(StrEnum):
-    """The trials, each on a scratch item of its own; the values are what people are shown."""
+    """The trials, each on a scratch item of its own; the values are the names shown to users."""
 
     UNTOUCHED = "left untouched"
     GET = "looked at now and then"
@@ -24,16 +24,16 @@ class Trial(StrEnum):
 
     @property
     def slug(self) -> str:
-        """What its item's name ends with."""
+        """The suffix of its item's name."""
         return self.name.lower().replace("_", "-")
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """How long a session lived: for `least`, and no longer than `most`.
+    """How long a session lived: at least `least`, and at most `most`.
 
-    `most` is None for one that was still alive then. `state` is what it had ended as where the
-    server still knew it.
+    `most` is None if it was still alive then. `state` is its final state if the server still knew
+    it.
     """
 
     least: float
@@ -42,7 +42,7 @@ class Span:
 
     @property
     def has_ended(self) -> bool:
-        """Whether the session was seen to be at its end."""
+        """Whether the session was seen to have ended."""
         return self.most is not None
 
 
@@ -63,7 +63,7 @@ class Reaction:
 
     @classmethod
     def of(cls, answer: Answer[object]) -> Reaction | None:
-        """Read an answer; None where nothing was answered, or nothing that says anything."""
+        """Convert an answer; None if there was none, or none that tells anything."""
         is_silence = answer.status is None or answer.outcome.is_vcenter_failure
         if is_silence or answer.outcome is Outcome.UNAUTHENTICATED:
             return None
@@ -72,7 +72,7 @@ class Reaction:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Why a trial could not be carried out; `detail` is the server's word, or the network's.
+    """Why a trial could not be carried out; `detail` is the error of the server or network.
 
     Details may name hosts, which `words` never do.
     """
@@ -82,7 +82,7 @@ class Trouble:
 
 
 class Sample(NamedTuple):
-    """What a file said `at` some seconds into its PUT."""
+    """The state of a file `at` seconds after the beginning of its PUT."""
 
     at: float
     bytes_transferred: int
@@ -90,12 +90,12 @@ class Sample(NamedTuple):
 
 @dataclass(slots=True)
 class Notes:
-    """All that was seen in one run.
+    """All observations of one run.
 
     `announced` is how long a new session has left by its `expiration_time`. `watched_for` is how
     long the untouched session was watched at most. The spans count from the last activity that is
     not the one being tried: `got` and `kept` from the opening of the session, `put` from the
-    beginning of the PUT. `progress_after` is what the session said after 50, 50 and 40 were told.
+    beginning of the PUT. `progress_after` is the session's value after 50, 50 and 40 were reported.
     """
 
     announced: float | None = None

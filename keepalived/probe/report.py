@@ -1,4 +1,4 @@
-"""What a run has come to, as JSON that can be attached to a bug, and as words."""
+"""The result of a run, as JSON to attach to a bug report, and as text."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What a report leaves out unless asked: whose vCenter it is."""
+    """The names that identify the vCenter, which a report omits by default."""
 
     vcenter: str
     url: str
@@ -28,9 +28,9 @@ class Names:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All of a run. `began_at` in seconds since the epoch, durations in seconds.
+    """The result of a run. `began_at` is in seconds since the epoch, durations are in seconds.
 
-    `failure` says why nothing could be tried, and `outcome` what the vCenter answered then.
+    `failure` is why nothing could be tried, and `outcome` the vCenter's answer in that case.
     """
 
     version: str
@@ -50,12 +50,12 @@ class Report:
 
     @property
     def is_whole(self) -> bool:
-        """Whether every trial was carried out to its end, and all was put away."""
+        """Whether every trial was completed, and everything was removed."""
         return not (self.is_interrupted or self.failure or self.notes.troubles or self.left)
 
 
 def as_json(report: Report, *, with_names: bool) -> dict[str, Any]:
-    """Return a report for a file. It holds no secret, and names only where they are wanted."""
+    """Return a report as JSON data. It holds no secrets, and names only with `with_names`."""
     began = datetime.fromtimestamp(report.began_at, UTC).isoformat(timespec="seconds")
     notes = asdict(report.notes)
     if not with_names:
@@ -91,7 +91,7 @@ def as_json(report: Report, *, with_names: bool) -> dict[str, Any]:
 
 
 def suggestion(report: Report) -> Iterator[str]:
-    """Yield the lines of configuration that follow, and what else does, as comments."""
+    """Yield the recommended lines of configuration, with the other advice as comments."""
     advice = report.advice
     yield "vcenters:"
     yield f"  {report.names.vcenter}:"

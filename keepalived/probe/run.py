@@ -1,9 +1,9 @@
-"""One run, from its start to its end.
+"""The steps of one run.
 
 1. begin     log in, find or make the library
 2. make      a scratch item with a session for each trial
 3. try       all trials at once, see trials.py
-4. put away  whatever happened before, and whoever interrupts
+4. put away  always, also after errors and interrupts
 5. tell      what was seen, what follows, and what was left behind
 """
 
@@ -38,9 +38,9 @@ _EXPECTED = 1.3
 
 @dataclass(frozen=True, slots=True)
 class ProbeOptions:
-    """What the user asked for. `limit`, in seconds, is how long an untouched session is watched.
+    """The user's options. `limit`, in seconds, is how long an untouched session is watched.
 
-    With a `datastore`, by its id, the library is made there, and removed again.
+    With `datastore`, an id, the library is created there, and removed at the end.
     """
 
     vcenter: str
@@ -54,7 +54,7 @@ class ProbeOptions:
 class Probe:
     """One run on one vCenter. `run` may be called once.
 
-    To interrupt it, cancel the task that runs it, once: it puts everything away and returns.
+    To interrupt it, cancel the task that runs it, once: it removes everything and returns.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Probe:
         self._dialect = ""
 
     async def run(self) -> Report:
-        """Try everything, put everything away, and return what was found."""
+        """Carry out all trials, remove everything, and return the report."""
         began, began_at = self._clock.boot(), self._clock.wall()
         failure: ProbeError | None = None
         is_interrupted = False
@@ -146,7 +146,7 @@ class Probe:
         return tuple(left)
 
     async def _pace(self, item: ScratchItem) -> TrialPace:
-        """Read how long sessions are said to live, and go by that."""
+        """Read the announced lifetime of a session, and return the pace for it."""
         limit = self._options.limit
         got = await self._client.get(Kind.UPDATE, item.session_id, timeout=self._timeout)
         lifetime = self._options.settings.session_timeout
@@ -168,7 +168,7 @@ class Probe:
 
 
 async def _to_its_end(work: Coroutine[Any, Any, T]) -> tuple[T, bool]:
-    """Carry something out that nobody can cancel; return its result, and whether somebody tried."""
+    """Finish a coroutine despite cancellation; return its result, and whether it was cancelled."""
     task, was_cancelled = asyncio.create_task(work, name="putting away"), False
     while True:
         try:
@@ -181,7 +181,7 @@ async def _to_its_end(work: Coroutine[Any, Any, T]) -> tuple[T, bool]:
 
 
 def _forget_cancellation() -> None:
-    """Have what follows run as if this task had not been cancelled."""
+    """Reset this task's cancellation, so that the code that follows runs normally."""
     task = asyncio.current_task()
     if task is not None:
         task.uncancel()

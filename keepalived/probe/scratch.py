@@ -1,9 +1,8 @@
-"""What a run makes on the vCenter, and putting it away again: all of it, and nothing else.
+"""Create and remove the objects of a run on the vCenter: all of them, and nothing else.
 
-Everything is written down before it is asked for, under a name that no other run gives. A request
-that makes something is never broken off: whoever stops waiting for it does not stop it, and
-putting away begins when all of them are over. Where an answer was lost, what was made is found by
-its name.
+Each object is recorded before it is requested, under a name that is unique to the run. Requests
+that create something are never cancelled: they go on if the caller stops waiting, and removal
+begins when all of them are complete. If an answer was lost, the object is found by its name.
 """
 
 from __future__ import annotations
@@ -25,17 +24,17 @@ from keepalived.vcenter.library_admin import LibraryAdmin
 T = TypeVar("T")
 
 PREFIX = "clkeepalived-probe-"
-"""What the names of all scratch items begin with."""
+"""The prefix of the names of all scratch items."""
 
 PUT_AWAY_SECONDS = 90.0
-"""How long putting away may take, in all; what is not gone by then is named."""
+"""Time limit for the removal, in seconds; objects that are left after it are reported."""
 
 _PAUSES = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
 _SECOND_LOOK_SECONDS = 1.0
 
 
 class ProbeError(Exception):
-    """The run cannot go on. `outcome` is the answer that ended it, where it was one."""
+    """The run cannot go on. `outcome` is the answer that ended it, if there was one."""
 
     def __init__(self, words: str, outcome: Outcome | None = None) -> None:
         super().__init__(words)
@@ -44,7 +43,7 @@ class ProbeError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """Something that could not be removed. `id` is empty where it is not even known."""
+    """An object that could not be removed. `id` is empty if it is unknown."""
 
     what: str
     name: str
@@ -53,10 +52,10 @@ class Left:
 
 @dataclass(slots=True)
 class ScratchItem:
-    """A scratch item and the sessions on it. `id` is empty until it is known.
+    """A scratch item and its sessions. `id` is empty until it is known.
 
-    `is_doubtful` says that it may have sessions whose ids never reached us. Its first session was
-    opened at some time from `opened_from` to `opened_until`, on the boot-time clock.
+    `is_doubtful` means that it may have sessions whose ids are unknown because an answer was lost.
+    Its first session was opened between `opened_from` and `opened_until`, on the boot-time clock.
     """
 
     name: str
@@ -74,7 +73,7 @@ class ScratchItem:
 
 
 class Scratch:
-    """The things of one run. `timeout`, in seconds, bounds each request."""
+    """The objects of one run. `timeout`, in seconds, bounds each request."""
 
     def __init__(self, client: Client, admin: LibraryAdmin, timeout: float) -> None:
         self._client = client
@@ -82,7 +81,7 @@ class Scratch:
         self._timeout = timeout
         self._run = secrets.token_hex(6)
         self.mark = f"Made by `clkeepalived probe`, and removed by it at the end. Run {self._run}."
-        """The description of all that this run makes."""
+        """The description of all objects of this run."""
         self._library_name = ""
         self._library_id = ""
         self._makes_library = False
@@ -90,7 +89,7 @@ class Scratch:
         self._under_way: set[asyncio.Task[Any]] = set()
 
     async def use_library(self, name: str) -> None:
-        """Work in a library that is there. Raises ProbeError unless there is exactly one."""
+        """Use an existing library. Raises ProbeError unless exactly one has this name."""
         found = await self._find_libraries(name)
         if not found:
             raise ProbeError(f"there is no library {name!r}; make one, or give --datastore")
@@ -99,7 +98,7 @@ class Scratch:
         self._library_name, (self._library_id,) = name, found
 
     async def make_library(self, name: str, datastore_id: str) -> None:
-        """Make a library to work in. Raises ProbeError if there is one of that name."""
+        """Create a library to use. Raises ProbeError if one of that name exists."""
         if await self._find_libraries(name):
             raise ProbeError(
                 f"there is a library {name!r} already; leave out --datastore to use it"
@@ -117,7 +116,7 @@ class Scratch:
             raise _failed("the library cannot be made", answer)
 
     async def make_item(self, label: str) -> ScratchItem:
-        """Make an item with an update session on it. Raises ProbeError."""
+        """Create an item with an update session on it. Raises ProbeError."""
         item = ScratchItem(f"{PREFIX}{self._run}-{label}")
 
         async def make() -> Answer[str]:
@@ -137,7 +136,7 @@ class Scratch:
         return item
 
     async def open_session(self, item: ScratchItem) -> Answer[str]:
-        """Ask for a session, or another one, on an item."""
+        """Request a session, possibly a further one, on an item."""
 
         async def make() -> Answer[str]:
             answer = await self._admin.create_session(item.id)
@@ -150,7 +149,7 @@ class Scratch:
         return await self._surely(make())
 
     async def put_away(self) -> list[Left]:
-        """Remove everything that was made, within bounds; return what is left."""
+        """Remove all objects within PUT_AWAY_SECONDS; return those that are left."""
         with suppress(TimeoutError):
             async with asyncio.timeout(PUT_AWAY_SECONDS):
                 if self._under_way:
@@ -170,14 +169,14 @@ class Scratch:
         return answer.value
 
     async def _surely(self, work: Coroutine[Any, Any, T]) -> T:
-        """Carry out what makes something, to its end, even if nobody waits any more."""
+        """Complete a creating request, even if the caller stops waiting."""
         task = asyncio.create_task(work, name="making")
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
         return await asyncio.shield(task)
 
     async def _remove_item(self, item: ScratchItem) -> None:
-        """Remove an item and its sessions, as far as they are there."""
+        """Remove an item and its sessions, as far as they exist."""
         if item.is_gone:
             return
         if not item.id and not await self._find_item(item):
@@ -193,8 +192,8 @@ class Scratch:
         item.is_gone = not item.id or await self._delete(Resource.ITEM, item.id)
 
     async def _find_item(self, item: ScratchItem) -> bool:
-        """Look for an item that may have been made without our being told; say whether we know."""
-        for _ in range(2):  # It may have been under way when it was looked for.
+        """Find an item whose creation was not acknowledged; return whether its state is known."""
+        for _ in range(2):  # The creation may still have been in progress at the first search.
             found = await self._insist(lambda: self._admin.find_items(self._library_id, item.name))
             if found is None:
                 return False
@@ -205,7 +204,7 @@ class Scratch:
         return True
 
     async def _find_sessions(self, item: ScratchItem) -> None:
-        """Note the sessions of an item that were opened without our being told."""
+        """Record an item's sessions whose creation was not acknowledged."""
         listed = await self._insist(lambda: self._admin.sessions_of(item.id))
         for session_id in (listed and listed.value) or ():
             if session_id in item.session_ids:
@@ -219,7 +218,7 @@ class Scratch:
         return answer is not None
 
     async def _remove_library(self) -> None:
-        """Remove the library that was made, unless somebody has put something into it."""
+        """Remove the library of this run, unless it contains other items."""
         if not self._library_id and not await self._find_our_library():
             return
         items = await self._insist(lambda: self._admin.find_items(self._library_id))
@@ -228,7 +227,7 @@ class Scratch:
         self._makes_library = not await self._delete(Resource.LOCAL_LIBRARY, self._library_id)
 
     async def _find_our_library(self) -> bool:
-        """Look for a library that was made without our being told; say whether there is one."""
+        """Find a library whose creation was not acknowledged; return whether it was found."""
         found = await self._insist(lambda: self._admin.find_libraries(self._library_name))
         if found is None:
             return False
@@ -245,7 +244,7 @@ class Scratch:
     async def _insist(
         self, ask: Callable[[], Awaitable[Answer[T]]], good: Sequence[Outcome] = ()
     ) -> Answer[T] | None:
-        """Ask until it is done, or was done already; None if that cannot be had."""
+        """Repeat a request until it succeeds or has already been done; return None on failure."""
         for pause in _PAUSES:
             await asyncio.sleep(pause)
             answer = await ask()
@@ -255,7 +254,7 @@ class Scratch:
 
 
 def is_refusal(answer: Answer[Any]) -> bool:
-    """Whether an answer proves that nothing was made."""
+    """Whether an answer proves that nothing was created."""
     return answer.status is not None and 400 <= answer.status < 500
 
 

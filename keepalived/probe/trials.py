@@ -1,8 +1,7 @@
-"""The trials: what is done to each scratch session, and what is noted of it.
+"""The trials: the requests on each scratch session, and the observations.
 
-All run at the same time. The session that is left untouched is what the others are compared with:
-they go on until it is gone and they have lived for clearly longer, or until it is known that it
-does not expire within the time that is given.
+All run at the same time. The untouched session is the control: the others go on until it is gone
+and they have lived clearly longer, or until it is known that it does not expire within the limit.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ class TrialFailed(Exception):
     """A trial cannot go on; `trouble` says why."""
 
     def __init__(self, words: str, answer: Answer[Any] | None = None) -> None:
-        if answer is not None:  # told without anybody's words or names
+        if answer is not None:  # without the server's text or names
             status = "" if answer.status is None else f" (HTTP {answer.status})"
             kind = f"{answer.error_type or answer.outcome.value}{status}".replace("_", " ")
             words = f"{words}: {kind}"
@@ -45,7 +44,7 @@ class TrialFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class TrialPace:
-    """How often things are done, in seconds, where sessions live about so long.
+    """The intervals of a trial, in seconds, for an approximate lifetime.
 
     `limit` is how long the untouched session is watched at most.
     """
@@ -58,10 +57,10 @@ class TrialPace:
 
     @classmethod
     def for_lifetime(cls, lifetime: float, limit: float) -> TrialPace:
-        """Return what suits a lifetime, of which no more is seen than the limit."""
+        """Return the pace for a lifetime, of which at most `limit` seconds are observed."""
         base = min(lifetime, limit)
         return cls(
-            # No whole seconds: whole seconds of the server's are read at different parts of one.
+            # Not in whole seconds, to sample the server's whole seconds at different fractions.
             look=_between(0.25, base / 20, 9.7),
             list=_between(0.1, base / 100, 3.0),
             renew=base / 6,
@@ -76,7 +75,7 @@ def _between(least: float, value: float, most: float) -> float:
 
 @dataclass(eq=False)
 class Trials:
-    """The trials of one run on items that were made for them."""
+    """The trials of one run, each on its own item."""
 
     client: Client
     admin: LibraryAdmin
@@ -92,7 +91,7 @@ class Trials:
         self._is_control_known = asyncio.Event()
 
     async def run(self, items: dict[Trial, ScratchItem]) -> None:
-        """Carry all trials out, and note what is seen as it is seen."""
+        """Carry out all trials, and record observations as they are made."""
         trials = {
             Trial.UNTOUCHED: self._leave_untouched,
             Trial.GET: self._look_now_and_then,
@@ -120,7 +119,7 @@ class Trials:
                 self._is_control_known.set()
 
     async def _leave_untouched(self, item: ScratchItem) -> None:
-        """Watch the list of sessions only, until the session is not on it any more."""
+        """Watch only the list of sessions, until the session is no longer on it."""
         notes, until = self.notes, item.opened_until + self.pace.limit
         notes.watched_for = self.pace.limit
         while self._presence.missed(item.session_id) is None and until - self.clock.boot() > _TICK:
@@ -135,7 +134,7 @@ class Trials:
         self.show(Trial.UNTOUCHED, _told(notes.untouched))
 
     async def _look_now_and_then(self, item: ScratchItem) -> None:
-        """Ask for the session, and do nothing else with it."""
+        """GET the session at intervals, and do nothing else with it."""
         notes = self.notes
         first: tuple[float, float] | None = None
         while True:
@@ -156,7 +155,7 @@ class Trials:
             await self._sleep(self.pace.look)
 
     async def _keep_alive(self, item: ScratchItem) -> None:
-        """Keep the session alive; look at it at the beginning and at the end only."""
+        """Keep the session alive; GET it only at the beginning and at the end."""
         before = await self._get(item.session_id)
         while not self._is_enough(item.opened_from):
             pause = self.pace.look if self.notes.kept is None else self.pace.renew
@@ -178,7 +177,7 @@ class Trials:
         self.show(Trial.KEEP_ALIVE, _told(self.notes.kept))
 
     async def _put(self, item: ScratchItem) -> None:
-        """Send content, slowly, and do nothing else with the session while it goes on."""
+        """Send content slowly, and do nothing else with the session meanwhile."""
         upload = self._upload(2 * self.pace.limit)
         try:
             asked = self.clock.boot()
@@ -205,7 +204,7 @@ class Trials:
         self.show(Trial.PUT, _told(self.notes.put))
 
     async def _put_and_look(self, item: ScratchItem) -> None:
-        """Send content, slowly, and look at the session and its file meanwhile."""
+        """Send content slowly, and GET the session and its file meanwhile."""
         notes, upload = self.notes, self._upload(60 * self.pace.look)
         try:
             upload.begin(await self._add_file(item, upload.size))
@@ -231,7 +230,7 @@ class Trials:
             await upload.stop()
 
     async def _tell_progress(self, item: ScratchItem) -> None:
-        """Tell progress that rises, stays and falls; then ask for a second session on the item."""
+        """Report rising, equal and falling progress; then request a second session on the item."""
         notes = self.notes
 
         async def tell(progress: int) -> Reaction | None:
@@ -252,14 +251,14 @@ class Trials:
         self.show(Trial.PROGRESS, f"a second session: {_answered(second)}")
 
     async def _is_enough_within(self, seconds: float, since: float) -> bool:
-        """Sleep for so long, or until there is nothing more to show; say whether that is so."""
+        """Sleep for `seconds`, or until the trial has shown enough; return whether it has."""
         until = self.clock.boot() + seconds
         while not self._is_enough(since) and until - self.clock.boot() > _TICK:
             await self._sleep(min(self.pace.list, until - self.clock.boot()))
         return self._is_enough(since)
 
     def _is_enough(self, since: float) -> bool:
-        """Whether a session that is at an age has nothing more to show."""
+        """Whether the session active last at `since` has lived long enough for a finding."""
         if not self._is_control_known.is_set():
             return False
         control = self.notes.untouched
@@ -270,7 +269,7 @@ class Trials:
     def _span(
         self, session_id: str, got: Answer[SessionInfo], began: float, began_until: float
     ) -> Span:
-        """Return how long a session has lived, by an answer to `get` and by the list."""
+        """Return how long a session lived, from an answer to `get` and from the list."""
         info = got.value
         if info is not None and info.state == "ACTIVE":
             return Span(max(0.0, got.sent_at - began_until))
@@ -285,7 +284,7 @@ class Trials:
         )
 
     async def _get(self, session_id: str) -> Answer[SessionInfo]:
-        """Ask for a session, a few times where nothing comes of it."""
+        """GET a session, with a few retries on failure."""
         for _ in range(_TRIES - 1):
             answer = await self.client.get(Kind.UPDATE, session_id, timeout=self.timeout)
             if answer.value is not None or answer.outcome is Outcome.NOT_FOUND:

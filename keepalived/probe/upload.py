@@ -1,4 +1,4 @@
-"""One long PUT: content in small pieces, now and then, until it may come to its end."""
+"""One long PUT that sends small pieces at intervals until it may finish."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _LAST_SECONDS = 30.0
 
 
 class SlowUpload:
-    """A PUT whose size allows for `longest` seconds at a piece every `pause` seconds.
+    """A PUT large enough to last `longest` seconds at one piece every `pause` seconds.
 
-    `finish` sends at once what is still missing.
+    `finish` sends the remaining content at once.
     """
 
     def __init__(self, admin: LibraryAdmin, pause: float, longest: float) -> None:
@@ -29,7 +29,7 @@ class SlowUpload:
         self._task: asyncio.Task[Answer[None]] | None = None
 
     def begin(self, uri: str) -> None:
-        """Begin to send to an upload address."""
+        """Start to send to an upload URL."""
         putting = self._admin.put(uri, self._content(), self.size)
         self._task = asyncio.create_task(putting, name="slow upload")
 
@@ -39,7 +39,7 @@ class SlowUpload:
         return self._task is not None and self._task.done()
 
     async def finish(self) -> Answer[None] | None:
-        """Send the rest and return the answer; None if none comes."""
+        """Send the rest and return the answer, or None if none arrives."""
         self._hurry.set()
         if self._task is None:
             return None
@@ -47,7 +47,7 @@ class SlowUpload:
         return self._task.result() if self._task.done() else None
 
     async def stop(self) -> None:
-        """Break off what is under way."""
+        """Cancel the PUT."""
         self._hurry.set()
         if self._task is not None and not self._task.done():
             self._task.cancel()

@@ -1,1 +1,1 @@
-"""A Content Library that behaves like vCenter's: for tests, demonstrations and users' own CI."""
+"""A simulated vCenter Content Library for tests, demonstrations and users' own CI."""

@@ -1,4 +1,4 @@
-"""The admin endpoint: faults, ledger and restarts by HTTP. JSON in, JSON out, no login.
+"""The admin endpoint: faults, ledger and restarts over HTTP, as JSON and without login.
 
 GET    /simulator/ledger    requests, events and counters; ?since=T leaves out older requests
 GET    /simulator/faults    the faults in force
@@ -7,8 +7,7 @@ DELETE /simulator/faults    lifts all of them; /simulator/faults/ID one
 POST   /simulator/restart   {"lose_tokens": false, "down_seconds": 0}
 
 A fault has the fields of `faults.Faults.add` (`method`, `route`, `session_id`, `count`, `every`,
-and `seconds` for how long it is in force) and those of its effect, whose own `seconds` is called
-`by`.
+and `seconds` for how long it is in force) and those of its effect, whose `seconds` is named `by`.
 """
 
 from __future__ import annotations
@@ -68,7 +67,7 @@ def _ledger(simulator: Simulator, since: float) -> dict[str, Any]:
 
 
 def _add_fault(simulator: Simulator, wanted: dict[str, Any]) -> Fault:
-    """Put a fault in force: its effect's name and fields, and the conditions, in one object."""
+    """Add a fault from one object with its effect's name and fields and its conditions."""
     name = wanted.pop("effect", None)
     if name not in EFFECTS:
         raise _BadRequest(f"effect is one of {', '.join(EFFECTS)}")

@@ -1,4 +1,4 @@
-"""The simulated vCenter: requests in, responses out, faults and ledger in between; no HTTP yet."""
+"""The simulated vCenter without HTTP: answers requests, applies faults, keeps the ledger."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ class Simulator:
     """A vCenter's Content Library in both dialects and in the JSON-RPC of VMware's own SDKs.
 
     Times are seconds. `clock` gives monotonic seconds and `epoch` the wall time at its zero.
-    `ledger_limit` bounds the ledger's list of requests (None: all, 0: counters only).
-    `dialects` narrows what the server understands, as releases did. `with_admin` opens the admin
+    `ledger_limit` bounds the ledger's list of requests (None: all, 0: counters only). `dialects`
+    restricts the dialects that the server understands, as releases do. `with_admin` opens the admin
     endpoint, see `keepalived.simulator.admin`. `base_url` is the address that clients know.
     """
 
@@ -103,18 +103,18 @@ class Simulator:
 
     @property
     def ledger(self) -> Ledger:
-        """What happened so far, with everything that has fallen due by now."""
+        """The ledger so far, after all expiries and completions due by now."""
         self.library.settle()
         return self._ledger
 
     def open_session(self, *, kind: Kind = Kind.UPDATE, session_id: str | None = None) -> str:
-        """Open a session of the first user on a new item, without a request; return its id."""
+        """Open a session of the first user on a new item without a request; return its id."""
         return self.library.open_session(self.username, kind=kind, session_id=session_id).id
 
     def restart(self, *, lose_tokens: bool = False, down_seconds: float = 0.0) -> None:
-        """Drop what is in flight, refuse connections for a while, and perhaps lose all tokens.
+        """Drop requests in flight, refuse connections for `down_seconds`, perhaps lose all tokens.
 
-        Sessions survive, and their time runs on.
+        Sessions survive, and their lifetimes go on.
         """
         if lose_tokens:
             self.logins.forget_all()
@@ -128,9 +128,9 @@ class Simulator:
     async def handle(
         self, request: Request, chunks: AsyncIterator[bytes] | None = None
     ) -> Response:
-        """Answer a request. `chunks` is the body of an upload, where it comes as a stream.
+        """Answer a request. `chunks` is the body of an upload if it is a stream.
 
-        Raises Dropped and Refused where a fault, or a restart, leaves it unanswered.
+        Raises Dropped or RefusedConnection if a fault or a restart leaves it unanswered.
         """
         if self.with_admin and request.target.startswith(admin.PREFIX):
             return admin.handle(self, request)
@@ -175,7 +175,7 @@ class Simulator:
         return self._send(context) if context.operation is DOWNLOAD else self._act(context)
 
     def _act(self, context: RequestContext) -> Response:
-        """Carry out an operation, and answer with its result or with the error it met."""
+        """Carry out an operation; return its result or its error as a response."""
         call, operation = context.call, context.operation
         try:
             if operation is None:
@@ -205,7 +205,7 @@ class Simulator:
     async def _receive(
         self, context: RequestContext, chunks: AsyncIterator[bytes] | None
     ) -> Response:
-        """Take in an upload as it comes."""
+        """Receive an upload as it arrives."""
         going_down = self._going_down
         try:
             upload = self.library.transfers.begin_upload(context.call.text("ticket"))
@@ -222,7 +222,7 @@ class Simulator:
         return self._response(context, 200, b"")
 
     def _send(self, context: RequestContext) -> Response:
-        """Begin to send out a file."""
+        """Start to send a file."""
         going_down = self._going_down
         try:
             size, chunks = self.library.downloads.begin(context.call.text("ticket"))
@@ -243,7 +243,7 @@ class Simulator:
     async def _act_under(
         self, effects: list[Effect], context: RequestContext, chunks: AsyncIterator[bytes] | None
     ) -> Response:
-        """Carry out an operation under faults: in their order, as far as the first that ends it."""
+        """Carry out an operation with its faults applied in order, up to the first that ends it."""
         response: Response | None = None
 
         async def act() -> Response:
@@ -274,7 +274,7 @@ class Simulator:
         return _truncated(response) if any(isinstance(e, Truncate) for e in effects) else response
 
     async def _pause(self, seconds: float | None) -> None:
-        """Wait, for ever if `seconds` is None. Raises Dropped when the server restarts."""
+        """Wait, forever if `seconds` is None. Raises Dropped when the server restarts."""
         try:
             async with asyncio.timeout(seconds):
                 await self._going_down.wait()
@@ -311,7 +311,7 @@ def _with_headers(response: Response, headers: dict[str, str]) -> Response:
 
 
 def _truncated(response: Response) -> Response:
-    """Return a response that announces more than it holds."""
+    """Return a response whose announced length exceeds its body."""
     if not response.body:
         return response
     whole = _with_headers(response, {"content-length": str(len(response.body))})

@@ -1,4 +1,4 @@
-"""How a simulated vCenter behaves where real ones differ, or can be configured."""
+"""The behaviour of a simulated vCenter where real ones differ or are configurable."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class Behaviour:
-    """What one simulated vCenter does. All may be changed at any time.
+    """The behaviour of one simulated vCenter. All fields may be changed at any time.
 
-    `session_timeout` (seconds) holds from the next activity on. `pull_duration` (seconds) is how
-    long the server takes to fetch a PULL file, `validation_duration` (seconds) how long it looks at
-    all files once a session was completed, and `prepare_duration` (seconds) how long it prepares a
-    file for download.
+    `session_timeout` (seconds) applies from the next activity on. `pull_duration` (seconds) is how
+    long the server takes to fetch a PULL file, `validation_duration` (seconds) how long it
+    validates all files after a session was completed, and `prepare_duration` (seconds) how long it
+    prepares a file for download.
 
     With `put_counts_as_activity` every chunk of a PUT or of a download extends the session's
-    lifetime, and with `bytes_during_put` it is told at once how many bytes of a PUT arrived.
-    Whether a real server does either is not documented.
+    lifetime, and with `bytes_during_put` the bytes of a PUT are reported as they arrive. Whether a
+    real server does either is not documented.
     """
 
     session_timeout: float = 300.0
@@ -28,4 +28,4 @@ class Behaviour:
 
 
 DEFAULT = Behaviour()
-"""The session's lifetime is the default of the Content Library Service."""
+"""The defaults; the session timeout is that of the Content Library Service."""

@@ -1,4 +1,4 @@
-"""How bodies are read and written in the `api` and the `rest` dialect."""
+"""Read and write bodies in the `api` and `rest` dialects."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _NUMBERS = frozenset({"client_progress", "progress"})
 
 
 def read_arguments(match: Match, content_type: str, body: bytes) -> Mapping[str, Any]:
-    """Return all parameters of a request by name.
+    """Return all parameters of a request, by name.
 
-    Raises ApiError for a body that cannot be read, or that names another session than the path.
+    Raises ApiError for an invalid body, or one that names another session than the path.
     """
     operation, parameters = match.operation, match.parameters
     if not body or operation is UPLOAD:
@@ -71,7 +71,7 @@ def _read_xml(operation: Operation, body: bytes) -> dict[str, Any]:
 
 
 def _numbers(fields: dict[str, str]) -> dict[str, Any]:
-    """Turn those texts into numbers that stand for numbers."""
+    """Convert the texts of numeric fields to numbers."""
     try:
         return {name: int(text) if name in _NUMBERS else text for name, text in fields.items()}
     except ValueError:
@@ -79,7 +79,7 @@ def _numbers(fields: dict[str, str]) -> dict[str, Any]:
 
 
 def write(dialect: ServedDialect, gives: Gives, value: Any) -> tuple[int, bytes]:
-    """Return status and body of a success."""
+    """Return the status and body for a result."""
     if dialect is ServedDialect.REST:
         return 200, b"" if gives is Gives.NOTHING else _json({"value": _without_zeros(value)})
     if gives is Gives.NOTHING:
@@ -88,7 +88,7 @@ def write(dialect: ServedDialect, gives: Gives, value: Any) -> tuple[int, bytes]
 
 
 def write_error(dialect: ServedDialect, error: ApiError) -> tuple[int, bytes]:
-    """Return status and body of a refusal."""
+    """Return the status and body for an error."""
     view: dict[str, Any] = error_view(error)
     if dialect is ServedDialect.REST:
         view = {"type": error.type.canonical_name, "value": view}
@@ -100,7 +100,7 @@ def _json(value: Any) -> bytes:
 
 
 def _without_zeros(value: Any) -> Any:
-    """Leave out what the `rest` dialect leaves out: numbers that are zero, and absent fields."""
+    """Remove what the `rest` dialect omits: zero numbers and absent fields."""
     if isinstance(value, dict):
         return {
             name: _without_zeros(each)

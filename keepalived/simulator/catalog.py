@@ -29,11 +29,11 @@ class Catalog:
         return library
 
     def library(self, library_id: str) -> Library:
-        """Return a library. Raises ApiError if there is none of this id."""
+        """Return a library by its id. Raises ApiError if there is none."""
         return _known(self._libraries, "library", library_id)
 
     def libraries(self, name: str | None = None) -> list[Library]:
-        """Return all libraries, or those of a name; as in the real service case does not count."""
+        """Return all libraries, or those of a name. As in the real service, case is ignored."""
         return [each for each in self._libraries.values() if _matches(each.name, name)]
 
     def delete_library(self, library_id: str) -> None:
@@ -54,11 +54,11 @@ class Catalog:
         return item
 
     def item(self, item_id: str) -> Item:
-        """Return an item. Raises ApiError if there is none of this id."""
+        """Return an item by its id. Raises ApiError if there is none."""
         return _known(self._items, "library item", item_id)
 
     def items(self, library_id: str | None = None, name: str | None = None) -> list[Item]:
-        """Return the items, narrowed to a library or to a name where given."""
+        """Return the items, optionally only those of a library or a name."""
         return [
             each
             for each in self._items.values()

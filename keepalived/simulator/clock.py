@@ -1,4 +1,4 @@
-"""The simulated server's idea of the time."""
+"""The clock of the simulated server."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _formatted = lru_cache(maxsize=16)(formatdate)
 
 
 class ServerClock:
-    """Monotonic seconds as the caller's `clock` gives them, and the wall time that goes with them.
+    """Monotonic seconds from the caller's `clock`, and the corresponding wall time.
 
-    `epoch` is the wall time (seconds) at which `clock` was zero; by default the two agree with the
-    machine's own clock at construction.
+    `epoch` is the wall time (seconds) at which `clock` was zero; by default it is derived from the
+    machine's clock at construction.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, epoch: float | None = None):

@@ -1,4 +1,4 @@
-"""The content of files: kept in memory as it arrived, as far as there is room for it."""
+"""The content of files, kept in memory up to a limit."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import hashlib
 from weakref import WeakSet
 
 DEFAULT_CONTENT_LIMIT = 256 << 20
-"""Bytes of content that are kept, all files together."""
+"""The most bytes of content to keep, in all files together."""
 
 CHECKSUM_ALGORITHM = "SHA256"
 
 
 class Content:
-    """What arrived of a file. `size` is in bytes; `chunks` is None where it was not kept."""
+    """The received part of a file. `size` is in bytes; `chunks` is None if it was not kept."""
 
     def __init__(self, store: ContentStore | None = None, size: int = 0) -> None:
         self.size = size
@@ -21,7 +21,7 @@ class Content:
         self._hash = hashlib.sha256()
 
     def write(self, chunk: bytes) -> None:
-        """Add what arrived; what there is no room for is counted, and the whole no longer kept."""
+        """Add a chunk. Without room for it, only the size is counted and all chunks are dropped."""
         if self.chunks is not None:
             if self._store is not None and len(chunk) <= self._store.room:
                 self.chunks.append(chunk)
@@ -32,12 +32,12 @@ class Content:
 
     @property
     def checksum(self) -> str:
-        """The SHA-256 of what arrived, in hexadecimal digits."""
+        """The SHA-256 of the received bytes, in hexadecimal digits."""
         return self._hash.hexdigest()
 
 
 class ContentStore:
-    """Keeps at most `limit` bytes, and no longer than somebody refers to them."""
+    """Keeps at most `limit` bytes, each only while its content is referenced."""
 
     def __init__(self, limit: int = DEFAULT_CONTENT_LIMIT) -> None:
         self.limit = limit
@@ -45,11 +45,11 @@ class ContentStore:
 
     @property
     def room(self) -> int:
-        """How many bytes more can be kept."""
+        """The number of bytes that can still be kept."""
         return self.limit - sum(each.size for each in self._contents if each.chunks is not None)
 
     def receive(self) -> Content:
-        """Return an empty content to write to."""
+        """Return an empty content for writing."""
         content = Content(self)
         self._contents.add(content)
         return content

@@ -1,4 +1,4 @@
-"""The files of download sessions: asked for, prepared, and sent out."""
+"""The files of download sessions: requested, prepared, and sent."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class Downloads:
         return file_named(name, self._sessions.get(Kind.DOWNLOAD, session_id).downloads)
 
     def prepare(self, session_id: str, name: str, endpoint: str = _HTTPS) -> DownloadFile:
-        """Ask for a file's address; to ask again changes nothing.
+        """Request a file's download URL. Idempotent.
 
         Raises ApiError: INVALID_ARGUMENT for an unknown file or kind of endpoint, UNAUTHORIZED for
-        a place on storage, which there is none of here.
+        direct access to storage, which the simulator does not have.
         """
         if endpoint == _DIRECT:
             raise ApiError(ErrorType.UNAUTHORIZED, "Nobody may read the storage directly.")
@@ -51,7 +51,7 @@ class Downloads:
         return file
 
     def status(self, file: DownloadFile) -> PrepareStatus:
-        """Return how far the preparation has come."""
+        """Return the state of the preparation."""
         if file.requested_at is None:
             return PrepareStatus.UNPREPARED
         if self._clock() < file.requested_at + self._behaviour.prepare_duration:
@@ -59,15 +59,15 @@ class Downloads:
         return PrepareStatus.ERROR if file.content.chunks is None else PrepareStatus.PREPARED
 
     def session_of(self, ticket: str) -> str | None:
-        """Return the id of the session that an address belongs to, if it is a known one."""
+        """Return the id of the session of a download URL, or None if it is unknown."""
         known = self._tickets.get(ticket)
         return known[0] if known else None
 
     def begin(self, ticket: str) -> tuple[int, Iterator[bytes]]:
-        """Start to send a file out, from its beginning; return its size in bytes, and its chunks.
+        """Start to send a file from its beginning; return its size in bytes and its chunks.
 
-        Raises ApiError if the address is unknown, the session is gone or not ACTIVE, or the file is
-        not prepared; so does the iterator if the session does not serve it any more.
+        Raises ApiError if the URL is unknown, the session is gone or not ACTIVE, or the file is not
+        prepared. The iterator raises ApiError if the session stops serving it.
         """
         known = self._tickets.get(ticket)
         if known is None:

@@ -1,4 +1,4 @@
-"""The standard errors of vAPI, as far as a Content Library reports them."""
+"""The standard vAPI errors that a Content Library reports."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 _MESSAGE_IDS = "com.vmware.vapi.std.errors."
 HTTP_NOT_FOUND = "com.vmware.vapi.rest.httpNotFound"
-"""Message id by which vCenter 9 tells an unknown route from an unknown resource."""
+"""Message id by which vCenter 9 distinguishes unknown routes from unknown resources."""
 
 
 class ErrorType(StrEnum):
@@ -29,12 +29,12 @@ class ErrorType(StrEnum):
 
     @property
     def status(self) -> int:
-        """The HTTP status that carries this error."""
+        """The HTTP status of this error."""
         return _STATUS.get(self, 400)
 
     @property
     def canonical_name(self) -> str:
-        """The name as the `rest` dialect and JSON-RPC spell it."""
+        """The name in the `rest` dialect and JSON-RPC."""
         return _MESSAGE_IDS + self.lower()
 
 
@@ -56,7 +56,7 @@ _BY_STATUS = {status: error_type for error_type, status in _STATUS.items()} | {
 
 
 def type_for_status(status: int) -> ErrorType:
-    """Return the error that a status code stands for when nothing more is known."""
+    """Return the error for a status code without further information."""
     return _BY_STATUS.get(status, ErrorType.ERROR)
 
 
@@ -87,7 +87,7 @@ def not_found(what: str, identifier: str) -> ApiError:
 
 
 def invalid(message: str) -> ApiError:
-    """Return the error for an argument that cannot be used."""
+    """Return the error for an invalid argument."""
     return ApiError(ErrorType.INVALID_ARGUMENT, message)
 
 

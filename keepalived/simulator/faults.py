@@ -1,4 +1,4 @@
-"""Faults on demand: what goes wrong, for which requests, how often and how long."""
+"""Faults on demand: their effects, the requests they affect, how often and how long."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Reset:
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """Accepts no connection. Concerns everybody, so it can be limited by time only."""
+    """Refuses all connections of all clients, so that only time limits apply to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Truncate:
 
 @dataclass(frozen=True, slots=True)
 class Skew:
-    """Puts the wall clock `seconds` off, in the `Date` header, in `expiration_time`, or in both."""
+    """Shifts the wall clock by `seconds` in the `Date` header, `expiration_time`, or both."""
 
     seconds: float
     date: bool = True
@@ -69,7 +69,7 @@ class Skew:
 class Lifetime:
     """Gives `seconds` of life to the session that the request keeps alive, or creates.
 
-    Unless `announced`, `expiration_time` still tells the usual lifetime.
+    Unless `announced`, `expiration_time` still shows the usual lifetime.
     """
 
     seconds: float
@@ -89,7 +89,7 @@ EFFECTS: dict[str, type[Effect]] = {
     "skew": Skew,
     "lifetime": Lifetime,
 }
-"""The effects by the names that the admin endpoint and the ledger use."""
+"""The effects, by their names in the admin endpoint and the ledger."""
 
 _NAMES = {effect: name for name, effect in EFFECTS.items()}
 
@@ -101,11 +101,11 @@ def effect_name(effect: Effect) -> str:
 
 @dataclass(slots=True)
 class Fault:
-    """An effect and the requests it concerns: those that fit all conditions given.
+    """An effect and the requests it affects: those that match all given conditions.
 
     `route` is an operation's name or a pattern such as `update_session.*`. `remaining` is how many
-    more requests it hits, and of those that fit it hits every `every`-th. It is in force from
-    `start` until `until`, in clock seconds.
+    more requests it affects, and of the matching ones it affects every `every`-th. It is in force
+    from `start` until `until`, in clock seconds.
     """
 
     id: int
@@ -121,7 +121,7 @@ class Fault:
     passed: int = 0
 
     def concerns(self, entry: LedgerEntry) -> bool:
-        """Whether a request fits the conditions, time and number apart."""
+        """Whether a request matches the conditions other than time and count."""
         return (
             self.method in (None, entry.method)
             and (self.route is None or fnmatchcase(entry.route, self.route))
@@ -130,13 +130,13 @@ class Fault:
         )
 
     def takes(self) -> bool:
-        """Count a request that fits, and say whether its turn has come."""
+        """Count a matching request; return whether the fault affects it."""
         self.passed = (self.passed + 1) % self.every
         return self.passed == 0
 
 
 class Faults:
-    """The faults of one simulator. They compose: all that fit a request hit it, oldest first."""
+    """The faults of one simulator. All that match a request affect it, oldest first."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -163,10 +163,9 @@ class Faults:
         start: float | None = None,
         seconds: float = math.inf,
     ) -> Fault:
-        """Put a fault in force, from `start` (clock seconds; now by default) for `seconds`.
+        """Add a fault in force from `start` (clock seconds; now by default) for `seconds`.
 
-        Raises ValueError for a Refuse with any other condition than time, and for an `every` below
-        one.
+        Raises ValueError for Refuse with conditions other than time, and for `every` below one.
         """
         if every < 1:
             raise ValueError(f"every {every}th request cannot be told apart")
@@ -182,18 +181,18 @@ class Faults:
         return fault
 
     def remove(self, fault: Fault) -> None:
-        """Lift a fault; does nothing if it is over already."""
+        """Remove a fault, if it is still in force."""
         if fault in self._faults:
             self._faults.remove(fault)
             self._changed()
 
     def clear(self) -> None:
-        """Lift all faults."""
+        """Remove all faults."""
         self._faults.clear()
         self._changed()
 
     def hitting(self, entry: LedgerEntry) -> list[Effect]:
-        """Return what hits a request, and count it against those faults."""
+        """Return the effects on a request, and count it against their faults."""
         now = self._clock()
         self._faults = [each for each in self._faults if now < each.until]
         hits = [

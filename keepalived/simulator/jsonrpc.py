@@ -1,6 +1,6 @@
-"""vAPI's JSON-RPC, which VMware's own SDKs speak at `/api`.
+"""vAPI's JSON-RPC, which VMware's SDKs use at `/api`.
 
-Plain JSON with types spelled out: `{"STRUCTURE": {name: fields}}`, `{"OPTIONAL": value}`,
+JSON with explicit types: `{"STRUCTURE": {name: fields}}`, `{"OPTIONAL": value}`,
 `{"SECRET": text}` and `{"ERROR": {name: fields}}`.
 """
 
@@ -20,9 +20,9 @@ _PASSWORD_SCHEME = "com.vmware.vapi.std.security.user_pass"  # noqa: S105 - a sc
 
 
 def open_envelope(body: bytes) -> tuple[str | int | None, str, str, OperationCall]:
-    """Read a call; return its id, the service, the operation and what it is called with.
+    """Parse a call; return its id, service, operation and arguments.
 
-    Raises ApiError (INVALID_REQUEST) for anything else.
+    Raises ApiError (INVALID_REQUEST) for an invalid call.
     """
     try:
         sent = json.loads(body)
@@ -39,12 +39,12 @@ def open_envelope(body: bytes) -> tuple[str | int | None, str, str, OperationCal
 
 
 def output(call_id: str | int | None, value: Any) -> bytes:
-    """Return the answer of a call that went well."""
+    """Return the response with a call's result."""
     return _answer(call_id, {"output": _encode(value)})
 
 
 def error(call_id: str | int | None, view: Struct) -> bytes:
-    """Return the answer of a call that was refused."""
+    """Return the response with a call's error."""
     return _answer(call_id, {"error": {"ERROR": {view.name: _fields(view)}}})
 
 
@@ -53,7 +53,7 @@ def _answer(call_id: str | int | None, result: dict[str, Any]) -> bytes:
 
 
 def _credentials(security: Mapping[str, Any]) -> tuple[str, str]:
-    """Return the token and the authorization that HTTP headers would hold."""
+    """Return the token and authorization, in the form of HTTP headers."""
     scheme = security.get("schemeId")
     if scheme == _SESSION_SCHEME:
         return str(security.get("sessionId")), ""

@@ -1,6 +1,6 @@
-"""The ledger: every request with its time, and what became of every session.
+"""The ledger: every request with its time, and the events of every session.
 
-Times are seconds on the simulator's monotonic clock.
+Times are in seconds on the simulator's monotonic clock.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ class LedgerEntry:
     """One request.
 
     `route` is the operation's name, such as `update_session.keep_alive`, and empty for an unknown
-    route. `login` names the caller's token without telling it. `concurrent` counts the requests
-    (other than for content) that were in flight on the same session when this one came, this one
-    included. `status` is None until it is answered, and stays so when it never is; `fault` then
-    says why.
+    route. `login` names the caller's token without revealing it. `concurrent` counts the requests
+    (other than for content) that were in flight on the same session when this one arrived,
+    including this one. `status` is None until it is answered, and stays None if it never is;
+    `fault` then says why.
     """
 
     time: float
@@ -40,7 +40,7 @@ class LedgerEntry:
 
 
 class Event(NamedTuple):
-    """Something that happened to a session."""
+    """An event of a session."""
 
     time: float
     event: SessionEvent
@@ -50,7 +50,7 @@ class Event(NamedTuple):
 
 @dataclass(slots=True)
 class SessionRecord:
-    """What is known of one session, however short the list of entries is kept."""
+    """The totals of one session, independent of the limit on entries."""
 
     attempts: int = 0
     activities: int = 0
@@ -76,7 +76,7 @@ class Ledger:
     # Written by the simulator
 
     def begin(self, entry: LedgerEntry, *, is_content: bool) -> None:
-        """Take down a request as it comes."""
+        """Record the arrival of a request."""
         self.total += 1
         if self.first_time is None:
             self.first_time = entry.time
@@ -90,14 +90,14 @@ class Ledger:
         self.entries.append(entry)
 
     def finish(self, entry: LedgerEntry, at: float) -> None:
-        """Take down that a request was answered, or never will be."""
+        """Record that a request was answered, or never will be."""
         entry.finished = at
         self._answers[entry.route, entry.status] += 1
         if entry.concurrent and entry.session_id is not None:
             self._records[entry.session_id].in_flight -= 1
 
     def happened(self, event: SessionEvent, session: ServerSession, at: float) -> None:
-        """Take down an event in the life of a session."""
+        """Record an event of a session."""
         self.events.append(Event(at, event, session.kind, session.id))
         if event is not SessionEvent.CREATED:
             record = self._records[session.id]
@@ -106,13 +106,13 @@ class Ledger:
                 self._extend(record, at)
 
     def active(self, session: ServerSession, at: float) -> None:
-        """Take down that a session's lifetime was extended."""
+        """Record that a session's lifetime was extended."""
         record = self._records[session.id]
         record.activities += 1
         self._extend(record, at)
         record.last_activity = at
 
-    # Asked by tests, the demonstration and the admin endpoint
+    # Read by tests, the demonstration and the admin endpoint
 
     def requests(
         self,
@@ -122,7 +122,7 @@ class Ledger:
         login: str | None = None,
         status: int | None = None,
     ) -> list[LedgerEntry]:
-        """Return the kept entries of a route (a name, or a pattern with `*`), narrowed further."""
+        """Return the kept entries of a route (name or `*` pattern) that match all filters."""
         return [
             entry
             for entry in self.entries
@@ -133,7 +133,7 @@ class Ledger:
         ]
 
     def count(self, route: str = "*", *, status: int | None = None) -> int:
-        """Return how many answered requests there were, kept or not."""
+        """Return the number of answered requests, kept or not."""
         return sum(
             number
             for (name, answer), number in self._answers.items()
@@ -141,33 +141,33 @@ class Ledger:
         )
 
     def attempts(self, session_id: str) -> int:
-        """Return how many requests (those for content apart) were made on a session."""
+        """Return the number of requests on a session, other than for content."""
         return self.session(session_id).attempts
 
     def longest_gap(self, session_id: str) -> float:
-        """Return the longest time in seconds that a session went without activity until its end."""
+        """Return the longest time, in seconds, of a session without activity until its end."""
         return self.session(session_id).longest_gap
 
     def most_concurrent(self, session_id: str | None = None) -> int:
-        """Return how many requests were in flight on one session, or on any, at once."""
+        """Return the most simultaneous requests on one session, or on any."""
         if session_id is not None:
             return self.session(session_id).most_concurrent
         return max((each.most_concurrent for each in self._records.values()), default=0)
 
     def session(self, session_id: str) -> SessionRecord:
-        """Return what is known of a session, which may be nothing."""
+        """Return the record of a session, empty if it is unknown."""
         return self._records.get(session_id, SessionRecord())
 
     def sessions(self) -> Iterator[tuple[str, SessionRecord]]:
-        """Return what is known of each session that was ever spoken of."""
+        """Return the id and record of every known session."""
         yield from self._records.items()
 
     def events_of(self, session_id: str) -> list[Event]:
-        """Return what happened to a session."""
+        """Return the events of a session."""
         return [event for event in self.events if event.session_id == session_id]
 
     def requests_per_second(self, since: float | None = None, until: float | None = None) -> float:
-        """Return the mean rate, of everything or, from the kept entries, of a span of time."""
+        """Return the mean rate of all requests or, from the kept entries, of a time span."""
         if self.first_time is None or self.last_time is None:
             return 0.0
         start = self.first_time if since is None else since

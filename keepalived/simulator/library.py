@@ -1,4 +1,4 @@
-"""A Content Library: its state and its rules, without HTTP and without asyncio."""
+"""A Content Library: its state and rules, without HTTP and asyncio."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from keepalived.simulator.transfers import Transfers
 class ContentLibrary:
     """The libraries, items, sessions and transfers of one simulated vCenter.
 
-    `clock` gives monotonic seconds; nothing here looks at any other clock. Of what arrives,
-    `content_limit` bytes are kept for downloads.
+    `clock` gives monotonic seconds, and is the only clock used. At most `content_limit` bytes of
+    received content are kept for downloads.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class ContentLibrary:
         item: Item | None = None,
         item_name: str = "image.ova",
     ) -> ServerSession:
-        """Open a session, on a new item of a library of its own unless an item is given."""
+        """Open a session on the given item, or on a new item in a new library."""
         if item is None:
             library = self.catalog.create_library("library")
             item = self.catalog.create_item(library.id, item_name)
@@ -61,6 +61,6 @@ class ContentLibrary:
         self.catalog.delete_item(item_id)
 
     def settle(self) -> None:
-        """Carry out every expiry and completion that has fallen due by now."""
+        """Carry out all expiries and completions due by now."""
         for kind in Kind:
             self.sessions.all(kind)

@@ -1,4 +1,4 @@
-"""Who may talk to the simulated vCenter: users, and the two limits on the age of a token."""
+"""Users of the simulated vCenter, and their tokens with two age limits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from keepalived.simulator.errors import ApiError, ErrorType
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Somebody who may log in; read only means to lack every privilege that is asked for."""
+    """A user who may log in; a read-only user lacks every privilege."""
 
     name: str
     password: str = field(repr=False)
@@ -23,7 +23,7 @@ class User:
 
 @dataclass(slots=True)
 class ServerLogin:
-    """An API session. `alias` names it where the token itself must not appear."""
+    """An API session. `alias` replaces the token where that must not appear."""
 
     user: User
     alias: str
@@ -32,9 +32,9 @@ class ServerLogin:
 
 
 class Logins:
-    """Tokens with an idle limit, which every call moves, and an absolute one, which none does.
+    """Tokens with an idle limit, which each call extends, and an absolute limit.
 
-    Both are in seconds, and may be changed at any time.
+    Both limits are in seconds and may be changed at any time.
     """
 
     def __init__(self, clock: Callable[[], float], *, idle_timeout: float, max_age: float) -> None:
@@ -46,7 +46,7 @@ class Logins:
         self._count = 0
 
     def add_user(self, name: str, password: str, *, read_only: bool = False) -> None:
-        """Let somebody in from now on; replaces a user of the same name."""
+        """Add a user, or replace the user of the same name."""
         self._users[name] = User(name, password, read_only)
 
     def log_in(self, name: str, password: str) -> str:
@@ -61,7 +61,7 @@ class Logins:
         return token
 
     def peek(self, token: str) -> ServerLogin | None:
-        """Return whom a token belongs to, valid or not, without using it."""
+        """Return the login of a token, valid or not, without using it."""
         return self._tokens.get(token)
 
     def authenticate(self, token: str) -> ServerLogin:
@@ -88,7 +88,7 @@ class Logins:
 def basic_credentials(header: str) -> tuple[str, str]:
     """Return user name and password of a Basic authorization header.
 
-    Raises ApiError (UNAUTHENTICATED) if it is none.
+    Raises ApiError (UNAUTHENTICATED) for any other header.
     """
     scheme, _, encoded = header.partition(" ")
     if scheme.lower() != "basic":

@@ -1,4 +1,4 @@
-"""The operations of the API, whatever the dialect they are asked for in."""
+"""The operations of the API, independent of the dialect."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class OperationCall:
-    """One operation asked for.
+    """A call of an operation.
 
-    `args` are the parameters of path, query and body by their names in the API. `token` and
+    `args` are the parameters of path, query and body, by their names in the API. `token` and
     `login` are the caller's; `login` is None only where an operation needs none.
     """
 
@@ -42,24 +42,24 @@ class OperationCall:
 
     @property
     def caller(self) -> ServerLogin:
-        """Who calls. Raises ApiError (UNAUTHENTICATED) if nobody is logged in."""
+        """The caller's login. Raises ApiError (UNAUTHENTICATED) if there is none."""
         if self.login is None:
             raise ApiError(ErrorType.UNAUTHENTICATED, "Authentication required.")
         return self.login
 
     def text(self, name: str) -> str:
-        """Return a parameter that has to be a string and there. Raises ApiError otherwise."""
+        """Return a required string parameter. Raises ApiError if it is missing or no string."""
         value = self.args.get(name)
         if not isinstance(value, str):
             raise invalid(f"{name} is missing, or not a string.")
         return value
 
     def text_or_none(self, name: str) -> str | None:
-        """Return a parameter that has to be a string if it is there."""
+        """Return an optional string parameter. Raises ApiError if it is no string."""
         return None if self.args.get(name) is None else self.text(name)
 
     def number_or_none(self, name: str) -> int | None:
-        """Return a parameter that has to be an integer if it is there."""
+        """Return an optional integer parameter. Raises ApiError if it is no integer."""
         value = self.args.get(name)
         if value is None:
             return None
@@ -69,7 +69,7 @@ class OperationCall:
 
 
 class Gives(Enum):
-    """What a successful operation answers with."""
+    """The kind of result of a successful operation."""
 
     NOTHING = auto()
     VALUE = auto()
@@ -80,8 +80,8 @@ class Gives(Enum):
 class Operation:
     """One operation.
 
-    `wrapper` is the parameter that the `api` dialect sends as the whole body. `privilege` is what a
-    read-only user lacks.
+    `wrapper` is the parameter that the `api` dialect sends as the whole body. `privilege` is the
+    privilege that a read-only user lacks.
     """
 
     name: str
@@ -99,7 +99,7 @@ class Operation:
 
 
 OPERATIONS: dict[str, Operation] = {}
-"""All operations by name, but for the transfers of content."""
+"""All operations by name, except the transfers of content."""
 
 _Run = TypeVar("_Run", bound="Callable[[Simulator, OperationCall], Any]")
 
@@ -112,7 +112,7 @@ def _operation(
     *,
     needs_login: bool = True,
 ) -> Callable[[_Run], _Run]:
-    """Make a function the operation of this name. Privileges are ones of `ContentLibrary`."""
+    """Register a function as an operation. Privileges are those of `ContentLibrary`."""
     kind = next((each for each in Kind if name.startswith(f"{each}_session")), None)
     privilege = privilege and f"ContentLibrary.{privilege}"
 
@@ -278,7 +278,7 @@ def _complete(server: Simulator, call: OperationCall) -> None:
 
 
 def _add_session_operations(kind: Kind) -> None:
-    """Add the operations that both kinds of session have, for one of them."""
+    """Add the operations common to both kinds of session, for one kind."""
     noun = f"{kind}_session"
     id_parameter = f"{kind}_session_id"
     # The SDK's bindings name this parameter differently for the two kinds.
@@ -331,6 +331,6 @@ def _stream(server: Simulator, call: OperationCall) -> None:
 
 
 UPLOAD = Operation("upload", _stream, Gives.NOTHING, Kind.UPDATE, needs_login=False)
-"""The PUT of a file's content: it takes its body as a stream, and has no function."""
+"""The PUT of a file's content. Its body is a stream; it has no function."""
 DOWNLOAD = Operation("download", _stream, kind=Kind.DOWNLOAD, needs_login=False)
-"""The GET of a file's content: it answers with a stream, and has no function."""
+"""The GET of a file's content. Its response is a stream; it has no function."""

@@ -1,4 +1,4 @@
-"""From a request on the wire to the call it makes, without carrying it out."""
+"""Parse a request into the call it makes, without carrying it out."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ TOKEN_HEADER = "vmware-api-session-id"  # noqa: S105 - the name of a header
 
 @dataclass(slots=True)
 class RequestContext:
-    """A request understood as far as it can be; `problem` is why it will be refused.
+    """A request, parsed as far as possible; `problem` is why it will be refused, if at all.
 
-    The faults that hit it leave `date_skew` (seconds) and `lifetimes` behind.
+    Faults set `date_skew` (seconds) and `lifetimes`.
     """
 
     request: Request
@@ -59,7 +59,7 @@ class RequestContext:
 def parse_request(
     request: Request, spoken: AbstractSet[ServedDialect], base_url: str
 ) -> RequestContext:
-    """Find out what a request asks for, of a server that speaks these dialects."""
+    """Parse a request to a server that understands these dialects."""
     headers = request.headers
     if host := headers.get("host"):  # the address by which the caller reached this server
         base_url = f"{base_url.partition('://')[0]}://{host}"
@@ -68,7 +68,7 @@ def parse_request(
         return _understand_rpc(request, base_url)
     token = headers.get(TOKEN_HEADER) or _token_in_cookie(headers.get("cookie", ""))
     match = resolve(request.method, request.target)
-    # Content has addresses of its own, whatever is spoken otherwise.
+    # Content has its own URLs, independent of the dialects.
     if match is None or not (match.operation in (UPLOAD, DOWNLOAD) or match.dialect in spoken):
         call = OperationCall({}, token)
         return RequestContext(request, dialect_of(request.target), call, problem=unknown_route())

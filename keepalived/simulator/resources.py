@@ -1,4 +1,4 @@
-"""What a Content Library holds: libraries, items, sessions and the files inside them."""
+"""The resources of a Content Library: libraries, items, sessions and their files."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class SourceType(StrEnum):
 
 
 class TransferStatus(StrEnum):
-    """How far a session's file has come."""
+    """The state of a session's file."""
 
     WAITING_FOR_TRANSFER = "WAITING_FOR_TRANSFER"
     TRANSFERRING = "TRANSFERRING"
@@ -37,7 +37,7 @@ class TransferStatus(StrEnum):
 
 
 class PrepareStatus(StrEnum):
-    """How far the server has come with a file that somebody wants to download."""
+    """The state of the preparation of a file for download."""
 
     UNPREPARED = "UNPREPARED"
     PREPARING = "PREPARING"
@@ -46,7 +46,7 @@ class PrepareStatus(StrEnum):
 
 
 class SessionEvent(StrEnum):
-    """What can become of a session."""
+    """The events of a session."""
 
     CREATED = "created"
     EXPIRED = "expired"
@@ -58,7 +58,7 @@ class SessionEvent(StrEnum):
 
 @dataclass(slots=True)
 class Library:
-    """A local library. Times are seconds on the server's monotonic clock."""
+    """A local library. Times are in seconds on the server's monotonic clock."""
 
     id: str
     name: str
@@ -68,7 +68,7 @@ class Library:
 
 @dataclass(slots=True)
 class Item:
-    """A library item. `files` maps the name of each file that arrived to its content."""
+    """A library item. `files` maps the name of each received file to its content."""
 
     id: str
     library_id: str
@@ -85,8 +85,8 @@ class Item:
 class File:
     """One file of an update session. Sizes are in bytes.
 
-    `ticket` is the secret part of the upload address of a PUSH file. `pull_started_at` is when the
-    server began to fetch a PULL file. `receiving` says that a PUT is in progress.
+    `ticket` is the secret part of the upload URL of a PUSH file. `pull_started_at` is when the
+    server began to fetch a PULL file. `receiving` is whether a PUT is in progress.
     """
 
     name: str
@@ -104,10 +104,10 @@ class File:
 
 @dataclass(slots=True)
 class DownloadFile:
-    """One file of a download session, with the content it had when the session was made.
+    """One file of a download session, with its content at the creation of the session.
 
-    `ticket` is the secret part of the download address, once somebody asked for one, which was at
-    `requested_at`. `bytes_transferred` is how much of it went out.
+    `ticket` is the secret part of the download URL, set when a client requests it at
+    `requested_at`. `bytes_transferred` is how many bytes were sent.
     """
 
     name: str
@@ -121,9 +121,9 @@ class DownloadFile:
 class ServerSession:
     """An update or download session.
 
-    `expires_at` is when the session ends unless there is activity, `announced_expiry` what `get`
-    says of it: they differ only under a fault. `validates_at` is when the last pull of a completed
-    session is done, and `completes_at` when its files are validated, too. An update session has
+    `expires_at` is when the session ends without activity, `announced_expiry` the time that `get`
+    reports: they differ only under a fault. `validates_at` is when the last pull of a completed
+    session is done, and `completes_at` when its files are also validated. An update session has
     `files`, a download session `downloads`, each by name.
     """
 

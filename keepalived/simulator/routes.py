@@ -1,6 +1,6 @@
-"""Which operation a method, a path and an action ask for, in each dialect.
+"""The mapping of method, path and action to operations, in each dialect.
 
-Templates follow the bindings of VMware's own SDK for `api`, and govmomi's client for `rest`.
+Templates follow the bindings of VMware's SDK for `api`, and govmomi's client for `rest`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from keepalived.simulator.operations import DOWNLOAD, OPERATIONS, UPLOAD, Operat
 
 
 class ServedDialect(StrEnum):
-    """The three ways to speak to a vCenter; VMware's SDKs use the third."""
+    """The three protocols of a vCenter; VMware's SDKs use the third."""
 
     API = "api"
     REST = "rest"
@@ -26,7 +26,7 @@ class ServedDialect(StrEnum):
 
 
 class Match(NamedTuple):
-    """A target understood: which operation it asks for, and the parameters in path and query."""
+    """A matched target: its operation, and the parameters in path and query."""
 
     dialect: ServedDialect
     operation: Operation
@@ -110,7 +110,7 @@ SERVICES: dict[tuple[str, str], Operation] = {
     for name, operation in OPERATIONS.items()
     for noun, _, verb in [name.partition(".")]
 }
-"""The operations of JSON-RPC, by service and operation."""
+"""The operations of JSON-RPC, by the names of service and operation."""
 
 _PARAMETER = re.compile(r"\{(\w+)\}")
 _Pattern = tuple[re.Pattern[str], ServedDialect, Operation]
@@ -130,7 +130,7 @@ def _compile() -> dict[tuple[str, str], list[_Pattern]]:
         # Clients may escape the colon that marks an id in the path.
         (ServedDialect.REST, REST_PREFIX, "id(?::|%3A|%3a)", _REST),
     ):
-        # The more literal templates first.
+        # More literal templates first.
         for name, template in (*sessions, *own.items(), *_COMMON.items()):
             method, _, rest = template.partition(" ")
             path, _, action = rest.partition("?")
@@ -148,13 +148,13 @@ _PATTERNS = _compile()
 
 @lru_cache(maxsize=65536)
 def resolve(method: str, target: str) -> Match | None:
-    """Return what a method and a target (path and query, as on the wire) ask for, if anything."""
+    """Match a method and target (path and query, as on the wire); return None without a match."""
     path, _, query = target.partition("?")
     parameters = dict(parse_qsl(query, keep_blank_values=True))
     action_parameter = "~action" if path.startswith("/rest/") else "action"
     action = parameters.pop(action_parameter, "")
     if not action and method == "GET" and "file_name" in parameters:
-        # One file of a download session is asked for as all are, and named in the query.
+        # A request for one file of a download session differs from the list only by its query.
         action = "file_name"
     for pattern, dialect, operation in _PATTERNS.get((method, action), ()):
         if found := pattern.fullmatch(path):
@@ -164,5 +164,5 @@ def resolve(method: str, target: str) -> Match | None:
 
 
 def dialect_of(target: str) -> ServedDialect:
-    """Return the dialect in which even an unknown target is to be answered."""
+    """Return the dialect for answers to a target, known or unknown."""
     return ServedDialect.REST if target.startswith("/rest/") else ServedDialect.API

@@ -1,4 +1,4 @@
-"""The HTTP skin of the simulator, on aiohttp."""
+"""The HTTP server of the simulator, on aiohttp."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from keepalived.simulator.routes import CONTENT_PREFIX
 from keepalived.simulator.wire import Dropped, RefusedConnection, Request, Response
 
 _SHORTEST_WAIT, _LONGEST_WAIT = 0.001, 3600.0
-# Where to reach, from this machine, a server that listens on every address.
+# The loopback addresses of a server that listens on all addresses.
 _REACHABLE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - a lookup, nothing is bound
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
@@ -31,9 +31,9 @@ async def serve(
     port: int = 0,
     ssl_context: ssl.SSLContext | None = None,
 ) -> AsyncIterator[str]:
-    """Serve a simulator by HTTP while the context is open; yield its URL. Port 0 means any.
+    """Serve a simulator over HTTP while the context is open; yield its URL. Port 0 means any.
 
-    Raises OSError when the address cannot be had.
+    Raises OSError if the address cannot be bound.
     """
     skin = _Skin(simulator, host, port, ssl_context)
     await skin.runner.setup()
@@ -80,7 +80,7 @@ class _Skin:
         self._spared: set[asyncio.Transport] = set()
 
     async def mind_the_door(self) -> None:
-        """Close the listening socket while connections are refused, and open it again."""
+        """Close the listening socket while connections are refused, then reopen it."""
         while True:
             is_refusing, changes_at = self._simulator.faults.refusal()
             if is_refusing:
@@ -91,7 +91,7 @@ class _Skin:
             await self.faults_changed.wait(max(_SHORTEST_WAIT, wait))
 
     async def open(self) -> None:
-        """Listen, unless that is so already."""
+        """Start to listen, unless already listening."""
         if self._site is not None:
             return
         site = web.TCPSite(
@@ -99,7 +99,7 @@ class _Skin:
         )
         await site.start()
         self._site = site
-        # The same port again after every outage.
+        # Reopen the same port after every outage.
         self.port = self.runner.addresses[0][1]
 
     async def _close(self) -> None:
@@ -137,7 +137,7 @@ class _Skin:
         return await self._simulator.handle(wanted, chunks)
 
     def drop_connections(self) -> None:
-        """Reset every connection but those that speak to the admin endpoint at this moment."""
+        """Reset all connections except those with a request to the admin endpoint in progress."""
         for connection in self._server.connections:
             transport = connection.transport
             if transport is not None and transport not in self._spared:
@@ -153,7 +153,7 @@ async def _send(request: web.BaseRequest, response: Response) -> web.StreamRespo
             status=response.status, headers=response.headers, body=response.body or None
         )
         if not request.content.at_eof():
-            # An upload was refused before its end: nobody will read the rest.
+            # An upload was refused before its end: the rest of its body stays unread.
             answer.force_close()
         return answer
     truncated = web.StreamResponse(status=response.status, headers=response.headers)
@@ -181,8 +181,8 @@ async def _stream(
 
 
 def _reset(transport: asyncio.Transport) -> None:
-    """Close a connection the hard way: the peer sees a reset, not an end."""
-    # One that is closed already has no socket to speak of, and over TLS must not be asked for it.
+    """Abort a connection: the peer sees a reset, not an orderly close."""
+    # A closed connection has no usable socket, and over TLS it must not be queried for one.
     sock = None if transport.is_closing() else transport.get_extra_info("socket")
     if sock is not None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)

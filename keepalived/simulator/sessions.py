@@ -1,12 +1,12 @@
-"""Update and download sessions: who may do what in which state, and when they expire.
+"""Update and download sessions: permitted operations by state, and expiry.
 
-Nothing runs in the background. A session that fell due is brought up to date when somebody looks
-at it, with the time at which it really happened.
+Nothing runs in the background. Expiries and completions are applied when a session is next read,
+with the times at which they were due.
 
-What counts as activity: creating a session, keeping it alive, adding or removing a file, asking for
-validation, completion or a download, and, if so configured, every chunk of a PUT or a GET. Looking
-at a session does not extend it, and neither does the server's own work (pulling a file, validating,
-preparing).
+These count as activity: creating a session, keeping it alive, adding or removing a file, asking for
+validation, completion or a download, and, if so configured, every chunk of a PUT or a GET. Reading
+a session does not extend it, and neither does the server's own work (pulling, validating or
+preparing a file).
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ class ServerSessions:
     ) -> ServerSession:
         """Open a session on an item.
 
-        Raises ApiError: NOT_FOUND without such an item, RESOURCE_BUSY if it has an active update
-        session already.
+        Raises ApiError: NOT_FOUND if the item does not exist, RESOURCE_BUSY if it already has an
+        active update session.
         """
         item = self._catalog.item(item_id)
         now = self.clock()
@@ -93,28 +93,28 @@ class ServerSessions:
         return session
 
     def get(self, kind: Kind, session_id: str) -> ServerSession:
-        """Return a session as it is now. Raises ApiError if there is none, or no longer."""
+        """Return a session in its current state. Raises ApiError if it does not exist."""
         session = self._sessions[kind].get(session_id)
         if session is None or not self._settle(session, self.clock()):
             raise not_found(f"{kind} session", session_id)
         return session
 
     def active(self, kind: Kind, session_id: str) -> ServerSession:
-        """Return a session that has to be ACTIVE. Raises ApiError if it is not."""
+        """Return an ACTIVE session. Raises ApiError if it is in another state."""
         session = self.get(kind, session_id)
         if session.state is not SessionState.ACTIVE:
             raise not_allowed(f"The {kind} session {session_id} is {session.state}, not ACTIVE.")
         return session
 
     def all(self, kind: Kind) -> list[ServerSession]:
-        """Return every session of a kind as it is now."""
+        """Return all sessions of a kind in their current state."""
         now = self.clock()
         return [each for each in list(self._sessions[kind].values()) if self._settle(each, now)]
 
     def created_by(
         self, kind: Kind, creator: str, item_id: str | None = None
     ) -> list[ServerSession]:
-        """Return the sessions that a user created, narrowed to an item where one is given."""
+        """Return the sessions that a user created, optionally only those on an item."""
         if item_id is not None:
             self._catalog.item(item_id)
         return [
@@ -126,8 +126,8 @@ class ServerSessions:
     def keep_alive(self, kind: Kind, session_id: str, client_progress: int | None) -> ServerSession:
         """Extend a session's lifetime.
 
-        Raises ApiError: INVALID_ARGUMENT for progress outside 0 to 100, or not above what was
-        reported before.
+        Raises ApiError: INVALID_ARGUMENT for progress outside 0 to 100, or not above the previous
+        report.
         """
         session = self.active(kind, session_id)
         if client_progress is not None:
@@ -137,7 +137,7 @@ class ServerSessions:
         return session
 
     def complete(self, kind: Kind, session_id: str) -> None:
-        """Take over what was uploaded, once pulls are done and files are validated.
+        """Commit the uploaded files to the item, once pulls are done and files are validated.
 
         The session stays ACTIVE until then.
         Raises ApiError (NOT_ALLOWED_IN_CURRENT_STATE) while a pushed file has not fully arrived.
@@ -159,7 +159,7 @@ class ServerSessions:
         self._settle(session, now)
 
     def cancel(self, kind: Kind, session_id: str) -> None:
-        """End a session and drop what it received."""
+        """Cancel a session and drop its received content."""
         self._end(self.active(kind, session_id), SessionState.CANCELED, self.clock())
 
     def fail(self, kind: Kind, session_id: str, message: str) -> None:
@@ -169,7 +169,7 @@ class ServerSessions:
         self._end(session, SessionState.ERROR, self.clock())
 
     def delete(self, kind: Kind, session_id: str) -> None:
-        """Remove a session. An update session has to be ended first; a download session has not."""
+        """Remove a session. An update session must have ended, a download session need not."""
         session = self.get(kind, session_id)
         if kind is Kind.UPDATE and session.state is SessionState.ACTIVE:
             raise not_allowed(f"The update session {session_id} is ACTIVE.")
@@ -183,7 +183,7 @@ class ServerSessions:
                     self._remove(session, SessionEvent.DELETED, self.clock())
 
     def touch(self, session: ServerSession) -> None:
-        """Extend a session's lifetime: there was activity."""
+        """Extend a session's lifetime after activity."""
         now = self.clock()
         timeout, secret = self._behaviour.session_timeout, self._secret_timeout
         session.announced_expiry = now + timeout
@@ -192,7 +192,7 @@ class ServerSessions:
 
     @contextmanager
     def shortened(self, seconds: float, *, announced: bool) -> Iterator[None]:
-        """Give a shorter lifetime to whatever is touched inside, and say so to clients or not."""
+        """Shorten the lifetime of sessions touched in the block; `announced` shows it."""
         timeout, secret = self._behaviour.session_timeout, self._secret_timeout
         if announced:
             self._behaviour.session_timeout = seconds
@@ -204,7 +204,7 @@ class ServerSessions:
             self._behaviour.session_timeout, self._secret_timeout = timeout, secret
 
     def _settle(self, session: ServerSession, now: float) -> bool:
-        """Carry out what has fallen due, and say whether the session is still there."""
+        """Apply due expiries and completions; return whether the session still exists."""
         if session.state is not SessionState.ACTIVE:
             return True
         completes_at = session.completes_at
@@ -232,9 +232,9 @@ class ServerSessions:
         self._close(session, event, at)
 
     def _close(self, session: ServerSession, event: SessionEvent, at: float) -> None:
-        """Let go of what a session received, and of its item."""
+        """Release a session's received content and its item."""
         for file in session.files.values():
-            file.content = None  # what the session completed with is the item's now
+            file.content = None  # the content of a completed session belongs to the item
         if session.kind is Kind.UPDATE:
             item = self._catalog.item(session.item_id)
             if item.active_update_session == session.id:

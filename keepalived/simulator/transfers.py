@@ -1,4 +1,4 @@
-"""The files of update sessions, and the uploads that fill them."""
+"""The files of update sessions, and their uploads."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from keepalived.simulator.sessions import ServerSessions, file_named
 
 @dataclass(frozen=True, slots=True)
 class TransferProgress:
-    """How far a file has come, as the server tells it."""
+    """A file's transfer progress, as the server reports it."""
 
     status: TransferStatus
     bytes_transferred: int
 
 
 class Transfers:
-    """Files pushed by clients or pulled by the server; there is `room` for so many bytes."""
+    """Files pushed by clients or pulled by the server; `room` limits their bytes."""
 
     def __init__(self, sessions: ServerSessions, behaviour: Behaviour, room: int) -> None:
         self.store = ContentStore(room)
@@ -40,7 +40,7 @@ class Transfers:
         size: int | None = None,
         source_uri: str | None = None,
     ) -> File:
-        """Announce a file, or announce it anew, which starts its transfer over.
+        """Add a file. Adding it again restarts its transfer.
 
         Raises ApiError for an empty name, a negative size, or a PULL without a source.
         """
@@ -73,7 +73,7 @@ class Transfers:
         return file_named(name, self._sessions.get(Kind.UPDATE, session_id).files)
 
     def remove(self, session_id: str, name: str) -> None:
-        """Take a file out of a session."""
+        """Remove a file from a session."""
         session = self._sessions.active(Kind.UPDATE, session_id)
         self._tickets.pop(file_named(name, session.files).ticket, None)
         del session.files[name]
@@ -86,7 +86,7 @@ class Transfers:
         return [file for file in session.files.values() if file.status is TransferStatus.ERROR]
 
     def progress(self, session_id: str, file: File) -> TransferProgress:
-        """Return how far a file of a session has come."""
+        """Return the progress of a session's file."""
         now, status, done = self._clock(), file.status, file.bytes_transferred
         if file.pull_started_at is not None:
             duration = self._behaviour.pull_duration
@@ -102,14 +102,14 @@ class Transfers:
         return TransferProgress(status, done)
 
     def session_of(self, ticket: str) -> str | None:
-        """Return the id of the session that an upload address belongs to, if it is a known one."""
+        """Return the id of the session of an upload URL, or None if it is unknown."""
         known = self._tickets.get(ticket)
         return known[0] if known else None
 
     def begin_upload(self, ticket: str) -> ReceivedUpload:
         """Start to receive a PUT.
 
-        Raises ApiError if the address is unknown, the session is gone or not ACTIVE, or another
+        Raises ApiError if the URL is unknown, the session is gone or not ACTIVE, or another
         PUT of the same file is under way.
         """
         known = self._tickets.get(ticket)
@@ -122,7 +122,7 @@ class Transfers:
         return ReceivedUpload(self, session_id, file)
 
     def receive(self, session_id: str, size: int) -> None:
-        """Account for a chunk of a PUT. Raises ApiError if the session cannot take it any more."""
+        """Account for a chunk of a PUT. Raises ApiError if the session cannot accept it."""
         session = self._sessions.active(Kind.UPDATE, session_id)
         if self._behaviour.put_counts_as_activity and size:
             self._sessions.touch(session)
@@ -142,13 +142,13 @@ class ReceivedUpload:
         self._content = file.content = transfers.store.receive()
 
     def write(self, chunk: bytes) -> None:
-        """Take in a chunk. Raises ApiError if the session cannot take it any more."""
+        """Receive a chunk. Raises ApiError if the session cannot accept it."""
         self._transfers.receive(self._session_id, len(chunk))
         self._content.write(chunk)
         self._file.bytes_transferred = self._content.size
 
     def finish(self) -> None:
-        """End with the whole body received. Raises ApiError if it is not of the announced size."""
+        """End after the whole body. Raises ApiError if its size is not the announced one."""
         file = self._file
         self._transfers.receive(self._session_id, 0)
         if file.declared_size not in (None, file.bytes_transferred):
@@ -159,7 +159,7 @@ class ReceivedUpload:
         file.status = TransferStatus.READY
 
     def interrupt(self, reason: str = "The transfer was interrupted.") -> None:
-        """End before the body was complete; another PUT may start over. Idempotent."""
+        """End before the body is complete; another PUT may start over. Idempotent."""
         if not self._file.receiving:
             return
         self._file.receiving = False

@@ -1,4 +1,4 @@
-"""How resources look on the wire, before a dialect has its say."""
+"""Resources as vAPI structures, before a dialect encodes them."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from keepalived.simulator.transfers import Transfers
 class Struct(dict[str, Any]):
     """A vAPI structure without its absent fields.
 
-    `name` is the canonical name and `required` the fields that are not optional in the API's
-    definition: all, unless they are named. JSON-RPC spells out both.
+    `name` is the canonical name, and `required` the fields that are not optional in the API's
+    definition (by default all). JSON-RPC encodes both.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Struct(dict[str, Any]):
         self.required = frozenset(fields if required is None else required)
 
 
-# Nothing is signed here and nothing warned of; some clients wait until that is known.
+# Reports no signature and no warnings; some clients wait for these fields.
 _NO_PREVIEW = Struct(
     "com.vmware.content.library.item.updatesession.preview_info", {"state": "NOT_APPLICABLE"}
 )
@@ -99,7 +99,7 @@ def session_view(session: ServerSession, clock: ServerClock, skew: float) -> Str
 
 
 def file_view(session_id: str, file: File, transfers: Transfers, base_url: str) -> Struct:
-    """Return a file of an update session; its upload address is below `base_url`."""
+    """Return a file of an update session; its upload URL is below `base_url`."""
     progress = transfers.progress(session_id, file)
     is_ready = progress.status == "READY"
     return Struct(
@@ -119,7 +119,7 @@ def file_view(session_id: str, file: File, transfers: Transfers, base_url: str) 
 
 
 def download_file_view(file: DownloadFile, downloads: Downloads, base_url: str) -> Struct:
-    """Return a file of a download session; its download address is below `base_url`."""
+    """Return a file of a download session; its download URL is below `base_url`."""
     status = downloads.status(file)
     is_prepared = status is PrepareStatus.PREPARED
     content = file.content
@@ -151,7 +151,7 @@ def _content_url(file: File | DownloadFile, base_url: str) -> str | None:
 
 
 def validation_view(broken: Iterable[File]) -> Struct:
-    """Return what asking for validation reports."""
+    """Return the report of a validation."""
     invalid_files = [
         Struct(
             "com.vmware.content.library.item.updatesession.file.validation_error",
@@ -166,7 +166,7 @@ def validation_view(broken: Iterable[File]) -> Struct:
 
 
 def login_view(login: ServerLogin, clock: ServerClock) -> Struct:
-    """Return who the caller is."""
+    """Return the caller's API session as `get` shows it."""
     return Struct(
         "com.vmware.cis.session.info",
         {

@@ -1,4 +1,4 @@
-"""HTTP messages without HTTP: what the simulated library is asked and what it answers."""
+"""Requests to and responses of the simulated library, independent of HTTP."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request. `target` is path and query as on the wire; header names are lower case."""
+    """A request. `target` is path and query as on the wire; header names are lower case."""
 
     method: str
     target: str
@@ -18,10 +18,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """One response. Header names are lower case.
+    """A response. Header names are lower case.
 
-    Where there is a `stream`, it gives the body piece by piece, and nothing at its end; it raises
-    Dropped where it breaks off. The header `content-length` then tells its size.
+    If there is a `stream`, it returns the body piece by piece, and nothing at its end; it raises
+    Dropped if it breaks off. The header `content-length` then holds its size.
     """
 
     status: int
