@@ -3,8 +3,7 @@
 The timekeeper moves sessions that fall due to the ready heap and wakes workers. A worker takes the
 session with the earliest deadline and processes one round: it sends the requests that the core
 chooses, passes the answers to the core, and commits the results, until the session is no longer
-due. While the vCenter is down the workers rest, and the prober sends a request that belongs to no
-session.
+due. While the vCenter is down the workers rest, and the prober sends requests of its own.
 """
 
 from __future__ import annotations
@@ -257,8 +256,7 @@ class Keeper:
             session = self._sessions.find(key)
             if session is not None:
                 if key in self._waiters and session.ending is None:
-                    # A renewal was requested when the round was past its keep-alive: send another
-                    # one.
+                    # A renewal was requested after the round's keep-alive: send another.
                     session = core.make_due(session, self._clock.boot())
                 self._sessions.commit(session, ())
 
