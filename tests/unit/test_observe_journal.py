@@ -136,8 +136,15 @@ def test_losses_are_told_once_the_journal_takes_entries_again(journald: socket.s
     log = structlog.get_logger("test")
     for number in range(3000):
         log.info("hello", number=number, text="x" * 1000)
-    seen = []
-    while (found := entry(journald))["EVENT"] != "log_entries_lost":
-        seen.append(int(found["NUMBER"]))
-    assert seen == list(range(len(seen)))
-    assert len(seen) + int(found["COUNT"]) == 3000
+    # The writer may get its turn in between, so that there are several gaps: each is told where
+    # it is, with its size.
+    accounted = lost = 0
+    while accounted < 3000:
+        found = entry(journald)
+        if found["EVENT"] == "log_entries_lost":
+            lost += int(found["COUNT"])
+            accounted += int(found["COUNT"])
+        else:
+            assert int(found["NUMBER"]) == accounted
+            accounted += 1
+    assert (accounted, lost > 0) == (3000, True)
