@@ -10,6 +10,7 @@ import re
 import signal
 import struct
 import termios
+from abc import ABC, abstractmethod
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -50,7 +51,7 @@ def state_of(pid: int) -> str:
         return ""
 
 
-class Device:
+class Device(ABC):
     """The other end of a terminal: what is written to it, and its keyboard."""
 
     def __init__(self, master: int) -> None:
@@ -69,9 +70,9 @@ class Device:
         self.write(self._decoder.decode(chunk))
         self._more.set()
 
+    @abstractmethod
     def write(self, text: str) -> None:
         """Take in what was written to the terminal."""
-        raise NotImplementedError
 
     def type(self, keys: str) -> None:
         """Press keys."""
