@@ -27,7 +27,7 @@ from tests.support import uploader
 from tests.support.uploader import SESSIONS, call, item_id, log_in_at
 
 ROUNDS = 3
-PATIENCE_SECONDS = 120.0
+TIMEOUT_SECONDS = 120.0
 
 
 class Served:
@@ -76,7 +76,7 @@ def _lines(results: Path) -> int:
 
 
 def _until(condition: Callable[[], object]) -> None:
-    end = time.monotonic() + PATIENCE_SECONDS
+    end = time.monotonic() + TIMEOUT_SECONDS
     while not condition():
         if time.monotonic() > end:
             raise RuntimeError("it takes too long")

@@ -117,7 +117,7 @@ class Daemon:
         self._watcher = ProcessWatcher(self._shares.control.processes)
         self._notifier = notifier or Notifier(None)
         self._systemd = SystemdNotifier(
-            self._notifier, self._health, self.registry.overview, self._clock
+            self._notifier, self._health, self.registry.engine_view, self._clock
         )
         self._start: Start
         self._stop = asyncio.Event()
@@ -216,7 +216,7 @@ class Daemon:
             start(self._sources.run(), "sources"),
             start(self._discover(), "discovery"),
             start(self.registry.keep_house(), "housekeeping"),
-            start(warn_of_danger(self.registry.overview, self._clock, self._bus), "danger"),
+            start(warn_of_danger(self.registry.engine_view, self._clock, self._bus), "danger"),
             start(self._end_when_idle(), "end when idle"),
             start(self._reload_when_asked(), "reload"),
             start(self._say_when_ready(address), "readiness"),

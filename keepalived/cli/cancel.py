@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from keepalived.cli import words
+from keepalived.cli import text
 from keepalived.cli.options import config_option, session_options, socket_option
 from keepalived.cli.socket_client import THE_ONLY_VCENTER, Control, RequestRefused, session_path
 from keepalived.lease.model import Kind
@@ -65,7 +65,7 @@ def cancel(
             f"others hold {session_id}, too ({holders}); ask them first, and then use --force"
         ) from error
     if reply["outcome"] != "ok":
-        detail = words.printable(reply["detail"] or reply["outcome"])
+        detail = text.printable(reply["detail"] or reply["outcome"])
         click.echo(f"not cancelled: {detail}", err=True)
         sys.exit(1)
     click.echo(f"cancelled {session_id}")
@@ -79,9 +79,9 @@ def _known(control: Control, path: str, kind: str) -> list[str]:
         if error.problem != "no-such-session":
             raise
         return ["Nobody holds it here."]
-    name = words.item_name(session) or session["id"]
-    lines = [f"{name} of {words.printable(session['vcenter'])}: {session['state']}"]
-    if transferred := words.transferred(session):
+    name = text.item_name(session) or session["id"]
+    lines = [f"{name} of {text.printable(session['vcenter'])}: {session['state']}"]
+    if transferred := text.transferred(session):
         lines.append(f"  {transferred} transferred")
-    lines += [f"  held by {words.holder(each)}" for each in session["holds"]]
+    lines += [f"  held by {text.holder(each)}" for each in session["holds"]]
     return lines

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import click
 
-from keepalived.cli import words
+from keepalived.cli import text
 from keepalived.cli.one_vcenter import choose, load
 from keepalived.engine import connect
 from keepalived.host.clock import SystemClock
@@ -57,10 +57,10 @@ def _described(name: str, answer: Answer[SessionInfo]) -> str:
     """Return a description of a session for the confirmation prompt."""
     if answer.value is None:
         raise click.ClickException(f"{name}: {_why(answer)}")
-    told = f"{name} says that it is {words.printable(answer.value.state)}"
+    told = f"{name} says that it is {text.printable(answer.value.state)}"
     progress = answer.value.client_progress
     return told if progress is None else f"{told}, and {progress} % done"
 
 
 def _why(answer: Answer[SessionInfo] | Answer[None]) -> str:
-    return words.printable(answer.detail or answer.outcome.value)
+    return text.printable(answer.detail or answer.outcome.value)

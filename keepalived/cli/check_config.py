@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from keepalived.cli.options import EXIT_BAD_CONFIGURATION, refuse_configuration
-from keepalived.cli.words import counted
+from keepalived.cli.text import counted
 from keepalived.host.files import readable_path
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def _summary(loaded: Loaded, files: int, sessions: int) -> Iterator[str]:
 def _session_files(settings: Settings) -> tuple[int, int, list[str]]:
     """Return the number of session files, the number of valid sessions in them, and warnings."""
     from keepalived.settings import ConfigError, Problem, read_sessions
-    from keepalived.settings.advice import risky_entry
+    from keepalived.settings.checks import risky_entry
 
     paths, warnings, count = set[str](), list[str](), 0
     for pattern in settings.session_files:

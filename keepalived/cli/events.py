@@ -6,7 +6,7 @@ import json
 
 import click
 
-from keepalived.cli import words
+from keepalived.cli import text
 from keepalived.cli.options import any_vcenter_option, session_argument, socket_option
 from keepalived.cli.socket_client import Control, Unreachable
 
@@ -27,7 +27,7 @@ def events(session_id: str | None, vcenter: str | None, as_json: bool, control: 
     raise Unreachable(f"the daemon behind {control.path} ended the stream: it stops, or restarts")
 
 
-def _words(line: words.Said) -> str:
-    where = " ".join(words.printable(line[name]) for name in ("vcenter", "id") if name in line)
-    told = words.event(line)
-    return f"{words.clock_time(line['at'])} {where + ': ' if where else ''}{told}"
+def _words(line: text.Said) -> str:
+    where = " ".join(text.printable(line[name]) for name in ("vcenter", "id") if name in line)
+    told = text.event(line)
+    return f"{text.clock_time(line['at'])} {where + ': ' if where else ''}{told}"

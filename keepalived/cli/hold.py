@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from keepalived.cli import words
+from keepalived.cli import text
 from keepalived.cli.lending import lender, token_options
 from keepalived.cli.options import session_options, socket_option
 from keepalived.cli.socket_client import Control, session_path
@@ -83,7 +83,7 @@ def hold(
 
         sys.exit(stay(control, place, query, wish, lend))
     session = control.request("PUT", place, {"owner": owners[0], **wish}, query=query)
-    is_well = session["state"] in words.KEPT or session["holds"]
+    is_well = session["state"] in text.KEPT or session["holds"]
     click.echo(_words(session, pid, ttl), err=not is_well)
     sys.exit(0 if is_well else 1)
 
@@ -103,18 +103,18 @@ def _size_of(path: Path, wish: Mapping[str, Any]) -> dict[str, int]:
     return {"bytes_total": found.st_size}
 
 
-def _words(session: words.Said, pid: int | None, ttl: str | None) -> str:
+def _words(session: text.Said, pid: int | None, ttl: str | None) -> str:
     kind = "pid" if pid is not None else "ttl" if ttl is not None else "none"
     taken = [each for each in session["holds"] if each["owner"].partition(":")[0] == kind]
     # The session ended before the answer was read: print only what it ended as.
     if not taken:
-        place = words.printable(session["vcenter"])
-        return f"{session['id']} of {place} has ended: {words.ended(session)}"
+        place = text.printable(session["vcenter"])
+        return f"{session['id']} of {place} has ended: {text.ended(session)}"
     mine = next((each for each in taken if each["owner"] == f"pid:{pid}"), taken[-1])
     if mine["token"] == "refused":  # noqa: S105 - the state of one
-        click.echo(f"Warning: {words.token(mine)}", err=True)
-    limit = "" if mine["until"] is None else f" ({words.clock_time(mine['until'])} at the latest)"
+        click.echo(f"Warning: {text.token(mine)}", err=True)
+    limit = "" if mine["until"] is None else f" ({text.clock_time(mine['until'])} at the latest)"
     return (
-        f"holding {session['id']} of {words.printable(session['vcenter'])} "
-        f"{words.owner(mine['owner'])}{limit}"
+        f"holding {session['id']} of {text.printable(session['vcenter'])} "
+        f"{text.owner(mine['owner'])}{limit}"
     )

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from keepalived.cli import words
+from keepalived.cli import text
 from keepalived.cli.lending import Lend
 from keepalived.cli.socket_client import Control, Unreachable
 
@@ -46,7 +46,7 @@ def stay(
                             lifetime, come_back_by = line["lifetime"], -1.0
                             continue
                         if line["event"] != "hold_taken":  # already printed
-                            click.echo(f"{words.clock_time(line['at'])} {words.event(line)}")
+                            click.echo(f"{text.clock_time(line['at'])} {text.event(line)}")
                         if (code := _verdict(line, f"connection:{name}")) is not None:
                             return code
                 except Unreachable as error:
@@ -57,7 +57,7 @@ def stay(
                     why = "the daemon stops"  # the daemon announced its end
                 if come_back_by < 0:
                     come_back_by = time.monotonic() + lifetime
-                    wait = words.brief(lifetime)
+                    wait = text.brief(lifetime)
                     click.echo(f"{why}; trying to come back for {wait}", err=True)
                 time.sleep(_PAUSE_SECONDS)
                 body = {**again, **_lent_now(lend)}
@@ -75,18 +75,18 @@ def _lent_now(lend: Lend) -> dict[str, str]:
     return {} if token is None else {"token": token}
 
 
-def _verdict(line: words.Said, owner: str) -> int | None:
+def _verdict(line: text.Said, owner: str) -> int | None:
     """Return the exit code for an event, or None if the hold goes on."""
     if line["event"] == "session_ended":
-        return 0 if line["state"] in words.KEPT else 1
+        return 0 if line["state"] in text.KEPT else 1
     if line["event"] == "hold_released" and line["owner"] == owner:
         return 0
     return None
 
 
-def _say_holding(session: words.Said, *, again: bool) -> None:
-    name = words.item_name(session) or session["id"]
-    place = words.printable(session["vcenter"])
+def _say_holding(session: text.Said, *, again: bool) -> None:
+    name = text.item_name(session) or session["id"]
+    place = text.printable(session["vcenter"])
     click.echo(f"holding {name} of {place} {'again' if again else '(Ctrl-C lets go)'}")
 
 

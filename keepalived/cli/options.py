@@ -101,7 +101,7 @@ def complete_session_ids(
     """Return the ids that the daemon knows, or none if it does not answer quickly."""
     from click.shell_completion import CompletionItem
 
-    from keepalived.cli import words
+    from keepalived.cli import text
 
     control = ctx.params.get("control")
     if not isinstance(control, Control):
@@ -113,7 +113,7 @@ def complete_session_ids(
     except (click.ClickException, LookupError, TypeError):
         return []
     return [
-        CompletionItem(each["id"], help=f"{each['state']} {words.item_name(each)}".strip())
+        CompletionItem(each["id"], help=f"{each['state']} {text.item_name(each)}".strip())
         for each in sessions
         if each["id"].startswith(incomplete)
     ]

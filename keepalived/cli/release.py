@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from keepalived.cli import words
+from keepalived.cli import text
 from keepalived.cli.options import owner_option, session_options, socket_option
 from keepalived.cli.socket_client import Control, session_path
 
@@ -21,6 +21,6 @@ def release(
     query = {"kind": kind, "owner": owner, "uid": uid}
     reply = control.request("DELETE", session_path(vcenter, session_id), query=query)
     if reply["recorded"]:
-        click.echo(words.printable(reply["detail"]))
+        click.echo(text.printable(reply["detail"]))
     else:
-        click.echo(f"Warning: {words.printable(reply['detail'])}", err=True)
+        click.echo(f"Warning: {text.printable(reply['detail'])}", err=True)

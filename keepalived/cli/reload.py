@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from keepalived.cli import words
+from keepalived.cli import text
 from keepalived.cli.options import refuse_configuration, socket_option
 from keepalived.cli.socket_client import Control, RequestRefused
 
@@ -25,5 +25,5 @@ def reload(control: Control) -> None:
             raise
         refuse_configuration([*error.errors, f"Error: {error.message}"])
     for each in reply["refused"]:
-        click.echo(f"Warning: not applied: {words.printable(each)}", err=True)
+        click.echo(f"Warning: not applied: {text.printable(each)}", err=True)
     click.echo("the configuration was read again and is in force")

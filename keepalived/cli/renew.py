@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from keepalived.cli import words
+from keepalived.cli import text
 from keepalived.cli.options import session_options, socket_option
 from keepalived.cli.socket_client import Control, session_path
 
@@ -25,8 +25,8 @@ def renew(session_id: str, vcenter: str, kind: str, control: Control) -> None:
     path = f"{session_path(vcenter, session_id)}/keep-alive"
     reply = control.request("POST", path, query={"kind": kind}, timeout=_ANSWER_SECONDS)
     if reply["outcome"] == "ok":
-        click.echo(f"renewed; {words.slack_left(reply['session']['slack'])}")
+        click.echo(f"renewed; {text.slack_left(reply['session']['slack'])}")
         return
-    detail = words.printable(reply["detail"] or reply["outcome"])
-    click.echo(f"not renewed: {detail}; {words.slack_left(reply['session']['slack'])}", err=True)
+    detail = text.printable(reply["detail"] or reply["outcome"])
+    click.echo(f"not renewed: {detail}; {text.slack_left(reply['session']['slack'])}", err=True)
     sys.exit(1)

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import click
 
-from keepalived.cli import words
+from keepalived.cli import text
 from keepalived.cli.options import any_vcenter_option, kind_option, socket_option
 from keepalived.cli.socket_client import Control
 from keepalived.cli.table import GAP, Cell, Look, cut, plain_rows, width_of
@@ -38,8 +38,8 @@ def sessions(vcenter: str | None, kind: str, as_json: bool, control: Control) ->
     lines = [json.dumps(answers)] if as_json else _lines(found, Look.of_stdout())
     click.echo("\n".join(lines))
     for name, each in failed.items():
-        detail = words.printable(each["detail"] or each["outcome"])
-        click.echo(f"{words.printable(name)} did not list its sessions: {detail}", err=True)
+        detail = text.printable(each["detail"] or each["outcome"])
+        click.echo(f"{text.printable(name)} did not list its sessions: {detail}", err=True)
     sys.exit(1 if failed else 0)
 
 
@@ -64,44 +64,44 @@ def _lines(found: list[Any], look: Look) -> Iterator[str]:
         yield from _block(session, look)
 
 
-def _fields(session: words.Said) -> tuple[str, ...]:
+def _fields(session: text.Said) -> tuple[str, ...]:
     return (
         session["state"] or "?",
         _age(session),
-        "-" if session["expires_in"] is None else words.brief(session["expires_in"]),
-        words.transferred(session).replace(" of ", "/").replace(" ", "") or "-",
-        ",".join(f"{each['uid']}:{words.printable(each['owner'])}" for each in session["holds"])
+        "-" if session["expires_in"] is None else text.brief(session["expires_in"]),
+        text.transferred(session).replace(" of ", "/").replace(" ", "") or "-",
+        ",".join(f"{each['uid']}:{text.printable(each['owner'])}" for each in session["holds"])
         or "-",
-        words.printable(session["vcenter"]),
-        words.printable(session["id"]),
-        words.item_name(session) or "-",
+        text.printable(session["vcenter"]),
+        text.printable(session["id"]),
+        text.item_name(session) or "-",
     )
 
 
-def _block(session: words.Said, look: Look) -> Iterator[str]:
+def _block(session: text.Said, look: Look) -> Iterator[str]:
     """Yield the lines of one session: the id, shown in full, leaves no room for a table row."""
-    name = words.item_name(session) or "an item that could not be read"
+    name = text.item_name(session) or "an item that could not be read"
     facts = [session["state"] or "state unknown"]
     if session["since"] is not None:
         facts.append(f"held for {_age(session)}")
     if session["expires_in"] is not None:
-        facts.append(words.slack_left(session["expires_in"]))
-    if transferred := words.transferred(session):
+        facts.append(text.slack_left(session["expires_in"]))
+    if transferred := text.transferred(session):
         facts.append(transferred)
-    beside = f"{words.printable(session['vcenter'])}  {' · '.join(facts)}"
+    beside = f"{text.printable(session['vcenter'])}  {' · '.join(facts)}"
     heading = cut(name, max(look.columns - width_of(beside) - GAP, GAP))
     yield f"{look.paint(Cell(heading, '1'))}  {look.paint(Cell(beside))}"
     # Never cut, so that it can be copied.
-    yield f"  {words.printable(session['id'])}"
-    holds = [f"held by {words.holder(each)}" for each in session["holds"]]
+    yield f"  {text.printable(session['id'])}"
+    holds = [f"held by {text.holder(each)}" for each in session["holds"]]
     if session["error_message"]:
-        holds.append(words.printable(session["error_message"]))
+        holds.append(text.printable(session["error_message"]))
     for line in holds or ["held by nobody here"]:
         style = "" if session["holds"] else "33"
         yield "  " + look.paint(Cell(cut(line, look.columns - GAP), style))
 
 
-def _age(session: words.Said) -> str:
+def _age(session: text.Said) -> str:
     if session["since"] is None:
         return "-"
-    return words.brief(max(0.0, time.time() - words.moment(session["since"])))
+    return text.brief(max(0.0, time.time() - text.moment(session["since"])))

@@ -19,7 +19,7 @@ from urllib.parse import quote, urlencode
 
 import click
 
-from keepalived.cli.words import printable
+from keepalived.cli.text import printable
 
 THE_ONLY_VCENTER = "-"
 ANSWER_SECONDS = 30.0

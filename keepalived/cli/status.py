@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from keepalived.cli import words
+from keepalived.cli import text
 from keepalived.cli.options import any_vcenter_option, kind_option, session_argument, socket_option
 from keepalived.cli.socket_client import THE_ONLY_VCENTER, Control, session_path
 from keepalived.cli.table import Look
@@ -68,7 +68,7 @@ def status(
 
 def read(control: Control, vcenter: str | None) -> dict[str, Any]:
     """Return the daemon's state with the sessions of one vCenter, or of all."""
-    found = _overview(control, vcenter)
+    found = _status(control, vcenter)
     query = {"vcenter": vcenter}
     found["sessions"] = control.request("GET", "/v1/sessions", query=query)["sessions"]
     return found
@@ -86,22 +86,22 @@ def page(found: dict[str, Any], look: Look, rows: int, aside: str = "") -> list[
     return [*lines, *status_table.table(found["sessions"], look, rows - len(lines))]
 
 
-def _overview(control: Control, vcenter: str | None) -> dict[str, Any]:
+def _status(control: Control, vcenter: str | None) -> dict[str, Any]:
     """Return the counts and the chosen vCenters. Raises UsageError for an unknown one."""
     found: dict[str, Any] = control.request("GET", "/v1/status")
     if vcenter is None:
         return found
     meant = [each for each in found["vcenters"] if each["name"] == vcenter]
     if not meant:
-        names = ", ".join(words.printable(each["name"]) for each in found["vcenters"])
+        names = ", ".join(text.printable(each["name"]) for each in found["vcenters"])
         raise click.UsageError(f"no vCenter {vcenter} is configured; there is {names or 'none'}")
     return {**found, "vcenters": meant, "held": meant[0]["sessions"]}
 
 
 def _say_idle(control: Control, vcenter: str | None) -> int:
-    found = _overview(control, vcenter)
+    found = _status(control, vcenter)
     if found["held"]:
-        click.echo(f"{words.counted(found['held'], 'session')} held")
+        click.echo(f"{text.counted(found['held'], 'session')} held")
         return 1
     if not found["is_admin"]:
         raise click.ClickException(

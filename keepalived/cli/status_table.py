@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from keepalived.cli import words
+from keepalived.cli import text
 from keepalived.cli.table import GAP, Cell, Look, cut, cut_middle, plain_rows, row, width_of
 from keepalived.lease.text import size
 
@@ -41,7 +41,7 @@ def danger(session: Session) -> tuple[int, float]:
     if session["state"] in LIVE:
         return 0, share_left(session)
     rank = 1 if session["state"] in LOST else 2 if session["state"] in _REMOVED else 3
-    return rank, -words.moment(session["since"])
+    return rank, -text.moment(session["since"])
 
 
 def share_left(session: Session) -> float:
@@ -61,7 +61,7 @@ def progress_of(session: Session) -> int | None:
     return max((each for each in known if each is not None), default=None)
 
 
-def summary(found: words.Said, look: Look, aside: str = "") -> list[str]:
+def summary(found: text.Said, look: Look, aside: str = "") -> list[str]:
     """Return the number of sessions held and in danger, and the vCenters that do not answer.
 
     `aside` is appended to the first line if there is room.
@@ -71,7 +71,7 @@ def summary(found: words.Said, look: Look, aside: str = "") -> list[str]:
     overdue = sum(share < 0 for share in shares)
     at_risk = sum(0 <= share < AT_RISK_SHARE for share in shares)
     lost = sum(session["state"] in LOST for session in found["sessions"])
-    held = f"{words.counted(len(live), 'session')} held" if live else "nothing is held"
+    held = f"{text.counted(len(live), 'session')} held" if live else "nothing is held"
     parts = [Cell(held, _BOLD)]
     if overdue:
         parts.append(Cell(f"{overdue:,} overdue", _RED))
@@ -89,7 +89,7 @@ def summary(found: words.Said, look: Look, aside: str = "") -> list[str]:
     lines = [look.paint(Cell(between)).join(look.paint(each) for each in parts)]
     for vcenter in found["vcenters"]:
         if not vcenter["up"]:
-            words_on_it = f"{words.printable(vcenter['name'])} does not answer"
+            words_on_it = f"{text.printable(vcenter['name'])} does not answer"
             lines.append(look.paint(Cell(cut(words_on_it, look.columns), _RED)))
     return lines
 
@@ -118,7 +118,7 @@ def fit(sessions: Sequence[Session], look: Look) -> Widths:
     """Distribute a terminal's columns over the columns of the table."""
     columns = look.columns
     bar = next((bar for least, bar in _BARS if columns >= least), -1)
-    vcenter = max(width_of(words.printable(each["vcenter"])) for each in sessions)
+    vcenter = max(width_of(text.printable(each["vcenter"])) for each in sessions)
     vcenter = min(max(vcenter, len("VCENTER")), columns // _WIDEST_VCENTER_SHARE)
     widths = {
         "vcenter": vcenter,
@@ -137,7 +137,7 @@ def fit(sessions: Sequence[Session], look: Look) -> Widths:
     room = max(1, room)
     name = min(room, max(len("SESSION"), *(width_of(_name(each)) for each in sessions)))
     widths["name"], spare = name, room - name
-    ids = [len(each["id"]) for each in sessions if words.item_name(each)]
+    ids = [len(each["id"]) for each in sessions if text.item_name(each)]
     # Ids distinguish sessions on one item; the remaining width is for the reasons of failures.
     session_id = min(max(ids, default=0), spare - GAP)
     if session_id >= _LEAST_ID:
@@ -150,10 +150,10 @@ def fit(sessions: Sequence[Session], look: Look) -> Widths:
 
 def _cells(session: Session, look: Look, widths: Widths) -> list[Cell]:
     name = _name(session)
-    is_id = not words.item_name(session)
+    is_id = not text.item_name(session)
     state = session["state"]
     return [
-        Cell(words.printable(session["vcenter"])),
+        Cell(text.printable(session["vcenter"])),
         Cell(cut_middle(name, widths["name"]) if is_id else _cut_name(name, widths["name"])),
         Cell("" if is_id else cut_middle(session["id"], widths["id"]), _DIM),
         Cell(state, _RED if state in LOST else "" if state in LIVE else _DIM),
@@ -164,7 +164,7 @@ def _cells(session: Session, look: Look, widths: Widths) -> list[Cell]:
 
 
 def _name(session: Session) -> str:
-    name = words.item_name(session) or words.printable(session["id"])
+    name = text.item_name(session) or text.printable(session["id"])
     return f"{name}{_DOWNLOAD}" if session["kind"] == "download" else name
 
 
@@ -181,10 +181,10 @@ def _slack_cell(session: Session, look: Look, width: int) -> Cell:
         return Cell("")
     bar = width - 1 - _SLACK_WIDTH
     share, slack = share_left(session), session["slack"]
-    text = ("—" if slack is None else words.brief(slack)).rjust(_SLACK_WIDTH)
+    left = ("—" if slack is None else text.brief(slack)).rjust(_SLACK_WIDTH)
     style = _GREEN if share >= AT_RISK_SHARE else _YELLOW if share > 0 else _RED
     drawn = "" if bar <= 0 else look.bar(0.0 if slack is None else share, bar) + " "
-    return Cell(drawn + text, style)
+    return Cell(drawn + left, style)
 
 
 def _progress_cell(session: Session, look: Look, width: int) -> Cell:
@@ -199,17 +199,17 @@ def _progress_cell(session: Session, look: Look, width: int) -> Cell:
 
 def _last_cell(session: Session, width: int) -> Cell:
     if session["state"] not in LIVE:
-        said = words.ended(session).partition("; ")[2]
+        said = text.ended(session).partition("; ")[2]
         return Cell(said, _RED if session["state"] in LOST else _DIM)
     if not session["outcomes"]:
-        return Cell(words.printable(session["last_error"]) or "not asked yet", _DIM)
+        return Cell(text.printable(session["last_error"]) or "not asked yet", _DIM)
     newest = session["outcomes"][-1]
-    ago = words.brief(max(0.0, time.time() - words.moment(newest["at"])))
+    ago = text.brief(max(0.0, time.time() - text.moment(newest["at"])))
     if newest["outcome"] == "ok":
         if worries := _worries(session):
             return worries
         return Cell(f"ok {ago}{' ago' if width >= _LEAST_FOR_AGO else ''}")
-    why = words.printable(session["last_error"])
+    why = text.printable(session["last_error"])
     return Cell(f"{newest['outcome']} {ago} ago{': ' + why if why else ''}", _RED)
 
 
@@ -217,9 +217,9 @@ def _worries(session: Session) -> Cell | None:
     """Return the most serious problem of a session whose renewals succeed, if any."""
     for file in session["files"]:
         if file["status"] == "ERROR":
-            return Cell(f"file {words.file(file)}", _RED)
+            return Cell(f"file {text.file(file)}", _RED)
     if session["stalled"] is not None:
-        return Cell(f"stalled: {words.stalled(session['stalled'])}", _YELLOW)
+        return Cell(f"stalled: {text.stalled(session['stalled'])}", _YELLOW)
     if "refused" in {hold["token"] for hold in session["holds"]}:
         return Cell("token refused: lend a fresh one", _YELLOW)
     return None
@@ -230,7 +230,7 @@ def _rest(left_out: Sequence[Session]) -> str:
     parts = [f"{count:,} {state}" for state, count in states.most_common()]
     live = [each for each in left_out if each["state"] in LIVE]
     known = [each["slack"] for each in live if each["slack"] is not None]
-    least = f", at least {words.brief(min(known))} left" if known else ""
+    least = f", at least {text.brief(min(known))} left" if known else ""
     return f"… and {len(left_out):,} more: {', '.join(parts)}{least}"
 
 
@@ -239,56 +239,56 @@ def _fields(session: Session) -> tuple[str, ...]:
     outcomes = session["outcomes"]
     is_live = session["state"] in LIVE
     return (
-        words.printable(session["vcenter"]),
+        text.printable(session["vcenter"]),
         session["kind"],
         session["id"],
         session["state"],
-        "-" if session["slack"] is None or not is_live else words.brief(session["slack"]),
+        "-" if session["slack"] is None or not is_live else text.brief(session["slack"]),
         "-" if done is None else f"{done}%",
         outcomes[-1]["outcome"] if outcomes else "-",
-        words.item_name(session) or "-",
+        text.item_name(session) or "-",
     )
 
 
 def details(session: Session) -> Iterator[str]:
     """Yield all known details of one session."""
-    name = words.item_name(session) or session["id"]
-    yield f"{name}: {session['kind']} session of {words.printable(session['vcenter'])}"
+    name = text.item_name(session) or session["id"]
+    yield f"{name}: {session['kind']} session of {text.printable(session['vcenter'])}"
     yield f"  id           {session['id']}"
-    yield f"  state        {words.ended(session)}"
-    yield f"  held since   {words.clock_time(session['since'])}"
+    yield f"  state        {text.ended(session)}"
+    yield f"  held since   {text.clock_time(session['since'])}"
     if session["deadline"] is not None and session["next_attempt"] is not None:
-        deadline = words.clock_time(session["deadline"])
-        lifetime = words.brief(session["lifetime"])
-        yield f"  deadline     {deadline}, {words.slack_left(session['slack'])} of {lifetime}"
+        deadline = text.clock_time(session["deadline"])
+        lifetime = text.brief(session["lifetime"])
+        yield f"  deadline     {deadline}, {text.slack_left(session['slack'])} of {lifetime}"
     if session["next_attempt"] is not None:
-        yield f"  next renewal {words.clock_time(session['next_attempt'])}"
+        yield f"  next renewal {text.clock_time(session['next_attempt'])}"
     yield f"  keep-alives  {session['keep_alives']:,}"
     if session["failures"]:
-        count = words.counted(session["failures"], "attempt")
-        yield f"  failing      {count} in a row: {words.printable(session['last_error'])}"
+        count = text.counted(session["failures"], "attempt")
+        yield f"  failing      {count} in a row: {text.printable(session['last_error'])}"
     done = progress_of(session)
-    known = (f"{done} %" if done is not None else "", words.transferred(session))
+    known = (f"{done} %" if done is not None else "", text.transferred(session))
     if any(known):
         yield f"  progress     {', '.join(filter(None, known))}"
     if session["stalled"] is not None:
-        yield f"  stalled      {words.stalled(session['stalled'])}"
+        yield f"  stalled      {text.stalled(session['stalled'])}"
     for file in session["files"]:
-        yield f"  file         {words.file(file)}"
+        yield f"  file         {text.file(file)}"
     for hold in session["holds"]:
         yield f"  held by      {_hold(hold)}"
     for outcome in reversed(session["outcomes"]):
-        yield f"  answered     {words.clock_time(outcome['at'])} {outcome['outcome']}"
+        yield f"  answered     {text.clock_time(outcome['at'])} {outcome['outcome']}"
 
 
-def _hold(hold: words.Said) -> str:
-    parts = [words.holder(hold)]
+def _hold(hold: text.Said) -> str:
+    parts = [text.holder(hold)]
     if hold["until"] is not None:
-        parts.append(f"until {words.clock_time(hold['until'])} at most")
+        parts.append(f"until {text.clock_time(hold['until'])} at most")
     if hold["progress"] is not None:
         parts.append(f"{hold['progress']} %")
-    if token := words.token(hold):
+    if token := text.token(hold):
         parts.append(token)
     if hold["note"]:
-        parts.append(f'"{words.printable(hold["note"])}"')
+        parts.append(f'"{text.printable(hold["note"])}"')
     return ", ".join(parts)

@@ -79,11 +79,11 @@ class HoldService:
                 raise _unwritten(error) from error
             raise
         if is_ward and not self._owners.is_watched(party):
-            await self._registry.let_go(key, *party)
+            await self._registry.release_durably(key, *party)
             raise ProblemError(ProblemType.NOT_YOUR_PROCESS, f"{label(hold.owner)} has just ended")
         if before is not None and before.owner != hold.owner:
             # Only its time limit changes: it remains that user's one hold with a time limit.
-            await self._registry.let_go(key, before.uid, before.owner)
+            await self._registry.release_durably(key, before.uid, before.owner)
         if hold.token is not None and (before is None or before.token != hold.token):
             # The API session it carries may be about to expire.
             self.renew_soon(key)

@@ -21,10 +21,10 @@ from keepalived.control.replies import ReleaseReply
 from keepalived.control.requests import (
     ConnectionOwner,
     HoldQuery,
-    HoldWish,
+    HoldRequest,
     KindQuery,
     PidOwner,
-    ProgressWish,
+    ProgressUpdate,
     SessionPath,
     TtlOwner,
 )
@@ -40,7 +40,7 @@ _UNRECORDED = (
     "full?): a restart may bring it back, so release it again once there is room"
 )
 
-PutCall = Call[SessionPath, KindQuery, HoldWish]
+PutCall = Call[SessionPath, KindQuery, HoldRequest]
 
 
 async def put_hold(context: ControlContext, call: PutCall) -> web.StreamResponse:
@@ -74,7 +74,7 @@ async def put_hold(context: ControlContext, call: PutCall) -> web.StreamResponse
 
 
 async def patch_hold(
-    context: ControlContext, call: Call[SessionPath, HoldQuery, ProgressWish]
+    context: ControlContext, call: Call[SessionPath, HoldQuery, ProgressUpdate]
 ) -> web.Response:
     """Say how far the upload is, or lend a fresh token; a time limit begins anew.
 
@@ -112,7 +112,7 @@ async def delete_hold(
             candidates=[label(hold.owner) for hold in holds],
         )
     hold = holds[0]
-    work = context.registry.let_go(key, hold.uid, hold.owner)
+    work = context.registry.release_durably(key, hold.uid, hold.owner)
     recorded = await context.background.run_shielded(work, "let go of a hold")
     call.caller.log("hold_released_by", key, owner=label(hold.owner), holder=hold.uid)
     return json_answer(
@@ -145,7 +145,7 @@ def _standing(session: Session, party: HolderKey) -> Hold | None:
     return None
 
 
-def _lent(wish: ProgressWish, before: Hold | None) -> LentToken | None:
+def _lent(wish: ProgressUpdate, before: Hold | None) -> LentToken | None:
     """Return a hold's token after a request: the present one unless the request changes it.
 
     A token that was refused stays refused, however often it is lent.
@@ -253,4 +253,4 @@ async def _let_go_after(
 ) -> None:
     await asyncio.wait([taking])
     if taking.exception() is None and context.registry.is_held(key, *party):
-        await context.owners.let_go([(key, party)], "its connection was closed")
+        await context.owners.release_all([(key, party)], "its connection was closed")

@@ -153,7 +153,7 @@ class Owners:
                     self._missed[place] = now + session.lifetime
                 elif hold.owner.kind is OwnerKind.PROCESS and not self._takes_up(*place):
                     gone.append(place)
-        await self.let_go(gone, "its process ended while the daemon was not running")
+        await self.release_all(gone, "its process ended while the daemon was not running")
         if self._missed:
             self._waiting = asyncio.create_task(self._wait_for_missed(), name="missed connections")
 
@@ -173,7 +173,7 @@ class Owners:
             late = [place for place, limit in self._missed.items() if limit <= now]
             for place in late:
                 del self._missed[place]
-            work = self.let_go(late, "its connection did not come back")
+            work = self.release_all(late, "its connection did not come back")
             self._background.spawn_unwatched(work, "let go of what lost connections held")
 
     def _takes_up(self, key: SessionKey, party: HolderKey) -> bool:
@@ -197,10 +197,10 @@ class Owners:
         owner = Owner(OwnerKind.PROCESS, str(process))
         users = self._wards.pop(process, {})
         gone = [(key, HolderKey(uid, owner)) for uid, keys in users.items() for key in keys]
-        work = self.let_go(gone, "its process ended")
+        work = self.release_all(gone, "its process ended")
         self._background.spawn_unwatched(work, f"let go what process {process.pid} held")
 
-    async def let_go(self, gone: Collection[Place], reason: str) -> None:
+    async def release_all(self, gone: Collection[Place], reason: str) -> None:
         """Release holds whose owners have gone, and log the reason."""
         for key, party in gone:
             log.info(
@@ -213,4 +213,4 @@ class Owners:
                 reason=reason,
             )
         # All at once, so that they share one write to disk.
-        await asyncio.gather(*(self._registry.let_go(key, *party) for key, party in gone))
+        await asyncio.gather(*(self._registry.release_durably(key, *party) for key, party in gone))

@@ -30,7 +30,7 @@ _OWNER = re.compile(
 _LARGEST_PID = 2**22  # PID_MAX_LIMIT of a 64-bit Linux
 
 
-class Nothing(Model):
+class NoParams(Model):
     """No parameters."""
 
 
@@ -133,13 +133,13 @@ _OWNERS: dict[str, type[Model]] = {
 }
 
 
-OwnerWish = Annotated[
+OwnerSpec = Annotated[
     PidOwner | TtlOwner | ConnectionOwner,
     Choice(_which_owner, 'must be {"pid": N}, {"ttl": "2m"}, {"connection": true} or null'),
 ]
 
 
-class ProgressWish(Model):
+class ProgressUpdate(Model):
     """How far the upload has come, in percent or in bytes, and with which token it goes on."""
 
     progress: Annotated[int, Range(0, 100), Whole] | None = None
@@ -171,10 +171,10 @@ class ProgressWish(Model):
         return Progress(self.progress, self.bytes_done, self.bytes_total)
 
 
-class HoldWish(ProgressWish):
+class HoldRequest(ProgressUpdate):
     """A hold as it is to be. What is left out keeps the value that the hold has already."""
 
-    owner: OwnerWish | None
+    owner: OwnerSpec | None
     """What the hold lives and dies with. `null` means nothing: somebody has to let it go."""
 
     max_lifetime: Duration | None = None

@@ -8,13 +8,13 @@ from keepalived.control.context import Call, ControlContext
 from keepalived.control.encoding import json_answer
 from keepalived.control.problems import ProblemError, ProblemType
 from keepalived.control.replies import KeepAliveReply
-from keepalived.control.requests import KindQuery, ListQuery, Nothing, SessionPath
+from keepalived.control.requests import KindQuery, ListQuery, NoParams, SessionPath
 from keepalived.control.streams import send_list
 from keepalived.lease.timing import RENEWAL_PAUSE
 
 
 async def list_sessions(
-    context: ControlContext, call: Call[Nothing, ListQuery, None]
+    context: ControlContext, call: Call[NoParams, ListQuery, None]
 ) -> web.StreamResponse:
     """List the sessions that the caller may see."""
     query = call.query

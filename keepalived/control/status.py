@@ -12,11 +12,11 @@ from keepalived.control.context import Call, ControlContext
 from keepalived.control.encoding import json_answer
 from keepalived.control.problems import FieldError, ProblemError, ProblemType
 from keepalived.control.replies import ReloadReply, StatusReply, VCenterList, VCenterReply
-from keepalived.control.requests import Nothing
+from keepalived.control.requests import NoParams
 from keepalived.lease.session import Session
 from keepalived.lease.timing import is_at_risk
 
-PlainCall = Call[Nothing, Nothing, None]
+PlainCall = Call[NoParams, NoParams, None]
 
 
 async def list_vcenters(context: ControlContext, call: PlainCall) -> web.Response:

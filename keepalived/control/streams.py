@@ -14,7 +14,7 @@ from keepalived.control.context import Call, ControlContext
 from keepalived.control.encoding import JSON, to_json
 from keepalived.control.event_stream import StreamEntry
 from keepalived.control.replies import EventLine
-from keepalived.control.requests import EventQuery, Nothing
+from keepalived.control.requests import EventQuery, NoParams
 from keepalived.control.views import wall_time
 from keepalived.host.slices import PAUSE
 from keepalived.lease.model import SessionKey
@@ -31,7 +31,7 @@ log = structlog.get_logger("clkeepalived")
 
 
 async def stream_events(
-    context: ControlContext, call: Call[Nothing, EventQuery, None]
+    context: ControlContext, call: Call[NoParams, EventQuery, None]
 ) -> web.StreamResponse:
     """Say what happens to the caller's sessions, until one of the two has had enough."""
     query = call.query

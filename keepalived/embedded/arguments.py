@@ -10,7 +10,7 @@ from typing import Any
 from keepalived.embedded.errors import InvalidArguments
 from keepalived.lease.holds import LentToken, check_token
 from keepalived.lease.model import Kind, SessionKey, check_session_id
-from keepalived.settings import Settings, VCenterSettings, advice
+from keepalived.settings import Settings, VCenterSettings, checks
 from keepalived.settings.base import expanded
 from keepalived.settings.values import split_vcenter_url
 from keepalived.validation import Invalid, Secret, validate
@@ -45,10 +45,10 @@ def check(
         raise InvalidArguments(str(error)) from None
     settings = _settings({"url": url, **fields})
     alone = Settings(vcenters={"vcenter": settings})
-    unusable = "; ".join(words for _, words in advice.unusable(alone, os.environ))
+    unusable = "; ".join(words for _, words in checks.unusable(alone, os.environ))
     if unusable:
         raise InvalidArguments(unusable)
-    risky = advice.risky(alone, os.environ)
+    risky = checks.risky(alone, os.environ)
     # With a lent token, no login is expected.
     warnings = (words for place, words in risky if lent is None or place[-1] != "username")
     return HoldArguments(key, settings, lent, tuple(warnings))

@@ -33,7 +33,7 @@ class SessionLost(HoldError):
         self.end = end
 
     def __str__(self) -> str:
-        return words_for(self.end)
+        return describe_end(self.end)
 
     @property
     def session_id(self) -> str:
@@ -51,7 +51,7 @@ class SessionLost(HoldError):
         return self.end.error_message
 
 
-def words_for(end: SessionEnd) -> str:
+def describe_end(end: SessionEnd) -> str:
     """Describe in one line, for people, how a session ended."""
     why = f": {end.error_message}" if end.error_message else ""
     return f"{end.key.kind} session {end.key.id} ended as {end.state} ({end.reason}){why}"

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Literal, Self, TypedDict, Unpack, overload
 
 from keepalived.embedded.arguments import HoldArguments, check
-from keepalived.embedded.errors import HoldError, InvalidArguments, SessionLost, words_for
+from keepalived.embedded.errors import HoldError, InvalidArguments, SessionLost, describe_end
 from keepalived.embedded.hold_runner import HoldRunner, Parting, is_loss
 from keepalived.embedded.hold_state import HoldState, OnEnd, logger
 from keepalived.embedded.loop_thread import LoopThread
@@ -166,7 +166,7 @@ class SessionHold:
         end, trouble = self.end, background.over.exception() if background.over.done() else None
         if error is not None:
             if end is not None and is_loss(end):
-                error.add_note(f"keepalived: {words_for(end)}")
+                error.add_note(f"keepalived: {describe_end(end)}")
             if trouble is not None:
                 error.add_note(f"keepalived: the session was not kept: {trouble!r}")
         elif trouble is not None:

@@ -21,7 +21,7 @@ from keepalived.embedded.errors import (
     HoldError,
     SessionLost,
     VCenterUnavailable,
-    words_for,
+    describe_end,
 )
 from keepalived.embedded.hold_state import HoldState, logger
 from keepalived.engine import Engine, MakeTransport, one_vcenter
@@ -218,7 +218,7 @@ class HoldRunner:
             return
         is_entered = not self._answer(SessionLost(end))
         if is_entered and (is_loss(end) or end.state in (State.REMOVED, State.RELEASED)):
-            logger.warning("%s", words_for(end))
+            logger.warning("%s", describe_end(end))
         self.link.ended(end)
 
     def _answer(self, error: HoldError | None) -> bool:

@@ -19,10 +19,10 @@ from typing import Any, TypeVar
 
 from keepalived.host.clock import LONGEST_SLEEP, Clock, sleep_until
 from keepalived.host.wakeup import Wakeup
-from keepalived.keeper.overview import VCenterView
 from keepalived.keeper.ports import Sessions, VCenter
 from keepalived.keeper.reachability import Reachability
 from keepalived.keeper.schedule import Schedule
+from keepalived.keeper.snapshot import VCenterView
 from keepalived.keeper.utilization import Utilization
 from keepalived.lease import events, lending, machine, timing
 from keepalived.lease import session as core
@@ -267,7 +267,7 @@ class Keeper:
         is_passed_on = session is not None and lending.is_passed_on(
             session, request, answer, has_credentials=policy.has_credentials
         )
-        if request.ask is RequestKind.KEEP_ALIVE:
+        if request.kind is RequestKind.KEEP_ALIVE:
             seconds = answer.received_at - answer.sent_at
             self._notify(events.KeepAliveAnswered(key, answer.outcome, seconds))
             if answer.outcome is Outcome.OK:
@@ -299,16 +299,16 @@ class Keeper:
 
     async def _send(self, key: SessionKey, request: SessionRequest) -> Answer[object]:
         (_, kind, session_id), vcenter = key, self.vcenter
-        ask, timeout, progress, item_id, token = request
-        if ask is RequestKind.KEEP_ALIVE:
+        request_kind, timeout, progress, item_id, token = request
+        if request_kind is RequestKind.KEEP_ALIVE:
             return await vcenter.keep_alive(
                 kind, session_id, progress, timeout=timeout, token=token
             )
         self._looking += 1
         try:
-            if ask is RequestKind.GET:
+            if request_kind is RequestKind.GET:
                 return await vcenter.get(kind, session_id, timeout=timeout, token=token)
-            if ask is RequestKind.FILES:
+            if request_kind is RequestKind.FILES:
                 return await vcenter.files(kind, session_id, timeout=timeout, token=token)
             return await vcenter.item(item_id or "", timeout=timeout, token=token)
         finally:

@@ -10,10 +10,10 @@ from keepalived.host.clock import LONGEST_SLEEP, Clock
 from keepalived.host.slices import Slices, SliceTimer, run_at_once, run_in_slices
 from keepalived.host.wakeup import Wakeup
 from keepalived.keeper.keeper import Keeper
-from keepalived.keeper.overview import Overview, Snapshot, VCenterView
 from keepalived.keeper.ports import NullPersistence, Persistence
 from keepalived.keeper.schedule import Schedule
 from keepalived.keeper.session_table import SessionTable
+from keepalived.keeper.snapshot import EngineView, Snapshot, VCenterView
 from keepalived.lease import events
 from keepalived.lease import session as core
 from keepalived.lease.answers import Answer
@@ -193,7 +193,7 @@ class Registry:
             raise
         return is_new
 
-    async def let_go(self, key: SessionKey, uid: int, owner: Owner) -> bool | None:
+    async def release_durably(self, key: SessionKey, uid: int, owner: Owner) -> bool | None:
         """Release a party's hold, and store that.
 
         Returns None if there was none, True once its removal is on disk, and False if the hold is
@@ -360,9 +360,9 @@ class Registry:
         """The number of sessions that are held."""
         return len(self._table.live)
 
-    def overview(self) -> Overview:
+    def engine_view(self) -> EngineView:
         """Return the current state, without iterating over the sessions."""
-        return Overview(self._clock.boot(), self._table, self._views())
+        return EngineView(self._clock.boot(), self._table, self._views())
 
     def snapshot(self) -> Snapshot:
         """Return the whole current state of the engine."""

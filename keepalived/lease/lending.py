@@ -15,7 +15,7 @@ class SessionRequest(NamedTuple):
     `token` is the borrowed token to send; None means the vCenter's own credentials.
     """
 
-    ask: RequestKind
+    kind: RequestKind
     timeout: float
     progress: int | None = None
     item_id: str | None = None
@@ -27,7 +27,7 @@ class SessionRequest(NamedTuple):
         return f"Request{tuple(shown)}"
 
 
-def token_to_use(session: Session, ask: RequestKind, *, has_credentials: bool) -> str | None:
+def token_to_use(session: Session, kind: RequestKind, *, has_credentials: bool) -> str | None:
     """Return the token to ask with, None for the vCenter's own credentials.
 
     A renewal is first sent with the lent tokens, each in turn, so that all of them stay alive and
@@ -39,7 +39,7 @@ def token_to_use(session: Session, ask: RequestKind, *, has_credentials: bool) -
     in_use = hold_rules.tokens_in_use(session.holds)
     tokens: list[str | None] = [token for token in in_use if token not in denied]
     turn = session.renewals + session.tries
-    if denied or session.tries or ask is not RequestKind.KEEP_ALIVE:
+    if denied or session.tries or kind is not RequestKind.KEEP_ALIVE:
         reliable = [
             token
             for token in in_use
@@ -77,7 +77,7 @@ def is_passed_on(
     return (
         has_credentials
         or token_to_use(
-            denying(session, request.token, answer.outcome), request.ask, has_credentials=False
+            denying(session, request.token, answer.outcome), request.kind, has_credentials=False
         )
         is not None
     )

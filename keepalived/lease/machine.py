@@ -61,18 +61,18 @@ def next_request(
     timeout = configured_timeout or timing.request_timeout(
         session.tries, session.slack(now), session.lifetime, pace
     )
-    ask = session.ask
+    kind = session.next_kind
     if session.ending is None and now - session.due > timing.floor(session.lifetime):
         # A round that was interrupted (its vCenter went down) starts again: renewals come first.
-        ask = RequestKind.KEEP_ALIVE
+        kind = RequestKind.KEEP_ALIVE
     progress = item_id = None
-    if ask is RequestKind.KEEP_ALIVE and not session.omit_progress:
+    if kind is RequestKind.KEEP_ALIVE and not session.omit_progress:
         wanted = hold_rules.client_progress(session.holds, session.transferred)
         progress = value_to_send(wanted, session.acknowledged)
-    if ask is RequestKind.ITEM and session.target is not None:
+    if kind is RequestKind.ITEM and session.target is not None:
         item_id = session.target.item_id
-    token = token_to_use(session, ask, has_credentials=has_credentials)
-    return SessionRequest(ask, timeout, progress, item_id, token)
+    token = token_to_use(session, kind, has_credentials=has_credentials)
+    return SessionRequest(kind, timeout, progress, item_id, token)
 
 
 class _Reply(NamedTuple):
@@ -105,8 +105,8 @@ def step(
     `has_credentials` as for `next_request`. Answers that arrive after the end change nothing, nor
     do answers to a request that belongs to the session before it began anew.
     """
-    is_renewal = request.ask is RequestKind.KEEP_ALIVE and session.ending is None
-    if session.state.is_final or not (is_renewal or request.ask is session.ask):
+    is_renewal = request.kind is RequestKind.KEEP_ALIVE and session.ending is None
+    if session.state.is_final or not (is_renewal or request.kind is session.next_kind):
         return session, ()
     token = request.token
     if token is not None and answer.outcome is Outcome.UNAUTHENTICATED:
@@ -119,13 +119,17 @@ def step(
     reply = _Reply(request, answer, now, u, follow_ups, stall_timeout)
     if session.denied:
         session = session._replace(denied=())
-    if token is not None and answer.outcome is Outcome.OK and request.ask is RequestKind.KEEP_ALIVE:
+    if (
+        token is not None
+        and answer.outcome is Outcome.OK
+        and request.kind is RequestKind.KEEP_ALIVE
+    ):
         session = session._replace(holds=hold_rules.prove_token(session.holds, token))
-    if request.ask is RequestKind.KEEP_ALIVE:
+    if request.kind is RequestKind.KEEP_ALIVE:
         return _keep_alive_answered(session, reply)
-    if request.ask is RequestKind.GET:
+    if request.kind is RequestKind.GET:
         return _get_answered(session, reply)
-    if request.ask is RequestKind.FILES:
+    if request.kind is RequestKind.FILES:
         return _files_answered(session, reply)
     return _item_answered(session, reply)
 
@@ -149,17 +153,21 @@ def _keep_alive_answered(session: Session, reply: _Reply) -> Step:
         # A refusal means that the server knows a value at least as high: it counts as acknowledged.
         known = highest(session.acknowledged, request.progress)
         again = session._replace(acknowledged=known, omit_progress=True, due=now)
-        return again._replace(ask=RequestKind.KEEP_ALIVE, needs_confirmation=False), ()
+        return again._replace(next_kind=RequestKind.KEEP_ALIVE, needs_confirmation=False), ()
     if outcome in (Outcome.NOT_ALLOWED, Outcome.NOT_FOUND):
-        return session._replace(ask=RequestKind.GET, needs_confirmation=True, due=now), ()
+        return session._replace(next_kind=RequestKind.GET, needs_confirmation=True, due=now), ()
     return _fail(session, reply)
 
 
 def _renewed(session: Session, reply: _Reply, recent: bytes) -> Step:
     """Apply a successful renewal. By far the most frequent step: creates one new session only."""
     sent_at, progress, renewals = reply.answer.sent_at, reply.request.progress, session.renewals + 1
-    look = _next_look(session, reply, sent_at, renewals)
-    due = _next_renewal(session.lifetime, sent_at, renewals, reply) if look is None else reply.now
+    follow_up = _next_follow_up(session, reply, sent_at, renewals)
+    due = (
+        _next_renewal(session.lifetime, sent_at, renewals, reply)
+        if follow_up is None
+        else reply.now
+    )
     slack = session.slack(reply.answer.received_at)
     event = events.Renewed(session.key, session.renewals == 0, slack, progress)
     renewed = session._replace(
@@ -171,7 +179,7 @@ def _renewed(session: Session, reply: _Reply, recent: bytes) -> Step:
         omit_progress=False,
         acknowledged=highest(session.acknowledged, progress),
         last_error="",
-        ask=look or RequestKind.KEEP_ALIVE,
+        next_kind=follow_up or RequestKind.KEEP_ALIVE,
         needs_confirmation=False,
         due=due,
     )
@@ -186,7 +194,7 @@ def _get_answered(session: Session, reply: _Reply) -> Step:
         if ending is not None:
             return _after(_settle(seen, ending, reply.now), happened)
         if not session.needs_confirmation:
-            return _after(_look_on(seen, reply), happened)
+            return _after(_follow_up(seen, reply), happened)
         words = f"keep-alive was refused, though the server says that the session is {info.state}"
         contradiction = answer._replace(outcome=Outcome.FAILED, detail=words)
         return _after(_fail(seen, reply._replace(answer=contradiction)), happened)
@@ -194,7 +202,7 @@ def _get_answered(session: Session, reply: _Reply) -> Step:
         return _settle(session, UNMOVED, reply.now)
     if not session.needs_confirmation:
         # Only a keep-alive that finds the session gone ends it: other requests are secondary.
-        return _looked_in_vain(session, reply)
+        return _follow_up_failed(session, reply)
     if answer.outcome is Outcome.NOT_FOUND:
         kind, deadline = session.key.kind, session.deadline
         return _settle(session, ending_for_missing(kind, deadline, answer.received_at), reply.now)
@@ -204,7 +212,7 @@ def _get_answered(session: Session, reply: _Reply) -> Step:
 def _files_answered(session: Session, reply: _Reply) -> Step:
     files = reply.answer.value
     if reply.answer.outcome is not Outcome.OK or not isinstance(files, tuple):
-        return _looked_in_vain(session, reply)
+        return _follow_up_failed(session, reply)
     failed_before = {file.name for file in session.files if file.status == "ERROR"}
     happened = tuple(
         events.FileFailed(session.key, file)
@@ -214,12 +222,12 @@ def _files_answered(session: Session, reply: _Reply) -> Step:
     seen, movement = _watch_movement(session._replace(files=files), session.files, reply)
     if seen.state.is_final:
         return seen, (*happened, *movement)
-    return _after(_look_on(seen, reply), (*happened, *movement))
+    return _after(_follow_up(seen, reply), (*happened, *movement))
 
 
 def _watch_movement(session: Session, before: stalls.Files, reply: _Reply) -> Step:
     """Compare the session's files with an earlier reading, and release abandoned sessions."""
-    now, files, patience = reply.now, session.files, reply.stall_timeout
+    now, files, stall_timeout = reply.now, session.files, reply.stall_timeout
     moved_at = stalls.moved_at(session.moved_at, before, files, now)
     pulling_since = stalls.pulling_since(session.pulling_since, before, files, now)
     if moved_at is None and pulling_since is None and not session.stalled:
@@ -229,7 +237,7 @@ def _watch_movement(session: Session, before: stalls.Files, reply: _Reply) -> St
     waited = 0.0 if pulling_since is None else now - pulling_since
     has_failed = stalls.have_failed(files)
     happened: tuple[Event, ...] = ()
-    if max(idle, waited) >= stalls.WARNING_SHARE * patience:
+    if max(idle, waited) >= stalls.WARNING_SHARE * stall_timeout:
         if not session.stalled:
             session = session._replace(stalled=True)
             happened = (events.SessionStalled(session.key, max(idle, waited)),)
@@ -238,7 +246,7 @@ def _watch_movement(session: Session, before: stalls.Files, reply: _Reply) -> St
         happened = () if has_failed else (events.SessionMoving(session.key),)
     if idle <= 0 and moved_at is not None and not has_failed:
         session = session._replace(holds=hold_rules.after_movement(session.holds, now))
-    if idle < patience or not hold_rules.is_guarded(session.holds):
+    if idle < stall_timeout or not hold_rules.is_guarded(session.holds):
         return session, happened
     left = hold_rules.unguarded(session.holds)
     words = "all its files have failed" if has_failed else _STOOD_STILL
@@ -267,7 +275,7 @@ def _item_answered(session: Session, reply: _Reply) -> Step:
     if unsettled >= _SETTLE_TRIES or reply.now - began >= _SETTLE_SECONDS:
         return finish(session, ending, reply.now)
     after, _ = _fail(session, reply)
-    return after._replace(ask=RequestKind.ITEM, unsettled=unsettled), ()
+    return after._replace(next_kind=RequestKind.ITEM, unsettled=unsettled), ()
 
 
 def _learn(session: Session, info: SessionInfo) -> Step:
@@ -316,18 +324,20 @@ _MOVED_SHARE = 0.25
 """The share of the time between two renewals by which `expiration_time` moves at least."""
 
 
-def _look_on(session: Session, reply: _Reply) -> Step:
+def _follow_up(session: Session, reply: _Reply) -> Step:
     """Make the next request of this round due, or end the round."""
     sent = reply.now if session.renewed_at is None else session.renewed_at
-    look = _next_look(session, reply, sent, session.renewals)
-    if look is None:
+    follow_up = _next_follow_up(session, reply, sent, session.renewals)
+    if follow_up is None:
         return _rest(session, reply), ()
-    return session._replace(ask=look, needs_confirmation=False, due=reply.now), ()
+    return session._replace(next_kind=follow_up, needs_confirmation=False, due=reply.now), ()
 
 
-def _next_look(session: Session, reply: _Reply, sent: float, renewals: int) -> RequestKind | None:
+def _next_follow_up(
+    session: Session, reply: _Reply, sent: float, renewals: int
+) -> RequestKind | None:
     """Return the next request of the round whose renewal was sent at `sent`, or None."""
-    follow_ups, asked = reply.follow_ups, reply.request.ask
+    follow_ups, asked = reply.follow_ups, reply.request.kind
     if follow_ups is None or reply.now - sent > _ROUND_MOST * session.lifetime:
         return None
     early = renewals <= _FIRST_LOOKS
@@ -352,18 +362,18 @@ def _next_look(session: Session, reply: _Reply, sent: float, renewals: int) -> R
 _BEFORE_FILES = (RequestKind.KEEP_ALIVE, RequestKind.GET)
 
 
-def _looked_in_vain(session: Session, reply: _Reply) -> Step:
+def _follow_up_failed(session: Session, reply: _Reply) -> Step:
     """Continue the round, or end it where the vCenter does not answer anyway."""
     if reply.answer.outcome.is_vcenter_failure:
         return _rest(session, reply), ()
-    return _look_on(session, reply)
+    return _follow_up(session, reply)
 
 
 def _rest(session: Session, reply: _Reply) -> Session:
     """End the round: schedule the next renewal."""
     sent = reply.now if session.renewed_at is None else session.renewed_at
     due = _next_renewal(session.lifetime, sent, session.renewals, reply)
-    return session._replace(ask=RequestKind.KEEP_ALIVE, needs_confirmation=False, due=due)
+    return session._replace(next_kind=RequestKind.KEEP_ALIVE, needs_confirmation=False, due=due)
 
 
 def _next_renewal(lifetime: float, sent: float, renewals: int, reply: _Reply) -> float:
@@ -376,7 +386,9 @@ def _settle(session: Session, ending: Ending, now: float) -> Step:
     """Request the library item once before the end is final, if the item is known."""
     if session.target is None or session.key.kind is not Kind.UPDATE:
         return finish(session, ending, now)
-    settling = session._replace(ending=ending, settling_since=now, ask=RequestKind.ITEM, due=now)
+    settling = session._replace(
+        ending=ending, settling_since=now, next_kind=RequestKind.ITEM, due=now
+    )
     return settling._replace(needs_confirmation=False, tries=0), ()
 
 
@@ -390,7 +402,7 @@ def _fail(session: Session, reply: _Reply) -> Step:
     words = answer.detail or answer.outcome.value
     failed = session._replace(tries=tries, due=now + delay, last_error=words)
     event = events.RenewalFailed(session.key, answer.outcome, words, delay, slack, session.lifetime)
-    return failed._replace(ask=RequestKind.KEEP_ALIVE, needs_confirmation=False), (event,)
+    return failed._replace(next_kind=RequestKind.KEEP_ALIVE, needs_confirmation=False), (event,)
 
 
 def _after(result: Step, happened: tuple[Event, ...]) -> Step:

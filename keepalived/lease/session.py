@@ -65,7 +65,7 @@ class Session(NamedTuple):
     due: float
     holds: Holds = ()
     state: State = State.PENDING
-    ask: RequestKind = RequestKind.KEEP_ALIVE
+    next_kind: RequestKind = RequestKind.KEEP_ALIVE
     needs_confirmation: bool = False
     omit_progress: bool = False
     renewed_at: float | None = None

@@ -7,7 +7,7 @@ from math import inf
 
 from keepalived.host.clock import Clock, sleep_until
 from keepalived.host.slices import Slices, SliceTimer, run_in_slices
-from keepalived.keeper.overview import Overview
+from keepalived.keeper.snapshot import EngineView
 from keepalived.lease.events import Listener, SessionAtRisk
 from keepalived.lease.session import Session, at_risk_among
 
@@ -17,10 +17,10 @@ _STEP = 1000
 _LOOK_SECONDS = 1.0
 
 
-def at_risk_sessions(overview: Overview) -> Slices[list[Session]]:
+def at_risk_sessions(engine_view: EngineView) -> Slices[list[Session]]:
     """Return, in slices, the configured vCenters' sessions at risk, the overdue ones included."""
-    table, now = overview.sessions, overview.now
-    names = {vcenter.name for vcenter in overview.vcenters}
+    table, now = engine_view.sessions, engine_view.now
+    names = {vcenter.name for vcenter in engine_view.vcenters}
     if now < min((table.counts(name).first_at_risk for name in names), default=inf):
         return []
     sessions = tuple(table.live.values())
@@ -33,7 +33,7 @@ def at_risk_sessions(overview: Overview) -> Slices[list[Session]]:
 
 
 async def warn_of_danger(
-    overview: Callable[[], Overview], clock: Clock, listener: Listener
+    engine_view: Callable[[], EngineView], clock: Clock, listener: Listener
 ) -> None:
     """Report each session at risk whose vCenter is down, every second, until cancelled.
 
@@ -41,18 +41,18 @@ async def warn_of_danger(
     """
     while True:
         await sleep_until(clock, clock.boot() + _LOOK_SECONDS)
-        now = overview()
+        now = engine_view()
         down = {vcenter.name for vcenter in now.vcenters if not vcenter.up}
         if down:
             await run_in_slices(_reported(now, down, listener))
 
 
-def _reported(overview: Overview, down: Collection[str], listener: Listener) -> Slices[None]:
+def _reported(engine_view: EngineView, down: Collection[str], listener: Listener) -> Slices[None]:
     timer = SliceTimer()
-    for session in (yield from at_risk_sessions(overview)):
+    for session in (yield from at_risk_sessions(engine_view)):
         # It may have been renewed or have ended meanwhile.
-        if session.key.vcenter in down and overview.sessions.live.get(session.key) is session:
-            slack = session.slack(overview.now)
+        if session.key.vcenter in down and engine_view.sessions.live.get(session.key) is session:
+            slack = session.slack(engine_view.now)
             listener.notify(SessionAtRisk(session.key, slack, session.lifetime))
         if timer.is_over():
             yield

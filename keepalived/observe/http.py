@@ -14,7 +14,7 @@ from aiohttp import hdrs, web
 
 from keepalived.host.clock import Clock
 from keepalived.host.slices import run_in_slices
-from keepalived.keeper.overview import StatusSource
+from keepalived.keeper.snapshot import StatusSource
 from keepalived.observe.connections import (
     HEADER_BYTES,
     HEADER_COUNT,
@@ -125,7 +125,7 @@ class HttpListener:
 
     async def _get_metrics(self, request: web.Request) -> web.Response:
         async with self._scraping:
-            state = await run_in_slices(self.metrics.state.text(self.engine.overview()))
+            state = await run_in_slices(self.metrics.state.text(self.engine.engine_view()))
             body, headers = await asyncio.to_thread(
                 self.metrics.scrape,
                 state,

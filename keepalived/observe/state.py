@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from keepalived.host.clock import Clock
 from keepalived.host.slices import Slices
-from keepalived.keeper.overview import Overview, VCenterView
+from keepalived.keeper.snapshot import EngineView, VCenterView
 from keepalived.lease.model import FINAL_STATES
 from keepalived.lease.session import Session
 from keepalived.observe.at_risk import at_risk_sessions
@@ -34,23 +34,23 @@ class StateExporter:
         self.cap = SeriesLimiter(max_sessions)
         self.session_labels = session_labels
 
-    def text(self, overview: Overview) -> Slices[str]:
+    def text(self, engine_view: EngineView) -> Slices[str]:
         """Return all gauges for one scrape, in slices. Must not run twice at once."""
-        at_risk = yield from at_risk_sessions(overview)
-        sessions, names = overview.sessions, {vcenter.name for vcenter in overview.vcenters}
+        at_risk = yield from at_risk_sessions(engine_view)
+        sessions, names = engine_view.sessions, {vcenter.name for vcenter in engine_view.vcenters}
         shown: list[Session] = []
         if self.session_labels:
             shown = self.cap.choose(sessions.live, sessions.ended, at_risk, names)
         to_wall = self._clock.wall() - self._clock.boot()
         gauges = (
-            *_aggregates(overview, at_risk),
-            *_vcenters(overview.vcenters),
+            *_aggregates(engine_view, at_risk),
+            *_vcenters(engine_view.vcenters),
             *(yield from _sessions(shown, to_wall)),
         )
         return "".join([gauge.text for gauge in gauges])
 
 
-def _aggregates(overview: Overview, endangered: Iterable[Session]) -> Iterable[Gauge]:
+def _aggregates(engine_view: EngineView, endangered: Iterable[Session]) -> Iterable[Gauge]:
     sessions = Gauge("sessions", "Sessions known, by state.", ("vcenter", "state"))
     at_risk = Gauge(
         "sessions_at_risk",
@@ -70,13 +70,13 @@ def _aggregates(overview: Overview, endangered: Iterable[Session]) -> Iterable[G
         "overdue.",
         ("vcenter",),
     )
-    now = overview.now
+    now = engine_view.now
     risks = Counter(session.key.vcenter for session in endangered)
     losses = Counter(
         session.key.vcenter for session in endangered if (session.slack(now) or 0.0) < 0
     )
-    for vcenter in overview.vcenters:
-        name, counts = vcenter.name, overview.sessions.counts(vcenter.name)
+    for vcenter in engine_view.vcenters:
+        name, counts = vcenter.name, engine_view.sessions.counts(vcenter.name)
         for state, count in counts.states.items():
             sessions.add((name, state.value), count)
         at_risk.add((name,), risks[name])

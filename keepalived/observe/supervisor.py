@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from keepalived.host.clock import Clock, sleep_until
 from keepalived.host.notify import Notifier
 from keepalived.host.slices import Slices, run_at_once, run_in_slices
-from keepalived.keeper.overview import Overview
+from keepalived.keeper.snapshot import EngineView
 from keepalived.observe.at_risk import at_risk_sessions
 from keepalived.observe.health import Health
 
@@ -29,7 +29,7 @@ class SystemdNotifier:
 
     notifier: Notifier
     health: Health
-    overview: Callable[[], Overview]
+    engine_view: Callable[[], EngineView]
     clock: Clock
     _remark: str = field(default="", init=False)
     _is_ready: bool = field(default=False, init=False)
@@ -37,7 +37,7 @@ class SystemdNotifier:
     def ready(self) -> None:
         """Report that the daemon has started."""
         self._is_ready = True
-        self.notifier.ready(status_line(self.overview(), self._remark))
+        self.notifier.ready(status_line(self.engine_view(), self._remark))
 
     def reloading(self) -> None:
         """Report that a reload has begun. Has no effect during the start, which goes on."""
@@ -48,7 +48,7 @@ class SystemdNotifier:
         """Report the end of a reload; `remark`, if any, stays in the status until the next one."""
         self._remark = remark
         if self._is_ready:
-            self.notifier.ready(status_line(self.overview(), self._remark))
+            self.notifier.ready(status_line(self.engine_view(), self._remark))
 
     def stopping(self) -> None:
         """Report that the daemon is stopping."""
@@ -71,25 +71,25 @@ class SystemdNotifier:
         while True:
             pause = _STATUS_SECONDS
             if self.notifier.is_heard:
-                overview = self.overview()
-                pause += len(overview.sessions.live) / _STATUS_SESSIONS
-                status = await run_in_slices(status_slices(overview, self._remark))
+                engine_view = self.engine_view()
+                pause += len(engine_view.sessions.live) / _STATUS_SESSIONS
+                status = await run_in_slices(status_slices(engine_view, self._remark))
                 if status != said:
                     self.notifier.status(status)
                     said = status
             await sleep_until(self.clock, self.clock.boot() + pause)
 
 
-def status_line(overview: Overview, remark: str = "") -> str:
+def status_line(engine_view: EngineView, remark: str = "") -> str:
     """Return the status: "12 sessions, next keep-alive in 34 s, 1 at risk"."""
-    return run_at_once(status_slices(overview, remark))
+    return run_at_once(status_slices(engine_view, remark))
 
 
-def status_slices(overview: Overview, remark: str = "") -> Slices[str]:
+def status_slices(engine_view: EngineView, remark: str = "") -> Slices[str]:
     """Return the same as `status_line`, in slices."""
-    now, count = overview.now, len(overview.sessions.live)
-    dues = [view.next_due for view in overview.vcenters if view.next_due is not None]
-    endangered = yield from at_risk_sessions(overview)
+    now, count = engine_view.now, len(engine_view.sessions.live)
+    dues = [view.next_due for view in engine_view.vcenters if view.next_due is not None]
+    endangered = yield from at_risk_sessions(engine_view)
     overdue = sum((session.slack(now) or 0.0) < 0 for session in endangered)
     at_risk = len(endangered) - overdue
     parts = [f"{count} session{'' if count == 1 else 's'}"]
@@ -100,7 +100,9 @@ def status_slices(overview: Overview, remark: str = "") -> Slices[str]:
         parts.append(f"{at_risk} at risk")
     if overdue:
         parts.append(f"{overdue} overdue")
-    parts += [f"{vcenter.name} does not answer" for vcenter in overview.vcenters if not vcenter.up]
+    parts += [
+        f"{vcenter.name} does not answer" for vcenter in engine_view.vcenters if not vcenter.up
+    ]
     if remark:
         parts.append(remark)
     return ", ".join(parts)

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from keepalived.host.files import readable_path
 from keepalived.host.gc_tuning import gc_paused
-from keepalived.settings import advice, environment, files
+from keepalived.settings import checks, environment, files
 from keepalived.settings.construct import Flaw
 from keepalived.settings.document import Document, parse
+from keepalived.settings.messages import problems_of
 from keepalived.settings.models import Settings
 from keepalived.settings.problems import ConfigError, Problem
 from keepalived.settings.sessions import SessionFile, check_sessions
-from keepalived.settings.wording import problems_of
 from keepalived.validation import Invalid, validate
 from keepalived.validation.problems import kind_of
 
@@ -123,15 +123,15 @@ def _checked(
     path: Path | None,
     document: Document | None,
 ) -> Loaded:
-    def located(remarks: Iterable[advice.Remark]) -> list[Problem]:
+    def located(remarks: Iterable[checks.Remark]) -> list[Problem]:
         if document is None:
             return [environment.problem_of(at, words) for at, words in remarks]
         return [document.problem(at, words) for at, words in remarks]
 
-    unusable = located(advice.unusable(settings, environ))
+    unusable = located(checks.unusable(settings, environ))
     if unusable:
         raise ConfigError(unusable)
-    warnings = tuple(str(problem) for problem in located(advice.risky(settings, environ)))
-    if path is not None and (words := advice.stale(path)):
+    warnings = tuple(str(problem) for problem in located(checks.risky(settings, environ)))
+    if path is not None and (words := checks.stale(path)):
         warnings = (f"{readable_path(path)} {words}", *warnings)
     return Loaded(settings, warnings, path if path is not None and path.is_file() else None)

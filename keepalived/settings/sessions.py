@@ -15,8 +15,8 @@ from keepalived.settings import files
 from keepalived.settings.base import LARGEST_INTEGER, PositiveDuration, Strict
 from keepalived.settings.base import FilePath as PathOfFile
 from keepalived.settings.document import Document, parse
+from keepalived.settings.messages import problems_of
 from keepalived.settings.problems import ConfigError, Path, Problem
-from keepalived.settings.wording import problems_of
 from keepalived.validation import After, Earlier, Invalid, Range, checks, validate
 from keepalived.validation.problems import kind_of
 

@@ -45,7 +45,7 @@ _LONGEST_INTERVAL = 15.0
 _LOOKS_PER_LIFETIME = 10
 
 
-class Standing(StrEnum):
+class Presence(StrEnum):
     """How the registry stands to a session that is listed."""
 
     UNKNOWN = "unknown"
@@ -65,7 +65,7 @@ class Decision(StrEnum):
     NAME = "name"
     """Ask for the names that the filters want to know."""
     TAKE = "take"
-    LET_GO = "let_go"
+    RELEASE = "release"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +84,14 @@ class Found:
     is_withdrawn: bool = False
 
 
-def decide(found: Found | None, standing: Standing, discover: Discover | None) -> Decision:
+def decide(found: Found | None, presence: Presence, discover: Discover | None) -> Decision:
     """Return what to do about a session. `discover` None means that discovery is off."""
-    is_ours = standing is Standing.OURS
+    is_ours = presence is Presence.OURS
     if discover is None:
-        return Decision.LET_GO if is_ours else Decision.LEAVE
-    if standing is Standing.OTHERS:
+        return Decision.RELEASE if is_ours else Decision.LEAVE
+    if presence is Presence.OTHERS:
         return Decision.LEAVE
-    if standing is Standing.OVER and not (found and found.is_withdrawn):
+    if presence is Presence.OVER and not (found and found.is_withdrawn):
         return Decision.LEAVE
     if found is None:
         return Decision.READ
@@ -101,7 +101,7 @@ def decide(found: Found | None, standing: Standing, discover: Discover | None) -
         return Decision.NAME
     is_meant = discover.takes(found.library, found.item)
     if is_ours:
-        return Decision.LEAVE if is_meant else Decision.LET_GO
+        return Decision.LEAVE if is_meant else Decision.RELEASE
     return Decision.TAKE if is_meant else Decision.LEAVE
 
 
@@ -172,9 +172,9 @@ class Discovery:
         for name in tuple(self._accounts):
             account = self._accounts[name]
             for key in tuple(account.found):
-                verdict = decide(account.found[key], self._standing(key), self._wanted(name))
-                if verdict is Decision.LET_GO:
-                    self._let_go(key)
+                verdict = decide(account.found[key], self._presence(key), self._wanted(name))
+                if verdict is Decision.RELEASE:
+                    self._release(key)
             if self._wanted(name) is None:
                 self._say(name, {})
                 if not account.was_listed:
@@ -234,21 +234,21 @@ class Discovery:
         async for session_id in in_slices(answer.value, _KEYS_PER_SLICE):
             key = SessionKey(look.name, kind, session_id)
             listed[key] = None
-            held += self._standing(key) is Standing.OURS
+            held += self._presence(key) is Presence.OURS
         found = self._account(look.name).found
         async for key in in_slices(tuple(found), _KEYS_PER_SLICE):
             if key.kind is kind and key not in listed:
                 found.pop(key, None)
         look.room = HOLDS_MOST - held
         async for key in in_slices(listed, _KEYS_PER_SLICE):
-            await self._judge(key, look)
+            await self._reconcile(key, look)
 
-    async def _judge(self, key: SessionKey, look: _Look) -> None:
+    async def _reconcile(self, key: SessionKey, look: _Look) -> None:
         """Request what is needed to decide about a session, and carry out the decision."""
         while True:
             found = self._account(key.vcenter).found
-            known, standing = found.get(key), self._standing(key)
-            verdict = decide(known, standing, self._wanted(key.vcenter))
+            known, presence = found.get(key), self._presence(key)
+            verdict = decide(known, presence, self._wanted(key.vcenter))
             if verdict is Decision.READ:
                 read = await self._read(key, look)
             elif verdict is Decision.NAME and known is not None:
@@ -267,11 +267,11 @@ class Discovery:
             until = latest_until(OwnerKind.DISCOVERY, now)
             self._registry.hold(key, Hold(self._uid, OWNER, now, until))
             found[key] = replace(found[key], is_withdrawn=False)
-        elif verdict is Decision.LET_GO:
-            self._let_go(key)
-        elif standing is Standing.OVER and not (known and known.is_withdrawn):
+        elif verdict is Decision.RELEASE:
+            self._release(key)
+        elif presence is Presence.OVER and not (known and known.is_withdrawn):
             found[key] = Found(is_over=True)
-        elif standing is Standing.OTHERS and known is not None:
+        elif presence is Presence.OTHERS and known is not None:
             found[key] = replace(known, is_withdrawn=False)
 
     async def _read(self, key: SessionKey, look: _Look) -> Found | None:
@@ -335,16 +335,16 @@ class Discovery:
 
     # -- what follows
 
-    def _standing(self, key: SessionKey) -> Standing:
+    def _presence(self, key: SessionKey) -> Presence:
         session = self._registry.find(key)
         if session is None:
-            return Standing.UNKNOWN
+            return Presence.UNKNOWN
         if session.state.is_final:
-            return Standing.OVER
+            return Presence.OVER
         is_ours = any(hold.is_by(self._uid, OWNER) for hold in session.holds)
-        return Standing.OURS if is_ours else Standing.OTHERS
+        return Presence.OURS if is_ours else Presence.OTHERS
 
-    def _let_go(self, key: SessionKey) -> None:
+    def _release(self, key: SessionKey) -> None:
         found = self._account(key.vcenter).found
         found[key] = replace(found[key], is_withdrawn=True)
         self._registry.release(key, self._uid, OWNER)

@@ -55,7 +55,7 @@ class SessionRow(NamedTuple):
 
 
 @lru_cache(maxsize=1024)
-def _one(value: T) -> T:
+def _intern(value: T) -> T:
     """Return one shared object for all equal values: each row creates objects of its own."""
     return value
 
@@ -64,7 +64,7 @@ def _key(row: tuple[str, str, str]) -> SessionKey:
     vcenter, kind, session_id = row
     if kind not in _KINDS:
         raise ValueError("kind is none that this release knows")
-    return SessionKey(_one(vcenter), _KINDS[kind], check_session_id(session_id))
+    return SessionKey(_intern(vcenter), _KINDS[kind], check_session_id(session_id))
 
 
 _KEY = (Column("vcenter", str), Column("kind", str), Column("id", str))
@@ -189,9 +189,13 @@ SESSION: Table[SessionRow] = Table(
     time_field("since", "since", lambda row: row.session.since),
     time_field("renewed_at", "renewed", lambda row: row.session.renewed_at, optional=True),
     field(
-        "configured_lifetime", float, lambda row: row.session.configured_lifetime, _one, range=_SPAN
+        "configured_lifetime",
+        float,
+        lambda row: row.session.configured_lifetime,
+        _intern,
+        range=_SPAN,
     ),
-    field("lifetime", float, lambda row: row.session.lifetime, _one, range=_SPAN),
+    field("lifetime", float, lambda row: row.session.lifetime, _intern, range=_SPAN),
     field("renewals", int, lambda row: row.session.renewals, range=_COUNT),
     RecordField(
         "acknowledged",

@@ -97,7 +97,7 @@ class Client:
         token: str | None = None,
     ) -> Answer[None]:
         """Extend a session's lifetime; `progress` is in percent."""
-        return await self.ask(
+        return await self.query(
             lambda d: d.keep_alive(kind, session_id, progress),
             nothing,
             timeout,
@@ -112,7 +112,7 @@ class Client:
         """Read a session."""
         now = self._clock.wall()
         read = at_once(lambda said: parsing.session_info(said.value(), said.reply.headers, now))
-        return await self.ask(
+        return await self.query(
             lambda d: d.get(kind, session_id), read, timeout, token, kind, session_id
         )
 
@@ -120,7 +120,7 @@ class Client:
         self, kind: Kind, *, timeout: float, token: str | None = None
     ) -> Answer[tuple[str, ...]]:
         """List the ids of the calling user's sessions: the first `parsing.IDS_MOST` of them."""
-        answer = await self.ask(lambda d: d.list(kind), ids, timeout, token, kind)
+        answer = await self.query(lambda d: d.list(kind), ids, timeout, token, kind)
         if answer.value is not None and len(answer.value) >= parsing.IDS_MOST:
             return answer._replace(detail=f"only the first {parsing.IDS_MOST} were read")
         return answer
@@ -129,7 +129,7 @@ class Client:
         self, kind: Kind, session_id: str, *, timeout: float, token: str | None = None
     ) -> Answer[tuple[FileInfo, ...]]:
         """List the files of a session; those beyond `parsing.FILES_MOST` are merged into one."""
-        return await self.ask(
+        return await self.query(
             lambda d: d.files(kind, session_id), _files, timeout, token, kind, session_id
         )
 
@@ -137,7 +137,7 @@ class Client:
         self, kind: Kind, session_id: str, *, timeout: float, token: str | None = None
     ) -> Answer[None]:
         """Cancel a session on the server."""
-        return await self.ask(
+        return await self.query(
             lambda d: d.cancel(kind, session_id), nothing, timeout, token, kind, session_id
         )
 
@@ -147,7 +147,7 @@ class Client:
         """Read a library item, and the name of its library where that can be read."""
         if not SERVERS_ID.fullmatch(item_id):
             return self._unsent(f"{item_id!r} is not an item's id")
-        answer: Answer[Any] = await self.ask(lambda d: d.item(item_id), _item, timeout, token)
+        answer: Answer[Any] = await self.query(lambda d: d.item(item_id), _item, timeout, token)
         if answer.value is None:
             return answer
         item, library_id = answer.value
@@ -176,7 +176,7 @@ class Client:
         answer, _, _ = await self._send(lambda d: d.who_am_i, _user, timeout, lent)
         return answer
 
-    async def ask(
+    async def query(
         self,
         make: Make,
         parse: Parse[T],
@@ -228,7 +228,7 @@ class Client:
         if not SERVERS_ID.fullmatch(library_id):
             return None
         if library_id not in self._libraries:
-            answer = await self.ask(lambda d: d.library(library_id), _name, timeout, token)
+            answer = await self.query(lambda d: d.library(library_id), _name, timeout, token)
             if answer.value is None:
                 return None
             self._libraries[library_id] = answer.value

@@ -35,23 +35,25 @@ class LibraryAdmin:
 
     async def find_libraries(self, name: str) -> Answer[tuple[str, ...]]:
         """List the ids of the libraries with this name."""
-        return await self._client.ask(lambda d: d.find_libraries(name), _ids, self._timeout)
+        return await self._client.query(lambda d: d.find_libraries(name), _ids, self._timeout)
 
     async def describe_library(self, library_id: str) -> Answer[str]:
         """Read the description of a library."""
-        return await self._client.ask(lambda d: d.library(library_id), _description, self._timeout)
+        return await self._client.query(
+            lambda d: d.library(library_id), _description, self._timeout
+        )
 
     async def find_items(self, library_id: str, name: str | None = None) -> Answer[tuple[str, ...]]:
         """List the ids of a library's items, all of them or those with this name."""
         spec = {"library_id": library_id, **({} if name is None else {"name": name})}
-        return await self._client.ask(lambda d: d.find_items(spec), _ids, self._timeout)
+        return await self._client.query(lambda d: d.find_items(spec), _ids, self._timeout)
 
     async def sessions_of(self, item_id: str) -> Answer[tuple[str, ...]]:
         """List the ids of the calling user's update sessions of an item.
 
         Some servers ignore the item: check which item each session belongs to.
         """
-        return await self._client.ask(lambda d: d.sessions_of(item_id), ids, self._timeout)
+        return await self._client.query(lambda d: d.sessions_of(item_id), ids, self._timeout)
 
     async def create_library(self, name: str, description: str, datastore_id: str) -> Answer[str]:
         """Create a local library on a datastore. Returns its id."""
@@ -71,14 +73,14 @@ class LibraryAdmin:
     async def delete(self, resource: Resource, resource_id: str) -> Answer[None]:
         """Delete a resource. An update session has to be cancelled first."""
         session_id = resource_id if resource is Resource.UPDATE_SESSION else None
-        return await self._client.ask(
+        return await self._client.query(
             lambda d: d.delete(resource, resource_id), nothing, self._timeout, session_id=session_id
         )
 
     async def add_file(self, session_id: str, name: str, size: int) -> Answer[str]:
         """Add a file that will be pushed. Returns the URI to send its content to."""
         spec = {"name": name, "source_type": "PUSH", "size": size}
-        return await self._client.ask(
+        return await self._client.query(
             lambda d: d.add_file(session_id, spec),
             _upload_uri,
             self._timeout,
@@ -113,7 +115,7 @@ class LibraryAdmin:
         )
 
     async def _create(self, resource: Resource, spec: Spec) -> Answer[str]:
-        return await self._client.ask(lambda d: d.create(resource, spec), _id, self._timeout)
+        return await self._client.query(lambda d: d.create(resource, spec), _id, self._timeout)
 
 
 _description = at_once(lambda said: parsing.text_of(said.value(), "description") or "")

@@ -8,7 +8,7 @@ import socket
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
 
-PATIENCE_SECONDS = 2.0
+TIMEOUT_SECONDS = 2.0
 """How long to wait for an answer while earlier addresses are known: dead servers do not refuse, but
 stay silent for longer than a request may last."""
 
@@ -31,7 +31,7 @@ class RememberingResolver(AbstractResolver):
         known = self._known.get((host, port, family))
         if known is None:
             return await asyncio.shield(lookup)
-        await asyncio.wait([lookup], timeout=PATIENCE_SECONDS)
+        await asyncio.wait([lookup], timeout=TIMEOUT_SECONDS)
         return self._known[host, port, family]
 
     async def close(self) -> None:

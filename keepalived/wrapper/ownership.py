@@ -33,7 +33,7 @@ def is_own(session: Session, wanted: Selector, opened: Collection[str]) -> bool:
     if session.key.id in wanted.session_ids:
         return True
     # After a complete round, an item that is still unknown cannot be read.
-    was_looked_at = session.renewals > 0 and session.ask is RequestKind.KEEP_ALIVE
+    was_looked_at = session.renewals > 0 and session.next_kind is RequestKind.KEEP_ALIVE
     if wanted.items and (session.item is not None or not was_looked_at):
         return _is_among(session.item, wanted.items)
     names = {PurePath(path).name for path in opened}

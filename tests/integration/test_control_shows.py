@@ -39,7 +39,7 @@ async def at_rest(control: Control, key: SessionKey) -> Session:
         return (
             session is not None
             and session.item is not None
-            and session.ask is RequestKind.KEEP_ALIVE
+            and session.next_kind is RequestKind.KEEP_ALIVE
         )
 
     await control.until(is_over)

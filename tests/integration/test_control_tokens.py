@@ -171,7 +171,7 @@ async def test_an_empty_token_is_none(control: Control, me: Caller) -> None:
 
 def test_the_description_shows_tokens_as_something_that_is_written_alone() -> None:
     schemas = openapi.describe(ROUTES, "test")["components"]["schemas"]
-    for name in ("HoldWish", "ProgressWish"):
+    for name in ("HoldRequest", "ProgressUpdate"):
         [said, _null] = schemas[name]["properties"]["token"]["anyOf"]
         assert said["writeOnly"] is True
         assert "example" not in said

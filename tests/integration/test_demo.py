@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.patience import PATIENCE_SECONDS
+from tests.support.timeouts import TIMEOUT_SECONDS
 
 pytestmark = [pytest.mark.extended, pytest.mark.timeout(600)]
 
@@ -63,7 +63,7 @@ def daemon_of(process: Process) -> int:
 async def test_it_ends_by_itself_with_a_summary_in_which_everything_holds(place: Path) -> None:
     # Nor does it matter which way this machine's requests usually leave it.
     process = await start(place, http_proxy="http://127.0.0.1:1", no_proxy="")
-    async with asyncio.timeout(2 * PATIENCE_SECONDS):
+    async with asyncio.timeout(2 * TIMEOUT_SECONDS):
         out, err = await process.communicate()
     text = out.decode()
     assert (process.returncode, err) == (0, b""), text
@@ -95,7 +95,7 @@ async def on_terminal(columns: int) -> list[str]:
         *COMMAND, stdout=theirs, env={**os.environ, "TERM": "xterm"}
     )
     os.close(theirs)
-    async with asyncio.timeout(2 * PATIENCE_SECONDS):
+    async with asyncio.timeout(2 * TIMEOUT_SECONDS):
         text, code = await asyncio.gather(asyncio.to_thread(read_all, ours), process.wait())
     os.close(ours)
     assert code == 0, text
@@ -150,7 +150,7 @@ async def test_an_interruption_leaves_nothing_behind(
     number: signal.Signals, words: bytes, place: Path
 ) -> None:
     process = await start(place)
-    async with asyncio.timeout(2 * PATIENCE_SECONDS):
+    async with asyncio.timeout(2 * TIMEOUT_SECONDS):
         await read_until(process, words)
         if words == b"checksumming":
             daemon = daemon_of(process)
@@ -165,7 +165,7 @@ async def test_an_interruption_leaves_nothing_behind(
 
 async def test_a_daemon_that_dies_is_found_out(place: Path) -> None:
     process = await start(place)
-    async with asyncio.timeout(2 * PATIENCE_SECONDS):
+    async with asyncio.timeout(2 * TIMEOUT_SECONDS):
         await read_until(process, b"checksumming")
         os.kill(daemon_of(process), signal.SIGKILL)
         out, err = await process.communicate()
@@ -183,7 +183,7 @@ async def test_a_daemon_that_cannot_start_is_quoted(place: Path) -> None:
     too_long = place / ("x" * 120)  # for the address of a socket
     os.mkdir(too_long)
     process = await start(too_long)
-    async with asyncio.timeout(2 * PATIENCE_SECONDS):
+    async with asyncio.timeout(2 * TIMEOUT_SECONDS):
         _, err = await process.communicate()
     assert process.returncode == 1
     ended, *why = err.decode().splitlines()
@@ -200,7 +200,7 @@ async def test_a_reader_that_has_seen_enough_hears_no_complaint(place: Path) -> 
         stderr=PIPE,
         env={**os.environ, "TMPDIR": str(place)},
     )
-    async with asyncio.timeout(2 * PATIENCE_SECONDS):
+    async with asyncio.timeout(2 * TIMEOUT_SECONDS):
         _, err = await process.communicate()
     assert err == b""
     assert os.listdir(place) == []
@@ -212,7 +212,7 @@ async def test_it_is_cut_short_where_its_daemon_is_stuck(place: Path) -> None:
         "sys.exit(0 if asyncio.run(play.play()) else 1)"
     )
     process = await start(place, sys.executable, "-c", program)
-    async with asyncio.timeout(2 * PATIENCE_SECONDS):
+    async with asyncio.timeout(2 * TIMEOUT_SECONDS):
         await read_until(process, b"checksumming")
         os.kill(daemon_of(process), signal.SIGSTOP)
         out, err = await process.communicate()

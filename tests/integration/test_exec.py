@@ -30,8 +30,8 @@ from tests.support.exec import (
     session_of,
     waiting,
 )
-from tests.support.patience import PATIENCE_SECONDS
 from tests.support.pty import until
+from tests.support.timeouts import TIMEOUT_SECONDS
 
 LIFETIME, SERVED = 2.0, 16.0
 """What `exec` is told of how long sessions live, and how long they do: it renews every second."""
@@ -67,7 +67,7 @@ async def said_until(process: Process, words: str) -> str:
     """Read what a process says on stderr, up to the line that holds these words."""
     assert process.stderr is not None
     said = ""
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         while words not in said:
             line = await process.stderr.readline()
             assert line, f"it ended without {words!r}:\n{said}"
@@ -390,14 +390,14 @@ async def test_two_jobs_on_one_account_keep_apart(lab: Place, tmp_path: Path) ->
         command = (*UPLOADER, str(image(tmp_path, file)), *words)
         return await lab.exec("--", *once_both_run(tmp_path, name, *command))
 
-    async def let_go() -> None:
+    async def release() -> None:
         await until_held_by_two(lab)
         is_computed.touch()
         await until(lambda: len(lab.simulator.ledger.requests("upload")) == 2)
         await until_held_by_two(lab)
         is_over.touch()
 
-    *ran, _ = await asyncio.gather(job("first.iso", "one"), job("second.iso", "two"), let_go())
+    *ran, _ = await asyncio.gather(job("first.iso", "one"), job("second.iso", "two"), release())
 
     for name, other, each in zip(("one", "two"), ("two", "one"), ran, strict=True):
         assert each.code == 0, each.err
@@ -417,7 +417,7 @@ async def test_two_jobs_that_send_files_of_one_name_keep_apart_where_items_are_n
         command = once_both_run(iso.parent, name, *UPLOADER, str(iso), "--item", item, *more)
         return await lab.exec("--item", item, "--settle", "30s", "--", *command)
 
-    async def let_go() -> None:
+    async def release() -> None:
         # While the first computes its checksum, the second is sending.
         await until(lambda: lab.simulator.ledger.requests("update_session_file.add"))
         await until_held_by_two(lab)
@@ -429,7 +429,7 @@ async def test_two_jobs_that_send_files_of_one_name_keep_apart_where_items_are_n
     first, second, _ = await asyncio.gather(
         job("one", "--gap", str(is_computed)),
         job("two", "--put", str(is_sent)),
-        let_go(),
+        release(),
     )
 
     for name, other, each in (("one", "two", first), ("two", "one", second)):

@@ -13,8 +13,8 @@ import keepalived
 # At the top, where nothing is held up yet, as scripts on asyncio do.
 from keepalived import SessionHold, SessionLost, State
 from tests.support.held import Lab, lab, left_behind
-from tests.support.patience import PATIENCE_SECONDS
 from tests.support.pty import until
+from tests.support.timeouts import TIMEOUT_SECONDS
 
 LIFETIME, SHORT = 120.0, 2.0
 """How long sessions live, and what a hold is told where it is to renew every second."""
@@ -34,7 +34,7 @@ def hold(vcenter: Lab, session_id: str, lifetime: float = LIFETIME) -> SessionHo
 
 async def gone(before: object) -> None:
     """Return once no more is open than was before; at once, or a moment later."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         while left_behind() != before:  # noqa: ASYNC110 - no event says that a socket is closed
             await asyncio.sleep(0.01)
 
@@ -66,7 +66,7 @@ async def test_the_end_is_heard_in_the_loop_of_the_block(vcenter: Lab) -> None:
             held.on_end(lambda _end: threads.append(threading.current_thread()))
             held.on_end(lambda _end: heard.set())
             vcenter.cancel(session_id)
-            await asyncio.wait_for(heard.wait(), PATIENCE_SECONDS)
+            await asyncio.wait_for(heard.wait(), TIMEOUT_SECONDS)
             assert held.state is State.CANCELED
 
     with pytest.raises(SessionLost) as lost:
@@ -101,7 +101,7 @@ async def test_a_task_that_is_cancelled_leaves_nothing_behind(vcenter: Lab) -> N
             await asyncio.sleep(100_000)
 
     task = asyncio.create_task(upload())
-    await asyncio.wait_for(entered.wait(), PATIENCE_SECONDS)
+    await asyncio.wait_for(entered.wait(), TIMEOUT_SECONDS)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

@@ -14,7 +14,7 @@ from keepalived import State
 from keepalived.lease.model import Kind
 from keepalived.simulator.faults import Fail
 from tests.support.held import Lab, lab, left_behind, within
-from tests.support.patience import PATIENCE_SECONDS
+from tests.support.timeouts import TIMEOUT_SECONDS
 
 LIFETIME, SHORT = 120.0, 2.0
 """How long sessions live, and what a hold is told where it is to renew every second."""
@@ -81,7 +81,7 @@ def test_a_session_lost_in_mid_upload_is_told_at_the_end_of_the_block(vcenter: L
             held.on_end(lambda _end: heard.set())
             fail = vcenter.simulator.library.sessions.fail
             vcenter.do(fail, Kind.UPDATE, session_id, "disk full")
-            assert heard.wait(PATIENCE_SECONDS)
+            assert heard.wait(TIMEOUT_SECONDS)
             assert held.state is State.ERROR
 
     with pytest.raises(keepalived.SessionLost) as lost:
@@ -200,10 +200,10 @@ def test_several_holds_at_once_end_each_by_itself(vcenter: Lab) -> None:
     with hold(vcenter, ids[0], SHORT), hold(vcenter, ids[1], SHORT):
         with pytest.raises(keepalived.SessionLost) as lost:
             upload()
-        let_go = vcenter.renewals(ids[3])
+        release = vcenter.renewals(ids[3])
         vcenter.until_renewed(ids[0], ids[1])
         assert vcenter.events(ids[0]) == vcenter.events(ids[1]) == ["created"]
-        assert vcenter.renewals(ids[3]) == let_go  # as its block was left
+        assert vcenter.renewals(ids[3]) == release  # as its block was left
     assert lost.value.session_id == ids[2]
     within(lambda: left_behind() == before)
 
@@ -260,7 +260,7 @@ def test_a_block_may_be_left_in_another_thread_and_in_a_callback(vcenter: Lab) -
     held = hold(vcenter, vcenter.open()).__enter__()
     leaver = threading.Thread(target=held.__exit__, args=(None, None, None))
     leaver.start()
-    leaver.join(PATIENCE_SECONDS)
+    leaver.join(TIMEOUT_SECONDS)
     session_id = vcenter.open()
     ended = hold(vcenter, session_id, SHORT).__enter__()
     ended.on_end(lambda _end: ended.__exit__(RuntimeError, RuntimeError(), None))

@@ -14,8 +14,8 @@ import pytest
 from keepalived.lease.model import Kind
 from keepalived.simulator.faults import Latency
 from tests.support.held import ROOT, Lab, lab
-from tests.support.patience import PATIENCE_SECONDS
 from tests.support.simulator import api_caller
+from tests.support.timeouts import TIMEOUT_SECONDS
 
 EXAMPLES = ("upload_sdk.py", "upload_aiohttp.py")
 LIFETIME, SERVED = 2.0, 16.0
@@ -40,7 +40,7 @@ def item(vcenter: Lab) -> str:
         _, made = await caller.call("POST", "/content/library/item", wanted)
         return str(made)
 
-    return asyncio.run_coroutine_threadsafe(make(), vcenter.loop).result(PATIENCE_SECONDS)
+    return asyncio.run_coroutine_threadsafe(make(), vcenter.loop).result(TIMEOUT_SECONDS)
 
 
 def run(example: str, vcenter: Lab, certificate: Path, folder: Path) -> subprocess.Popen[str]:
@@ -70,7 +70,7 @@ def run(example: str, vcenter: Lab, certificate: Path, folder: Path) -> subproce
 
 def test_the_content_arrives(vcenter: Lab, certificate: Path, tmp_path: Path) -> None:
     with run("upload_aiohttp.py", vcenter, certificate, tmp_path) as process:
-        out, err = process.communicate(timeout=PATIENCE_SECONDS)
+        out, err = process.communicate(timeout=TIMEOUT_SECONDS)
     assert (process.returncode, err) == (0, "")
     assert out.endswith("ended as DONE\n")
 
@@ -84,7 +84,7 @@ def test_the_content_arrives_though_all_takes_longer_than_sessions_and_tokens_li
     slow = Latency(SERVED + 1)
     vcenter.do(lambda: vcenter.simulator.faults.add(slow, route="*file.add"))
     with run(example, vcenter, certificate, tmp_path) as process:
-        out, err = process.communicate(timeout=PATIENCE_SECONDS)
+        out, err = process.communicate(timeout=TIMEOUT_SECONDS)
     assert (process.returncode, err) == (0, "")
     assert out.endswith("ended as DONE\n")
     created = [each for each in vcenter.simulator.ledger.events if each.event == "created"]
@@ -103,7 +103,7 @@ def test_a_session_that_is_lost_on_the_way_is_told(
         process.stdout.readline()  # the checksum: the block is entered
         (session,) = vcenter.do(vcenter.simulator.library.sessions.all, Kind.UPDATE)
         vcenter.cancel(session.id)
-        _, err = process.communicate(timeout=PATIENCE_SECONDS)
+        _, err = process.communicate(timeout=TIMEOUT_SECONDS)
     assert process.returncode == 1
     # The upload's own error, as the server refuses what follows, and what is behind it.
     assert f"update session {session.id} ended as CANCELED (canceled on the server)" in err

@@ -13,7 +13,7 @@ import pytest
 
 from tests.integration.simulator_support import write_certificate
 from tests.support.held import Lab, lab, script
-from tests.support.patience import PATIENCE_SECONDS
+from tests.support.timeouts import TIMEOUT_SECONDS
 
 extended = pytest.mark.extended
 LIFETIME = 120.0
@@ -57,7 +57,7 @@ def start(
 def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     """Wait for a script; return its exit code, and what it said."""
     try:
-        out, err = process.communicate(timeout=PATIENCE_SECONDS)
+        out, err = process.communicate(timeout=TIMEOUT_SECONDS)
     finally:
         process.kill()
         process.communicate()

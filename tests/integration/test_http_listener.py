@@ -17,7 +17,7 @@ from prometheus_client.openmetrics.parser import (
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
-from keepalived.keeper.overview import Snapshot, VCenterView
+from keepalived.keeper.snapshot import Snapshot, VCenterView
 from keepalived.lease import events
 from keepalived.lease.answers import Outcome
 from keepalived.lease.model import FINAL_STATES, Kind, SessionKey, State
@@ -25,8 +25,8 @@ from keepalived.lease.session import Session
 from keepalived.observe.health import Health
 from keepalived.observe.http import HttpListener, ListenError
 from keepalived.observe.metrics import Metrics
-from tests.support.patience import PATIENCE_SECONDS
 from tests.support.sessions import Still, a_session
+from tests.support.timeouts import TIMEOUT_SECONDS
 
 UPLOAD = SessionKey("lab", Kind.UPDATE, "815994e5:9c7e16e9")
 BOOT, WALL = 5000.0, 1_700_000_000.0
@@ -301,7 +301,7 @@ class Gate(Collector):
         self._inside += 1
         self.most_inside = max(self.most_inside, self._inside)
         self.reached.set()
-        assert self.opened.wait(timeout=PATIENCE_SECONDS)
+        assert self.opened.wait(timeout=TIMEOUT_SECONDS)
         self._inside -= 1
         return ()
 
@@ -313,7 +313,7 @@ async def test_a_long_scrape_holds_up_neither_the_loop_nor_lets_a_second_one_in(
     daemon.metrics.registry.register(gate)
 
     scrapes = [asyncio.create_task(scrape(http)) for _ in range(3)]
-    assert await asyncio.to_thread(gate.reached.wait, PATIENCE_SECONDS)
+    assert await asyncio.to_thread(gate.reached.wait, TIMEOUT_SECONDS)
     for _ in range(5):  # by then the other two have long arrived
         async with http.get("/healthz") as response:
             assert response.status == 200

@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 
 from keepalived.host.clock import SystemClock
-from keepalived.keeper.overview import Snapshot, StatusSource, VCenterView
+from keepalived.keeper.snapshot import Snapshot, StatusSource, VCenterView
 from keepalived.observe.health import Health
 from keepalived.observe.hosts import names_loopback
 from keepalived.observe.http import HttpListener

@@ -24,10 +24,10 @@ from keepalived.simulator.app import Simulator
 from keepalived.simulator.faults import Fail, Latency
 from tests.support.cli import COMMAND
 from tests.support.exec import Place, place
-from tests.support.patience import PATIENCE_SECONDS
 from tests.support.probe import LIBRARY, Bystanders
 from tests.support.programs import program
 from tests.support.pty import INTERRUPT, pty, until
+from tests.support.timeouts import TIMEOUT_SECONDS
 
 LIFETIME = 12.0
 SLACK = 2.0
@@ -112,7 +112,7 @@ STEPS = [
 async def test_a_signal_at_any_step_leaves_nothing_behind(
     route: str, limit: str, number: signal.Signals, tmp_path: Path
 ) -> None:
-    async with place(tmp_path, PATIENCE_SECONDS) as there:
+    async with place(tmp_path, TIMEOUT_SECONDS) as there:
         bystanders = Bystanders.on(there.simulator)
         # Carried out, and the answer on its way when the signal comes.
         there.simulator.faults.add(Latency(0.3, act_first=True), route=route, count=1)
@@ -129,7 +129,7 @@ async def test_a_signal_at_any_step_leaves_nothing_behind(
 
 @extended
 async def test_on_a_terminal_a_table_lives_and_ctrl_c_puts_everything_away(tmp_path: Path) -> None:
-    async with place(tmp_path, PATIENCE_SECONDS) as there:
+    async with place(tmp_path, TIMEOUT_SECONDS) as there:
         bystanders = Bystanders.on(there.simulator)
         words = ("probe", "--config", str(there.config), "--library", LIBRARY)
         environment: dict[str, Any] = {**there.environment, "TERM": "xterm-256color"}
@@ -142,7 +142,7 @@ async def test_on_a_terminal_a_table_lives_and_ctrl_c_puts_everything_away(tmp_p
             await terminal.shows("the run was over before")
             await terminal.shows("The configuration that follows")
             assert (
-                await asyncio.wait_for(terminal.leader.wait(), PATIENCE_SECONDS)
+                await asyncio.wait_for(terminal.leader.wait(), TIMEOUT_SECONDS)
                 == 128 + signal.SIGINT
             )
             assert terminal.text.count("\x1b[?25l") == terminal.text.count("\x1b[?25h") > 0
@@ -157,7 +157,7 @@ async def test_whoever_stops_reading_leaves_nothing_behind_either(tmp_path: Path
         process = await asyncio.create_subprocess_shell(
             f"{command} --limit 3s 2>&1 | head -n 1", stdout=PIPE, env=there.environment
         )
-        out, _ = await asyncio.wait_for(process.communicate(), PATIENCE_SECONDS)
+        out, _ = await asyncio.wait_for(process.communicate(), TIMEOUT_SECONDS)
         assert out.count(b"\n") == 1
         await until(lambda: asked(there.simulator, "session.delete"))
         bystanders.check_all_is_as_it_was()

@@ -18,8 +18,8 @@ import pytest
 from keepalived.host.clock import SystemClock
 from keepalived.wrapper.child import running
 from keepalived.wrapper.command import CommandError, check
-from tests.support.patience import PATIENCE_SECONDS
 from tests.support.pty import INTERRUPT, SUSPEND, Pty, pty, shell, state_of, until
+from tests.support.timeouts import TIMEOUT_SECONDS
 
 RUNNER = (sys.executable, "-m", "tests.support.child_runner")
 SLEEPS = "echo begun; exec sleep 600"
@@ -89,7 +89,7 @@ async def started(notes: Notes, *argv: str, **how: Any) -> AsyncIterator[Process
 
 async def ran(notes: Notes, *argv: str, stdin: str = "", **how: Any) -> tuple[int | None, str]:
     """Run a command under the runner to its end; return the exit code and what it wrote."""
-    async with started(notes, *argv, **how) as process, asyncio.timeout(PATIENCE_SECONDS):
+    async with started(notes, *argv, **how) as process, asyncio.timeout(TIMEOUT_SECONDS):
         out, _ = await process.communicate(stdin.encode())
         return process.returncode, out.decode()
 
@@ -324,7 +324,7 @@ async def test_a_script_without_jobs_has_the_terminal_again(notes: Notes) -> Non
         await until(lambda: terminal.foreground() == terminal.leader.pid)
         terminal.type("hello\n")
         await terminal.shows("got hello")
-        assert await asyncio.wait_for(terminal.leader.wait(), PATIENCE_SECONDS) == 0
+        assert await asyncio.wait_for(terminal.leader.wait(), TIMEOUT_SECONDS) == 0
 
 
 async def test_a_script_stops_with_the_command_that_it_waits_for(notes: Notes) -> None:
@@ -533,7 +533,7 @@ async def test_what_is_ignored_is_what_was_ignored_when_we_started(
 ) -> None:
     traps = f"trap '' {ignored}; " if ignored else ""
     script = f"{traps}exec {line(notes, 'grep', '-E', '^Sig(Ign|Blk)', '/proc/self/status')}"
-    async with started_plainly("sh", "-c", script) as process, asyncio.timeout(PATIENCE_SECONDS):
+    async with started_plainly("sh", "-c", script) as process, asyncio.timeout(TIMEOUT_SECONDS):
         out, _ = await process.communicate()
     states = dict(entry.split(":\t") for entry in out.decode().splitlines())
     assert int(states["SigBlk"], 16) == 0
@@ -558,7 +558,7 @@ async def test_signals_are_forwarded_and_the_command_decides(notes: Notes) -> No
     names = ["HUP", "INT", "QUIT", "USR1", "USR2", "WINCH", "TERM"]
     traps = "; ".join(f"trap 'echo {name}' {name}" for name in names[:-1])
     script = f"{traps}; trap 'exit 9' TERM; echo begun; while :; do sleep 0.02; done"
-    async with started(notes, "sh", "-c", script) as process, asyncio.timeout(PATIENCE_SECONDS):
+    async with started(notes, "sh", "-c", script) as process, asyncio.timeout(TIMEOUT_SECONDS):
         assert process.stdout is not None
         assert await process.stdout.readline() == b"begun\n"
         for name in names[:-1]:
@@ -570,7 +570,7 @@ async def test_signals_are_forwarded_and_the_command_decides(notes: Notes) -> No
 
 async def test_who_ignores_hangups_goes_on_ignoring_them(notes: Notes) -> None:
     script = f"trap '' HUP; exec {line(notes, 'sh', '-c', SLEEPS)}"
-    async with started_plainly("sh", "-c", script) as process, asyncio.timeout(PATIENCE_SECONDS):
+    async with started_plainly("sh", "-c", script) as process, asyncio.timeout(TIMEOUT_SECONDS):
         runner, command = await notes.pids()
         assert runner == process.pid
         process.send_signal(signal.SIGHUP)
@@ -604,7 +604,7 @@ async def test_what_ends_beside_the_command_is_not_taken_for_it(
         await until(lambda: state_of(orphan) == "", lambda: "it is not reaped")
         assert process.stdin is not None
         process.stdin.write(b"go on\n")
-        assert await asyncio.wait_for(process.wait(), PATIENCE_SECONDS) == 6
+        assert await asyncio.wait_for(process.wait(), TIMEOUT_SECONDS) == 6
 
 
 async def test_a_command_stopped_and_continued_by_others_without_a_terminal(notes: Notes) -> None:
@@ -620,7 +620,7 @@ async def test_a_command_stopped_and_continued_by_others_without_a_terminal(note
         process.send_signal(signal.SIGCONT)
         await notes.first("continued", 2)
         process.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(process.wait(), PATIENCE_SECONDS) == 143
+        assert await asyncio.wait_for(process.wait(), TIMEOUT_SECONDS) == 143
 
 
 async def test_nothing_that_was_installed_stays() -> None:
@@ -634,7 +634,7 @@ async def test_nothing_that_was_installed_stays() -> None:
     for argv, code in [(["true"], 0), (["sh", "-c", "exit 3"], 3)]:
         with running(argv, clock=SystemClock(), on_stopped=never, on_continued=never) as child:
             assert installed() != before
-            assert await asyncio.wait_for(child.wait(), PATIENCE_SECONDS) == code
+            assert await asyncio.wait_for(child.wait(), TIMEOUT_SECONDS) == code
             assert not child.forward(signal.SIGTERM)
         assert installed() == before
     with (

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.support.patience import PATIENCE_SECONDS
 from tests.support.programs import program
+from tests.support.timeouts import TIMEOUT_SECONDS
 
 COMMAND = (sys.executable, "-m", "keepalived.cli")
 
@@ -58,7 +58,7 @@ async def started(socket: Path, *words: str, **how: Any) -> AsyncIterator[Proces
 async def line_of(stream: asyncio.StreamReader | None, containing: str = "") -> str:
     """Read on until a line that contains a text, and return it."""
     assert stream is not None
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         async for line in stream:
             if containing in line.decode():
                 return line.decode()

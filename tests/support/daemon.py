@@ -15,8 +15,8 @@ import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
 from keepalived.demo.serving import Served, start
-from tests.support.patience import PATIENCE_SECONDS
 from tests.support.programs import killed_at_last
+from tests.support.timeouts import TIMEOUT_SECONDS
 
 Event = dict[str, Any]
 PASSWORD_VARIABLE = "TEST_VCENTER_PASSWORD"
@@ -26,7 +26,7 @@ class Daemon(Served):
     """One run of the daemon, as a test looks at it."""
 
     async def event(
-        self, name: str, *, seconds: float = PATIENCE_SECONDS, **fields: object
+        self, name: str, *, seconds: float = TIMEOUT_SECONDS, **fields: object
     ) -> Event:
         """Return the first log line of that name and those fields; wait for it if need be."""
 
@@ -45,7 +45,7 @@ class Daemon(Served):
         self,
         condition: Callable[[], object],
         *,
-        seconds: float = PATIENCE_SECONDS,
+        seconds: float = TIMEOUT_SECONDS,
         what: str = "it",
     ) -> None:
         """Wait until a condition holds, which is looked at after each log line and often."""
@@ -65,7 +65,7 @@ class Daemon(Served):
     def send(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
-    async def end(self, *, seconds: float = PATIENCE_SECONDS) -> int:
+    async def end(self, *, seconds: float = TIMEOUT_SECONDS) -> int:
         """Wait for the process to end by itself, and return its exit code."""
         async with asyncio.timeout(seconds):
             code = await self.process.wait()

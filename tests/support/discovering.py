@@ -19,7 +19,7 @@ from keepalived.simulator.wire import Request, Response
 from keepalived.sources.discovery import OWNER, Discovery
 from keepalived.validation import validate
 from tests.support.engine import NAME, Engine, running_engine, simulator_in_loop, stop
-from tests.support.yaml_house import Recorder
+from tests.support.yaml_site import Recorder
 
 LOOK = 15.0
 MINUTE = 60.0

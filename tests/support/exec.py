@@ -22,8 +22,8 @@ from keepalived.simulator.ledger import LedgerEntry
 from keepalived.simulator.resources import SessionEvent
 from keepalived.simulator.server import serve
 from tests.support.cli import COMMAND, Ran
-from tests.support.patience import PATIENCE_SECONDS
 from tests.support.pty import until
+from tests.support.timeouts import TIMEOUT_SECONDS
 
 _TOUCH_SECONDS = 0.2
 UPLOADER = (sys.executable, str(Path(__file__).with_name("uploader.py")))
@@ -157,7 +157,7 @@ async def place(
 
 async def ended(process: Process) -> Ran:
     """Wait for a process to end; return what it said that nobody has read."""
-    async with asyncio.timeout(2 * PATIENCE_SECONDS):
+    async with asyncio.timeout(2 * TIMEOUT_SECONDS):
         out, err = await process.communicate(b"")
     assert process.returncode is not None
     return Ran(process.returncode, out.decode(), err.decode())

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from keepalived.lease.model import Kind
 from keepalived.simulator.app import Simulator
 from keepalived.simulator.server import serve
-from tests.support.patience import PATIENCE_SECONDS
+from tests.support.timeouts import TIMEOUT_SECONDS
 
 T = TypeVar("T")
 ROOT = Path(__file__).parents[2]
@@ -40,7 +40,7 @@ class Lab:
         async def call() -> T:
             return function(*args)
 
-        return asyncio.run_coroutine_threadsafe(call(), self.loop).result(PATIENCE_SECONDS)
+        return asyncio.run_coroutine_threadsafe(call(), self.loop).result(TIMEOUT_SECONDS)
 
     def open(self, kind: Kind = Kind.UPDATE) -> str:
         """Open a session and return its id."""
@@ -100,7 +100,7 @@ class Lab:
 
 def within(condition: Callable[[], bool]) -> None:
     """Wait until a condition holds."""
-    until = time.monotonic() + PATIENCE_SECONDS
+    until = time.monotonic() + TIMEOUT_SECONDS
     while not condition():
         assert time.monotonic() < until
         time.sleep(0.01)
@@ -124,10 +124,10 @@ def lab(certificate: Path | None = None, **how: Any) -> Iterator[Lab]:
     thread = threading.Thread(target=loop.run_until_complete, args=(run(),), name="simulator")
     thread.start()
     try:
-        yield Lab(simulator, listening.result(PATIENCE_SECONDS), loop)
+        yield Lab(simulator, listening.result(TIMEOUT_SECONDS), loop)
     finally:
         loop.call_soon_threadsafe(stopped.set)
-        thread.join(PATIENCE_SECONDS)
+        thread.join(TIMEOUT_SECONDS)
         loop.close()
 
 

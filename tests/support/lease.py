@@ -66,7 +66,7 @@ def renewed(session: Session, times: int = 1) -> Session:
     """Renew a session some times, without learning anything from the looks in between."""
     for _ in range(times):
         session, _ = answered(session)
-        while session.ask is not RequestKind.KEEP_ALIVE:
+        while session.next_kind is not RequestKind.KEEP_ALIVE:
             session, _ = answered(session, Outcome.FAILED)
     return session
 
@@ -85,5 +85,5 @@ def looked(session: Session, *files: FileInfo, at: float) -> core.Step:
     """Renew a session at the time `at`, and let the look at its files show `files`."""
     session = session._replace(due=at)
     session, _ = answered(session, at=at, follow_ups=(RequestKind.FILES,))
-    assert session.ask is RequestKind.FILES
+    assert session.next_kind is RequestKind.FILES
     return answered(session, value=files, at=at, follow_ups=(RequestKind.FILES,))

@@ -18,7 +18,7 @@ from tests.support.daemon_in_memory import MemoryDaemon, running
 from tests.support.engine import NAME
 from tests.support.recorded import record
 
-PATIENCE = 120.0
+TIMEOUT = 120.0
 """Seconds of fake time in which an event has to reach the log and the stream: longer than any
 pause of the daemon, and over in a moment."""
 
@@ -66,13 +66,13 @@ class Observed:
         moved = {name: value - since.get(name, 0.0) for name, value in now.items()}
         return {name: change for name, change in moved.items() if change}
 
-    async def until(self, event: str, *, count: int = 1, patience: float = PATIENCE) -> None:
+    async def until(self, event: str, *, count: int = 1, timeout: float = TIMEOUT) -> None:
         """Wait until the log, or where it has no such line the stream, has an event `count` times.
 
         The bound is on the fake clock: a slow machine does not come any closer to it.
         """
         loop = asyncio.get_running_loop()
-        end = loop.time() + patience
+        end = loop.time() + timeout
         while len(self.logged(event)) < count:
             assert loop.time() < end, (
                 f"no {event} in the log: {[each['event'] for each in self.log]}"
@@ -82,7 +82,7 @@ class Observed:
     async def until_streamed(self, event: str, *, count: int = 1) -> None:
         """Wait until the stream has an event `count` times."""
         loop = asyncio.get_running_loop()
-        end = loop.time() + PATIENCE
+        end = loop.time() + TIMEOUT
         while len(self.streamed(event)) < count:
             seen = [each["event"] for each in self.stream]
             assert loop.time() < end, f"no {event} in the stream: {seen}"

@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
-from tests.support.patience import PATIENCE_SECONDS
+from tests.support.timeouts import TIMEOUT_SECONDS
 
 INTERRUPT, SUSPEND, END_OF_FILE = "\x03", "\x1a", "\x04"
 PROMPT = "ready> "
@@ -32,7 +32,7 @@ T = TypeVar("T")
 async def until(
     condition: Callable[[], object],
     otherwise: Callable[[], str] = str,
-    bound: float = PATIENCE_SECONDS,
+    bound: float = TIMEOUT_SECONDS,
 ) -> None:
     """Wait until something is so; fail with a text of what is the case instead."""
     try:
@@ -85,7 +85,7 @@ class Device(ABC):
     async def until_seen(self, seen: Callable[[], T], otherwise: Callable[[], str]) -> T:
         """Wait until there is something to be seen; fail with a text of what is so instead."""
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(TIMEOUT_SECONDS):
                 while not (found := seen()):
                     self._more.clear()
                     await self._more.wait()

@@ -11,9 +11,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from tests.support.cli import COMMAND, surroundings
-from tests.support.patience import PATIENCE_SECONDS
 from tests.support.programs import killed_at_last
 from tests.support.pty import Device, resize
+from tests.support.timeouts import TIMEOUT_SECONDS
 
 _CONTROL = re.compile(r"\x1b\[(\??)([0-9;]*)([A-Za-z])|\x1b([78D])|[\r\n]|[^\x00-\x1f\x7f]")
 _ALTERNATE, _CURSOR, _WRAPPING = "1049", "25", "7"
@@ -172,7 +172,7 @@ class Terminal(Device):
 
     async def end(self) -> int:
         """Wait for the program to end, and for all that it has said."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             return await self.process.wait()
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from keepalived.keeper.overview import Overview, Snapshot, VCenterView
 from keepalived.keeper.session_table import SessionTable
+from keepalived.keeper.snapshot import EngineView, Snapshot, VCenterView
 from keepalived.lease.answers import FileInfo, ItemInfo
 from keepalived.lease.holds import Hold, Owner, OwnerKind
 from keepalived.lease.model import SessionKey, State
@@ -21,18 +21,18 @@ class Still:
 
     state: Snapshot
 
-    def overview(self) -> Overview:
-        return overview_of(self.state.now, self.state.sessions, self.state.vcenters)
+    def engine_view(self) -> EngineView:
+        return engine_view_of(self.state.now, self.state.sessions, self.state.vcenters)
 
     def snapshot(self) -> Snapshot:
         return self.state
 
 
-def overview_of(
+def engine_view_of(
     now: float, sessions: Iterable[Session], vcenters: tuple[VCenterView, ...]
-) -> Overview:
+) -> EngineView:
     """Return how things stand with these sessions."""
-    return Overview(now, SessionTable(sessions), vcenters)
+    return EngineView(now, SessionTable(sessions), vcenters)
 
 
 FILE_HOLD = Hold(0, Owner(OwnerKind.FILE, "/etc/clkeepalived/config.yaml"), 0.0, None)

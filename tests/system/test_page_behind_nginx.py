@@ -14,7 +14,7 @@ import pytest
 import trustme
 
 from keepalived.host.clock import SystemClock
-from keepalived.keeper.overview import Snapshot
+from keepalived.keeper.snapshot import Snapshot
 from keepalived.observe.health import Health
 from keepalived.observe.http import HttpListener
 from keepalived.observe.metrics import Metrics

@@ -21,8 +21,8 @@ from keepalived.simulator.app import Simulator
 from keepalived.simulator.faults import Fail, Refuse
 from tests.integration.simulator_support import Uploader, uploader_at
 from tests.support.daemon import PASSWORD_VARIABLE, serving
-from tests.support.patience import PATIENCE_SECONDS
 from tests.support.programs import needs
+from tests.support.timeouts import TIMEOUT_SECONDS
 from tests.system.prometheus_server import Alert, PrometheusServer, prometheus
 
 pytestmark = needs("prometheus")
@@ -68,7 +68,7 @@ class Story:
             ]
 
         alert = (
-            await self.server.wait_until(found, seconds=PATIENCE_SECONDS, what=f"{name} {labels}")
+            await self.server.wait_until(found, seconds=TIMEOUT_SECONDS, what=f"{name} {labels}")
         )[0]
         left = await self.time_left(alert.labels.get("item", ""))
         self._tell(f"{name} fires: {alert.annotations['summary']} ({left:.1f} s left)")
@@ -78,14 +78,14 @@ class Story:
         async def gone() -> bool:
             return name not in await self.server.firing()
 
-        await self.server.wait_until(gone, seconds=PATIENCE_SECONDS, what=f"the end of {name}")
+        await self.server.wait_until(gone, seconds=TIMEOUT_SECONDS, what=f"the end of {name}")
         self._tell(f"{name} is over")
 
     async def names_are_known(self, count: int) -> None:
         async def known() -> bool:
             return len(await self.server.query('clkeepalived_session_info{item!=""}')) == count
 
-        await self.server.wait_until(known, seconds=PATIENCE_SECONDS, what=f"{count} names")
+        await self.server.wait_until(known, seconds=TIMEOUT_SECONDS, what=f"{count} names")
 
     async def time_left(self, item: str) -> float:
         """Return the seconds that an item's session has left, by Prometheus and by the clock.

@@ -51,7 +51,7 @@ def attempts(engine: Engine) -> float:
 
 async def scrape(engine: Engine) -> tuple[float, float]:
     """Make a scrape as the HTTP listener does; return its time, and the longest of its steps."""
-    steps = engine.metrics.state.text(engine.registry.overview())
+    steps = engine.metrics.state.text(engine.registry.engine_view())
     taken: list[float] = []
     state = None
     while state is None:

@@ -216,7 +216,7 @@ async def test_a_session_is_renewed(tmp_path: Path) -> None:
         await seen.hold(key, progress=10)
         await seen.until("first_renewal")
         assert under(SLACK, seen.changes(before)) == {}
-        await seen.until("renewed", patience=LIFETIME)
+        await seen.until("renewed", timeout=LIFETIME)
         await seen.until_streamed("renewed", count=2)
         assert seen.logged("first_renewal") == [
             {
@@ -322,7 +322,7 @@ async def test_a_renewal_fails_until_the_session_is_overdue_and_succeeds_then(
         assert f"{SLACK}_sum" not in slacks
         # The next round is one of its own: it warns anew, and ends anew.
         simulator.faults.add(Fail(500), route="*.keep_alive", count=1)
-        await seen.until("renewal_recovered", count=2, patience=LIFETIME)
+        await seen.until("renewal_recovered", count=2, timeout=LIFETIME)
         assert seen.logged("renewal_failed")[-1]["level"] == "warning"
         assert seen.logged("renewal_recovered")[-1]["failures"] == 1
 
@@ -356,7 +356,7 @@ async def test_a_lifetime_is_learned(tmp_path: Path) -> None:
         ]
         # From now on it decides when the session is at risk: at 0.4 of it.
         simulator.faults.add(Fail(500), route="*.keep_alive")
-        await seen.until("session_at_risk", patience=LIFETIME)
+        await seen.until("session_at_risk", timeout=LIFETIME)
         (risk,) = seen.logged("session_at_risk")
         assert risk["lifetime"] == about(199)
         assert risk["slack"] < 80
@@ -375,7 +375,7 @@ async def test_keep_alives_have_no_effect(tmp_path: Path) -> None:
     async with observed(tmp_path, simulator, handle=handle) as seen:
         key = seen.open()
         await seen.hold(key)
-        await seen.until("renewal_without_effect", patience=LIFETIME)
+        await seen.until("renewal_without_effect", timeout=LIFETIME)
         await seen.until_streamed("renewal_without_effect")
         (line,) = seen.logged("renewal_without_effect")
         assert line.pop("message").startswith("keep-alives are answered, but")
@@ -398,7 +398,7 @@ async def test_a_file_fails(tmp_path: Path) -> None:
         await seen.hold(key)
         upload = await uploading(simulator, key)
         upload.interrupt("no space left")
-        await seen.until("file_failed", patience=LIFETIME)
+        await seen.until("file_failed", timeout=LIFETIME)
         await seen.until_streamed("file_failed")
         assert seen.logged("file_failed") == [
             {
@@ -429,7 +429,7 @@ async def test_a_transfer_stalls_and_moves_again(tmp_path: Path) -> None:
         key = seen.open()
         await seen.hold(key)
         upload = await uploading(simulator, key)
-        await seen.until("session_stalled", patience=1200)
+        await seen.until("session_stalled", timeout=1200)
         await seen.until_streamed("session_stalled")
         idle = about(675, 76)  # the first look a quarter of 40 minutes after the last movement
         assert seen.logged("session_stalled") == [
@@ -440,7 +440,7 @@ async def test_a_transfer_stalls_and_moves_again(tmp_path: Path) -> None:
         ]
         assert seen.logged("session_moving") == []
         upload.write(CHUNK)
-        await seen.until("session_moving", patience=LIFETIME)
+        await seen.until("session_moving", timeout=LIFETIME)
         await seen.until_streamed("session_moving")
         assert seen.logged("session_moving") == [
             {"level": "info", "event": "session_moving", **of(key)}
@@ -462,7 +462,7 @@ async def test_a_lent_token_is_refused(tmp_path: Path, fallback: bool) -> None:
         await seen.hold(key, token=token)
         await seen.until("first_renewal")
         simulator.logins.log_out(token)
-        await seen.until("token_refused", patience=LIFETIME)
+        await seen.until("token_refused", timeout=LIFETIME)
         await seen.until_streamed("token_refused")
         also = ", meanwhile the session is renewed otherwise" if fallback else ""
         assert seen.logged("token_refused") == [
@@ -518,7 +518,7 @@ async def cut_off(seen: Observed, key: SessionKey) -> None:
     seen.simulator.faults.add(Refuse(), seconds=1.5 * LIFETIME)
 
 
-async def let_go(seen: Observed, key: SessionKey) -> None:
+async def release(seen: Observed, key: SessionKey) -> None:
     await seen.release(key)
 
 
@@ -544,7 +544,7 @@ ENDINGS = {
         item=None,
         keep_alives=0,
     ),
-    State.RELEASED: End(let_go, "info", "its last hold was let go", content_moved=None),
+    State.RELEASED: End(release, "info", "its last hold was let go", content_moved=None),
 }
 
 
@@ -564,7 +564,7 @@ async def test_a_session_ends(tmp_path: Path, state: State) -> None:
         if end.keep_alives:
             await seen.until("first_renewal")
         await end.bring_about(seen, key)
-        await seen.until("session_ended", patience=4 * LIFETIME)
+        await seen.until("session_ended", timeout=4 * LIFETIME)
         await seen.until_streamed("session_ended")
         (logged,) = seen.logged("session_ended")
         progress = 10 if end.keep_alives else None
@@ -617,14 +617,14 @@ async def test_a_vcenter_goes_down_and_comes_up(tmp_path: Path) -> None:
         await seen.hold(key)
         await seen.until("first_renewal")
         simulator.faults.add(Refuse(), seconds=150)
-        await seen.until("vcenter_down", patience=LIFETIME)
+        await seen.until("vcenter_down", timeout=LIFETIME)
         await seen.until_streamed("vcenter_down")
         trouble = {"outcome": "unreachable", "detail": "the connection was refused"}
         down = {"event": "vcenter_down", "vcenter": "lab", **trouble}
         assert seen.logged("vcenter_down") == [{"level": "warning", **down}]
         assert seen.streamed("vcenter_down") == [down]
         assert seen.logged("vcenter_up") == []
-        await seen.until("vcenter_up", patience=LIFETIME)
+        await seen.until("vcenter_up", timeout=LIFETIME)
         await seen.until_streamed("vcenter_up")
         up = {"event": "vcenter_up", "vcenter": "lab", "down_seconds": about(50, 20)}
         assert seen.logged("vcenter_up") == [{"level": "info", **up}]
@@ -639,9 +639,9 @@ async def test_a_session_is_at_risk_while_its_vcenter_is_down(tmp_path: Path) ->
         await seen.hold(key)
         await seen.until("first_renewal")
         simulator.faults.add(Refuse(), seconds=400)
-        await seen.until("vcenter_down", patience=LIFETIME)
+        await seen.until("vcenter_down", timeout=LIFETIME)
         failures, before = len(seen.logged("renewal_failed")), seen.counted()
-        await seen.until("session_overdue", patience=LIFETIME)
+        await seen.until("session_overdue", timeout=LIFETIME)
         (risk,), (overdue,) = seen.logged("session_at_risk"), seen.logged("session_overdue")
         line = {"level": "warning", **of(key), "lifetime": about(LIFETIME), "failures": failures}
         assert risk == {"event": "session_at_risk", "slack": about(0.4 * LIFETIME), **line}
@@ -704,7 +704,7 @@ async def test_a_login_is_tried(tmp_path: Path, outcome: str, event: str, level:
         assert seen.streamed("login")[0] == {"event": "login", "vcenter": "lab", "outcome": outcome}
         if outcome == "ok":
             simulator.restart(lose_tokens=True)
-        await seen.until(event, count=2, patience=LIFETIME)
+        await seen.until(event, count=2, timeout=LIFETIME)
         tried = seen.logged(event)
         # What repeats is said once.
         assert tried[1] == {**tried[0], "level": "debug"}

@@ -33,8 +33,8 @@ async def uploader(simulator: Simulator) -> AsyncIterator[Uploader]:
         yield uploader
 
 
-def planned(fate: Scenario = Scenario.KEPT) -> DemoUpload:
-    return DemoUpload("disk.ova", fate, MIB, checksum=0.01, queue=0.01)
+def planned(scenario: Scenario = Scenario.KEPT) -> DemoUpload:
+    return DemoUpload("disk.ova", scenario, MIB, checksum=0.01, queue=0.01)
 
 
 async def test_an_upload_arrives(uploader: Uploader) -> None:
@@ -47,17 +47,20 @@ async def test_an_upload_arrives(uploader: Uploader) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fate", "state"), [(Scenario.CANCELED, "CANCELED"), (Scenario.FAILED, "ERROR")]
+    ("scenario", "state"), [(Scenario.CANCELED, "CANCELED"), (Scenario.FAILED, "ERROR")]
 )
 async def test_a_session_is_ended_halfway_and_its_upload_says_so(
-    uploader: Uploader, simulator: Simulator, fate: Scenario, state: str
+    uploader: Uploader, simulator: Simulator, scenario: Scenario, state: str
 ) -> None:
-    upload = planned(fate)
+    upload = planned(scenario)
     await uploader.open(upload)
     async with asyncio.timeout(5):
         await asyncio.gather(uploader.carry_out(upload), uploader.end_halfway(upload))
     session = simulator.library.sessions.get(Kind.UPDATE, upload.session_id)
-    assert (session.state, session.error) == (state, FAILURE if fate is Scenario.FAILED else None)
+    assert (session.state, session.error) == (
+        state,
+        FAILURE if scenario is Scenario.FAILED else None,
+    )
     assert upload.trouble.startswith("the transfer was ")
     assert not upload.is_complete
     assert MIB // 2 <= upload.sent < MIB

@@ -32,8 +32,8 @@ def events(last: SessionEvent, at: float) -> tuple[Event, ...]:
     )
 
 
-def upload(fate: Scenario, trouble: str = "") -> DemoUpload:
-    return DemoUpload("disk.ova", fate, 4 * MIB, checksum=6.0, queue=6.0, trouble=trouble)
+def upload(scenario: Scenario, trouble: str = "") -> DemoUpload:
+    return DemoUpload("disk.ova", scenario, 4 * MIB, checksum=6.0, queue=6.0, trouble=trouble)
 
 
 KEEP_ALIVES = tuple(request("update_session.keep_alive", at) for at in (1, 3, 5, 7, 9, 11, 13))

@@ -14,7 +14,7 @@ from keepalived.lease.model import Kind, SessionKey, State
 from keepalived.settings import Discover
 from keepalived.simulator.faults import Fail, Latency
 from keepalived.sources import discovery
-from keepalived.sources.discovery import Decision, Found, Standing, decide
+from keepalived.sources.discovery import Decision, Found, Presence, decide
 from keepalived.vcenter import parsing
 from tests.support.discovering import (
     LOOK,
@@ -33,38 +33,38 @@ OTHER = Found(item_id="i", is_named=True, library="isos", item="a.ova")
 
 
 @pytest.mark.parametrize(
-    ("found", "standing", "discover", "verdict"),
+    ("found", "presence", "discover", "verdict"),
     [
         # Off: what is held is let go, and nothing else matters.
-        (None, Standing.UNKNOWN, None, Decision.LEAVE),
-        (Found(), Standing.OURS, None, Decision.LET_GO),
+        (None, Presence.UNKNOWN, None, Decision.LEAVE),
+        (Found(), Presence.OURS, None, Decision.RELEASE),
         # All of it.
-        (None, Standing.UNKNOWN, ALL, Decision.READ),
-        (Found(), Standing.UNKNOWN, ALL, Decision.TAKE),
-        (Found(is_over=True), Standing.UNKNOWN, ALL, Decision.LEAVE),
-        (Found(), Standing.OURS, ALL, Decision.LEAVE),
+        (None, Presence.UNKNOWN, ALL, Decision.READ),
+        (Found(), Presence.UNKNOWN, ALL, Decision.TAKE),
+        (Found(is_over=True), Presence.UNKNOWN, ALL, Decision.LEAVE),
+        (Found(), Presence.OURS, ALL, Decision.LEAVE),
         # What others hold, and what is over, is left alone and not even read.
-        (None, Standing.OTHERS, ALL, Decision.LEAVE),
-        (Found(), Standing.OTHERS, ALL, Decision.LEAVE),
-        (None, Standing.OVER, ALL, Decision.LEAVE),
-        (Found(), Standing.OVER, ALL, Decision.LEAVE),
+        (None, Presence.OTHERS, ALL, Decision.LEAVE),
+        (Found(), Presence.OTHERS, ALL, Decision.LEAVE),
+        (None, Presence.OVER, ALL, Decision.LEAVE),
+        (Found(), Presence.OVER, ALL, Decision.LEAVE),
         # But for what nothing but settings let go.
-        (Found(is_withdrawn=True), Standing.OVER, ALL, Decision.TAKE),
-        (Found(is_withdrawn=True), Standing.OTHERS, ALL, Decision.LEAVE),
+        (Found(is_withdrawn=True), Presence.OVER, ALL, Decision.TAKE),
+        (Found(is_withdrawn=True), Presence.OTHERS, ALL, Decision.LEAVE),
         # Filters want names.
-        (Found(), Standing.UNKNOWN, ISOS, Decision.NAME),
-        (Found(), Standing.OURS, ISOS, Decision.NAME),
-        (Found(is_named=True), Standing.UNKNOWN, ISOS, Decision.LEAVE),
-        (NAMED, Standing.UNKNOWN, ISOS, Decision.TAKE),
-        (NAMED, Standing.OURS, ISOS, Decision.LEAVE),
-        (OTHER, Standing.UNKNOWN, ISOS, Decision.LEAVE),
-        (OTHER, Standing.OURS, ISOS, Decision.LET_GO),
+        (Found(), Presence.UNKNOWN, ISOS, Decision.NAME),
+        (Found(), Presence.OURS, ISOS, Decision.NAME),
+        (Found(is_named=True), Presence.UNKNOWN, ISOS, Decision.LEAVE),
+        (NAMED, Presence.UNKNOWN, ISOS, Decision.TAKE),
+        (NAMED, Presence.OURS, ISOS, Decision.LEAVE),
+        (OTHER, Presence.UNKNOWN, ISOS, Decision.LEAVE),
+        (OTHER, Presence.OURS, ISOS, Decision.RELEASE),
     ],
 )
 def test_decisions(
-    found: Found | None, standing: Standing, discover: Discover | None, verdict: Decision
+    found: Found | None, presence: Presence, discover: Discover | None, verdict: Decision
 ) -> None:
-    assert decide(found, standing, discover) is verdict
+    assert decide(found, presence, discover) is verdict
 
 
 pytestmark = pytest.mark.looptime

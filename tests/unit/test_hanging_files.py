@@ -21,7 +21,7 @@ from keepalived.validation import validate
 from keepalived.vcenter import http, secrets
 from keepalived.vcenter.secrets import SecretError, read_password
 from keepalived.vcenter.transport import ConnectFailed
-from tests.support.yaml_house import site
+from tests.support.yaml_site import site
 
 GOOD = "sessions: [{id: good}]"
 

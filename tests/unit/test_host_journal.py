@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from keepalived.host.journal import JournalSocket, is_journal, serialize
-from tests.support.patience import PATIENCE_SECONDS
+from tests.support.timeouts import TIMEOUT_SECONDS
 
 
 @pytest.fixture
 def journald(tmp_path: Path) -> Iterator[socket.socket]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
         listening.bind(str(tmp_path / "journal"))
-        listening.settimeout(PATIENCE_SECONDS)
+        listening.settimeout(TIMEOUT_SECONDS)
         yield listening
 
 

@@ -84,7 +84,7 @@ def test_the_environment_is_read_once_and_kept_from_children(supervisor: Supervi
 
 
 @pytest.mark.parametrize(
-    ("told", "patience"),
+    ("told", "watchdog"),
     [
         ({}, None),
         ({"WATCHDOG_USEC": "2500000"}, 2.5),
@@ -94,9 +94,9 @@ def test_the_environment_is_read_once_and_kept_from_children(supervisor: Supervi
     ],
 )
 def test_the_watchdog_counts_only_if_it_waits_for_us(
-    told: dict[str, str], patience: float | None
+    told: dict[str, str], watchdog: float | None
 ) -> None:
-    assert notifier(dict(told)).watchdog == patience
+    assert notifier(dict(told)).watchdog == watchdog
 
 
 def test_no_descriptor_is_left_open(supervisor: Supervisor) -> None:

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from keepalived.host.peers import PeerCredentials, peer_credentials
-from tests.support.patience import PATIENCE_SECONDS
 from tests.support.programs import needs
+from tests.support.timeouts import TIMEOUT_SECONDS
 from tests.support.users import needs_root, open_directory
 
 ACCEPT = """
@@ -43,7 +43,7 @@ def met(directory: Path, **how: Any) -> tuple[PeerCredentials, int]:
         listening.bind(str(path))
         path.chmod(0o777)
         listening.listen()
-        listening.settimeout(PATIENCE_SECONDS)
+        listening.settimeout(TIMEOUT_SECONDS)
         command = ["curl", "--silent", "--unix-socket", str(path), "http://localhost/"]
         with subprocess.Popen(command, **how) as process:
             connection, _ = listening.accept()

@@ -25,7 +25,7 @@ from keepalived.host.processes import (
     owner_uid,
     process,
 )
-from tests.support.patience import PATIENCE_SECONDS
+from tests.support.timeouts import TIMEOUT_SECONDS
 from tests.support.users import NOBODY, needs_root
 
 NO_PID = 2**22 - 1  # PID_MAX_LIMIT is 2**22, and the kernel's default far below
@@ -62,7 +62,7 @@ class Heard:
         self._something.set()
 
     async def of_something(self) -> None:
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             await self._something.wait()
 
 

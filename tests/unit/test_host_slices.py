@@ -13,12 +13,12 @@ from prometheus_client.openmetrics.exposition import generate_latest as openmetr
 from prometheus_client.registry import Collector
 
 from keepalived.host.slices import Slices, SliceTimer, run_in_slices
-from keepalived.keeper.overview import VCenterView
+from keepalived.keeper.snapshot import VCenterView
 from keepalived.lease.model import Kind, SessionKey
 from keepalived.observe.exposition import Gauge
 from keepalived.observe.state import StateExporter
 from tests.support.engine import LoopClock
-from tests.support.sessions import a_session, overview_of
+from tests.support.sessions import a_session, engine_view_of
 
 LAB = VCenterView("lab", up=True, in_flight=0, utilization=0.0)
 
@@ -80,7 +80,7 @@ async def test_ten_times_the_sessions_take_ten_times_the_steps_and_no_longer_one
             a_session(SessionKey("lab", Kind.UPDATE, str(number))) for number in range(count)
         )
         exporter = StateExporter(LoopClock(), max_sessions=count)
-        return sum(1 for _ in exporter.text(overview_of(0.0, crowd, (LAB,))))
+        return sum(1 for _ in exporter.text(engine_view_of(0.0, crowd, (LAB,))))
 
     assert steps_for(20_000) > 8 * steps_for(2_000) > 8 * 10
 

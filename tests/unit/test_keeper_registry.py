@@ -198,9 +198,9 @@ async def test_a_hold_is_written_as_it_was_taken_and_let_go() -> None:
         assert await engine.registry.take(key, hold) is True
         assert await engine.registry.take(key, hold) is False
         assert engine.written.of("put_hold") == [("put_hold", key, hold)] * 2
-        assert await engine.registry.let_go(key, 1001, LINE) is None
+        assert await engine.registry.release_durably(key, 1001, LINE) is None
         assert engine.written.of("delete_hold") == []
-        assert await engine.registry.let_go(key, 1001, SCRIPT) is True
+        assert await engine.registry.release_durably(key, 1001, SCRIPT) is True
         assert engine.written.of("delete_hold") == [("delete_hold", key, 1001, SCRIPT)]
 
 
@@ -352,10 +352,10 @@ async def test_what_is_shown_is_what_is_known_now() -> None:
         key = engine.hold("a")
         await engine.until(5)
         session, views = engine.find(key), (engine.keeper.view(),)
-        overview, snapshot = engine.registry.overview(), engine.registry.snapshot()
-        assert (overview.now, snapshot.now) == (BOOT + 5, BOOT + 5)
-        assert (overview.vcenters, snapshot.vcenters) == (views, views)
-        assert (tuple(overview.sessions), snapshot.sessions) == ((session,), (session,))
+        engine_view, snapshot = engine.registry.engine_view(), engine.registry.snapshot()
+        assert (engine_view.now, snapshot.now) == (BOOT + 5, BOOT + 5)
+        assert (engine_view.vcenters, snapshot.vcenters) == (views, views)
+        assert (tuple(engine_view.sessions), snapshot.sessions) == ((session,), (session,))
         assert snapshot.ended_at == {}
 
 

@@ -148,7 +148,7 @@ def test_an_end_is_settled_at_once_and_without_doubt() -> None:
     needs_confirmation, _ = later(session, Outcome.NOT_FOUND)
     assert needs_confirmation.needs_confirmation
     settling, _ = later(needs_confirmation, Outcome.NOT_FOUND)
-    assert settling.ask is RequestKind.ITEM
+    assert settling.next_kind is RequestKind.ITEM
     assert settling.needs_confirmation is False
     assert settling.due == needs_confirmation.due + LATE
     assert settling.settling_since == settling.due
@@ -214,10 +214,10 @@ def test_a_late_answer_is_looked_at_when_it_is_there() -> None:
     request = next_request(session, session.due)
     answer: Answer[object] = Answer(Outcome.OK, session.due, session.due + LATE, None)
     after, _ = step(session, request, answer, session.due + LATE, 0.5, (RequestKind.GET,))
-    assert after.ask is RequestKind.GET
+    assert after.next_kind is RequestKind.GET
     assert after.due == session.due + LATE
     seen, _ = later(after, Outcome.OK, info())
-    assert seen.ask is RequestKind.KEEP_ALIVE
+    assert seen.next_kind is RequestKind.KEEP_ALIVE
 
 
 @pytest.mark.parametrize(
@@ -254,6 +254,6 @@ def test_a_round_that_has_taken_too_long_since_its_renewal_looks_no_further() ->
     follow_ups = (RequestKind.GET, RequestKind.FILES)
     session, _ = answered(settled_in(), follow_ups=follow_ups)
     prompt, _ = answered(session, value=info(), follow_ups=follow_ups)
-    assert prompt.ask is RequestKind.FILES
+    assert prompt.next_kind is RequestKind.FILES
     slow, _ = answered(session, value=info(), took=250.0, follow_ups=follow_ups)
-    assert slow.ask is RequestKind.KEEP_ALIVE
+    assert slow.next_kind is RequestKind.KEEP_ALIVE

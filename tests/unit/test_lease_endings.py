@@ -37,7 +37,7 @@ def of_item(session: Session, version: str = "3") -> Session:
 def gone(session: Session, at: float | None = None) -> core.Step:
     """Let the server no longer know a session."""
     session, _ = answered(session, Outcome.NOT_FOUND, at=at)
-    assert session.ask is RequestKind.GET
+    assert session.next_kind is RequestKind.GET
     return answered(session, Outcome.NOT_FOUND)
 
 
@@ -61,7 +61,7 @@ def the_end(step: core.Step) -> Ending:
 @pytest.mark.parametrize("word", ["DONE", "ERROR", "CANCELED"])
 def test_a_refused_keep_alive_ends_as_the_server_says(word: str) -> None:
     session, effects = answered(settled_in(), Outcome.NOT_ALLOWED)
-    assert (session.ask, session.needs_confirmation, effects) == (RequestKind.GET, True, ())
+    assert (session.next_kind, session.needs_confirmation, effects) == (RequestKind.GET, True, ())
     ending = the_end(answered(session, value=info(word, error="no space left")))
     assert (ending.state, ending.error_message) == (State[word], "no space left")
 
@@ -83,7 +83,11 @@ def test_a_refusal_of_an_active_session_is_a_failure_that_says_so(refusal: Outco
     session, effects = answered(session, value=info("ACTIVE"))
     assert [effect.outcome for effect in effects] == [Outcome.FAILED]  # type: ignore[union-attr]  # it is a Failed
     assert session.last_error.endswith("the server says that the session is ACTIVE")
-    assert (session.ask, session.state, session.tries) == (RequestKind.KEEP_ALIVE, State.ACTIVE, 1)
+    assert (session.next_kind, session.state, session.tries) == (
+        RequestKind.KEEP_ALIVE,
+        State.ACTIVE,
+        1,
+    )
 
 
 # -- by being gone
@@ -124,7 +128,7 @@ def test_a_download_that_is_deleted_before_its_deadline_is_done() -> None:
 def test_doubt_that_nobody_clears_is_a_failure(outcome: Outcome) -> None:
     session, _ = answered(settled_in(), Outcome.NOT_FOUND)
     session, _ = answered(session, outcome)
-    assert (session.ask, session.needs_confirmation, session.tries) == (
+    assert (session.next_kind, session.needs_confirmation, session.tries) == (
         RequestKind.KEEP_ALIVE,
         False,
         1,
@@ -167,7 +171,7 @@ def test_what_is_gone_was_done_if_its_item_moved(
 def test_what_the_server_said_stands(word: str, version: str, has_moved: bool) -> None:
     session, _ = answered(of_item(begun()), Outcome.NOT_ALLOWED)
     session, effects = answered(session, value=info(word, version=version))
-    assert (session.state, session.ask, session.deadline, effects) == (
+    assert (session.state, session.next_kind, session.deadline, effects) == (
         State.ACTIVE,
         RequestKind.ITEM,
         None,
@@ -239,7 +243,7 @@ def test_an_item_that_tells_nothing_three_times_is_left(outcome: Outcome) -> Non
     for wait in (1.0, 2.0):
         looked_at = session.due
         session, effects = answered(session, outcome)
-        assert (session.ask, effects) == (RequestKind.ITEM, ())
+        assert (session.next_kind, effects) == (RequestKind.ITEM, ())
         assert session.due == looked_at + wait
     ending = the_end(answered(session, outcome))
     assert (ending.state, ending.content_moved) == (State.REMOVED, None)
@@ -250,9 +254,9 @@ def test_an_unreachable_vcenter_is_waited_for_to_settle(outcome: Outcome) -> Non
     session, _ = gone(of_item(begun()))
     for _ in range(50):
         session, effects = answered(session, outcome)
-        assert (session.ask, effects) == (RequestKind.ITEM, ())
+        assert (session.next_kind, effects) == (RequestKind.ITEM, ())
     session, _ = answered(session, Outcome.FAILED)  # as a server does that is just starting
-    assert machine.next_request(session, session.due + 3600.0).ask is RequestKind.ITEM
+    assert machine.next_request(session, session.due + 3600.0).kind is RequestKind.ITEM
     ending = the_end(answered(session, value=ItemInfo("item-1", "debian", "4")))
     assert ending.state is State.DONE
 
@@ -298,7 +302,7 @@ def test_an_end_that_is_known_is_reported_whoever_still_wants_the_session() -> N
     session, _ = gone(of_item(begun()))
     session, effects = core.release_hold(session, 0, OWNER, 1000.0)
     assert (session.holds, session.state, effects) == ((), State.ACTIVE, ())
-    assert machine.next_request(session, session.due).ask is RequestKind.ITEM
+    assert machine.next_request(session, session.due).kind is RequestKind.ITEM
     assert the_end(answered(session, value=ItemInfo("item-1", "debian", "3"))).state is (
         State.REMOVED
     )
@@ -322,13 +326,13 @@ def test_a_released_session_is_not_renewed() -> None:
 # -- answers that come late
 
 
-@pytest.mark.parametrize("ask", [RequestKind.GET, RequestKind.FILES, RequestKind.ITEM])
+@pytest.mark.parametrize("kind", [RequestKind.GET, RequestKind.FILES, RequestKind.ITEM])
 def test_an_answer_from_an_earlier_life_does_not_put_off_the_first_renewal(
-    ask: RequestKind,
+    kind: RequestKind,
 ) -> None:
     anew = begun()
     answer = Answer(Outcome.OK, 999.0, 1001.0, info(left=10.0))
-    assert machine.step(anew, SessionRequest(ask, 10.0), answer, 1001.0, 0.5) == (anew, ())
+    assert machine.step(anew, SessionRequest(kind, 10.0), answer, 1001.0, 0.5) == (anew, ())
 
 
 def test_a_renewal_from_an_earlier_life_counts() -> None:

@@ -53,10 +53,10 @@ def test_refused_progress_is_left_out_at_once() -> None:
 
 def test_progress_refused_in_a_round_begun_anew_is_left_out_as_well() -> None:
     session, _ = answered(begun(percent=10), Outcome.NOT_ALLOWED)
-    assert (session.ask, session.needs_confirmation) == (RequestKind.GET, True)
+    assert (session.next_kind, session.needs_confirmation) == (RequestKind.GET, True)
     session, _ = answered(session, Outcome.INVALID_ARGUMENT, at=session.due + 60.0)
     request = machine.next_request(session, session.due)
-    assert (request.ask, request.progress) == (RequestKind.KEEP_ALIVE, None)
+    assert (request.kind, request.progress) == (RequestKind.KEEP_ALIVE, None)
     assert not session.needs_confirmation
 
 

@@ -92,14 +92,14 @@ def test_two_new_tokens_that_disagree_end_nothing() -> None:
     assert effects == ()
     session, effects, second = asked(session, Outcome.NOT_FOUND, own=False)
     assert {first, second} == {MINE, THEIRS}
-    assert session.ask is RequestKind.KEEP_ALIVE
+    assert session.next_kind is RequestKind.KEEP_ALIVE
     assert session.tries == 1
 
 
 def test_where_our_own_credentials_cannot_tell_a_proven_token_can() -> None:
     session = held_by(lender(1, MINE, proven=True))
-    for ask in (RequestKind.KEEP_ALIVE, RequestKind.GET):
-        assert session.ask is ask
+    for kind in (RequestKind.KEEP_ALIVE, RequestKind.GET):
+        assert session.next_kind is kind
         session, _, token = asked(session, Outcome.NOT_FOUND)
         assert token == MINE
         session, _, token = asked(session, Outcome.LOGIN_REFUSED)

@@ -139,15 +139,15 @@ class Lives(RuleBasedStateMachine):
 
     def _judge_request(self, request: SessionRequest, timeout: float | None) -> None:
         session = self.session
-        assert self.holds or request.ask is RequestKind.ITEM, "renewed, though nobody wants it"
-        assert session.ending is None or request.ask is RequestKind.ITEM, (
+        assert self.holds or request.kind is RequestKind.ITEM, "renewed, though nobody wants it"
+        assert session.ending is None or request.kind is RequestKind.ITEM, (
             "renewed, though it has ended"
         )
         assert timeout is None or request.timeout == timeout
         assert request.timeout >= min(timing.floor(session.lifetime), timeout or 1.0)
-        assert (request.item_id is not None) is (request.ask is RequestKind.ITEM)
+        assert (request.item_id is not None) is (request.kind is RequestKind.ITEM)
         if request.progress is not None:
-            assert request.ask is RequestKind.KEEP_ALIVE
+            assert request.kind is RequestKind.KEEP_ALIVE
             assert self.acknowledged is None or request.progress > self.acknowledged
             assert not self.has_refused, "progress again, right after it was refused"
 
@@ -171,7 +171,7 @@ class Lives(RuleBasedStateMachine):
         assert self.in_flight is not None
         request, sent_at = self.in_flight
         self.in_flight = None
-        value = data.draw(VALUES[request.ask]) if outcome is Outcome.OK else None
+        value = data.draw(VALUES[request.kind]) if outcome is Outcome.OK else None
         retry_after = data.draw(st.none() | st.floats(0.0, 1e5))
         received_at = max(self.now, sent_at + took * request.timeout)
         self.now = received_at + data.draw(st.sampled_from([0.0, 0.0, 0.5]))
@@ -181,7 +181,7 @@ class Lives(RuleBasedStateMachine):
             before, request, answer, self.now, data.draw(shares), data.draw(follow_ups)
         )
         if before.state.is_final or (
-            request.ask is not RequestKind.KEEP_ALIVE and before.ask is not request.ask
+            request.kind is not RequestKind.KEEP_ALIVE and before.next_kind is not request.kind
         ):
             assert (self.session, effects) == (before, ()), "an answer to nobody's question"
             return
@@ -192,7 +192,7 @@ class Lives(RuleBasedStateMachine):
     def _record(self, before: Session, request: SessionRequest, answer: Answer[object]) -> None:
         """Keep the machine's own account of what the server has said."""
         outcome, value = answer.outcome, answer.value
-        if request.ask is RequestKind.KEEP_ALIVE:
+        if request.kind is RequestKind.KEEP_ALIVE:
             self.has_refused = outcome is Outcome.INVALID_ARGUMENT and (
                 request.progress is not None or self.has_refused
             )
@@ -206,7 +206,7 @@ class Lives(RuleBasedStateMachine):
             if value.state == "ACTIVE" and self.version is None and value.item_id is not None:
                 self.version = value.content_version
         if (
-            request.ask is RequestKind.GET
+            request.kind is RequestKind.GET
             and outcome is Outcome.NOT_FOUND
             and before.needs_confirmation
         ):
@@ -364,7 +364,7 @@ class Lives(RuleBasedStateMachine):
         if session.state.is_final:
             return
         assert {(hold.uid, hold.owner): hold.until for hold in session.holds} == self.holds
-        assert self.holds or (session.ending is not None and session.ask is RequestKind.ITEM)
+        assert self.holds or (session.ending is not None and session.next_kind is RequestKind.ITEM)
 
     @invariant()
     def the_deadline_counts_from_the_last_renewal_that_was_sent(self) -> None:
@@ -394,9 +394,9 @@ class Lives(RuleBasedStateMachine):
     @invariant()
     def doubt_asks_for_the_session_and_a_known_end_for_its_item(self) -> None:
         session = self.session
-        assert not session.needs_confirmation or session.ask is RequestKind.GET
+        assert not session.needs_confirmation or session.next_kind is RequestKind.GET
         if session.ending is not None and not session.state.is_final:
-            assert session.ask is RequestKind.ITEM
+            assert session.next_kind is RequestKind.ITEM
             assert session.key.kind is Kind.UPDATE
         assert session.acknowledged == self.acknowledged
 

@@ -167,11 +167,11 @@ def test_an_outage_of_less_than_a_third_of_the_lifetime_loses_nothing(
 
 def test_every_round_looks_at_the_session_and_its_files_in_that_order() -> None:
     session, _ = answered(settled_in(), follow_ups=ALL_FOLLOW_UPS)
-    assert (session.ask, session.due) == (RequestKind.GET, session.renewed_at)
+    assert (session.next_kind, session.due) == (RequestKind.GET, session.renewed_at)
     session, _ = answered(session, value=info(), follow_ups=ALL_FOLLOW_UPS)
-    assert (session.ask, session.due) == (RequestKind.FILES, session.renewed_at)
+    assert (session.next_kind, session.due) == (RequestKind.FILES, session.renewed_at)
     session, _ = answered(session, value=(), follow_ups=ALL_FOLLOW_UPS)
-    assert (session.ask, session.slack(session.due)) == (RequestKind.KEEP_ALIVE, 150.0)
+    assert (session.next_kind, session.slack(session.due)) == (RequestKind.KEEP_ALIVE, 150.0)
 
 
 def test_without_looks_only_the_first_rounds_look() -> None:
@@ -179,8 +179,8 @@ def test_without_looks_only_the_first_rounds_look() -> None:
     asked = []
     for _ in range(5):
         session, _ = answered(session)
-        asked.append(session.ask)
-        if session.ask is RequestKind.GET:
+        asked.append(session.next_kind)
+        if session.next_kind is RequestKind.GET:
             session, _ = answered(session, Outcome.FORBIDDEN)
     assert asked == [RequestKind.GET] * 3 + [RequestKind.KEEP_ALIVE] * 2
 
@@ -189,12 +189,12 @@ def test_what_the_session_fills_is_looked_up_once() -> None:
     session, _ = answered(begun())
     session, _ = answered(session, value=info(version="3"))
     request = machine.next_request(session, session.due)
-    assert (request.ask, request.item_id) == (RequestKind.ITEM, "item-1")
+    assert (request.kind, request.item_id) == (RequestKind.ITEM, "item-1")
     session, _ = answered(session, value=ItemInfo("item-1", "debian", "3", "images"))
     assert session.item is not None
     assert session.item.name == "debian"
     session, _ = answered(session)
-    assert session.ask is RequestKind.KEEP_ALIVE
+    assert session.next_kind is RequestKind.KEEP_ALIVE
 
 
 @pytest.mark.parametrize("outcome", [Outcome.NOT_FOUND, Outcome.FAILED, Outcome.TIMED_OUT])
@@ -202,18 +202,20 @@ def test_an_item_that_cannot_be_read_is_no_failure(outcome: Outcome) -> None:
     session, _ = answered(begun())
     session, _ = answered(session, value=info(version="3"))
     session, effects = answered(session, outcome)
-    assert (session.ask, session.tries, effects) == (RequestKind.KEEP_ALIVE, 0, ())
+    assert (session.next_kind, session.tries, effects) == (RequestKind.KEEP_ALIVE, 0, ())
     assert session.due == pytest.approx(1105.0)
 
 
 @pytest.mark.parametrize("outcome", [Outcome.FORBIDDEN, Outcome.NOT_FOUND, Outcome.FAILED])
-@pytest.mark.parametrize("ask", ALL_FOLLOW_UPS)
-def test_a_look_in_vain_is_no_failure(ask: RequestKind, outcome: Outcome) -> None:
+@pytest.mark.parametrize("kind", ALL_FOLLOW_UPS)
+def test_a_look_in_vain_is_no_failure(kind: RequestKind, outcome: Outcome) -> None:
     session, _ = answered(settled_in(), follow_ups=ALL_FOLLOW_UPS)
-    while session.ask is not ask:
+    while session.next_kind is not kind:
         session, _ = answered(session, value=info(), follow_ups=ALL_FOLLOW_UPS)
     session, effects = answered(session, outcome, follow_ups=ALL_FOLLOW_UPS)
-    assert session.ask is (RequestKind.FILES if ask is RequestKind.GET else RequestKind.KEEP_ALIVE)
+    assert session.next_kind is (
+        RequestKind.FILES if kind is RequestKind.GET else RequestKind.KEEP_ALIVE
+    )
     assert (session.tries, session.state, effects) == (0, State.ACTIVE, ())
 
 
@@ -223,18 +225,18 @@ def test_a_vcenter_that_does_not_answer_is_asked_nothing_more_in_this_round(
 ) -> None:
     session, _ = answered(begun(), follow_ups=ALL_FOLLOW_UPS)
     session, effects = answered(session, outcome, took=10.0, follow_ups=ALL_FOLLOW_UPS)
-    assert (session.ask, session.due, effects) == (RequestKind.KEEP_ALIVE, 1105.0, ())
+    assert (session.next_kind, session.due, effects) == (RequestKind.KEEP_ALIVE, 1105.0, ())
 
 
 def test_a_round_that_was_broken_off_begins_anew_with_a_renewal() -> None:
     session, _ = answered(begun(percent=10), follow_ups=ALL_FOLLOW_UPS)
-    assert machine.next_request(session, session.due + 1.0).ask is RequestKind.GET
+    assert machine.next_request(session, session.due + 1.0).kind is RequestKind.GET
     late = machine.next_request(session, session.due + 1.1)
-    assert late.ask is RequestKind.KEEP_ALIVE
+    assert late.kind is RequestKind.KEEP_ALIVE
     session, effects = answered(session, at=1120.0)
     assert session.renewed_at == 1120.0
     assert isinstance(effects[0], events.Renewed)
-    assert session.ask is RequestKind.GET
+    assert session.next_kind is RequestKind.GET
 
 
 def test_a_file_that_fails_is_reported_once() -> None:
@@ -257,4 +259,4 @@ def test_nothing_more_is_asked_once_a_round_has_taken_too_long(
     took: float, asked: RequestKind
 ) -> None:
     session, _ = answered(settled_in(), took=took, follow_ups=(RequestKind.GET, RequestKind.FILES))
-    assert session.ask is asked
+    assert session.next_kind is asked

@@ -161,9 +161,9 @@ def test_nothing_is_let_go_because_files_cannot_be_read() -> None:
 def test_files_are_looked_at_where_nothing_else_is_asked() -> None:
     """The guard has to see, whatever `observe` says."""
     session, _ = answered(discovered()._replace(due=5000.0), at=5000.0, follow_ups=())
-    assert session.ask is RequestKind.FILES
+    assert session.next_kind is RequestKind.FILES
     session, _ = answered(settled_in()._replace(due=5000.0), at=5000.0, follow_ups=())
-    assert session.ask is RequestKind.KEEP_ALIVE
+    assert session.next_kind is RequestKind.KEEP_ALIVE
 
 
 def test_movement_lets_a_discovered_session_be_held_for_longer_up_to_a_week() -> None:

@@ -47,7 +47,7 @@ def test_a_request_goes_out_with_the_token_that_was_lent() -> None:
 
 def test_all_that_a_round_asks_goes_out_with_it() -> None:
     session, _ = answered(lent(FIRST), follow_ups=(RequestKind.GET, RequestKind.FILES))
-    assert session.ask is RequestKind.GET
+    assert session.next_kind is RequestKind.GET
     assert token_of(session) == FIRST
 
 
@@ -73,7 +73,7 @@ def test_a_refused_token_is_given_up_at_once_and_the_same_is_asked_without_it() 
     due = session.due
     session, effects = refused(session)
     assert effects == (events.TokenRefused(session.key, Owner(OwnerKind.NONE), fallback=True),)
-    assert session.ask is RequestKind.KEEP_ALIVE
+    assert session.next_kind is RequestKind.KEEP_ALIVE
     assert session.due == due
     assert session.tries == 0
     assert token_of(session) is None
@@ -99,7 +99,7 @@ def test_a_look_that_finds_the_token_refused_is_repeated_without_it() -> None:
     session, _ = answered(lent(FIRST), follow_ups=(RequestKind.GET,))
     session, effects = refused(session)
     assert [type(effect) for effect in effects] == [events.TokenRefused]
-    assert session.ask is RequestKind.GET
+    assert session.next_kind is RequestKind.GET
     assert token_of(session) is None
 
 

@@ -6,11 +6,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from keepalived.host.clock import SystemClock
 from keepalived.host.slices import run_at_once
-from keepalived.keeper.overview import VCenterView
+from keepalived.keeper.snapshot import VCenterView
 from keepalived.lease.events import SourceFailed, VCenterAdded
 from keepalived.lease.model import Kind, SessionKey
 from keepalived.observe.metrics import Metrics
-from tests.support.sessions import a_session, overview_of
+from tests.support.sessions import a_session, engine_view_of
 
 OF_A_VCENTER, OF_A_SESSION = ("vcenter",), ("vcenter", "session_id")
 CONTRACT: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -51,7 +51,9 @@ def test_every_metric_is_there_with_its_labels_and_there_is_no_other() -> None:
     held = a_session(key, deadline=100.0, progress=1, transferred_bytes=2, item="debian")
     stalled = held._replace(stalled=True)
     lab = VCenterView("lab", up=True, in_flight=0, utilization=0)
-    body, _ = metrics.scrape(run_at_once(metrics.state.text(overview_of(0.0, (stalled,), (lab,)))))
+    body, _ = metrics.scrape(
+        run_at_once(metrics.state.text(engine_view_of(0.0, (stalled,), (lab,))))
+    )
 
     found: dict[str, tuple[str, set[str]]] = {}
     for family in text_string_to_metric_families(body.decode()):

@@ -12,17 +12,17 @@ from prometheus_client.openmetrics.parser import (
 from prometheus_client.parser import text_string_to_metric_families
 
 from keepalived.host.slices import run_at_once
-from keepalived.keeper.overview import Overview, VCenterView
+from keepalived.keeper.snapshot import EngineView, VCenterView
 from keepalived.lease import events
 from keepalived.lease.answers import Outcome
 from keepalived.lease.model import FINAL_STATES, Kind, SessionKey, State
 from keepalived.observe.cap import OTHERS
 from keepalived.observe.health import LONGEST_SILENCE, Health
 from keepalived.observe.metrics import Metrics
-from tests.support.sessions import a_session, overview_of
+from tests.support.sessions import a_session, engine_view_of
 
 KEY = SessionKey("lab", Kind.UPDATE, "a:b")
-NOTHING = overview_of(0.0, (), (VCenterView("lab", up=True, in_flight=0, utilization=0.0),))
+NOTHING = engine_view_of(0.0, (), (VCenterView("lab", up=True, in_flight=0, utilization=0.0),))
 Series = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
@@ -52,8 +52,8 @@ def metrics(clock: HandClock) -> Metrics:
     return metrics
 
 
-def series(metrics: Metrics, overview: Overview = NOTHING) -> Series:
-    body, _ = metrics.scrape(run_at_once(metrics.state.text(overview)))
+def series(metrics: Metrics, engine_view: EngineView = NOTHING) -> Series:
+    body, _ = metrics.scrape(run_at_once(metrics.state.text(engine_view)))
     return {
         (sample.name.removeprefix("clkeepalived_"), tuple(sorted(sample.labels.items()))): (
             sample.value
@@ -108,7 +108,7 @@ def test_a_removed_vcenters_series_go_and_late_answers_do_not_bring_them_back(
     metrics.notify(events.LoginTried("lab", "ok"))
     metrics.notify(events.VCenterRemoved("lab"))
 
-    exported = series(metrics, overview_of(0.0, (), ()))
+    exported = series(metrics, engine_view_of(0.0, (), ()))
     assert [labels for _, labels in exported if ("vcenter", "lab") in labels] == []
     assert [labels for _, labels in exported if ("vcenter", "prod") in labels] != []
 
@@ -232,7 +232,7 @@ def test_any_label_survives_the_way_to_prometheus(metrics: Metrics) -> None:
         SessionKey("lab", Kind.UPDATE, "815994e5:9c7e.16e9_-"), library=library, item=item
     )
     body, _ = metrics.scrape(
-        run_at_once(metrics.state.text(overview_of(0.0, (view,), NOTHING.vcenters)))
+        run_at_once(metrics.state.text(engine_view_of(0.0, (view,), NOTHING.vcenters)))
     )
 
     info = next(
@@ -253,11 +253,11 @@ def test_any_label_survives_the_way_to_prometheus(metrics: Metrics) -> None:
 def test_the_cap_can_be_changed_while_running(metrics: Metrics) -> None:
     view = a_session(KEY, State.PENDING)
     crowd = tuple(view._replace(key=KEY._replace(id=str(number))) for number in range(30))
-    overview = overview_of(0.0, crowd, NOTHING.vcenters)
+    engine_view = engine_view_of(0.0, crowd, NOTHING.vcenters)
     for size in (20, 5):
         metrics.state.cap.size = size
         assert metrics.state.cap.size == size
-        assert len(by_label(series(metrics, overview), "session_state", "session_id")) == size
+        assert len(by_label(series(metrics, engine_view), "session_state", "session_id")) == size
 
 
 def test_a_scrape_speaks_what_it_was_asked_for(metrics: Metrics) -> None:

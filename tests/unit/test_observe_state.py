@@ -9,14 +9,14 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from keepalived.host.slices import run_at_once
-from keepalived.keeper.overview import VCenterView
 from keepalived.keeper.session_table import SessionTable
+from keepalived.keeper.snapshot import VCenterView
 from keepalived.lease.holds import Owner, OwnerKind
 from keepalived.lease.model import Kind, SessionKey, State
 from keepalived.lease.session import Session, at_risk_among
 from keepalived.observe.cap import SeriesLimiter
 from keepalived.observe.state import StateExporter
-from tests.support.sessions import FILE_HOLD, a_session, overview_of
+from tests.support.sessions import FILE_HOLD, a_session, engine_view_of
 
 BY_COMMAND = replace(FILE_HOLD, owner=Owner(OwnerKind.COMMAND))
 
@@ -65,7 +65,7 @@ def export(
 ) -> dict[str, dict[tuple[str, ...], float]]:
     """Return the value of each series by family and label values."""
     exporter = exporter or StateExporter(FrozenClock(), 1000)
-    text = run_at_once(exporter.text(overview_of(NOW, sessions, vcenters)))
+    text = run_at_once(exporter.text(engine_view_of(NOW, sessions, vcenters)))
     return {
         family.name.removeprefix("clkeepalived_"): {
             tuple(sample.labels.values()): sample.value for sample in family.samples
@@ -149,7 +149,7 @@ def test_several_sources_are_one_label() -> None:
 def test_an_id_held_as_both_kinds_yields_no_series_twice() -> None:
     ended = session("a", State.NOT_FOUND, kind=Kind.DOWNLOAD)._replace(acknowledged=None)
     exporter = StateExporter(FrozenClock(), 10)
-    text = run_at_once(exporter.text(overview_of(NOW, (ended, session("a")), (LAB,))))
+    text = run_at_once(exporter.text(engine_view_of(NOW, (ended, session("a")), (LAB,))))
 
     for family in text_string_to_metric_families(text):
         labels = [tuple(sample.labels.items()) for sample in family.samples]

@@ -36,7 +36,7 @@ async def test_signs_of_life_stop_with_the_scheduler_and_come_back(supervisor: S
         silence = 0.0
         health = Health(lambda: {"lab": silence}, [])
         supervised = SystemdNotifier(
-            Notifier(supervisor.address, 30.0), health, engine.registry.overview, engine.clock
+            Notifier(supervisor.address, 30.0), health, engine.registry.engine_view, engine.clock
         )
         giving = asyncio.create_task(supervised.give_signs(30.0))
         await listen(supervisor, 299)
@@ -56,7 +56,7 @@ async def test_the_status_is_in_a_persons_words(supervisor: Supervisor) -> None:
         supervised = SystemdNotifier(
             Notifier(supervisor.address),
             Health(dict, []),
-            engine.registry.overview,
+            engine.registry.engine_view,
             engine.clock,
         )
         supervised.ready()
@@ -84,7 +84,10 @@ async def test_the_status_is_in_a_persons_words(supervisor: Supervisor) -> None:
 async def test_what_has_not_changed_is_not_said_again(supervisor: Supervisor) -> None:
     async with running_engine(simulator_in_loop()) as engine:
         supervised = SystemdNotifier(
-            Notifier(supervisor.address), Health(dict, []), engine.registry.overview, engine.clock
+            Notifier(supervisor.address),
+            Health(dict, []),
+            engine.registry.engine_view,
+            engine.clock,
         )
         telling = asyncio.create_task(supervised.tell_status())
         await listen(supervisor, 600)
@@ -98,7 +101,10 @@ async def test_a_refused_configuration_stays_in_the_status_until_it_is_mended(
 ) -> None:
     async with running_engine(simulator_in_loop()) as engine:
         supervised = SystemdNotifier(
-            Notifier(supervisor.address), Health(dict, []), engine.registry.overview, engine.clock
+            Notifier(supervisor.address),
+            Health(dict, []),
+            engine.registry.engine_view,
+            engine.clock,
         )
         supervised.reloading()
         supervised.reloaded("refused")
@@ -113,4 +119,4 @@ async def test_a_refused_configuration_stays_in_the_status_until_it_is_mended(
         assert told == ["READY", "RELOADING", "READY", "RELOADING", "READY", "STOPPING"]
         assert supervisor.read()[2]["STATUS"] == "0 sessions, refused"
         assert supervisor.read()[4]["STATUS"] == "0 sessions"
-        assert status_line(engine.registry.overview()) == "0 sessions"
+        assert status_line(engine.registry.engine_view()) == "0 sessions"

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keepalived.host.slices import run_at_once
-from keepalived.keeper.overview import Snapshot, VCenterView
+from keepalived.keeper.snapshot import Snapshot, VCenterView
 from keepalived.lease.answers import Outcome
 from keepalived.lease.endings import Ending
 from keepalived.lease.model import Kind, SessionKey, State

@@ -108,9 +108,9 @@ async def test_a_release_that_cannot_be_written_still_stops_renewing() -> None:
     ) as engine:
         key = SessionKey(NAME, Kind.UPDATE, engine.simulator.open_session())
         await engine.registry.take(key, script(engine))
-        assert await engine.registry.let_go(key, 999, SCRIPT) is None
+        assert await engine.registry.release_durably(key, 999, SCRIPT) is None
         persistence.is_full = True
-        assert await engine.registry.let_go(key, 1000, SCRIPT) is False
+        assert await engine.registry.release_durably(key, 1000, SCRIPT) is False
         assert engine.state(key) is State.RELEASED
 
 

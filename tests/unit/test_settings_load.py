@@ -29,7 +29,7 @@ from keepalived.settings import (
     loader,
     read_sessions,
 )
-from keepalived.settings.advice import risky
+from keepalived.settings.checks import risky
 
 EVERYTHING = """\
 vcenters:

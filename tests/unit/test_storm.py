@@ -20,7 +20,7 @@ from keepalived.lease.session import RequestKind
 from keepalived.simulator.faults import Fail, Refuse
 from keepalived.simulator.server import serve
 from tests.support.engine import NAME, Engine, running_engine, simulator_in_loop
-from tests.support.weather import LIFETIME, weather
+from tests.support.fault_storm import LIFETIME, fault_storm
 
 FIRST = int(os.environ.get("STORM_FIRST_SEED", "1"))
 SEEDS = range(FIRST, FIRST + int(os.environ.get("STORM_SEEDS", "1")))
@@ -58,7 +58,7 @@ async def outlive(
     open_failing_session(engine)
     held = [engine.open() for _ in range(sessions - 1)]
     await asyncio.sleep(1)
-    await weather(engine.simulator, seed, hours, sessions)
+    await fault_storm(engine.simulator, seed, hours, sessions)
     assert_all_alive(engine)
     ledger = engine.simulator.ledger
     assert ledger.most_concurrent() == 1
@@ -100,7 +100,7 @@ async def test_fifty_sessions_outlive_three_days_of_storm(seed: int) -> None:
         for _ in before:
             engine.open()
         await asyncio.sleep(1)
-        await weather(engine.simulator, seed + 1_000_000, 46.0, 50)
+        await fault_storm(engine.simulator, seed + 1_000_000, 46.0, 50)
         assert sum(each.state is State.ACTIVE for each in engine.registry) >= 49
         assert not any(each.state.is_failure and each.key not in before for each in engine.registry)
         assert engine.simulator.ledger.most_concurrent() == 1

@@ -14,7 +14,7 @@ from keepalived.settings import VCenterSettings
 from keepalived.validation import validate
 from keepalived.vcenter.failures import describe_error
 from keepalived.vcenter.proxies import check_proxy, proxy_for
-from keepalived.vcenter.resolver import PATIENCE_SECONDS, RememberingResolver
+from keepalived.vcenter.resolver import TIMEOUT_SECONDS, RememberingResolver
 from keepalived.vcenter.transport import ConnectFailed
 
 HOST = "vcsa.test"
@@ -192,7 +192,7 @@ async def test_the_last_good_addresses_serve_while_dns_is_silent() -> None:
     loop = asyncio.get_running_loop()
     for tries in (1, 2, 3):
         assert await address(resolver) == "192.0.2.1"
-        assert loop.time() == pytest.approx(tries * PATIENCE_SECONDS)
+        assert loop.time() == pytest.approx(tries * TIMEOUT_SECONDS)
     # One question is enough, and its late answer is good for whoever comes after it.
     assert names.asked == 2
     await asyncio.sleep(30)

@@ -7,7 +7,7 @@ import logging
 import pytest
 from structlog.testing import capture_logs
 
-from keepalived.cli.words import event as words_for
+from keepalived.cli.text import event as words_for
 from keepalived.control.event_stream import EventStream
 from keepalived.lease.events import RenewalWithoutEffect
 from keepalived.lease.model import Kind, SessionKey

@@ -27,7 +27,7 @@ LABEL = "templates/debian  37 %"
 XTERM = {"TERM": "xterm-256color"}
 
 
-class House:
+class Site:
     """A terminal, a command that writes to it, and the bar of which it knows nothing."""
 
     def __init__(self, columns: int = 80, rows: int = 8) -> None:
@@ -103,71 +103,71 @@ class House:
 
 
 @pytest.fixture
-def house() -> Iterator[House]:
-    house = House()
-    yield house
-    house.close()
+def site() -> Iterator[Site]:
+    site = Site()
+    yield site
+    site.close()
 
 
 # -- the terminal
 
 
-def test_the_bar_stands_in_the_last_row_and_the_cursor_stays_where_it_was(house: House) -> None:
-    house.command("$ upload\r\nworking: ")
-    house.draw(house.bar())
-    house.command("done")
+def test_the_bar_stands_in_the_last_row_and_the_cursor_stays_where_it_was(site: Site) -> None:
+    site.command("$ upload\r\nworking: ")
+    site.draw(site.bar())
+    site.command("done")
 
-    assert house.lines[:2] == ["$ upload", "working: done"]
-    assert house.lines[2:-1] == [""] * 5
-    assert house.lines[-1].startswith(LABEL)
+    assert site.lines[:2] == ["$ upload", "working: done"]
+    assert site.lines[2:-1] == [""] * 5
+    assert site.lines[-1].startswith(LABEL)
 
 
 @pytest.mark.parametrize("before", [0, 1, 6, 7, 8, 30])
-def test_what_scrolls_stays_whole_above_the_bar(house: House, before: int) -> None:
+def test_what_scrolls_stays_whole_above_the_bar(site: Site, before: int) -> None:
     written = [f"line {number}" for number in range(before + 40)]
     for text in written[:before]:
-        house.command(f"{text}\r\n")
-    bar = house.bar()
+        site.command(f"{text}\r\n")
+    bar = site.bar()
     for number, text in enumerate(written[before:]):
-        house.draw(bar, BarView(f"look {number}"))
-        assert house.lines[-1] == f"look {number}"
-        house.command(f"{text}\r\n")
+        site.draw(bar, BarView(f"look {number}"))
+        assert site.lines[-1] == f"look {number}"
+        site.command(f"{text}\r\n")
 
-    assert house.output == written
-    assert house.lines[-3:-1] == ["line " + str(before + 39), ""]
+    assert site.output == written
+    assert site.lines[-3:-1] == ["line " + str(before + 39), ""]
 
 
 def test_a_line_that_is_being_written_in_the_last_row_moves_up_with_its_cursor(
-    house: House,
+    site: Site,
 ) -> None:
-    house.command("\n" * 7 + "\r40 %")
-    house.draw(house.bar())
-    house.command("\r41 %")
+    site.command("\n" * 7 + "\r40 %")
+    site.draw(site.bar())
+    site.command("\r41 %")
 
-    assert house.lines[-2] == "41 %"
-    assert house.lines[-1].startswith(LABEL)
+    assert site.lines[-2] == "41 %"
+    assert site.lines[-1].startswith(LABEL)
 
 
-def test_it_is_drawn_only_when_it_changes(house: House) -> None:
-    bar = house.bar()
-    house.draw(bar)
-    written = len(house.screen.everything)
+def test_it_is_drawn_only_when_it_changes(site: Site) -> None:
+    bar = site.bar()
+    site.draw(bar)
+    written = len(site.screen.everything)
     for _ in range(10):
-        house.draw(bar)
-    assert len(house.screen.everything) == written
+        site.draw(bar)
+    assert len(site.screen.everything) == written
 
-    house.draw(bar, WARNED)
-    assert "unreachable" in house.lines[-1]
+    site.draw(bar, WARNED)
+    assert "unreachable" in site.lines[-1]
 
 
-def test_it_is_drawn_five_times_a_second_at_most(house: House) -> None:
-    bar = house.bar()
+def test_it_is_drawn_five_times_a_second_at_most(site: Site) -> None:
+    bar = site.bar()
     drawn = set()
     for number in range(1000):  # ten seconds
-        house.now += 0.01
+        site.now += 0.01
         bar.draw(BarView(f"look {number}"))
-        house.read()
-        drawn.add(house.lines[-1])
+        site.read()
+        drawn.add(site.lines[-1])
     assert 45 <= len(drawn) <= 51
 
 
@@ -177,188 +177,188 @@ def test_it_is_drawn_five_times_a_second_at_most(house: House) -> None:
 )
 @pytest.mark.parametrize("before", [3, 30])
 def test_it_follows_the_window(
-    house: House, before: int, columns: int, rows: int, *, from_history: bool
+    site: Site, before: int, columns: int, rows: int, *, from_history: bool
 ) -> None:
-    bar = house.bar()
-    house.draw(bar)
+    bar = site.bar()
+    site.draw(bar)
     written = [f"line {number}" for number in range(before + 30)]
     for text in written[:before]:
-        house.command(f"{text}\r\n")
-    house.resize(columns, rows, from_history=from_history)
+        site.command(f"{text}\r\n")
+    site.resize(columns, rows, from_history=from_history)
     for text in written[before:]:
-        house.draw(bar)
-        assert house.lines[-1].startswith(LABEL)
-        assert len(house.lines[-1]) < columns
-        house.command(f"{text}\r\n")
+        site.draw(bar)
+        assert site.lines[-1].startswith(LABEL)
+        assert len(site.lines[-1]) < columns
+        site.command(f"{text}\r\n")
 
-    assert house.output == written
+    assert site.output == written
 
 
-def test_a_new_window_is_not_made_to_wait(house: House) -> None:
-    bar = house.bar()
-    house.draw(bar)
-    house.resize(80, 20)
+def test_a_new_window_is_not_made_to_wait(site: Site) -> None:
+    bar = site.bar()
+    site.draw(bar)
+    site.resize(80, 20)
     bar.draw(VIEW)
-    house.read()
+    site.read()
 
-    assert house.lines[-1].startswith(LABEL)
+    assert site.lines[-1].startswith(LABEL)
 
 
-def test_what_the_command_writes_before_a_new_size_was_noticed_is_kept(house: House) -> None:
-    bar = house.bar()
-    house.draw(bar)
+def test_what_the_command_writes_before_a_new_size_was_noticed_is_kept(site: Site) -> None:
+    bar = site.bar()
+    site.draw(bar)
     written = [f"line {number}" for number in range(40)]
     for text in written[:20]:
-        house.command(f"{text}\r\n")
-    house.resize(80, 6)
+        site.command(f"{text}\r\n")
+    site.resize(80, 6)
     for text in written[20:]:
-        house.command(f"{text}\r\n")
-    house.draw(bar)
+        site.command(f"{text}\r\n")
+    site.draw(bar)
 
-    assert house.output == written
-    assert house.lines[-1].startswith(LABEL)
+    assert site.output == written
+    assert site.lines[-1].startswith(LABEL)
 
 
-def test_a_window_that_is_too_low_has_no_bar_until_it_grows(house: House) -> None:
-    bar = house.bar()
-    house.draw(bar)
-    house.resize(80, 2)
-    house.draw(bar)
-    house.command("a\r\nb\r\nc")
-    assert house.lines == ["b", "c"]
-    house.resize(80, 8)
-    house.draw(bar)
-    assert house.lines[-1].startswith(LABEL)
+def test_a_window_that_is_too_low_has_no_bar_until_it_grows(site: Site) -> None:
+    bar = site.bar()
+    site.draw(bar)
+    site.resize(80, 2)
+    site.draw(bar)
+    site.command("a\r\nb\r\nc")
+    assert site.lines == ["b", "c"]
+    site.resize(80, 8)
+    site.draw(bar)
+    assert site.lines[-1].startswith(LABEL)
 
 
 @pytest.mark.parametrize("before", [0, 30])
-def test_the_end_leaves_a_clean_screen(house: House, before: int) -> None:
+def test_the_end_leaves_a_clean_screen(site: Site, before: int) -> None:
     written = [f"line {number}" for number in range(before)]
-    bar = house.bar()
-    house.draw(bar)
+    bar = site.bar()
+    site.draw(bar)
     for text in written:
-        house.command(f"{text}\r\n")
+        site.command(f"{text}\r\n")
     bar.close()
     bar.close()
-    house.command("$ ")
+    site.command("$ ")
 
-    assert house.lines[-1] == ""
-    assert house.output == [*written, "$"]
+    assert site.lines[-1] == ""
+    assert site.output == [*written, "$"]
     for number in range(10):
-        house.command(f"\r\n{number}")
-    assert house.lines == [str(number) for number in range(2, 10)]
+        site.command(f"\r\n{number}")
+    assert site.lines == [str(number) for number in range(2, 10)]
 
 
-def test_it_is_withdrawn_for_a_stop_and_comes_back_afterwards(house: House) -> None:
-    bar = house.bar()
-    house.command("working\r\n")
-    house.draw(bar)
+def test_it_is_withdrawn_for_a_stop_and_comes_back_afterwards(site: Site) -> None:
+    bar = site.bar()
+    site.command("working\r\n")
+    site.draw(bar)
     bar.withdraw()
-    house.read()
-    assert house.lines == ["working", *[""] * 7]
+    site.read()
+    assert site.lines == ["working", *[""] * 7]
     for _ in range(10):
-        house.command("$ \r\n")
+        site.command("$ \r\n")
     bar.draw(VIEW)
-    house.read()
-    house.command("working on")
+    site.read()
+    site.command("working on")
 
-    assert house.lines[-2:] == ["working on", house.lines[-1]]
-    assert house.lines[-1].startswith(LABEL)
+    assert site.lines[-2:] == ["working on", site.lines[-1]]
+    assert site.lines[-1].startswith(LABEL)
 
 
 @pytest.mark.parametrize("from_history", [False, True])
 @pytest.mark.parametrize("before", [2, 30])
 def test_an_end_in_a_window_of_another_size_leaves_the_command_s_lines_alone(
-    house: House, before: int, *, from_history: bool
+    site: Site, before: int, *, from_history: bool
 ) -> None:
-    bar = house.bar()
-    house.draw(bar)
+    bar = site.bar()
+    site.draw(bar)
     written = [f"line {number}" for number in range(before)]
     for text in written:
-        house.command(f"{text}\r\n")
-    house.resize(80, 20, from_history=from_history)
+        site.command(f"{text}\r\n")
+    site.resize(80, 20, from_history=from_history)
     bar.close()
-    house.read()
+    site.read()
 
-    assert house.output == written
-    assert house.lines[-1] == ""
+    assert site.output == written
+    assert site.lines[-1] == ""
 
 
-def test_lines_of_our_own_stand_above_the_bar(house: House) -> None:
-    bar = house.bar()
-    house.draw(bar)
+def test_lines_of_our_own_stand_above_the_bar(site: Site) -> None:
+    bar = site.bar()
+    site.draw(bar)
     for number in range(20):
         bar.say(f"line {number}")
-    house.read()
+    site.read()
 
-    assert house.output == [f"line {number}" for number in range(20)]
-    assert house.lines[-1].startswith(LABEL)
+    assert site.output == [f"line {number}" for number in range(20)]
+    assert site.lines[-1].startswith(LABEL)
 
 
 def test_a_frozen_terminal_is_not_waited_for_and_loses_nothing_that_was_said(
-    house: House,
+    site: Site,
 ) -> None:
-    bar = house.bar()
-    house.draw(bar)
-    house.freeze()
+    bar = site.bar()
+    site.draw(bar)
+    site.freeze()
     for number in range(20):
-        house.now += 1
+        site.now += 1
         bar.draw(BarView(f"look {number}"))
         bar.say(f"line {number}")
-    house.freeze(frozen=False)
-    house.draw(bar, WARNED)
-    house.draw(bar, WARNED)
+    site.freeze(frozen=False)
+    site.draw(bar, WARNED)
+    site.draw(bar, WARNED)
 
-    assert house.output == [f"line {number}" for number in range(20)]
-    assert "look 9" not in house.screen.everything  # news that is old by then
-    assert house.lines[-1].startswith(LABEL)
-    assert "unreachable" in house.lines[-1]
+    assert site.output == [f"line {number}" for number in range(20)]
+    assert "look 9" not in site.screen.everything  # news that is old by then
+    assert site.lines[-1].startswith(LABEL)
+    assert "unreachable" in site.lines[-1]
 
 
-def test_a_terminal_that_was_hung_up_is_no_trouble(house: House) -> None:
-    bar = house.bar()
-    house.draw(bar)
-    house.hang_up()
-    house.now += 1
+def test_a_terminal_that_was_hung_up_is_no_trouble(site: Site) -> None:
+    bar = site.bar()
+    site.draw(bar)
+    site.hang_up()
+    site.now += 1
     bar.draw(WARNED)
     bar.say("a line")
     bar.withdraw()
 
 
-def test_colours_are_for_warnings_where_they_are_wanted(house: House) -> None:
-    plain, coloured = house.bar(NO_COLOR="1"), house.bar(NO_COLOR="")
-    house.draw(plain, WARNED)
-    assert "\x1b[33m" not in house.screen.everything
+def test_colours_are_for_warnings_where_they_are_wanted(site: Site) -> None:
+    plain, coloured = site.bar(NO_COLOR="1"), site.bar(NO_COLOR="")
+    site.draw(plain, WARNED)
+    assert "\x1b[33m" not in site.screen.everything
     plain.withdraw()
-    house.draw(coloured)
-    assert "\x1b[33m" not in house.screen.everything
-    house.draw(coloured, WARNED)
-    assert "\x1b[33m" in house.screen.everything
+    site.draw(coloured)
+    assert "\x1b[33m" not in site.screen.everything
+    site.draw(coloured, WARNED)
+    assert "\x1b[33m" in site.screen.everything
 
 
-def test_other_encodings_get_ascii(house: House) -> None:
-    house.stream = io.TextIOWrapper(io.FileIO(house.stream.fileno(), closefd=False), "latin-1")
-    house.draw(house.bar(), BarView("Bücher", 1, 2))
-    assert house.screen.everything.isascii()
-    assert house.lines[-1].startswith("B?cher  50 %  ####")
+def test_other_encodings_get_ascii(site: Site) -> None:
+    site.stream = io.TextIOWrapper(io.FileIO(site.stream.fileno(), closefd=False), "latin-1")
+    site.draw(site.bar(), BarView("Bücher", 1, 2))
+    assert site.screen.everything.isascii()
+    assert site.lines[-1].startswith("B?cher  50 %  ####")
 
 
 @pytest.mark.parametrize("term", ["dumb", "unknown", "", None])
-def test_terminals_that_understand_nothing_get_nothing(house: House, term: str | None) -> None:
+def test_terminals_that_understand_nothing_get_nothing(site: Site, term: str | None) -> None:
     environ = {} if term is None else {"TERM": term}
-    assert bar_on(house.stream, environ) is None
-    assert house.read() == ""
+    assert bar_on(site.stream, environ) is None
+    assert site.read() == ""
 
 
 @pytest.mark.parametrize("rows", [0, 2])
 def test_a_window_too_low_at_the_start_gets_nothing(rows: int) -> None:
-    house = House(80, rows)
+    site = Site(80, rows)
     try:
         before = len(os.listdir("/proc/self/fd"))
-        assert bar_on(house.stream, XTERM) is None
+        assert bar_on(site.stream, XTERM) is None
         assert len(os.listdir("/proc/self/fd")) == before
     finally:
-        house.close()
+        site.close()
 
 
 def test_what_is_no_terminal_gets_nothing() -> None:
@@ -367,9 +367,9 @@ def test_what_is_no_terminal_gets_nothing() -> None:
     assert bar_on(io.StringIO(), XTERM) is None
 
 
-def test_the_stream_that_others_share_goes_on_blocking(house: House) -> None:
-    house.bar()
-    assert os.get_blocking(house.stream.fileno())
+def test_the_stream_that_others_share_goes_on_blocking(site: Site) -> None:
+    site.bar()
+    assert os.get_blocking(site.stream.fileno())
 
 
 # -- the words

@@ -13,7 +13,7 @@ import pytest
 from keepalived.lease.holds import Hold, Owner, OwnerKind
 from keepalived.lease.model import Kind, SessionKey
 from keepalived.lease.progress import Progress
-from tests.support.yaml_house import LOOK, WEEK, sessions, settings, site
+from tests.support.yaml_site import LOOK, WEEK, sessions, settings, site
 
 pytestmark = pytest.mark.looptime
 

@@ -12,7 +12,7 @@ from keepalived.lease.model import Kind, SessionKey
 from keepalived.settings import SessionOptions
 from keepalived.sources.changes import Entries, FileChange, FileState, reconcile
 from keepalived.sources.file_scan import FileScan
-from tests.support.yaml_house import settings
+from tests.support.yaml_site import settings
 
 
 def key(name: str) -> SessionKey:

@@ -15,7 +15,7 @@ from keepalived.lease.model import Kind, SessionKey
 from keepalived.lease.progress import Progress
 from keepalived.sources.attempts import Attempt
 from keepalived.sources.named_files import NamedFiles, look
-from tests.support.yaml_house import LOOK, Site, sessions, site
+from tests.support.yaml_site import LOOK, Site, sessions, site
 
 pytestmark = pytest.mark.looptime
 

@@ -9,7 +9,7 @@ import pytest
 
 from keepalived.lease.holds import Owner, OwnerKind
 from keepalived.settings import load_settings
-from tests.support.yaml_house import LOOK, sessions, settings, site
+from tests.support.yaml_site import LOOK, sessions, settings, site
 
 pytestmark = pytest.mark.looptime
 

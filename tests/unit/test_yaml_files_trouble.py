@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.yaml_house import LOOK, sessions, site
+from tests.support.yaml_site import LOOK, sessions, site
 
 pytestmark = pytest.mark.looptime
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from keepalived.keeper.overview import VCenterView
+from keepalived.keeper.snapshot import VCenterView
 from keepalived.lease.answers import Outcome
 from keepalived.lease.text import duration
 from keepalived.observe.page.elements import Html, join, tag

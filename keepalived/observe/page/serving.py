@@ -11,7 +11,7 @@ from aiohttp import hdrs, web
 from prometheus_client.exposition import gzip_accepted
 
 from keepalived.host.slices import run_in_slices
-from keepalived.keeper.overview import Snapshot
+from keepalived.keeper.snapshot import Snapshot
 from keepalived.observe.page.document import document
 from keepalived.observe.page.view_model import DaemonView, Picture, take
 

@@ -11,7 +11,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from keepalived.host.slices import Slices
-from keepalived.keeper.overview import Snapshot, VCenterView
+from keepalived.keeper.snapshot import Snapshot, VCenterView
 from keepalived.lease.answers import Outcome
 from keepalived.lease.model import FINAL_STATES, State
 from keepalived.lease.session import Session

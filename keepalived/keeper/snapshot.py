@@ -31,7 +31,7 @@ class VCenterView:
 
 
 @dataclass(frozen=True, slots=True)
-class Overview:
+class EngineView:
     """The state of the engine at one moment of the boot-time clock.
 
     `sessions` refers to the live sessions, and keeps changing.
@@ -59,7 +59,7 @@ class Snapshot:
 class StatusSource(Protocol):
     """Provides the current state to exporters and views."""
 
-    def overview(self) -> Overview:
+    def engine_view(self) -> EngineView:
         """Return the current state at once; cheap enough for frequent calls."""
 
     def snapshot(self) -> Snapshot:

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from keepalived.cli import words
+from keepalived.cli import text
 from keepalived.cli.progress import read_value
 from keepalived.cli.socket_client import RequestRefused, session_path
 from keepalived.lease.text import size
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"),
+    ("seconds", "expected"),
     [
         (0, "0s"),
         (59.9, "59s"),
@@ -24,12 +24,12 @@ from keepalived.lease.text import size
         (-12.5, "-12s"),
     ],
 )
-def test_durations_are_brief(seconds: float, text: str) -> None:
-    assert words.brief(seconds) == text
+def test_durations_are_brief(seconds: float, expected: str) -> None:
+    assert text.brief(seconds) == expected
 
 
 @pytest.mark.parametrize(
-    ("count", "text"),
+    ("count", "expected"),
     [
         (0, "0 B"),
         (1023, "1023 B"),
@@ -38,13 +38,13 @@ def test_durations_are_brief(seconds: float, text: str) -> None:
         (2**50, "1024.0 TiB"),
     ],
 )
-def test_sizes_have_the_unit_that_suits_them(count: int, text: str) -> None:
-    assert size(count) == text
+def test_sizes_have_the_unit_that_suits_them(count: int, expected: str) -> None:
+    assert size(count) == expected
 
 
 def test_nothing_that_others_wrote_steers_a_terminal() -> None:
     hostile = "x\x1b[2Jy\x9b1mz\nü\u202e"
-    shown = words.printable(hostile)
+    shown = text.printable(hostile)
     assert shown.isprintable()
     assert "x" in shown
     assert "ü" in shown
@@ -59,16 +59,16 @@ def test_nothing_that_others_wrote_steers_a_terminal() -> None:
         {"event": "hold_taken", "uid": 2**31, "owner": hostile},
         {"event": hostile},
     ]
-    assert all(words.event(each).isprintable() for each in events)
+    assert all(text.event(each).isprintable() for each in events)
     file = {"name": hostile, "status": hostile, "source_type": hostile, "error_message": hostile}
-    assert words.file({**file, "bytes_transferred": 1, "size": None}).isprintable()
+    assert text.file({**file, "bytes_transferred": 1, "size": None}).isprintable()
     assert RequestRefused(
         {"title": hostile, "detail": hostile, "candidates": [hostile]}
     ).message.isprintable()
 
 
 @pytest.mark.parametrize(
-    ("said", "text"),
+    ("said", "expected"),
     [
         ({"event": "renewed", "first": True, "slack": None}, "renewed for the first time"),
         (
@@ -103,23 +103,23 @@ def test_nothing_that_others_wrote_steers_a_terminal() -> None:
         ({"event": "something_new"}, "something new"),
     ],
 )
-def test_events_in_words(said: dict[str, Any], text: str) -> None:
-    assert words.event(said) == text
+def test_events_in_words(said: dict[str, Any], expected: str) -> None:
+    assert text.event(said) == expected
 
 
 def test_a_file_is_told_by_its_state() -> None:
     file: dict[str, Any] = {"name": "disk.vmdk", "source_type": "PUSH", "status": "TRANSFERRING"}
     file |= {"bytes_transferred": 3 << 20, "size": None, "error_message": None}
     failed = {"status": "ERROR", "source_type": "PULL", "error_message": "SSL\nerror"}
-    assert words.file(file) == "disk.vmdk: TRANSFERRING, 3.0 MiB"
-    assert words.file({**file, "status": "READY", "size": 4 << 20}) == (
+    assert text.file(file) == "disk.vmdk: TRANSFERRING, 3.0 MiB"
+    assert text.file({**file, "status": "READY", "size": 4 << 20}) == (
         "disk.vmdk: READY, 3.0 MiB of 4.0 MiB"
     )
-    assert words.file({**file, **failed}) == "disk.vmdk: ERROR, PULL, 3.0 MiB, SSL\ufffderror"
+    assert text.file({**file, **failed}) == "disk.vmdk: ERROR, PULL, 3.0 MiB, SSL\ufffderror"
 
 
 @pytest.mark.parametrize(
-    ("owner", "state", "text"),
+    ("owner", "state", "expected"),
     [
         ("none", None, ""),
         ("none", "lent", "its API token is lent"),
@@ -136,12 +136,12 @@ def test_a_file_is_told_by_its_state() -> None:
         ),
     ],
 )
-def test_how_a_token_stands(owner: str, state: str | None, text: str) -> None:
-    assert words.token({"owner": owner, "token": state}) == text
+def test_how_a_token_stands(owner: str, state: str | None, expected: str) -> None:
+    assert text.token({"owner": owner, "token": state}) == expected
 
 
 def test_owners_in_words() -> None:
-    assert words.owner("discovery") == "discovered: while it moves"
+    assert text.owner("discovery") == "discovered: while it moves"
 
 
 @pytest.mark.parametrize(

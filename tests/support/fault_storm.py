@@ -22,7 +22,7 @@ class Fault:
     calm: float
 
 
-def gusts(seed: int, slowest: float) -> Iterator[Fault]:
+def faults(seed: int, slowest: float) -> Iterator[Fault]:
     """Disturbances without end. Each of them alone leaves every session savable.
 
     Any seven of them from the first, the eighth and so on are of all seven kinds.
@@ -52,7 +52,7 @@ def gusts(seed: int, slowest: float) -> Iterator[Fault]:
             yield Fault(None, 0.0, calm)
 
 
-async def weather(simulator: Simulator, seed: int, hours: float, sessions: int) -> None:
+async def fault_storm(simulator: Simulator, seed: int, hours: float, sessions: int) -> None:
     """Let gusts pass over the simulator; a gust without effect makes it lose all tokens.
 
     Eight workers that wait for every answer keep up with a latency of 8 / sessions of half a
@@ -61,11 +61,11 @@ async def weather(simulator: Simulator, seed: int, hours: float, sessions: int) 
     now = asyncio.get_running_loop().time
     end = now() + hours * 3600
     slowest = min(8.0, 8 / sessions * LIFETIME / 4)
-    for gust in gusts(seed, slowest):
+    for fault in faults(seed, slowest):
         if now() >= end:
             return
-        if gust.effect is None:
+        if fault.effect is None:
             simulator.restart(lose_tokens=True, down_seconds=1.0)
         else:
-            simulator.faults.add(gust.effect, seconds=gust.seconds)
-        await asyncio.sleep(gust.seconds + gust.calm)
+            simulator.faults.add(fault.effect, seconds=fault.seconds)
+        await asyncio.sleep(fault.seconds + fault.calm)
