@@ -12,7 +12,6 @@ Signals only set events. A second request to stop skips the rest of the drain.
 from __future__ import annotations
 
 import asyncio
-import importlib.metadata
 import random
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -21,6 +20,7 @@ from functools import partial
 
 import structlog
 
+from keepalived import __version__
 from keepalived.control.context import Reloaded
 from keepalived.control.limits import share_of
 from keepalived.control.listening import Listening, SocketWatch, admin_gid, listen
@@ -83,7 +83,7 @@ class Daemon:
         self._load = load
         self._clock = clock or SystemClock()
         self._metrics = Metrics(
-            version=importlib.metadata.version("content-library-keepalived"),
+            version=__version__,
             max_sessions=self.settings.metrics.max_sessions,
             session_labels=self.settings.metrics.session_labels,
             clock=self._clock,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.metadata
 import json
 import sys
 from contextlib import AbstractContextManager, nullcontext
@@ -12,6 +11,7 @@ from typing import IO, TYPE_CHECKING, TextIO
 
 import click
 
+from keepalived import __version__
 from keepalived.cli.interruption import interruptions
 from keepalived.cli.one_vcenter import choose, load, own_config_option, own_vcenter_option
 from keepalived.cli.options import duration, duration_option
@@ -92,8 +92,7 @@ def probe(
         raise click.UsageError(
             f"no credentials of {name} are known; set username and password_file"
         )
-    version = importlib.metadata.version("content-library-keepalived")
-    options = ProbeOptions(name, settings, library, datastore, limit, version)
+    options = ProbeOptions(name, settings, library, datastore, limit, __version__)
     output: AbstractContextManager[IO[str] | None] = nullcontext()
     try:
         if json_file is not None:

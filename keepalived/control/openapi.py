@@ -11,7 +11,8 @@ from keepalived.control import problems
 from keepalived.control.encoding import JSON
 from keepalived.control.problems import ProblemDocument, ProblemType
 from keepalived.control.routes import Route
-from keepalived.validation import Model, schemas_of
+from keepalived.validation import Model
+from keepalived.validation.json_schema import schemas_of
 
 PATH = "/openapi.json"
 

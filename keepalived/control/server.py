@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import socket
 from collections.abc import Callable, Coroutine
@@ -11,6 +10,7 @@ from typing import Any
 
 from aiohttp import hdrs, web
 
+from keepalived import __version__
 from keepalived.control import dispatch, openapi
 from keepalived.control.background_tasks import BackgroundTasks
 from keepalived.control.connections import ControlConnections
@@ -32,7 +32,6 @@ from keepalived.serving.acceptor import Acceptor
 from keepalived.serving.protocol_factory import ProtocolFactory
 from keepalived.serving.request_log import server_logger
 
-_DISTRIBUTION = "content-library-keepalived"
 _SHUTDOWN_SECONDS = 2.0
 
 
@@ -65,7 +64,7 @@ class ControlServer:
             events=EventStream(clock),
             clock=clock,
             limits=limits,
-            version=importlib.metadata.version(_DISTRIBUTION),
+            version=__version__,
             reload=reload,
             index=index,
             holds=HoldService(registry, index, owners, limits, clock),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 from pathlib import Path
 
@@ -21,6 +20,8 @@ def give_back_large_blocks() -> None:
     shrinks. It also creates up to eight heaps per processor for threads, and the remains of each
     stay allocated. Other C libraries are left as they are.
     """
+    import ctypes
+
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, _LARGE)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.metadata
 import ssl
 from collections.abc import AsyncIterator, Mapping
 
@@ -11,6 +10,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
+from keepalived import __version__
 from keepalived.host import blocking
 from keepalived.host.descriptors import EXHAUSTED, are_exhausted
 from keepalived.settings import VCenterSettings
@@ -34,7 +34,7 @@ _BESIDES = 2
 _FILES_SECONDS = 5.0
 """The most seconds that reading the authorities' files may take."""
 
-_USER_AGENT = "clkeepalived/" + importlib.metadata.version("content-library-keepalived")
+_USER_AGENT = f"clkeepalived/{__version__}"
 
 
 def build_transport(settings: VCenterSettings) -> HttpTransport:
