@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from keepalived.lease.events import SessionEnd
     from keepalived.lease.model import Kind, State
 
-__version__ = "0.1.0"
-
 __all__ = [
     "AccessRefused",
     "HoldError",

@@ -20,7 +20,6 @@ from functools import partial
 
 import structlog
 
-from keepalived import __version__
 from keepalived.control.context import Reloaded
 from keepalived.control.limits import share_of
 from keepalived.control.listening import Listening, SocketWatch, admin_gid, listen
@@ -46,6 +45,7 @@ from keepalived.sources.discovery import Discovery
 from keepalived.sources.yaml_files import YamlFiles
 from keepalived.store.store import Store
 from keepalived.vcenter.http import build_transport
+from keepalived.version import VERSION
 
 log = structlog.get_logger(__name__)
 
@@ -83,7 +83,7 @@ class Daemon:
         self._load = load
         self._clock = clock or SystemClock()
         self._metrics = Metrics(
-            version=__version__,
+            version=VERSION,
             max_sessions=self.settings.metrics.max_sessions,
             session_labels=self.settings.metrics.session_labels,
             clock=self._clock,

@@ -11,10 +11,10 @@ from typing import IO, TYPE_CHECKING, TextIO
 
 import click
 
-from keepalived import __version__
 from keepalived.cli.interruption import interruptions
 from keepalived.cli.one_vcenter import choose, load, own_config_option, own_vcenter_option
 from keepalived.cli.options import duration, duration_option
+from keepalived.version import VERSION
 
 if TYPE_CHECKING:
     from keepalived.probe.report import Report
@@ -92,7 +92,7 @@ def probe(
         raise click.UsageError(
             f"no credentials of {name} are known; set username and password_file"
         )
-    options = ProbeOptions(name, settings, library, datastore, limit, __version__)
+    options = ProbeOptions(name, settings, library, datastore, limit, VERSION)
     output: AbstractContextManager[IO[str] | None] = nullcontext()
     try:
         if json_file is not None:

@@ -10,7 +10,6 @@ from typing import Any
 
 from aiohttp import hdrs, web
 
-from keepalived import __version__
 from keepalived.control import dispatch, openapi
 from keepalived.control.background_tasks import BackgroundTasks
 from keepalived.control.connections import ControlConnections
@@ -31,6 +30,7 @@ from keepalived.observe.bus import EventBus
 from keepalived.serving.acceptor import Acceptor
 from keepalived.serving.protocol_factory import ProtocolFactory
 from keepalived.serving.request_log import server_logger
+from keepalived.version import VERSION
 
 _SHUTDOWN_SECONDS = 2.0
 
@@ -64,7 +64,7 @@ class ControlServer:
             events=EventStream(clock),
             clock=clock,
             limits=limits,
-            version=__version__,
+            version=VERSION,
             reload=reload,
             index=index,
             holds=HoldService(registry, index, owners, limits, clock),

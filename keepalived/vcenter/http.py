@@ -10,7 +10,6 @@ import aiohttp
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
-from keepalived import __version__
 from keepalived.host import blocking
 from keepalived.host.descriptors import EXHAUSTED, are_exhausted
 from keepalived.settings import VCenterSettings
@@ -26,6 +25,7 @@ from keepalived.vcenter.wire import (
     ConnectionPool,
     read,
 )
+from keepalived.version import VERSION
 
 _BESIDES = 2
 """Concurrent requests in addition to those of the keeper's workers: probes, and those of
@@ -34,7 +34,7 @@ _BESIDES = 2
 _FILES_SECONDS = 5.0
 """The most seconds that reading the authorities' files may take."""
 
-_USER_AGENT = f"clkeepalived/{__version__}"
+_USER_AGENT = f"clkeepalived/{VERSION}"
 
 
 def build_transport(settings: VCenterSettings) -> HttpTransport:
