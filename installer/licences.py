@@ -24,9 +24,9 @@ listed by its classifiers instead."""
 _HEAD = """\
 # Licences
 
-The packages that an installation contains beside `clkeepalived` itself (Apache-2.0), with the versions
-that `requirements/base.txt` pins, and the licence that each package declares. `make sbom` generates this
-page, and a bill of materials (CycloneDX) in `dist/`.
+The packages that an installation contains besides `clkeepalived` itself (Apache-2.0), with the
+versions that `requirements/base.txt` pins, and the licence that each package declares. `make sbom`
+generates this page, and a bill of materials (CycloneDX) in `dist/`.
 
 | package | version | licence |
 | --- | --- | --- |
@@ -47,7 +47,7 @@ def locked(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def licence_of(name: str) -> str:
-    """Return the licence that an installed package declares. Raises LookupError if there is none."""
+    """Return the licence that an installed package declares. Raises LookupError without one."""
     about = metadata.metadata(name)
     named = [each for field in _FIELDS for each in about.get_all(field, [])]
     expression = named[0] if named else ""
