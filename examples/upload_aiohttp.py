@@ -1,4 +1,4 @@
-"""Upload an image with aiohttp, and keep its session and its token alive meanwhile.
+"""Upload an image with aiohttp, and keep its session and its token alive during the upload.
 
     VCENTER_USERNAME=… VCENTER_PASSWORD=… python upload_aiohttp.py URL CA_FILE ITEM_ID FILE
 
@@ -18,16 +18,16 @@ from pathlib import Path
 
 import aiohttp
 
-# By name, so that all of it is imported here and not in the midst of the event loop.
+# Imported by name, so that the import does not happen later and block the event loop.
 from keepalived import SessionHold, SessionLost, hold
 
 SESSIONS = "/api/content/library/item/update-session"
 LIFETIME = float(os.environ.get("SESSION_LIFETIME", "300"))
-"""What the Content Library Service is set to, in seconds; 300 unless somebody changed it."""
+"""The timeout configured in the Content Library Service, in seconds; 300 by default."""
 
 
 async def reading(path: Path, size: int, held: SessionHold) -> AsyncIterator[bytes]:
-    """Read a file piece by piece, and tell how far it is."""
+    """Yield the pieces of a file, and report the progress."""
     done = 0
     with path.open("rb") as file:
         while piece := await asyncio.to_thread(file.read, 1 << 20):

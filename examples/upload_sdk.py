@@ -1,4 +1,4 @@
-"""Upload an image with VMware's Python SDK, and keep its session and its token alive meanwhile.
+"""Upload an image with VMware's Python SDK, and keep its session and token alive during the upload.
 
     VCENTER_USERNAME=… VCENTER_PASSWORD=… python upload_sdk.py HOST CA_FILE ITEM_ID FILE
 
@@ -24,11 +24,11 @@ from vmware.vapi.vsphere.client import create_vsphere_client
 import keepalived
 
 LIFETIME = float(os.environ.get("SESSION_LIFETIME", "300"))
-"""What the Content Library Service is set to, in seconds; 300 unless somebody changed it."""
+"""The timeout configured in the Content Library Service, in seconds; 300 by default."""
 
 
 class Reading:
-    """A file that tells how far it has been read."""
+    """A file that reports how far it has been read."""
 
     def __init__(self, file: BinaryIO, size: int, held: keepalived.SessionHold) -> None:
         self._file = file
@@ -52,7 +52,7 @@ def upload(host: str, ca_file: str, item_id: str, path: Path) -> None:
     )
     sessions = client.content.library.item.UpdateSession
     session_id = sessions.create(UpdateSessionModel(library_item_id=item_id))
-    # The SDK's own token is lent: it would go stale in a long PUT just as the session would.
+    # Lend the SDK's own token: like the session, it would idle out during a long PUT.
     with keepalived.hold(
         f"https://{host}",
         session_id,

@@ -1,7 +1,7 @@
-"""The licences of all that an installation consists of, as a page: `docs/licences.md`.
+"""Write `docs/licences.md`: the licences of all packages in an installation.
 
-Names and versions come from the lock file, licences from the packages' own metadata: run it where
-they are installed.
+Names and versions come from the lock file, licences from the metadata of the installed packages:
+run it where they are installed.
 
     python installer/licences.py requirements/base.txt >docs/licences.md
 """
@@ -18,14 +18,15 @@ _LOCKED = re.compile(r"^([a-z0-9._-]+)==([^ ;\\]+)", re.MULTILINE | re.IGNORECAS
 _FIELDS = ("License-Expression", "License")
 _CLASSIFIER = "License :: "
 _LONGEST = 60
-"""A licence's name. Where a package puts the whole text there, its classifiers say it shorter."""
+"""The most characters of a licence's name. A package that puts the whole text into the field is
+listed by its classifiers instead."""
 
 _HEAD = """\
 # Licences
 
-What an installation consists of beside `clkeepalived` itself (Apache-2.0), with the versions that
-`requirements/base.txt` pins, and each package's own word on its licence. `make sbom` writes this
-page anew, and beside it a bill of materials (CycloneDX) into `dist/`.
+The packages that an installation contains besides `clkeepalived` itself (Apache-2.0), with the
+versions that `requirements/base.txt` pins, and the licence that each package declares. `make sbom`
+generates this page, and a bill of materials (CycloneDX) in `dist/`.
 
 | package | version | licence |
 | --- | --- | --- |
@@ -46,7 +47,7 @@ def locked(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def licence_of(name: str) -> str:
-    """Return what an installed package says of its licence. Raises LookupError if it is silent."""
+    """Return the licence that an installed package declares. Raises LookupError without one."""
     about = metadata.metadata(name)
     named = [each for field in _FIELDS for each in about.get_all(field, [])]
     expression = named[0] if named else ""
@@ -58,7 +59,7 @@ def licence_of(name: str) -> str:
         if each.startswith(_CLASSIFIER)
     ]
     if not classified:
-        raise LookupError(f"{name} does not say under which licence it is")
+        raise LookupError(f"{name} declares no licence")
     return ", ".join(classified)
 
 

@@ -1,7 +1,7 @@
 """Write the manual pages from the program itself: `python installer/manpages.py FOLDER`.
 
-clkeepalived(1) comes from the commands and their options, clkeepalived.yaml(5) from the settings,
-so that neither can say anything else than the program does.
+clkeepalived(1) is made from the commands and their options, clkeepalived.yaml(5) from the settings,
+so that both always match the program.
 """
 
 from __future__ import annotations
@@ -25,29 +25,29 @@ PROGRAM = "clkeepalived"
 _MANUAL = "Content Library Keep-alive"
 
 _EXIT_CODES = (
-    ("0", "All is well; of `serve`: stopped as told, or idle for as long as configured."),
-    ("1", "It could not be done; of `serve`: a socket or the state file cannot be had."),
+    ("0", "Success; of `serve`: stopped on request, or idle for as long as configured."),
+    ("1", "Failure; of `serve`: a socket or the state file cannot be opened."),
     ("2", "The command line is wrong."),
-    ("69", "The daemon cannot be reached; of `exec` and `probe`: the vCenter cannot be asked."),
-    ("78", "The configuration is wrong. The service does not restart on it."),
+    ("69", "The daemon cannot be reached; of `exec` and `probe`: the vCenter cannot be reached."),
+    ("78", "The configuration is wrong. systemd does not restart the service after this code."),
 )
 _SIGNALS = (
-    ("SIGTERM, SIGINT", "Give sessions a parting renewal, log out, end. Twice: end at once."),
+    ("SIGTERM, SIGINT", "Give sessions a final renewal, log out, exit. Twice: exit at once."),
     ("SIGHUP", "Read the configuration again."),
 )
 _FILES = (
     (str(DEFAULT_PATH), f"The configuration, see `{PROGRAM}.yaml`(5)."),
-    ("/etc/clkeepalived/sessions.d/*.yaml", "Session files, where the example's setting is kept."),
-    ("/etc/clkeepalived/credentials/", "Passwords that systemd hands to the service, one a file."),
+    ("/etc/clkeepalived/sessions.d/*.yaml", "Session files, with the setting of the example."),
+    ("/etc/clkeepalived/credentials/", "Passwords that systemd passes to the service, one a file."),
     ("/run/clkeepalived/control.sock", "The control socket."),
     ("/var/lib/clkeepalived/state.db", "Holds and deadlines."),
 )
 _ENVIRONMENT = (
     ("CLKEEPALIVED_CONFIG", "The configuration file, as `--config`."),
     ("CLKEEPALIVED_SOCKET", "The control socket, as `--socket`."),
-    ("GOVC_URL, GOVC_USERNAME, GOVC_PASSWORD", "The vCenter, where there is no configuration."),
-    ("HTTPS_PROXY, HTTP_PROXY, NO_PROXY", "Proxies on the way to vCenter."),
-    ("NOTIFY_SOCKET, WATCHDOG_USEC, LISTEN_FDS", "What systemd tells its services."),
+    ("GOVC_URL, GOVC_USERNAME, GOVC_PASSWORD", "The vCenter, if there is no configuration."),
+    ("HTTPS_PROXY, HTTP_PROXY, NO_PROXY", "Proxies for connections to vCenter."),
+    ("NOTIFY_SOCKET, WATCHDOG_USEC, LISTEN_FDS", "Set by systemd for its services."),
 )
 
 
@@ -92,7 +92,7 @@ def _command(name: str, command: click.Command, parent: click.Context) -> str:
 
 
 def _help(text: str) -> Iterator[str]:
-    """Yield the paragraphs of a command's help; click marks those that keep their lines by \\b."""
+    """Yield the paragraphs of a command's help; click marks preformatted ones by \\b."""
     for block in inspect.cleandoc(text).split("\n\n"):
         if block.startswith("\b\n"):
             yield roff.example(block[2:])
@@ -117,11 +117,11 @@ def settings_page(version: str) -> str:
             roff.section(
                 "DESCRIPTION",
                 roff.paragraph(
-                    "YAML. Unknown keys are refused, each mistake is named with its line by "
-                    f"`{PROGRAM} check-config`. Durations are written 90s, 5m, 1h30m, 7d, or as "
-                    "plain seconds. Relative paths count from the folder of the file. `sessions:` "
-                    "and the session files are looked at every two seconds; everything else waits "
-                    "for a reload."
+                    f"YAML. Unknown keys are refused; `{PROGRAM} check-config` names each mistake "
+                    "with its line. Durations are written 90s, 5m, 1h30m, 7d, or as plain "
+                    "seconds. Relative paths are relative to the folder of the file. The daemon "
+                    "checks `sessions:` and the session files every two seconds; all other "
+                    "settings need a reload."
                 ),
             ),
             roff.section(
@@ -145,9 +145,9 @@ def settings_page(version: str) -> str:
 def _settings(
     schema: dict[str, Any], models: dict[str, Any], above: str = "", about: str = ""
 ) -> Iterator[str]:
-    """Yield what stands at one level by itself, then a part for each key with more below it.
+    """Yield the plain keys of one level, then a part for each key with nested keys.
 
-    `above` is how that level is reached, such as `vcenters: NAME:`, and `about` what it is about.
+    `above` is the path of that level, such as `vcenters: NAME:`, and `about` its description.
     """
     plain: list[tuple[str, str]] = []
     parts: list[str] = []
@@ -166,7 +166,7 @@ def _settings(
 def _below(
     name: str, field: dict[str, Any], models: dict[str, Any]
 ) -> tuple[str, dict[str, Any] | None]:
-    """Return how a key with more below it is written, and what is below it."""
+    """Return how a key with nested keys is written, and their model."""
     for form, place in (
         (f"{name}:", field),
         (f"{name}: NAME:", field.get("additionalProperties")),
@@ -192,7 +192,7 @@ def _definition(name: str, field: dict[str, Any], models: dict[str, Any]) -> tup
 
 
 def _kind(field: dict[str, Any], models: dict[str, Any]) -> str:
-    """Return in a word or a few what a value may be."""
+    """Return the type of a value in a few words."""
     if "$ref" in field:
         return _kind(models[field["$ref"].rsplit("/", 1)[-1]], models)
     if "properties" in field:

@@ -1,4 +1,4 @@
-"""Just enough of man(7) to write manual pages from plain text."""
+"""The parts of man(7) that are needed to write manual pages from plain text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _CODE = re.compile(r"`([^`]+)`")
 
 
 def escape(text: str) -> str:
-    """Return text that roff shows as it is: hyphens to be copied, leading dots that do nothing."""
+    """Escape text for roff: hyphens stay ASCII for copying, leading dots are no requests."""
     escaped = text.replace("\\", "\\e").replace("-", "\\-")
     return "\n".join(
         "\\&" + line if line[:1] in (".", "'") else line for line in escaped.split("\n")
@@ -25,7 +25,7 @@ def words(text: str) -> str:
 
 
 def header(name: str, section: int, version: str, manual: str) -> str:
-    """Return the first line of a page. It bears no date: the same sources make the same page."""
+    """Return the first line of a page, without a date: the same sources make the same page."""
     return f'.TH "{escape(name.upper())}" "{section}" "" "{escape(version)}" "{escape(manual)}"\n'
 
 
@@ -45,12 +45,12 @@ def paragraph(text: str) -> str:
 
 
 def example(text: str) -> str:
-    """Return lines that stay as they are."""
+    """Return an example whose lines are not filled."""
     return f".PP\n.RS 4\n.nf\n{escape(text.rstrip())}\n.fi\n.RE\n"
 
 
 def definitions(items: Iterable[tuple[str, str]]) -> str:
-    """Return terms, in bold, each with its explanation."""
+    """Return terms in bold, each with its explanation."""
     return "".join(
         f".TP\n\\fB{escape(term)}\\fR\n{words(' '.join(text.split()))}\n" for term, text in items
     )
