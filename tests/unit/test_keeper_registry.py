@@ -1,4 +1,4 @@
-"""What the registry tells its listener and the journal, argument by argument."""
+"""What the registry reports to its listener and stores, argument by argument."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people are told word for word, and where exactly the rules of the core begin to hold."""
+"""Exact messages, and boundary values of the core's rules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How sessions end: by the server's word, by being gone, by nobody wanting them any more."""
+"""How sessions end: reported by the server, missing, or released."""
 
 from __future__ import annotations
 

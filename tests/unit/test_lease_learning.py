@@ -1,4 +1,4 @@
-"""What a session tells the server and what it learns from it: progress and lifetime."""
+"""What a session reports to the server and learns from it: progress and lifetime."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""With which credentials a question is asked again, and whose answer counts in the end."""
+"""The credentials of repeated requests, and which of their answers counts."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Every way a session can go: random answers, holds that come and go, clocks that jump.
+"""Random histories of a session: any answers, changing holds, jumping clocks.
 
-The machine plays the keeper (one request at a time, holds changing while it is on its way, a key
-that is held anew after its session ended) against a server that says anything at all, and keeps a
-record of its own to judge the core by.
+The test plays the keeper (one request at a time, holds that change while it is in flight, sessions
+that are restarted) against a server that gives any answer, and checks the core against its own
+record.
 """
 
 from __future__ import annotations
@@ -183,7 +183,7 @@ class Lives(RuleBasedStateMachine):
         if before.state.is_final or (
             request.kind is not RequestKind.KEEP_ALIVE and before.next_kind is not request.kind
         ):
-            assert (self.session, happened) == (before, ()), "an answer to nobody's question"
+            assert (self.session, happened) == (before, ()), "an answer to no current request"
             return
         self._record(before, request, answer)
         self._judge_events(answer, happened)

@@ -1,4 +1,4 @@
-"""Rounds of a living session: renewing, failing, looking."""
+"""Rounds of a live session: renewals, failures, and follow-up requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Transfers that stand still: when that is said, and when nobody is believed to come back."""
+"""Stalled transfers: when a warning is due, and when a session counts as abandoned."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The words of the core: ids, states, outcomes, progress and holds."""
+"""The basic types of the core: ids, states, outcomes, progress and holds."""
 
 from __future__ import annotations
 

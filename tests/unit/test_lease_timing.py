@@ -1,4 +1,4 @@
-"""The arithmetic of leases, for every lifetime from a second to a day."""
+"""The timing rules, for every lifetime from a second to a day."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lent API tokens: which one a request goes out with, and what a refusal of it means."""
+"""Lent API tokens: which one a request uses, and what its refusal means."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The registry: holds that are durable, expire, come back, and are let go."""
+"""The registry: holds are stored, expire, are restored, and are released."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The state file: what goes in comes out, together and in time, and nothing else is touched."""
+"""The state file: stored data comes back, in group commits, and nothing else is touched."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One value, one row or one disk that fails: whatever else is to be kept is kept."""
+"""One value, row or disk that fails: everything else is stored."""
 
 from __future__ import annotations
 

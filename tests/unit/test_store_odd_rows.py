@@ -1,4 +1,4 @@
-"""Rows that say half of what they should, or just as much as they may."""
+"""Incomplete rows, and rows with boundary values."""
 
 from __future__ import annotations
 

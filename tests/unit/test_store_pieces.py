@@ -1,4 +1,4 @@
-"""Very many sessions are written a piece at a time, and nobody waits for the whole."""
+"""Very many sessions are written in batches, so that other changes do not wait for all."""
 
 from __future__ import annotations
 

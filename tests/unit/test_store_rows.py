@@ -1,4 +1,4 @@
-"""Each value of a row comes back, in this boot and the next; what goes, goes from the disk."""
+"""Each value of a row is restored, in this boot and the next; deleted rows leave the disk."""
 
 from __future__ import annotations
 

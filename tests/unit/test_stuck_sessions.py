@@ -1,4 +1,4 @@
-"""Sessions where nothing can move any more: discovery lets go of them, and pulls are warned of."""
+"""Sessions in which nothing can move: discovery releases them, and pulls cause a warning."""
 
 from __future__ import annotations
 
