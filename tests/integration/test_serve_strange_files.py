@@ -101,7 +101,7 @@ async def test_a_configuration_that_became_a_pipe_is_refused_and_the_old_one_sta
         os.mkfifo(config)
         daemon.send(signal.SIGHUP)
         failed = await daemon.event("reload_failed", seconds=60)
-        assert "this is no regular file" in str(failed["problems"])
+        assert "not a regular file" in str(failed["problems"])
         config.unlink()
         config.write_text(good)
         daemon.send(signal.SIGHUP)

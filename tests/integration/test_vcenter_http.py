@@ -68,7 +68,7 @@ async def test_a_token_never_follows_a_redirect(status: str) -> None:
         async with listening(Scripted([LOGGED_IN, moved])) as port, client_to(port) as client:
             renewed = await client.keep_alive(Kind.UPDATE, "a", None, timeout=5.0)
     assert renewed.outcome is Outcome.REDIRECTED
-    assert "redirected to 127.0.0.1, where no token is sent" in renewed.detail
+    assert "redirected to 127.0.0.1, which is not followed" in renewed.detail
     assert elsewhere.requests == []
 
 

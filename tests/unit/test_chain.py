@@ -530,12 +530,8 @@ ENDINGS = {
     State.DONE: End(complete, "info", "completed", content_moved=True),
     State.ERROR: End(fail, "error", "the server reports an error", "the disk is full"),
     State.CANCELED: End(cancel, "warning", "canceled on the server"),
-    State.REMOVED: End(
-        remove, "warning", "somebody ended and deleted it before its lifetime was over"
-    ),
-    State.EXPIRED: End(
-        cut_off, "error", "it was gone after its lifetime had passed without a renewal"
-    ),
+    State.REMOVED: End(remove, "warning", "another client deleted it before its lifetime was over"),
+    State.EXPIRED: End(cut_off, "error", "missing after its lifetime passed without a renewal"),
     State.NOT_FOUND: End(
         never_was,
         "error",
@@ -544,7 +540,7 @@ ENDINGS = {
         item=None,
         keep_alives=0,
     ),
-    State.RELEASED: End(release, "info", "its last hold was let go", content_moved=None),
+    State.RELEASED: End(release, "info", "its last hold was released", content_moved=None),
 }
 
 

@@ -1,4 +1,4 @@
-"""Sessions behind servers and proxies that answer what is not so: none is lost, or it is told."""
+"""Servers and proxies that give false answers: no session is lost without a report."""
 
 from __future__ import annotations
 
