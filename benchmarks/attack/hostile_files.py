@@ -33,7 +33,7 @@ _FIELDS = {
         "path: !!set {a, b}",
         "note: !own x",
     ),
-    "no such home": ("path: ~nobody-of-this-name/x", "token_file: ~nobody-of-this-name/x"),
+    "no such home": ("path: ~no-such-user/x", "token_file: ~no-such-user/x"),
     "NUL": ('path: "a\\0b"', 'token_file: "a\\0b"', 'note: "a\\0b"'),
     "surrogates": ('note: "\\ud800"', 'path: "\\udfff"', 'kind: "\\udfff\\ud800"'),
     "keys that are no text": ("null: x", "1.5: x", "[a]: x", "{a: b}: x", "? [a, b]\n  : x"),

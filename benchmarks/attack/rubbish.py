@@ -236,7 +236,7 @@ class _VCenter:
         path = target.partition("?")[0]
         name = path.rpartition("/")[2]
         if name == "session":
-            known = {"POST": _LOGGED_IN, "GET": _json({"user": "somebody"})}
+            known = {"POST": _LOGGED_IN, "GET": _json({"user": "uploader"})}
             return "logins", known.get(method, _DONE)
         if name in ("update-session", "download-session"):
             is_known = name == "update-session" and not self.is_hostile

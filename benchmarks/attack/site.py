@@ -257,7 +257,7 @@ def configuration(
     if hostile is not None:
         vcenters["bad"] = {
             "url": hostile,
-            "username": "somebody",
+            "username": "uploader",
             "password_file": str(site.password_file),
             "session_timeout": LIFETIME,
             "discover": True,
@@ -284,7 +284,7 @@ def _text(path: str) -> str:
 
 BROKEN_CONFIGURATIONS = (
     "vcenters: {lab: {url: https://lab, session_timeout: %s}}\n" % ("9" * 400),
-    "vcenters: {lab: {url: ~nobody-of-this-name/x}}\n",
+    "vcenters: {lab: {url: ~no-such-user/x}}\n",
     'vcenters: {lab: {url: https://lab, ca_file: "a\\0b"}}\n',
     "vcenters: {lab: {url: https://lab, !!bool x: 1}}\n",
     "vcenters: " + "[" * 50_000,

@@ -3,8 +3,8 @@
     python -m benchmarks.survive.pump NAMESPACE LOSS DELAY JITTER
 
 The device `near` is created here and `far` in the network namespace at the path NAMESPACE. In
-either direction a packet is lost with probability LOSS, and otherwise forwarded after DELAY seconds,
-plus or minus JITTER. Prints `ready` once the devices exist.
+either direction a packet is lost with probability LOSS, and otherwise forwarded after DELAY
+seconds, plus or minus JITTER. Prints `ready` once the devices exist.
 """
 
 from __future__ import annotations
