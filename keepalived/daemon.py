@@ -225,7 +225,9 @@ class Daemon:
             self._socket_watch = SocketWatch(listening, control.serve_on, self._clock)
             helpers.append(start(self._socket_watch.run(), "control socket"))
         if self._notifier.watchdog is not None:
-            helpers.append(start(self._systemd.give_signs(self._notifier.watchdog), "watchdog"))
+            helpers.append(
+                start(self._systemd.send_watchdog_signals(self._notifier.watchdog), "watchdog")
+            )
         await self._stop.wait()
         log.info("stopping")
         self._systemd.stopping()
@@ -253,7 +255,7 @@ class Daemon:
             sessions=self.registry.held(),
         )
         self._systemd.ready()
-        await self._systemd.tell_status()
+        await self._systemd.update_status()
 
     async def _discover(self) -> None:
         """Discover sessions that no file names, once all files have been read."""

@@ -18,8 +18,8 @@ from keepalived.simulator.server import serve as serve_simulator
 from tests.support.daemon import PASSWORD_VARIABLE, serving
 
 LIFETIME, SERVED = 4.0, 600.0
-"""What the daemon is told of how long sessions live, and how long they do: it renews often, and yet
-none is lost where the machine is busy."""
+"""The configured and the actual lifetime of sessions: the daemon renews often, yet a busy machine
+loses none."""
 
 extended = pytest.mark.extended
 

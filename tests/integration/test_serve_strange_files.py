@@ -21,7 +21,7 @@ from tests.support.control import caller_at
 from tests.support.daemon import PASSWORD_VARIABLE, Daemon, daemon_of, serving
 
 STRANGE = [
-    "sessions:\n- {id: theirs, path: ~nobody-of-this-name/x}\n",
+    "sessions:\n- {id: theirs, path: ~no-such-user/x}\n",
     'sessions: [{id: theirs, path: "a\\0b"}]',
     'sessions: [{id: theirs, token_file: "a\\0b"}]',
     "sessions: [{id: theirs, note: !!bool x}]",

@@ -1,4 +1,4 @@
-"""The real daemon, told by its environment that somebody supervises it."""
+"""The real daemon under a supervisor that its environment names."""
 
 from __future__ import annotations
 

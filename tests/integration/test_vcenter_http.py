@@ -83,7 +83,7 @@ async def test_cookies_are_never_sent_back() -> None:
 
 async def test_netrc_is_never_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     netrc = tmp_path / ".netrc"
-    netrc.write_text("default login somebody password from-netrc\n")
+    netrc.write_text("default login uploader password from-netrc\n")
     netrc.chmod(0o600)
     monkeypatch.setenv("NETRC", str(netrc))
     monkeypatch.setenv("HOME", str(tmp_path))
