@@ -1,1 +1,1 @@
-"""What `clkeepalived` costs, measured beside what people would use instead: `make bench`."""
+"""Benchmarks: the cost of `clkeepalived` compared with alternatives (`make bench`)."""

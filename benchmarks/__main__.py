@@ -1,4 +1,4 @@
-"""Everything that is measured: all of it, or the parts named.
+"""Run all benchmarks, or the named parts, and publish the results.
 
 python -m benchmarks --only lane,idle --minutes 10
 """
@@ -33,15 +33,15 @@ PARTS = (
 
 
 def main() -> None:
-    """Measure what is wanted, keep it, and write the results anew."""
+    """Run the selected parts, record their answers, and rewrite the result pages."""
     names = [part.name for part in PARTS]
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
-    parser.add_argument("--only", default="all", help=f"some of {','.join(names)}, or none")
-    parser.add_argument("--minutes", type=float, default=10.0, help="of what takes real time")
+    parser.add_argument("--only", default="all", help=f"some of {','.join(names)}; or none")
+    parser.add_argument("--minutes", type=float, default=10.0, help="for parts in real time")
     options = parser.parse_args()
     wanted = set(names) if options.only == "all" else set(options.only.split(",")) - {"none"}
     if unknown := wanted - set(names):
-        parser.error(f"no part is called {', '.join(sorted(unknown))}; there are: {names}")
+        parser.error(f"unknown parts: {', '.join(sorted(unknown))}; available: {names}")
     for part in PARTS:
         if part.name in wanted:
             print(f"--- {part.name}: {part.question}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""What was aimed at, and whether it was reached; where it was not, why."""
+"""The aims of the benchmarks, whether each was reached, and why not."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Kept = Mapping[str, Answer]
 
 @dataclass(frozen=True, slots=True)
 class Aim:
-    """One figure that was aimed at. `cause` says why it is missed, where it is."""
+    """One target figure. `cause` explains why it is missed."""
 
     words: str
     part: str
@@ -34,22 +34,22 @@ def _ratio(to: str, loop: str, scheme: str) -> Callable[[Answer], float | None]:
     return figure
 
 
-_BESIDE_REQUESTS = (
-    "Beside the bare loop: a third of a keep-alive's CPU time goes into the request itself, which "
-    "costs less than the bare loop's does. The rest is schedule, core, counting and state file, in "
-    "many small pieces: docs/performance.md. Where the bare loop is at its cheapest, over http "
-    "with uvloop, they weigh most."
+_REQUEST_COST = (
+    "Compared with the bare loop: a third of a keep-alive's CPU time goes into the request itself, "
+    "which costs less than the bare loop's. The rest is schedule, core, counts and state file, in "
+    "many small pieces: docs/performance.md. They weigh most where the bare loop is cheapest, over "
+    "http with uvloop."
 )
 _MEMORY = (
-    "Memory: a session, its key, its id, its hold, half a dozen times and its places in two "
-    "schedules and three tables are Python objects, each with a header of its own; what comes from "
-    "YAML has a place in one more table, to tell what has changed in its file."
+    "Memory: a session, its key, its id, its hold, about six time stamps and its places in two "
+    "schedules and three tables are Python objects, each with its own header. A session from YAML "
+    "has an entry in one more table, which is used to find changes in its file."
 )
 _IDLE = (
-    "CPU when idle: session files are looked at every two seconds, in a thread since they may lie "
-    "on a slow file system, and nothing sleeps for more than five seconds, since a suspended "
-    "machine's timers stand still. That makes two wake-ups a second, of 0.2 ms to 0.3 ms each, "
-    "most of which goes into filling the processor's caches anew."
+    "CPU when idle: session files are checked every two seconds, in a thread since they may lie on "
+    "a slow file system, and no timer runs for more than five seconds, since timers stop while a "
+    "machine is suspended. That makes two wake-ups a second, of 0.2 ms to 0.3 ms each, mostly "
+    "spent on refilling the processor's caches."
 )
 
 
@@ -72,7 +72,8 @@ def _ratio_aims(to: str, least: float, cause: str = "") -> Iterator[Aim]:
     for loop in ("uvloop", "asyncio"):
         for scheme in lane.SCHEMES:
             yield Aim(
-                f"keep-alives per CPU-second beside {to}, {loop}, {scheme}: at least {least:g}",
+                f"keep-alives per CPU-second relative to {to}, {loop}, {scheme}: "
+                f"at least {least:g}",
                 "lane",
                 _ratio(to, loop, scheme),
                 "{:.2f}".format,
@@ -82,7 +83,7 @@ def _ratio_aims(to: str, least: float, cause: str = "") -> Iterator[Aim]:
 
 
 AIMS = (
-    *_ratio_aims(lane.BARE, 0.8, _BESIDE_REQUESTS),
+    *_ratio_aims(lane.BARE, 0.8, _REQUEST_COST),
     *_ratio_aims(lane.SDK, 4.0),
     Aim(
         "100,000 sessions: no renewal later than 1 s",
@@ -119,7 +120,7 @@ AIMS = (
 
 
 def table(kept: Kept) -> str:
-    """Return what became of the aims, as far as it was measured; causes follow the table."""
+    """Return a table of the measured aims, followed by the causes of missed ones."""
     rows, causes = [], []
     for aim in AIMS:
         if aim.part not in kept:

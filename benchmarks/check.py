@@ -1,6 +1,6 @@
-"""`make bench-check`: whether keep-alives have become dear beside what they are measured against.
+"""`make bench-check`: fail if keep-alives have become slower relative to the other programs.
 
-Ratios are compared with the recorded ones, never times: those are a machine's own.
+Compares ratios with the recorded ones, not times, since times depend on the machine.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from benchmarks import lane, results
 ROUNDS = 2
 SECONDS = 3.0
 FALL_MOST = 1 / 3
-"""The share of a recorded ratio that may be lost: the machine's whims are smaller."""
+"""The share of a recorded ratio that may be lost; fluctuations of the machine are smaller."""
 
 _RIVALS = (lane.BARE, lane.SDK, lane.REQUESTS)
 _OWN = lane.Cell(lane.DAEMON, "http", "uvloop", "minimal")
 
 
 def main() -> None:
-    """Measure, compare, and end with 1 if a ratio has fallen too far."""
+    """Measure and compare; exit with 1 if a ratio has fallen too far."""
     before = results.recorded()[lane.PART.name]["answer"][_OWN.name]["ratios"]
     cells = [
         _OWN,
@@ -32,7 +32,7 @@ def main() -> None:
         fell = now[rival] < least
         fallen |= fell
         print(
-            f"beside {rival:<13} {now[rival]:6.2f}   recorded {before[rival]:6.2f}   "
+            f"relative to {rival:<13} {now[rival]:6.2f}   recorded {before[rival]:6.2f}   "
             f"{'FELL' if fell else 'holds'} (at least {least:.2f})"
         )
     sys.exit(fallen)

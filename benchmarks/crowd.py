@@ -1,6 +1,6 @@
-"""A hundred thousand sessions at once: taken up from YAML, from the state file, after an outage.
+"""Benchmark 100,000 sessions at once: loaded from YAML or the state file, and after an outage.
 
-Their lifetime is 300 s. Memory is what the daemon has resident beyond a daemon without sessions.
+Their lifetime is 300 s. Memory is the resident memory beyond that of a daemon without sessions.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from keepalived.store.store import Store
 SESSIONS = 100_000
 LIFETIME = 300
 OUTAGE_SECONDS = 0.55 * LIFETIME
-"""Long enough for every session to have fallen due."""
+"""Long enough for every session to become due."""
 
 _BATCH = 10_000
 _SLACK = "clkeepalived_renewal_slack_seconds"
 
 
 def measure(_minutes: float) -> Answer:
-    """Take the sessions up in both ways, and let the second daemon live through an outage."""
+    """Load the sessions in both ways, and expose the second daemon to an outage."""
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         with nginx(_folder(place, "nginx"), LIFETIME) as served:
@@ -64,13 +64,13 @@ def _empty(directory: Path, served: Nginx) -> int:
 
 @contextmanager
 def _taking_up(directory: Path, served: Nginx, empty: int) -> Iterator[tuple[Daemon, Answer]]:
-    """Run a daemon on the sessions in `directory`; yield what it took until all were renewed."""
+    """Run a daemon on the sessions in `directory`; yield the cost until all were renewed."""
     began = time.monotonic()
     with daemon(directory, served.http, lifetime=LIFETIME) as running:
         running.wait_for_keep_alives(SESSIONS, within=300)
         took = time.monotonic() - began
         cpu = running.cpu_seconds()
-        time.sleep(15)  # what was renewed is written, and what was needed for reading is freed
+        time.sleep(15)  # until the renewals are written and memory used for loading is freed
         beyond = running.memory() - empty
         yield (
             running,
@@ -85,7 +85,7 @@ def _taking_up(directory: Path, served: Nginx, empty: int) -> Iterator[tuple[Dae
 
 
 async def _fill(path: Path) -> None:
-    """Write a state file as a daemon leaves it whose sessions were all renewed just now."""
+    """Write a state file as left by a daemon that has just renewed all sessions."""
     clock = SystemClock()
     store = Store(path, clock, boot_id())
     await store.open()
@@ -101,7 +101,7 @@ async def _fill(path: Path) -> None:
 
 
 def _outage(running: Daemon, served: Nginx) -> Answer:
-    """Let nginx be gone until all sessions are due; return how they were caught up with."""
+    """Stop nginx until all sessions are due; return how the daemon catches up."""
     before = running.metrics()
     served.stop()
     time.sleep(OUTAGE_SECONDS)
@@ -130,7 +130,7 @@ def _outage(running: Daemon, served: Nginx) -> Answer:
 
 
 def table(answer: Answer) -> str:
-    """Return two tables: taking up, and catching up."""
+    """Return a table on loading the sessions, and a sentence on the outage."""
     rows = [
         (
             name,
@@ -148,18 +148,18 @@ def table(answer: Answer) -> str:
     )
     of = answer["outage"]
     outage = (
-        f"After an outage of {of['outage_seconds']} s, with all of them due: caught up within "
-        f"{of['caught_up_after_seconds']:.1f} s ({of['cpu_seconds']:.1f} s of CPU), "
-        f"{of['sessions_lost']} lost. A daemon without sessions has {answer['empty_mib']:.0f} MiB "
-        "resident, which is taken off above."
+        f"After an outage of {of['outage_seconds']} s, when all sessions are due, all are renewed "
+        f"within {of['caught_up_after_seconds']:.1f} s ({of['cpu_seconds']:.1f} s of CPU); "
+        f"{of['sessions_lost']} are lost. The figures above exclude the {answer['empty_mib']:.0f} "
+        "MiB resident of a daemon without sessions."
     )
     return f"{markdown(head, rows)}\n\n{outage}"
 
 
 ABOUT = """\
-Against nginx, with `observe: minimal`. Memory is what is resident beyond a daemon without
-sessions, fifteen seconds after all were renewed."""
+Against nginx, with `observe: minimal`. Memory is the resident memory beyond that of a daemon
+without sessions, 15 s after all sessions were renewed."""
 
 PART = Part(
-    "crowd", "How long until 100,000 sessions are held, or caught up with?", ABOUT, measure, table
+    "crowd", "How long do loading 100,000 sessions and catching up take?", ABOUT, measure, table
 )

@@ -1,7 +1,7 @@
-"""How fast holds are taken durably over the control socket, and how long one takes among many.
+"""Benchmark holds taken durably over the control socket: their rate and latency.
 
-Runs `clkeepalived serve` with a state file and a vCenter that does not answer; clients are
-processes of their own, as upload scripts are.
+Runs `clkeepalived serve` with a state file and a vCenter that does not answer. Clients are separate
+processes, like upload scripts.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ http: {{listen: "127.0.0.1:0"}}
 PROCESSES = 2
 CLIENTS = 32
 HOLDS = 20_000
-"""Holds that are timed."""
+"""Number of timed holds."""
 HELD = 50_000
 
 
 def measure(_minutes: float) -> Answer:
-    """Time holds with none held, and with many."""
+    """Time holds with no other holds, and with many."""
     with tempfile.TemporaryDirectory() as name, _serving(Path(name)) as socket:
-        none = _told(*run(socket, 0, HOLDS, CLIENTS))
+        none = _answer(*run(socket, 0, HOLDS, CLIENTS))
         run(socket, HOLDS, HELD - HOLDS, CLIENTS)
-        many = _told(*run(socket, HELD, HOLDS, CLIENTS))
+        many = _answer(*run(socket, HELD, HOLDS, CLIENTS))
     return {"0": none, str(HELD): many}
 
 
@@ -58,7 +58,7 @@ def _serving(folder: Path) -> Iterator[Path]:
             deadline = time.monotonic() + 30
             while not socket.exists():
                 if time.monotonic() > deadline:
-                    raise TimeoutError("the daemon's socket does not appear")
+                    raise TimeoutError("the daemon did not create its socket in time")
                 time.sleep(0.05)
             yield socket
         finally:
@@ -67,7 +67,7 @@ def _serving(folder: Path) -> Iterator[Path]:
 
 
 def run(socket: Path, first: int, holds: int, clients: int) -> tuple[float, list[float]]:
-    """Let the clients, spread over processes, take `holds` holds; return rate and latencies."""
+    """Take `holds` holds by clients in several processes; return rate and latencies."""
     share, began = holds // PROCESSES, time.perf_counter()
     workers = [
         subprocess.Popen(
@@ -84,7 +84,7 @@ def run(socket: Path, first: int, holds: int, clients: int) -> tuple[float, list
 
 
 async def take(socket: str, first: int, count: int, clients: int) -> list[float]:
-    """Take holds over persistent connections; return what each took, in seconds."""
+    """Take holds over persistent connections; return the latency of each, in seconds."""
     numbers = iter(range(first, first + count))
     latencies: list[float] = []
 
@@ -110,7 +110,7 @@ async def take(socket: str, first: int, count: int, clients: int) -> list[float]
     return latencies
 
 
-def _told(rate: float, latencies: list[float]) -> Answer:
+def _answer(rate: float, latencies: list[float]) -> Answer:
     cuts = statistics.quantiles(latencies, n=100)
     return {
         "holds_per_second": round(rate),
@@ -120,7 +120,7 @@ def _told(rate: float, latencies: list[float]) -> Answer:
 
 
 def table(answer: Answer) -> str:
-    """Return a row for each number of sessions held already."""
+    """Return a table with a row for each number of sessions already held."""
     rows = [
         (
             f"{int(held):,}",
@@ -130,7 +130,7 @@ def table(answer: Answer) -> str:
         )
         for held, of in answer.items()
     ]
-    return markdown(("held already", "holds a second", "p50", "p99"), rows)
+    return markdown(("already held", "holds a second", "p50", "p99"), rows)
 
 
 ABOUT = f"""\
@@ -140,7 +140,7 @@ PART = Part("holds", "How fast are holds taken durably?", ABOUT, measure, table)
 
 
 def main() -> None:
-    """Be one of the processes that take holds."""
+    """Run one of the client processes."""
     socket, first, count, clients = sys.argv[1:]
     print(json.dumps(asyncio.run(take(socket, int(first), int(count), int(clients)))))
 

@@ -1,4 +1,4 @@
-"""The files of a daemon that is measured."""
+"""The files of a measured daemon."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass
 class DaemonFolder:
-    """A folder with all that one daemon reads and writes."""
+    """A folder with all files that one daemon reads and writes."""
 
     folder: Path
 
@@ -20,7 +20,7 @@ class DaemonFolder:
 
 
 def write(path: Path, text: str) -> None:
-    """Write a file as people do who care: whole, and renamed into place."""
+    """Write a file atomically, by renaming it into place."""
     draft = path.with_name(f".{path.name}.draft")
     draft.write_text(text, encoding="utf-8")
     draft.replace(path)

@@ -1,4 +1,4 @@
-"""What a daemon costs that has next to nothing to do: ten sessions, everything as by default."""
+"""Benchmark a nearly idle daemon: none and ten sessions, with default settings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OBSERVE = "files"
 
 
 def measure(minutes: float) -> Answer:
-    """Watch daemons for `minutes` after their first renewals."""
+    """Measure daemons for `minutes` after their first renewals."""
     with ExitStack() as stack:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         served = stack.enter_context(nginx(place, LIFETIME))
@@ -47,7 +47,7 @@ def measure(minutes: float) -> Answer:
 
 
 def table(answer: Answer) -> str:
-    """Return a row for each size."""
+    """Return a table with a row for each number of sessions."""
     rows = [
         (
             f"{size}",
@@ -60,6 +60,6 @@ def table(answer: Answer) -> str:
 
 
 ABOUT = """\
-Everything else as by default, against nginx; CPU time is extrapolated from the minutes watched."""
+Other settings are the defaults, against nginx. CPU time is extrapolated from the measured time."""
 
-PART = Part("idle", "What does a daemon cost that has little to do?", ABOUT, measure, table)
+PART = Part("idle", "What does a nearly idle daemon cost?", ABOUT, measure, table)

@@ -1,8 +1,8 @@
-"""How many functions of the package four main paths enter, counted in running processes.
+"""Count the functions of the package that four main paths enter, in running processes.
 
-A line in a session file to its first keep-alive, a PUT to its 201, a 404 to `session_ended`, and a
-whole `exec` around an upload. Functions are counted once each, in all threads; what the daemon
-does beside them is counted with them. The vCenter is a simulator in a process of its own.
+The paths: a line in a session file to its first keep-alive, a PUT to its 201, a 404 to
+`session_ended`, and a whole `exec` around an upload. Each function counts once, in all threads,
+including other work of the daemon meanwhile. The vCenter is a simulator in its own process.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ TIMEOUT_SECONDS = 120.0
 
 
 class Served:
-    """A profiled daemon, and what it has logged."""
+    """A profiled daemon, and its log."""
 
     def __init__(self, process: subprocess.Popen[str], folder: Path) -> None:
         self.folder = folder
         self.process = process
 
     def wait_for(self, *events: str) -> None:
-        """Read the log until it has had each of these events."""
+        """Read the log until it contains each of these events."""
         assert self.process.stderr is not None
         missing = set(events)
         for line in self.process.stderr:
@@ -48,7 +48,7 @@ class Served:
         raise RuntimeError(f"the daemon ended before {missing}")
 
     def request(self, method: str, path: str, body: str | None = None) -> tuple[int, Any]:
-        """Send a request to the control socket; return the answer's status and content."""
+        """Send a request to the control socket; return the answer's status and body."""
         connection = http.client.HTTPConnection("localhost")
         connection.sock = socket.socket(socket.AF_UNIX)
         with closing(connection):
@@ -58,7 +58,7 @@ class Served:
             return answer.status, json.load(answer)
 
     def entered(self, work: Callable[[], None]) -> int:
-        """Count the functions that are entered while `work` is done."""
+        """Count the functions entered while `work` runs."""
         results = self.folder / "entered"
         results.unlink(missing_ok=True)
         self.process.send_signal(signal.SIGUSR1)
@@ -79,15 +79,15 @@ def _until(condition: Callable[[], object]) -> None:
     end = time.monotonic() + TIMEOUT_SECONDS
     while not condition():
         if time.monotonic() > end:
-            raise RuntimeError("it takes too long")
+            raise RuntimeError("timed out")
         time.sleep(0.01)
 
 
 @contextmanager
 def serving(environ: Mapping[str, str], until: str = "", **settings: str) -> Iterator[Served]:
-    """Run a profiled daemon, which holds a session and has logged in, until the block is left.
+    """Run a profiled daemon, logged in and with one held session, while the block runs.
 
-    Lists of functions end with the log's line of the event `until`.
+    Lists of functions end when the log reports the event `until`.
     """
     first = open_session(environ)
     with tempfile.TemporaryDirectory() as name:

@@ -1,9 +1,9 @@
-"""How many keep-alives a CPU-second buys: the daemon's whole lane beside what people would use.
+"""Benchmark keep-alives per CPU-second: the whole daemon compared with other programs.
 
-Each takes its turn against the same nginx, in rounds, so that whatever else the machine does falls
-on all of them. The daemon is measured as it is shipped: schedule, core, metrics, log and state
-file. With `observe: minimal` it has more to do than it can (20,000 sessions); with `state` and
-`files`, which look at sessions only where there is time for it, it has room.
+All are measured in turn against the same nginx, in several rounds, so that other work on the
+machine affects all of them. The daemon is measured as shipped: schedule, core, metrics, log and
+state file. With `observe: minimal` it is overloaded (20,000 sessions). With `state` and
+`files`, which read sessions only when there is time, it has spare capacity.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _WITH_ROOM = (1_000, 5)
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """Who is measured how. `loop` is empty where there is none."""
+    """One contender and its settings. `loop` is empty for programs without an event loop."""
 
     contender: str
     scheme: str
@@ -58,7 +58,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What was done in `cpu_seconds`: keep-alives, and all requests that belong to them."""
+    """The work done in `cpu_seconds`: keep-alives, and all requests needed for them."""
 
     keep_alives: float
     requests: float
@@ -66,7 +66,7 @@ class Measured:
 
 
 def cells(schemes: Sequence[str] = SCHEMES) -> list[Cell]:
-    """Return everything there is to measure, in the order in which turns are taken."""
+    """Return all cells in the order of measurement."""
     return [cell for scheme in schemes for cell in _cells_of(scheme)]
 
 
@@ -92,8 +92,8 @@ def take_turns(wanted: Sequence[Cell], rounds: int, seconds: float) -> Answer:
             for cell in wanted:
                 one = measure_cell(cell, served, govmomi, seconds)
                 taken[cell.name].append(one)
-                said = f"{one.keep_alives / one.cpu_seconds:6.0f} keep-alives per CPU-second"
-                print(f"round {number + 1} of {rounds}: {cell.name:38} {said}", file=sys.stderr)
+                rate = f"{one.keep_alives / one.cpu_seconds:6.0f} keep-alives per CPU-second"
+                print(f"round {number + 1} of {rounds}: {cell.name:38} {rate}", file=sys.stderr)
     answer: Answer = {}
     for cell in wanted:
         own = taken[cell.name]
@@ -127,7 +127,7 @@ def _median(measured: Sequence[Measured], of: Callable[[Measured], float]) -> fl
 
 
 def _ratio(own: Sequence[Measured], rival: Sequence[Measured] | None) -> float | None:
-    """Return how many requests a CPU-second buys, beside the rival's of the same rounds."""
+    """Return the requests per CPU-second as a multiple of the rival's in the same rounds."""
     if rival is None:
         return None
     return statistics.median(
@@ -137,7 +137,7 @@ def _ratio(own: Sequence[Measured], rival: Sequence[Measured] | None) -> float |
 
 @contextmanager
 def target() -> Iterator[tuple[Nginx, Path]]:
-    """Run nginx; yield it, and govmomi's program, compiled."""
+    """Run nginx; yield it and the path of the compiled govmomi program."""
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         with nginx(directory, lifetime=_WITH_ROOM[1]) as served:
@@ -160,8 +160,8 @@ def measure_cell(cell: Cell, served: Nginx, govmomi: Path, seconds: float) -> Me
         capture_output=True,
         timeout=seconds + 60,
     ).stdout
-    told = json.loads(output)
-    return Measured(told["keep_alives"], told["keep_alives"], told["cpu_seconds"])
+    counts = json.loads(output)
+    return Measured(counts["keep_alives"], counts["keep_alives"], counts["cpu_seconds"])
 
 
 _COMMANDS = {
@@ -172,7 +172,7 @@ _COMMANDS = {
 
 
 def build_govmomi(binary: Path) -> Path:
-    """Compile the program on Debian's govmomi, once."""
+    """Compile the program with Debian's govmomi, once."""
     if not binary.exists():
         environ = {
             **os.environ,
@@ -190,7 +190,7 @@ def _measure_daemon(
     cell: Cell, directory: Path, url: str, ca_file: Path | None, served: Nginx, seconds: float
 ) -> Measured:
     sessions, lifetime = _BUSY if cell.observe == "minimal" else _WITH_ROOM
-    # The first rounds of a session look at more than later ones do.
+    # A session's first renewals send more requests than later ones.
     warm = sessions + 1 if cell.observe == "minimal" else 4 * sessions
     write_sessions(directory, sessions)
     with daemon(
@@ -203,8 +203,8 @@ def _measure_daemon(
         request_timeout="5s",
     ) as running:
         running.wait_for_keep_alives(warm, within=300)
-        # Counted by nginx, exactly between two readings of the CPU time; the share of keep-alives
-        # among the requests is told by the daemon itself.
+        # nginx counts the requests exactly between two readings of the CPU time; the daemon's
+        # metrics give the share of keep-alives among them.
         before, asked_before = running.keep_alives(), served.requests()
         cpu, asked = running.cpu_seconds(), served.requests()
         time.sleep(seconds)
@@ -217,7 +217,7 @@ def _measure_daemon(
 
 
 def table(answer: Answer, wanted: Callable[[Cell], bool] = lambda _cell: True) -> str:
-    """Return a table with everybody's rates, and the daemon's ratios to those of the rivals."""
+    """Return a table with the rates of all contenders, and the daemon's ratios to its rivals."""
     rows = []
     for cell in filter(wanted, cells()):
         if cell.name not in answer:
@@ -235,23 +235,23 @@ def table(answer: Answer, wanted: Callable[[Cell], bool] = lambda _cell: True) -
                 *(f"{ratios[to]:.2f}" if to in ratios else "" for to in _RIVALS),
             )
         )
-    head = ("who", "scheme", "loop", "keep-alives per CPU-second", "requests each")
-    return markdown((*head, *(f"beside {to}" for to in _RIVALS)), rows)
+    head = ("program", "scheme", "loop", "keep-alives per CPU-second", "requests each")
+    return markdown((*head, *(f"relative to {to}" for to in _RIVALS)), rows)
 
 
 _RIVALS = (BARE, SDK, REQUESTS, GOVMOMI)
 
 ABOUT = """\
-Each takes its turn against the same nginx, in rounds, so that whatever else the machine does
-falls on all of them; CPU time is the client's own, the kernel's work for it included. The daemon
-is its whole lane: schedule, core, metrics, log, and a state file. Ratios compare requests per
-CPU-second within a round, on the same event loop where there is one, and are medians of the
-rounds. `bare aiohttp` is the ceiling of the library's client session: a prepared loop of requests
-whose answers nobody looks at. The daemon's own requests go past that session."""
+All programs are measured in turn against the same nginx, in several rounds, so that other work on
+the machine affects all of them. CPU time is the client's, including the kernel's work for it. The
+daemon runs with its schedule, core, metrics, log and state file. Ratios compare requests per
+CPU-second within a round, on the same event loop if there is one, and are medians of the rounds.
+`bare aiohttp` is the upper limit of aiohttp's client session: a prepared loop of requests that does
+not check the answers. The daemon does not send its requests through that session."""
 
 
 def plot(answer: Answer, path: Path) -> None:
-    """Draw everybody's requests per CPU-second."""
+    """Draw the requests per CPU-second of all contenders."""
     with figure(path, "Requests per CPU-second", columns=len(SCHEMES), size=(9.2, 3.4)) as axes:
         for axis, scheme in zip(axes, SCHEMES, strict=True):
             shown = [cell for cell in cells([scheme]) if cell.name in answer][::-1]
@@ -266,4 +266,4 @@ def plot(answer: Answer, path: Path) -> None:
             axis.set(title=scheme)
 
 
-PART = Part("lane", "How many keep-alives does a CPU-second buy?", ABOUT, measure, table, plot)
+PART = Part("lane", "How many keep-alives per CPU-second?", ABOUT, measure, table, plot)

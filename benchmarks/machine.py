@@ -1,4 +1,4 @@
-"""The machine that figures were measured on, in a few words."""
+"""Describe the machine that figures were measured on."""
 
 from __future__ import annotations
 

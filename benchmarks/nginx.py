@@ -1,7 +1,7 @@
-"""nginx as a vCenter that answers everything at once, so that the client is what is measured.
+"""Run nginx as a vCenter that answers immediately, so that only the client is measured.
 
-One worker, on http and https. A keep-alive is answered with 204; a session is ACTIVE, with a file
-that is being transferred and an item; `expiration_time` is one lifetime from now.
+One worker, on http and https. A keep-alive is answered with 204. A session is ACTIVE, with an item
+and a file in transfer; its `expiration_time` is one lifetime from now.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ http {{
 
 @dataclass(slots=True)
 class Nginx:
-    """A running nginx, its two addresses, and the certificate of who vouches for it."""
+    """A running nginx, its two addresses, and its CA certificate."""
 
     directory: Path
     http: str
@@ -80,18 +80,18 @@ class Nginx:
         return self.directory / "ca.pem"
 
     def requests(self) -> int:
-        """Return how many requests were answered up to now, this one included."""
+        """Return the number of requests answered so far, including this one."""
         with urllib.request.urlopen(f"{self.http}/requests", timeout=10) as answer:
             lines = answer.read().decode().splitlines()
         return int(lines[2].split()[2])
 
     def stop(self) -> None:
-        """Refuse connections from now on, until started again."""
+        """Stop nginx; connections are refused until the next start."""
         self.process.terminate()
         self.process.wait(10)
 
     def start(self) -> None:
-        """Start, or start again at the same addresses; return once it answers."""
+        """Start nginx, always at the same addresses; return once it answers."""
         self.process = _start(self.directory)
         self.wait_until_up()
 
@@ -117,7 +117,7 @@ def nginx(directory: Path, lifetime: int = 300) -> Iterator[Nginx]:
     certificate = authority.issue_cert("localhost", "127.0.0.1")
     certificate.private_key_and_cert_chain_pem.write_to_path(directory / "server.pem")
     http, https = free_port(), free_port()
-    # `$moment` is UTC: one that far behind UTC, to the west, is so much later.
+    # `$moment` is UTC. With a negative offset of one lifetime, it means a time one lifetime later.
     minutes, seconds = divmod(lifetime, 60)
     offset = f"{minutes // 60:02}:{minutes % 60:02}" + (f":{seconds:02}" if seconds else "")
     (directory / "nginx.conf").write_text(
@@ -134,7 +134,7 @@ def nginx(directory: Path, lifetime: int = 300) -> Iterator[Nginx]:
 
 
 def free_port() -> int:
-    """Return a port of the loopback that nobody listens on at present."""
+    """Return a loopback port without a listener."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -1,4 +1,4 @@
-"""What every part of the benchmarks is: a question, how it is measured, how the answer is shown."""
+"""The interface of every benchmark: its question, its measurement, and how its answer is shown."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ from pathlib import Path
 from typing import Any
 
 Answer = dict[str, Any]
-"""What a part has measured, as it stands in bench.json."""
+"""The measured values of a part, as stored in bench.json."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One question, and what has to be known `about` it.
+    """One question. `about` explains how it is measured.
 
-    `measure` takes the minutes that a measurement in real time lasts.
-    `table` puts the answer into Markdown; `plot`, where there is something to see, draws it into a
-    file.
+    `measure` takes the minutes that a measurement in real time lasts. `table` returns the answer as
+    Markdown; `plot`, if any, draws it into a file.
     """
 
     name: str
@@ -29,7 +28,7 @@ class Part:
 
 
 def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table; all columns but the first are numbers."""
+    """Return a Markdown table whose columns after the first hold numbers."""
     rule = ["---", *["---:"] * (len(head) - 1)]
     lines = (f"| {' | '.join(cells)} |" for cells in (head, rule, *rows))
     return "\n".join(lines)

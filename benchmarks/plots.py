@@ -1,4 +1,4 @@
-"""Plots that come out the same, byte by byte, from the same figures."""
+"""Draw plots as SVG, byte for byte the same for the same figures."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _DECIMALS = re.compile(r"(\.\d\d)\d+")
 def figure(
     path: Path, title: str, *, rows: int = 1, columns: int = 1, size: tuple[float, float]
 ) -> Iterator[Any]:
-    """Yield the axes of a new figure, one or a sequence of them; save it as SVG in the end.
+    """Yield the axes of a new figure, one or a sequence of them; save it as SVG afterwards.
 
     `size` is width and height in inches.
     """
-    # Imported here: what needs no plot needs no matplotlib.
+    # Imported here so that runs without plots do not need matplotlib.
     import matplotlib
 
     matplotlib.use("svg")
@@ -41,7 +41,7 @@ def figure(
 
 
 def _shortened(svg: bytes) -> str:
-    """Return a picture without groups that only name their parts, one line for each element."""
+    """Return an SVG without groups that only carry a name, with one line for each element."""
     XML.register_namespace("", _SVG)
     XML.register_namespace("xlink", "http://www.w3.org/1999/xlink")
     root = XML.fromstring(svg)  # noqa: S314 - matplotlib has written it
@@ -51,7 +51,7 @@ def _shortened(svg: bytes) -> str:
 
 
 def _ungroup(parent: XML.Element) -> None:
-    """Put the parts of such groups in their places, and round coordinates to 0.01 points."""
+    """Replace such groups by their parts, and round coordinates to 0.01 points."""
     for part in parent:
         _ungroup(part)
         for name in {"d", "x", "y", "transform"}.intersection(part.keys()):

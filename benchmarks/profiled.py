@@ -1,8 +1,8 @@
 """Run the program and list the functions of the package that it enters.
 
-`python -m benchmarks.profiled FILE COMMAND…` is `clkeepalived COMMAND…`. SIGUSR1 begins a list,
-which also begins with the program; SIGUSR2 writes it to FILE, as does the program's end. Where the
-environment names an event in LIST_UNTIL, the list ends with that line of the log.
+`python -m benchmarks.profiled FILE COMMAND…` runs `clkeepalived COMMAND…`. The list starts with the
+program, and anew at SIGUSR1; SIGUSR2 and the program's end write it to FILE. If the environment
+variable LIST_UNTIL names a log event, the list ends at that event.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def _note(frame: FrameType, event: str, _argument: Any) -> None:
 
 
 def main() -> None:
-    """Run the command that the arguments name, under the profiler."""
+    """Run the given command under the profiler."""
     results = Path(sys.argv[1])
     sys.argv = ["clkeepalived", *sys.argv[2:]]
 

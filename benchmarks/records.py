@@ -1,4 +1,4 @@
-"""How figures are written down: as JSON with one line for each thing that a difference may show."""
+"""Write figures as JSON with short lines, so that diffs show single changes."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ _WIDTH = 200
 
 
 def write(path: Path, data: dict[str, Any]) -> None:
-    """Write data as JSON, in few lines."""
+    """Write data as JSON, nested only where lines would be long."""
     path.write_text(_text(data) + "\n", encoding="utf-8")
 
 
 def _text(value: Any, indent: str = "") -> str:
-    """Return JSON, broken where lines would be long and hold more than plain values."""
+    """Return JSON, with line breaks only where a line would be long and hold nested values."""
     line = json.dumps(value, ensure_ascii=False)
     if not isinstance(value, dict | list):
         return line

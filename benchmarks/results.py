@@ -1,6 +1,6 @@
-"""Where answers are kept, and what is made of them: a page, plots, and the README's quotation.
+"""Record answers in bench.json, and publish them: a page, plots, and the table in the README.
 
-Each part is replaced by itself when it is measured anew, with the machine it was measured on.
+Measuring a part replaces its answer, together with the description of the machine.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ _RECORD = FOLDER / "bench.json"
 _PAGE = FOLDER / "bench.md"
 _README = Path(__file__).parents[1] / "README.md"
 _BEGIN, _END = "<!-- written by `make bench` -->", "<!-- end of what `make bench` writes -->"
-_HEAD = """# What it costs
+_HEAD = """# Benchmarks
 
-Made by `make bench`. `make bench ONLY=lane,idle` measures these parts anew and leaves the others as
-they are recorded in [bench.json](bench.json). What was done to get there stands in
-[docs/performance.md](../../docs/performance.md)."""
+`make bench` writes this page. `make bench ONLY=lane,idle` repeats only these parts, and takes the
+others from [bench.json](bench.json). [docs/performance.md](../../docs/performance.md) explains the
+measures behind these figures."""
 
 
 def recorded() -> dict[str, Answer]:
-    """Return the answers that are kept, each with its machine, by the parts' names."""
+    """Return the recorded answers, each with its machine, by the parts' names."""
     if not _RECORD.exists():
         return {}
     parts: dict[str, Answer] = json.loads(_RECORD.read_text())
@@ -35,17 +35,17 @@ def recorded() -> dict[str, Answer]:
 
 
 def record(part: Part, answer: Answer) -> None:
-    """Keep an answer in the place of an earlier one to the same question."""
+    """Record an answer, replacing an earlier one of the same part."""
     FOLDER.mkdir(exist_ok=True)
     parts = recorded() | {part.name: {"machine": name_machine(), "answer": answer}}
     records.write(_RECORD, dict(sorted(parts.items())))
 
 
 def publish(parts: Sequence[Part]) -> None:
-    """Write page, plots and quotation from what is kept."""
+    """Write page, plots and README table from the recorded answers."""
     kept = recorded()
     answers = {name: each["answer"] for name, each in kept.items()}
-    paragraphs = [_HEAD, "## What was aimed at", aims.table(answers)]
+    paragraphs = [_HEAD, "## Aims", aims.table(answers)]
     for part in parts:
         if part.name not in kept:
             continue
@@ -59,7 +59,7 @@ def publish(parts: Sequence[Part]) -> None:
 
 
 def _quote(kept: dict[str, Answer]) -> None:
-    """Replace what stands between the README's two markers."""
+    """Replace the text between the README's two markers."""
     if lane.PART.name not in kept:
         return
     answers = {name: each["answer"] for name, each in kept.items()}

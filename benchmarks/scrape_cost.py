@@ -1,8 +1,8 @@
-"""What a scrape costs while very many sessions are held: its time, and what it delays.
+"""Benchmark a scrape with very many sessions: its duration, and the delay it causes.
 
-Keep-alives are sent for a while without a scrape, for as long while scrapes come, as Prometheus
-asks for them, and so on by turns: how many fall due in a second goes up and down with the crowd
-that came together. Delays are told by the daemon's own `clkeepalived_schedule_lag_seconds`.
+Periods without and with scrapes alternate, because the number of sessions due per second varies:
+all sessions started at the same time. Scrapes are sent as Prometheus sends them. Delays are read
+from the daemon's `clkeepalived_schedule_lag_seconds`.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ SESSIONS = 100_000
 LIFETIME = 300
 TURNS = 4
 SCRAPES = 4
-"""In each turn; those that end one, with scrapes or without, are not counted."""
+"""Scrapes in each period; the scrapes that end a period are not counted."""
 EVERY = 5.0
 """Seconds between scrapes."""
 DELAY_LIMIT = 0.1
-"""Seconds that a scrape may delay a keep-alive."""
+"""Seconds by which a scrape may delay a keep-alive."""
 
-# As Prometheus asks.
+# The headers that Prometheus sends.
 HEADERS = {
     "Accept": "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5",
     "Accept-Encoding": "gzip",
@@ -42,14 +42,14 @@ LAG = "clkeepalived_schedule_lag_seconds"
 
 @dataclass(frozen=True, slots=True)
 class Lags:
-    """How late keep-alives were sent since the start: how many within a bound, and the sum."""
+    """The lag of all keep-alives since the start: their number within each bound, and the sum."""
 
     counts: dict[float, float]
     total: float
 
 
 def measure(_minutes: float) -> Answer:
-    """Let it run without scrapes, and as long with them; return the figures, in seconds."""
+    """Measure without and with scrapes for the same time; return the figures."""
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         (place / "nginx").mkdir()
@@ -65,7 +65,7 @@ def measure(_minutes: float) -> Answer:
 
 
 def _wait_for_renewals(url: str) -> None:
-    """Wait until they are in full swing: the crowd's second ones come late, and spread."""
+    """Wait until renewals are evenly spread, which starts with each session's second renewal."""
     before, _ = timed_scrape(url)
     deadline = time.monotonic() + LIFETIME
     while time.monotonic() < deadline:
@@ -82,7 +82,8 @@ def _watch(url: str) -> Answer:
     without: list[tuple[Lags, Lags]] = []
     scraped: list[tuple[Lags, Lags]] = []
     for _ in range(TURNS):
-        # What a scrape delays is sent within the second, and belongs to no turn without them.
+        # Keep-alives delayed by a scrape are sent within a second; the pause keeps them out of the
+        # next period without scrapes.
         time.sleep(1.0)
         began, _ = timed_scrape(url)
         time.sleep(SCRAPES * EVERY)
@@ -103,7 +104,7 @@ def _watch(url: str) -> Answer:
 
 
 def timed_scrape(url: str) -> tuple[Lags, float]:
-    """Scrape as Prometheus does; return what it says of lags, and the seconds it took."""
+    """Scrape as Prometheus does; return the lags, and the seconds that the scrape took."""
     request = Request(url, headers=HEADERS)
     began = time.perf_counter()
     with urlopen(request, timeout=60) as answer:
@@ -116,7 +117,7 @@ def timed_scrape(url: str) -> tuple[Lags, float]:
 
 
 def windows(between: Sequence[tuple[Lags, Lags]]) -> Answer:
-    """Return how late the keep-alives between two scrapes were sent, for several such pairs."""
+    """Return the lag of the keep-alives between two scrapes, for several such pairs."""
     grew = {
         bound: sum(after.counts[bound] - before.counts[bound] for before, after in between)
         for bound in between[0][0].counts
@@ -132,7 +133,7 @@ def windows(between: Sequence[tuple[Lags, Lags]]) -> Answer:
 
 
 def table(answer: Answer) -> str:
-    """Return a row without scrapes, and one with them."""
+    """Return a table with one row without scrapes and one with scrapes."""
     rows = [
         (
             name.replace("_", " "),
@@ -154,4 +155,10 @@ def table(answer: Answer) -> str:
 ABOUT = f"""\
 {SESSIONS:,} sessions, scraped every {EVERY:g} s as Prometheus scrapes."""
 
-PART = Part("scrape", "What does a scrape cost, and what does it delay?", ABOUT, measure, table)
+PART = Part(
+    "scrape",
+    "What does a scrape cost, and what does it delay?",
+    ABOUT,
+    measure,
+    table,
+)

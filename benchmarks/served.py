@@ -1,4 +1,4 @@
-"""The daemon under measurement: `clkeepalived serve` on a configuration of its own."""
+"""Run and measure `clkeepalived serve` with a generated configuration."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ LOOPS = ("asyncio", "uvloop")
 
 @dataclass(frozen=True, slots=True)
 class Daemon:
-    """A daemon that is ready. `ready_after` is in seconds from its start as a process."""
+    """A daemon that is ready. `ready_after` is in seconds from the start of its process."""
 
     process: subprocess.Popen[bytes]
     directory: Path
@@ -45,15 +45,15 @@ class Daemon:
     ready_after: float
 
     def cpu_seconds(self) -> float:
-        """Return the CPU seconds that all its threads have taken, the kernel's work included."""
+        """Return the CPU seconds of all its threads, in user and kernel mode."""
         return cpu_seconds(self.process.pid)
 
     def memory(self) -> int:
-        """Return the bytes that it has resident at present."""
+        """Return the resident memory in bytes."""
         return self._status("VmRSS")
 
     def peak_memory(self) -> int:
-        """Return the most bytes that it has had resident."""
+        """Return the peak resident memory in bytes."""
         return self._status("VmHWM")
 
     def _status(self, name: str) -> int:
@@ -61,9 +61,9 @@ class Daemon:
         return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(name))
 
     def metrics(self) -> dict[str, float]:
-        """Scrape it; return each sample by name and, where there is one, bound or outcome.
+        """Return the scraped samples by name and, if there is one, bound or outcome.
 
-        Samples that differ in other labels are summed up.
+        Samples that differ in other labels are added up.
         """
         with urllib.request.urlopen(self.address + "/metrics", timeout=60) as answer:
             text = answer.read().decode()
@@ -78,11 +78,11 @@ class Daemon:
         return values
 
     def keep_alives(self) -> float:
-        """Return how many keep-alives have succeeded."""
+        """Return the number of successful keep-alives."""
         return self.metrics()["clkeepalived_keep_alives_total{outcome=ok}"]
 
     def wait_for_keep_alives(self, count: int, within: float) -> None:
-        """Return once so many keep-alives have succeeded. Raises TimeoutError."""
+        """Return once `count` keep-alives have succeeded. Raises TimeoutError."""
         deadline = time.monotonic() + within
         while self.keep_alives() < count:
             if time.monotonic() > deadline or self.process.poll() is not None:
@@ -91,12 +91,12 @@ class Daemon:
 
 
 def grown(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
-    """Return by how much each sample grew between two scrapes."""
+    """Return the increase of each sample between two scrapes."""
     return {name: value - before.get(name, 0.0) for name, value in after.items()}
 
 
 def at_most(grew: Mapping[str, float], histogram: str, share: float) -> float:
-    """Return the least bucket bound below which `share` of what was observed lies."""
+    """Return the least bucket bound below which `share` of the observations lie."""
     bounds = {
         float(name.partition("{le=")[2].rstrip("}")): count
         for name, count in grew.items()
@@ -107,7 +107,7 @@ def at_most(grew: Mapping[str, float], histogram: str, share: float) -> float:
 
 
 def write_sessions(directory: Path, count: int) -> None:
-    """Write a session file that names so many sessions."""
+    """Write a session file with `count` sessions."""
     lines = (f"- {{id: {session_id(number)}}}\n" for number in range(count))
     (directory / "sessions.yaml").write_text(
         "sessions:\n" + "".join(lines) if count else "sessions: []\n"
@@ -115,7 +115,7 @@ def write_sessions(directory: Path, count: int) -> None:
 
 
 def session_id(number: int) -> str:
-    """Return an id in the shape of vCenter's."""
+    """Return an id in vCenter's format."""
     return f"00000000-0000-4000-8000-{number:012d}:11111111-1111-4111-8111-{number:012d}"
 
 
@@ -131,7 +131,7 @@ def daemon(
     request_timeout: str = "auto",
     ready_within: float = 120.0,
 ) -> Iterator[Daemon]:
-    """Run a daemon on what `directory` holds (sessions.yaml, a state file), until it is left."""
+    """Run a daemon on the session and state files in `directory` while the block runs."""
     http = free_port()
     trust = f"ca_file: {ca_file}, " if ca_file else ""
     config = _CONFIG.format(
@@ -162,7 +162,7 @@ def daemon(
             yield Daemon(process, directory, f"http://127.0.0.1:{http}", took)
         finally:
             process.send_signal(signal.SIGTERM)
-            process.send_signal(signal.SIGTERM)  # once more: without parting renewals
+            process.send_signal(signal.SIGTERM)  # the second signal skips the final renewals
             try:
                 process.wait(60)
             except subprocess.TimeoutExpired:
@@ -171,7 +171,7 @@ def daemon(
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return the CPU seconds of a process's living threads, user and kernel, to the nanosecond."""
+    """Return the CPU seconds of a process's live threads, user and kernel, in nanosecond steps."""
     threads = Path(f"/proc/{pid}/task").glob("*/schedstat")
     return sum(int(thread.read_text().split()[0]) for thread in threads) / 1e9
 

@@ -1,4 +1,4 @@
-"""How long it takes until the daemon is ready, and until a command line answers."""
+"""Benchmark the start of the daemon and of short commands."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CLI = (sys.executable, "-m", "keepalived.cli")
 
 
 def measure(_minutes: float) -> Answer:
-    """Take turns; return the medians in milliseconds, and the range."""
+    """Run the commands in turns; return medians and ranges in milliseconds."""
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         (place / "nginx").mkdir()
@@ -60,7 +60,7 @@ def _take_turns(ways: dict[str, Callable[[], float]], taken: dict[str, list[floa
     for turn in range(RUNS + 1):
         for name, way in ways.items():
             seconds = way()
-            if turn:  # the first one reads from the disk
+            if turn:  # the first turn reads from the disk
                 taken.setdefault(name, []).append(seconds)
 
 
@@ -74,7 +74,7 @@ def _timed(command: tuple[str, ...], environ: dict[str, str]) -> Callable[[], fl
 
 
 def table(answer: Answer) -> str:
-    """Return a row for each command."""
+    """Return a table with a row for each command."""
     rows = [
         (f"`{name}`", f"{of['median_ms']} ms", f"{of['least_ms']} to {of['most_ms']} ms")
         for name, of in answer.items()
@@ -83,7 +83,7 @@ def table(answer: Answer) -> str:
 
 
 ABOUT = """\
-Whole processes, in turns. `serve` holds ten sessions, with a state file, and tells systemd
-READY."""
+Whole processes, measured in turn. `serve` holds ten sessions, with a state file, and is timed until
+it reports READY to systemd."""
 
 PART = Part("startup", "How long does it take to start?", ABOUT, measure, table)

@@ -1,6 +1,6 @@
-"""What holding many sessions costs in the long run: lag, late renewals, CPU and memory.
+"""Benchmark holding many sessions over time: lag, late renewals, CPU and memory.
 
-Real lifetimes of 300 s, all sizes at once, each by a daemon of its own against the same nginx.
+Real lifetimes of 300 s. All sizes run at once, each in its own daemon against the same nginx.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _LATE = 1.0
 
 
 def measure(minutes: float) -> Answer:
-    """Hold all sizes for so many minutes."""
+    """Hold all sizes for `minutes`."""
     with ExitStack() as stack:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         (place / "nginx").mkdir()
@@ -38,7 +38,7 @@ def measure(minutes: float) -> Answer:
             running[size] = stack.enter_context(daemon(directory, served.http, lifetime=LIFETIME))
             running[size].wait_for_keep_alives(size, within=300)
             print(f"{size} sessions are held", file=sys.stderr)
-        # The third renewal is the first one that looks at nothing and is not spread any more.
+        # The third renewal is the first that sends no reads and is no longer spread out.
         time.sleep(min(60.0 * minutes, LIFETIME * 1.1))
         first = {size: (each.metrics(), each.cpu_seconds()) for size, each in running.items()}
         began = time.monotonic()
@@ -69,7 +69,7 @@ def _figures(running: Daemon, before: dict[str, float], cpu: float, seconds: flo
 
 
 def table(answer: Answer) -> str:
-    """Return a table with a row for each size."""
+    """Return a table with a row for each number of sessions."""
     rows = [
         (
             f"{size:,}",
@@ -112,7 +112,7 @@ def plot(answer: Answer, path: Path) -> None:
 
 
 ABOUT = """\
-Each size is held by a daemon of its own against nginx, all of them at once. Lag is the time
-between a session falling due and its attempt, read from the daemon's own histogram."""
+Each number of sessions is held by its own daemon against nginx, all at the same time. Lag is the
+delay between a session's due time and the attempt, read from the daemon's histogram."""
 
 PART = Part("steady", "What does holding many sessions cost?", ABOUT, measure, table, plot)

@@ -1,8 +1,7 @@
-"""How large the package is, and how many functions its four main paths enter.
+"""Print the package's size, and how many functions its four main paths enter (`make structure`).
 
-`make structure` prints it. Code lines are those that are no blanks, comments or docstrings.
-Repeated runs are places where six or more code lines stand again, to the letter. Functions
-entered are counted by `benchmarks.journeys` in running processes.
+Code lines exclude blank lines, comments and docstrings. Repeated runs are places with six or more
+identical code lines. `benchmarks.journeys` counts the entered functions in running processes.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from benchmarks import journeys
 
 PACKAGE = Path("keepalived")
 RUN = 6
-"""Code lines that make a repeated run."""
+"""Minimum number of code lines in a repeated run."""
 
 _NO_CODE = {
     tokenize.COMMENT,
@@ -32,7 +31,7 @@ _NO_CODE = {
 
 
 def code_lines(text: str) -> dict[int, str]:
-    """Return the lines of a module that hold code, by number, without their indentation."""
+    """Return the code lines of a module by number, without indentation."""
     lines = text.splitlines()
     docstrings = _docstring_lines(ast.parse(text))
     numbers = {
@@ -57,7 +56,7 @@ def _docstring_lines(tree: ast.AST) -> set[int]:
 
 
 def is_one_statement(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
-    """Whether a function's body is one simple statement, its docstring aside."""
+    """Whether a function's body, apart from its docstring, is one simple statement."""
     body = function.body[1:] if ast.get_docstring(function) is not None else function.body
     return len(body) <= 1 and not any(hasattr(each, "body") for each in body)
 
@@ -83,7 +82,7 @@ def repeated(files: Iterable[Path]) -> int:
 
 
 def sizes(package: Path) -> Iterator[tuple[str, int]]:
-    """Return the figures that the source files tell, with their names."""
+    """Yield the name and value of each figure derived from the source files."""
     files = sorted(package.rglob("*.py"))
     trees = [ast.parse(path.read_text()) for path in files]
     nodes = [node for tree in trees for node in ast.walk(tree)]
@@ -100,7 +99,7 @@ def sizes(package: Path) -> Iterator[tuple[str, int]]:
 
 
 def main() -> None:
-    """Print all figures, a line each."""
+    """Print all figures, one per line."""
     for name, figure in sizes(PACKAGE):
         print(f"{figure:>8,}  {name}", flush=True)
     for name, figure in journeys.counted():

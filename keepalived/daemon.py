@@ -1,10 +1,10 @@
-"""The composition root and the life cycle.
+"""Builds and runs the daemon: the composition root of `serve`, and its life cycle.
 
-1. build   all parts are created from validated settings; nothing is opened yet
-2. start   the state is read, the sockets are bound, keepers work, every source is read once: ready
-3. run     until asked to stop; a reload builds the whole new configuration, then swaps it in
-4. drain   no new sessions are accepted, sessions get a final renewal, API sessions are logged out
-5. stop    the state is written; the HTTP listener closes last, so that the end can be scraped
+1. build   create all parts from validated settings, without opening anything
+2. start   read the state, bind the sockets, start the keepers, read every source once: ready
+3. run     until asked to stop; a reload reads the whole new configuration before applying it
+4. drain   accept no new sessions, renew all a last time, log out of the vCenters
+5. stop    write the state; close the HTTP listener last, so that the end can be scraped
 
 Signals only set events. A second request to stop skips the rest of the drain.
 """
@@ -49,21 +49,21 @@ from keepalived.version import VERSION
 
 log = structlog.get_logger(__name__)
 
-_IDLE_LOOK_SECONDS = 1.0
-_BESIDES = 8
-"""Connections to a vCenter in addition to renewals: lists, commands, a lookup of its name."""
+_IDLE_POLL_SECONDS = 1.0
+_OTHER_CONNECTIONS = 8
+"""Connections to a vCenter other than for renewals: lists, commands, a lookup of its name."""
 _SOCKETS, _SOURCES = "the sockets", "the sources"
 _FIXED = ("http", "control", "state")
-"""Settings that cannot change while running: a reload refuses such changes by name."""
+"""Settings that cannot change while the daemon runs: a reload refuses them by name."""
 
 
 class Daemon:
-    """Everything that `clkeepalived serve` runs.
+    """The daemon that `clkeepalived serve` runs.
 
-    `load` reads the configuration again for a reload; `make_transport` opens the transport to a
-    vCenter; `notifier` notifies systemd, if it runs this process; `on_drained` is called when only
-    writing the state and closing is left. They, the clock and the random numbers are injected, so
-    that tests run the same daemon without files, network or waiting.
+    `load` reads the configuration for a reload; `make_transport` creates the transport to a
+    vCenter; `notifier` notifies systemd, if it started this process; `on_drained` is called when
+    only writing the state and closing remain. These, the clock and the random numbers are injected,
+    so that tests can run the daemon without files, network or waiting.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class Daemon:
         )
         self.registry = self._engine.registry
         self._shares = share_of(descriptors.limit(), _vcenter_connections(self.settings))
-        self._health = Health(self._tick_ages, [_SOCKETS, _SOURCES], self._troubles)
+        self._health = Health(self._tick_ages, [_SOCKETS, _SOURCES], self._problems)
         self._listener = HttpListener(
             self.settings.http.listen,
             metrics=self._metrics,
@@ -143,13 +143,13 @@ class Daemon:
 
     async def run(self) -> None:
         """Run until stopped. Raises ListenError or SocketError if a socket cannot be opened."""
-        self._say_warnings(self._warnings)
+        self._log_warnings(self._warnings)
         self._metrics.configuration_read(successful=True)
         async with AsyncExitStack() as to_close:
             host, port = await self._listener.start()
             to_close.push_async_callback(self._listener.stop)
             await self._open_store(to_close)
-            # Steps that can fail come before the task group, which would wrap the error.
+            # Steps that may fail come before the task group, which would wrap their errors.
             listening = self._listen(to_close)
             admins = admin_gid(self.settings.control)
             tasks = await to_close.enter_async_context(asyncio.TaskGroup())
@@ -165,8 +165,8 @@ class Daemon:
         if self._store is None:
             log.warning(
                 "state_unavailable",
-                message=f"{self.settings.state.path.parent} is not there; set state.path, or what "
-                "is told over the socket is forgotten at a restart",
+                message=f"{self.settings.state.path.parent} does not exist, so holds taken over "
+                "the socket are lost at a restart; create it, or set state.path",
             )
             return
         stored = await self._store.open()
@@ -178,8 +178,8 @@ class Daemon:
         if listening is None:
             log.warning(
                 "control_socket_unavailable",
-                message=f"{self.settings.control.socket.parent} is not there; "
-                "set control.socket for `clkeepalived hold` and its like",
+                message=f"{self.settings.control.socket.parent} does not exist, so commands such "
+                "as `clkeepalived hold` cannot connect; create it, or set control.socket",
             )
             return None
         to_close.callback(listening.close)
@@ -215,18 +215,18 @@ class Daemon:
         helpers = [
             start(self._sources.run(), "sources"),
             start(self._discover(), "discovery"),
-            start(self.registry.keep_house(), "housekeeping"),
-            start(warn_of_danger(self.registry.engine_view, self._clock, self._bus), "danger"),
+            start(self.registry.run_housekeeping(), "housekeeping"),
+            start(warn_of_danger(self.registry.engine_view, self._clock, self._bus), "at risk"),
             start(self._end_when_idle(), "end when idle"),
             start(self._reload_when_asked(), "reload"),
-            start(self._say_when_ready(address), "readiness"),
+            start(self._report_ready(address), "readiness"),
         ]
         if control is not None and listening is not None:
             self._socket_watch = SocketWatch(listening, control.serve_on, self._clock)
             helpers.append(start(self._socket_watch.run(), "control socket"))
         if self._notifier.watchdog is not None:
             helpers.append(
-                start(self._systemd.give_signs(self._notifier.watchdog), "signs of life")
+                start(self._systemd.send_watchdog_signals(self._notifier.watchdog), "watchdog")
             )
         await self._stop.wait()
         log.info("stopping")
@@ -241,7 +241,7 @@ class Daemon:
         if self._on_drained is not None:
             self._on_drained()
 
-    async def _say_when_ready(self, address: str) -> None:
+    async def _report_ready(self, address: str) -> None:
         await self._sources.read_once.wait()
         # Restored sessions of vCenters with discovery wait for the first list.
         self.registry.forget_unclaimed(
@@ -255,55 +255,56 @@ class Daemon:
             sessions=self.registry.held(),
         )
         self._systemd.ready()
-        await self._systemd.tell_status()
+        await self._systemd.update_status()
 
     async def _discover(self) -> None:
-        """Discover sessions that files do not name, once the files were read."""
+        """Discover sessions that no file names, once all files have been read."""
         await self._sources.read_once.wait()
         await self._discovery.run()
 
     async def _end_when_idle(self) -> None:
-        """Stop once no session was held for as long as the settings say."""
+        """Stop once no session has been held for `exit_when_idle`."""
         busy_at = self._clock.boot()
         while True:
             now = self._clock.boot()
             if self.registry.held():
                 busy_at = now
-            patience, pause = self.settings.exit_when_idle, LONGEST_SLEEP
-            if patience is not None:
-                pause = _IDLE_LOOK_SECONDS
-                if now - busy_at >= patience:
-                    log.info("idle", seconds=round(now - busy_at), message="ending, as configured")
+            idle_limit, pause = self.settings.exit_when_idle, LONGEST_SLEEP
+            if idle_limit is not None:
+                pause = _IDLE_POLL_SECONDS
+                if now - busy_at >= idle_limit:
+                    idle_seconds = round(now - busy_at)
+                    log.info("idle", seconds=idle_seconds, message="stopping (exit_when_idle)")
                     self._stop.set()
             await sleep_until(self._clock, now + pause)
 
     async def _drain(self, tasks: asyncio.TaskGroup) -> None:
-        """Renew a last time and log out, in all vCenters at once, unless asked to hurry."""
+        """Renew all sessions a last time and log out, in all vCenters concurrently."""
 
         async def final_renewal(keeper: Keeper) -> None:
             await keeper.final_renewal()
             await keeper.close()
 
-        parting = [
-            tasks.create_task(final_renewal(keeper), name=f"parting {keeper.name}")
+        renewals = [
+            tasks.create_task(final_renewal(keeper), name=f"final renewal {keeper.name}")
             for keeper in self.registry.keepers
         ]
-        hurry = tasks.create_task(self._abort.wait(), name="second request to stop")
-        while parting and not hurry.done():
-            _, pending = await asyncio.wait([*parting, hurry], return_when=asyncio.FIRST_COMPLETED)
-            parting = [task for task in parting if task in pending]
-        for task in (hurry, *parting):
+        abort = tasks.create_task(self._abort.wait(), name="second request to stop")
+        while renewals and not abort.done():
+            _, pending = await asyncio.wait([*renewals, abort], return_when=asyncio.FIRST_COMPLETED)
+            renewals = [task for task in renewals if task in pending]
+        for task in (abort, *renewals):
             task.cancel()
 
     def _tick_ages(self) -> dict[str, float]:
         now = self._clock.boot()
         return {keeper.name: now - keeper.ticked_at for keeper in self.registry.keepers}
 
-    def _troubles(self) -> tuple[str, ...]:
-        """Return why the daemon is not ready, in words that follow "waiting for"."""
-        looks = tuple(f"a look at {name}, which hangs" for name in self._sources.hanging)
+    def _problems(self) -> tuple[str, ...]:
+        """Return why the daemon is not ready: phrases that follow "waiting for"."""
+        hanging = tuple(f"{name}, which hangs when read" for name in self._sources.hanging)
         trouble = "" if self._socket_watch is None else self._socket_watch.trouble
-        return (*looks, f"the control socket: {trouble}") if trouble else looks
+        return (*hanging, f"the control socket: {trouble}") if trouble else hanging
 
     # -- reload
 
@@ -314,7 +315,7 @@ class Daemon:
             await self._reload_now()
 
     async def _reload_now(self) -> Reloaded:
-        """Read the configuration again, and swap it in if it is valid."""
+        """Read the configuration again, and apply it if it is valid."""
         async with self._reloading:
             log.info("reload_started")
             self._systemd.reloading()
@@ -324,22 +325,22 @@ class Daemon:
                 problems = tuple(str(problem) for problem in error.problems)
                 self._metrics.configuration_read(successful=False)
                 log.error("reload_failed", problems=list(problems))
-                self._systemd.reloaded("the changed configuration is refused")
+                self._systemd.reloaded("the new configuration is invalid")
                 return Reloaded(applied=False, problems=problems)
-            self._say_warnings(loaded.warnings)
-            refused = await self._swap_in(loaded.settings)
+            self._log_warnings(loaded.warnings)
+            refused = await self._apply(loaded.settings)
             self._metrics.configuration_read(successful=True)
             log.info("reloaded", vcenters=list(self.settings.vcenters))
             self._systemd.reloaded()
             return Reloaded(applied=True, problems=refused)
 
-    async def _swap_in(self, settings: Settings) -> tuple[str, ...]:
+    async def _apply(self, settings: Settings) -> tuple[str, ...]:
         """Apply new settings, and return those that need a restart."""
         before = self.settings
         fixed = {name: getattr(before, name) for name in _FIXED}
         refused = [name for name in _FIXED if getattr(settings, name) != fixed[name]]
         if refused:
-            log.error("restart_needed", settings=refused, message="the rest is applied")
+            log.error("restart_needed", settings=refused, message="all other changes are applied")
         settings = self.settings = settings.replace(**fixed)
         configure_logging(format=settings.log.format, level=settings.log.level)
         self.registry.retention = _retention(settings)
@@ -363,7 +364,7 @@ class Daemon:
             await self._engine.remove(name)
         return tuple(f"{name}: restart needed" for name in refused)
 
-    def _say_warnings(self, warnings: tuple[str, ...]) -> None:
+    def _log_warnings(self, warnings: tuple[str, ...]) -> None:
         for warning in warnings:
             log.warning("configuration_warning", message=warning)
 
@@ -373,13 +374,12 @@ def _retention(settings: Settings) -> Retention:
 
 
 def _vcenter_connections(settings: Settings) -> int:
-    """Return how many connections the vCenters may need at once, including some for lookups."""
-    return sum(each.max_in_flight + _BESIDES for each in settings.vcenters.values())
+    """Return how many connections to the vCenters may be open at once."""
+    return sum(each.max_in_flight + _OTHER_CONNECTIONS for each in settings.vcenters.values())
 
 
 def _store(settings: Settings, clock: Clock) -> Store | None:
-    """Return the state file's store, or None where none is configured and the usual folder is
-    missing."""
+    """Return the store; None if no path is configured and the default folder does not exist."""
     state = settings.state
     if "path" not in state.given and not state.path.parent.is_dir():
         return None

@@ -1,7 +1,7 @@
-"""The engine: sessions, keepers and vCenter clients, assembled in one way for every program.
+"""Assembles the engine: the registry, and a keeper and client for each vCenter.
 
-`serve` runs one engine with all vCenters of its configuration; `exec` and `hold()` run one with a
-single vCenter for the duration of a block. Commands that only query a vCenter use `connect`.
+`serve` runs one engine with all configured vCenters; `exec` and `hold()` run one with a single
+vCenter for the duration of a block. Commands that only query a vCenter use `connect`.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from keepalived.vcenter.transport import Transport
 
 MakeTransport = Callable[[VCenterSettings], Transport]
 Start = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
-"""Starts a task of this name that runs until it is cancelled."""
+"""Starts a task with a name, which runs until it is cancelled."""
 
-_FOR_EVER = 365 * 86400.0
+_YEAR_SECONDS = 365 * 86400.0
 _RENEWAL_SECONDS = 5.0
-_LOOKS = {
+_FOLLOW_UPS = {
     Observe.FILES: (RequestKind.GET, RequestKind.FILES),
     Observe.STATE: (RequestKind.GET,),
     Observe.MINIMAL: (),
@@ -44,7 +44,7 @@ def connect(
     transport: Transport | None = None,
     listener: Listener | None = None,
 ) -> Client:
-    """Return a client of one vCenter, which connects and logs in at the first request.
+    """Return a client of one vCenter, which connects and logs in at its first request.
 
     `listener` is notified of logins.
     """
@@ -57,7 +57,7 @@ def connect(
 
 
 class Engine:
-    """A registry of sessions, with a keeper for each vCenter that was added."""
+    """A registry of sessions, with a keeper for each added vCenter."""
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class Engine:
     def add(
         self, name: str, settings: VCenterSettings, stall_timeout: float, start: Start
     ) -> Keeper:
-        """Start keeping sessions of a vCenter."""
+        """Add a vCenter, and start its keeper."""
         self._listener.notify(VCenterAdded(name))
         client = connect(
             name, settings, self._clock, self._make_transport(settings), self._listener
@@ -93,7 +93,7 @@ class Engine:
             session_timeout=settings.session_timeout,
             request_timeout=settings.request_timeout,
             max_in_flight=settings.max_in_flight,
-            follow_ups=_LOOKS[settings.observe],
+            follow_ups=_FOLLOW_UPS[settings.observe],
             stall_timeout=stall_timeout,
             has_credentials=settings.username is not None,
         )
@@ -112,7 +112,7 @@ class Engine:
         await keeper.close()
 
     async def remove(self, name: str) -> None:
-        """Release the sessions of a vCenter, and remove it."""
+        """Remove a vCenter, and release its sessions."""
         self.registry.detach(name)
         await self.stop(name)
         self._listener.notify(VCenterRemoved(name))
@@ -127,7 +127,7 @@ class Engine:
             async with asyncio.timeout(_RENEWAL_SECONDS):
                 await asyncio.gather(*map(self.registry.renew_now, keys))
         except TimeoutError:
-            pass  # The keeper tries on, and its events tell of failures.
+            pass  # The keeper continues, and reports failures as events.
 
 
 @asynccontextmanager
@@ -140,19 +140,20 @@ async def one_vcenter(
     stall_timeout: float,
     make_transport: MakeTransport = build_transport,
 ) -> AsyncIterator[tuple[Engine, Keeper]]:
-    """Keep sessions of one vCenter until the block is left; then log out.
+    """Run an engine with one vCenter until the block is left, then log out.
 
-    Ended sessions remain known until then. Files are observed whatever the settings say, because
-    the results of a block depend on them.
+    Ended sessions remain known until then. Files are always observed, regardless of the settings,
+    because the results of a block depend on them.
     """
-    engine = Engine(listener, clock, Retention(_FOR_EVER, _FOR_EVER), make_transport=make_transport)
+    retention = Retention(_YEAR_SECONDS, _YEAR_SECONDS)
+    engine = Engine(listener, clock, retention, make_transport=make_transport)
     observing = settings.replace(observe=Observe.FILES)
 
     def start(work: Coroutine[Any, Any, None], task_name: str) -> asyncio.Task[None]:
         return asyncio.create_task(work, name=task_name)
 
     keeper = engine.add(name, observing, stall_timeout, start)
-    sweeping = start(engine.registry.keep_house(), "housekeeping")
+    sweeping = start(engine.registry.run_housekeeping(), "housekeeping")
     try:
         yield engine, keeper
     finally:

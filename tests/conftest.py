@@ -1,4 +1,4 @@
-"""What every test stands on: an environment that says nothing about this machine."""
+"""Common setup of all tests: an environment that does not depend on this machine."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from blockbuster import blockbuster_ctx
 
 from tests.support.examples import load_profile
 
-# What the program reads from its surroundings: a test sets what it means to test.
+# Environment variables that the program reads; each test sets those that it needs.
 _PREFIXES = ("CLKEEPALIVED_", "GOVC_", "GOVMOMI_")
 _NAMES = {
     "ALL_PROXY",
     "HTTP_PROXY",
     "HTTPS_PROXY",
     "NO_PROXY",
-    # Where a TLS client looks for the system's certificates.
+    # Where TLS clients find the system's certificates.
     "SSL_CERT_DIR",
     "SSL_CERT_FILE",
-    # What systemd tells its services.
+    # Variables that systemd sets for services.
     "CREDENTIALS_DIRECTORY",
     "INVOCATION_ID",
     "JOURNAL_STREAM",
@@ -34,24 +34,24 @@ _NAMES = {
     "NOTIFY_SOCKET",
     "WATCHDOG_PID",
     "WATCHDOG_USEC",
-    # What changes how words are laid out on a terminal.
+    # Variables that affect the layout of terminal output.
     "COLUMNS",
     "FORCE_COLOR",
     "LINES",
     "NO_COLOR",
 }
 
-# What `nohup` and a shell's `&` let everything ignore that they start.
+# Signals that `nohup` and a shell's `&` make their commands ignore.
 _MAY_BE_IGNORED = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
 
-# Where the event loop may be held up: what is done once and early, or never waits.
+# Where the event loop may block: calls made once and early, or that never wait.
 _MAY_BLOCK = {
     "/coverage/collector.py": {"lock_data"},  # under `make coverage`
     "/linecache.py": {"checkcache", "updatecache"},  # the source lines of a traceback
     "/rich/traceback.py": {"_render_stack"},  # likewise
     "keepalived/control/server.py": {"__init__"},  # the installed version, at the start
     "keepalived/daemon.py": {"__init__"},  # likewise
-    "keepalived/embedded/loop_thread.py": {"join"},  # a thread that has come to its end already
+    "keepalived/embedded/loop_thread.py": {"join"},  # a thread that has already ended
     "keepalived/host/clock.py": {"boot_id"},  # /proc is the kernel's memory
     "keepalived/host/journal.py": {"_send"},  # a moment, and only while journald is behind
     "keepalived/host/processes.py": {"_read"},  # /proc again
@@ -64,15 +64,15 @@ _MAY_BLOCK = {
     "keepalived/wrapper/command.py": {"check", "spawn"},  # once, with nothing to wait for yet
 }
 
-# All tests in these have the marker. Where `-m` has "not" before it, they are not even imported,
-# which would take seconds of every worker.
+# All tests in these folders have the marker. If `-m` excludes it, they are not even imported, which
+# would take every worker seconds.
 _TESTS = Path(__file__).parent
 _CONTROL_SCHEMA = _TESTS / "integration/test_control_schema.py"
 _DESELECTED = {_TESTS / "system": "system", _CONTROL_SCHEMA: "extended"}
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave out of the collection what `-m` deselects as a whole."""
+    """Do not collect folders that `-m` deselects entirely."""
     marker = _DESELECTED.get(collection_path)
     if marker is not None and f"not {marker}" in config.option.markexpr:
         return True
@@ -80,7 +80,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> None:
-    """Load the slow plugin of schemathesis for the one file that needs it."""
+    """Load the slow schemathesis plugin only for the file that needs it."""
     if file_path == _CONTROL_SCHEMA:
         parent.config.pluginmanager.import_plugin("schemathesis.pytest.plugin")
 
@@ -93,12 +93,12 @@ load_profile()  # before any test module is imported: decorators take their defa
 
 
 def pytest_configure() -> None:
-    """Keep looptime from making an event loop in tests that have none, which nobody would close."""
+    """Keep looptime from creating an unclosed event loop in tests without one."""
     asyncio.set_event_loop(None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start the long tests first, and spare the fake clock most of its idle rounds."""
+    """Start the long tests first, and reduce the idle polls of the fake clock."""
     items.sort(key=lambda item: item.get_closest_marker("extended") is None)
     for item in items:
         if item.get_closest_marker("looptime") is not None:
@@ -106,7 +106,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Sum up what was skipped, and why, in one line."""
+    """Summarize skipped tests and the reasons in one line."""
     reasons = Counter(
         str(report.longrepr[2]).removeprefix("Skipped: ")
         for report in terminalreporter.getreports("skipped")
@@ -139,7 +139,7 @@ def _no_signal_is_ignored() -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope="session")
 def _no_logger_is_settled_for_good() -> Iterator[None]:
-    """Let each logger look up its configuration anew, so that a test's own ends with it."""
+    """Make loggers look up their configuration again, so that a test's own ends with it."""
     configure = structlog.configure
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
@@ -158,7 +158,7 @@ def _logging_starts_as_it_comes() -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope="session")
 def _nothing_holds_up_the_loop() -> Iterator[None]:
-    """Fail whatever blocks the event loop from within the package: files, locks, sleeps, SQLite."""
+    """Fail tests in which the package blocks the event loop: files, locks, sleeps, SQLite."""
     with blockbuster_ctx("keepalived") as guarded:
         for function in guarded.functions.values():
             for file, callers in _MAY_BLOCK.items():

@@ -1,4 +1,4 @@
-"""Hostile files, requests, answers and users at once, against one daemon that holds sessions.
+"""Attack one daemon with hostile files, requests, answers and users at the same time.
 
 python -m benchmarks.attack --minutes 3
 """

@@ -1,4 +1,4 @@
-"""The line between the run and its helper processes: JSON objects, one to a line."""
+"""Exchange JSON lines between the run and its helper processes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Message = dict[str, Any]
 
 
 class Child:
-    """A helper process. `counts` is the newest report of what it did.
+    """A helper process, seen from the run. `counts` is its newest report of what it did.
 
     Messages other than reports and answers go to `on_message`.
     """
@@ -44,22 +44,22 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """The number of its process."""
+        """The process id."""
         return self._process.pid
 
     def send(self, message: Mapping[str, Any]) -> None:
-        """Tell it something."""
+        """Send a message to the helper."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(message).encode() + b"\n")
 
     async def ask(self, message: Mapping[str, Any]) -> Any:
-        """Ask it for something. Raises TimeoutError where it does not answer."""
+        """Send a request to the helper and return its answer. Raises TimeoutError."""
         self.send({"ask": message})
         async with asyncio.timeout(_ANSWER_SECONDS):
             return (await self._answers.get())["answer"]
 
     async def stop(self) -> None:
-        """End it, and read its last report."""
+        """Stop the helper, and read its last report."""
         await end(self._process, _STOP_SECONDS)
         await self._reading
 
@@ -81,7 +81,7 @@ async def child(
     order: Mapping[str, Any],
     on_message: Callable[[Message], None] = lambda _message: None,
 ) -> AsyncIterator[Child]:
-    """Run `python -m module` with an order, until the block is left."""
+    """Run `python -m module` with an order while the block runs."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", module, json.dumps(order)),
         stdin=PIPE,
@@ -99,58 +99,58 @@ async def child(
 
 
 class Channel:
-    """What a helper says to the run, and hears from it. `counts` is reported every second."""
+    """The helper's side of the connection to the run. `counts` is reported every second."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
         self.over = asyncio.Event()
 
     def announce(self, kinds: Iterable[str]) -> None:
-        """Let each kind of attack be counted from 0, so that one that never happens shows."""
+        """Set the count of each kind of attack to 0, so that kinds that never happen are shown."""
         self.counts.update(dict.fromkeys(kinds, 0))
 
-    def say(self, message: Mapping[str, Any]) -> None:
-        """Tell the run something."""
+    def send(self, message: Mapping[str, Any]) -> None:
+        """Send a message to the run."""
         sys.stdout.write(json.dumps(message) + "\n")
         sys.stdout.flush()
 
     async def report(self) -> None:
-        """Report the counts every second, until it is over, and once more then."""
+        """Report the counts every second until the attack is over, and once more at its end."""
         while not self.over.is_set():
-            self.say({"counts": self.counts})
+            self.send({"counts": self.counts})
             await self.pause(_REPORT_SECONDS)
-        self.say({"counts": self.counts})
+        self.send({"counts": self.counts})
 
     async def pause(self, seconds: float) -> None:
-        """Wait, but not beyond the end."""
+        """Wait, but at most until the attack is over."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self.over.wait()
 
-    async def listen(self, heard: Callable[[Message], Any]) -> None:
-        """Hand each message of the run to `heard`; where one asks, say what that returns."""
+    async def listen(self, handle: Callable[[Message], Any]) -> None:
+        """Pass each message of the run to `handle`; answer requests with what it returns."""
         loop = asyncio.get_running_loop()
         reader = asyncio.StreamReader(limit=_LONGEST_LINE)
         await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
         async for line in reader:
             message: Message = json.loads(line)
             if "ask" in message:
-                self.say({"answer": heard(message["ask"])})
+                self.send({"answer": handle(message["ask"])})
             else:
-                heard(message)
-        self.over.set()  # the run has gone
+                handle(message)
+        self.over.set()  # the run has ended
 
 
 def serve(
     work: Callable[[Channel, Message], Awaitable[None]],
-    heard: Callable[[Message], Any] = lambda _message: None,
+    handle: Callable[[Message], Any] = lambda _message: None,
     *,
     is_hostile: bool = False,
 ) -> None:
-    """Be a helper: do `work` until SIGTERM, or until the run has gone.
+    """Run `work` as a helper until SIGTERM, or until the run has ended.
 
-    A hostile one becomes the user that the order names, if any, and yields the processor to others:
-    elsewhere most of what it does would happen on other machines.
+    A hostile helper becomes the user that the order names, if any, and lowers its priority: in
+    reality most of its work would happen on other machines.
     """
     order: Message = json.loads(sys.argv[1])
     if is_hostile:
@@ -160,7 +160,7 @@ def serve(
     async def run() -> None:
         channel = Channel()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, channel.over.set)
-        listening = asyncio.create_task(channel.listen(heard), name="messages")
+        listening = asyncio.create_task(channel.listen(handle), name="messages")
         reporting = asyncio.create_task(channel.report(), name="reports")
         await work(channel, order)
         channel.over.set()
@@ -171,7 +171,7 @@ def serve(
 
 
 def _become(uid: int | None, gid: int | None) -> None:
-    """Give up what root may do. What is imported later may be out of reach."""
+    """Drop root's privileges. Later imports may fail for lack of access."""
     if uid is None or gid is None:
         return
     os.setgroups([gid])

@@ -1,6 +1,6 @@
-"""Honest users and a scraper, who do their work while others attack, and note how they are served.
+"""Honest users and a scraper, which work during the attack and record how they are served.
 
-They ask the run for one session at a time; what is acknowledged is told to it at once.
+They request one session at a time from the run, and report acknowledged holds to it at once.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _USERS = 3
 _PAUSE_SECONDS = 1.0
 _ANSWER_SECONDS = 60.0
 _KEPT = 2
-"""Of three sessions in a row, so many are kept, and the others released."""
+"""Number of sessions kept out of three in a row; the others are released."""
 
 _ids: asyncio.Queue[Message] = asyncio.Queue()
 
@@ -32,11 +32,11 @@ class _Honest:
         self._taken = 0
 
     async def user(self) -> None:
-        """Take holds, tell of progress, and release one now and then."""
+        """Take holds, report progress, and occasionally release a hold."""
         caller = Caller(self._socket)
         over = asyncio.create_task(self._channel.over.wait(), name="the end")
         while not self._channel.over.is_set():
-            self._channel.say({"wants": 1})
+            self._channel.send({"wants": 1})
             getting = asyncio.create_task(_ids.get(), name="a session")
             await asyncio.wait([over, getting], return_when=asyncio.FIRST_COMPLETED)
             if not getting.done():
@@ -56,12 +56,12 @@ class _Honest:
             body["token"] = given["token"]
         if await self._ask(caller, "PUT", path, body):
             self._taken += 1
-            self._channel.say({"acknowledged": session_id})
+            self._channel.send({"acknowledged": session_id})
         else:
             return
         await self._ask(caller, "PATCH", path, {"progress": 1})
         if given["may_release"] and self._taken % (_KEPT + 1) == 0:
-            self._channel.say({"releasing": session_id})
+            self._channel.send({"releasing": session_id})
             await self._ask(caller, "DELETE", path)
 
     async def scraper(self) -> None:
@@ -82,14 +82,14 @@ class _Honest:
         except (OSError, ValueError) as error:  # a TimeoutError is an OSError
             words = f"{method} {path}: {type(error).__name__}: {error}"
             self._channel.counts[f"{name}: no answer"] += 1
-            self._channel.say({"trouble": words})
+            self._channel.send({"trouble": words})
             return False
         is_good = answer.status < HTTPStatus.MULTIPLE_CHOICES
         self._channel.counts[name] += 1
-        self._channel.say({"took": time.monotonic() - began, "what": name})
+        self._channel.send({"took": time.monotonic() - began, "what": name})
         if not is_good:
             words = answer.body[:300].decode(errors="replace")
-            self._channel.say({"trouble": f"{method} {path}: {answer.status} {words}"})
+            self._channel.send({"trouble": f"{method} {path}: {answer.status} {words}"})
         return is_good
 
 

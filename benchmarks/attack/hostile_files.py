@@ -1,4 +1,4 @@
-"""Hostile session files: whatever somebody may put into a folder that the daemon watches."""
+"""Write hostile session files into a folder that the daemon watches."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from benchmarks.attack.channel import Channel, Message, serve
 
 _MOST = 60
-"""Files that are there at once."""
+"""Number of files that exist at once."""
 _PAUSE_SECONDS = 0.05
 _LARGE_BYTES = 60 * 1024 * 1024
 _REFUSED_BYTES = 300 * 1024 * 1024
@@ -33,7 +33,7 @@ _FIELDS = {
         "path: !!set {a, b}",
         "note: !own x",
     ),
-    "no such home": ("path: ~nobody-of-this-name/x", "token_file: ~nobody-of-this-name/x"),
+    "no such home": ("path: ~no-such-user/x", "token_file: ~no-such-user/x"),
     "NUL": ('path: "a\\0b"', 'token_file: "a\\0b"', 'note: "a\\0b"'),
     "surrogates": ('note: "\\ud800"', 'path: "\\udfff"', 'kind: "\\udfff\\ud800"'),
     "keys that are no text": ("null: x", "1.5: x", "[a]: x", "{a: b}: x", "? [a, b]\n  : x"),
@@ -100,7 +100,7 @@ _LINKS = (
 
 
 class Folder:
-    """The watched folder. Each method of an attack makes one file of that kind."""
+    """The watched folder. The method for each kind of attack writes one file of that kind."""
 
     def __init__(self, order: Message) -> None:
         self._folder = Path(order["folder"])
@@ -116,7 +116,7 @@ class Folder:
         self._token.write_text("no-token-of-anybody\n")
 
     def attacks(self) -> dict[str, Callable[[], None]]:
-        """Return what makes one file of each kind."""
+        """Return the functions that write one file of each kind."""
         return {
             **{name: lambda name=name: self._field(name) for name in _FIELDS},  # type: ignore[misc]
             **{name: lambda name=name: self._document(name) for name in _DOCUMENTS},  # type: ignore[misc]
@@ -133,7 +133,7 @@ class Folder:
         }
 
     def tidy(self, most: int = 0) -> None:
-        """Remove the oldest files, all but so many."""
+        """Remove the oldest files, all but `most`."""
         while len(self._made) > most:
             path = self._made.pop(0)
             with suppress(OSError):
@@ -203,7 +203,7 @@ class Folder:
         os.mkdir(self._path())
 
     def _wrong_token(self) -> None:
-        """Lend a token that is none of the vCenter's for sessions of somebody else."""
+        """Lend an invalid token for sessions of other users."""
         targets = self._draw.sample(self._targets, 5)
         entry = f"vcenter: lab, token_file: {self._token}"
         lines = "".join(f"- {{id: '{each}', {entry}}}\n" for each in targets)

@@ -1,4 +1,4 @@
-"""Hostile requests, to the HTTP listener and to the control socket alike."""
+"""Send hostile requests to the HTTP listener and to the control socket."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from keepalived.control.routes import ROUTES
 _ANSWER_SECONDS = 10.0
 _PAUSE_SECONDS = 0.1
 _HALF_OPEN = {"http": 300, "control": 80}
-"""Connections with half a request that are open at once. One user gets 192 of the control socket's;
-the others are wanted for what follows."""
+"""Connections with half a request that are open at once. One user may open 192 connections to the
+control socket; the other attacks need the rest."""
 _PIPELINED = 100
 _LONG = "9" * 400
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
@@ -89,7 +89,7 @@ _TARGETS = cycle(
 
 
 class _Attacks:
-    """Each method is one kind of attack, again and again until it is over."""
+    """Each public method repeats one kind of attack until the run is over."""
 
     def __init__(self, channel: Channel, order: Message) -> None:
         host, port = order["http"]
@@ -119,7 +119,7 @@ class _Attacks:
                 writer.close()
 
     async def bad_heads(self, place: str) -> None:
-        """Send what is no request, or hardly one."""
+        """Send invalid requests."""
         for name, sent in cycle((name, each) for name, all_ in _BAD_HEADS.items() for each in all_):
             if self._channel.over.is_set():
                 return
@@ -127,13 +127,13 @@ class _Attacks:
             await self._channel.pause(_PAUSE_SECONDS)
 
     async def bodies(self, place: str) -> None:
-        """Send garbage to everything that takes a request."""
+        """Send garbage bodies to all routes that accept a request."""
         bodies = cycle(_BODIES)
         while not self._channel.over.is_set():
             method, target = next(_TARGETS)
             target = target.encode("utf-8").decode("latin-1")
             if method == "GET" and target.startswith("/v1/events"):
-                continue  # goes on for ever
+                continue  # an endless stream
             await self._once(place, "garbage bodies", request(method, target, next(bodies)))
             await self._channel.pause(_PAUSE_SECONDS / 4)
 
@@ -151,7 +151,7 @@ class _Attacks:
                 writer.close()
 
     async def pipelines(self, place: str) -> None:
-        """Send many requests at once on one connection, and read little of what is answered."""
+        """Send many requests at once on one connection, and read few of the answers."""
         targets = ("/metrics", "/healthz", "/", "/v1/status", "/v1/sessions", "/openapi.json")
         for target in cycle(targets):
             if self._channel.over.is_set():
@@ -160,7 +160,7 @@ class _Attacks:
             await self._channel.pause(5 * _PAUSE_SECONDS)
 
     async def resets(self, place: str) -> None:
-        """Ask, and reset the connection."""
+        """Send a request, and reset the connection."""
         for sent in cycle((_HEAD, request("GET", "/v1/sessions"), request("GET", "/metrics"), b"")):
             if self._channel.over.is_set():
                 return
@@ -175,7 +175,7 @@ class _Attacks:
             await self._channel.pause(_PAUSE_SECONDS)
 
     async def _once(self, place: str, name: str, sent: bytes) -> None:
-        """Send something, and wait for the head of an answer, or for the end of the connection."""
+        """Send bytes, and wait for the head of an answer or for the end of the connection."""
         self._counts[f"{name}, {place}"] += 1
         try:
             async with asyncio.timeout(_ANSWER_SECONDS):

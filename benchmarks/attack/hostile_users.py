@@ -1,4 +1,4 @@
-"""Hostile users of the control socket: they ask for too much, take too much, and lend lies."""
+"""Hostile users of the control socket: excessive requests, excessive holds and wrong tokens."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from benchmarks.attack.talk import Caller, connect, read_head, request
 _LISTERS = 110
 _LISTENERS = 30
 _HOLDERS = 20
-"""Connections that hold, and read nothing of what they are told."""
+"""Connections with a hold that never read."""
 _PAUSE_SECONDS = 0.02
 _ANSWER_SECONDS = 60.0
 _NOTE = "\u00e4" * 500
@@ -50,7 +50,7 @@ _KINDS = (
 
 
 class _Attacks:
-    """Each method is one hostile user, who goes on until it is over."""
+    """Each public method is one hostile user, active until the run is over."""
 
     def __init__(self, channel: Channel, order: Message) -> None:
         self._channel = channel
@@ -62,7 +62,7 @@ class _Attacks:
         self._numbers = count()
 
     async def lists(self) -> None:
-        """Ask for lists, one after the other."""
+        """Request lists, one after the other."""
         with closing(Caller(self._socket)) as caller:
             for path in cycle(_LISTS):
                 if self._channel.over.is_set():
@@ -71,7 +71,7 @@ class _Attacks:
                 await self._channel.pause(_PAUSE_SECONDS)
 
     async def storms(self) -> None:
-        """Take holds and let them go, with the longest notes."""
+        """Take and release holds, with notes of maximal length."""
         owners = cycle(({"ttl": "1s"}, {"pid": os.getpid()}, None, _TTL))
         with closing(Caller(self._socket)) as caller:
             while not self._channel.over.is_set():
@@ -83,7 +83,7 @@ class _Attacks:
                 await self._channel.pause(_PAUSE_SECONDS)
 
     async def tokens(self) -> None:
-        """Lend wrong tokens for the sessions of others, and have these renewed again and again."""
+        """Lend wrong tokens for sessions of other users, and request renewals repeatedly."""
         with closing(Caller(self._socket)) as caller:
             while not self._channel.over.is_set():
                 path = f"/v1/sessions/lab/{self._draw.choice(self._targets)}"
@@ -95,9 +95,9 @@ class _Attacks:
                 await self._channel.pause(_PAUSE_SECONDS)
 
     async def most_holds(self) -> None:
-        """Take as many holds as there may be, on sessions that exist and on others.
+        """Take the maximal number of holds, on existing and on unknown sessions.
 
-        Many end at one moment.
+        Many of them end at the same time.
         """
         with closing(Caller(self._socket)) as caller:
             while not self._channel.over.is_set():
@@ -110,7 +110,7 @@ class _Attacks:
                 await self._ask(caller, "holds taken", "PUT", path, body)
 
     async def many_holds(self) -> None:
-        """Take as many holds on one session as there may be."""
+        """Take the maximal number of holds on one session."""
         name = "holds on one session"
         with closing(Caller(self._socket)) as caller:
             for pid in cycle((os.getpid(), os.getppid(), 1, 2**22)):
@@ -122,7 +122,7 @@ class _Attacks:
                 await self._ask(caller, name, "DELETE", f"{path}?owner=none")
 
     async def trespasses(self) -> None:
-        """Do what only administrators may."""
+        """Send requests that only administrators may send."""
         with closing(Caller(self._socket)) as caller:
             for method, path in cycle(
                 (
@@ -140,11 +140,11 @@ class _Attacks:
                 await self._channel.pause(10 * _PAUSE_SECONDS)
 
     async def listeners(self) -> None:
-        """Ask for the events, and never read them."""
+        """Subscribe to the events, and never read them."""
         await self._hold_open("deaf listeners", request("GET", "/v1/events"))
 
     async def holders(self) -> None:
-        """Hold by a connection on which nothing is read, and close it after a while."""
+        """Hold sessions by connections that are never read, and close them after a while."""
         target = self._draw.choice(self._targets)
         body = {"owner": {"connection": True}, "note": _NOTE}
         sent = request("PUT", f"/v1/sessions/lab/{target}", body)
@@ -161,7 +161,7 @@ class _Attacks:
                 writer.write(sent)
                 async with asyncio.timeout(_ANSWER_SECONDS):
                     status, _ = await read_head(reader)
-                # Beyond its buffer, asyncio reads no more.
+                # asyncio stops to read when its buffer is full.
                 self._note(name, status)
                 await self._channel.pause(self._draw.uniform(20.0, 60.0))
             writer.close()

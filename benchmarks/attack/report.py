@@ -1,4 +1,4 @@
-"""What an attack has found, as a page and as data."""
+"""Write the findings of an attack as a page and as JSON."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from benchmarks.soak.report import machine
 _HEAD = """\
 # Attack
 
-Hostile files, requests, answers and users at once, for {minutes:g} min of real time, against one
-`clkeepalived serve` that holds 200 sessions of others at a simulated vCenter: `make attack`, which
-writes this page anew. Beside it, on the same machine, runs the same daemon without sessions and
-without attackers. {who}
+`make attack` writes this page. For {minutes:g} min of real time, hostile files, requests, answers
+and users attack one `clkeepalived serve` that holds 200 sessions of other users at a simulated
+vCenter. A second daemon, without sessions and attackers, runs on the same machine for comparison.
+{who}
 
 Machine: {machine}.
 
@@ -26,24 +26,24 @@ Machine: {machine}.
 | --- | --- | --- | --- |
 """
 _TAIL = """
-A stop of the loop is how late a timer of 10 ms comes inside the daemon. Both daemons are disturbed
-by all else that the machine does, attackers included, which yield the processor to others (`nice`)
-as most of them would sit on other machines. The idle loop's longest stop counts as {floor:g} ms at
-least. A stop by the loop's own work is without the time in which its thread waited for a processor
-(/proc/PID/task/TID/schedstat). It is judged by what was seen more than twice, as each attack is
+A stop of the loop is the delay of a 10 ms timer inside the daemon. Everything else on the machine
+delays both daemons, including the attackers, which run at low priority (`nice`) because most of
+them would run on other machines. The idle loop's longest stop counts as at least {floor:g} ms. The
+loop's own work excludes the time in which its thread waited for a processor
+(/proc/PID/task/TID/schedstat). The verdict uses the third longest stop, since each attack is
 repeated many times.
 
-| loop | longest stop | by its own work | by its own work, more than twice |
+| loop | longest stop | by its own work | by its own work, third longest |
 | --- | --- | --- | --- |
 {stops}
 
-What was done, and how often:
+Number of attacks by kind:
 
 | | |
 | --- | --- |
 """
-_OTHERS = "Attackers and honest users are other users of the machine than the daemon's."
-_SELF = "It was not run by root: attackers are the daemon's own user, and may do everything."
+_OTHERS = "Attackers and honest users run as other users than the daemon."
+_SELF = "It was not run by root: attackers run as the daemon's user, and have all its rights."
 
 
 def write(folder: Path, findings: Sequence[Finding], record: Mapping[str, Any]) -> None:

@@ -1,9 +1,9 @@
-"""The hostile vCenter: it logs people in, lists far too much, and answers rubbish in between.
+"""The hostile vCenter: accepts logins, returns huge lists, and sends malformed answers.
 
 python -m benchmarks.attack.rubbish '{"seed": 1, "held": ["bad-1"]}'
 
-Until it is told to attack, it behaves, and knows no sessions but those that are held there. Some of
-its answers are good while it attacks: a vCenter that is down is hardly asked anything.
+Until the attack starts it behaves well, and knows only the held sessions. During the attack some of
+its answers are valid, since the daemon sends few requests to a vCenter that is down.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _PIECE = b"x" * 65536
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 Write = Callable[[asyncio.StreamWriter], Awaitable[None]]
-"""Sends an answer. Raises ConnectionError, also where the connection is not to be used again."""
+"""Sends an answer. Raises ConnectionError, also to have the connection closed."""
 
 
 def _answer(status: str, body: bytes = b"", *headers: str) -> bytes:
@@ -132,7 +132,7 @@ _DONE = b"HTTP/1.1 204 No Content\r\n\r\n"
 async def _text(text: bytes, writer: asyncio.StreamWriter) -> None:
     writer.write(text)
     await writer.drain()
-    raise ConnectionResetError  # what follows would be taken for the rest
+    raise ConnectionResetError  # a next answer would be taken for the rest of this one
 
 
 async def _refuse(writer: asyncio.StreamWriter) -> None:
@@ -206,7 +206,7 @@ class _VCenter:
         self.is_hostile = False
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer what comes on one connection."""
+        """Answer the requests on one connection."""
         with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
@@ -219,7 +219,7 @@ class _VCenter:
 
     async def _answer(self, method: str, target: str, writer: asyncio.StreamWriter) -> None:
         is_login = target.endswith("/session")
-        # Logins are rare, and nothing else is asked before one has succeeded.
+        # Logins are rare, and no other request is sent before one has succeeded.
         share = _SHARE_OF_RUBBISH / 4 if is_login else _SHARE_OF_RUBBISH
         if self.is_hostile and self._draw.random() < share:
             name, write = next(self._rubbish)
@@ -236,7 +236,7 @@ class _VCenter:
         path = target.partition("?")[0]
         name = path.rpartition("/")[2]
         if name == "session":
-            known = {"POST": _LOGGED_IN, "GET": _json({"user": "somebody"})}
+            known = {"POST": _LOGGED_IN, "GET": _json({"user": "uploader"})}
             return "logins", known.get(method, _DONE)
         if name in ("update-session", "download-session"):
             is_known = name == "update-session" and not self.is_hostile
@@ -258,7 +258,7 @@ async def _work(channel: Channel, order: Message) -> None:
     vcenter = _VCenter(channel, order)
     _vcenters.append(vcenter)
     server = await asyncio.start_server(vcenter.serve, "127.0.0.1", 0)
-    channel.say({"url": f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"})
+    channel.send({"url": f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"})
     await channel.over.wait()
     server.close()
 
@@ -266,10 +266,10 @@ async def _work(channel: Channel, order: Message) -> None:
 _vcenters: list[_VCenter] = []
 
 
-def _heard(message: Message) -> None:
+def _handle(message: Message) -> None:
     for vcenter in _vcenters:
         vcenter.is_hostile = message["is_hostile"]
 
 
 if __name__ == "__main__":
-    serve(_work, _heard, is_hostile=True)
+    serve(_work, _handle, is_hostile=True)

@@ -1,4 +1,4 @@
-"""One run: hold, attack, rest, kill, restart, and judge what came of it."""
+"""One run of the attack: hold, attack, rest, kill, restart, and judge the result."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from benchmarks.soak.verdict import MIB
 _BY_CONFIGURATION = 100
 _BY_USERS = 100
 _LENT = 20
-"""Of the sessions that users hold, so many are held with a token of their own."""
+"""Share of the users' sessions that are held with a lent token."""
 
 _HELD_THERE = tuple(f"bad-{number}" for number in range(20))
 _SETTLE_SECONDS = 10.0
@@ -53,16 +53,16 @@ _HELD_SECONDS = 120.0
 _MOST_SHOWN = 20
 
 _AS_ONESELF = (
-    "not run by root: attackers are the daemon's own user and may do everything; access and limits "
-    "for each user are not tried"
+    "not run by root: attackers run as the daemon's user with all its rights; access checks and "
+    "limits for each user are not tested"
 )
 ATTACKERS = ("answers", "files", "requests", "users", "reloads")
 _NOTICED = {"answers": "renewal_failed", "files": "source_failed", "reloads": "reload_failed"}
-"""The events in the daemon's log that tell of attacks, by the attackers."""
+"""The log events that attacks cause, by attacker."""
 
 
 class Run:
-    """One run. `folder` is empty, and goes afterwards."""
+    """One run. `folder` is empty, and is removed afterwards."""
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class Run:
         self._complaints: list[str] = []
 
     async def carry_out(self) -> list[Finding]:
-        """Carry it out, and return what was found."""
+        """Carry out the run, and return the findings."""
         site = self.site
         async with AsyncExitStack() as stack:
             vcenter, honest = await stack.enter_async_context(
@@ -117,14 +117,14 @@ class Run:
                 await self._rest(before)
             after = site.attacked.memory()
             kept = await self._after_a_kill()
-            # Whatever the restart has cost shows within a lifetime.
+            # Sessions lost by the restart show within a lifetime.
             await asyncio.sleep(1.2 * LIFETIME)
-            told = await vcenter.ask({"ended": True})
+            answer = await vcenter.ask({"ended": True})
         self._complain()
-        return self._judge(told["ended"], before, after, kept)
+        return self._judge(answer["ended"], before, after, kept)
 
     def record(self) -> dict[str, Any]:
-        """Return what is written of the run beside its findings."""
+        """Return the data of the run that is recorded along with its findings."""
         attacked, idle = self._stops
         return {
             "minutes": self._minutes,
@@ -141,7 +141,7 @@ class Run:
     # -- the parts of a run
 
     async def _under_attack(self, vcenter: Child, rubbish: Child, good: str) -> int:
-        """Attack while honest users do their work; return the memory in bytes before that."""
+        """Attack while honest users work; return the memory in bytes before the attack."""
         site = self.site
         place = {"http": site.attacked.address, "control": str(site.attacked.socket)}
         order = {**site.users.honest.order, **place}
@@ -164,7 +164,7 @@ class Run:
         return before
 
     async def _attack(self, place: Mapping[str, object], good: str) -> None:
-        """Run all attackers at once for the time given, and measure the loops' stops."""
+        """Run all attackers at once for the given time, and measure the loops' stops."""
         site = self.site
         who = site.users
         common = {**place, "targets": self._ours, "seed": self._seed}
@@ -188,7 +188,7 @@ class Run:
             self._stops = (await site.attacked.stops(), await site.idle.stops())
 
     async def _watch(self) -> None:
-        """Say now and then how things stand, until the time is over."""
+        """Print the progress at intervals until the attack is over."""
         site = self.site
         began = time.monotonic()
         until = began + 60 * self._minutes
@@ -208,7 +208,7 @@ class Run:
             )
 
     async def _reload(self, good: str, over: asyncio.Event) -> None:
-        """Have the daemon read broken configurations, and then the good one again."""
+        """Reload broken configurations, and then the good one again."""
         site = self.site
         config, broken = site.attacked.config, cycle(BROKEN_CONFIGURATIONS)
         names = ("broken configurations", "a pipe as configuration", "a pipe as password file")
@@ -235,7 +235,7 @@ class Run:
             return
 
     async def _rest(self, before: int) -> None:
-        """Wait until what attackers took is forgotten, and memory is given back."""
+        """Wait until the attackers' sessions are forgotten and memory is released."""
         site = self.site
         held = {*self._ours, *_HELD_THERE, *self._kept_by_others}
         print(f"attackers have stopped; resting until {len(held)} sessions are left", flush=True)
@@ -252,11 +252,12 @@ class Run:
                 return
             await asyncio.sleep(1.0)
         if more:
-            words = f"{len(more)} more sessions are known after the rest: {more[:3]}"
-            self._complaints.append(words)
+            self._complaints.append(
+                f"{len(more)} more sessions are known after the rest: {more[:3]}"
+            )
 
     async def _after_a_kill(self) -> set[str]:
-        """Kill the daemon and start it again; return the sessions that honest users hold then."""
+        """Kill the daemon and restart it; return the sessions that honest users then hold."""
         daemon = self.site.attacked
         await daemon.kill()
         seconds = await daemon.start()
@@ -271,7 +272,7 @@ class Run:
 
     @property
     def _kept_by_others(self) -> list[str]:
-        """What was acknowledged to honest users during the attack, and is still to be held."""
+        """The holds acknowledged to honest users during the attack and not released since."""
         ours = set(self._ours)
         return [each for each in self._acknowledged if each not in ours | self._released]
 
@@ -289,7 +290,7 @@ class Run:
             self._service.trouble.append(message["trouble"])
 
     async def _feed(self, vcenter: Child, people: Child) -> None:
-        """Open a session for each user who wants one; the first ones are to be held throughout."""
+        """Open a session for each request of a user; the first ones are held throughout."""
         tokens = await vcenter.ask({"tokens": _LENT})
         for number in range(_BY_USERS):
             await self._wanted.get()
@@ -315,7 +316,7 @@ class Run:
                 await asyncio.sleep(0.5)
 
     async def _sessions(self) -> list[dict[str, Any]]:
-        """Return all sessions as the daemon tells them, whose user asks."""
+        """Return all sessions from the control API, requested by the daemon's own user."""
         caller = Caller(self.site.attacked.socket)
         try:
             answer = await caller.send("GET", "/v1/sessions")
@@ -331,7 +332,7 @@ class Run:
         return f"{len(self._ours)} sessions are held; attacking for {self._minutes:g} min; {who}"
 
     def _complain(self) -> None:
-        """Look for what no daemon should say or do."""
+        """Search the log for errors that must not occur."""
         site = self.site
         self._complaints += [*site.attacked.complaints, *site.idle.complaints]
         for event in site.attacked.events():
@@ -351,7 +352,7 @@ class Run:
         code = self.site.attacked.exit_code
         return [
             judge_lost("sessions lost", self._ours, ended),
-            judge_lost("sessions lost that were taken meanwhile", self._kept_by_others, ended),
+            judge_lost("sessions lost of honest users", self._kept_by_others, ended),
             judge_stops(*self._stops),
             judge_memory(before, after),
             judge_kept(still_held, kept),
@@ -369,10 +370,10 @@ class Run:
 
 @asynccontextmanager
 async def _server(name: str, order: Mapping[str, Any]) -> AsyncIterator[tuple[Child, Message]]:
-    """Run a helper that serves; yield it with what it says of itself."""
-    said: asyncio.Queue[Message] = asyncio.Queue()
-    async with child(f"benchmarks.attack.{name}", order, said.put_nowait) as helper:
-        yield helper, await said.get()
+    """Run a helper that serves; yield it with its first message."""
+    messages: asyncio.Queue[Message] = asyncio.Queue()
+    async with child(f"benchmarks.attack.{name}", order, messages.put_nowait) as helper:
+        yield helper, await messages.get()
 
 
 def _milliseconds(stops: Stops) -> str:

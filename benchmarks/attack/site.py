@@ -1,4 +1,4 @@
-"""Where the attack takes place: the daemons, their files, and who may do what to them."""
+"""The setup of the attack: the daemons, their files, and the users of the machine."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from benchmarks.folder import DaemonFolder
 from keepalived.demo.serving import end, serve_command
 
 LIFETIME = 20.0
-"""Seconds that a session lives without activity: short, so that much is renewed in few minutes."""
+"""Seconds that a session lives without activity: short, so that a short run has many renewals."""
 
 RETENTION = 3.0
-"""Seconds that an ended session stays visible: short, so that what attackers took is forgotten
-before the memory is looked at again."""
+"""Seconds that an ended session stays visible: short, so that the attackers' sessions are forgotten
+before the memory is measured again."""
 
 _VARIABLE = "ATTACK_PASSWORD"
 _PROBE = Path(__file__).parent / "probe"
@@ -33,23 +33,23 @@ _PROBE_SECONDS = 120.0
 
 @dataclass(frozen=True)
 class User:
-    """Whom a helper process becomes; None for whoever runs this."""
+    """The user and group of a helper process; None for those of the run itself."""
 
     uid: int | None = None
     gid: int | None = None
 
     @property
     def order(self) -> dict[str, int | None]:
-        """The part of a helper's order that says so."""
+        """The entries of a helper's order for this user."""
         return {"uid": self.uid, "gid": self.gid}
 
 
 @dataclass(frozen=True)
 class Users:
-    """The users of the machine, and the group of the control socket, if there are any to be had.
+    """The users of the helpers, and the group of the control socket.
 
-    Other users than one's own are had by root alone. Without them, attackers are the daemon's own
-    user, and may do everything.
+    Only root can act as other users. Otherwise attackers run as the daemon's user, with all its
+    rights.
     """
 
     honest: User = User()
@@ -60,17 +60,17 @@ class Users:
 
     @property
     def are_others(self) -> bool:
-        """Whether the attackers are other users than the daemon's."""
+        """Whether the attackers run as other users than the daemon."""
         return self.group is not None
 
 
 _FIRST_UID = 65530
-"""Of four users that nobody has elsewhere; nothing is written in their names but in a folder of
-the run."""
+"""The first of four user ids that are otherwise unused. As these users, files are written only in
+the folder of the run."""
 
 
 def users() -> Users:
-    """Return the users that there are for this run."""
+    """Return the users available to this run."""
     group = next((each for each in grp.getgrall() if each.gr_gid > 0), None)
     if os.geteuid() != 0 or group is None:
         return Users()
@@ -96,7 +96,7 @@ class Daemon(DaemonFolder):
 
     @property
     def exit_code(self) -> int | None:
-        """Its exit code, or minus the number of the signal that ended it; None while it runs."""
+        """The exit code, or minus the number of the fatal signal; None while the daemon runs."""
         return None if self.process is None else self.process.returncode
 
     @property
@@ -105,7 +105,7 @@ class Daemon(DaemonFolder):
         return self.process is None or self.exit_code is not None
 
     def know_password(self, password: str) -> None:
-        """Set what the honest vCenter's password is, from the next start on."""
+        """Set the honest vCenter's password, used from the next start on."""
         self.environ[_VARIABLE] = password
 
     async def start(self) -> float:
@@ -124,30 +124,30 @@ class Daemon(DaemonFolder):
                         self.address = (host, int(port))
                         return time.monotonic() - began
                 if self.has_ended:
-                    raise RuntimeError(f"the daemon ended at once: {self.last_words()}")
+                    raise RuntimeError(f"the daemon ended during its start: {self.log_tail()}")
                 await asyncio.sleep(0.1)
 
     async def kill(self) -> None:
-        """End it by SIGKILL."""
+        """Kill the daemon by SIGKILL."""
         assert self.process is not None
         if not self.has_ended:
             self.process.kill()
         await self.process.wait()
 
     async def stop(self) -> int:
-        """End it, and return its exit code."""
+        """Stop the daemon, and return its exit code."""
         assert self.process is not None
         if not await end(self.process, 20.0):
             self.complaints.append("the daemon did not stop within 20 s")
         return self.process.returncode or 0
 
     def signal(self, number: signal.Signals) -> None:
-        """Send it a signal, unless it has ended."""
+        """Send a signal, unless the daemon has ended."""
         if self.process is not None and not self.has_ended:
             self.process.send_signal(number)
 
     def memory(self) -> int:
-        """Return the bytes that it has resident."""
+        """Return the resident memory in bytes."""
         with suppress(OSError):
             for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
                 if line.startswith("VmRSS"):
@@ -155,26 +155,26 @@ class Daemon(DaemonFolder):
         return 0
 
     def cpu_seconds(self) -> float:
-        """Return the CPU time that it has taken."""
+        """Return the CPU time used so far."""
         with suppress(OSError):
             fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
             return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
         return 0.0
 
     async def stops(self) -> Stops:
-        """Ask for the stops of its loop since they were last counted anew."""
-        told = self.environ["ATTACK_PROBE"]
-        os.truncate(told, 0)
+        """Return the stops of the daemon's loop since the measurement was last restarted."""
+        output = self.environ["ATTACK_PROBE"]
+        os.truncate(output, 0)
         self.signal(signal.SIGUSR2)
         with suppress(TimeoutError):
             async with asyncio.timeout(_PROBE_SECONDS):
-                while not (words := _text(told)):  # noqa: ASYNC110 - another process writes it
+                while not (text := _text(output)):  # noqa: ASYNC110 - another process writes it
                     await asyncio.sleep(0.02)
-            return Stops.told(json.loads(words))
+            return Stops.from_dict(json.loads(text))
         return Stops()
 
     def events(self, beginning: int = 0) -> Iterator[dict[str, Any]]:
-        """Return the log from a byte on; a line that is no JSON becomes a complaint."""
+        """Return the log from an offset on; a line that is not JSON becomes a complaint."""
         with self.log.open("rb") as log:
             log.seek(beginning)
             for line in log:
@@ -182,10 +182,10 @@ class Daemon(DaemonFolder):
                     yield json.loads(line)
                 except ValueError:
                     if line.endswith(b"\n"):
-                        words = line.decode(errors="replace").strip()
-                        self.complaints.append(f"the log says: {words}")
+                        text = line.decode(errors="replace").strip()
+                        self.complaints.append(f"the log holds: {text}")
 
-    def last_words(self) -> str:
+    def log_tail(self) -> str:
         """Return the end of the log."""
         lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
         return "\n".join(lines[-20:])
@@ -193,7 +193,7 @@ class Daemon(DaemonFolder):
 
 @dataclass
 class Site:
-    """The folder of a run, and what is in it."""
+    """The folder of a run, with its daemons and files."""
 
     folder: Path
     users: Users
@@ -202,15 +202,15 @@ class Site:
 
     def __post_init__(self) -> None:
         self.watched = self.folder / "sessions.d"
-        """The folder of session files that everybody may write to."""
+        """The world-writable folder of session files."""
         self.of_attacker = self.folder / "attacker"
-        """A folder for an attacker's other files."""
+        """The folder for an attacker's other files."""
         self.password_file = self.folder / "password"
         """The password of the hostile vCenter."""
 
 
 def a_site(folder: Path, who: Users, stacks: Path | None) -> Site:
-    """Furnish a folder for two daemons."""
+    """Set up a folder for two daemons."""
     folder.chmod(0o755)
     daemons = []
     for name in ("attacked", "idle"):
@@ -242,10 +242,9 @@ def configuration(
     hostile: str | None = None,
     held: Iterable[tuple[str, str]] = (),
 ) -> str:
-    """Return a daemon's configuration: the honest vCenter `lab`, and `bad`, if there is a hostile
-    one.
+    """Return a daemon's configuration: the honest vCenter `lab`, and the hostile `bad` if given.
 
-    `held` are the sessions that it names, each with its vCenter.
+    `held` are the sessions that the configuration lists, each with its vCenter.
     """
     vcenters: dict[str, Any] = {
         "lab": {
@@ -258,7 +257,7 @@ def configuration(
     if hostile is not None:
         vcenters["bad"] = {
             "url": hostile,
-            "username": "somebody",
+            "username": "uploader",
             "password_file": str(site.password_file),
             "session_timeout": LIFETIME,
             "discover": True,
@@ -285,7 +284,7 @@ def _text(path: str) -> str:
 
 BROKEN_CONFIGURATIONS = (
     "vcenters: {lab: {url: https://lab, session_timeout: %s}}\n" % ("9" * 400),
-    "vcenters: {lab: {url: ~nobody-of-this-name/x}}\n",
+    "vcenters: {lab: {url: ~no-such-user/x}}\n",
     'vcenters: {lab: {url: https://lab, ca_file: "a\\0b"}}\n',
     "vcenters: {lab: {url: https://lab, !!bool x: 1}}\n",
     "vcenters: " + "[" * 50_000,
@@ -299,7 +298,7 @@ BROKEN_CONFIGURATIONS = (
 
 @contextmanager
 def replaced_by_a_pipe(path: Path) -> Iterator[None]:
-    """Let a pipe that nobody writes to stand in the place of a file."""
+    """Replace a file by a pipe without a writer while the block runs."""
     text = path.read_text(encoding="utf-8")
     path.unlink()
     os.mkfifo(path)
@@ -312,7 +311,7 @@ def replaced_by_a_pipe(path: Path) -> Iterator[None]:
 
 @asynccontextmanager
 async def running(daemon: Daemon) -> AsyncIterator[float]:
-    """Run a daemon until the block is left; yield the seconds until it was ready."""
+    """Run a daemon while the block runs; yield the seconds until it was ready."""
     try:
         yield await daemon.start()
     finally:

@@ -1,4 +1,4 @@
-"""HTTP by hand, to a TCP address or a Unix socket: for what no library would send."""
+"""A minimal HTTP client for TCP and Unix sockets, for requests that no library would send."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def connect(address: Address) -> Streams:
 def request(
     method: str, target: str, body: object = None, headers: Mapping[str, str] = _NO_HEADERS
 ) -> bytes:
-    """Return a request. A body that is not bytes is sent as JSON."""
+    """Return the bytes of a request. A body that is not bytes is sent as JSON."""
     content = b"" if body is None else body if isinstance(body, bytes) else _json(body)
     fields = {"Host": "localhost", "Content-Length": str(len(content)), **headers}
     lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {each}" for name, each in fields.items())]
@@ -41,7 +41,7 @@ def request(
 
 
 async def read_head(reader: asyncio.StreamReader) -> tuple[int, dict[str, str]]:
-    """Read the head of an answer. Raises ConnectionError where there is none, or half of one."""
+    """Read the head of an answer. Raises ConnectionError if it is missing or incomplete."""
     try:
         head = await reader.readuntil(b"\r\n\r\n")
     except (asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
@@ -52,7 +52,7 @@ async def read_head(reader: asyncio.StreamReader) -> tuple[int, dict[str, str]]:
 
 
 async def read_answer(reader: asyncio.StreamReader) -> Answer:
-    """Read a whole answer. Raises ConnectionError where it ends too early."""
+    """Read a whole answer. Raises ConnectionError if it is incomplete."""
     status, fields = await read_head(reader)
     goes_on = fields.get("connection") != "close"
     try:
@@ -75,7 +75,7 @@ async def _chunks(reader: asyncio.StreamReader) -> bytes:
 
 
 class Caller:
-    """A client that keeps its connection while that is good for another request."""
+    """A client that reuses its connection while possible."""
 
     def __init__(self, address: Address) -> None:
         self._address = address

@@ -1,4 +1,4 @@
-"""The honest vCenter: the simulator in a process of its own, which opens sessions when told to.
+"""The honest vCenter: the simulator in its own process, which opens sessions on request.
 
 python -m benchmarks.attack.vcenter '{"lifetime": 20.0}'
 """
@@ -19,12 +19,12 @@ async def _work(channel: Channel, order: Message) -> None:
     _simulators.append(simulator)
     async with serve_simulator(simulator) as url:
         who = {"username": simulator.username, "password": simulator.password}
-        channel.say({"url": url, **who})
+        channel.send({"url": url, **who})
         await channel.over.wait()
 
 
-def _heard(message: Message) -> Any:
-    """Open sessions, hand out API tokens, or say what the sessions ended as that have ended."""
+def _handle(message: Message) -> Any:
+    """Open sessions, issue API tokens, or return the final states of ended sessions."""
     (simulator,) = _simulators
     if "open" in message:
         return [simulator.open_session() for _ in range(message["open"])]
@@ -37,4 +37,4 @@ def _heard(message: Message) -> Any:
 
 
 if __name__ == "__main__":
-    serve(_work, _heard)
+    serve(_work, _handle)

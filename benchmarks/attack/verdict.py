@@ -1,4 +1,4 @@
-"""What an attack has to leave as it was, as pure arithmetic."""
+"""Judge the measurements of an attack, in pure functions."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from benchmarks.findings import Finding
 from benchmarks.soak.verdict import MIB
 
 RATIO_AIM, RATIO_MOST = 5.0, 10.0
-"""How many times as long the attacked loop is to stand still as the idle one beside it, and from
-which on a run fails, on a machine that does something else as well."""
+"""Longest stop of the attacked loop as a multiple of the idle loop's: the aim, and the limit above
+which a run fails. The limit allows for other work on the machine."""
 
 FLOOR_SECONDS = 0.020
-"""What an idle loop's longest stop counts as if it is shorter: a timer that comes this late, on a
-machine with all processors at work, says nothing about a daemon."""
+"""Minimum that an idle loop's longest stop counts as: with all processors busy, a timer may be this
+late in any process."""
 
 MEMORY_AIM, MEMORY_MOST = 64 * MIB, 96 * MIB
-"""How much more memory there may be after a rest, and from which on a run fails: how much of the
-interpreter's own blocks stays half empty is different each time."""
+"""Memory growth after a rest: the aim, and the limit above which a run fails. How many of the
+interpreter's memory blocks stay half empty varies between runs."""
 
 ANSWER_MOST = 60.0
-"""Seconds that an honest request may take: no aim, but the end of patience on a busy machine."""
+"""Time limit in seconds for an honest request, generous for a busy machine."""
 
 
 _MOST_WRITTEN = 5
@@ -31,10 +31,10 @@ _REPEATED = 3
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """One time that a loop stood still, in seconds.
+    """One stop of a loop, in seconds.
 
-    `own` is without the time in which its thread, or the one that it waited for, waited for a
-    processor, which other processes had; `at` is on the monotonic clock.
+    `own` excludes the time in which its thread, or the thread that it waited for, waited for a
+    processor that other processes used; `at` is on the monotonic clock.
     """
 
     own: float
@@ -44,10 +44,10 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Stops:
-    """How late a timer came.
+    """The delays of a timer.
 
-    `longest` is the longest stop in seconds, whatever it came from; `worst` are the longest ones by
-    the loop's own time; `milliseconds` is the number of timers by how late they came.
+    `longest` is the longest stop in seconds, for any reason; `worst` are the longest by the loop's
+    own time; `milliseconds` is the number of timers by their delay.
     """
 
     longest: float = 0.0
@@ -55,10 +55,10 @@ class Stops:
     milliseconds: tuple[int, ...] = ()
 
     @classmethod
-    def told(cls, told: Mapping[str, Any]) -> Stops:
-        """Read what a probe has written."""
-        worst = tuple(Stop(*each) for each in told["worst"])
-        return cls(told["longest"], worst, tuple(told["milliseconds"]))
+    def from_dict(cls, data: Mapping[str, Any]) -> Stops:
+        """Return the stops in a probe's output."""
+        worst = tuple(Stop(*each) for each in data["worst"])
+        return cls(data["longest"], worst, tuple(data["milliseconds"]))
 
     @property
     def own(self) -> float:
@@ -67,11 +67,11 @@ class Stops:
 
     @property
     def repeated(self) -> float:
-        """What the loop stood still by its own work more than twice."""
+        """The third longest stop by the loop's own time."""
         return self.worst[_REPEATED - 1].own if len(self.worst) >= _REPEATED else 0.0
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as it is written to JSON."""
+        """Return the stops as they are written to JSON."""
         return {
             "longest": self.longest,
             "own": self.own,
@@ -82,7 +82,7 @@ class Stops:
         }
 
     def share(self, share: float) -> float:
-        """Return the seconds by which this share of all timers was late at most."""
+        """Return the delay in seconds that this share of all timers did not exceed."""
         left = share * sum(self.milliseconds)
         for milliseconds, number in enumerate(self.milliseconds):
             left -= number
@@ -92,42 +92,42 @@ class Stops:
 
 
 def ratio(attacked: float, idle: float) -> float:
-    """Return how many times as long a stop is as an idle loop's."""
+    """Return an attacked loop's stop as a multiple of the idle loop's."""
     return attacked / max(idle, FLOOR_SECONDS)
 
 
 def judge_stops(attacked: Stops, idle: Stops) -> Finding:
-    """Compare the longest stops of both loops, and judge by what is the loop's own.
+    """Compare the longest stops of both loops, and judge by the loops' own time.
 
-    The machine may let either process wait at any time. So it is judged without the time in which
-    their threads waited for a processor, and by the third longest stop of each: all attacks are
-    repeated, and what one of them causes is seen again.
+    Other work on the machine may delay either process at any time. The verdict therefore excludes
+    the time in which their threads waited for a processor, and uses the third longest stop of each:
+    attacks are repeated, so a stop that an attack causes recurs.
     """
     name = "longest stop of the loop"
     allowed = (
-        f"aim: that under {RATIO_AIM:g} times; at most {RATIO_MOST:g}; an idle stop under "
-        f"{1000 * FLOOR_SECONDS:g} ms counts as that"
+        f"aim: the last under {RATIO_AIM:g} times; at most {RATIO_MOST:g}; an idle stop counts as "
+        f"at least {1000 * FLOOR_SECONDS:g} ms"
     )
     if not attacked.worst or not idle.worst:
-        return Finding(name, "not told", allowed, is_good=False)
+        return Finding(name, "no answer", allowed, is_good=False)
     longest = _compared(attacked.longest, idle.longest)
     own = _compared(attacked.own, idle.own)
     repeated = _compared(attacked.repeated, idle.repeated)
     return Finding(
         name,
-        f"{longest}; by its own work {own}; that more than twice {repeated}",
+        f"{longest}; by its own work {own}; third longest {repeated}",
         allowed,
         is_good=ratio(attacked.repeated, idle.repeated) < RATIO_MOST,
     )
 
 
 def _compared(attacked: float, idle: float) -> str:
-    words = f"{1000 * attacked:.0f} ms, {1000 * idle:.0f} ms idle"
-    return f"{words}: {ratio(attacked, idle):.1f} times"
+    times = f"{1000 * attacked:.0f} ms, {1000 * idle:.0f} ms idle"
+    return f"{times}: {ratio(attacked, idle):.1f} times"
 
 
 def judge_lost(name: str, wanted: Collection[str], ended: Mapping[str, str]) -> Finding:
-    """Count the sessions that ended while somebody wanted them."""
+    """Count the wanted sessions that ended."""
     lost = [each for each in wanted if each in ended]
     how = f" ({', '.join(sorted({ended[each] for each in lost}))})" if lost else ""
     seen = f"{len(lost)} of {len(wanted)}{how}"
@@ -145,7 +145,7 @@ def judge_memory(before: int, after: int) -> Finding:
 
 
 def judge_kept(acknowledged: Collection[str], there: Collection[str]) -> Finding:
-    """Look for what was acknowledged and neither released nor lost, after a kill and a restart."""
+    """Check that acknowledged holds that were neither released nor lost survive a kill."""
     missing = set(acknowledged) - set(there)
     return Finding(
         "acknowledged holds after kill -9",
@@ -157,13 +157,13 @@ def judge_kept(acknowledged: Collection[str], there: Collection[str]) -> Finding
 
 @dataclass(slots=True)
 class Service:
-    """How honest requests were answered: the seconds that each took, and what went wrong."""
+    """The service for honest requests: the seconds that each took, and all errors."""
 
     took: list[tuple[float, str]] = field(default_factory=list)
     trouble: list[str] = field(default_factory=list)
 
     def judge(self) -> Finding:
-        """Say whether all were answered well and in time."""
+        """Check that all requests were answered successfully and in time."""
         slowest, what = max(self.took, default=(0.0, "nothing"))
         return Finding(
             "honest requests",
@@ -175,7 +175,7 @@ class Service:
 
 
 def judge_attacks(name: str, counts: Mapping[str, int]) -> Finding:
-    """See that each kind of attack was carried out: a run must not pass by attacking nothing."""
+    """Check that each kind of attack was carried out: a run without attacks must not pass."""
     missing = [each for each, number in counts.items() if not number]
     seen = f"{sum(counts.values()):,} of {len(counts) - len(missing)} kinds"
     if missing:

@@ -1,4 +1,4 @@
-"""Programs that send keep-alives as fast as they can: each tells how many, and its CPU seconds.
+"""Programs that send keep-alives as fast as they can, and print their number and CPU seconds.
 
-Each is run by `benchmarks.lane`, in a process of its own, with the same arguments.
+`benchmarks.lane` runs each in its own process, with the same arguments.
 """

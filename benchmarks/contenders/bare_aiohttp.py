@@ -1,6 +1,6 @@
-"""A tuned aiohttp loop and nothing else: no schedule, no state, no metrics, no answers looked at.
+"""A tuned aiohttp loop without schedule, state, metrics or checks of the answers.
 
-What is prepared is prepared before it counts: addresses, headers, TLS, pooled connections.
+Addresses, headers, TLS and pooled connections are prepared before the measurement starts.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ async def send(doing: Task) -> Count:
 
 
 def main() -> None:
-    """Send and tell."""
+    """Send keep-alives and print their number."""
     doing = task()
     factory = uvloop.new_event_loop if doing.loop == "uvloop" else None
     with asyncio.Runner(loop_factory=factory) as runner:
-        runner.run(send(doing)).tell()
+        runner.run(send(doing)).report()
 
 
 if __name__ == "__main__":

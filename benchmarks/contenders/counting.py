@@ -1,4 +1,4 @@
-"""What all contenders written in Python share: their arguments, and what they tell at the end."""
+"""Arguments and output shared by all contenders written in Python."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pathlib import Path
 from benchmarks.served import session_id
 
 SESSIONS = 20_000
-"""How many ids take turns, as in the daemon beside them."""
+"""Number of session ids used in turn, as in the daemon's measurement."""
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Where to send keep-alives, for how many seconds, and in how many requests at once."""
+    """The target, duration in seconds, and number of concurrent requests."""
 
     url: str
     ca_file: Path | None
@@ -26,7 +26,7 @@ class Task:
 
 
 def task() -> Task:
-    """Read the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--url", required=True)
     parser.add_argument("--ca-file", type=Path)
@@ -43,7 +43,7 @@ def ids() -> list[str]:
 
 
 class Count:
-    """Counts keep-alives and the CPU seconds since it was made."""
+    """Counts keep-alives and CPU seconds since its creation."""
 
     def __init__(self, seconds: float) -> None:
         self.keep_alives = 0
@@ -51,11 +51,11 @@ class Count:
         self._began = time.process_time()
 
     def goes_on(self) -> bool:
-        """Count one keep-alive; return whether there is time for another."""
+        """Count one keep-alive; return whether time remains for another."""
         self.keep_alives += 1
         return time.perf_counter() < self._until
 
-    def tell(self) -> None:
-        """Print what was counted."""
+    def report(self) -> None:
+        """Print the counts as JSON."""
         cpu = time.process_time() - self._began
         print(json.dumps({"keep_alives": self.keep_alives, "cpu_seconds": cpu}))

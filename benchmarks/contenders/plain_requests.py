@@ -10,7 +10,7 @@ from benchmarks.contenders.counting import Count, ids, task
 
 
 def main() -> None:
-    """Send and tell."""
+    """Send keep-alives and print their number."""
     doing = task()
     path = f"{doing.url}/api/content/library/item/update-session"
     turns = itertools.cycle(f"{path}/{each}?action=keep-alive" for each in ids())
@@ -23,7 +23,7 @@ def main() -> None:
     while going:
         http.post(next(turns), json={}, timeout=10).raise_for_status()
         going = count.goes_on()
-    count.tell()
+    count.report()
 
 
 if __name__ == "__main__":

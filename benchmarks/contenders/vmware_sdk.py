@@ -18,7 +18,7 @@ from benchmarks.contenders.counting import Count, ids, task  # noqa: E402
 
 
 def main() -> None:
-    """Send and tell."""
+    """Send keep-alives and print their number."""
     doing = task()
     http = requests.Session()
     http.trust_env = False
@@ -32,7 +32,7 @@ def main() -> None:
     while going:
         sessions.keep_alive(next(turns))
         going = count.goes_on()
-    count.tell()
+    count.report()
 
 
 if __name__ == "__main__":

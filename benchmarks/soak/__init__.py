@@ -1,4 +1,4 @@
-"""A soak: one daemon under churn for an hour, and whether anything in it has grown at the end.
+"""Soak test: run one daemon under churn for an hour, and check that nothing in it has grown.
 
 python -m benchmarks.soak --minutes 60
 """

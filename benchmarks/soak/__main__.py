@@ -1,4 +1,4 @@
-"""Runs the soak. Exit code 1 means that something grew, or that a session was lost."""
+"""Command line of the soak. Exit code 1 means that something grew or a session was lost."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 
-from benchmarks.findings import Finding, found, tell
+from benchmarks.findings import Finding, report_and_exit, run_checks
 from benchmarks.soak import report
 from benchmarks.soak.churn import Churn
 from benchmarks.soak.samples import Sample, Sampler
@@ -28,13 +28,13 @@ WARM_UP = "warm-up"
 MOST_IN_FLIGHT = 8
 _POOL_EXTRA = 2  # what keepalived/vcenter/http.py adds to max_in_flight
 _MOST_THREADS = 1 + 1 + min(32, (os.cpu_count() or 1) + 4) + 4
-"""The loop's, the store's, asyncio's pool, and the one of libuv where uvloop is used."""
+"""Threads of the loop, the store, asyncio's pool, and with uvloop libuv's pool."""
 
 _STANDING = 5
 _LIFETIME = 60.0
-"""Seconds; other work on the machine may hold up both sides for a while without harm."""
+"""Seconds, generous since other work on the machine may delay both sides."""
 _SHORT_LIFETIME = 20.0
-"""For soaks of a few minutes, which would otherwise see few renewals."""
+"""Lifetime for soaks of a few minutes, which would otherwise have few renewals."""
 _LONG_MINUTES = 10.0
 _REST_SECONDS = 60.0
 _REST_SAMPLES = 3
@@ -43,8 +43,10 @@ _MOST_SHOWN = 20
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=60.0, help="churn, warm-up and rests")
-    parser.add_argument("--results", type=Path, help="where soak.md, .json and .svg are written")
+    parser.add_argument(
+        "--minutes", type=float, default=60.0, help="total time of warm-up, churn and rests"
+    )
+    parser.add_argument("--results", type=Path, help="folder for soak.md, soak.json and soak.svg")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     if options.results is not None:
@@ -52,18 +54,18 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="soak.") as name:
         folder = Path(name)
         soaking = soak(folder, options.minutes, options.seed, options.results)
-        findings = found(soaking, partial(_last_words, folder / "log"))
-    tell(findings)
+        findings = run_checks(soaking, partial(_log_tail, folder / "log"))
+    report_and_exit(findings)
 
 
-def _last_words(log: Path) -> str:
-    """Return how the daemon went: where a soak breaks off, that is what matters."""
+def _log_tail(log: Path) -> str:
+    """Return the end of the daemon's log, printed when a soak fails."""
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
     return "\n".join(lines[-_MOST_SHOWN:])
 
 
 async def soak(folder: Path, minutes: float, seed: int, results: Path | None) -> list[Finding]:
-    """Run one soak, and say what was found. `folder` is empty and goes afterwards."""
+    """Run one soak; return its findings. `folder` is empty and is removed afterwards."""
     ends_at = time.monotonic() + 60 * minutes
     samples: list[Sample] = []
     lifetime = _SHORT_LIFETIME if minutes < _LONG_MINUTES else _LIFETIME
@@ -80,7 +82,7 @@ async def soak(folder: Path, minutes: float, seed: int, results: Path | None) ->
             until = time.monotonic() + max(10.0, left)
             await _churn(site, process.pid, at, seed + 1, until, look, CHURN)
             await _rest(site, sampler, samples, END)
-            await _look_for_expired(site)
+            await _check_for_expired(site)
             grown = sampler.types[-1] - sampler.types[_REST_SAMPLES - 1]
         process.terminate()
         code = await process.wait()
@@ -103,7 +105,7 @@ async def soak(folder: Path, minutes: float, seed: int, results: Path | None) ->
 
 @asynccontextmanager
 async def _standing(site: Site) -> AsyncIterator[None]:
-    """Hold some sessions of each kind of owner from the beginning to the end."""
+    """Hold some sessions of each kind of owner for the whole soak."""
     async with AsyncExitStack() as stack:
         process = await asyncio.create_subprocess_exec("sleep", "86400")
         stack.callback(process.kill)
@@ -114,7 +116,7 @@ async def _standing(site: Site) -> AsyncIterator[None]:
                 path = f"/v1/sessions/old/{session_id}"
                 answer = await caller.stream("PUT", path, {"owner": owner})
                 if answer.status != HTTPStatus.CREATED:
-                    raise RuntimeError(f"no hold was had: {await answer.text()}")
+                    raise RuntimeError(f"a standing hold was refused: {await answer.text()}")
                 site.must_live("old", session_id)
         for session_id in site.standing:
             site.must_live("lab", session_id)
@@ -131,7 +133,7 @@ async def _churn(
     look: Callable[[str], Awaitable[None]],
     phase: str,
 ) -> None:
-    """Let everybody play until a time, by the monotonic clock, and then stop."""
+    """Run all churn until a time on the monotonic clock, and then stop it."""
     over = asyncio.Event()
     churn = Churn(site, over)
     around = Surroundings(site, over, pid, at)
@@ -142,8 +144,8 @@ async def _churn(
         *[churn.by_connection] * 6,
         *[churn.by_transfer] * 2,
         *[partial(churn.by_file, number=number) for number in range(4)],
-        *[churn.guests] * 3,
-        around.weather,
+        *[churn.unregistered] * 3,
+        around.faults,
         around.reloads,
         around.scrapes,
         around.page,
@@ -168,7 +170,7 @@ async def _look(
 
 
 async def _rest(site: Site, sampler: Sampler, samples: list[Sample], phase: str) -> float:
-    """Wait until the standing holds alone are left, and sample; return the seconds it took."""
+    """Wait until only the standing holds are left, then sample; return the seconds of waiting."""
     began = time.monotonic()
     for simulator in site.simulators.values():
         simulator.faults.clear()
@@ -189,15 +191,15 @@ async def _rest(site: Site, sampler: Sampler, samples: list[Sample], phase: str)
     return time.monotonic() - began
 
 
-async def _look_for_expired(site: Site) -> None:
-    """The daemon's own word on it: nothing that it held has run out."""
+async def _check_for_expired(site: Site) -> None:
+    """Check in the daemon's metrics that no held session has expired."""
     states = Counter(
         str(event["state"]) for event in site.events() if event.get("event") == "session_ended"
     )
     for state, number in states.items():
         site.counts[f"sessions ended as {state}"] += number
     if states["EXPIRED"]:
-        site.complaints.append(f"{states['EXPIRED']} sessions EXPIRED by the daemon's word")
+        site.complaints.append(f"{states['EXPIRED']} sessions EXPIRED according to the daemon")
 
 
 def _losses(site: Site, code: int) -> list[Finding]:

@@ -1,4 +1,4 @@
-"""Those who hold sessions, one after the other, with every kind of owner, until it is over."""
+"""The soak's churn: tasks that hold sessions one after the other, with every kind of owner."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _PIECES = 8
 
 
 class Churn:
-    """Everything that comes and goes. Each method of a party's plays it until `over` is set."""
+    """The tasks of the churn. Each public method is one task, active until `over` is set."""
 
     def __init__(self, site: Site, over: asyncio.Event) -> None:
         self._site = site
         self._over = over
 
     async def by_ttl(self, draw: random.Random) -> None:
-        """Hold for seconds at a time, and extend that; let go, or let the time run out."""
+        """Hold for a few seconds, and extend that; then release the hold or let it run out."""
         async with self._caller() as caller:
             while not self._over.is_set():
                 vcenter, kind, session_id = self._open(draw)
@@ -47,7 +47,7 @@ class Churn:
                     await self._release(caller, path)
 
     async def by_nothing(self, draw: random.Random) -> None:
-        """Hold without an owner; the session ends in one way or another on the server."""
+        """Hold without an owner; the session ends in different ways on the server."""
         async with self._caller() as caller:
             while not self._over.is_set():
                 vcenter, kind, session_id = self._open(draw)
@@ -58,11 +58,11 @@ class Churn:
                 self._site.may_end(vcenter, session_id)
                 self._end(self._site.simulators[vcenter], kind, session_id, draw)
                 await self._pause(draw.uniform(0.0, 2.0))
-                # Where the daemon has not yet asked, somebody tells it.
+                # The hold is still there if the daemon has not noticed the end yet.
                 await self._release(caller, path)
 
     async def by_process(self, draw: random.Random) -> None:
-        """Hold for as long as a process lives, several sessions to a process at times."""
+        """Hold while a process runs, sometimes several sessions for one process."""
         async with self._caller() as caller:
             while not self._over.is_set():
                 process = await asyncio.create_subprocess_exec("sleep", "600")
@@ -79,7 +79,7 @@ class Churn:
                     await process.wait()
 
     async def by_connection(self, draw: random.Random) -> None:
-        """Hold for as long as a connection stays open, and read what it says, or do not."""
+        """Hold while a connection stays open, reading the stream or not."""
         while not self._over.is_set():
             vcenter, kind, session_id = self._open(draw)
             async with self._caller() as caller:
@@ -98,7 +98,7 @@ class Churn:
                 answer.close()
 
     async def by_transfer(self, draw: random.Random) -> None:
-        """Upload, with the token lent; what the weather does to the transfer is part of life."""
+        """Upload with a lent token; faults may break the transfer off."""
         simulator = self._site.simulators["lab"]
         mine = aiohttp.ClientSession(simulator.base_url, cookie_jar=aiohttp.DummyCookieJar())
         async with self._caller() as caller, mine as http:
@@ -119,7 +119,7 @@ class Churn:
                 simulator.logins.log_out(token)
 
     async def by_file(self, draw: random.Random, number: int) -> None:
-        """Write a session file anew every few seconds, and break it at times."""
+        """Rewrite a session file every few seconds, sometimes with errors."""
         path = self._site.folder / "sessions.d" / f"{number}.yaml"
         held: list[str] = []
         async with self._caller() as caller:
@@ -143,15 +143,15 @@ class Churn:
                 self._site.may_end("lab", each)
             write(path, "sessions: []\n")
 
-    async def guests(self, draw: random.Random) -> None:
-        """Open sessions that nobody registers; they are discovered while their vCenter is there."""
+    async def unregistered(self, draw: random.Random) -> None:
+        """Open sessions without holding them; they are discovered while their vCenter exists."""
         while not self._over.is_set():
             session_id = self._site.open("guest")
             await self._pause(draw.uniform(2.0, 8.0))
             self._end(self._site.simulators["guest"], Kind.UPDATE, session_id, draw)
             self._site.may_end("guest", session_id)
 
-    # -- what they do
+    # -- helpers
 
     @asynccontextmanager
     async def _caller(self) -> AsyncIterator[Caller]:
@@ -165,7 +165,7 @@ class Churn:
 
     def _end(self, simulator: Simulator, kind: Kind, session_id: str, draw: random.Random) -> None:
         sessions = simulator.library.sessions
-        with suppress(ApiError):  # discovered, it may have ended while nobody was looking
+        with suppress(ApiError):  # a discovered session may have ended unnoticed
             way = draw.randrange(4)
             if way == 0:
                 sessions.cancel(kind, session_id)
@@ -196,7 +196,7 @@ class Churn:
         self._site.counts["transfers"] += 1
 
     async def _confirm(self, caller: Caller, session_id: str) -> None:
-        """Wait until a session of a file is held; from then on it must live."""
+        """Wait until a session of a file is held; from then on it must stay alive."""
         try:
             async with asyncio.timeout(_CONFIRM_SECONDS):
                 while True:
@@ -213,7 +213,7 @@ class Churn:
         await self._ask(caller, "PUT", path, body, HTTPStatus.CREATED)
 
     async def _release(self, caller: Caller, path: str) -> None:
-        # What ended on the server, or ran out, is not there to be let go.
+        # A hold is gone if its session ended on the server or its time ran out.
         gone = (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT)
         await self._ask(caller, "DELETE", path, None, HTTPStatus.OK, *gone)
 

@@ -1,4 +1,4 @@
-"""The samples as curves, with the rests shaded."""
+"""Plot the samples as curves, with the rests shaded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a soak has found, as a page and as data."""
+"""Write the findings of a soak as a page, JSON and a plot."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _MEASURES = tuple(each.name for each in fields(Sample) if each.name not in ("at"
 _HEAD = """\
 # Soak
 
-One `clkeepalived serve` under churn for {minutes:g} min of real time: `make soak`, which writes
-this page anew. Holds of every kind of owner come and go, session files and the configuration are
-rewritten, broken ones among them, three simulated vCenters suffer one fault after the other, and
-somebody always scrapes, looks on or listens. Sessions live {lifetime:g} s without activity.
+`make soak` writes this page. One `clkeepalived serve` runs under churn for {minutes:g} min of real
+time. Holds of every kind of owner come and go. Session files and the configuration are rewritten,
+sometimes with errors. Three simulated vCenters have one fault after the other. Metrics, page,
+events and control socket are read all the time. Sessions live {lifetime:g} s without activity.
 
 Machine: {machine}.
 
@@ -33,12 +33,12 @@ Machine: {machine}.
 | --- | --- | --- | --- |
 """
 _TAIL = """
-"At rest" is after a warm-up and at the end, when all churn has stopped, what ended is forgotten,
-garbage is collected, and the same {standing} sessions are held. Trends are medians of all slopes
-between two samples. The curves, and soak.json, keep some of the samples: at even distances, all at
-rest, and each peak. The daemon used {cpu:.0f} s of CPU.
+"At rest" is after a warm-up and at the end, when all churn has stopped, ended sessions are
+forgotten, garbage is collected, and the same {standing} sessions are held. Trends are medians of
+all slopes between two samples. The curves and soak.json keep some of the samples: at even
+distances, all at rest, and each peak. The daemon used {cpu:.0f} s of CPU.
 
-What went on meanwhile:
+Operations during the soak:
 
 | | |
 | --- | --- |
@@ -78,7 +78,7 @@ def write(
 
 
 def thinned(samples: Sequence[Sample]) -> list[Sample]:
-    """Return less than a hundred samples: some at even distances, all at rest, and each peak."""
+    """Return fewer than 100 samples: some at even distances, all at rest, and each peak."""
     step = -(-len(samples) // _MOST_SAMPLES)
     peaks = (max(samples, key=lambda each: getattr(each, name) or 0) for name in _MEASURES)
     kept = {id(each) for each in (*samples[::step], *peaks)}
@@ -86,7 +86,7 @@ def thinned(samples: Sequence[Sample]) -> list[Sample]:
 
 
 def machine() -> str:
-    """Name the machine in words: processor, cores, kernel, Python."""
+    """Describe the machine: processor, cores, kernel, Python."""
     model = platform.machine()
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):

@@ -1,4 +1,4 @@
-"""What is measured of the daemon every few seconds, from outside but for tasks and objects."""
+"""Sample the daemon every few seconds: from /proc, and tasks and objects by its probe."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _PROBE_SECONDS = 2.0
 class Sample:
     """The daemon at one moment. Sizes are bytes, `at` is seconds since the soak began.
 
-    `anonymous` is its heap and its stacks, what is nobody else's and in no file. Other measures
-    rise and fall with programs that come to share a library with it, or cease to.
-    `to_vcenters` are the descriptors of connections to vCenters, which are pooled for minutes, and
-    `descriptors` are all the others. `tasks` and `objects` are None where the daemon did not say.
+    `anonymous` is its private memory without files: heap and stacks. Other measures change whenever
+    another program starts or stops to share a library with it. `to_vcenters` are the descriptors of
+    connections to vCenters, which are pooled for minutes; `descriptors` are all others. `tasks` and
+    `objects` are None if the daemon did not answer.
     """
 
     at: float
@@ -39,14 +39,14 @@ class Sample:
     cpu: float
 
     def as_row(self) -> list[float | str | None]:
-        """Return it as it is written to JSON, in the order of the fields."""
+        """Return the sample as it is written to JSON, in the order of the fields."""
         return [round(each, 2) if isinstance(each, float) else each for each in astuple(self)]
 
 
 class Sampler:
-    """Looks at one process. `ports` are those of the vCenters, `state` is the state file.
+    """Samples one process. `ports` are those of the vCenters, `state` is the state file.
 
-    `types` are how many objects of each type there were whenever garbage was collected first.
+    `types` holds the number of objects of each type, for each sample after a garbage collection.
     """
 
     def __init__(self, pid: int, ports: set[int], state: Path, probe: Path) -> None:
@@ -59,7 +59,7 @@ class Sampler:
         self.types: list[Counter[str]] = []
 
     async def take(self, phase: str, *, tidily: bool = False) -> Sample:
-        """Measure now; `tidily` after the daemon has collected its garbage.
+        """Take a sample; with `tidily` after the daemon has collected its garbage.
 
         Raises FileNotFoundError if the process is gone.
         """
@@ -83,7 +83,7 @@ class Sampler:
         )
 
     def _descriptors(self) -> tuple[int, int]:
-        """Return how many descriptors lead to vCenters, and how many do not."""
+        """Return the number of descriptors of connections to vCenters, and of all others."""
         pooled = _sockets_to(self._ports, self._proc / "net" / "tcp")
         leads = []
         for each in (self._proc / "fd").iterdir():
@@ -93,7 +93,7 @@ class Sampler:
         return to_vcenters, len(leads) - to_vcenters
 
     async def _ask(self, tidily: bool) -> tuple[int | None, int | None]:
-        """Ask the daemon for its tasks and objects; a daemon that is busy or stuck says nothing."""
+        """Request the daemon's tasks and objects; None if it is too busy or stuck."""
         self._probe.unlink(missing_ok=True)
         os.kill(self._pid, signal.SIGUSR1 if tidily else signal.SIGUSR2)
         try:
@@ -102,10 +102,10 @@ class Sampler:
                     await asyncio.sleep(0.01)
         except TimeoutError:
             return None, None
-        told = json.loads(self._probe.read_text())
+        answer = json.loads(self._probe.read_text())
         if tidily:
-            self.types.append(Counter(told["types"]))
-        return told["tasks"], told["objects"]
+            self.types.append(Counter(answer["types"]))
+        return answer["tasks"], answer["objects"]
 
     def _cpu(self) -> float:
         fields = (self._proc / "stat").read_text().rpartition(")")[2].split()

@@ -1,4 +1,4 @@
-"""Where the soak takes place: simulated vCenters, the daemon's files, the daemon itself."""
+"""The setup of the soak: simulated vCenters, the daemon and its files."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from keepalived.simulator.routes import ServedDialect
 from keepalived.simulator.server import serve as serve_simulator
 
 RETENTION = 3.0
-"""Seconds that an ended session stays visible: short, so that the end of a soak shows all of them
-forgotten."""
+"""Seconds that an ended session stays visible: short, so that all are forgotten at the end of a
+soak."""
 
 GUEST = "guest"
-"""The vCenter that comes and goes with reloads, and whose sessions are discovered."""
+"""The vCenter that reloads add and remove, and whose sessions are discovered."""
 
 USERNAME = "uploader@vsphere.local"
 _VARIABLE = "SOAK_PASSWORD"
@@ -42,7 +42,7 @@ Key = tuple[str, str]
 
 @dataclass
 class Site(DaemonFolder):
-    """Simulators by name, the folder of the daemon's files, and which sessions must be alive."""
+    """Simulators by name, the folder of the daemon's files, and the sessions that must be alive."""
 
     simulators: dict[str, Simulator]
     standing: list[str]
@@ -66,17 +66,17 @@ class Site(DaemonFolder):
         return self.simulators[vcenter].open_session(kind=kind)
 
     def must_live(self, vcenter: str, session_id: str, kind: Kind = Kind.UPDATE) -> None:
-        """From here on somebody wants the session, and was told that it is held."""
+        """Note that the session's hold was acknowledged: from now on it must stay alive."""
         self.alive[vcenter, session_id] = kind
 
     def may_end(self, vcenter: str, session_id: str) -> None:
-        """From here on nobody minds the session's end, and its item vanishes before long."""
+        """Note that the session may end from now on; its item is deleted after a while."""
         self.look_for_losses()
         kind = self.alive.pop((vcenter, session_id), Kind.UPDATE)
         asyncio.get_running_loop().call_later(_LINGER, self._forget, vcenter, kind, session_id)
 
     def look_for_losses(self) -> None:
-        """Note every session that ended while somebody wanted it."""
+        """Record every session that ended while it had to stay alive."""
         for name, simulator in self.simulators.items():
             ledger = simulator.ledger
             for vcenter, session_id in [key for key in self.alive if key[0] == name]:
@@ -87,7 +87,7 @@ class Site(DaemonFolder):
 
     def _forget(self, vcenter: str, kind: Kind, session_id: str) -> None:
         library = self.simulators[vcenter].library
-        with suppress(ApiError):  # it is gone
+        with suppress(ApiError):  # the item is already deleted
             session = library.sessions.get(kind, session_id)
             library.delete_library(library.catalog.item(session.item_id).library_id)
 
@@ -96,7 +96,7 @@ class Site(DaemonFolder):
     def write_config(
         self, *, observe: str = "files", in_flight: int = 8, guest: bool = True, more: str = ""
     ) -> None:
-        """Write a configuration, in one rename."""
+        """Write the configuration, in one rename."""
         lines = ["vcenters:"]
         for name, simulator in self.simulators.items():
             if name == GUEST and not guest:
@@ -123,7 +123,7 @@ class Site(DaemonFolder):
 
     @asynccontextmanager
     async def daemon(self) -> AsyncIterator[asyncio.subprocess.Process]:
-        """Run `clkeepalived serve` until the block is left."""
+        """Run `clkeepalived serve` while the block runs."""
         environ = {
             **os.environ,
             _VARIABLE: self.password,
@@ -144,29 +144,29 @@ class Site(DaemonFolder):
                     self.complaints.append("the daemon did not stop within 15 s")
 
     async def listen_address(self, process: asyncio.subprocess.Process) -> str:
-        """Wait until the daemon is ready, and return where its metrics are."""
+        """Wait until the daemon is ready, and return the address of its HTTP listener."""
         async with asyncio.timeout(60):
             while True:
                 for event in self.events():
                     if event.get("event") == "ready":
                         return f"http://{event['listen']}"
                 if process.returncode is not None:
-                    raise RuntimeError(f"the daemon ended at once: {self.log.read_text()}")
+                    raise RuntimeError(f"the daemon ended during its start: {self.log.read_text()}")
                 await asyncio.sleep(0.1)
 
     def events(self) -> list[dict[str, Any]]:
-        """Return the daemon's log; a line that is no JSON becomes a complaint."""
+        """Return the daemon's log events; a line that is not JSON becomes a complaint."""
         found = []
         for line in self.log.read_text(encoding="utf-8").splitlines():
             try:
                 found.append(json.loads(line))
             except ValueError:
-                self.complaints.append(f"the log says: {line}")
+                self.complaints.append(f"the log holds: {line}")
         return found
 
 
 class Caller:
-    """A program that speaks to the control socket."""
+    """A client of the control socket."""
 
     def __init__(self, socket: Path) -> None:
         self._http = aiohttp.ClientSession(
@@ -185,13 +185,13 @@ class Caller:
             return answer.status, await answer.json(content_type=None)
 
     async def stream(self, method: str, path: str, body: object = None) -> aiohttp.ClientResponse:
-        """Open a stream; its end is the end of the caller."""
+        """Open a stream, which lasts until the caller is closed."""
         return await self._http.request(method, path, json=body)
 
 
 @asynccontextmanager
 async def a_site(folder: Path, standing: int, lifetime: float) -> AsyncIterator[Site]:
-    """Run the simulators, and furnish a folder for the daemon.
+    """Run the simulators, and set up a folder for the daemon.
 
     `lifetime` is how many seconds a session lives without activity.
     """

@@ -1,4 +1,4 @@
-"""What goes on around the holds: weather, reloads, scrapes, people who look on."""
+"""The soak's background load: faults of the vCenters, reloads, scrapes and readers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from keepalived.simulator.app import Simulator
 from keepalived.simulator.faults import Fail, Hang, Latency, Reset, Truncate, UnknownRoute
 
 LONGEST_OUTAGE = 4.0
-"""Seconds; a fifth of the shortest lifetime that is used, and bridged therefore."""
+"""Seconds; a fifth of the shortest lifetime in use, so the daemon bridges it."""
 
 _LONGEST_LATENCY = 1.0
 PAGE = "/"
@@ -87,7 +87,7 @@ FAULTS: tuple[Callable[[Simulator, random.Random], None], ...] = (
 
 
 class Surroundings:
-    """Everybody but those who hold. Each method plays its part until `over` is set."""
+    """All tasks that hold no sessions. Each public method runs until `over` is set."""
 
     def __init__(self, site: Site, over: asyncio.Event, pid: int, listening_at: str) -> None:
         self._site = site
@@ -95,8 +95,8 @@ class Surroundings:
         self._pid = pid
         self._at = listening_at
 
-    async def weather(self, draw: random.Random) -> None:
-        """Let one fault follow the other, with time between them to recover."""
+    async def faults(self, draw: random.Random) -> None:
+        """Inject one fault after the other, with time between them to recover."""
         while not self._over.is_set():
             await self._pause(draw.uniform(2.0, LONGEST_OUTAGE))
             if self._over.is_set():
@@ -109,7 +109,7 @@ class Surroundings:
             self._site.simulators[name].faults.clear()
 
     async def reloads(self, draw: random.Random) -> None:
-        """Change the configuration, for better or for worse, and have it read again."""
+        """Rewrite the configuration, sometimes with errors, and reload it."""
         async with Caller(self._site.socket) as caller:
             while not self._over.is_set():
                 await self._pause(draw.uniform(2.0, 6.0))
@@ -128,7 +128,7 @@ class Surroundings:
                 self._site.counts["reloads by request"] += 1
                 if (status == HTTPStatus.OK) is is_broken:
                     self._site.complaints.append(f"a reload was answered by {status}: {answer}")
-            # At rest there are no guests: how long their ends take to be seen is anybody's guess.
+            # No discovered sessions at rest: it is unknown when their ends are noticed.
             self._site.write_config(guest=False)
             await caller.send("POST", "/v1/reload")
 
@@ -143,7 +143,7 @@ class Surroundings:
                 await self._pause(1.0)
 
     async def page(self, _draw: random.Random) -> None:
-        """Look at the page as an open browser does, closed and opened again at times."""
+        """Request the page as an open browser does, sometimes closed and opened again."""
         while not self._over.is_set():
             async with aiohttp.ClientSession() as browser:
                 for file in PAGE_FILES:
@@ -154,7 +154,7 @@ class Surroundings:
                         await self._pause(2.0)
 
     async def listeners(self, draw: random.Random) -> None:
-        """Listen to the events for a while; some listeners stop to read before they go."""
+        """Read the event stream for a while; some listeners stop reading before they close it."""
         while not self._over.is_set():
             async with Caller(self._site.socket) as caller:
                 answer = await caller.stream("GET", "/v1/events")
@@ -170,7 +170,7 @@ class Surroundings:
                 answer.close()
 
     async def askers(self, draw: random.Random) -> None:
-        """Ask the control socket how things stand."""
+        """Query the control socket."""
         async with Caller(self._site.socket) as caller:
             while not self._over.is_set():
                 for path in ("/v1/status", "/v1/sessions", "/v1/vcenters", "/openapi.json"):

@@ -1,8 +1,8 @@
-"""Whether a daemon was flat: what its samples have to be like, as pure arithmetic.
+"""Judge from samples whether a daemon has grown, in pure functions.
 
-A soak rests twice, after a warm-up and at the end: all churn has stopped, what ended is forgotten,
-and the same few sessions are held. What is left then has to be the same. Under churn, numbers go up
-and down; there the trend over the second half counts.
+A soak rests twice, after a warm-up and at the end: all churn has stopped, ended sessions are
+forgotten, and the same few sessions are held. The samples of both rests must agree. Under churn,
+numbers go up and down; there the trend over the second half is judged.
 """
 
 from __future__ import annotations
@@ -27,17 +27,16 @@ _MOST_POINTS = 150
 
 
 def judge(samples: Sequence[Sample], most_to_vcenters: int, most_threads: int) -> list[Finding]:
-    """Say for each thing that may not grow whether it grew.
+    """Return a finding for each quantity that must not grow.
 
-    `most_to_vcenters` is how many connections the daemon may pool, `most_threads` how many threads
-    it has once each of its pools was busy with everything at once. Raises ValueError where one of
-    the phases was not sampled.
+    `most_to_vcenters` is the number of connections that the daemon may pool, `most_threads` the
+    number of its threads with all pools full. Raises ValueError if a phase has no sample.
     """
     before = [each for each in samples if each.phase == BASELINE]
     after = [each for each in samples if each.phase == END]
     churn = [each for each in samples if each.phase == CHURN]
     if not before or not after or len(churn) < 4:
-        raise ValueError("there are too few samples for a verdict")
+        raise ValueError("too few samples for a verdict")
     second_half = churn[len(churn) // 2 :]
     at_rest = [
         _same("descriptors at rest", before, after, lambda each: each.descriptors),
@@ -58,7 +57,7 @@ def judge(samples: Sequence[Sample], most_to_vcenters: int, most_threads: int) -
 def trend(points: Sequence[tuple[float, float]]) -> float:
     """Return the slope of a series by Theil and Sen: the median of all slopes between two points.
 
-    A few outliers, such as the peaks of a collector's rhythm, do not move it.
+    A few outliers, such as peaks before garbage collections, do not change it.
     """
     step = -(-len(points) // _MOST_POINTS)
     slopes = [
@@ -77,24 +76,24 @@ def _same(
 ) -> Finding:
     first, last = _least(before, of), _least(after, of)
     if first is None or last is None:
-        return Finding(name, "not told", "as many as before", is_good=False)
+        return Finding(name, "no answer", "as many as before", is_good=False)
     return Finding(name, f"{first} before, {last} after", "no more than before", last <= first)
 
 
 def _threads(before: Sequence[Sample], after: Sequence[Sample], most: int) -> Finding:
     first, last = before[-1].threads, after[-1].threads
-    words = f"{first} before, {last} after"
-    return Finding("threads at rest", words, f"{most}, with all pools full", last <= most)
+    seen = f"{first} before, {last} after"
+    return Finding("threads at rest", seen, f"{most}, with all pools full", last <= most)
 
 
 def _objects(before: Sequence[Sample], after: Sequence[Sample]) -> Finding:
     first, last = _least(before, lambda each: each.objects), _least(after, lambda e: e.objects)
     allowed = f"{_OBJECTS:,} or {_OBJECTS_SHARE:.0%} more"
     if first is None or last is None:
-        return Finding("Python objects at rest", "not told", allowed, is_good=False)
+        return Finding("Python objects at rest", "no answer", allowed, is_good=False)
     bound = max(_OBJECTS, _OBJECTS_SHARE * first)
-    words = f"{first:,} before, {last:,} after"
-    return Finding("Python objects at rest", words, allowed, last - first <= bound)
+    seen = f"{first:,} before, {last:,} after"
+    return Finding("Python objects at rest", seen, allowed, last - first <= bound)
 
 
 def _memory_at_rest(before: Sequence[Sample], after: Sequence[Sample]) -> Finding:
@@ -145,7 +144,7 @@ def _pooled(samples: Sequence[Sample], bound: int) -> Finding:
 
 
 def _least(samples: Sequence[Sample], of: Callable[[Sample], int | None]) -> int | None:
-    """Return the least that was seen: somebody may have been on the way out."""
+    """Return the minimum: a connection may not have been closed yet in other samples."""
     return min((value for each in samples if (value := of(each)) is not None), default=None)
 
 

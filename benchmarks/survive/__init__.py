@@ -1,1 +1,1 @@
-"""Faults survived: real uploads on the simulator, kept by nobody, by rivals, by the daemon."""
+"""Compare faults survived by uploads with no keeper, with simple keepers, and with the daemon."""

@@ -1,10 +1,9 @@
-"""Play the table of faults and contenders: `make survive`, or a part of it.
+"""Run the table of faults and contenders, or a part of it (`make survive`).
 
     python -m benchmarks.survive [--faults none,restart,…] [--seconds 1200] [--lifetime 10]
 
-Ends with 1 when the daemon lost a session that could have been saved, or was silent about one that
-could not, or when the time is over. Only the whole table is written to `benchmarks/results` and to
-the README.
+Exits with 1 if the daemon lost a session that could have been saved, gave no warning of one that
+could not, or if time ran out. Only the whole table is written to `benchmarks/results` and README.
 """
 
 from __future__ import annotations
@@ -28,13 +27,13 @@ from benchmarks.survive.table import Row
 from benchmarks.survive.world import World
 
 _AT_ONCE = 6
-"""Stages that are played at once: two cores carry them without disturbing each other."""
+"""Stages that run at once: as many as two cores can run without disturbing each other."""
 
 _PLAYS_MOST = 3
 
 
 class Play:
-    """The stages to play, and what came of them."""
+    """The stages to run, and their results."""
 
     def __init__(self, faults: Sequence[Fault], lifetime: float, place: World) -> None:
         self.rows: list[Row] = []
@@ -46,7 +45,7 @@ class Play:
             for put_counts in (True, False)
             if not fault.is_crowd
         ]
-        # These want the machine for themselves.
+        # Crowds need the machine for themselves.
         self._crowds = [
             Crowd(fault, True, CROWD_LIFETIME, place) for fault in faults if fault.is_crowd
         ]
@@ -54,7 +53,7 @@ class Play:
         self._starting = asyncio.Lock()
 
     async def run(self) -> None:
-        """Play every stage, a few at once."""
+        """Run all stages, a few at once."""
         async with asyncio.TaskGroup() as tasks:
             for stage in self._stages:
                 tasks.create_task(self._play(stage, _PLAYS_MOST))
@@ -67,7 +66,7 @@ class Play:
         why_not = _why_not(fault, self._place)
         if why_not:
             self.rows.append(Row(fault.name, fault.title, stage.put_counts, None, why_not))
-            self._tell(stage, why_not)
+            self._print(stage, why_not)
             return
         async with self._room:
             began = time.monotonic()
@@ -80,14 +79,14 @@ class Play:
         self.rows.append(Row(fault.name, title, stage.put_counts, cells, "", is_disturbed))
         figures = ", ".join(f"{name} {cell.lost}" for name, cell in cells.items())
         of = next(iter(cells.values())).of
-        words = f"lost of {of}: {figures} ({time.monotonic() - began:.0f} s)"
-        self._tell(stage, f"{words}; the machine stood still" if is_disturbed else words)
+        result = f"lost of {of}: {figures} ({time.monotonic() - began:.0f} s)"
+        self._print(stage, f"{result}; the machine stalled" if is_disturbed else result)
 
-    def _tell(self, stage: Stage, words: str) -> None:
+    def _print(self, stage: Stage, result: str) -> None:
         mode = "PUT counts" if stage.put_counts else "PUT does not count"
         mode = "no PUTs" if stage.fault.is_crowd else mode
         done = f"[{len(self.rows):2}/{len(self._stages) + len(self._crowds)}]"
-        print(f"{done} {stage.fault.name}, {mode}: {words}", flush=True)
+        print(f"{done} {stage.fault.name}, {mode}: {result}", flush=True)
 
     def _place_of(self, row: Row) -> tuple[int, bool]:
         names = [stage.fault.name for stage in (*self._stages, *self._crowds)]
@@ -96,7 +95,7 @@ class Play:
 
 def _why_not(fault: Fault, place: World) -> str:
     if Needs.NAMESPACES in fault.needs and not place.is_own:
-        return "needs root, for namespaces of its own"
+        return "needs root, to create namespaces"
     if fault.over_link and place.link is None:
         return "needs the kernel's netem, or TUN devices"
     if Needs.CLOCK in fault.needs and not place.can_step_clocks:
@@ -120,10 +119,12 @@ def _keep_logs(folder: Path, into: Path) -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make survive")
-    parser.add_argument("--faults", default="", help="names, with commas; all by default")
-    parser.add_argument("--seconds", type=float, default=1200.0, help="the most it may take")
-    parser.add_argument("--logs", type=Path, help="a folder to keep what the programs said")
-    parser.add_argument("--lifetime", type=float, default=10.0, help="seconds a session lives idle")
+    parser.add_argument("--faults", default="", help="comma-separated names; default: all")
+    parser.add_argument("--seconds", type=float, default=1200.0, help="time limit")
+    parser.add_argument("--logs", type=Path, help="folder for the programs' logs")
+    parser.add_argument(
+        "--lifetime", type=float, default=10.0, help="seconds an idle session lives"
+    )
     return parser.parse_args()
 
 
@@ -132,7 +133,7 @@ def _chosen(names: str) -> list[Fault]:
     unknown = set(wanted) - {fault.name for fault in FAULTS}
     if unknown:
         known = ", ".join(fault.name for fault in FAULTS)
-        sys.exit(f"no fault is called {', '.join(sorted(unknown))}; there are: {known}")
+        sys.exit(f"unknown faults: {', '.join(sorted(unknown))}; available: {known}")
     return [fault for fault in FAULTS if not wanted or fault.name in wanted]
 
 
@@ -160,7 +161,9 @@ def main() -> None:
     broken = list(_broken_promises(play.rows))
     if broken:
         sys.exit(
-            "\n".join(("lost, though they could have been saved, or without a word:", *broken))
+            "\n".join(
+                ("sessions lost that could have been saved, or lost without a warning:", *broken)
+            )
         )
 
 

@@ -1,4 +1,4 @@
-"""Who keeps the sessions alive: nobody, the loop people write, VMware's SDK, the daemon."""
+"""Run the contenders: no keeper, a simple loop, VMware's SDK, and the daemon."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from benchmarks.survive.processes import SystemdNotifier
+from benchmarks.survive.processes import RestartedProgram
 from keepalived.demo.serving import serve_command
 
 
 class Name(StrEnum):
-    """The contenders, as the table heads its columns."""
+    """The contenders, named as in the table's head."""
 
-    NOBODY = "no keeper"
+    NO_KEEPER = "no keeper"
     LOOP = "loop"
     SDK = "VMware's SDK"
     DAEMON = "clkeepalived"
@@ -24,10 +24,10 @@ class Name(StrEnum):
 
 @dataclass(frozen=True)
 class Task:
-    """What a contender has to know, and where it lives. Times are seconds.
+    """A contender's configuration. Times are seconds.
 
-    `prefix` goes before its command, and `extra` into its environment. `threads` is how many
-    threads a rival keeps its sessions with, 0 for one each.
+    `prefix` goes before its command, and `extra` into its environment. `threads` is the number of
+    threads with which a rival keeps its sessions, 0 for one each.
     """
 
     folder: Path
@@ -52,27 +52,27 @@ class Task:
 
 
 class Contender:
-    """One contender at work. `log` is what its program says, and empty for nobody."""
+    """One running contender. `log` is its program's output, empty without a keeper."""
 
     def __init__(self, name: Name, task: Task) -> None:
         self.name = name
         self.task = task
-        self.program: SystemdNotifier | None = None
+        self.program: RestartedProgram | None = None
 
     async def start(self) -> None:
-        """Start its program, where it has one, and wait until it is ready."""
+        """Start its program, if it has one, and wait until it is ready."""
         task = self.task
         self.write(task.password_file, task.password.encode())
         self.write(task.ca_file, task.ca)
-        if self.name is Name.NOBODY:
+        if self.name is Name.NO_KEEPER:
             return
         command = self._daemon() if self.name is Name.DAEMON else self._rival(self.name)
         extra = {**(task.extra or {}), "PYTHONUNBUFFERED": "1"}
-        self.program = SystemdNotifier((*task.prefix, *command), task.folder / "log", extra)
+        self.program = RestartedProgram((*task.prefix, *command), task.folder / "log", extra)
         await self.program.start()
 
     def keep(self, session_ids: Iterable[str]) -> None:
-        """Tell it which sessions to keep; it notices by itself."""
+        """Write the list of sessions to keep; the program watches the file."""
         if self.name is Name.DAEMON:
             lines = [f"  - id: '{each}'\n" for each in session_ids]
             self.write(self._session_file, ("sessions:\n" + "".join(lines)).encode())
@@ -80,16 +80,16 @@ class Contender:
             self.write(self._ids, json.dumps(list(session_ids)).encode())
 
     async def stop(self) -> None:
-        """End its program."""
+        """Stop its program."""
         if self.program is not None:
             await self.program.stop()
 
     def write(self, path: Path, content: bytes) -> None:
-        """Replace a file of its folder at once."""
-        beside = path.with_suffix(".new")
-        beside.touch(mode=0o600)
-        beside.write_bytes(content)
-        beside.replace(path)
+        """Replace a file of its folder atomically."""
+        temporary = path.with_suffix(".new")
+        temporary.touch(mode=0o600)
+        temporary.write_bytes(content)
+        temporary.replace(path)
 
     @property
     def _session_file(self) -> Path:

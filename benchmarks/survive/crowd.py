@@ -1,4 +1,4 @@
-"""Five thousand sessions on one vCenter, and an outage that leaves half of them due at once."""
+"""A stage with 5,000 sessions on one vCenter, and an outage that makes half of them due at once."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from keepalived.simulator.errors import ApiError
 
 SESSIONS = 5000
 LIFETIME = 60.0
-"""Seconds: what two cores can renew that many sessions in, the simulators included."""
+"""Lifetime in seconds within which two cores can renew that many sessions, simulators included."""
 THREADS = 8
-"""What a rival keeps them with: as many requests at once as the daemon sends."""
+"""Threads of a rival: as many concurrent requests as the daemon sends."""
 
 _AFTER = 1.2
-"""How long to look on once the fault has struck, in lifetimes: whatever is lost is lost by then."""
+"""How long to wait after the fault, in lifetimes: all losses have happened by then."""
 
 
 @dataclass(frozen=True)
 class Crowd(Stage):
-    """A stage without transfers: all sessions are silent, and completed at the end."""
+    """A stage without transfers: all sessions are idle, and are completed at the end."""
 
     threads: int = THREADS
 

@@ -1,7 +1,7 @@
-"""What goes wrong: one entry for each row of the table.
+"""The faults: one entry for each row of the table.
 
-A fault strikes every contender in its own lane. Where a fault takes a while, it begins with the
-contender's own next keep-alive, which it hits: an outage that no keep-alive meets hurts nobody.
+A fault strikes every contender in its own lane. A fault with a duration begins at the contender's
+next keep-alive, since an outage between two keep-alives has no effect.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ RETRY_AFTER = 2.0
 
 
 class Needs(Flag):
-    """What a row needs beyond two cores and Python."""
+    """Requirements of a row beyond two cores and Python."""
 
     NOTHING = 0
     NAMESPACES = auto()
-    """Root, for namespaces of its own."""
+    """Root, to create namespaces."""
     CLOCK = auto()
     """A C compiler, for a library that steps the clock of one process."""
 
@@ -44,7 +44,7 @@ def _down(share: float) -> Strike:
 
 
 def _all_meet(effect: Effect, share: float) -> Strike:
-    """Every request meets the effect, for a share of what can be bridged."""
+    """Apply the effect to every request, for a share of the longest bridgeable outage."""
 
     async def strike(lane: Lane, _world: World) -> None:
         await lane.meet(effect)
@@ -136,14 +136,14 @@ async def _one_fails(lane: Lane, _world: World) -> None:
 
 @dataclass(frozen=True)
 class Fault:
-    """A row: its name on the command line, its title in the table, and what happens.
+    """A row: its name on the command line, its title in the table, and its effect.
 
-    `doomed` counts the sessions, first ones first, that nothing could save. `from_the_start`
-    strikes before the sessions are opened. `by_name` reaches the vCenter by a host name,
-    `over_link` over a link that loses packets; `small_disk` puts the contender's files on a small
-    disk of their own; `steps_clock` lets the clock of its program be stepped; `restarts` has its
-    program start again, while other stages may start none. `is_crowd` is of thousands of sessions,
-    and played once, as there are no PUTs.
+    `doomed` is the number of sessions, counted from the first, that nothing could save.
+    `from_the_start` strikes before the sessions are opened. `by_name` reaches the vCenter by a host
+    name, `over_link` over a link that loses packets. `small_disk` puts the contender's files on a
+    small separate disk. `steps_clock` allows its program's clock to be stepped. `restarts` restarts
+    its program, during which other stages start none. `is_crowd` has thousands of sessions, and
+    runs once, since it has no PUTs.
     """
 
     name: str

@@ -1,6 +1,6 @@
-"""A lane: one contender, a simulated vCenter of its own, and the uploads whose sessions it keeps.
+"""A lane: one contender, its own simulated vCenter, and the uploads whose sessions it keeps.
 
-The contenders of a row run side by side, each in its lane: none can spoil another's vCenter.
+The contenders of a row run concurrently, each in its lane, so none affects another's vCenter.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ _LATEST_DUE = 0.55
 
 
 def bridgeable(lifetime: float) -> float:
-    """Return the longest outage in seconds that the daemon's schedule promises to bridge.
+    """Return the longest outage in seconds that the daemon's schedule guarantees to bridge.
 
-    A renewal that falls due as late as possible meets it at its begin; what is left of the lifetime
-    then, but for one wait between two attempts, is what there is.
+    In the worst case the outage begins when a renewal is due as late as possible. It may then last
+    for the rest of the lifetime, minus one interval between two attempts.
     """
     return lifetime * (1 - _LATEST_DUE) - timing.floor(lifetime)
 
 
 def new_authority(tls: ssl.SSLContext) -> bytes:
-    """Give a server a new certificate by a new authority; return the authority's own, as PEM."""
+    """Give a server a new certificate from a new authority; return the authority's, as PEM."""
     authority = trustme.CA()
     authority.issue_cert(f"*.{DOMAIN}", LOOPBACK, LINK_NEAR).configure_cert(tls)
     return authority.cert_pem.bytes()
@@ -47,7 +47,7 @@ def new_authority(tls: ssl.SSLContext) -> bytes:
 
 @dataclass
 class Lane:
-    """What a fault strikes. `lifetime` is in seconds."""
+    """The target of a fault. `lifetime` is in seconds."""
 
     contender: Contender
     simulator: Simulator
@@ -56,9 +56,9 @@ class Lane:
     uploads: list[Upload] = field(default_factory=list)
 
     async def meet(self, effect: Effect) -> None:
-        """Let `effect` hit the next keep-alive, and wait for it; for one lifetime at most.
+        """Apply `effect` to the next keep-alive, and wait for it, for one lifetime at most.
 
-        So whatever begins now begins at the worst moment for this contender.
+        A fault that begins then begins at the worst moment for this contender.
         """
         faults = self.simulator.faults
         fault = faults.add(effect, route="*.keep_alive", count=1)
@@ -66,9 +66,9 @@ class Lane:
         faults.remove(fault)
 
     async def slack_comes_to(self, share: float) -> None:
-        """Wait until no session has less than about this share of its lifetime left, and one has.
+        """Wait until the least remaining share of a lifetime, over all sessions, is about `share`.
 
-        For one lifetime at most: who renews more often never comes there.
+        Waits for one lifetime at most: a contender that renews more often never gets there.
         """
         await self._wait(lambda: share - _ABOUT <= self._least_slack() / self.lifetime <= share)
 
@@ -83,7 +83,7 @@ class Lane:
     async def _wait(self, condition: Callable[[], bool]) -> None:
         try:
             async with asyncio.timeout(self.lifetime):
-                while not condition():  # noqa: ASYNC110 - nothing tells when it comes to hold
+                while not condition():  # noqa: ASYNC110 - no event signals it
                     await asyncio.sleep(_LOOK_SECONDS)
         except TimeoutError:
             return

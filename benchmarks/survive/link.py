@@ -1,7 +1,7 @@
-"""A link that loses and delays packets, to a network namespace at its far end.
+"""Create a link to a network namespace that loses and delays packets.
 
-It is a pair of veth devices under `tc netem`, or, where the kernel has no netem, two TUN devices
-with a small program between them that does the same.
+It is a pair of veth devices with `tc netem` or, if the kernel has no netem, two TUN devices with a
+small program between them that does the same.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _PATIENCE = 5.0
 
 
 class Link:
-    """The link, from `open` to `close`. Needs root. `means` says what spoils it."""
+    """The link, from `open` to `close`. Needs root. `means` names its implementation."""
 
     def __init__(self) -> None:
         self.means = ""
@@ -35,22 +35,22 @@ class Link:
 
     @property
     def far_side(self) -> tuple[str, ...]:
-        """What goes before a command that is to run at the far end."""
+        """The prefix of a command to run at the far end."""
         return ("nsenter", f"--net={self._namespace}", "--")
 
     def open(self) -> None:
-        """Make it. Raises OSError or CalledProcessError where that cannot be had."""
+        """Create the link. Raises OSError or CalledProcessError if the machine cannot."""
         self._far = subprocess.Popen(("unshare", "--net", "sleep", "infinity"))
         here = os.readlink("/proc/self/ns/net")
         end = time.monotonic() + _PATIENCE
         while os.readlink(self._namespace) == here:
             if time.monotonic() > end:
-                raise TimeoutError("there is no network namespace for the far end")
+                raise TimeoutError("the network namespace for the far end did not start")
             time.sleep(_MOMENT)
         self._make_veth() if self._has_netem() else self._make_tun()
 
     def close(self) -> None:
-        """End what holds it; the devices go with that."""
+        """End the processes behind the link, which removes its devices."""
         for process in (self._pump, self._far):
             if process is not None:
                 process.kill()

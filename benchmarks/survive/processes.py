@@ -1,4 +1,4 @@
-"""A contender's program, run as a unit of systemd with `Restart=always` and `RestartSec=1s`."""
+"""Run a contender's program like a systemd unit with `Restart=always` and `RestartSec=1s`."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _READY_SECONDS = 60.0
 _STOP_SECONDS = 3.0
 _LOOK_SECONDS = 0.05
 
-# Ways out of here that know nothing of this machine's own addresses, and other people's trust.
+# Variables that set proxies, which cannot reach this machine, and other certificate authorities.
 _FOREIGN = frozenset(
     {"http_proxy", "https_proxy", "all_proxy", "requests_ca_bundle", "curl_ca_bundle"}
 )
 
 
-class SystemdNotifier:
-    """A program that is started again a second after it ended, until `stop`.
+class RestartedProgram:
+    """A program that is restarted a second after its end, until `stop`.
 
-    What it says goes to `log`. `extra` is added to its environment.
+    Its output goes to `log`. `extra` is added to its environment.
     """
 
     def __init__(self, argv: Sequence[str], log: Path, extra: Mapping[str, str]) -> None:
@@ -39,41 +39,41 @@ class SystemdNotifier:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Start it, and wait until it says that it is ready. Raises RuntimeError if it does not."""
+        """Start the program, and wait until it reports being ready. Raises RuntimeError."""
         self._task = asyncio.create_task(self._supervise(), name=f"supervise {self._log}")
         try:
             async with asyncio.timeout(_READY_SECONDS):
-                while "ready" not in self.words():  # noqa: ASYNC110 - a file tells nobody
+                while "ready" not in self.output():  # noqa: ASYNC110 - a file sends no event
                     await asyncio.sleep(_LOOK_SECONDS)
         except TimeoutError:
-            raise RuntimeError(f"not ready in time: {self._argv}\n{self.words()}") from None
+            raise RuntimeError(f"not ready in time: {self._argv}\n{self.output()}") from None
 
-    def words(self) -> str:
-        """Return what it said so far."""
+    def output(self) -> str:
+        """Return its output so far."""
         with suppress(OSError):
             return self._log.read_text(errors="replace")
         return ""
 
     def kill(self) -> None:
-        """End it by SIGKILL; it is started again a second later."""
+        """Kill it by SIGKILL; it is restarted a second later."""
         self._signal(signal.SIGKILL)
 
     def freeze(self) -> None:
-        """Stop it by SIGSTOP."""
+        """Suspend it by SIGSTOP."""
         self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let it go on."""
+        """Resume it by SIGCONT."""
         self._signal(signal.SIGCONT)
 
     def take_its_disk(self) -> None:
-        """Let it write to no file any more, by its RLIMIT_FSIZE."""
+        """Make all its writes to files fail, by RLIMIT_FSIZE."""
         if self._process is not None:
             hard = resource.RLIM_INFINITY
             resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE, (0, hard))
 
     async def stop(self) -> None:
-        """End it for good."""
+        """Stop it without a restart."""
         if self._task is None:
             return
         self._task.cancel()

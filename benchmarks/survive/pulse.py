@@ -1,4 +1,4 @@
-"""Whether the machine kept up: a task that should wake up often, and how late it did at worst."""
+"""Detect stalls of the machine: measure how late a frequent task wakes up at worst."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ _BEAT_SECONDS = 0.05
 
 
 class Pulse:
-    """Beats while it is felt; `latest` is how many seconds too late a beat came at worst."""
+    """Wakes up at short intervals; `latest` is the greatest delay in seconds."""
 
     def __init__(self) -> None:
         self.latest = 0.0
 
     async def beat(self) -> None:
-        """Beat until cancelled."""
+        """Wake up until cancelled."""
         now = asyncio.get_running_loop().time
         while True:
             expected = now() + _BEAT_SECONDS
@@ -26,7 +26,7 @@ class Pulse:
 
 @asynccontextmanager
 async def felt() -> AsyncIterator[Pulse]:
-    """Feel the pulse while the block runs."""
+    """Measure while the block runs."""
     pulse = Pulse()
     beating = asyncio.create_task(pulse.beat(), name="pulse")
     try:

@@ -1,10 +1,10 @@
-"""A bad link in user space, for kernels without netem: two TUN devices, and packets between them.
+"""A bad link in user space, for kernels without netem: forward packets between two TUN devices.
 
     python -m benchmarks.survive.pump NAMESPACE LOSS DELAY JITTER
 
-The device `near` is made here and `far` in the network namespace that the path NAMESPACE names. A
-packet is lost with the probability LOSS, and otherwise handed over after DELAY seconds, JITTER more
-or less, in either direction. Says `ready` once the devices are there.
+The device `near` is created here and `far` in the network namespace at the path NAMESPACE. In
+either direction a packet is lost with probability LOSS, and otherwise forwarded after DELAY
+seconds, plus or minus JITTER. Prints `ready` once the devices exist.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _LARGEST_PACKET = 65536
 
 
 def open_device(name: str) -> int:
-    """Make a TUN device in the namespace that we are in; return its descriptor."""
+    """Create a TUN device in the current namespace; return its descriptor."""
     device = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     request = struct.pack("16sH22x", name.encode(), _IFF_TUN | _IFF_NO_PI)
     fcntl.ioctl(device, _TUNSETIFF, request)
@@ -34,7 +34,7 @@ def open_device(name: str) -> int:
 
 
 def enter_network(path: str) -> None:
-    """Go over into another network namespace. Raises OSError."""
+    """Enter another network namespace. Raises OSError."""
     namespace = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         if ctypes.CDLL(None, use_errno=True).setns(namespace, _CLONE_NEWNET):
@@ -44,7 +44,7 @@ def enter_network(path: str) -> None:
 
 
 async def pump(near: int, far: int, loss: float, delay: float, jitter: float) -> None:
-    """Hand packets over in both directions, for ever."""
+    """Forward packets in both directions until cancelled."""
     loop = asyncio.get_running_loop()
 
     def deliver(device: int, packet: bytes) -> None:

@@ -1,4 +1,4 @@
-"""A stage: one fault in one of the two modes, all contenders side by side."""
+"""A stage: one fault in one of the two modes, with all contenders at the same time."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from keepalived.simulator.app import Simulator
 from keepalived.simulator.server import serve
 
 STRIKES = 1.1
-"""When a fault begins, in lifetimes since the sessions were opened."""
+"""Start of a fault, in lifetimes since the sessions were opened."""
 _PATIENCE = 2.0
 """How much longer than planned an upload may take, in lifetimes."""
 _STILL = 0.05
-"""For how many lifetimes the machine may stand still."""
+"""For how many lifetimes the machine may stall."""
 _ROOM = 0.5
 _RESTARTED = 1.3
 _LEDGER_LIMIT = 20_000
@@ -35,7 +35,7 @@ _PASSWORD = "first"  # noqa: S105 - guards nothing
 
 
 class Outcome(NamedTuple):
-    """How everybody fared, and whether the machine stood still meanwhile, which nobody can help."""
+    """The result of each contender, and whether the machine stalled, which makes it unreliable."""
 
     cells: dict[Name, Cell]
     is_disturbed: bool
@@ -43,17 +43,17 @@ class Outcome(NamedTuple):
 
 @dataclass(frozen=True)
 class Stage:
-    """What one row takes in one mode. `lifetime` is in seconds."""
+    """One row in one mode. `lifetime` is in seconds."""
 
     fault: Fault
     put_counts: bool
     lifetime: float
     world: World
     threads: int = 0
-    """What a rival keeps its sessions with; 0 means one thread for each."""
+    """Number of a rival's threads; 0 means one for each session."""
 
     async def play(self, starting: asyncio.Lock) -> Outcome:
-        """Play it, and return how each contender fared. Programs start under the lock."""
+        """Run the stage, and return the results. Programs start under the lock."""
         async with AsyncExitStack() as stack:
             async with starting:
                 entering = (stack.enter_async_context(self._lane(name)) for name in Name)
@@ -71,7 +71,7 @@ class Stage:
 
     @asynccontextmanager
     async def _lane(self, name: Name) -> AsyncIterator[Lane]:
-        """Make a lane, whose contender is not started yet."""
+        """Create a lane, without starting its contender."""
         fault, world = self.fault, self.world
         simulator = Simulator(
             username=_USERNAME,
@@ -114,8 +114,8 @@ class Stage:
         return self.world.clock_environ(folder) if self.fault.steps_clock else {}
 
     async def _drive(self, lane: Lane) -> None:
-        """Open the sessions, let the uploads go, strike, and wait for the end."""
-        # Not the default context: reading the system's authorities would hold everybody up.
+        """Open the sessions, start the uploads, strike, and wait for the end."""
+        # Not the default context: reading the system's authorities would block the event loop.
         trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         trusting.check_hostname = False
         trusting.verify_mode = ssl.CERT_NONE
@@ -133,7 +133,7 @@ class Stage:
                     tasks.create_task(self._carry_out(uploader, lane, upload, opened_at))
 
     async def _reserve(self, starting: asyncio.Lock) -> None:
-        """Let nobody else start programs while those that are killed start again."""
+        """Prevent other stages from starting programs while killed ones restart."""
         await asyncio.sleep((STRIKES - _ROOM) * self.lifetime)
         async with starting:
             await asyncio.sleep((_ROOM + _RESTARTED) * self.lifetime)

@@ -1,4 +1,4 @@
-"""The table of faults and contenders, as Markdown and as JSON, and its place in other pages."""
+"""Write the table of faults and contenders as Markdown and JSON, and into other pages."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _MARK = "†"
 
 @dataclass(frozen=True)
 class Row:
-    """One fault in one mode: how everybody fared, or why it could not be tried.
+    """One fault in one mode: the result of each contender, or why it could not run.
 
-    `disturbed`: the machine stood still meanwhile, however often it was played.
+    `disturbed`: the machine stalled in every run.
     """
 
     fault: str
@@ -39,7 +39,7 @@ class Row:
 
 
 def cell_text(name: Name, cell: Cell) -> str:
-    """Return a cell as the table shows it; a mark means that nothing could have saved the rest."""
+    """Return a cell of the table; a mark means that nothing could have saved the lost sessions."""
     text = f"{cell.lost} of {cell.of}"
     is_doomed = name is Name.DAEMON and cell.lost and cell.is_honoured
     return f"{text} {_MARK}" if is_doomed else text
@@ -68,7 +68,7 @@ def markdown(rows: Sequence[Row]) -> str:
 
 
 def machine() -> str:
-    """Name the machine: processor, cores, kernel, Python."""
+    """Describe the machine: processor, cores, kernel, Python."""
     models = [
         line.partition(":")[2].strip()
         for line in Path("/proc/cpuinfo").read_text().splitlines()
@@ -81,13 +81,13 @@ def machine() -> str:
 
 
 def page(rows: Sequence[Row], lifetime: float, seconds: float) -> str:
-    """Return the page of results."""
+    """Return the page with the results."""
     date = datetime.now(UTC).date().isoformat()
     return f"""# Faults survived
 
-Sessions lost of those that were open, by fault and by who kept them. The first figure of a cell is
-for a vCenter that counts a PUT in progress as activity, the second for one that does not. What each
-row does, and by which rules, stands in [survival.md](../../docs/survival.md).
+Lost sessions out of all open ones, by fault and keeper. The first figure of a cell is for a vCenter
+that counts a PUT in progress as activity, the second for one that does not.
+[survival.md](../../docs/survival.md) explains the rows and rules.
 
 {quotation(rows)}
 Made by `{COMMAND}` on {date} in {seconds:.0f} s, with lifetimes of {lifetime:g} s, on
@@ -96,7 +96,7 @@ Made by `{COMMAND}` on {date} in {seconds:.0f} s, with lifetimes of {lifetime:g}
 
 
 def footnote() -> str:
-    """Say what the mark means."""
+    """Return the explanation of the mark."""
     return (
         f"{_MARK} Nothing could have saved these; `clkeepalived` had warned of each of them before "
         "it was lost."
@@ -104,44 +104,44 @@ def footnote() -> str:
 
 
 def read() -> list[Row]:
-    """Return the rows that were written last."""
-    told = json.loads((RESULTS / "survive.json").read_text())
-    return [_row(row) for row in told["rows"]]
+    """Return the rows of the last run."""
+    data = json.loads((RESULTS / "survive.json").read_text())
+    return [_row(row) for row in data["rows"]]
 
 
-def _told(row: Row) -> dict[str, Any]:
-    """Return a row as it is written: with notes on the sessions that the daemon lost alone."""
-    told = asdict(row)
-    for name, cell in (told["cells"] or {}).items():
+def _as_json(row: Row) -> dict[str, Any]:
+    """Return a row as it is written: with notes only on sessions that the daemon lost."""
+    data = asdict(row)
+    for name, cell in (data["cells"] or {}).items():
         if name is not Name.DAEMON:
             del cell["notes"]
-    return told
+    return data
 
 
-def _row(told: dict[str, Any]) -> Row:
-    cells = told.pop("cells")
+def _row(data: dict[str, Any]) -> Row:
+    cells = data.pop("cells")
     kept = None if cells is None else {Name(name): Cell(**cell) for name, cell in cells.items()}
-    return Row(**told, cells=kept)
+    return Row(**data, cells=kept)
 
 
 def quotation(rows: Sequence[Row]) -> str:
-    """Return what other pages quote: the table, and what its mark means."""
+    """Return the part that other pages quote: the table and the explanation of its mark."""
     return f"{markdown(rows)}\n{footnote()}\n"
 
 
 def write(rows: Sequence[Row], lifetime: float, seconds: float) -> None:
-    """Write the results, and the table where the README quotes it."""
+    """Write the results, and the table into the README."""
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "survive.md").write_text(page(rows, lifetime, seconds))
-    told: dict[str, Any] = {
+    data: dict[str, Any] = {
         "command": COMMAND,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine(),
         "lifetime": lifetime,
         "seconds": round(seconds, 1),
-        "rows": [_told(row) for row in rows],
+        "rows": [_as_json(row) for row in rows],
     }
-    records.write(RESULTS / "survive.json", told)
+    records.write(RESULTS / "survive.json", data)
     readme = ROOT / "README.md"
     readme.write_text(quoted(readme.read_text(), quotation(rows)))
 

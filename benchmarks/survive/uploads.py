@@ -1,8 +1,8 @@
-"""Uploads with gaps, as checksums and queues make them: real PUTs, and an uploader that insists.
+"""Uploads with gaps, as caused by checksums and queues: real PUTs, and an uploader that retries.
 
-What is compared is who keeps a session alive, so the uploader does everything else right: it tries
-again whatever failed, logs in anew, and starts a broken transfer over. It gives up where the server
-says that the session is gone.
+Only the keepers are compared, so the uploader does everything else right: it retries failed
+requests, logs in again, and restarts broken transfers. It gives up when the server reports that the
+session is gone.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ _REFUSED = 400
 
 
 class Script(NamedTuple):
-    """When an upload transfers its content: from and to, in lifetimes since its session's opening.
+    """The start and end of an upload's transfer, in lifetimes since its session was opened.
 
-    Before it computes checksums, afterwards it waits in a queue until it is completed.
+    Before the transfer it computes checksums; afterwards it waits in a queue until it is completed.
     """
 
     begins: float
@@ -53,7 +53,7 @@ SCRIPTS = (
 
 @dataclass
 class Upload:
-    """One upload: its session and item, and how it went so far."""
+    """One upload: its session, its item, and its progress."""
 
     script: Script
     session_id: str
@@ -62,11 +62,11 @@ class Upload:
 
 
 class SessionGone(Exception):
-    """The server knows the session no more; the message says at which step."""
+    """The server no longer knows the session; the message names the step."""
 
 
 class Uploader:
-    """Carries uploads out over HTTPS, with a login of its own. `lifetime` is in seconds."""
+    """Carries out uploads over HTTPS, with its own login. `lifetime` is in seconds."""
 
     def __init__(
         self, simulator: Simulator, url: str, tls: ssl.SSLContext, lifetime: float
@@ -91,12 +91,12 @@ class Uploader:
         await self._client.http.close()
 
     def open(self, script: Script) -> Upload:
-        """Open a session, on an item of its own, without a request."""
+        """Open a session on a new item, without a request."""
         session = self._simulator.library.open_session(self._simulator.username)
         return Upload(script, session.id, session.item_id)
 
     async def carry_out(self, upload: Upload, opened_at: float) -> None:
-        """Transfer and complete; `opened_at` is on the loop's clock. Trouble is noted."""
+        """Transfer and complete; `opened_at` is on the loop's clock. Errors are recorded."""
 
         def at(lifetimes: float) -> float:
             return opened_at + lifetimes * self._lifetime
@@ -110,12 +110,12 @@ class Uploader:
             upload.trouble = str(gone)
 
     async def _transfer(self, upload: Upload, ends_at: float) -> None:
-        """PUT the content piece by piece until `ends_at`, over again where it broke off."""
+        """PUT the content piece by piece until `ends_at`, restarting broken transfers."""
         session = f"{_API}/{upload.session_id}"
         while True:
             file = {"name": _NAME, "source_type": "PUSH"}
             added = await self._call("POST", f"{session}/file", file)
-            # The simulator hands out the address by which it was asked.
+            # The simulator returns URLs with the address that the caller used.
             uri = added["upload_endpoint"]["uri"]
             pieces = _pieces(ends_at, self._lifetime / _PIECES_PER_LIFETIME)
             try:
@@ -131,15 +131,16 @@ class Uploader:
 
     async def _call(self, method: str, path: str, body: object) -> Any:
         while True:
-            status, said = await self._ask(self._client.ask(method, path, body))
+            status, reply = await self._ask(self._client.ask(method, path, body))
             if 200 <= status < 300:
-                return said
+                return reply
             if status == _UNAUTHENTICATED:
                 await self._ask(self._log_in())
             elif status == _GONE:
                 raise SessionGone(f"{path.rpartition('/')[2]}: the session is gone")
             elif status == _REFUSED and path.endswith("complete"):
-                return said  # An answer was lost: it is complete already, or the item shows it.
+                # An answer was lost: the session is complete, or the item shows that it is not.
+                return reply
             else:
                 await asyncio.sleep(_AGAIN_SECONDS)
 
@@ -147,7 +148,7 @@ class Uploader:
         return await self._client.log_in(), None
 
     async def _ask(self, asking: Coroutine[Any, Any, tuple[int, Any]]) -> tuple[int, Any]:
-        """Return status and JSON of one request; status 0 where there was no answer."""
+        """Return status and JSON of one request; status 0 without an answer."""
         try:
             async with asyncio.timeout(_ANSWER_SHARE * self._lifetime):
                 return await asking
@@ -156,7 +157,7 @@ class Uploader:
 
 
 def arrived(upload: Upload, simulator: Simulator) -> bool:
-    """Whether the server took the content over: by its ledger, and by the item's version."""
+    """Whether the server received the content: by its ledger and the item's version."""
     item = simulator.library.catalog.item(upload.item_id)
     if item.content_version == 1:
         return False

@@ -1,4 +1,4 @@
-"""What became of the sessions of a lane: by the server's ledger, not by a contender's own word."""
+"""Judge the sessions of a lane by the server's ledger, not by the contender's output."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _WARNINGS = frozenset({"session_at_risk", "session_overdue"})
 
 @dataclass(frozen=True)
 class Cell:
-    """How a contender fared: sessions lost of how many, and why, as far as can be told.
+    """A contender's result: the lost sessions out of `of`, with notes on the reasons.
 
     Of the lost ones, `savable` could have been saved; `warned` says whether the daemon had warned
-    of each of the others before it was lost, and is True where there is none.
+    of each of the others before it was lost, and is True if there are none.
     """
 
     lost: int
@@ -38,17 +38,17 @@ class Cell:
 
 
 def judge(lane: Lane, doomed: int) -> Cell:
-    """Count what was lost; nothing could save the first `doomed` sessions."""
+    """Count the lost sessions; nothing could save the first `doomed` ones."""
     lost = [
         (number, each)
         for number, each in enumerate(lane.uploads)
         if not arrived(each, lane.simulator)
     ]
     hopeless = [each for number, each in lost if number < doomed]
-    warned, words = True, ""
+    warned, output = True, ""
     if lane.contender.name is Name.DAEMON and lane.contender.program is not None:
-        words = lane.contender.program.words()
-        warnings = list(_warnings(words))
+        output = lane.contender.program.output()
+        warnings = list(_warnings(output))
         warned = all(_was_warned_of(each, lane, warnings) for each in hopeless)
     return Cell(
         lost=len(lost),
@@ -66,15 +66,15 @@ def _was_warned_of(upload: Upload, lane: Lane, warnings: Iterable[tuple[str, flo
     return any(id_ == upload.session_id and at < lost_at for id_, at in warnings)
 
 
-def _warnings(words: str) -> Iterator[tuple[str, float]]:
+def _warnings(output: str) -> Iterator[tuple[str, float]]:
     """Return the session and the wall time of each warning in a daemon's log."""
-    for line in words.splitlines():
+    for line in output.splitlines():
         try:
-            said: dict[str, Any] = json.loads(line)
+            event: dict[str, Any] = json.loads(line)
         except ValueError:
             continue
-        if said.get("event") in _WARNINGS:
-            yield str(said["session_id"]), datetime.fromisoformat(said["timestamp"]).timestamp()
+        if event.get("event") in _WARNINGS:
+            yield str(event["session_id"]), datetime.fromisoformat(event["timestamp"]).timestamp()
 
 
 def _note(number: int, upload: Upload, lane: Lane) -> str:

@@ -1,7 +1,7 @@
-"""The world that contenders live in: namespaces of its own as root, and tools to upset it.
+"""The contenders' environment: separate namespaces, and tools to disturb it.
 
-As root, everything runs in network, mount and process namespaces of its own: nothing of the host is
-touched, and all ends with it. Elsewhere the rows that need that say so.
+As root, everything runs in new network, mount and process namespaces, so the host is not changed
+and all processes end with the run. Without root, rows that need namespaces are reported as skipped.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _STEP = struct.Struct("=q")
 
 
 def enter(arguments: Sequence[str]) -> None:
-    """Start over in namespaces of our own, where that can be had; returns where it cannot."""
+    """Re-execute the program in new namespaces; return if the machine does not permit it."""
     if os.geteuid() != 0 or _OWN in os.environ:
         return
     tried = subprocess.run((*_UNSHARE, "true"), capture_output=True, check=False)
@@ -45,7 +45,7 @@ def enter(arguments: Sequence[str]) -> None:
 
 
 class World:
-    """What can be done to a contender from outside. `folder` is for files of its own."""
+    """The disturbances of a contender from outside. `folder` is for its own files."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -63,11 +63,11 @@ class World:
 
     @property
     def far_side(self) -> tuple[str, ...]:
-        """What goes before a command that is to run at the far end of the bad link."""
+        """The prefix of a command to run at the far end of the bad link."""
         return self.link.far_side if self.link is not None else ()
 
     def open_link(self) -> None:
-        """Make the bad link, where that can be had."""
+        """Create the bad link, if the machine permits it."""
         if not self.is_own:
             return
         link = Link()
@@ -84,7 +84,7 @@ class World:
         return self._stepper is not None
 
     def close(self) -> None:
-        """Give back the disks and the link; the rest ends with the namespaces."""
+        """Remove the disks and the link; the rest ends with the namespaces."""
         if self.link is not None:
             self.link.close()
         for disk in self._disks:
@@ -92,24 +92,24 @@ class World:
                 _run("umount", "--lazy", str(disk))
 
     def remember_name(self, name: str) -> None:
-        """Let a host name be known."""
+        """Make a host name resolve."""
         self._names.add(name)
         self._write_names()
 
     def forget_name(self, name: str) -> None:
-        """Let a host name be known no more; name servers there are none."""
+        """Make a host name unresolvable; there are no name servers."""
         self._names.discard(name)
         self._write_names()
 
     def mount_small_disk(self, folder: Path) -> None:
-        """Put a disk of two megabytes there, where that can be had."""
+        """Mount a disk of 2 MB there, if the machine permits it."""
         if self.is_own:
             size = f"size={_DISK_BYTES}"
             _run("mount", "-t", "tmpfs", "-o", size, "survive", str(folder))
             self._disks.append(folder)
 
     def fill(self, folder: Path) -> None:
-        """Fill a small disk to the last byte."""
+        """Fill a small disk completely."""
         with suppress(OSError), (folder / "ballast").open("wb", buffering=0) as ballast:
             while True:
                 ballast.write(bytes(4096))
@@ -151,10 +151,10 @@ class World:
 
 
 def _raise_priority() -> None:
-    """Let whatever else the machine does disturb as little as can be; contenders inherit it."""
+    """Raise the priority over other work on the machine; contenders inherit it."""
     os.nice(_RAISED - os.nice(0))
     with suppress(OSError):
-        # Where the kernel groups processes by terminal session, only the group's priority counts.
+        # If the kernel groups processes by terminal session, only the group's priority counts.
         os.setsid()
         Path("/proc/self/autogroup").write_text(str(_RAISED))
 

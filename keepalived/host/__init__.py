@@ -1,1 +1,1 @@
-"""The operating system: clocks, processes, systemd."""
+"""Interfaces to the operating system: clocks, files, processes, sockets, systemd."""

@@ -1,7 +1,7 @@
-"""Writes lines in a thread, so that a reader who stops reading does not block the program.
+"""Writes lines in a thread, so that a blocked destination does not block the program.
 
-A pipe that is not read, a stopped terminal (^S), a log driver or a disk that hangs can block a
-write for ever, and with it the event loop that called it.
+A pipe that is not read, a stopped terminal (^S), a hanging log driver or disk can block a write
+forever, and with it the event loop.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from queue import SimpleQueue
 from typing import Protocol
 
 CAPACITY = 1 << 20
-"""The most characters that may be queued; a line that does not fit is lost."""
+"""The most characters in the queue; a line that does not fit is lost."""
 
 
 class Sink(Protocol):
@@ -31,20 +31,20 @@ class Sink(Protocol):
 
 
 class BackgroundWriter:
-    """Writes lines to `sink` in the order of the `put` calls, and counts lost lines.
+    """Writes lines to `sink` in order, and counts lost lines.
 
-    `report` returns the line that reports the number of lost lines; it is written as soon as there
-    is room again. Only one thread at a time may call `put`.
+    `report` returns a line that reports the number of lost lines; it is written as soon as there is
+    room again. Only one thread at a time may call `put`.
     """
 
     def __init__(self, sink: Sink, report: Callable[[int], str], capacity: int = CAPACITY) -> None:
         self._sink = sink
         self._report = report
         self._capacity = capacity
-        # `put` may interrupt itself: a finalizer that logs may run at any time.
+        # SimpleQueue is reentrant: a finalizer that logs may interrupt `put`.
         self._queue: SimpleQueue[tuple[int, str] | threading.Event | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
-        # Only one thread changes each of these.
+        # Each of these is changed by one thread only.
         self._lost = self._size_put = 0
         self._failed = self._reported = self._size_taken = 0
 
@@ -65,7 +65,7 @@ class BackgroundWriter:
         self._lost += 1
 
     def flush(self, seconds: float) -> bool:
-        """Wait `seconds` at most until the queued lines are written; return whether they were."""
+        """Wait at most `seconds` until the queued lines are written; return whether they were."""
         if self._thread is None or not self._thread.is_alive():
             return True
         written = threading.Event()
@@ -73,7 +73,7 @@ class BackgroundWriter:
         return written.wait(seconds)
 
     def finish(self) -> None:
-        """Close the sink once everything is written, without waiting for that."""
+        """Close the sink once all lines are written, without waiting."""
         if self._thread is None:
             self._sink.close()
         else:
@@ -120,7 +120,7 @@ class DescriptorSink:
             try:
                 data = data[os.write(self._descriptor, data) :]
             except BlockingIOError:
-                # Another process that shares the open file description has made it non-blocking.
+                # Another process has made the shared open file description non-blocking.
                 poll = select.poll()
                 poll.register(self._descriptor, select.POLLOUT)
                 poll.poll()

@@ -1,7 +1,7 @@
-"""Runs calls that may hang for ever, as on a mount whose server is gone.
+"""Runs calls that may hang forever, such as reading from a network mount whose server is gone.
 
 They run in daemon threads, which delay neither other calls nor the end of the process. While a
-call hangs, the same call is not started again.
+call hangs, it is not started again.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 SECONDS = 30.0
-"""How long a look at a file may take before it counts as hanging."""
+"""How long reading a file may take before it counts as hanging."""
 
 
 class DaemonThreads(Executor):
@@ -47,21 +47,21 @@ _running: dict[tuple[Hashable, Hashable], asyncio.Future[Any]] = {}
 async def call(key: Hashable, work: Callable[[], T], *, seconds: float = SECONDS) -> T:
     """Return the result of `work`, called in a thread. Raises TimeoutError after `seconds`.
 
-    While a call with the same `key` hangs, it is waited for instead of calling `work`.
+    If a call with the same `key` is still running, waits for that one instead of calling `work`.
     """
     loop = asyncio.get_running_loop()
-    place = (loop, key)
-    future: asyncio.Future[T] | None = _running.get(place)
+    task_key = (loop, key)
+    future: asyncio.Future[T] | None = _running.get(task_key)
     if future is None:
-        future = _running[place] = loop.run_in_executor(THREADS, work)
-        future.add_done_callback(lambda done: _forget(place, done))
+        future = _running[task_key] = loop.run_in_executor(THREADS, work)
+        future.add_done_callback(lambda done: _forget(task_key, done))
     await asyncio.wait([future], timeout=seconds)
     if not future.done():
         raise TimeoutError
     return future.result()
 
 
-def _forget(place: tuple[Hashable, Hashable], done: asyncio.Future[Any]) -> None:
-    _running.pop(place, None)
+def _forget(task_key: tuple[Hashable, Hashable], done: asyncio.Future[Any]) -> None:
+    _running.pop(task_key, None)
     if not done.cancelled():
         done.exception()  # the waiting task may have given up

@@ -1,4 +1,4 @@
-"""The clock for deadlines."""
+"""Clocks: boot time for deadlines, wall time for display."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Protocol
 
 LONGEST_SLEEP = 5.0
-"""The longest sleep of a timer, in seconds, before it checks the clock again: timers stand still
-while the machine is suspended, but the boot-time clock does not."""
+"""The longest sleep in seconds before the clock is checked again: timers stop while the machine is
+suspended, but the boot-time clock does not."""
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _TICK = 0.001
 
 
 class Clock(Protocol):
-    """The source of time for the daemon. Injected, so that tests can set it."""
+    """The daemon's source of time. Injected, so that tests can control it."""
 
     def boot(self) -> float:
         """Seconds since boot, suspended time included (CLOCK_BOOTTIME)."""
@@ -42,7 +42,7 @@ class SystemClock:
 def boot_id() -> str:
     """Return the kernel's id of this boot: boot-time clocks of different boots do not compare.
 
-    Empty if it is not available, as on some container hosts: then no two boots count as the same.
+    Empty if it is not available, as on some container hosts; then no two boots count as equal.
     """
     try:
         return _BOOT_ID.read_text(encoding="ascii").strip()
@@ -52,6 +52,6 @@ def boot_id() -> str:
 
 async def sleep_until(clock: Clock, when: float) -> None:
     """Sleep until `when`, in seconds on the boot-time clock, to within a millisecond."""
-    # There is no event to wait for: the clock itself is polled.
+    # There is no event to wait for, so the clock is polled.
     while (left := when - clock.boot()) > _TICK:  # noqa: ASYNC110
         await asyncio.sleep(min(left, LONGEST_SLEEP))

@@ -1,4 +1,4 @@
-"""The limit on open descriptors of this process, and its exhaustion."""
+"""The limit on this process's open descriptors: raises it, and detects its exhaustion."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import resource
 
 MOST = 65_536
-"""More than all limits together need; some systems set the hard limit to 1,000,000,000."""
+"""The most that this program can use; some systems have a hard limit of 1,000,000,000."""
 
 EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 """Errors that mean that the process or the machine has run out of descriptors or memory."""
@@ -31,7 +31,7 @@ def limit() -> int:
 
 
 def are_exhausted() -> bool:
-    """Whether no file can be opened at this moment for lack of a descriptor."""
+    """Whether no file can be opened now, for lack of descriptors or memory."""
     try:
         os.close(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
     except OSError as error:

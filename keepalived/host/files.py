@@ -1,8 +1,7 @@
-"""Reads files that other users may replace with anything.
+"""Reads files safely that other users may replace with pipes, devices or huge files.
 
-Files are opened without waiting for a process at their other end, and checked once they are open.
-Only regular files are read, up to a size limit; a file named on a command line may be a pipe, which
-is waited for up to a time limit. A file system that does not answer hangs all the same: see
+Files are opened without blocking, and checked once they are open. Only regular files up to a size
+limit are read; pipes, if allowed, up to a time limit. A network file system may still hang: see
 `blocking`.
 """
 
@@ -15,21 +14,21 @@ import time
 from pathlib import Path
 
 PIPE_SECONDS = 30.0
-"""How long the writers of a pipe may take to write everything and close it."""
+"""How long the writers of a pipe may take until they close it."""
 
 _CHUNK = 1 << 20
-_PIPE_LOOK_SECONDS = 0.02
+_PIPE_POLL_SECONDS = 0.02
 
 
 class UnfitFileError(OSError):
-    """The file is of a kind that is not read here; the message names the kind."""
+    """The file is not of a kind that can be read safely; the message says why."""
 
-    def __init__(self, words: str, path: str | os.PathLike[str]) -> None:
-        super().__init__(errno.EINVAL, words, os.fspath(path))
+    def __init__(self, reason: str, path: str | os.PathLike[str]) -> None:
+        super().__init__(errno.EINVAL, reason, os.fspath(path))
 
 
 class FileTooLargeError(UnfitFileError):
-    """A file has more bytes than allowed; `size` is a lower bound of its size."""
+    """A file has more bytes than allowed, at least `size`."""
 
     def __init__(self, path: str | os.PathLike[str], size: int) -> None:
         super().__init__("the file is too large", path)
@@ -41,13 +40,13 @@ def read_file(
 ) -> tuple[bytes, os.stat_result]:
     """Return the content of a file, and its fstat result from before it was read.
 
-    `most` is the largest size in bytes. `pipes` allows pipes and devices as well.
-    Raises OSError; UnfitFileError for another kind of file, a file too large, or a silent pipe.
+    `most` is the largest size in bytes. `pipes` also allows pipes and devices. Raises OSError, and
+    UnfitFileError for other kinds of files, too large ones, and pipes that are not closed in time.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except ValueError:
-        raise UnfitFileError("this is no path", "?") from None
+        raise UnfitFileError("not a valid path", "?") from None
     try:
         status = os.fstat(descriptor)
         if stat.S_ISDIR(status.st_mode):
@@ -57,7 +56,7 @@ def read_file(
                 raise FileTooLargeError(path, status.st_size)
             return _read_regular(descriptor, path, most), status
         if not pipes:
-            raise UnfitFileError("this is no regular file", path)
+            raise UnfitFileError("not a regular file", path)
         return _read_pipe(descriptor, path, most, status), status
     finally:
         os.close(descriptor)
@@ -69,8 +68,8 @@ def _read_regular(descriptor: int, path: str | os.PathLike[str], most: int) -> b
         try:
             part = os.read(descriptor, min(_CHUNK, most + 1 - len(content)))
         except BlockingIOError:
-            # Some kernel files look regular, but block until more data comes.
-            raise UnfitFileError("this is no regular file", path) from None
+            # Some kernel files look regular, but block until more data arrives.
+            raise UnfitFileError("not a regular file", path) from None
         if not part:
             return bytes(content)
         _add(content, part, path, most)
@@ -79,7 +78,7 @@ def _read_regular(descriptor: int, path: str | os.PathLike[str], most: int) -> b
 def _read_pipe(
     descriptor: int, path: str | os.PathLike[str], most: int, status: os.stat_result
 ) -> bytes:
-    """Return what the pipe's writers send until they have closed it; the first may open it late."""
+    """Return all data of a pipe, until every writer has closed it; the first may open it late."""
     content = bytearray()
     until = time.monotonic() + PIPE_SECONDS
     while time.monotonic() < until:
@@ -93,8 +92,8 @@ def _read_pipe(
                 continue
             if content or not stat.S_ISFIFO(status.st_mode):
                 return bytes(content)
-        time.sleep(_PIPE_LOOK_SECONDS)
-    raise UnfitFileError(f"nobody wrote to this pipe, and closed it, in {PIPE_SECONDS:g} s", path)
+        time.sleep(_PIPE_POLL_SECONDS)
+    raise UnfitFileError(f"the pipe was not written and closed in {PIPE_SECONDS:g} s", path)
 
 
 def _add(content: bytearray, part: bytes, path: str | os.PathLike[str], most: int) -> None:
@@ -104,9 +103,9 @@ def _add(content: bytearray, part: bytes, path: str | os.PathLike[str], most: in
 
 
 def readable_path(path: str | Path) -> str:
-    """Return a path as text that UTF-8 can encode: a file's name may contain any bytes.
+    """Return a path as text that UTF-8 can encode.
 
-    Undecodable bytes are written as `\\xff`, which Python and most shells understand.
+    Names may contain any bytes; undecodable ones are written as `\\xff`, like in Python and shells.
     """
     text = os.fspath(path)
     if text.isascii():

@@ -1,13 +1,12 @@
-"""Controls when the interpreter searches all long-lived objects for garbage.
+"""Tunes the garbage collector, so that full collections do not delay renewals.
 
 CPython stops the program during a full collection: for 15 ms with 10,000 held sessions, for a
-second with 100,000, and every minute or so, since each renewal creates a new session object. It
-finds next to nothing: reference counting frees what the daemon drops at once. Cycles come from
-exceptions, and are young when they are dropped. So the objects that survive a full collection are
-set aside (`gc.freeze`), and the next one covers only newer objects. Frozen objects that became
-garbage later are found as well, but as rarely as the cost of the search demands, and whenever the
-memory has doubled: objects in use at a freeze, such as a long answer, may have become part of a
-cycle.
+second with 100,000, about every minute, since each renewal creates a new session object. It finds
+almost nothing: reference counting frees objects at once, and cycles come from exceptions, so they
+are young when they are dropped. So the objects that survive a full collection are frozen
+(`gc.freeze`), and the next one covers only newer objects. Frozen objects that became garbage later
+are also collected, but only as often as the cost allows, and whenever the memory has doubled: a
+long answer that was in use at a freeze may have become part of a cycle.
 """
 
 from __future__ import annotations
@@ -20,21 +19,23 @@ from contextlib import contextmanager
 from keepalived.host.memory import resident_bytes
 
 WHOLE_SHARE = 1e-5
-"""The share of time that full collections may take: one of 20 ms each half hour."""
+"""The share of time for full collections: one of 20 ms every half hour."""
 
 _GROWTH = 2.0
-"""Growth of the memory since the last full collection that triggers the next one, as a factor."""
+"""The factor by which memory grows from one full collection to the next."""
 
 _OLDEST = 2
-_LOOKS = 1
-"""After more collections of the middle generation than this, the oldest is collected: the newer
-objects are some 14,000 by then, and take 15 ms."""
+_MIDDLE_COLLECTIONS = 1
+"""The oldest generation is collected after more collections of the middle one than this: then there
+are about 14,000 newer objects, which take 15 ms."""
 
 
 @contextmanager
 def gc_paused() -> Iterator[None]:
-    """Create many objects, all of them live, without the garbage collector, which would go through
-    them repeatedly as their number grows and take half the time."""
+    """Pause garbage collection while creating many live objects.
+
+    The collector would scan them repeatedly, which would take half the time.
+    """
     if not gc.isenabled():
         yield
         return
@@ -49,47 +50,47 @@ def gc_paused() -> Iterator[None]:
 def long_lived_set_aside(
     whole_share: float = WHOLE_SHARE, memory: Callable[[], int] = resident_bytes
 ) -> Iterator[None]:
-    """Collect garbage in this way, in the whole interpreter, until the block is left.
+    """Tune the collector of the whole interpreter until the block is left.
 
     `memory` returns the bytes in use.
     """
     collector = _Collector(whole_share, memory)
     young, middle, oldest = gc.get_threshold()
-    gc.set_threshold(young, middle, _LOOKS)
-    gc.callbacks.append(collector.heard)
+    gc.set_threshold(young, middle, _MIDDLE_COLLECTIONS)
+    gc.callbacks.append(collector.on_collection)
     try:
         yield
     finally:
-        gc.callbacks.remove(collector.heard)
+        gc.callbacks.remove(collector.on_collection)
         gc.set_threshold(young, middle, oldest)
         gc.unfreeze()
 
 
 class _Collector:
-    """Is called at each collection that CPython starts by its own thresholds."""
+    """Freezes or unfreezes objects at each collection that CPython starts."""
 
     def __init__(self, whole_share: float, memory: Callable[[], int]) -> None:
         self._whole_share = whole_share
         self._memory = memory
-        self._enough = 0.0
+        self._memory_limit = 0.0
         self._began = 0.0
-        self._whole = True
-        """Whether the next collection is a full one, as the first is."""
-        self._whole_at = 0.0
+        self._is_full = True
+        """Whether the next collection is a full one. The first is."""
+        self._full_at = 0.0
 
-    def heard(self, phase: str, info: dict[str, int]) -> None:
-        """Freeze what a collection of the oldest generation has left, or unfreeze all objects."""
+    def on_collection(self, phase: str, info: dict[str, int]) -> None:
+        """After a collection of the oldest generation, freeze its survivors or unfreeze all."""
         if info["generation"] != _OLDEST:
             return
         now = time.monotonic()
         if phase == "start":
             self._began = now
             return
-        if self._whole:
-            self._whole_at = now + (now - self._began) / self._whole_share
-            self._enough = _GROWTH * self._memory()
-        self._whole = now >= self._whole_at or self._memory() > self._enough
-        if self._whole:
+        if self._is_full:
+            self._full_at = now + (now - self._began) / self._whole_share
+            self._memory_limit = _GROWTH * self._memory()
+        self._is_full = now >= self._full_at or self._memory() > self._memory_limit
+        if self._is_full:
             gc.unfreeze()
         else:
             gc.freeze()

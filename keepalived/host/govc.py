@@ -1,7 +1,7 @@
-"""The API session that govc keeps in a file between commands, like govmomi's session cache.
+"""Reads the API session that govc keeps in a file between commands (govmomi's session cache).
 
-It is stored below `$GOVMOMI_HOME`, or `~/.govmomi`, in `rest_sessions/HASH`. The hash covers the
-server's URL with the user and without the password, and whether certificate checks are off:
+The file is `rest_sessions/HASH` in `$GOVMOMI_HOME` or `~/.govmomi`. The hash covers the server's
+URL with the user but without the password, and whether certificate checks are off:
 `https://administrator%40vsphere.local@vc.example.org/rest#insecure=false`.
 """
 
@@ -22,8 +22,8 @@ from keepalived.lease.holds import check_token
 
 _SCHEME = re.compile(r"\w+")
 _NOT_ESCAPED = "$&+,;="  # by Go's net/url in a user name, besides letters, digits and -_.~
-_READ_AT_MOST = 1024 * 1024
-_OTHERS_MAY = stat.S_IRWXG | stat.S_IRWXO
+_MAX_BYTES = 1024 * 1024
+_GROUP_AND_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 class GovcSessionError(Exception):
@@ -35,14 +35,14 @@ class GovcSessionError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class CachedSession:
-    """An API session that govc has logged in to, and where it was found."""
+    """An API session of govc, and the file in which it was found."""
 
     path: Path
     token: str = field(repr=False)
 
 
 def home_directory() -> Path | None:
-    """Return the user's home; None without one, as for ids without a name in containers."""
+    """Return the user's home; None if there is none, as for unnamed ids in containers."""
     try:
         return Path.home()
     except RuntimeError:
@@ -52,18 +52,18 @@ def home_directory() -> Path | None:
 def cached_session(environ: Mapping[str, str], home: Path | None) -> CachedSession | None:
     """Return the API session that govc would use next, or None if it would log in first.
 
-    `environ` has govc's variables, and `home` contains `.govmomi` unless they name another place;
-    without a home there is no cache.
-    Only the vCenter knows whether the session still exists. Raises GovcSessionError.
+    `environ` contains govc's variables. `home` contains `.govmomi`, unless a variable names another
+    folder; without either there is no cache. Only the vCenter knows whether the session still
+    exists. Raises GovcSessionError.
     """
-    if not environ.get("GOVC_URL") or _says(environ, "GOVC_PERSIST_SESSION", ("0", "false")):
+    if not environ.get("GOVC_URL") or _is_set_to(environ, "GOVC_PERSIST_SESSION", ("0", "false")):
         return None
     key = _key(environ).encode()
     own = environ.get("GOVMOMI_HOME") or (home and home / ".govmomi")
     if own is None:
         return None
     folder = Path(own) / "rest_sessions"
-    # SHA-256 since govc 0.48. After an upgrade both files exist: the later login counts.
+    # SHA-256 since govc 0.48. After an upgrade, both files may exist: the later login counts.
     names = (hashlib.sha256(key).hexdigest(), hashlib.sha1(key, usedforsecurity=False).hexdigest())
     found = [each for name in names if (each := _read(folder / name)) is not None]
     if not found:
@@ -87,28 +87,28 @@ def _key(environ: Mapping[str, str]) -> str:
     user = os.fsencode(variable(environ, "GOVC_USERNAME"))
     user = user or unquote_to_bytes(info.partition(":")[0])
     escaped = quote_from_bytes(user, safe=_NOT_ESCAPED)
-    insecure = _says(environ, "GOVC_INSECURE", ("1", "true"))
+    insecure = _is_set_to(environ, "GOVC_INSECURE", ("1", "true"))
     return f"{parts.scheme}://{escaped}@{host}/rest#insecure={str(insecure).lower()}"
 
 
 def variable(environ: Mapping[str, str], name: str) -> str:
     """Return the value of GOVC_USERNAME or GOVC_PASSWORD, "" if it is not set.
 
-    As in govc, a value that names a file stands for the file's content, stripped of surrounding
-    white space. Raises GovcSessionError for a file that may not be read, for a pipe or a device,
-    and for content that is not UTF-8 text.
+    As in govc, if the value names a file, its content without surrounding white space is returned.
+    Raises GovcSessionError for a file without read permission, a pipe or a device, and for content
+    that is not UTF-8 text.
     """
     value = environ.get(name, "")
     try:
-        content, _ = read_file(value, most=_READ_AT_MOST)
+        content, _ = read_file(value, most=_MAX_BYTES)
     except PermissionError:
-        raise GovcSessionError(f"{name} names a file that may not be read") from None
+        raise GovcSessionError(f"{name} names a file without read permission") from None
     except UnfitFileError as error:
         if "\0" in value:
             return value
         # Each login reads it, but a pipe can be read only once.
-        words = f"{name} names what cannot be read as a file ({error.strerror}); name a regular one"
-        raise GovcSessionError(words) from None
+        message = f"{name} names a file that cannot be read ({error.strerror})"
+        raise GovcSessionError(message) from None
     except OSError:
         return value  # It does not name a file.
     try:
@@ -117,14 +117,14 @@ def variable(environ: Mapping[str, str], name: str) -> str:
         raise GovcSessionError(f"{name} names a file that is not UTF-8 text") from None
 
 
-def _says(environ: Mapping[str, str], variable: str, words: tuple[str, ...]) -> bool:
-    return environ.get(variable, "").lower() in words
+def _is_set_to(environ: Mapping[str, str], variable: str, values: tuple[str, ...]) -> bool:
+    return environ.get(variable, "").lower() in values
 
 
 def _read(path: Path) -> tuple[int, Path, bytes] | None:
     """Return when the file was written, in nanoseconds, its path, and its content."""
     try:
-        # Other kinds of files with this name are not waited for.
+        # Do not block on other kinds of files.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
         return None
@@ -133,16 +133,16 @@ def _read(path: Path) -> tuple[int, Path, bytes] | None:
     with open(descriptor, "rb") as file:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise GovcSessionError(f"{path}: it is not a regular file")
+            raise GovcSessionError(f"{path}: not a regular file")
         if status.st_uid != os.geteuid():
             raise GovcSessionError(f"{path}: it belongs to user {status.st_uid}")
-        if status.st_mode & _OTHERS_MAY:
+        if status.st_mode & _GROUP_AND_OTHERS:
             mode = stat.S_IMODE(status.st_mode)
             raise GovcSessionError(
-                f"{path}: others may use it, by its mode {mode:04o}; log out, and chmod it to 0600"
+                f"{path}: its mode {mode:04o} gives others access; log out, and set it to 0600"
             )
         try:
-            return status.st_mtime_ns, path, file.read(_READ_AT_MOST)
+            return status.st_mtime_ns, path, file.read(_MAX_BYTES)
         except OSError as error:
             raise GovcSessionError(f"{path}: {error.strerror}") from None
 
@@ -155,4 +155,4 @@ def _token(path: Path, content: bytes) -> str | None:
         token = saved["SessionID"]
         return check_token(token) if token != "" else None
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        raise GovcSessionError(f"{path}: this is not what govc writes") from None
+        raise GovcSessionError(f"{path}: not a session file of govc") from None

@@ -1,8 +1,8 @@
-"""journald's native protocol: entries with fields, over its datagram socket.
+"""Sends entries to journald by its native protocol.
 
-See systemd.io/JOURNAL_NATIVE_PROTOCOL: each field is NAME=value and a line feed; a value that
-contains line feeds is NAME, a line feed, its length in 64 bits, little-endian, the value, a line
-feed. An entry too large for a datagram is sent as a sealed file in memory.
+See systemd.io/JOURNAL_NATIVE_PROTOCOL: a field is NAME=value and a line feed. If the value contains
+line feeds, it is NAME, a line feed, the length as a 64-bit little-endian number, the value, and a
+line feed. An entry too large for a datagram is sent as a sealed file in memory.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_S
 
 
 class JournalSocket:
-    """Sends entries to the journal; blocks while journald is behind."""
+    """A connection to the journal. Sending blocks while journald is busy."""
 
     def __init__(self, path: Path = SOCKET) -> None:
         self._path = str(path)
@@ -55,7 +55,7 @@ class JournalSocket:
 
 
 def serialize(fields: Iterable[tuple[str, str]]) -> bytes:
-    """Return an entry in journald's format. Names are upper case, digits and underscores."""
+    """Return an entry in journald's format. Names consist of A-Z, 0-9 and underscores."""
     entry = bytearray()
     for name, text in fields:
         value = text.encode(errors="backslashreplace")
@@ -68,9 +68,9 @@ def serialize(fields: Iterable[tuple[str, str]]) -> bytes:
 
 
 def is_journal(descriptor: int, journal_stream: str) -> bool:
-    """Return whether a descriptor leads to the journal, which $JOURNAL_STREAM identifies.
+    """Return whether a descriptor is connected to the journal, by the value of $JOURNAL_STREAM.
 
-    See systemd.exec(5): DEVICE:INODE of standard output or error, as systemd connected them.
+    See systemd.exec(5): it is DEVICE:INODE of the stream that systemd has connected.
     """
     try:
         found = os.fstat(descriptor)

@@ -1,4 +1,4 @@
-"""The memory of this process: its size, and returning freed blocks to the system."""
+"""Measures this process's memory, and makes malloc return freed blocks to the system."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _HEAPS = 1
 
 
 def give_back_large_blocks() -> None:
-    """Return each freed block of 64 KiB or more to the system, and use only one heap.
+    """Make glibc return freed blocks of 64 KiB or more to the system, and use only one heap.
 
     By default, glibc raises that limit to the size of the largest block freed so far, up to 32 MiB
-    (mallopt(3)): after one long answer, the next ones leave holes in the heap, which then no longer
-    shrinks. It also creates up to eight heaps per processor for threads, and the remains of each
-    stay allocated. Other C libraries are left as they are.
+    (mallopt(3)): after one long answer, later ones leave holes in the heap, which then no longer
+    shrinks. It also creates up to eight heaps per processor for threads, which are never released
+    completely. Does nothing with other C libraries.
     """
     import ctypes
 

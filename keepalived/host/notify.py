@@ -1,4 +1,4 @@
-"""Notifies systemd of the service's state: sd_notify(3), with the standard library only."""
+"""Notifies systemd of the service's state, by the protocol of sd_notify(3)."""
 
 from __future__ import annotations
 
@@ -7,19 +7,18 @@ import socket
 import time
 from collections.abc import MutableMapping
 
-_TOLD = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
+_VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 _MICRO = 1_000_000
 
 
 class Notifier:
     """Sends states to the supervisor of this process, if there is one.
 
-    `address` is the path of a datagram socket, or, if it starts with @, an abstract name; None
-    sends nothing. `watchdog` is the time without a keep-alive, in seconds, after which the
-    supervisor kills the process; None without a watchdog.
+    `address` is the path of a datagram socket, or an abstract name that starts with @; with None,
+    nothing is sent. `watchdog` is the time without a keep-alive, in seconds, after which the
+    supervisor kills the process; None if there is no watchdog.
 
-    A message that cannot be sent is dropped: renewals must not depend on the supervisor. systemd
-    itself notices missing messages.
+    Messages that cannot be sent are dropped, because renewals must not depend on the supervisor.
     """
 
     def __init__(self, address: str | None, watchdog: float | None = None) -> None:
@@ -36,14 +35,14 @@ class Notifier:
         self._send("READY=1", _status(status))
 
     def status(self, text: str) -> None:
-        """Report the status in one line, for `systemctl status`."""
+        """Report the status as one line, for `systemctl status`."""
         self._send(_status(text))
 
     def reloading(self) -> None:
         """Report that a reload has begun; `ready` ends it."""
-        # systemd compares this with CLOCK_MONOTONIC, whether or not the machine was suspended.
+        # systemd requires CLOCK_MONOTONIC here, which does not count suspended time.
         now = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
-        self._send("RELOADING=1", f"MONOTONIC_USEC={now}", "STATUS=reading the configuration again")
+        self._send("RELOADING=1", f"MONOTONIC_USEC={now}", "STATUS=reloading the configuration")
 
     def alive(self) -> None:
         """Send a keep-alive to the watchdog."""
@@ -56,8 +55,8 @@ class Notifier:
     def _send(self, *lines: str) -> None:
         if self._address is None:
             return
-        # A new socket for each message: there is one every few seconds, and a newer systemd may
-        # replace the running one, socket included, while this process runs.
+        # A new socket for each message, because an upgrade of systemd may replace its socket while
+        # this process runs.
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
             sender.setblocking(False)
             try:
@@ -67,20 +66,20 @@ class Notifier:
 
 
 def notifier(environ: MutableMapping[str, str]) -> Notifier:
-    """Return the notifier for the supervisor that the environment names.
+    """Return the notifier for the supervisor in the environment.
 
-    Removes its variables from `environ`, so that no child process takes them as its own.
+    Removes its variables from `environ`, so that child processes do not use them.
     """
-    told = {name: environ.pop(name, "") for name in _TOLD}
-    return Notifier(told["NOTIFY_SOCKET"] or None, _watchdog(told))
+    variables = {name: environ.pop(name, "") for name in _VARIABLES}
+    return Notifier(variables["NOTIFY_SOCKET"] or None, _watchdog(variables))
 
 
-def _watchdog(told: dict[str, str]) -> float | None:
+def _watchdog(variables: dict[str, str]) -> float | None:
     """Return the watchdog's timeout in seconds. See sd_watchdog_enabled(3)."""
-    micro_seconds, pid = told["WATCHDOG_USEC"], told["WATCHDOG_PID"]
+    micro_seconds, pid = variables["WATCHDOG_USEC"], variables["WATCHDOG_PID"]
     is_ours = pid in ("", str(os.getpid()))
-    patience = int(micro_seconds) if is_ours and micro_seconds.isdecimal() else 0
-    return patience / _MICRO if patience else None
+    timeout = int(micro_seconds) if is_ours and micro_seconds.isdecimal() else 0
+    return timeout / _MICRO if timeout else None
 
 
 def _address(text: str) -> str | None:

@@ -1,4 +1,4 @@
-"""The files that a tree of processes has open, and the read position in each."""
+"""Lists the open files of a process tree, with the position in each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 
 _PARENT_FIELD = 4 - 3  # proc_pid_stat(5) counts from 1, and the name (2) was split off
-_READ_AT_MOST = 65536  # more than any of these files in /proc contains
+_MAX_BYTES = 65536  # more than any of these files in /proc has
 _DELETED = " (deleted)"
 
 
@@ -18,8 +18,8 @@ _DELETED = " (deleted)"
 class OpenFile:
     """A regular file that a process has open. Sizes and positions are in bytes.
 
-    The path is the one that the process sees; its root directory may differ from ours. Reading by
-    pread(2) or through a mapping does not move the position.
+    The path is as the process sees it; its root directory may differ from ours. Reading by pread(2)
+    or through a mapping does not move the position.
     """
 
     path: str
@@ -30,15 +30,15 @@ class OpenFile:
 
 
 def tree(pid: int) -> tuple[int, ...]:
-    """Return a process and all its descendants, itself first; nothing once it has ended.
+    """Return a process and all its descendants, the process first; empty once it has ended.
 
-    A child that is forked meanwhile may be missing; the next look finds it.
+    A child that is forked meanwhile may be missing.
     """
     children = _children if _kernel_lists_children() else _children_by_parent()
     found = dict.fromkeys([pid] if os.path.exists(f"/proc/{pid}") else [])
     below = list(found)
     while below:
-        # A pid may be reused during the walk, and must not turn it into a cycle.
+        # A pid that is reused during the walk must not cause an endless loop.
         new = [each for each in children(below.pop()) if each not in found]
         found.update(dict.fromkeys(new))
         below += new
@@ -46,15 +46,15 @@ def tree(pid: int) -> tuple[int, ...]:
 
 
 def open_files(pids: Iterable[int]) -> tuple[OpenFile, ...]:
-    """Return the regular files that these processes have open; shared ones only once.
+    """Return the regular files that these processes have open, without duplicates.
 
-    Files that vanish meanwhile or may not be inspected are left out. Blocks if a file is on a
-    network file system that does not answer.
+    Omits files that are closed meanwhile or cannot be inspected. Blocks while a network file system
+    does not answer.
     """
     found: dict[OpenFile, None] = {}
     for pid in pids:
-        for descriptor in _names(f"/proc/{pid}/fd"):
-            # Closed meanwhile, or another user's; or the file's server has lost it.
+        for descriptor in _list_directory(f"/proc/{pid}/fd"):
+            # Closed meanwhile, another user's, or lost by its file server.
             with suppress(OSError):
                 if (file := _open_file(pid, descriptor)) is not None:
                     found[file] = None
@@ -73,12 +73,12 @@ def largest_being_read(files: Iterable[OpenFile]) -> OpenFile | None:
 def _open_file(pid: int, descriptor: str) -> OpenFile | None:
     link = f"/proc/{pid}/fd/{descriptor}"
     path = os.readlink(link)
-    if not path.startswith("/"):  # a socket, a pipe and the like: not inspected further
+    if not path.startswith("/"):  # a socket, a pipe or similar
         return None
     status = os.stat(link)
     if not stat.S_ISREG(status.st_mode):
         return None
-    # Kernels add lines of other kinds.
+    # Kernels may add other kinds of lines.
     lines = _read(f"/proc/{pid}/fdinfo/{descriptor}").splitlines()
     facts = {name: value for name, _, value in (line.partition(":") for line in lines)}
     if os.readlink(link) != path:  # closed and reused: the position belongs to another file
@@ -97,7 +97,7 @@ def _open_file(pid: int, descriptor: str) -> OpenFile | None:
 
 
 def _undeleted(pid: int, path: str, status: os.stat_result) -> str:
-    """Return the name that a deleted file had. Other files may really have such a name."""
+    """Return the former path of a deleted file. Other files may really have such a name."""
     if not path.endswith(_DELETED):
         return path
     with suppress(OSError):
@@ -109,7 +109,7 @@ def _undeleted(pid: int, path: str, status: os.stat_result) -> str:
 def _children(pid: int) -> list[int]:
     """Return the children of all threads of a process."""
     found: list[int] = []
-    for thread in _names(f"/proc/{pid}/task"):
+    for thread in _list_directory(f"/proc/{pid}/task"):
         with suppress(OSError):
             found += map(int, _read(f"/proc/{pid}/task/{thread}/children").split())
     return found
@@ -122,9 +122,9 @@ def _kernel_lists_children() -> bool:
 
 
 def _children_by_parent() -> Callable[[int], list[int]]:
-    """Read the parent of every process on the host once; return a look-up of the children."""
+    """Read the parents of all processes; return a function from a pid to its children."""
     children: dict[int, list[int]] = {}
-    for name in _names("/proc"):
+    for name in _list_directory("/proc"):
         if name.isdecimal():
             with suppress(OSError):
                 # The name may contain anything, parentheses included; nothing after it does.
@@ -133,7 +133,7 @@ def _children_by_parent() -> Callable[[int], list[int]]:
     return lambda pid: children.get(pid, [])
 
 
-def _names(folder: str) -> list[str]:
+def _list_directory(folder: str) -> list[str]:
     try:
         return os.listdir(folder)
     except OSError:
@@ -141,9 +141,9 @@ def _names(folder: str) -> list[str]:
 
 
 def _read(path: str) -> str:
-    """Read a small kernel file, in half the time that a buffered file takes."""
+    """Read a small kernel file, in half the time of a buffered read."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        return os.read(descriptor, _READ_AT_MOST).decode(errors="replace")
+        return os.read(descriptor, _MAX_BYTES).decode(errors="replace")
     finally:
         os.close(descriptor)

@@ -1,4 +1,4 @@
-"""The credentials of a Unix socket's peer, as the kernel reports them."""
+"""Reads the credentials of a Unix socket's peer from the kernel."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _GROUPS_BYTES = 1024  # the most that Python reads of a socket option: 256 group
 
 @dataclass(frozen=True, slots=True)
 class PeerCredentials:
-    """The process that connected, as of that moment.
+    """The peer's process and user at the time it connected.
 
-    `pid` is 0 for a process that is not visible in this PID namespace. `groups` are the
-    supplementary groups; `gid` is the primary one.
+    `pid` is 0 for a process that is not visible in this PID namespace. `gid` is the primary group,
+    and `groups` are the supplementary ones.
     """
 
     pid: int
@@ -31,7 +31,7 @@ class PeerCredentials:
 
 
 class _Options(Protocol):
-    """The part of a socket that event loops provide as well."""
+    """The method of sockets that asyncio's transports also provide."""
 
     def getsockopt(self, level: int, optname: int, buflen: int, /) -> bytes: ...
 
@@ -39,9 +39,8 @@ class _Options(Protocol):
 def peer_credentials(connection: _Options) -> PeerCredentials:
     """Return the credentials of the peer of a connected Unix stream socket.
 
-    A user with more than 256 supplementary groups counts as having none: groups grant additional
-    rights, so an unknown membership has to mean no. Raises OSError if the kernel does not report
-    the peer.
+    A user with more than 256 supplementary groups counts as having none: groups grant rights, so an
+    unknown membership must not. Raises OSError if the kernel does not report the peer.
     """
     raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
     pid, uid, gid = _UCRED.unpack(raw)

@@ -1,4 +1,4 @@
-"""Processes: their identity, their owner, and their end."""
+"""Identifies processes, finds their owners, and reports their end."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class NoSuchProcessError(LookupError):
 
 
 class CannotWatchError(Exception):
-    """A process lives, but cannot be watched; the message says why."""
+    """A running process cannot be watched; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """One process, distinguished from earlier and later ones with the same pid.
+    """One process, distinct from earlier and later ones with the same pid.
 
     `start` is in clock ticks since boot, so the boot's id is part of the identity.
     """
@@ -51,7 +51,7 @@ def process(pid: int) -> Process:
 
 
 def owner_uid(pid: int) -> int:
-    """Return the real user of a process: its owner, whatever its rights (setuid programs).
+    """Return the real user of a process, which setuid programs do not change.
 
     Raises NoSuchProcessError.
     """
@@ -59,7 +59,7 @@ def owner_uid(pid: int) -> int:
 
 
 def is_in_inner_namespace(pid: int) -> bool:
-    """Whether a process lives in a PID namespace below ours, where pids differ.
+    """Whether a process is in a PID namespace below ours, where pids differ.
 
     Raises NoSuchProcessError.
     """
@@ -78,7 +78,7 @@ def _read(pid: int, name: str) -> bytes:
     try:
         return Path(f"/proc/{pid}/{name}").read_bytes()
     except OSError as error:
-        # It ended between two looks or during the read, or is hidden (hidepid, ProtectProc).
+        # It has ended, before or during the read, or is hidden (hidepid, ProtectProc).
         if error.errno in (errno.ENOENT, errno.ESRCH, errno.EACCES, errno.EPERM):
             raise NoSuchProcessError(pid) from error
         raise
@@ -91,7 +91,7 @@ class _Watch:
 
 
 class ProcessWatcher:
-    """Reports the end of processes, with one pidfd for each, however many callbacks it has.
+    """Reports the end of processes, with one pidfd per process.
 
     A process that replaces its program by `exec` has not ended. `limit` is the most pidfds.
     """
@@ -134,11 +134,11 @@ class ProcessWatcher:
 
     def _open(self, watched: Process) -> _Watch:
         if len(self._watches) >= self._limit:
-            raise CannotWatchError(f"{self._limit} processes are being watched, which is the limit")
+            raise CannotWatchError(f"the limit of {self._limit} watched processes is reached")
         try:
             descriptor = os.pidfd_open(watched.pid)
         except OSError as error:
-            # ENOENT and EINVAL: the number is a thread's, not a process's.
+            # ENOENT and EINVAL: the id is a thread's, not a process's.
             if error.errno in (errno.ESRCH, errno.ENOENT, errno.EINVAL):
                 raise NoSuchProcessError(watched.pid) from error
             raise CannotWatchError(f"pidfd_open: {error.strerror}") from error

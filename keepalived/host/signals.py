@@ -19,7 +19,7 @@ HANDLED = frozenset(
         signal.SIGWINCH,
     }
 )
-"""The signals that some command handles, or that stop or end it."""
+"""The signals that commands handle, or that stop or end them."""
 
 
 def unblock() -> frozenset[int]:

@@ -1,8 +1,8 @@
-"""Splits long work into slices, between which the event loop runs.
+"""Splits long work into slices, with pauses in which the event loop runs.
 
-A thread would not help: it holds the interpreter's lock for 5 ms at a time, and a call into C, such
-as parsing JSON, holds it until it returns. With 100,000 held sessions, a scrape is 124 ms of work
-and a list of all sessions several seconds: done at once, it would delay all renewals.
+A thread would not help: it holds the interpreter's lock for 5 ms at a time, or through a whole call
+into C, such as parsing JSON. With 100,000 held sessions, a scrape takes 124 ms and a list of all
+sessions several seconds, which would delay all renewals.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ Slices = Generator[None, None, _T]
 SLICE_SECONDS = 0.003
 
 PAUSE = 0.001
-"""Seconds: enough for every worker to send what is due, and to receive some answers. One turn of
-the loop is not enough: a request takes several, so hundreds a second would pile up meanwhile."""
+"""In seconds; enough for every worker to send a request and receive some answers. One turn of the
+loop would not be enough: a request takes several, so requests would accumulate."""
 
 
 class SliceTimer:
     """Measures slices of work whose items take different times.
 
-    Call `is_over` after each item. The first slice begins with the first call, and each other one
-    with the first call after the pause.
+    Call `is_over` after each item. A slice begins with the first call, or the first one after a
+    pause.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""A listening Unix socket: bound here safely, or handed over by systemd."""
+"""Binds a listening Unix socket, or accepts one from systemd."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MODE = 0o660
 """Only the socket's owner and its group may connect."""
 
 LONGEST_PATH = 107
-"""In bytes: the room in unix(7) without the final NUL."""
+"""In bytes; the limit of unix(7) without the final NUL."""
 
 _BACKLOG = 128
 _FIRST_DESCRIPTOR = 3  # SD_LISTEN_FDS_START of sd_listen_fds(3)
@@ -22,14 +22,14 @@ _ACTIVATION = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
 
 
 class SocketError(Exception):
-    """The socket is not available; the message names it, gives the reason, and suggests a fix."""
+    """The socket is not available; the message gives its path, the reason and a remedy."""
 
 
 class UnixListener:
     """A listening Unix socket, and the lock that reserves its path.
 
-    `close` removes the socket's file and releases the lock. The lock's file stays: removing it
-    would let two daemons lock two files with the same name.
+    `close` removes the socket's file and releases the lock. The lock's file is never removed:
+    otherwise two daemons could lock two files with the same name.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class UnixListener:
 
     @property
     def is_there(self) -> bool:
-        """Whether the path still leads here: a clean-up of the folder may remove the file."""
+        """Whether the file at the path is still this socket: a clean-up may have removed it."""
         return _identity(self.path) == self._identity
 
     def bind_again(self) -> socket.socket:
@@ -55,7 +55,7 @@ class UnixListener:
             self.path.parent.mkdir(mode=0o755, exist_ok=True)
             is_locked = os.fstat(self._lock).st_nlink > 0
         except OSError as error:
-            raise SocketError(f"cannot make {self.path.parent}: {error.strerror}") from error
+            raise SocketError(f"cannot create {self.path.parent}: {error.strerror}") from error
         if not is_locked:
             former, self._lock = self._lock, _lock(self.path)
             os.close(former)
@@ -81,13 +81,13 @@ class UnixListener:
 def listen_unix(path: Path, *, gid: int | None = None) -> UnixListener:
     """Listen on a Unix socket that only its owner and the group `gid` may use.
 
-    A file beside it, `path` with `.lock` added, is locked first: a socket that another daemon still
-    uses is left alone, and the file of a dead one is replaced. Raises SocketError.
+    First locks a separate file, `path` with `.lock` added. The socket of a running daemon
+    is left alone; that of a dead one is replaced. Raises SocketError.
     """
     length = len(os.fsencode(path))
     if length > LONGEST_PATH:
         raise SocketError(
-            f"cannot listen on {path}: the path has {length} bytes, and that of a socket may have "
+            f"cannot listen on {path}: the path has {length} bytes, but a socket's may have only "
             f"{LONGEST_PATH}; choose a shorter one"
         )
     lock = _lock(path)
@@ -113,19 +113,19 @@ def _lock(path: Path) -> int:
         if error.errno != errno.EWOULDBLOCK:
             raise SocketError(f"cannot lock {lock_path}: {error.strerror}") from error
         raise SocketError(
-            f"another daemon listens on {path}; stop it first, or give this one a socket of its own"
+            f"another daemon listens on {path}; stop it, or choose another socket path"
         ) from error
     return lock
 
 
 def _remove_stale(path: Path) -> None:
-    """Remove what is at `path`, but only if it is a socket on which no process answers."""
+    """Remove the file at `path` if it is a socket on which no process listens."""
     try:
         found = path.lstat()
     except OSError:
-        return  # nothing there; bind reports any other problem
+        return  # no file; bind reports other problems
     if not stat.S_ISSOCK(found.st_mode):
-        raise SocketError(f"{path} exists and is no socket; move it away, or choose another path")
+        raise SocketError(f"{path} exists and is not a socket; move it, or choose another path")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
         try:
@@ -135,17 +135,15 @@ def _remove_stale(path: Path) -> None:
             return
         except OSError as error:
             if error.errno != errno.EAGAIN:  # EAGAIN: the backlog is full, so it is in use
-                raise SocketError(f"cannot tell who listens on {path}: {error.strerror}") from error
-    raise SocketError(
-        f"another program listens on {path}; stop it first, or give this daemon a socket of its own"
-    )
+                raise SocketError(f"cannot connect to {path}: {error.strerror}") from error
+    raise SocketError(f"another program listens on {path}; stop it, or choose another socket path")
 
 
 def _bind(path: Path, gid: int | None) -> socket.socket:
     bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     exists = False
     try:
-        # The file is created with its mode, and gets its group before a client can connect.
+        # Set the mode and the group before a client can connect.
         umask = os.umask(0o777 & ~MODE)
         try:
             bound.bind(str(path))
@@ -159,17 +157,17 @@ def _bind(path: Path, gid: int | None) -> socket.socket:
         bound.close()
         if exists:
             path.unlink()
-        words = error.strerror or str(error)
-        raise SocketError(f"cannot listen on {path}: {words}{_hint(error)}") from error
+        reason = error.strerror or str(error)
+        raise SocketError(f"cannot listen on {path}: {reason}{_hint(error)}") from error
     bound.setblocking(False)
     return bound
 
 
 def _hint(error: OSError) -> str:
     if error.errno == errno.ENOENT:
-        return "; its directory does not exist: create it"
+        return "; create its directory"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return "; run as a user who may, or choose another path or group"
+        return "; run as a user with the permission, or choose another path or group"
     return ""
 
 
@@ -182,30 +180,30 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def activated_socket(environ: MutableMapping[str, str]) -> socket.socket | None:
-    """Return the socket that systemd listens on for this process, or None if there is none.
+    """Return the socket that systemd passed to this process, or None if there is none.
 
-    Removes systemd's variables from `environ`, so that no child process takes them as its own.
+    Removes systemd's variables from `environ`, so that child processes do not use them.
     Raises SocketError for anything but one Unix stream socket. See sd_listen_fds(3).
     """
-    told = {name: environ.pop(name, "") for name in _ACTIVATION}
-    if told["LISTEN_PID"] != str(os.getpid()) or not told["LISTEN_FDS"].isdecimal():
+    variables = {name: environ.pop(name, "") for name in _ACTIVATION}
+    if variables["LISTEN_PID"] != str(os.getpid()) or not variables["LISTEN_FDS"].isdecimal():
         return None
-    count = int(told["LISTEN_FDS"])
+    count = int(variables["LISTEN_FDS"])
     for descriptor in range(_FIRST_DESCRIPTOR, _FIRST_DESCRIPTOR + count):
         os.set_inheritable(descriptor, False)
     if count == 0:
         return None
     if count > 1:
         raise SocketError(
-            f"systemd handed over {count} sockets; give the socket unit a single ListenStream="
+            f"systemd passed {count} sockets; set only one ListenStream= in the socket unit"
         )
-    handed = socket.socket(fileno=_FIRST_DESCRIPTOR)
-    listens = handed.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
-    if handed.family != socket.AF_UNIX or handed.type != socket.SOCK_STREAM or not listens:
-        handed.detach()
+    passed = socket.socket(fileno=_FIRST_DESCRIPTOR)
+    listens = passed.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    if passed.family != socket.AF_UNIX or passed.type != socket.SOCK_STREAM or not listens:
+        passed.detach()
         raise SocketError(
-            "what systemd handed over is not a listening Unix stream socket; "
-            "give the socket unit ListenStream= with a path"
+            "the socket from systemd is not a listening Unix stream socket; "
+            "set ListenStream= in the socket unit to a path"
         )
-    handed.setblocking(False)
-    return handed
+    passed.setblocking(False)
+    return passed

@@ -6,7 +6,7 @@ import asyncio
 
 
 class Wakeup:
-    """Wakes one waiting task. Costs a third of an `asyncio.Event` in an `asyncio.timeout`."""
+    """Wakes one waiting task, at a third of the cost of asyncio.Event in asyncio.timeout."""
 
     def __init__(self) -> None:
         self._rung = False
@@ -19,7 +19,7 @@ class Wakeup:
             self._waiter.set_result(None)
 
     async def wait(self, seconds: float) -> None:
-        """Wait `seconds` at most for `ring`; return at once if it came since the last wait."""
+        """Wait at most `seconds` for `ring`, or not at all if it was called since the last wait."""
         if not self._rung:
             loop = asyncio.get_running_loop()
             self._waiter = loop.create_future()

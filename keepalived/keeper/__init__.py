@@ -1,1 +1,1 @@
-"""The engine: one keeper per vCenter, and the registry of what is wanted."""
+"""Renews sessions: one keeper per vCenter, and the registry of sessions and holds."""

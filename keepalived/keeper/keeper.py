@@ -1,9 +1,9 @@
-"""One keeper per vCenter: a schedule, a few workers, and a prober for when nothing answers.
+"""Renews the sessions of one vCenter on time, with a schedule, a few workers, and a prober.
 
 The timekeeper moves sessions that fall due to the ready heap and wakes workers. A worker takes the
-session with the earliest deadline and processes one round: it sends the requests that the core
-chooses, passes the answers to the core, and commits the results, until the session is no longer
-due. While the vCenter is down the workers rest, and the prober sends requests of its own.
+session with the earliest deadline and runs one round: it sends the requests that `lease.machine`
+chooses, passes the answers to it, and commits the results, until the session is no longer due.
+While the vCenter is down, the workers wait, and the prober checks whether it answers again.
 """
 
 from __future__ import annotations
@@ -38,22 +38,24 @@ T = TypeVar("T")
 
 FINAL_RENEWAL_SECONDS = 10.0
 ASIDES = 2
-"""The most concurrent requests that are not the keeper's own. They use no renewal slots."""
+"""The most concurrent requests other than the keeper's own, in addition to its workers."""
 
 _BACKLOG_PER_WORKER = 4
-_KEPT_SHARE = 0.25
-"""The share of the workers that only renew."""
-_LOOK_PAUSE = 0.5
-_GRAIN = 0.02
-"""Seconds within which sessions that fall due are taken together. At 600 keep-alives a second that
-saves a fifth of the CPU time of each, 389 µs instead of 492."""
+_RENEWAL_SHARE = 0.25
+"""The share of the workers that is reserved for keep-alives."""
+_READING_PAUSE = 0.5
+_TICK_SECONDS = 0.02
+"""Sessions that fall due within this time are taken together. At 600 keep-alives per second, that
+reduces the CPU time of each by a fifth, from 492 to 389 µs."""
 
 
 @dataclass(frozen=True, slots=True)
 class RenewalPolicy:
-    """How a keeper renews. Durations are in seconds; without `request_timeout` it is computed.
+    """The settings of a keeper. Durations are in seconds.
 
-    `has_credentials` says whether requests can be sent without a borrowed token.
+    If `request_timeout` is None, timeouts are computed (see `timing.request_timeout`). `follow_ups`
+    are the requests after each keep-alive. `has_credentials` says whether requests can be sent
+    without a borrowed token.
     """
 
     session_timeout: float = 300.0
@@ -65,7 +67,7 @@ class RenewalPolicy:
 
 
 class Keeper:
-    """Keeps the sessions of one vCenter alive while `run` runs."""
+    """Keeps the sessions of one vCenter alive while `run` is running."""
 
     def __init__(
         self,
@@ -92,24 +94,24 @@ class Keeper:
         self._reachability = Reachability()
         self._utilization = Utilization(policy.max_in_flight, self.ticked_at)
         self._last_failure: Answer[object] | None = None
-        self._lent_at = -math.inf
+        self._token_worked_at = -math.inf
         self._waiters: dict[SessionKey, list[asyncio.Future[Answer[object] | None]]] = {}
         self._wakeup = Wakeup()
-        self._looks_at = math.inf
+        self._wakes_at = math.inf
         self._went_down = asyncio.Event()
-        self._quiet = asyncio.Event()
-        self._is_ending = False
-        self._looking = 0
+        self._round_ended = asyncio.Event()
+        self._is_stopping = False
+        self._readings = 0
         workers = policy.max_in_flight
-        self._most_looking = max(1, workers - max(1, int(_KEPT_SHARE * workers)))
+        self._max_readings = max(1, workers - max(1, int(_RENEWAL_SHARE * workers)))
 
     async def run(self) -> None:
-        """Work until cancelled."""
+        """Renew sessions until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._keep_time(), name=f"timekeeper {self.name}")
+            tasks.create_task(self._run_timekeeper(), name=f"timekeeper {self.name}")
             tasks.create_task(self._probe_while_down(), name=f"prober {self.name}")
             for number in range(self.policy.max_in_flight):
-                tasks.create_task(self._work(), name=f"worker {self.name} {number}")
+                tasks.create_task(self._run_worker(), name=f"worker {self.name} {number}")
 
     def schedule(self, session: Session) -> None:
         """Schedule a session by its `due`, or remove it if it has ended."""
@@ -117,20 +119,20 @@ class Keeper:
             self._schedule.remove(session.key)
             self._answer_waiters(session.key, None)
         elif session.key not in self._in_flight:
-            # A session in flight is scheduled when its round is over: never two requests at once.
+            # A session in flight is scheduled at the end of its round: never two requests at once.
             deadline = session.deadline
             if deadline is None and session.ending is None:
-                # A new session may be as near to its end as one that was renewed at this moment.
+                # A new session counts as just renewed, since its real deadline is unknown.
                 deadline = session.due + session.lifetime
             self._schedule.put(session.key, session.due, deadline)
-            if session.due < self._looks_at:
+            if session.due < self._wakes_at:
                 self._wakeup.ring()
 
     async def aside(self, request: Coroutine[Any, Any, T]) -> T:
-        """Send a request that is not the keeper's own, such as `keeper.vcenter.list(...)`.
+        """Run a request other than the keeper's own, such as `keeper.vcenter.list(...)`.
 
-        Its timeout counts from the moment it is sent: the time spent waiting here says nothing
-        about the vCenter.
+        At most ASIDES of them run at a time. The timeout of a request does not include the wait for
+        its turn, which says nothing about the vCenter.
         """
         try:
             async with self._asides:
@@ -141,9 +143,9 @@ class Keeper:
     async def renew_now(self, key: SessionKey, pause: float = 0.0) -> Answer[object] | None:
         """Send a keep-alive as soon as a worker is free, and return its answer.
 
-        At least `pause` seconds lie between the last renewal and this one. Returns None for a
-        session that has ended or ends meanwhile. While the vCenter is down nothing is sent, and the
-        answer is the last failure.
+        It is sent at least `pause` seconds after the last renewal. Returns None if the session has
+        ended, or ends first. While the vCenter is down, nothing is sent, and the last failure is
+        returned.
         """
         session = self._sessions.find(key)
         if session is None or session.state.is_final or session.ending is not None:
@@ -171,12 +173,12 @@ class Keeper:
         )
 
     async def final_renewal(self) -> None:
-        """Renew sessions that have less than three quarters of their lifetime left once more.
+        """Renew all sessions that have less than three quarters of their lifetime left.
 
-        Gives the next process as much time as possible. Takes at most ten seconds; does not wait
-        for a vCenter that is down.
+        This gives the next process as much time as possible. Takes at most ten seconds, and does
+        not wait for a vCenter that is down.
         """
-        self._is_ending = True
+        self._is_stopping = True
         now = self._clock.boot()
         for session in self._scheduled():
             slack = session.slack(now)
@@ -187,8 +189,8 @@ class Keeper:
                 while self._reachability.is_up and (
                     self._in_flight or self._schedule.advance(self._clock.boot())
                 ):
-                    self._quiet.clear()
-                    await self._quiet.wait()
+                    self._round_ended.clear()
+                    await self._round_ended.wait()
 
     async def close(self) -> None:
         """Log out and close the connections."""
@@ -197,7 +199,7 @@ class Keeper:
             or timing.request_timeout(0, None, self.policy.session_timeout)
         )
 
-    async def _keep_time(self) -> None:
+    async def _run_timekeeper(self) -> None:
         while True:
             now = self.ticked_at = self._clock.boot()
             self._schedule.advance(now)
@@ -208,27 +210,27 @@ class Keeper:
                         worker.set_result(None)
             next_due = self._schedule.next_due()
             wait = math.inf if next_due is None else next_due - now
-            wait = min(LONGEST_SLEEP, max(_GRAIN, wait))
-            # Anything that falls due later than this sets no alarm.
-            self._looks_at = now + wait
+            wait = min(LONGEST_SLEEP, max(_TICK_SECONDS, wait))
+            # Only a session that falls due earlier has to interrupt this wait.
+            self._wakes_at = now + wait
             await self._wakeup.wait(wait)
 
-    async def _work(self) -> None:
+    async def _run_worker(self) -> None:
         while True:
             taken = self._schedule.pop() if self._reachability.is_up else None
             if taken is None:
-                self._quiet.set()
+                self._round_ended.set()
                 waiter = asyncio.get_running_loop().create_future()
                 self._idle.append(waiter)
                 await waiter
                 continue
             key, due = taken
             self._notify(events.AttemptStarted(self.name, max(0.0, self._clock.boot() - due)))
-            await self._carry_out_round(key)
-            # Requests may fail at once: hundreds in a row would block the event loop.
+            await self._run_round(key)
+            # Requests may fail without a pause: hundreds in a row would block the event loop.
             await asyncio.sleep(0)
 
-    async def _carry_out_round(self, key: SessionKey) -> None:
+    async def _run_round(self, key: SessionKey) -> None:
         self._in_flight.add(key)
         self._utilization.change(len(self._in_flight), self._clock.boot())
         try:
@@ -237,34 +239,34 @@ class Keeper:
                 session = self._sessions.find(key)
                 if session is None or not session.is_due(now):
                     break
-                if session.ending is not None and self._looking >= self._most_looking:
-                    # Its renewals are done: those of other sessions come first.
-                    self._sessions.commit(session._replace(due=now + _LOOK_PAUSE), ())
+                if session.ending is not None and self._readings >= self._max_readings:
+                    # It has ended: the renewals of other sessions come first.
+                    self._sessions.commit(session._replace(due=now + _READING_PAUSE), ())
                     break
                 request = machine.next_request(
                     session,
                     now,
                     self.policy.request_timeout,
-                    self._reachability.pace,
+                    self._reachability.latency,
                     has_credentials=self.policy.has_credentials,
                 )
-                await self._carry_out(key, request)
+                await self._send_and_apply(key, request)
         finally:
             self._in_flight.discard(key)
             self._utilization.change(len(self._in_flight), self._clock.boot())
-            self._quiet.set()
+            self._round_ended.set()
             session = self._sessions.find(key)
             if session is not None:
                 if key in self._waiters and session.ending is None:
-                    # A renewal was requested after the round's keep-alive: send another.
+                    # A renewal was requested after this round's keep-alive: send another.
                     session = core.make_due(session, self._clock.boot())
                 self._sessions.commit(session, ())
 
-    async def _carry_out(self, key: SessionKey, request: SessionRequest) -> None:
+    async def _send_and_apply(self, key: SessionKey, request: SessionRequest) -> None:
         answer, now = await self._send(key, request), self._clock.boot()
         policy, session = self.policy, self._sessions.find(key)
-        # Whether the same request follows at once with other credentials.
-        is_passed_on = session is not None and lending.is_passed_on(
+        # If so, the same request follows at once with other credentials.
+        is_repeated = session is not None and lending.may_concern_token_alone(
             session, request, answer, has_credentials=policy.has_credentials
         )
         if request.kind is RequestKind.KEEP_ALIVE:
@@ -272,12 +274,12 @@ class Keeper:
             self._notify(events.KeepAliveAnswered(key, answer.outcome, seconds))
             if answer.outcome is Outcome.OK:
                 self._reachability.proven()
-            if not is_passed_on:
+            if not is_repeated:
                 self._answer_waiters(key, answer)
         if request.token is not None and answer.outcome is Outcome.OK:
-            self._lent_at = answer.received_at
-        if not is_passed_on:
-            self._note(answer)
+            self._token_worked_at = answer.received_at
+        if not is_repeated:
+            self._note_answer(answer)
         # Holds may have been added or released while the request was in flight.
         if (session := self._sessions.find(key)) is not None:
             after = machine.step(
@@ -304,7 +306,7 @@ class Keeper:
             return await vcenter.keep_alive(
                 kind, session_id, progress, timeout=timeout, token=token
             )
-        self._looking += 1
+        self._readings += 1
         try:
             if request_kind is RequestKind.GET:
                 return await vcenter.get(kind, session_id, timeout=timeout, token=token)
@@ -312,22 +314,22 @@ class Keeper:
                 return await vcenter.files(kind, session_id, timeout=timeout, token=token)
             return await vcenter.item(item_id or "", timeout=timeout, token=token)
         finally:
-            self._looking -= 1
+            self._readings -= 1
 
     def _follow_ups(self) -> tuple[RequestKind, ...] | None:
-        # Renewals come first: with a backlog, and during shutdown, send nothing else.
+        # Renewals come first: during shutdown and with a backlog, nothing else is sent.
         if (
-            self._is_ending
-            or self._looking >= self._most_looking
+            self._is_stopping
+            or self._readings >= self._max_readings
             or self._schedule.backlog() > _BACKLOG_PER_WORKER * self.policy.max_in_flight
         ):
             return None
         return self.policy.follow_ups
 
-    def _note(self, answer: Answer[object]) -> None:
-        is_lent_to = self._clock.boot() - self._lent_at < self.policy.session_timeout
+    def _note_answer(self, answer: Answer[object]) -> None:
+        is_lent_to = self._clock.boot() - self._token_worked_at < self.policy.session_timeout
         if answer.outcome is Outcome.LOGIN_REFUSED and is_lent_to:
-            # Our own credentials are refused, but borrowed tokens still work: other workers go on.
+            # Our own credentials are refused, but borrowed tokens work: the vCenter is not down.
             return
         if answer.outcome.is_vcenter_failure:
             self._last_failure = answer
@@ -337,13 +339,13 @@ class Keeper:
         if down_since is None:
             self._notify(events.VCenterDown(self.name, answer.outcome, answer.detail))
             self._went_down.set()
-            self._quiet.set()
+            self._round_ended.set()
             for key in tuple(self._waiters):
                 self._answer_waiters(key, answer)
         else:
             now = self._clock.boot()
             self._notify(events.VCenterUp(self.name, now - down_since))
-            # All sessions whose renewals have failed are due, earliest deadline first.
+            # Retry all failed renewals at once, earliest deadline first.
             for session in self._scheduled():
                 if session.tries:
                     self._sessions.commit(core.make_due(session, now), ())
@@ -373,11 +375,11 @@ class Keeper:
             if token is not None:
                 answer = await self.vcenter.who_am_i(timeout=timeout, token=token)
                 if answer.outcome is Outcome.OK:
-                    self._lent_at = answer.received_at
-                    self._note(answer)
+                    self._token_worked_at = answer.received_at
+                    self._note_answer(answer)
                     return
                 # Other answers to a borrowed token concern that token alone.
-        self._note(await self.vcenter.who_am_i(timeout=timeout))
+        self._note_answer(await self.vcenter.who_am_i(timeout=timeout))
 
     def _borrowed_token(self) -> str | None:
         """Return a borrowed token, preferably one that has renewed a session."""
@@ -389,7 +391,7 @@ class Keeper:
         return None
 
     def _smallest_slack(self) -> float | None:
-        """The least positive time that any session has left."""
+        """Return the shortest positive slack of all scheduled sessions."""
         now = self._clock.boot()
         slacks = (session.slack(now) for session in self._scheduled())
         return min((slack for slack in slacks if slack is not None and slack > 0), default=None)

@@ -1,4 +1,4 @@
-"""The interfaces that keepers need: a vCenter, a place for sessions, and persistence."""
+"""The interfaces between keepers, the registry and the rest: vCenter, sessions, persistence."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from keepalived.lease.session import Session
 
 
 class VCenter(Protocol):
-    """A vCenter, as keepers and other users of its sessions need it.
+    """The operations of a vCenter on sessions.
 
-    No method raises for a failure of the network or the server. A request with a `token` is sent
-    with that token; there is no login or logout for it.
+    Methods do not raise for failures of the network or the server. With a `token`, the request uses
+    that token, without a login or logout. Timeouts are in seconds.
     """
 
     async def keep_alive(
@@ -54,29 +54,29 @@ class VCenter(Protocol):
 
 
 class Sessions(Protocol):
-    """Where a keeper finds its sessions and stores their new state."""
+    """The sessions of keepers, and where they store new states."""
 
     def find(self, key: SessionKey) -> Session | None:
-        """Return the session in its current state."""
+        """Return the current state of a session; None for an unknown one."""
 
     def commit(self, session: Session, happened: tuple[Event, ...]) -> None:
         """Store the new state of a session, and report the events that led to it."""
 
 
 class Persistence(Protocol):
-    """What the registry needs stored, so that it outlives the process."""
+    """Stores holds and sessions, so that they survive a restart."""
 
     async def put_hold(self, key: SessionKey, hold: Hold) -> None:
-        """Return once the hold is on disk; raises what the store raises."""
+        """Store a hold, and return once it is on disk. Raises the errors of the store."""
 
     async def delete_hold(self, key: SessionKey, uid: int, owner: Owner) -> None:
-        """Return once the hold is removed from disk; raises what the store raises."""
+        """Remove a hold, and return once that is on disk. Raises the errors of the store."""
 
     def drop_hold(self, key: SessionKey, uid: int, owner: Owner) -> None:
-        """Remove a hold whose time is over, later."""
+        """Remove an expired hold, without waiting."""
 
     def note_session(self, session: Session) -> None:
-        """Store the state of a session, within seconds."""
+        """Store the state of a session within seconds, without waiting."""
 
     def note_end(self, session: Session, ended_at: float) -> None:
         """Store how a session ended, at `ended_at` on the boot-time clock, and drop its holds."""

@@ -1,4 +1,4 @@
-"""The registry of all sessions that are held, or ended recently, and of their holds."""
+"""Commit point for session changes: stores sessions and holds, and reports their events."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from keepalived.lease.timing import DUE_TOLERANCE
 
 
 class UnknownVCenterError(LookupError):
-    """A session key names a vCenter that is not configured."""
+    """The vCenter of a session key is not configured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Retention:
 
 
 class Registry:
-    """Holds all sessions, assigns them to their vCenters' keepers, and reports their events."""
+    """All sessions that are held or ended recently, their holds and their keepers."""
 
     def __init__(
         self,
@@ -55,8 +55,8 @@ class Registry:
         self._clock = clock
         self._persistence = persistence or NullPersistence()
         self._already_reported: set[SessionKey] = set()
-        self._named: dict[SessionKey, set[Owner]] = {}
-        self._remembered: dict[SessionKey, Session] = {}
+        self._naming_files: dict[SessionKey, set[Owner]] = {}
+        self._unclaimed: dict[SessionKey, Session] = {}
         self._keepers: dict[str, Keeper] = {}
         self._table = SessionTable()
         self._expiries = Schedule()
@@ -75,25 +75,25 @@ class Registry:
     def attach(self, keeper: Keeper) -> None:
         """Assign the sessions of a vCenter to `keeper`, replacing an earlier keeper."""
         self._keepers[keeper.name] = keeper
-        for session in self._of(keeper.name):
+        for session in self._sessions_of(keeper.name):
             self.commit(core.reconfigure(session, keeper.policy.session_timeout), ())
 
     def detach(self, name: str) -> None:
         """Remove a vCenter that is no longer configured, and release its sessions."""
-        for session in self._of(name):
+        for session in self._sessions_of(name):
             for hold in session.holds:
                 self.release(session.key, hold.uid, hold.owner)
         self._keepers.pop(name, None)
 
-    # -- what was known before a restart
+    # -- restart
 
     def restore(self, sessions: Iterable[Session], ended: Iterable[tuple[Session, float]]) -> None:
-        """Restore the sessions of an earlier process; keepers are attached afterwards.
+        """Restore the sessions of an earlier process. Call this before attaching keepers.
 
         Every session is due at once, in the order of the stored deadlines. Sessions without a hold
-        were held by files: they continue when their file names them again. Ended sessions are shown
-        for the rest of their retention; a line that still names one neither begins it anew nor has
-        its end reported again, however long ago that was.
+        were held by files, and continue when a file names them again. Ended sessions are shown for
+        the rest of their retention. A file that still names an ended session neither restarts it
+        nor causes its end to be reported again.
         """
         now = self._clock.boot()
         for stored in sessions:
@@ -102,7 +102,7 @@ class Registry:
                 self._table.put(session)
                 self._watch_expiry(session)
             else:
-                self._remembered[session.key] = session
+                self._unclaimed[session.key] = session
         for session, ended_at in ended:
             until = ended_at + self.retention.of(session.state)
             is_over = session.state is not State.RELEASED or _is_line_over(session)
@@ -116,15 +116,15 @@ class Registry:
                 self._persistence.forget(session.key)
 
     def forget_unclaimed(self, vcenters: Collection[str]) -> None:
-        """Drop restored sessions in `vcenters` that no source names any more.
+        """Drop restored sessions of `vcenters` that no source has named again.
 
-        Sessions of vCenters that are no longer configured are released as well.
+        Also releases the sessions of vCenters that are no longer configured.
         """
         for vcenter in {session.key.vcenter for session in self} - self._keepers.keys():
             self.detach(vcenter)
-        for key in tuple(self._remembered):
+        for key in tuple(self._unclaimed):
             if key.vcenter in vcenters or key.vcenter not in self._keepers:
-                del self._remembered[key]
+                del self._unclaimed[key]
                 self._persistence.forget(key)
         for key in tuple(self._already_reported):
             if key.vcenter in vcenters or key.vcenter not in self._keepers:
@@ -134,27 +134,27 @@ class Registry:
     # -- holds
 
     def hold(self, key: SessionKey, hold: Hold) -> bool:
-        """Take a hold, or update the one of the same party; return whether it is a new one.
+        """Take a hold, or update the same holder's; return whether it is new.
 
-        A hold on a session that has ended starts it anew. Raises UnknownVCenterError.
+        A hold on an ended session restarts it. Raises UnknownVCenterError.
         """
         keeper = self._keepers.get(key.vcenter)
         if keeper is None:
             raise UnknownVCenterError(key.vcenter)
         session = self._table.get(key)
-        is_line = hold.owner.kind is OwnerKind.FILE and key in self._already_reported
-        if is_line and hold.owner not in self._named.get(key, ()):
-            # The line existed before the restart, and its session's end was reported then.
-            self._named.setdefault(key, set()).add(hold.owner)
+        is_from_file = hold.owner.kind is OwnerKind.FILE and key in self._already_reported
+        if is_from_file and hold.owner not in self._naming_files.get(key, ()):
+            # The file named it before the restart, and its end was reported then.
+            self._naming_files.setdefault(key, set()).add(hold.owner)
             return False
         if session is None or session.state.is_final:
             self._already_reported.discard(key)
-            self._named.pop(key, None)
+            self._naming_files.pop(key, None)
             if session is not None:
                 self._ended.remove(key)
                 self._ended_at.pop(key, None)
                 self._notify(events.SessionForgotten(key))
-            held = self._begin(key, hold, keeper.policy.session_timeout)
+            held = self._start_session(key, hold, keeper.policy.session_timeout)
             is_new = True
         else:
             held = core.take_hold(session, hold)
@@ -163,28 +163,28 @@ class Registry:
         self._watch_expiry(held)
         return is_new
 
-    def _begin(self, key: SessionKey, hold: Hold, lifetime: float) -> Session:
-        known = self._remembered.pop(key, None)
+    def _start_session(self, key: SessionKey, hold: Hold, lifetime: float) -> Session:
+        known = self._unclaimed.pop(key, None)
         if known is None:
             return core.new_session(key, lifetime, hold, self._clock.boot())
         if hold.until is not None:
-            # The line's time did not begin with this process.
+            # The time limit of a file's hold does not start again with this process.
             hold = replace(hold, since=known.since, until=known.since + hold.until - hold.since)
         return core.reconfigure(core.take_hold(known, hold), lifetime)
 
     async def take(self, key: SessionKey, hold: Hold) -> bool:
-        """Take a hold and return once it is on disk; otherwise like `hold`.
+        """Take a hold like `hold`, and return once it is on disk.
 
-        The session is renewed at once, and released again if the hold cannot be written. Raises
-        UnknownVCenterError, and what the store raises.
+        The session is renewed at once. If the hold cannot be stored, it is released again. Raises
+        UnknownVCenterError and the errors of the store.
         """
-        before = self._hold_of(key, hold.uid, hold.owner)
+        before = self._find_hold(key, hold.uid, hold.owner)
         is_new = self.hold(key, hold)
         try:
             await self._persistence.put_hold(key, hold)
         except Exception:
-            # Unless it was changed or released while it was being written.
-            current = self._hold_of(key, hold.uid, hold.owner)
+            # Undo it, unless it was changed or released while it was being stored.
+            current = self._find_hold(key, hold.uid, hold.owner)
             if current is not None and replace(current, since=hold.since) == hold:
                 if before is None:
                     self.release(key, hold.uid, hold.owner)
@@ -194,10 +194,10 @@ class Registry:
         return is_new
 
     async def release_durably(self, key: SessionKey, uid: int, owner: Owner) -> bool | None:
-        """Release a party's hold, and store that.
+        """Release a holder's hold, and remove it from disk.
 
         Returns None if there was none, True once its removal is on disk, and False if the hold is
-        released but its removal could not be written.
+        released but its removal could not be stored.
         """
         if not self.release(key, uid, owner):
             return None
@@ -208,58 +208,58 @@ class Registry:
         return True
 
     async def renew_now(self, key: SessionKey, pause: float = 0.0) -> Answer[object] | None:
-        """Send a keep-alive at once and return its answer; None for a session that is not held.
+        """Send a keep-alive and return its answer; None for a session that is not held.
 
-        It waits until `pause` seconds have passed since the last renewal.
+        It is sent at least `pause` seconds after the last renewal.
         """
         keeper = self._keepers.get(key.vcenter)
         return None if keeper is None else await keeper.renew_now(key, pause)
 
     def is_held(self, key: SessionKey, uid: int, owner: Owner) -> bool:
-        """Whether a party holds a session that has not ended."""
-        return self._hold_of(key, uid, owner) is not None
+        """Whether this user and owner hold a session that has not ended."""
+        return self._find_hold(key, uid, owner) is not None
 
-    def _hold_of(self, key: SessionKey, uid: int, owner: Owner) -> Hold | None:
+    def _find_hold(self, key: SessionKey, uid: int, owner: Owner) -> Hold | None:
         session = self._table.live.get(key)
         holds = () if session is None else session.holds
         return next((hold for hold in holds if hold.is_by(uid, owner)), None)
 
     def release(self, key: SessionKey, uid: int, owner: Owner) -> bool:
-        """Release a party's hold; return whether there was one."""
+        """Release a holder's hold; return whether there was one."""
         session = self._table.get(key)
         is_held = session is not None and any(hold.is_by(uid, owner) for hold in session.holds)
         if session is not None and is_held:
             self.commit(*core.release_hold(session, uid, owner, self._clock.boot()))
-        if (names := self._named.get(key)) is not None:
+        if (names := self._naming_files.get(key)) is not None:
             names.discard(owner)
             self._forget_unless_needed(key)
         return is_held
 
     def _forget_unless_needed(self, key: SessionKey) -> None:
-        """Drop an ended session that is no longer shown and that no line names."""
-        if not self._named.get(key):
-            self._named.pop(key, None)
+        """Drop an ended session that is no longer shown and that no file names."""
+        if not self._naming_files.get(key):
+            self._naming_files.pop(key, None)
             if key not in self._table:
                 self._persistence.forget(key)
 
-    async def keep_house(self) -> None:
-        """Sweep whenever a hold or a retention time is over, until cancelled."""
+    async def run_housekeeping(self) -> None:
+        """Call `sweep` whenever a hold or a retention time expires, until cancelled."""
         while True:
             await run_in_slices(self._sweep_in_slices())
             now = self._clock.boot()
             over = (self._expiries.next_due(), self._ended.next_due())
             next_due = min(due for due in (*over, inf) if due is not None)
             wait = min(LONGEST_SLEEP, max(DUE_TOLERANCE, next_due - now))
-            # Anything that is over later than this sets no alarm.
+            # Only something that expires earlier has to interrupt this wait.
             self._sweeps_at = now + wait
             await self._wakeup.wait(wait)
 
     def sweep(self) -> None:
-        """Release the holds whose time is over, and forget sessions that ended long ago."""
+        """Release expired holds, and drop ended sessions after their retention time."""
         run_at_once(self._sweep_in_slices())
 
     def _sweep_in_slices(self) -> Slices[None]:
-        # A client can have very many holds end at the same moment.
+        # Very many holds of a client may expire at the same moment.
         timer = SliceTimer()
         now = self._clock.boot()
         self._expiries.advance(now)
@@ -295,10 +295,10 @@ class Registry:
         if when < self._sweeps_at:
             self._wakeup.ring()
 
-    # -- what keepers need
+    # -- commits
 
     def find(self, key: SessionKey) -> Session | None:
-        """Return the session in its current state."""
+        """Return the current state of a session; None for an unknown one."""
         return self._table.get(key)
 
     def commit(self, session: Session, happened: tuple[Event, ...]) -> None:
@@ -308,7 +308,7 @@ class Registry:
         """
         before = self._table.put(session)
         if session.state.is_final and before is not None:
-            self._note_names(session.key, before)
+            self._note_naming_files(session.key, before)
         keeper = self._keepers.get(session.key.vcenter)
         if keeper is not None:
             keeper.schedule(session)
@@ -322,11 +322,11 @@ class Registry:
                 self._note_end(session)
             self._notify(event)
 
-    def _note_names(self, key: SessionKey, before: Session) -> None:
-        """Remember which files name a session that ends: they still do after a restart."""
+    def _note_naming_files(self, key: SessionKey, before: Session) -> None:
+        """Record which files name a session that ends: they still do after a restart."""
         files = {hold.owner for hold in before.holds if hold.owner.kind is OwnerKind.FILE}
         if files:
-            self._named[key] = files
+            self._naming_files[key] = files
 
     def _report_holds(self, before: Holds, session: Session) -> None:
         key = session.key
@@ -348,7 +348,7 @@ class Registry:
         self._ended_at[session.key] = now
         self._persistence.note_end(session, now)
 
-    # -- what the world may see
+    # -- views
 
     def __len__(self) -> int:
         return len(self._table)
@@ -357,7 +357,7 @@ class Registry:
         return iter(self._table)
 
     def held(self) -> int:
-        """The number of sessions that are held."""
+        """Return the number of held sessions."""
         return len(self._table.live)
 
     def engine_view(self) -> EngineView:
@@ -376,7 +376,7 @@ class Registry:
     def _views(self) -> tuple[VCenterView, ...]:
         return tuple(keeper.view() for keeper in self._keepers.values())
 
-    def _of(self, vcenter: str) -> tuple[Session, ...]:
+    def _sessions_of(self, vcenter: str) -> tuple[Session, ...]:
         live = self._table.live
         return tuple(session for key, session in live.items() if key.vcenter == vcenter)
 

@@ -1,8 +1,7 @@
-"""The known sessions, with counts that are updated at each change.
+"""A table of sessions by key, with counts that are updated at each change.
 
-Counting costs 3.5 µs a renewal. Iterating over all sessions takes 5 ms for 10,000, which does no
-harm, but a quarter of a second for 100,000, most of it waiting for memory: each scrape would delay
-renewals.
+Counting costs 3.5 µs per renewal. Iterating over all sessions at each scrape takes 5 ms for 10,000,
+which does no harm, but a quarter of a second for 100,000, which would delay renewals.
 """
 
 from __future__ import annotations
@@ -17,8 +16,7 @@ from keepalived.lease.session import Session
 from keepalived.lease.timing import at_risk_from
 
 BUCKETS_PER_SECOND = 10
-"""Deadlines are bucketed to 0.1 s, rounded down: the time at which the first session is at risk,
-or may expire, is never reported too late."""
+"""Deadlines are bucketed to 0.1 s, rounded down, so that no deadline is reported too late."""
 
 
 class SessionCounts:
@@ -32,20 +30,20 @@ class SessionCounts:
         self.stalled = 0
         self._deadlines: dict[int, int] = {}
         self._risks: dict[int, int] = {}
-        """The number of sessions by the bucket of their deadline, or of when they are at risk."""
+        """The number of sessions by the bucket of their deadline, or of the start of their risk."""
 
     @property
     def first_deadline(self) -> float:
-        """When the first session may expire, in seconds on the boot-time clock; or infinity."""
+        """When the first session may expire, in boot-time seconds; infinity if there is none."""
         return _first(self._deadlines)
 
     @property
     def first_at_risk(self) -> float:
-        """When the first session is at risk, in seconds on the boot-time clock; or infinity."""
+        """When the first session is at risk, in boot-time seconds; infinity if there is none."""
         return _first(self._risks)
 
     def count(self, session: Session, by: int) -> None:
-        """Add a session in its current state (1), or remove it in its former state (-1)."""
+        """Add a session in its current state (`by` is 1), or remove its former state (-1)."""
         self.states[session.state] += by
         if session.state.is_final:
             return
@@ -81,7 +79,7 @@ class SessionTable:
         return self._counts[vcenter]
 
     def get(self, key: SessionKey) -> Session | None:
-        """Return the session in its current state; None for an unknown one."""
+        """Return the current state of a session; None for an unknown one."""
         return self._live.get(key) or self._ended.get(key)
 
     def put(self, session: Session) -> Session | None:
@@ -101,7 +99,7 @@ class SessionTable:
         counts = self._counts[key.vcenter]
         if before is None:
             counts.count(session, 1)
-        elif (  # most of what is put counts as before
+        elif (  # most changes do not affect the counts
             before.renewed_at != session.renewed_at
             or before.state is not session.state
             or before.lifetime != session.lifetime
@@ -128,12 +126,12 @@ class SessionTable:
 
 
 def _add(counts: dict[int, int], when: float, by: int) -> None:
-    grain = floor(when * BUCKETS_PER_SECOND)
-    count = counts.get(grain, 0) + by
+    bucket = floor(when * BUCKETS_PER_SECOND)
+    count = counts.get(bucket, 0) + by
     if count:
-        counts[grain] = count
+        counts[bucket] = count
     else:
-        del counts[grain]
+        del counts[bucket]
 
 
 def _first(counts: dict[int, int]) -> float:

@@ -1,4 +1,4 @@
-"""What can be read from the engine at any time."""
+"""Views of the engine's state, for exporters, the status page and the control API."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from keepalived.lease.session import Session
 
 @dataclass(frozen=True, slots=True)
 class VCenterView:
-    """The current state of one vCenter. `utilization` is the share of its request slots in use, 0
-    to 1, averaged over about the last minute.
+    """The current state of one vCenter.
 
-    `down_since` is on the boot-time clock, as is `next_due`, when the next session falls due (None
-    if none waits); `outcome` is the class of the last answer to any request.
+    `utilization` is the share of its request slots in use, from 0 to 1, averaged over about the
+    last minute. `down_since` is on the boot-time clock, as is `next_due`, when the next session
+    falls due (None if none waits). `outcome` is that of the last request.
     """
 
     name: str
@@ -32,9 +32,9 @@ class VCenterView:
 
 @dataclass(frozen=True, slots=True)
 class EngineView:
-    """The state of the engine at one moment of the boot-time clock.
+    """The state of the engine at the boot time `now`.
 
-    `sessions` refers to the live sessions, and keeps changing.
+    `sessions` is the live table, which keeps changing.
     """
 
     now: float
@@ -44,10 +44,10 @@ class EngineView:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The whole engine at one moment of the boot-time clock.
+    """A copy of the engine's whole state at the boot time `now`.
 
-    Sessions are immutable, so a snapshot costs little, and may be read in another thread.
-    `ended_at` is the time of each ended session's end, on the same clock.
+    Sessions are immutable, so a snapshot is cheap, and can be read in another thread. `ended_at` is
+    when each ended session ended, in boot time.
     """
 
     now: float
@@ -60,7 +60,7 @@ class StatusSource(Protocol):
     """Provides the current state to exporters and views."""
 
     def engine_view(self) -> EngineView:
-        """Return the current state at once; cheap enough for frequent calls."""
+        """Return the current state; cheap enough for frequent calls."""
 
     def snapshot(self) -> Snapshot:
-        """Return everything, which takes a moment when there are very many sessions."""
+        """Return a copy of the state, which takes a moment with very many sessions."""

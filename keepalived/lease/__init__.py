@@ -1,5 +1,5 @@
-"""The pure core: what to send for a session, when, and what an answer means.
+"""The pure core: decides what to send for a session, when, and what an answer means.
 
-Nothing in this room imports asyncio, performs I/O or reads a clock. Every function takes the
-present as an argument and returns what follows from it.
+Nothing in this package imports asyncio, performs I/O or reads a clock. Functions take the current
+time as an argument, and return the new state and the events.
 """

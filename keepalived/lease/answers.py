@@ -1,4 +1,4 @@
-"""What a vCenter can answer, as far as decisions depend on it."""
+"""Types for a vCenter's answers: outcomes, sessions, files and library items."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ class Outcome(StrEnum):
     INVALID_ARGUMENT = "invalid_argument"
     """400 invalid_argument."""
     NOT_FOUND = "not_found"
-    """404 on a route that is proven to exist."""
+    """404 on a route that is known to exist."""
     UNAUTHENTICATED = "unauthenticated"
-    """401 again, on a token newer than the request's first failure."""
+    """401 again, after a new login."""
     FORBIDDEN = "forbidden"
     """403."""
     REDIRECTED = "redirected"
     """3xx: a configuration error."""
     FAILED = "failed"
-    """409, 500 and other surprises: says something about this request alone."""
+    """409, 500 and other unexpected answers: concerns this request alone."""
     UNAVAILABLE = "unavailable"
     """429, 502, 503 or 504; or a 2xx whose body no vCenter sends."""
     TIMED_OUT = "timed_out"
     UNREACHABLE = "unreachable"
     """No connection: DNS, refused, reset, TLS."""
     NOT_SENT = "not_sent"
-    """No descriptor or no memory was left on our side: says nothing about the vCenter."""
+    """This process had no descriptor or memory left: says nothing about the vCenter."""
     LOGIN_REFUSED = "login_refused"
     """The credentials were refused, now or within the last minute."""
 
-    # Counted by at every answer: an enumeration's own hash is computed in Python.
+    # A dictionary key for each answer; the hash of Enum is slow, since it is computed in Python.
     __hash__ = str.__hash__
 
     @property
@@ -52,12 +52,12 @@ _VCENTER_WIDE = frozenset(
 
 
 class Answer(NamedTuple, Generic[T_co]):
-    """One answered, or unanswered, request.
+    """The result of a request, answered or not.
 
-    `sent_at` and `received_at` are seconds on the boot-time clock and belong to the last try of
-    the request (whose outcome this is). `value` is set exactly when `outcome` is OK. `detail` is
-    for people and never contains a secret. `error_type` is the vAPI error's type, in lower case,
-    where the body of a refusal contains one. `retry_after` is in seconds.
+    `sent_at` and `received_at` are seconds on the boot-time clock, and belong to the last attempt
+    at the request. `value` is set exactly when `outcome` is OK. `detail` is a message for people,
+    and never contains a secret. `error_type` is the vAPI error type from the body of a refusal, in
+    lower case, or empty. `retry_after` is in seconds.
     """
 
     outcome: Outcome
@@ -74,11 +74,11 @@ class Answer(NamedTuple, Generic[T_co]):
 class SessionInfo:
     """The answer to `get`.
 
-    `state` is the server's word: ACTIVE, DONE, ERROR or CANCELED. `lifetime_left` is
-    `expiration_time` minus the `Date` of the response that carried it, in seconds; None if either
-    is missing. `expires_at` is `expiration_time` itself, in seconds since the epoch by the server's
-    clock. `clock_ahead` is by how many seconds `Date` was ahead of this machine's clock when the
-    request was sent.
+    `state` is as the server reports it: ACTIVE, DONE, ERROR or CANCELED. `lifetime_left` is
+    `expiration_time` minus the `Date` of the same response, in seconds; None if either is missing.
+    `expires_at` is `expiration_time` itself, in seconds since the epoch by the server's clock.
+    `clock_ahead` is how many seconds `Date` was ahead of this machine's clock when the request was
+    sent.
     """
 
     id: str

@@ -1,8 +1,8 @@
-"""What happens to sessions, vCenters and sources: one frozen type for each kind of event.
+"""Events of sessions, vCenters and sources: one immutable type for each kind.
 
-The core returns some of these from its functions; other parts create them where they happen.
-Every listener has a method `notify(event)` and matches the types it needs. The three types that
-each keep-alive causes are tuples, which cost a third of a dataclass to make.
+Functions of the core return some of them; other packages create the rest. A listener has one
+method, `notify(event)`, and matches the types it needs. The three types that each keep-alive causes
+are tuples, which cost a third of a dataclass to create.
 
 Times are seconds. `slack` is the time left until the deadline, negative for an overdue session and
 None for one that was never renewed.
@@ -30,7 +30,7 @@ class HoldTaken:
 
 @dataclass(frozen=True, slots=True)
 class HoldChanged:
-    """A hold has other contents: progress, a time limit, a note or a token."""
+    """The progress, time limit, note or token of a hold has changed."""
 
     key: SessionKey
     before: Hold
@@ -50,14 +50,14 @@ class HoldReleased:
 
 
 class AttemptStarted(NamedTuple):
-    """A worker took up a session `lag` seconds after it fell due."""
+    """A worker began a renewal `lag` seconds after the session fell due."""
 
     vcenter: str
     lag: float
 
 
 class KeepAliveAnswered(NamedTuple):
-    """A keep-alive was answered, or was given up, after `seconds` on the wire."""
+    """A keep-alive was answered, or timed out, `seconds` after it was sent."""
 
     key: SessionKey
     outcome: Outcome
@@ -65,7 +65,7 @@ class KeepAliveAnswered(NamedTuple):
 
 
 class Renewed(NamedTuple):
-    """A keep-alive succeeded with `slack` seconds left. `progress`, in percent, went with it."""
+    """A keep-alive succeeded with `slack` seconds left; it reported `progress`, in percent."""
 
     key: SessionKey
     first: bool
@@ -87,7 +87,10 @@ class RenewalFailed:
 
 @dataclass(frozen=True, slots=True)
 class SessionAtRisk:
-    """A session is at risk or overdue while its vCenter is down, so that no request can fail."""
+    """A session is at risk or overdue while its vCenter is down.
+
+    No request is sent then, so there is no RenewalFailed.
+    """
 
     key: SessionKey
     slack: float | None
@@ -96,10 +99,10 @@ class SessionAtRisk:
 
 @dataclass(frozen=True, slots=True)
 class LifetimeLearned:
-    """The server's answers say that the session lives for `after` seconds.
+    """According to the server, the session's lifetime is `after` seconds.
 
-    `configured` is the configured lifetime, and `clock_ahead` by how many seconds the server's
-    `Date` is ahead of this machine's clock, None where unknown.
+    `configured` is the configured lifetime. `clock_ahead` is how many seconds the server's `Date`
+    is ahead of this machine's clock. Both are None if unknown.
     """
 
     key: SessionKey
@@ -111,9 +114,9 @@ class LifetimeLearned:
 
 @dataclass(frozen=True, slots=True)
 class RenewalWithoutEffect:
-    """A renewal succeeded and did not move `expiration_time`, `left` seconds from now.
+    """A renewal succeeded without extending the session, which expires in `left` seconds.
 
-    Occurs once until a renewal moves it.
+    Not repeated until a renewal has extended the session.
     """
 
     key: SessionKey
@@ -122,10 +125,9 @@ class RenewalWithoutEffect:
 
 @dataclass(frozen=True, slots=True)
 class TokenRefused:
-    """The vCenter refuses the API token that came with a hold.
+    """The vCenter refuses the API token lent with a hold.
 
-    `fallback` says whether the session is renewed otherwise, with another lent token or with the
-    vCenter's own credentials.
+    `fallback` says whether other credentials remain: another lent token, or the vCenter's own.
     """
 
     key: SessionKey
@@ -138,7 +140,7 @@ class TokenRefused:
 
 @dataclass(frozen=True, slots=True)
 class FileFailed:
-    """A file of the session went into ERROR. Occurs once per file."""
+    """A file of the session changed to status ERROR. Occurs once per file."""
 
     key: SessionKey
     file: FileInfo
@@ -146,7 +148,7 @@ class FileFailed:
 
 @dataclass(frozen=True, slots=True)
 class SessionStalled:
-    """A transfer that was moving has stood still for `idle` seconds. Occurs once until it moves."""
+    """A transfer has not moved for `idle` seconds. Not repeated until it moves again."""
 
     key: SessionKey
     idle: float
@@ -166,8 +168,8 @@ class SessionMoving:
 class SessionEnd:
     """A session reached a final state.
 
-    `content_moved` says whether the library item's content version moved beyond the one the
-    session started from: the only proof of arrival that outlives the session. None if unknown.
+    `content_moved` says whether the library item's content version increased since the session
+    began: the only proof of arrival that outlives the session. None if unknown.
     """
 
     key: SessionKey
@@ -184,7 +186,7 @@ class SessionEnd:
 
 @dataclass(frozen=True, slots=True)
 class SessionForgotten:
-    """An ended session is not shown any more, or begins anew."""
+    """An ended session is no longer shown, because it is old or was restarted."""
 
     key: SessionKey
 
@@ -194,14 +196,14 @@ class SessionForgotten:
 
 @dataclass(frozen=True, slots=True)
 class VCenterAdded:
-    """Sessions of a vCenter are kept from now on."""
+    """A vCenter was added, and its sessions can be held."""
 
     vcenter: str
 
 
 @dataclass(frozen=True, slots=True)
 class VCenterRemoved:
-    """A vCenter is not configured any more."""
+    """A vCenter is no longer configured."""
 
     vcenter: str
 
@@ -236,7 +238,7 @@ class LoginTried:
 
 @dataclass(frozen=True, slots=True)
 class SourceFailed:
-    """A source could not be read, in whole or in part. Occurs once for each change of that."""
+    """A source could not be read completely. Occurs once for each change of its problems."""
 
     source: str
     problems: tuple[str, ...]
@@ -277,11 +279,11 @@ Event = (
 
 
 EACH_KEEP_ALIVE = (Renewed, KeepAliveAnswered, AttemptStarted)
-"""The types that each keep-alive causes. Listeners that do not need them may skip them early."""
+"""The types that each keep-alive causes. Listeners that ignore them may return early."""
 
 
 class Listener(Protocol):
     """Receives events as they happen. Must neither block nor raise."""
 
     def notify(self, event: Event) -> None:
-        """Take note of an event."""
+        """Process an event."""

@@ -1,4 +1,4 @@
-"""Holds: who wants a session kept alive, and for how long."""
+"""Holds: the requests of clients to keep a session alive, and for how long."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from keepalived.lease.progress import UNKNOWN, Progress, highest
 DEFAULT_MAX_LIFETIME = 7 * 86400.0
 DEFAULT_MAX_LIFETIME_WITHOUT_OWNER = 86400.0
 SEEN_PROGRESS_MOST = 99
-"""The most that is derived from the bytes received, in percent: only the uploader reports 100."""
+"""The highest progress derived from received bytes, in percent: only uploaders report 100."""
 TOKEN_MAX_LENGTH = 4096
 
 _TOKEN = re.compile(r"[!-~]+")
 
 
 class OwnerKind(StrEnum):
-    """What a hold lives and dies with."""
+    """What a hold is bound to: it is released when its owner ends."""
 
     FILE = "file"
     PROCESS = "process"
@@ -27,7 +27,7 @@ class OwnerKind(StrEnum):
     TIME_LIMIT = "ttl"
     COMMAND = "command"
     DISCOVERY = "discovery"
-    """A session that nobody registered: held under the stall guard (`lease/stalls.py`)."""
+    """A discovered session, held under the stall guard (see `lease.stalls`)."""
     NONE = "none"
 
 
@@ -36,7 +36,7 @@ _OWNERLESS = frozenset({OwnerKind.NONE, OwnerKind.DISCOVERY})
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """What a hold lives and dies with; `id` tells owners of one kind apart."""
+    """The owner of a hold; `id` distinguishes owners of one kind."""
 
     kind: OwnerKind
     id: str = ""
@@ -44,11 +44,11 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class LentToken:
-    """An uploader's own API token, lent to us.
+    """An uploader's API token, lent for renewals.
 
-    Requests sent with it keep the uploader's API session alive, too. `refused` says that the
-    vCenter answered 401 to it: it is not used any more. `proven` says that it has renewed this
-    session: until then an answer to it concerns its lender alone.
+    Requests sent with it also keep the uploader's API session alive. `refused` means that the
+    vCenter answered 401 to it, and it is no longer used. `proven` means that it has renewed this
+    session; until then an answer to it concerns only its lender.
     """
 
     value: str = field(repr=False)
@@ -58,10 +58,10 @@ class LentToken:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """One party's wish that a session stay alive.
+    """One holder's request that a session stay alive.
 
-    A session has at most one hold per (uid, owner). `since` and `until` are seconds on the
-    boot-time clock; a hold with `until` None lasts until it is let go.
+    A holder is a (uid, owner) pair, and has at most one hold on a session. `since` and `until` are
+    seconds on the boot-time clock; a hold with `until` None lasts until it is released.
     """
 
     uid: int
@@ -81,7 +81,7 @@ Holds = tuple[Hold, ...]
 
 
 def latest_until(owner: OwnerKind, since: float, max_lifetime: float | None = None) -> float:
-    """Return when a hold ends at the latest, so that a forgotten one does not last for ever."""
+    """Return when a hold ends at the latest, so that a forgotten one does not last forever."""
     if max_lifetime is None:
         max_lifetime = (
             DEFAULT_MAX_LIFETIME_WITHOUT_OWNER if owner in _OWNERLESS else DEFAULT_MAX_LIFETIME
@@ -95,7 +95,7 @@ def is_guarded(holds: Holds) -> bool:
 
 
 def after_movement(holds: Holds, now: float) -> Holds:
-    """Extend the holds under the stall guard to the longest time that any hold may last."""
+    """Extend the holds under the stall guard after movement, up to the default maximum."""
     if not is_guarded(holds):
         return holds
     return tuple(
@@ -112,7 +112,7 @@ def unguarded(holds: Holds) -> Holds:
 
 
 def with_hold(holds: Holds, hold: Hold) -> Holds:
-    """Return `holds` with `hold` added, replacing the same party's earlier one."""
+    """Return `holds` with `hold` added, replacing the same holder's earlier one."""
     for place, held in enumerate(holds):
         if held.is_by(hold.uid, hold.owner):
             return (*holds[:place], replace(hold, since=held.since), *holds[place + 1 :])
@@ -120,7 +120,7 @@ def with_hold(holds: Holds, hold: Hold) -> Holds:
 
 
 def without_hold(holds: Holds, uid: int, owner: Owner) -> Holds:
-    """Return `holds` without that party's hold."""
+    """Return `holds` without the hold of this user and owner."""
     return tuple(hold for hold in holds if not hold.is_by(uid, owner))
 
 
@@ -130,10 +130,10 @@ def unexpired(holds: Holds, now: float) -> Holds:
 
 
 def client_progress(holds: Holds, transferred: int = 0) -> int | None:
-    """Return the furthest progress that any party knows of, in percent.
+    """Return the highest progress of all holds, in percent; None if it is unknown.
 
-    Where a party knows how much there is to transfer, the `transferred` bytes that the server has
-    seen count as well.
+    If a hold includes the total size, the bytes that the server has received (`transferred`) also
+    count.
     """
     furthest = None
     for hold in holds:
@@ -145,7 +145,7 @@ def client_progress(holds: Holds, transferred: int = 0) -> int | None:
 
 
 def tokens_in_use(holds: Holds, *, proven: bool | None = None) -> list[str]:
-    """Return the borrowed tokens that still work: all, or by `proven`."""
+    """Return the borrowed tokens that are not refused, or those of them with this `proven`."""
     return [
         hold.token.value
         for hold in holds
@@ -165,8 +165,8 @@ def prove_token(holds: Holds, token: str) -> Holds:
     )
 
 
-def speaks_for_all(holds: Holds, token: str) -> bool:
-    """Whether an answer to `token` may end the session for all who hold it."""
+def is_conclusive_for(holds: Holds, token: str) -> bool:
+    """Whether an answer to `token` may end the session for all holders."""
     lenders = [hold for hold in holds if hold.token is not None and hold.token.value == token]
     if any(hold.token is not None and hold.token.proven for hold in lenders):
         return True
@@ -174,18 +174,18 @@ def speaks_for_all(holds: Holds, token: str) -> bool:
 
 
 def refuse_token(holds: Holds, token: str) -> tuple[Holds, Holds]:
-    """Mark `token` as refused in all holds; return all holds, and those that lend it."""
-    dead = LentToken(token, refused=True)
+    """Mark `token` as refused; return all holds, and those that had lent it."""
+    refused = LentToken(token, refused=True)
     concerned = tuple(hold for hold in holds if hold.token == LentToken(token))
-    marked = (replace(hold, token=dead) if hold in concerned else hold for hold in holds)
+    marked = (replace(hold, token=refused) if hold in concerned else hold for hold in holds)
     return tuple(marked), concerned
 
 
 def token_in(content: bytes) -> str:
     """Return the API token in a file's content. Raises ValueError as `check_token` does.
 
-    A byte order mark before it is accepted, and so are the bodies that a login returns: the token
-    in quotes (`/api`), or as the `value` of a JSON object (`/rest`).
+    Also accepts a byte order mark, and the body of a login's answer: the token in quotes (`/api`)
+    or as the `value` of a JSON object (`/rest`).
     """
     text = content.decode("utf-8-sig", errors="replace").strip()
     if text[:1] in ('"', "{"):
@@ -195,15 +195,17 @@ def token_in(content: bytes) -> str:
             answer = None
         token = answer.get("value") if isinstance(answer, dict) else answer
         if not isinstance(token, str):
-            raise ValueError("an API token stands alone in its file, or as a login answered it")
+            raise ValueError(
+                "the file must contain only an API token, or the body of a login's answer"
+            )
         text = token
     return check_token(text.strip("'"))
 
 
 def check_token(text: str) -> str:
-    """Return an API token in the form for a header, with surrounding white space removed.
+    """Return an API token without surrounding white space, valid in a header.
 
-    Raises ValueError with a message that does not contain the token.
+    Raises ValueError; the message does not contain the token.
     """
     token = text.strip()
     if not token:

@@ -1,8 +1,8 @@
-"""Rounds: what to ask the server next, and what an answer means.
+"""The state machine of a session: chooses the next request, and applies its answer.
 
-A round starts with a keep-alive when the session falls due. While there is more to ask (the
-session's state, its files), `due` stays at the present and the next request follows at once. A
-round ends with `due` in the future or with a final state.
+A round starts with a keep-alive when the session falls due. While other requests follow in the
+round (for the session's state, its files), `due` is the current time, so that the next one is sent
+at once. A round ends with `due` in the future or with a final state.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from keepalived.lease import events, stalls, timing
 from keepalived.lease import holds as hold_rules
 from keepalived.lease.answers import Answer, ItemInfo, Outcome, SessionInfo
 from keepalived.lease.endings import (
-    UNMOVED,
+    NOT_EXTENDED,
     Ending,
     Target,
     ending_for_missing,
@@ -25,45 +25,45 @@ from keepalived.lease.events import Event
 from keepalived.lease.latency import UNKNOWN, LatencyEstimate
 from keepalived.lease.lending import (
     SessionRequest,
-    as_it_stands,
-    denying,
-    is_passed_on,
+    effective_answer,
+    may_concern_token_alone,
     token_to_use,
+    with_denial,
 )
 from keepalived.lease.model import Kind, State
 from keepalived.lease.progress import highest, value_to_send
 from keepalived.lease.recent import with_outcome
-from keepalived.lease.session import Expiry, RequestKind, Session, Step, finish, held_by
+from keepalived.lease.session import Expiry, RequestKind, Session, Step, finish, with_holds
 
 _SETTLE_TRIES = 3
 _SETTLE_SECONDS = 3600.0
 """Report the end after this time (seconds) even if the item stays unreadable."""
-_FIRST_LOOKS = 3
-# Shares of a lifetime since the renewal was sent: with slow answers, the next renewal comes first.
+_EARLY_RENEWALS = 3
 _ROUND_MOST = 0.3
+"""No other request follows a renewal after this share of a lifetime: the next renewal is near."""
 
 
 def next_request(
     session: Session,
     now: float,
     configured_timeout: float | None = None,
-    pace: LatencyEstimate = UNKNOWN,
+    latency: LatencyEstimate = UNKNOWN,
     *,
     has_credentials: bool = True,
 ) -> SessionRequest:
-    """Return what to send for a session that is due. Raises ValueError once it has ended.
+    """Return the next request for a session that is due. Raises ValueError once it has ended.
 
-    Without a configured timeout, in seconds, the timeout depends on the vCenter's `pace`.
-    `has_credentials` says whether the vCenter can be asked without a borrowed token.
+    Without a configured timeout, in seconds, the timeout depends on the vCenter's `latency`.
+    `has_credentials` says whether requests can be sent without a borrowed token.
     """
     if session.state.is_final:
-        raise ValueError(f"{session.key} has ended: nothing may be sent for it")
+        raise ValueError(f"{session.key} has ended: no request may be sent for it")
     timeout = configured_timeout or timing.request_timeout(
-        session.tries, session.slack(now), session.lifetime, pace
+        session.tries, session.slack(now), session.lifetime, latency
     )
     kind = session.next_kind
     if session.ending is None and now - session.due > timing.floor(session.lifetime):
-        # A round that was interrupted (its vCenter went down) starts again: renewals come first.
+        # Restart a round that was interrupted (its vCenter went down): renewals come first.
         kind = RequestKind.KEEP_ALIVE
     progress = item_id = None
     if kind is RequestKind.KEEP_ALIVE and not session.omit_progress:
@@ -97,13 +97,13 @@ def step(
     *,
     has_credentials: bool = True,
 ) -> Step:
-    """Apply the answer to a request.
+    """Apply the answer to a request; return the new session and the events.
 
-    `now` is the current time, `u` a random number from [0, 1). `follow_ups` is what is requested
-    after the keep-alive in every round: GET, FILES, both or nothing (except in the first rounds),
-    or None where there is no time to ask anything. `stall_timeout` is in seconds, and
-    `has_credentials` as for `next_request`. Answers that arrive after the end change nothing, nor
-    do answers to a request that belongs to the session before it began anew.
+    `now` is the current time, `u` a random number from [0, 1). `follow_ups` are the requests after
+    the keep-alive in every round: GET, FILES, both or none (the first rounds always read the
+    session), or None if there is no time for any. `stall_timeout` is in seconds, and
+    `has_credentials` as for `next_request`. An answer changes nothing if the session has ended, or
+    was restarted after the request.
     """
     is_renewal = request.kind is RequestKind.KEEP_ALIVE and session.ending is None
     if session.state.is_final or not (is_renewal or request.kind is session.next_kind):
@@ -111,11 +111,11 @@ def step(
     token = request.token
     if token is not None and answer.outcome is Outcome.UNAUTHENTICATED:
         return _token_refused(session, token, now, has_credentials=has_credentials)
-    if token is not None and is_passed_on(
+    if token is not None and may_concern_token_alone(
         session, request, answer, has_credentials=has_credentials
     ):
-        return denying(session, token, answer.outcome)._replace(due=now), ()
-    answer = as_it_stands(session, request, answer)
+        return with_denial(session, token, answer.outcome)._replace(due=now), ()
+    answer = effective_answer(session, request, answer)
     reply = _Reply(request, answer, now, u, follow_ups, stall_timeout)
     if session.denied:
         session = session._replace(denied=())
@@ -150,7 +150,7 @@ def _keep_alive_answered(session: Session, reply: _Reply) -> Step:
         return _renewed(session, reply, recent)
     session = session._replace(recent=recent)
     if outcome is Outcome.INVALID_ARGUMENT and request.progress is not None:
-        # A refusal means that the server knows a value at least as high: it counts as acknowledged.
+        # The server refuses values up to its current one, so this one counts as acknowledged.
         known = highest(session.acknowledged, request.progress)
         again = session._replace(acknowledged=known, omit_progress=True, due=now)
         return again._replace(next_kind=RequestKind.KEEP_ALIVE, needs_confirmation=False), ()
@@ -160,7 +160,7 @@ def _keep_alive_answered(session: Session, reply: _Reply) -> Step:
 
 
 def _renewed(session: Session, reply: _Reply, recent: bytes) -> Step:
-    """Apply a successful renewal. By far the most frequent step: creates one new session only."""
+    """Apply a successful renewal. The most frequent step, so it creates only one new session."""
     sent_at, progress, renewals = reply.answer.sent_at, reply.request.progress, session.renewals + 1
     follow_up = _next_follow_up(session, reply, sent_at, renewals)
     due = (
@@ -195,13 +195,13 @@ def _get_answered(session: Session, reply: _Reply) -> Step:
             return _after(_settle(seen, ending, reply.now), happened)
         if not session.needs_confirmation:
             return _after(_follow_up(seen, reply), happened)
-        words = f"keep-alive was refused, though the server says that the session is {info.state}"
-        contradiction = answer._replace(outcome=Outcome.FAILED, detail=words)
+        detail = f"keep-alive was refused, although the server reports state {info.state}"
+        contradiction = answer._replace(outcome=Outcome.FAILED, detail=detail)
         return _after(_fail(seen, reply._replace(answer=contradiction)), happened)
     if answer.outcome is Outcome.NOT_FOUND and session.without_effect:
-        return _settle(session, UNMOVED, reply.now)
+        return _settle(session, NOT_EXTENDED, reply.now)
     if not session.needs_confirmation:
-        # Only a keep-alive that finds the session gone ends it: other requests are secondary.
+        # Only a keep-alive answered by 404 ends a session.
         return _follow_up_failed(session, reply)
     if answer.outcome is Outcome.NOT_FOUND:
         kind, deadline = session.key.kind, session.deadline
@@ -226,7 +226,7 @@ def _files_answered(session: Session, reply: _Reply) -> Step:
 
 
 def _watch_movement(session: Session, before: stalls.Files, reply: _Reply) -> Step:
-    """Compare the session's files with an earlier reading, and release abandoned sessions."""
+    """Compare the files with the previous reading, and release the session if it is abandoned."""
     now, files, stall_timeout = reply.now, session.files, reply.stall_timeout
     moved_at = stalls.moved_at(session.moved_at, before, files, now)
     pulling_since = stalls.pulling_since(session.pulling_since, before, files, now)
@@ -249,12 +249,9 @@ def _watch_movement(session: Session, before: stalls.Files, reply: _Reply) -> St
     if idle < stall_timeout or not hold_rules.is_guarded(session.holds):
         return session, happened
     left = hold_rules.unguarded(session.holds)
-    words = "all its files have failed" if has_failed else _STOOD_STILL
-    reason = f"{words}, and nobody asked for it to be held"
-    return _after(held_by(session, left, reason, now), happened)
-
-
-_STOOD_STILL = "its transfer has stood still for too long"
+    cause = "all its files have failed" if has_failed else "its transfer has stalled for too long"
+    reason = f"{cause}, and it has no other hold"
+    return _after(with_holds(session, left, reason, now), happened)
 
 
 def _item_answered(session: Session, reply: _Reply) -> Step:
@@ -263,13 +260,13 @@ def _item_answered(session: Session, reply: _Reply) -> Step:
     if isinstance(item, ItemInfo):
         session = session._replace(item=item)
     if ending is None:
-        return _rest(session, reply), ()
+        return _end_round(session, reply), ()
     if isinstance(item, ItemInfo) and target is not None:
         return finish(session, resolve_ending(ending, target, item), reply.now)
     if outcome is Outcome.NOT_FOUND:
         gone = replace(ending, reason=f"{ending.reason}; its item is gone, too")
         return finish(session, gone, reply.now)
-    # Wait for a vCenter that cannot be reached: whether the content arrived is worth knowing.
+    # An unreachable vCenter does not count: wait for it, to report whether the content arrived.
     unsettled = session.unsettled + (not outcome.is_vcenter_failure)
     began = reply.now if session.settling_since is None else session.settling_since
     if unsettled >= _SETTLE_TRIES or reply.now - began >= _SETTLE_SECONDS:
@@ -279,10 +276,10 @@ def _item_answered(session: Session, reply: _Reply) -> Step:
 
 
 def _learn(session: Session, info: SessionInfo) -> Step:
-    """Take from the answer to `get` the lifetime, the item, and progress reported by others."""
+    """Learn the lifetime, the item, and other clients' progress from the answer to `get`."""
     happened: tuple[Event, ...] = ()
     target = session.target
-    # Unless a renewal is known to precede the reading, what is left is not the whole lifetime.
+    # Without a renewal just before the reading, the time left is not the whole lifetime.
     if info.state == "ACTIVE" and not session.needs_confirmation:
         session, happened = _learn_lifetime(session, info)
     # The version counts as the initial one only while the session is ACTIVE.
@@ -299,12 +296,12 @@ def _learn_lifetime(session: Session, info: SessionInfo) -> Step:
     left, configured = info.lifetime_left, session.configured_lifetime
     if left is not None:
         lifetime = timing.learned_lifetime(left, configured)
-        # Readings differ by the seconds between renewal and reading: only report a real change.
+        # Readings vary by the seconds between renewal and reading, so report only large changes.
         if abs(lifetime - session.lifetime) > 0.1 * session.lifetime:
-            news = events.LifetimeLearned(
+            learned = events.LifetimeLearned(
                 session.key, session.lifetime, lifetime, configured, info.clock_ahead
             )
-            happened.append(news)
+            happened.append(learned)
         session = session._replace(lifetime=lifetime)
     if info.expires_at is None or session.renewed_at is None:
         return session, tuple(happened)
@@ -312,45 +309,45 @@ def _learn_lifetime(session: Session, info: SessionInfo) -> Step:
     before = session.expiry
     if before is None or before.renewed_at >= expiry.renewed_at:
         return session._replace(expiry=before or expiry), tuple(happened)
-    # Servers may round, and one that promises more than a lifetime need not extend it yet.
-    share = _MOVED_SHARE * (expiry.renewed_at - before.renewed_at)
-    is_still = expiry.at - before.at < share and (left is None or left < configured)
-    if is_still and not session.without_effect:
+    # Servers may round the time; one that grants more than a lifetime need not extend it yet.
+    expected = _EXTENDED_SHARE * (expiry.renewed_at - before.renewed_at)
+    is_unmoved = expiry.at - before.at < expected and (left is None or left < configured)
+    if is_unmoved and not session.without_effect:
         happened.append(events.RenewalWithoutEffect(session.key, left))
-    return session._replace(expiry=expiry, without_effect=is_still), tuple(happened)
+    return session._replace(expiry=expiry, without_effect=is_unmoved), tuple(happened)
 
 
-_MOVED_SHARE = 0.25
-"""The share of the time between two renewals by which `expiration_time` moves at least."""
+_EXTENDED_SHARE = 0.25
+"""A renewal has an effect if `expiration_time` moves by this share of the time between renewals."""
 
 
 def _follow_up(session: Session, reply: _Reply) -> Step:
     """Make the next request of this round due, or end the round."""
-    sent = reply.now if session.renewed_at is None else session.renewed_at
-    follow_up = _next_follow_up(session, reply, sent, session.renewals)
+    sent_at = reply.now if session.renewed_at is None else session.renewed_at
+    follow_up = _next_follow_up(session, reply, sent_at, session.renewals)
     if follow_up is None:
-        return _rest(session, reply), ()
+        return _end_round(session, reply), ()
     return session._replace(next_kind=follow_up, needs_confirmation=False, due=reply.now), ()
 
 
 def _next_follow_up(
-    session: Session, reply: _Reply, sent: float, renewals: int
+    session: Session, reply: _Reply, sent_at: float, renewals: int
 ) -> RequestKind | None:
-    """Return the next request of the round whose renewal was sent at `sent`, or None."""
-    follow_ups, asked = reply.follow_ups, reply.request.kind
-    if follow_ups is None or reply.now - sent > _ROUND_MOST * session.lifetime:
+    """Return the next request of the round whose renewal was sent at `sent_at`, or None."""
+    follow_ups, answered = reply.follow_ups, reply.request.kind
+    if follow_ups is None or reply.now - sent_at > _ROUND_MOST * session.lifetime:
         return None
-    early = renewals <= _FIRST_LOOKS
-    if asked is RequestKind.KEEP_ALIVE and (
+    early = renewals <= _EARLY_RENEWALS
+    if answered is RequestKind.KEEP_ALIVE and (
         RequestKind.GET in follow_ups or (early and session.target is None)
     ):
         return RequestKind.GET
-    if asked in _BEFORE_FILES and (
+    if answered in _BEFORE_FILES and (
         RequestKind.FILES in follow_ups or hold_rules.is_guarded(session.holds)
     ):
         return RequestKind.FILES
     if (
-        asked is not RequestKind.ITEM
+        answered is not RequestKind.ITEM
         and early
         and session.target is not None
         and session.item is None
@@ -363,27 +360,27 @@ _BEFORE_FILES = (RequestKind.KEEP_ALIVE, RequestKind.GET)
 
 
 def _follow_up_failed(session: Session, reply: _Reply) -> Step:
-    """Continue the round, or end it where the vCenter does not answer anyway."""
+    """Continue the round, or end it if the vCenter cannot be reached."""
     if reply.answer.outcome.is_vcenter_failure:
-        return _rest(session, reply), ()
+        return _end_round(session, reply), ()
     return _follow_up(session, reply)
 
 
-def _rest(session: Session, reply: _Reply) -> Session:
-    """End the round: schedule the next renewal."""
-    sent = reply.now if session.renewed_at is None else session.renewed_at
-    due = _next_renewal(session.lifetime, sent, session.renewals, reply)
+def _end_round(session: Session, reply: _Reply) -> Session:
+    """End the round, and schedule the next renewal."""
+    sent_at = reply.now if session.renewed_at is None else session.renewed_at
+    due = _next_renewal(session.lifetime, sent_at, session.renewals, reply)
     return session._replace(next_kind=RequestKind.KEEP_ALIVE, needs_confirmation=False, due=due)
 
 
-def _next_renewal(lifetime: float, sent: float, renewals: int, reply: _Reply) -> float:
+def _next_renewal(lifetime: float, sent_at: float, renewals: int, reply: _Reply) -> float:
     """Return when the next renewal is due, after `renewals` renewals."""
     delay = timing.renewal_delay(lifetime, reply.u, first=renewals <= 1)
-    return max(sent + delay, reply.now + timing.floor(lifetime))
+    return max(sent_at + delay, reply.now + timing.floor(lifetime))
 
 
 def _settle(session: Session, ending: Ending, now: float) -> Step:
-    """Request the library item once before the end is final, if the item is known."""
+    """End the session once its library item, if known, has been read."""
     if session.target is None or session.key.kind is not Kind.UPDATE:
         return finish(session, ending, now)
     settling = session._replace(
@@ -393,15 +390,15 @@ def _settle(session: Session, ending: Ending, now: float) -> Step:
 
 
 def _fail(session: Session, reply: _Reply) -> Step:
-    """End the round: schedule another attempt."""
+    """End the round, and schedule another attempt."""
     answer, now = reply.answer, reply.now
     slack = session.slack(now)
     tries = session.tries + 1
     delay = timing.retry_delay(tries, slack, session.lifetime, reply.u)
-    delay = timing.asked_delay(delay, answer.retry_after, slack, session.lifetime)
-    words = answer.detail or answer.outcome.value
-    failed = session._replace(tries=tries, due=now + delay, last_error=words)
-    event = events.RenewalFailed(session.key, answer.outcome, words, delay, slack, session.lifetime)
+    delay = timing.delay_with_retry_after(delay, answer.retry_after, slack, session.lifetime)
+    error = answer.detail or answer.outcome.value
+    failed = session._replace(tries=tries, due=now + delay, last_error=error)
+    event = events.RenewalFailed(session.key, answer.outcome, error, delay, slack, session.lifetime)
     return failed._replace(next_kind=RequestKind.KEEP_ALIVE, needs_confirmation=False), (event,)
 
 

@@ -11,17 +11,17 @@ _SESSION_ID = re.compile(rf"(?!\.{{1,2}}$)[A-Za-z0-9._:-]{{1,{SESSION_ID_MAX_LEN
 
 
 class Kind(StrEnum):
-    """Which of the two session resources of the Content Library an id belongs to."""
+    """The kind of a session: one of the two session resources of the Content Library."""
 
     UPDATE = "update"
     DOWNLOAD = "download"
 
-    # A part of every session key: an enumeration's own hash is computed in Python.
+    # Part of every session key; the hash of Enum is slow, since it is computed in Python.
     __hash__ = str.__hash__
 
 
 class SessionKey(NamedTuple):
-    """What makes a session unique: the vCenter's configured name, the kind, and the server's id."""
+    """Identifies a session: the configured name of its vCenter, its kind, and the server's id."""
 
     vcenter: str
     kind: Kind
@@ -29,7 +29,7 @@ class SessionKey(NamedTuple):
 
 
 class State(StrEnum):
-    """Where a session stands, from the daemon's point of view."""
+    """The state of a session, as the daemon sees it."""
 
     PENDING = "PENDING"
     ACTIVE = "ACTIVE"
@@ -41,17 +41,17 @@ class State(StrEnum):
     NOT_FOUND = "NOT_FOUND"
     RELEASED = "RELEASED"
 
-    # Sessions are counted by it.
+    # Sessions are counted by state.
     __hash__ = str.__hash__
 
     @property
     def is_final(self) -> bool:
-        """Whether nothing more is sent for a session in this state."""
+        """Whether a session in this state has ended: no more requests are sent for it."""
         return self not in _ALIVE
 
     @property
     def is_failure(self) -> bool:
-        """Whether this end means that the work inside the session was lost."""
+        """Whether a session that ended in this state has lost its content."""
         return self in (State.ERROR, State.EXPIRED, State.NOT_FOUND)
 
 
@@ -62,8 +62,8 @@ FINAL_STATES = tuple(state for state in State if state.is_final)
 def check_session_id(text: str) -> str:
     """Return `text` if it is a valid session id; raise ValueError with the reason otherwise.
 
-    An id is part of a URL's path, where dot segments and slashes would be resolved. The rule keeps
-    ids from directing a request to another endpoint.
+    An id is part of a URL's path, where dot segments and slashes would be resolved: an invalid id
+    could direct a request to another endpoint.
     """
     if _SESSION_ID.fullmatch(text):
         return text

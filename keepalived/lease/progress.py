@@ -9,8 +9,8 @@ from dataclasses import dataclass
 class Progress:
     """Progress in percent, or in bytes done of bytes total; all None when nothing is known.
 
-    Bytes without a total are kept, and say nothing about the percentage. Raises ValueError, with
-    words for the person who gave the values.
+    Bytes without a total say nothing about the percentage. Raises ValueError with a message for
+    the user who gave the values.
     """
 
     percent: int | None = None
@@ -23,9 +23,9 @@ class Progress:
         if self.percent is not None and (self.done is not None or self.total is not None):
             raise ValueError("give progress in percent or in bytes, not both")
         if self.done is not None and self.done < 0:
-            raise ValueError(f"bytes done cannot be negative, as {self.done} is")
+            raise ValueError(f"bytes done must be at least 0, not {self.done}")
         if self.total is not None and self.total < 0:
-            raise ValueError(f"bytes total cannot be negative, as {self.total} is")
+            raise ValueError(f"bytes total must be at least 0, not {self.total}")
         if self.done is not None and self.total is not None and self.done > self.total:
             raise ValueError(f"{self.done} bytes done are more than the total of {self.total}")
 
@@ -43,10 +43,9 @@ UNKNOWN = Progress()
 
 
 def value_to_send(wanted: int | None, acknowledged: int | None) -> int | None:
-    """Return the progress that a request should carry: only a value above the last acknowledged.
+    """Return the progress to send, or None unless it exceeds the last acknowledged value.
 
-    The API requires each value to be greater than the current one, which may also have been
-    reported by another uploader.
+    The API requires each value to exceed the current one, which another uploader may have reported.
     """
     if wanted is None or (acknowledged is not None and wanted <= acknowledged):
         return None
@@ -54,7 +53,7 @@ def value_to_send(wanted: int | None, acknowledged: int | None) -> int | None:
 
 
 def highest(first: int | None, second: int | None) -> int | None:
-    """Return the greater of two values, each of which may be unknown."""
+    """Return the greater of two values, either of which may be unknown (None)."""
     if first is None or second is None:
         return second if first is None else first
     return max(first, second)

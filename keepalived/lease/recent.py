@@ -1,7 +1,7 @@
-"""The last outcomes of a session's keep-alives, packed into as few bytes as they need.
+"""The last outcomes of a session's keep-alives, packed to save memory.
 
-Packed, they take 60 bytes a session; as pairs they would take six times as much, which is 30 MiB
-for 100,000 sessions.
+Packed, they take 60 bytes per session; pairs would take six times as much, 30 MiB more for 100,000
+sessions.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import struct
 from keepalived.lease.answers import Outcome
 
 KEPT = 3
-"""How many outcomes are remembered."""
+"""How many outcomes are kept."""
 
 _PAIR = struct.Struct("<dB")
 _OUTCOMES = tuple(Outcome)

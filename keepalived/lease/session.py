@@ -1,7 +1,7 @@
-"""A session with everything that decisions about it depend on, and the operations on its holds.
+"""The state of one session, and the operations on its holds.
 
-Requests to the server and the meaning of answers are in `machine`. Every function returns a new
-`Session`, and the events that follow.
+`machine` chooses its requests and applies the answers. Functions return a new `Session`, and the
+events if there may be any.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from keepalived.lease.recent import outcomes_in
 
 
 class RequestKind(StrEnum):
-    """What a request asks of the vCenter."""
+    """The kind of a request to the vCenter."""
 
     KEEP_ALIVE = auto()
     GET = auto()
@@ -37,25 +37,25 @@ class Denial(NamedTuple):
 
 
 class Expiry(NamedTuple):
-    """When the server said a session would expire, by its clock, after a renewal of ours."""
+    """An `expiration_time`, by the server's clock, and when the session was renewed before it."""
 
     at: float
     renewed_at: float
 
 
 class Session(NamedTuple):
-    """One session and everything that decisions about it depend on.
+    """The state of one session: everything that decisions about it depend on.
 
-    Times are seconds on the boot-time clock. `needs_confirmation` means that only `get` can explain
-    the answer to a keep-alive; `omit_progress`, that the next keep-alive carries no progress
-    because the server refused the last value. `ending` is set as soon as the end is known; until
-    the state is final, it waits, since `settling_since`, for a reading of the library item, and
-    `unsettled` counts the answers that said nothing about the item. `recent` is `outcomes`, packed.
-    `moved_at` is when the transfer was last seen moving, None until then (see `stalls`);
-    `pulling_since` is since when the server has pulled without a first byte; and `stalled` says
-    that either was long ago. `denied` are the answers to the current request that may concern the
-    credentials alone. `expiry` is the `expiration_time` that was read last, with the renewal before
-    it; `without_effect` says that renewals do not move it.
+    Times are seconds on the boot-time clock. `needs_confirmation` means that the answer to a
+    keep-alive must be explained by a `get`; `omit_progress`, that the next keep-alive reports no
+    progress, because the server refused the last value. `ending` is set as soon as the end is
+    known; the state becomes final once the library item has been read, which has been attempted
+    since `settling_since`, with `unsettled` answers that did not show the item. `recent` is
+    `outcomes`, packed. `moved_at` is when the transfer last moved, None if it never did (see
+    `stalls`); `pulling_since` is when the server began to pull without receiving a byte; `stalled`
+    means that either was long ago. `denied` are the outcomes of the current request that may
+    concern the credentials alone. `expiry` is the last `expiration_time` read; `without_effect`
+    means that renewals do not move it.
     """
 
     key: SessionKey
@@ -89,7 +89,7 @@ class Session(NamedTuple):
 
     @property
     def deadline(self) -> float | None:
-        """When the session may expire, as far as we know; None when nothing is left to lose."""
+        """When the session may expire; None if it was never renewed or its end is known."""
         if self.renewed_at is None or self.ending is not None:
             return None
         return self.renewed_at + self.lifetime
@@ -106,12 +106,12 @@ class Session(NamedTuple):
 
     @property
     def transferred(self) -> int:
-        """How many bytes of its files the server has received, as far as it reports that."""
+        """How many bytes of the files the server has received, as far as it reports that."""
         return sum(file.bytes_transferred for file in self.files)
 
     @property
     def still_since(self) -> float | None:
-        """Since when a stalled transfer has not moved."""
+        """When a stalled transfer last moved; None if it is not stalled."""
         times = [each for each in (self.moved_at, self.pulling_since) if each is not None]
         return min(times) if self.stalled and times else None
 
@@ -126,7 +126,7 @@ Step = tuple[Session, tuple[Event, ...]]
 def at_risk_among(sessions: Iterable[Session], now: float) -> list[Session]:
     """Return the sessions at risk, the overdue included (see `timing.is_at_risk`).
 
-    The rule is inlined here: for 100,000 sessions, calls would take most of the time.
+    The rule is inlined: for 100,000 sessions, function calls would take most of the time.
     """
     share = timing.AT_RISK_SHARE
     return [
@@ -151,9 +151,9 @@ def new_session(key: SessionKey, configured_lifetime: float, hold: Hold, now: fl
 
 
 def take_hold(session: Session, hold: Hold) -> Session:
-    """Add a hold, or update the one its party has already.
+    """Add a hold, or replace the same holder's earlier one.
 
-    Raises ValueError once the session has ended: it has to be created anew.
+    Raises ValueError if the session has ended: create a new one instead.
     """
     if session.state.is_final:
         raise ValueError(f"{session.key} has ended: it cannot be held")
@@ -161,42 +161,42 @@ def take_hold(session: Session, hold: Hold) -> Session:
 
 
 def release_hold(session: Session, uid: int, owner: Owner, now: float) -> Step:
-    """Release a party's hold; releasing the last one releases the session."""
+    """Release a holder's hold; releasing the last one releases the session."""
     left = hold_rules.without_hold(session.holds, uid, owner)
-    return held_by(session, left, "its last hold was let go", now)
+    return with_holds(session, left, "its last hold was released", now)
 
 
 LINE_IS_OVER = "the max_lifetime of the line that named it is over"
-"""The reason for releasing a session that a file may still name."""
+"""The reason for releasing a session that a file may still name. Stored, so never change it."""
 
 
 def expire_holds(session: Session, now: float) -> Step:
     """Release the holds whose time is over."""
     left = hold_rules.unexpired(session.holds, now)
     over = [hold.owner.kind for hold in session.holds if hold not in left]
-    words = LINE_IS_OVER if OwnerKind.FILE in over else "its last hold reached its time limit"
-    return held_by(session, left, words, now)
+    reason = LINE_IS_OVER if OwnerKind.FILE in over else "its last hold reached its time limit"
+    return with_holds(session, left, reason, now)
 
 
-def held_by(session: Session, left: Holds, reason: str, now: float) -> Step:
-    """Replace the holds by those `left`; without any, release the session for `reason`."""
+def with_holds(session: Session, left: Holds, reason: str, now: float) -> Step:
+    """Replace the holds by `left`; if it is empty, release the session for `reason`."""
     session = session._replace(holds=left)
-    # An end that is already known is reported as such, even if no hold is left.
+    # An ending that is already known is reported, even if no hold is left.
     if left or session.state.is_final or session.ending is not None:
         return session, ()
     return finish(session, Ending(State.RELEASED, reason), now)
 
 
 def make_due(session: Session, now: float) -> Session:
-    """Make the session due now, if it is not due earlier."""
+    """Make the session due now, unless it is due earlier."""
     return session if session.due <= now else session._replace(due=now)
 
 
 def reconfigure(session: Session, configured_lifetime: float) -> Session:
-    """Apply another configured lifetime, within whose bounds the learned one stays in effect.
+    """Apply another configured lifetime; a learned lifetime stays in effect within its bounds.
 
-    What was learned from the server is kept: where the server is read rarely, only that keeps a
-    session alive whose configured lifetime is too long.
+    The learned one is kept because sessions may be read rarely: until the next reading, a
+    configured lifetime that is too long would let the session expire.
     """
     if configured_lifetime == session.configured_lifetime:
         return session

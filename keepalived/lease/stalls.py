@@ -1,11 +1,11 @@
-"""Stalls: whether a transfer still moves, and how long its session is held while it does not.
+"""Detects stalled transfers, from readings of a session's files.
 
-Not every server reports bytes while they arrive, and an uploader may compute checksums for long
-before the first byte. So no transfer counts as stalled until bytes were seen moving in the middle
-of a file.
+Not every server reports bytes while they arrive, and an uploader may compute checksums for a long
+time before the first byte. So a transfer can stall only after bytes have moved in the middle of a
+file.
 
-There are two special cases. If all files are in ERROR, the time counts from the first reading that
-shows it. A server that pulls and has not received a first byte only causes a warning.
+There are two special cases. If all files are in ERROR, the session counts as stalled from the first
+reading that shows this. A server that pulls without receiving a byte only causes a warning.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ _OVER = frozenset({"READY", "ERROR"})
 
 
 def was_moving(before: Files, after: Files) -> bool:
-    """Whether bytes moved between two readings, in the middle of a file's transfer."""
+    """Whether bytes were transferred between two readings, in the middle of a file."""
     earlier = {file.name: file for file in before}
     for file in after:
-        was = earlier.get(file.name)
-        if was is None or not (was.status == file.status and file.status in _IN_TRANSFER):
+        former = earlier.get(file.name)
+        if former is None or not (former.status == file.status and file.status in _IN_TRANSFER):
             continue
-        if file.bytes_transferred > was.bytes_transferred:
+        if file.bytes_transferred > former.bytes_transferred:
             return True
     return False
 
@@ -53,17 +53,17 @@ def have_failed(files: Files) -> bool:
 
 
 def merged(one: FileInfo, other: FileInfo) -> FileInfo:
-    """Return two files as one, with the bytes of both and the state of the more active one."""
-    livelier = one if _liveliness(one) >= _liveliness(other) else other
+    """Merge two files into one, with the bytes of both and the status of the more active one."""
+    more_active = one if _activity(one) >= _activity(other) else other
     is_size_known = one.size is not None and other.size is not None
     return replace(
-        livelier,
+        more_active,
         bytes_transferred=one.bytes_transferred + other.bytes_transferred,
         size=(one.size or 0) + (other.size or 0) if is_size_known else None,
     )
 
 
-def _liveliness(file: FileInfo) -> int:
+def _activity(file: FileInfo) -> int:
     if file.status in _IN_TRANSFER:
         return 4
     if file.status in _AT_WORK:
@@ -74,22 +74,22 @@ def _liveliness(file: FileInfo) -> int:
 
 
 def pulling_since(since: float | None, before: Files, after: Files, now: float) -> float | None:
-    """Return since when the server has pulled without a first byte; None where it does not."""
+    """Return when the server began to pull without receiving a byte; None if it does not."""
     is_waiting = any(
         file.source_type == "PULL" and file.status not in _OVER and not file.bytes_transferred
         for file in after
     )
     if not is_waiting:
         return None
-    is_alive = (bool(before) and before != after) or any(file.status in _AT_WORK for file in after)
-    return now if since is None or is_alive else since
+    is_active = (bool(before) and before != after) or any(file.status in _AT_WORK for file in after)
+    return now if since is None or is_active else since
 
 
 def moved_at(last: float | None, before: Files, after: Files, now: float) -> float | None:
-    """Return when a transfer was last seen moving, given a new reading of its files at `now`.
+    """Return when a transfer last moved, given a new reading of its files at `now`.
 
-    `last` is the result for the previous reading: None until movement was first seen, or all files
-    had failed.
+    `last` is the result for the previous reading. None means that no movement was seen yet and that
+    not all files have failed.
     """
     if have_failed(after):
         is_new = bool(before) and not have_failed(before)

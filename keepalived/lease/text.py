@@ -1,4 +1,4 @@
-"""Numbers and texts formatted for people."""
+"""Formats durations, sizes and untrusted texts for display."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ def duration(seconds: float) -> str:
         if left < size:
             continue
         whole, rest = divmod(left, size)
-        words = f"{whole} {unit}"
+        text = f"{whole} {unit}"
         if place + 1 < len(_UNITS):
             smaller, name = _UNITS[place + 1]
-            # Seconds matter in the first minutes only.
+            # Seconds are shown only below ten minutes.
             if (part := rest // smaller) and (name != "s" or whole < 10):
-                words += f" {part} {name}"
-        return words
+                text += f" {part} {name}"
+        return text
     return "0 s"
 
 
 def size(count: float) -> str:
-    """Return a number of bytes in the unit that suits it: `12.3 GiB`."""
+    """Return a number of bytes in a suitable unit: `12.3 GiB`."""
     left = float(count)
     for unit in ("B", "KiB", "MiB", "GiB"):
         if left < _KILO:
@@ -38,7 +38,7 @@ def size(count: float) -> str:
 def printable(text: object) -> str:
     """Return a text on one line, without terminal control characters.
 
-    Use it for names and messages that come from servers.
+    Use it for names and messages from servers.
     """
     return "".join(
         each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in str(text)
@@ -58,8 +58,10 @@ def columns_of(char: str) -> int:
 
 
 def sayable(text: str) -> str:
-    """Return a text with everything UTF-8 cannot encode written as escapes: lone surrogates, which
-    servers send, and undecodable bytes of file names."""
+    """Return a text that UTF-8 can encode, with lone surrogates as escapes.
+
+    Servers send them, and file names with undecodable bytes contain them.
+    """
     if text.isascii():
         return text
     return text.encode("utf-8", "backslashreplace").decode()

@@ -1,4 +1,4 @@
-"""The arithmetic of leases: when to renew, when to try again, how long to wait for an answer.
+"""Computes when to renew, when to retry, and how long to wait for an answer.
 
 All times and durations are seconds. `lifetime` is how long a session lives without activity,
 `slack` the time left until the deadline (deadline - now; None before the first success, negative
@@ -10,10 +10,12 @@ from __future__ import annotations
 from keepalived.lease.latency import UNKNOWN, LatencyEstimate
 
 DUE_TOLERANCE = 0.001
-"""Sessions within a millisecond of their time count as due, which saves wake-ups."""
+"""Sessions count as due up to a millisecond early, which saves wake-ups."""
 
 AT_RISK_SHARE = 0.4
+"""A session is at risk when less than this share of its lifetime is left."""
 FINAL_RENEWAL_SHARE = 0.75
+"""At shutdown, sessions with less than this share of their lifetime left are renewed."""
 
 _SPREAD = (0.2, 0.5)
 _STEADY = (0.45, 0.55)
@@ -31,14 +33,14 @@ SHORT_SHARE = 0.5
 """A lifetime below this share of the configured one causes a warning."""
 
 RENEWAL_PAUSE = 2.0
-"""The least number of seconds between two renewals, unless the lifetime is too short for that."""
+"""The shortest time between two renewals, in seconds, unless the lifetime is too short for it."""
 
 
 def renewal_delay(lifetime: float, u: float, *, first: bool) -> float:
     """Return how long after the last renewal was sent the next one is due.
 
-    The second renewal is spread widely, so that sessions that arrived together do not stay
-    together.
+    The second renewal is spread widely, so that sessions that arrived at the same time are not
+    renewed at the same time.
     """
     low, high = _SPREAD if first else _STEADY
     return max(lifetime * (low + (high - low) * u), min(RENEWAL_PAUSE, _STEADY[0] * lifetime))
@@ -50,7 +52,7 @@ def floor(lifetime: float) -> float:
 
 
 def back_off(tries: int) -> float:
-    """Return the plain back-off after `tries` failed attempts in a row: 1 s doubling to 15 s."""
+    """Return the delay after `tries` failed attempts in a row: 1 s, doubling up to 15 s."""
     return min(_BACKOFF_MOST, _BACKOFF_FIRST * 2.0 ** min(tries - 1, 10))
 
 
@@ -58,8 +60,8 @@ def retry_delay(tries: int, slack: float | None, lifetime: float, u: float) -> f
     """Return the wait before the next attempt, after `tries` (at least 1) failed ones in a row.
 
     The back-off is at most a quarter of the remaining time, so that several attempts fit before the
-    deadline. A floor keeps it from becoming a hot loop as the remaining time shrinks. It is not
-    bounded when the session is overdue, or before the first success.
+    deadline, and at least `floor`, which prevents a busy loop as the remaining time shrinks. A
+    session that is overdue, or was never renewed, has no remaining time to limit it.
     """
     delay = back_off(tries)
     if slack is not None and slack > 0:
@@ -67,10 +69,10 @@ def retry_delay(tries: int, slack: float | None, lifetime: float, u: float) -> f
     return max(floor(lifetime), delay * (1 - _JITTER + 2 * _JITTER * u))
 
 
-def asked_delay(
+def delay_with_retry_after(
     delay: float, retry_after: float | None, slack: float | None, lifetime: float
 ) -> float:
-    """Stretch `delay` to what the server asked for (Retry-After), up to half of what remains."""
+    """Extend `delay` to the server's Retry-After, up to half of the remaining time."""
     if retry_after is None:
         return delay
     remaining = slack if slack is not None and slack > 0 else lifetime
@@ -78,15 +80,15 @@ def asked_delay(
 
 
 def request_timeout(
-    tries: int, slack: float | None, lifetime: float, pace: LatencyEstimate = UNKNOWN
+    tries: int, slack: float | None, lifetime: float, latency: LatencyEstimate = UNKNOWN
 ) -> float:
     """Return how long to wait for an answer after `tries` failed attempts (0 for the first).
 
-    The timeout starts far below a lifetime and triples with each retry, for servers that are slow
-    rather than dead, up to a third of the remaining time and two minutes at most: a hung request
-    occupies a worker. Any session's timeout on this vCenter counts as a failed attempt. A vCenter
-    that is known to be slow is given twice its usual time, up to half of the remaining time, but
-    never less than it needs, since any shorter wait would fail.
+    The timeout starts far below a lifetime and triples with each retry, in case the server is only
+    slow. It is at most a third of the remaining time, and two minutes, since a hung request
+    occupies a worker. Any session's timeout on this vCenter counts as a failed attempt. A slow
+    vCenter gets twice its usual time, up to half of the remaining time, but never less than it
+    needs, since any shorter timeout would fail.
     """
     first = min(_TIMEOUT_FIRST, lifetime / 10)
     remaining = slack if slack is not None and slack > 0 else lifetime
@@ -94,18 +96,18 @@ def request_timeout(
     timeout = first
     if tries:
         timeout = max(floor(lifetime), min(first * _GROWTH ** min(tries, 10), longest))
-    if not pace.waited and _GENEROUS * pace.usual <= timeout:
+    if not latency.waited and _GENEROUS * latency.usual <= timeout:
         return timeout
-    growing = min(_GROWTH * pace.waited, longest)
-    generous = min(_GENEROUS * pace.usual, remaining / 2)
-    needed = min(_NEEDED * pace.usual, remaining)
+    growing = min(_GROWTH * latency.waited, longest)
+    generous = min(_GENEROUS * latency.usual, remaining / 2)
+    needed = min(_NEEDED * latency.usual, remaining)
     return max(timeout, min(_TIMEOUT_MOST, max(growing, generous, needed)))
 
 
 def attempts_that_fit(lifetime: float, configured_timeout: float | None = None) -> int:
-    """Count the attempts that fit between a renewal's due time and its deadline if all time out.
+    """Return how many attempts fit between a renewal's due time and the deadline if all time out.
 
-    Assumes the worst random draws; counts up to ten. `configured_timeout` is the fixed request
+    Assumes the worst random numbers; at most ten. `configured_timeout` is the fixed request
     timeout, if there is one.
     """
     slack = lifetime * (1 - _STEADY[1])
@@ -118,9 +120,9 @@ def attempts_that_fit(lifetime: float, configured_timeout: float | None = None) 
 
 
 def learned_lifetime(lifetime_left: float, configured: float) -> float:
-    """Return the lifetime that follows from a reading of the server.
+    """Return the lifetime according to a reading of the server.
 
-    `lifetime_left` counts from the server's `Date`, which is truncated to whole seconds; so one
+    `lifetime_left` counts from the server's `Date`, which is truncated to whole seconds, so one
     second is subtracted.
     """
     return bounded_lifetime(lifetime_left - _DATE_SECONDS, configured)
@@ -130,8 +132,8 @@ def bounded_lifetime(lifetime: float, configured: float) -> float:
     """Return a lifetime limited to plausible values.
 
     It is at most the configured one, since sessions may end before `expiration_time` for other
-    reasons, and at least five seconds, since clocks and servers err, unless less is configured. (If
-    the configured lifetime is shorter than that, readings have no effect.)
+    reasons, and at least five seconds, since clocks and servers may be wrong. If the configured
+    lifetime is shorter than that, readings have no effect.
     """
     return min(configured, max(_LEARNED_LEAST, lifetime))
 
@@ -147,5 +149,5 @@ def at_risk_from(deadline: float, lifetime: float) -> float:
 
 
 def is_at_risk(slack: float | None, lifetime: float) -> bool:
-    """Whether renewals have been failing for a while; also true for overdue sessions."""
+    """Whether little time is left, because renewals have been failing; true when overdue."""
     return slack is not None and slack < AT_RISK_SHARE * lifetime

@@ -1,4 +1,4 @@
-"""Finds the sessions at risk, without looking at all sessions while there are none."""
+"""Find the sessions at risk, without scanning all sessions while there are none."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from keepalived.lease.session import Session, at_risk_among
 _STEP = 1000
 """Sessions in a step: one or two milliseconds of work."""
 
-_LOOK_SECONDS = 1.0
+_CHECK_SECONDS = 1.0
 
 
 def at_risk_sessions(engine_view: EngineView) -> Slices[list[Session]]:
@@ -40,17 +40,17 @@ async def warn_of_danger(
     Nothing is sent for these sessions, so no failure reports them.
     """
     while True:
-        await sleep_until(clock, clock.boot() + _LOOK_SECONDS)
-        now = engine_view()
-        down = {vcenter.name for vcenter in now.vcenters if not vcenter.up}
+        await sleep_until(clock, clock.boot() + _CHECK_SECONDS)
+        view = engine_view()
+        down = {vcenter.name for vcenter in view.vcenters if not vcenter.up}
         if down:
-            await run_in_slices(_reported(now, down, listener))
+            await run_in_slices(_report(view, down, listener))
 
 
-def _reported(engine_view: EngineView, down: Collection[str], listener: Listener) -> Slices[None]:
+def _report(engine_view: EngineView, down: Collection[str], listener: Listener) -> Slices[None]:
     timer = SliceTimer()
     for session in (yield from at_risk_sessions(engine_view)):
-        # It may have been renewed or have ended meanwhile.
+        # The session may have been renewed or ended in an earlier slice.
         if session.key.vcenter in down and engine_view.sessions.live.get(session.key) is session:
             slack = session.slack(engine_view.now)
             listener.notify(SessionAtRisk(session.key, slack, session.lifetime))

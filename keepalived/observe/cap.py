@@ -1,4 +1,4 @@
-"""Limits the number of metric series: chooses the sessions and sources that have their own."""
+"""Limit the number of metric series: choose the sessions and sources that get their own."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from keepalived.lease.model import SessionKey
 from keepalived.lease.session import Session
 
 OTHERS = "others"
-"""Stands for all sources without series of their own, in the place of a name."""
+"""The label value for all sources without their own series."""
 
 
 class SeriesLimiter:
     """Chooses at most `size` sessions, and the same ones again while they live.
 
-    A changing choice would tear holes into every graph. Sessions at risk are chosen beyond the
-    size, but only while they are at risk; ended sessions fill the room that others leave.
+    A changing choice would leave gaps in every graph. Sessions at risk are added beyond `size`
+    while they are at risk. Ended sessions fill the places that live ones leave free.
     """
 
     def __init__(self, size: int) -> None:
@@ -32,7 +32,7 @@ class SeriesLimiter:
     ) -> list[Session]:
         """Return the chosen sessions of these vCenters, live before ended ones; `at_risk` are live.
 
-        Looks at few more sessions than it chooses, however many there are.
+        The cost depends on `size`, not on the number of sessions.
         """
         chosen: list[Session] = []
         for sessions in (live, ended):
@@ -53,10 +53,10 @@ class SeriesLimiter:
 
 
 class SourceLimiter:
-    """Chooses at most `size` sources of sessions: broken ones before those that were broken.
+    """Chooses at most `size` session sources: broken ones before recovered ones.
 
-    Every user who may write session files chooses their names: without a limit, each broken file
-    with a new name would add series without end.
+    Users who may write session files choose the file names. Without a limit, each broken file with
+    a new name would add a series.
     """
 
     def __init__(self, size: int) -> None:

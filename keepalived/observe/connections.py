@@ -1,4 +1,4 @@
-"""The HTTP listener's connections: their limit, and which are closed to make room."""
+"""Limit the HTTP listener's connections, and close idle ones to make room."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ from keepalived.serving.turns import Turns
 MOST_CONNECTIONS = 128
 """Open connections: Prometheus, probes and browsers need a handful."""
 REQUEST_SECONDS = 30.0
-"""How long a connection may go without a complete request, and how long the client may take to
-read an answer."""
+"""Time limit for a connection without a complete request, and for the client to read an answer."""
 HEADER_BYTES = 8 * 1024
 """The longest request line and the longest header field."""
 HEADER_COUNT = 64
@@ -36,10 +35,10 @@ log = structlog.stdlib.get_logger("clkeepalived")
 
 
 class HttpConnections:
-    """Admits `most` connections. At the limit, a new one replaces the one that was idle longest.
+    """Admits `most` connections. At the limit, a new one replaces the one idle for longest.
 
-    So clients that open connections without sending requests cannot keep out those that do send
-    them: a probe without an answer may get the whole daemon restarted.
+    Clients that open connections without sending requests therefore cannot lock out a health probe,
+    whose failure may restart the daemon.
     """
 
     def __init__(self, most: int = MOST_CONNECTIONS) -> None:
@@ -74,7 +73,7 @@ class HttpConnections:
                 self._open[protocol] = transport
 
     def _admit(self, server: web.Server, transport: asyncio.Transport) -> RequestHandler | bytes:
-        # In order of last use, or of opening.
+        # `_open` is ordered by last use, or by opening time for unused connections.
         self._open = {each: way for each, way in self._open.items() if not way.is_closing()}
         if len(self._open) >= self._most:
             omitted = self._refusals.admit()

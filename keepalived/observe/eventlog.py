@@ -1,4 +1,4 @@
-"""Logs the engine's events for operators: the message, the level, and how often."""
+"""Log the engine's events for operators, with repeated events at debug level."""
 
 from __future__ import annotations
 
@@ -39,19 +39,18 @@ _LOGINS: Mapping[str, tuple[str, int]] = {
 
 @dataclass(slots=True)
 class _Round:
-    """The failed attempts since the last renewal, and what was logged about them."""
+    """The failed attempts since the last renewal, and the warnings logged about them."""
 
     failures: int = 0
-    complaint: tuple[Outcome, str] | None = None
+    last_failure: tuple[Outcome, str] | None = None
     risk: str = ""
 
 
 class EventLog:
-    """Writes one log line for each event worth one.
+    """Writes one log line per event, except for events that are only counted.
 
-    Repeated events are logged when they change: a failing session is a warning at the first
-    failure of a round and whenever the outcome changes, and a debug line otherwise, so that a long
-    outage does not flood the log.
+    A failing session is logged as a warning at its first failure and whenever the outcome changes.
+    Repetitions are debug lines, so a long outage does not flood the log.
     """
 
     def __init__(self) -> None:
@@ -87,8 +86,8 @@ class EventLog:
                     "renewal_without_effect",
                     **_context(key),
                     left=_rounded(left),
-                    message="keep-alives are answered, but the session's expiration_time stands "
-                    "still: something in front of the vCenter may answer them in its place",
+                    message="keep-alives succeed, but the session's expiration_time does not "
+                    "advance: check whether a proxy in front of the vCenter answers them",
                 )
             case events.FileFailed(key, file):
                 log.warning(
@@ -110,8 +109,8 @@ class EventLog:
                     **_context(key),
                     owner=owner.kind.value,
                     fallback=fallback,
-                    message="the uploader's API token is not taken any more; lend a fresh one"
-                    + (", meanwhile the session is renewed otherwise" if fallback else ""),
+                    message="the vCenter no longer accepts the uploader's API token; lend a new one"
+                    + (" (until then other credentials renew the session)" if fallback else ""),
                 )
             case events.SessionEnd():
                 self._session_ended(event)
@@ -140,7 +139,7 @@ class EventLog:
                 log.info("source_recovered", source=source)
 
     def _renewed(self, event: events.Renewed) -> None:
-        """Info for the first renewal and for one that ends a round of failures, otherwise debug."""
+        """Log at info the first renewal and one that ends a series of failures, else at debug."""
         key, first, slack, progress = event
         failed = self._rounds.pop(key, None) if self._rounds else None
         level = logging.INFO if first or failed else logging.DEBUG
@@ -156,16 +155,16 @@ class EventLog:
         )
 
     def _renewal_failed(self, event: events.RenewalFailed) -> None:
-        """Warning when the failure is new or differs from the last one, otherwise debug.
+        """Log a warning if the failure is new or differs from the last one, else at debug.
 
-        A missing privilege differs if its name changed.
+        A missing privilege counts as different if its name changed.
         """
         key, outcome, detail = event.key, event.outcome, event.detail
         ongoing = self._rounds.setdefault(key, _Round())
         ongoing.failures += 1
-        complaint = (outcome, detail if outcome is Outcome.FORBIDDEN else "")
-        level = logging.DEBUG if complaint == ongoing.complaint else logging.WARNING
-        ongoing.complaint = complaint
+        failure = (outcome, detail if outcome is Outcome.FORBIDDEN else "")
+        level = logging.DEBUG if failure == ongoing.last_failure else logging.WARNING
+        ongoing.last_failure = failure
         if self._enabled(level):
             self._log.log(
                 level,
@@ -180,7 +179,7 @@ class EventLog:
         self._warn_of_risk(key, event.slack, event.lifetime)
 
     def _warn_of_risk(self, key: SessionKey, slack: float | None, lifetime: float) -> None:
-        """Warn once a round that a session is at risk, and once more when it is overdue."""
+        """Warn once per series of failures that a session is at risk, and once if it is overdue."""
         risk = _risk(slack, lifetime)
         if not risk:
             return
@@ -196,9 +195,9 @@ class EventLog:
             )
 
     def _lifetime_learned(self, event: events.LifetimeLearned) -> None:
-        """Info when the lifetime changed by more than a tenth; readings always vary a little.
+        """Log at info a lifetime that changed by more than a tenth; readings vary a little.
 
-        Warning when it falls below half of the configured value.
+        Log a warning when it falls below half of the configured value.
         """
         before, after, configured = event.before, event.after, event.configured
         notable = abs(after - before) > _NOTABLE_CHANGE * before
@@ -207,11 +206,12 @@ class EventLog:
         if configured is not None and is_short(after, configured):
             if not is_short(before, configured):
                 level = logging.WARNING
-            facts = {"configured": _rounded(configured), "message": _short_words(after, configured)}
+            message = _short_lifetime_message(after, configured)
             ahead = event.clock_ahead
             if ahead is not None and abs(ahead) >= _NOTABLE_SKEW:
                 facts["clock_ahead"] = _rounded(ahead)
-                facts["message"] = f"{facts['message']}; {_skew_words(ahead, after)}"
+                message += f"; {_skew_message(ahead, after)}"
+            facts |= {"configured": _rounded(configured), "message": message}
         if self._enabled(level):
             self._log.log(
                 level,
@@ -243,18 +243,18 @@ def _context(key: SessionKey) -> dict[str, str]:
     return {"vcenter": key.vcenter, "session_id": key.id, "kind": key.kind.value}
 
 
-def _short_words(lifetime: float, configured: float) -> str:
+def _short_lifetime_message(lifetime: float, configured: float) -> str:
     return (
-        f"the server says that the session lives for {duration(lifetime)} without activity, and "
-        f"session_timeout says {duration(configured)}"
+        f"the server reports that idle sessions expire after {duration(lifetime)}, "
+        f"but session_timeout is {duration(configured)}"
     )
 
 
-def _skew_words(ahead: float, lifetime: float) -> str:
+def _skew_message(ahead: float, lifetime: float) -> str:
     where = "ahead of" if ahead > 0 else "behind"
     return (
-        f"but the Date of its answers is {duration(abs(ahead))} {where} this machine's clock, by "
-        f"which it would be {duration(lifetime + ahead)}: set the clock that is wrong"
+        f"the Date header of its answers is {duration(abs(ahead))} {where} this machine's clock, "
+        f"by which the lifetime would be {duration(lifetime + ahead)}: correct the wrong clock"
     )
 
 

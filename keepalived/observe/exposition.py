@@ -1,7 +1,7 @@
-"""Gauges as text, in the subset that Prometheus's own format and OpenMetrics share.
+"""Write gauges as text, in the subset that Prometheus's own format and OpenMetrics share.
 
-The library's encoders cannot pause before the last series, take several times as long for each, and
-require objects for them, which the garbage collector has to track.
+The library's encoders cannot pause before the last series, take several times as long per series,
+and need an object for each, which the garbage collector has to track.
 """
 
 from __future__ import annotations

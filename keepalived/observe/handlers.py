@@ -12,14 +12,14 @@ from keepalived.host.journal import JournalSocket
 from keepalived.observe.journal import fields_of
 
 FLUSH_SECONDS = 2.0
-"""How long the end of the process waits for lines that no reader takes."""
+"""Time limit at process exit for writing lines that nothing reads."""
 
 
 class BackgroundHandler(logging.Handler):
     """Formats records at once, and writes the lines in the background.
 
-    The number of lines lost because no reader took them is logged as `log_entries_lost` once there
-    is room again. `destination` distinguishes two handlers that write to different places.
+    Lines are dropped while nothing reads them; their number is logged as `log_entries_lost` once
+    there is room again. `destination` tells handlers for different files apart.
     """
 
     def __init__(self, sink: Sink, destination: object = None) -> None:
@@ -71,20 +71,20 @@ class StreamSink:
 class JournalSink:
     """Sends JSON objects to the journal as entries with fields.
 
-    Without a journal, they go to `otherwise` as lines.
+    Without a journal, they go to `fallback` as lines.
     """
 
     journal: JournalSocket
-    otherwise: Sink
+    fallback: Sink
 
     def write(self, line: str) -> None:
         """Send one event. Raises OSError."""
         try:
             self.journal.send(fields_of(json.loads(line)))
         except OSError:
-            self.otherwise.write(line)
+            self.fallback.write(line)
 
     def close(self) -> None:
-        """Close the socket and the other sink."""
+        """Close the socket and the fallback."""
         self.journal.close()
-        self.otherwise.close()
+        self.fallback.close()

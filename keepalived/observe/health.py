@@ -9,11 +9,11 @@ LONGEST_SILENCE = 15.0
 
 
 class Health:
-    """The state behind the health pages.
+    """The state behind `/healthz` and `/readyz`.
 
-    `tick_ages` returns how many seconds ago each scheduler last ticked; `requirements` name, in
-    words that follow "waiting for", what has to be done once before the daemon is ready. `troubles`
-    returns, in similar words, what prevents readiness at present.
+    `tick_ages` returns how many seconds ago each scheduler last ticked. `requirements` are the
+    steps to complete once before the daemon is ready, as phrases that follow "waiting for".
+    `troubles` returns what prevents readiness at present, as similar phrases.
     """
 
     def __init__(

@@ -15,10 +15,10 @@ from prometheus_client.utils import floatToGoString
 
 
 class QuickHistogram(Collector):
-    """Like the library's own `Histogram` without labels, at a fifth of its cost.
+    """A `Histogram` without labels, at a fifth of the cost of the library's own.
 
-    The library takes a lock for every number that it increments. Here only one thread observes: a
-    scrape in another may see an observation's bucket without its sum, and nothing worse.
+    The library takes a lock for every number that it increments. Here only one thread observes; at
+    worst a scrape in another thread sees an observation's bucket without its sum.
     """
 
     def __init__(

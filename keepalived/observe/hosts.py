@@ -14,8 +14,8 @@ from aiohttp.typedefs import Handler
 from keepalived.settings.values import is_loopback
 
 REFUSAL = (
-    "This listener is on loopback, and answers only to localhost and loopback addresses by name.\n"
-    "A reverse proxy in front of it has to send such a name on: Host: localhost\n"
+    "This listener is on loopback and accepts only localhost or a loopback address as Host.\n"
+    "A reverse proxy in front of it must send the header: Host: localhost\n"
 )
 
 
@@ -23,7 +23,7 @@ def names_loopback(host: str) -> bool:
     """Whether the value of a Host header, with or without a port, is a name of this machine."""
     try:
         parts = urlsplit(f"//{host}")
-        parts.port  # noqa: B018  # accessed, since that is when it is checked
+        parts.port  # noqa: B018  # urlsplit validates the port on access
     except ValueError:
         return False
     is_host_alone = parts.netloc == host and parts.username is None

@@ -44,7 +44,7 @@ class ListenError(Exception):
 class HttpListener:
     """Serves `/metrics`, `/healthz` and `/readyz` on `listen`, a HOST:PORT as configured.
 
-    With `page`, the status page is at `/`. `engine` is called in the event loop, once a scrape.
+    With `page`, the status page is at `/`. `engine` is called in the event loop, once per scrape.
     On loopback, requests for another host are refused.
     """
 
@@ -74,8 +74,8 @@ class HttpListener:
             sockets = await _bind(self.listen)
         except OSError as error:
             hint = "; choose another http.listen" if error.errno == errno.EADDRINUSE else ""
-            words = f"cannot listen on {self.listen}: {error.strerror or error}{hint}"
-            raise ListenError(words) from error
+            message = f"cannot listen on {self.listen}: {error.strerror or error}{hint}"
+            raise ListenError(message) from error
         is_local = all(ipaddress.ip_address(s.getsockname()[0]).is_loopback for s in sockets)
         guards = [loopback_names_only] if is_local else []
         app = web.Application(middlewares=[self._connections.note_requests, *guards])
@@ -135,13 +135,13 @@ class HttpListener:
         return web.Response(body=body, headers=headers)
 
     async def _get_healthz(self, _request: web.Request) -> web.Response:
-        return _verdict("ok", self.health.stalled())
+        return _health_response("ok", self.health.stalled())
 
     async def _get_readyz(self, _request: web.Request) -> web.Response:
-        return _verdict("ready", [f"waiting for {each}" for each in self.health.missing])
+        return _health_response("ready", [f"waiting for {each}" for each in self.health.missing])
 
 
-def _verdict(good: str, problems: Iterable[str]) -> web.Response:
+def _health_response(good: str, problems: Iterable[str]) -> web.Response:
     lines = list(problems)
     return web.Response(
         status=503 if lines else 200, text="".join(f"{line}\n" for line in lines or [good])

@@ -1,4 +1,7 @@
-"""Log events as entries of systemd's journal: `journalctl -p err`, `journalctl SESSION_ID=…`."""
+"""Convert log events to entries of systemd's journal, searchable by field.
+
+Examples: `journalctl -p err`, `journalctl SESSION_ID=…`.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ IDENTIFIER = "clkeepalived"
 # Levels of the standard library, and of syslog(3).
 _PRIORITIES = {"critical": 2, "error": 3, "warning": 4, "info": 6, "debug": 7}
 _NOTICE = 5
-# The journal records these itself, or they have fields of their own.
+# The journal records these itself, or `fields_of` gives them their own fields.
 _ELSEWHERE = frozenset({"timestamp", "level", "event", "message", "exception", "stack"})
 _UNFIT = re.compile(r"[^A-Z0-9_]")
 _LONGEST_NAME = 64
@@ -20,7 +23,7 @@ _OUR_NAMES = frozenset({"MESSAGE", "PRIORITY", "EVENT", "SYSLOG_IDENTIFIER", "EX
 
 
 def fields_of(event: Mapping[str, Any]) -> dict[str, str]:
-    """Return an entry's fields: a message for people, and each of the event's facts by name."""
+    """Return an entry's fields: MESSAGE for readers, and one field for each value of the event."""
     context = {
         name: _text(value)
         for name, value in event.items()
@@ -41,14 +44,14 @@ def fields_of(event: Mapping[str, Any]) -> dict[str, str]:
 
 def _message(event: Mapping[str, Any], context: Mapping[str, str], below: Iterable[str]) -> str:
     """Return one line, and the text to show below it."""
-    words = [str(event["event"])]
+    parts = [str(event["event"])]
     if event.get("message"):
-        words.append(f"({event['message']})")
+        parts.append(f"({event['message']})")
     for name, value in context.items():
         is_bare = value and " " not in value
-        words.append(f"{name}={value if is_bare else json.dumps(value, ensure_ascii=False)}")
+        parts.append(f"{name}={value if is_bare else json.dumps(value, ensure_ascii=False)}")
     # One line: a server's message must not look like a separate entry.
-    return "\n".join([" ".join(" ".join(words).split()), *below])
+    return "\n".join([" ".join(" ".join(parts).split()), *below])
 
 
 def _field_name(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Logging setup: one renderer for structlog's events and the standard library's records."""
+"""Set up logging: one renderer for structlog's events and the standard library's records."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _MULTILINE = frozenset({"exception", "stack"})
 
 
 def configure_logging(*, format: str, level: str, stream: TextIO | None = None) -> None:
-    """Send all logging of this process to `stream` (stderr), with the settings of the same names.
+    """Send all logging of this process to `stream` (by default stderr).
 
-    `format` is json (one object a line), console, journal (entries with fields, not through the
-    stream), or auto: the journal if the stream leads there, colours on a terminal, otherwise JSON.
-    May be called again at any time: existing loggers follow. Lines are written in the background,
-    except to a stream in memory.
+    `format` and `level` are the settings of the same names. `format` is json (one object a line),
+    console, journal (entries with fields, not through the stream), or auto: the journal if the
+    stream leads there, colours on a terminal, otherwise JSON. May be called again at any time;
+    existing loggers follow. Lines are written in the background, except to a stream in memory.
     """
     stream = stream or sys.stderr
     if stream is None:  # it was closed before this process started
@@ -56,8 +56,7 @@ def configure_logging(*, format: str, level: str, stream: TextIO | None = None) 
             root.removeHandler(other)
             other.close()
     root.setLevel(level.upper())
-    # Only the standard library's logging holds levels and formats, so structlog's cache here never
-    # becomes outdated.
+    # Levels and formats are held by the standard library only, so structlog's cache stays valid.
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -129,18 +128,18 @@ def _common() -> list[Processor]:
         structlog.processors.StackInfoRenderer(),
         structlog.processors.format_exc_info,
         redact,
-        _lead_with_what_matters,
+        _put_leading_keys_first,
     ]
 
 
 def _name_foreign_logger(_logger: WrappedLogger, _method: str, event_dict: EventDict) -> EventDict:
-    """Name the logger of lines that are not events of our own."""
+    """Add the logger's name to records that are not structlog events."""
     if not event_dict["_from_structlog"]:
         event_dict["logger"] = event_dict["_record"].name
     return event_dict
 
 
-def _lead_with_what_matters(
+def _put_leading_keys_first(
     _logger: WrappedLogger, _method: str, event_dict: EventDict
 ) -> EventDict:
     return {key: event_dict.pop(key) for key in _LEADING} | dict(event_dict)

@@ -1,4 +1,4 @@
-"""Counts events, and combines counters and state into one scrape."""
+"""Count events, and combine counters and state into one scrape."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ _DURATIONS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _SLACKS = (0, 5, 15, 30, 60, 90, 120, 150, 180, 240, 300, 600, 1800, 7200)
 _LAGS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60)
 _MOST_SOURCES = 100
-"""Unreadable sources with series of their own. People look at only a few."""
+"""Unreadable sources with their own series. Operators look at only a few."""
 
 _LOGIN_OUTCOMES = ("ok", "refused", "failed")
 
 
 @dataclass(frozen=True, slots=True)
 class _VCenterCounters:
-    """One vCenter's counters, kept so that labels need not be built for each increment."""
+    """One vCenter's counters, kept to avoid building labels for each increment."""
 
     keep_alives: dict[Outcome, Callable[[], None]]
     ends: dict[State, Callable[[], None]]
@@ -87,40 +87,40 @@ class Metrics:
             ("vcenter", "state"),
         )
         self._logins = counter(
-            "clkeepalived_logins", "Logins tried, by outcome.", ("vcenter", "outcome")
+            "clkeepalived_logins", "Login attempts, by outcome.", ("vcenter", "outcome")
         )
         self._source_errors = counter(
             "clkeepalived_source_errors",
-            "Times a source of sessions was found unreadable, in whole or in part.",
+            "Times a session source could not be read, or only in part.",
             ("source",),
         )
         self._source_broken = gauge(
             "clkeepalived_source_broken",
-            "Whether a source of sessions, once found unreadable, still is, in whole or in part.",
+            "Whether a session source that has failed still cannot be read, or only in part.",
             ("source",),
         )
         self._durations = histogram(
             "clkeepalived_keep_alive_duration_seconds",
-            "Time a keep-alive took on the wire.",
+            "Duration of a keep-alive request.",
             buckets=_DURATIONS,
         )
         self._slacks = histogram(
             "clkeepalived_renewal_slack_seconds",
-            "Time that was left when a renewal succeeded; 0 for a session that was overdue.",
+            "Time left before the deadline when a renewal succeeded; 0 if the session was overdue.",
             buckets=_SLACKS,
         )
         self._lags = histogram(
             "clkeepalived_schedule_lag_seconds",
-            "Time between a session falling due and its attempt.",
+            "Delay between the time a session was due and the renewal attempt.",
             buckets=_LAGS,
         )
         self._reload_successful = gauge(
             "clkeepalived_config_last_reload_successful",
-            "Whether the configuration was good when it was last read.",
+            "Whether the configuration was valid when it was last read.",
         )
         self._reload_success_time = gauge(
             "clkeepalived_config_last_reload_success_timestamp_seconds",
-            "When a good configuration was last read.",
+            "When a valid configuration was last read.",
         )
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
@@ -128,7 +128,7 @@ class Metrics:
 
     @property
     def broken_sources(self) -> tuple[str, ...]:
-        """The sources of sessions that cannot be read, entirely or in part, at present."""
+        """The session sources that cannot be read at present, or only in part."""
         return tuple(sorted(self._broken_sources))
 
     def notify(self, event: Event) -> None:

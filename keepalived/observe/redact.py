@@ -1,4 +1,4 @@
-"""The last line of defence against secrets in the log.
+"""Remove secrets from log events, as the last defence.
 
 Texts may be hostile, and this runs in the event loop: every expression takes linear time, and
 long texts are cut first.
@@ -31,8 +31,8 @@ _WORDS = (
 # `password_file` and `token_age` do not.
 _SECRET_KEY = re.compile(rf"(?:{_WORDS})s?$", re.IGNORECASE)
 
-# In running text: a header or an assignment with its value, and the user part of a URL. A colon
-# alone proves nothing elsewhere: "vcenters.lab.password: unknown key" is harmless and useful.
+# In running text: a header or an assignment with its value, and the user part of a URL. Elsewhere a
+# colon does not indicate a secret: "vcenters.lab.password: unknown key" is harmless and useful.
 _HEADER = r"(?:authorization|cookie|vmware-api-session-id)['\"]?\s*:\s*"
 _ASSIGNMENT = rf"(?:{_WORDS})['\"]?\s*=\s*"
 # The end of the text also ends a quoted value: the text may have been cut inside it.

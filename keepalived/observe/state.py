@@ -1,4 +1,4 @@
-"""The engine's state as metrics, read at the moment of the scrape."""
+"""Export the engine's state as gauges, read at the time of the scrape."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _FINAL = frozenset(FINAL_STATES)
 _KEY = ("vcenter", "session_id", "kind")
 _SESSION = ("vcenter", "session_id")
 _DESCRIBED = 100
-"""Sessions whose series are made in one step: one or two milliseconds of work."""
+"""Sessions whose series are built in one slice: one or two milliseconds of work."""
 
 
 class StateExporter:
@@ -54,19 +54,19 @@ def _aggregates(engine_view: EngineView, endangered: Iterable[Session]) -> Itera
     sessions = Gauge("sessions", "Sessions known, by state.", ("vcenter", "state"))
     at_risk = Gauge(
         "sessions_at_risk",
-        "Sessions with less than 0.4 of their lifetime left, the overdue included.",
+        "Sessions with less than 0.4 of their lifetime left, including overdue ones.",
         ("vcenter",),
     )
     overdue = Gauge("sessions_overdue", "Sessions past their deadline.", ("vcenter",))
     stalled = Gauge(
         "sessions_stalled",
-        "Sessions whose transfer was moving and has stood still for a quarter of the stall "
+        "Sessions whose transfer started but has made no progress for a quarter of the stall "
         "timeout.",
         ("vcenter",),
     )
     min_slack = Gauge(
         "min_slack_seconds",
-        "Time left of the session nearest to its deadline, to a tenth of a second; negative when "
+        "Time left for the session nearest to its deadline, in steps of 0.1 s; negative when "
         "overdue.",
         ("vcenter",),
     )
@@ -89,7 +89,7 @@ def _aggregates(engine_view: EngineView, endangered: Iterable[Session]) -> Itera
 
 def _vcenters(vcenters: Iterable[VCenterView]) -> Iterable[Gauge]:
     up = Gauge("vcenter_up", "Whether the vCenter can be reached.", ("vcenter",))
-    in_flight = Gauge("in_flight", "Requests on the wire.", ("vcenter",))
+    in_flight = Gauge("in_flight", "Requests sent and not answered yet.", ("vcenter",))
     utilization = Gauge(
         "utilization_ratio",
         "Share of the request slots in use over about the last minute.",
@@ -103,15 +103,15 @@ def _vcenters(vcenters: Iterable[VCenterView]) -> Iterable[Gauge]:
 
 
 def _sessions(shown: Iterable[Session], to_wall: float) -> Slices[Iterable[Gauge]]:
-    state = Gauge("session_state", "The state a session is in (always 1).", (*_KEY, "state"))
+    state = Gauge("session_state", "The session's state, as a label (always 1).", (*_KEY, "state"))
     info = Gauge(
         "session_info",
-        "The library item a session works on, and who holds it (always 1).",
+        "The session's library item and the sources of its holds (always 1).",
         (*_KEY, "library", "item", "source"),
     )
     deadline = Gauge(
         "session_deadline_timestamp_seconds",
-        "When the session may expire unless it is renewed before.",
+        "When the session may expire unless it is renewed.",
         _SESSION,
     )
     lifetime = Gauge(
@@ -121,11 +121,11 @@ def _sessions(shown: Iterable[Session], to_wall: float) -> Slices[Iterable[Gauge
         "session_client_progress_ratio", "The client's progress, from 0 to 1.", _SESSION
     )
     transferred = Gauge(
-        "session_transferred_bytes", "Bytes that arrived in the session's files.", _SESSION
+        "session_transferred_bytes", "Bytes received in the session's files.", _SESSION
     )
     stalled = Gauge(
         "session_stalled",
-        "The session's transfer stands still (always 1; the stalled alone have it).",
+        "The session's transfer is stalled (always 1; only for stalled sessions).",
         _SESSION,
     )
     seen: set[tuple[str, str]] = set()

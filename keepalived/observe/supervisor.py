@@ -1,4 +1,4 @@
-"""Reports to systemd while the daemon runs: watchdog keep-alives and the status line."""
+"""Report to systemd while the daemon runs: watchdog keep-alives and the status line."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from keepalived.observe.health import Health
 
 _STATUS_SECONDS = 5.0
 _STATUS_SESSIONS = 5_000
-"""Number of sessions that adds one second to the time between two looks at all of them."""
-_SIGNS_PER_PATIENCE = 3.0
-"""How many watchdog keep-alives fit into the watchdog's timeout: two may be late."""
+"""Number of sessions that adds one second to the interval between two scans of all sessions."""
+_SIGNALS_PER_TIMEOUT = 3.0
+"""Watchdog keep-alives per watchdog timeout: two may be late."""
 
 
 @dataclass(eq=False, slots=True)
 class SystemdNotifier:
     """Reports the daemon's state to a supervisor.
 
-    The order of calls: `ready`, then any number of reloads, `stopping`; `give_signs` and
-    `tell_status` run concurrently, from the start and from `ready` on, until cancelled.
+    The order of calls: `ready`, then any number of reloads, then `stopping`. Until cancelled,
+    `send_watchdog_signals` runs concurrently from the start, and `update_status` from `ready` on.
     """
 
     notifier: Notifier
@@ -40,7 +40,7 @@ class SystemdNotifier:
         self.notifier.ready(status_line(self.engine_view(), self._remark))
 
     def reloading(self) -> None:
-        """Report that a reload has begun. Has no effect during the start, which goes on."""
+        """Report that a reload has begun. Has no effect before `ready`."""
         if self._is_ready:
             self.notifier.reloading()
 
@@ -52,31 +52,31 @@ class SystemdNotifier:
 
     def stopping(self) -> None:
         """Report that the daemon is stopping."""
-        self.notifier.stopping("stopping: giving sessions a parting renewal, and logging out")
+        self.notifier.stopping("stopping: renewing all sessions a last time, and logging out")
 
-    async def give_signs(self, patience: float) -> None:
-        """Send keep-alives often enough for a watchdog that waits `patience` seconds.
+    async def send_watchdog_signals(self, timeout: float) -> None:
+        """Send keep-alives often enough for a watchdog with a timeout of `timeout` seconds.
 
-        None is sent while a scheduler is stuck, and a stuck event loop cannot send any. The
-        watchdog is there to end both.
+        None is sent while a scheduler is stuck, and a stuck event loop cannot send any, so the
+        watchdog restarts the daemon in both cases.
         """
         while True:
             if not self.health.stalled():
                 self.notifier.alive()
-            await sleep_until(self.clock, self.clock.boot() + patience / _SIGNS_PER_PATIENCE)
+            await sleep_until(self.clock, self.clock.boot() + timeout / _SIGNALS_PER_TIMEOUT)
 
-    async def tell_status(self) -> None:
+    async def update_status(self) -> None:
         """Keep the status line up to date."""
-        said = ""
+        sent = ""
         while True:
             pause = _STATUS_SECONDS
             if self.notifier.is_heard:
                 engine_view = self.engine_view()
                 pause += len(engine_view.sessions.live) / _STATUS_SESSIONS
                 status = await run_in_slices(status_slices(engine_view, self._remark))
-                if status != said:
+                if status != sent:
                     self.notifier.status(status)
-                    said = status
+                    sent = status
             await sleep_until(self.clock, self.clock.boot() + pause)
 
 

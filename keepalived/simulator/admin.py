@@ -3,7 +3,7 @@
 GET    /simulator/ledger    requests, events and counters; ?since=T leaves out older requests
 GET    /simulator/faults    the faults in force
 POST   /simulator/faults    {"effect": "latency", "by": 2, "route": "session.*", "count": 3}
-DELETE /simulator/faults    lifts all of them; /simulator/faults/ID one
+DELETE /simulator/faults    removes all of them; /simulator/faults/ID one
 POST   /simulator/restart   {"lose_tokens": false, "down_seconds": 0}
 
 A fault has the fields of `faults.Faults.add` (`method`, `route`, `session_id`, `count`, `every`,
@@ -76,7 +76,7 @@ def _add_fault(simulator: Simulator, wanted: dict[str, Any]) -> Fault:
         wanted["seconds"] = float(wanted.pop("by"))
     effect = EFFECTS[name](**wanted)
     if isinstance(effect, Refuse) and "seconds" not in conditions:
-        raise _BadRequest("refuse needs seconds: nobody could come in to lift it")
+        raise _BadRequest("refuse needs seconds: no request to remove it could connect")
     return simulator.faults.add(effect, **conditions)
 
 
@@ -94,7 +94,7 @@ def _lift(simulator: Simulator, fault_id: str) -> Response:
 def _restart_arguments(wanted: dict[str, Any]) -> dict[str, Any]:
     unknown = wanted.keys() - {"lose_tokens", "down_seconds"}
     if unknown:
-        raise _BadRequest(f"unknown: {', '.join(sorted(unknown))}")
+        raise _BadRequest(f"unknown fields: {', '.join(sorted(unknown))}")
     return {
         "lose_tokens": bool(wanted.get("lose_tokens", False)),
         "down_seconds": float(wanted.get("down_seconds", 0)),

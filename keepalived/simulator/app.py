@@ -183,8 +183,8 @@ class Simulator:
             if operation.needs_login:
                 call.login = self.logins.authenticate(call.token)
                 if operation.privilege is not None and call.login.user.read_only:
-                    words = f"The caller lacks the privilege {operation.privilege}."
-                    raise ApiError(ErrorType.UNAUTHORIZED, words)
+                    message = f"The caller lacks the privilege {operation.privilege}."
+                    raise ApiError(ErrorType.UNAUTHORIZED, message)
             if context.problem is not None:
                 raise context.problem
             with ExitStack() as stack:
@@ -283,8 +283,8 @@ class Simulator:
         raise Dropped
 
     def _failure(self, context: RequestContext, fault: Fail) -> Response:
-        words = f"A fault was asked for: {fault.status}."
-        error = ApiError(type_for_status(fault.status), words, status=fault.status)
+        message = f"Injected fault: {fault.status}."
+        error = ApiError(type_for_status(fault.status), message, status=fault.status)
         response = replace(self._refusal(context, error), status=fault.status)
         after = {} if fault.retry_after is None else {"retry-after": f"{fault.retry_after:g}"}
         return _with_headers(response, after)

@@ -1,4 +1,4 @@
-"""The behaviour of a simulated vCenter where real ones differ or are configurable."""
+"""Settings for behaviour in which real vCenters differ or are configurable."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Behaviour:
     prepares a file for download.
 
     With `put_counts_as_activity` every chunk of a PUT or of a download extends the session's
-    lifetime, and with `bytes_during_put` the bytes of a PUT are reported as they arrive. Whether a
-    real server does either is not documented.
+    lifetime. With `bytes_during_put` the bytes of a PUT are reported as they arrive. It is not
+    documented whether a real server does either.
     """
 
     session_timeout: float = 300.0

@@ -34,7 +34,7 @@ def read_arguments(match: Match, content_type: str, body: bytes) -> Mapping[str,
     if operation.kind is not None:
         name = operation.session_parameter
         if sent.get(name, parameters.get(name)) != parameters.get(name, sent.get(name)):
-            raise invalid(f"{name} is one thing in the path and another in the body.")
+            raise invalid(f"{name} differs between the path and the body.")
     return {**sent, **parameters}
 
 
@@ -48,7 +48,7 @@ def _read_body(match: Match, content_type: str, body: bytes) -> dict[str, Any]:
         if not isinstance(sent, dict):
             raise invalid("The body is not a JSON object.")
         return sent
-    # The older representations are documented for keep_alive, under /rest.
+    # XML and form bodies are documented for keep_alive only, under /rest.
     if match.dialect is ServedDialect.REST and match.operation.name.endswith(".keep_alive"):
         if media_type in ("application/xml", "text/xml"):
             return _read_xml(match.operation, body)

@@ -1,4 +1,4 @@
-"""Libraries and their items."""
+"""Store libraries and their items."""
 
 from __future__ import annotations
 

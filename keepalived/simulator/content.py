@@ -1,4 +1,4 @@
-"""The content of files, kept in memory up to a limit."""
+"""Keep the content of files in memory, up to a limit."""
 
 from __future__ import annotations
 

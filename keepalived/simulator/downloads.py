@@ -1,4 +1,4 @@
-"""The files of download sessions: requested, prepared, and sent."""
+"""Prepare and send the files of download sessions."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Downloads:
         direct access to storage, which the simulator does not have.
         """
         if endpoint == _DIRECT:
-            raise ApiError(ErrorType.UNAUTHORIZED, "Nobody may read the storage directly.")
+            raise ApiError(ErrorType.UNAUTHORIZED, "Direct access to the storage is not permitted.")
         if endpoint != _HTTPS:
             raise invalid("endpoint_type is neither HTTPS nor DIRECT.")
         session = self._sessions.active(Kind.DOWNLOAD, session_id)

@@ -1,4 +1,4 @@
-"""Faults on demand: their effects, the requests they affect, how often and how long."""
+"""Inject faults: their effects, the requests they affect, how often and how long."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Reset:
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """Refuses all connections of all clients, so that only time limits apply to it."""
+    """Refuses all connections of all clients; only its duration can be limited."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +103,9 @@ def effect_name(effect: Effect) -> str:
 class Fault:
     """An effect and the requests it affects: those that match all given conditions.
 
-    `route` is an operation's name or a pattern such as `update_session.*`. `remaining` is how many
-    more requests it affects, and of the matching ones it affects every `every`-th. It is in force
-    from `start` until `until`, in clock seconds.
+    `route` is an operation's name or a pattern such as `update_session.*`. Of the matching requests
+    the fault affects every `every`-th, and `remaining` more in total. It is in force from `start`
+    until `until`, in clock seconds.
     """
 
     id: int
@@ -168,10 +168,10 @@ class Faults:
         Raises ValueError for Refuse with conditions other than time, and for `every` below one.
         """
         if every < 1:
-            raise ValueError(f"every {every}th request cannot be told apart")
+            raise ValueError(f"every has to be at least 1, and is {every}")
         conditions = (method, route, session_id, predicate, count)
         if isinstance(effect, Refuse) and (every > 1 or set(conditions) != {None}):
-            raise ValueError("connections are refused to everybody: only time can limit that")
+            raise ValueError("refuse affects all connections: only the duration can be limited")
         begin = self._clock() if start is None else start
         self._count += 1
         until = begin + seconds

@@ -22,8 +22,8 @@ class LedgerEntry:
     `route` is the operation's name, such as `update_session.keep_alive`, and empty for an unknown
     route. `login` names the caller's token without revealing it. `concurrent` counts the requests
     (other than for content) that were in flight on the same session when this one arrived,
-    including this one. `status` is None until it is answered, and stays None if it never is;
-    `fault` then says why.
+    including this one. `status` is None until the request is answered, and stays None if it never
+    is; `fault` then gives the reason.
     """
 
     time: float

@@ -1,4 +1,4 @@
-"""A Content Library: its state and rules, without HTTP and asyncio."""
+"""The simulated Content Library: its state and rules, without HTTP and asyncio."""
 
 from __future__ import annotations
 

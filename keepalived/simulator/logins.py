@@ -1,4 +1,4 @@
-"""Users of the simulated vCenter, and their tokens with two age limits."""
+"""Users of the simulated vCenter, and their API tokens with an idle limit and an age limit."""
 
 from __future__ import annotations
 

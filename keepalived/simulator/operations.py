@@ -154,7 +154,7 @@ def _list_libraries(server: Simulator, call: OperationCall) -> list[str]:
 def _find_libraries(server: Simulator, call: OperationCall) -> list[str]:
     name, wanted_type = call.text_or_none("name"), call.text_or_none("type")
     if name is None and wanted_type is None:
-        raise invalid("The specification names no property to look for.")
+        raise invalid("The specification names no property to search by.")
     if wanted_type not in (None, "LOCAL"):
         return []
     return [library.id for library in server.library.catalog.libraries(name)]
@@ -192,7 +192,7 @@ def _list_items(server: Simulator, call: OperationCall) -> list[str]:
 def _find_items(server: Simulator, call: OperationCall) -> list[str]:
     name, library_id = call.text_or_none("name"), call.text_or_none("library_id")
     if name is None and library_id is None:
-        raise invalid("The specification names no property to look for.")
+        raise invalid("The specification names no property to search by.")
     return [item.id for item in server.library.catalog.items(library_id, name)]
 
 

@@ -61,14 +61,14 @@ def parse_request(
 ) -> RequestContext:
     """Parse a request to a server that understands these dialects."""
     headers = request.headers
-    if host := headers.get("host"):  # the address by which the caller reached this server
+    if host := headers.get("host"):  # the address that the caller used
         base_url = f"{base_url.partition('://')[0]}://{host}"
     is_rpc = request.method == "POST" and request.target in JSON_RPC_TARGETS
     if is_rpc and ServedDialect.JSON_RPC in spoken:
-        return _understand_rpc(request, base_url)
+        return _parse_rpc(request, base_url)
     token = headers.get(TOKEN_HEADER) or _token_in_cookie(headers.get("cookie", ""))
     match = resolve(request.method, request.target)
-    # Content has its own URLs, independent of the dialects.
+    # URLs for content do not depend on the dialect.
     if match is None or not (match.operation in (UPLOAD, DOWNLOAD) or match.dialect in spoken):
         call = OperationCall({}, token)
         return RequestContext(request, dialect_of(request.target), call, problem=unknown_route())
@@ -87,7 +87,7 @@ def unknown_route() -> ApiError:
     return ApiError(ErrorType.NOT_FOUND, "Not found.", message_id=HTTP_NOT_FOUND)
 
 
-def _understand_rpc(request: Request, base_url: str) -> RequestContext:
+def _parse_rpc(request: Request, base_url: str) -> RequestContext:
     try:
         call_id, service, name, call = jsonrpc.open_envelope(request.body)
     except ApiError as error:
@@ -96,8 +96,8 @@ def _understand_rpc(request: Request, base_url: str) -> RequestContext:
     operation = SERVICES.get((service, name))
     problem = None
     if operation is None:
-        words = f"There is no operation {service}.{name}."
-        problem = ApiError(ErrorType.OPERATION_NOT_FOUND, words)
+        message = f"There is no operation {service}.{name}."
+        problem = ApiError(ErrorType.OPERATION_NOT_FOUND, message)
     elif operation.wrapper is not None:
         args = dict(call.args)
         call.args = args | (args.pop(operation.wrapper, None) or {})

@@ -1,4 +1,4 @@
-"""The mapping of method, path and action to operations, in each dialect.
+"""Map method, path and action to operations, in each dialect.
 
 Templates follow the bindings of VMware's SDK for `api`, and govmomi's client for `rest`.
 """

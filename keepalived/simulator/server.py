@@ -1,4 +1,4 @@
-"""The HTTP server of the simulator, on aiohttp."""
+"""Serve the simulator over HTTP, on aiohttp."""
 
 from __future__ import annotations
 
@@ -35,31 +35,31 @@ async def serve(
 
     Raises OSError if the address cannot be bound.
     """
-    skin = _Skin(simulator, host, port, ssl_context)
-    await skin.runner.setup()
+    server = _HttpServer(simulator, host, port, ssl_context)
+    await server.runner.setup()
     try:
-        await skin.open()
+        await server.open()
         reached = _REACHABLE.get(host, host)
         reached = f"[{reached}]" if ":" in reached else reached
         scheme = "https" if ssl_context is not None else "http"
-        simulator.base_url = f"{scheme}://{reached}:{skin.port}"
-        simulator.faults.on_change.append(skin.faults_changed.ring)
-        simulator.on_restart.append(skin.drop_connections)
-        door = asyncio.create_task(skin.mind_the_door(), name="simulator-door")
+        simulator.base_url = f"{scheme}://{reached}:{server.port}"
+        simulator.faults.on_change.append(server.faults_changed.ring)
+        simulator.on_restart.append(server.drop_connections)
+        watch = asyncio.create_task(server.follow_refusals(), name="simulator-refusals")
         try:
             yield simulator.base_url
         finally:
-            simulator.faults.on_change.remove(skin.faults_changed.ring)
-            simulator.on_restart.remove(skin.drop_connections)
-            door.cancel()
+            simulator.faults.on_change.remove(server.faults_changed.ring)
+            simulator.on_restart.remove(server.drop_connections)
+            watch.cancel()
             with suppress(asyncio.CancelledError):
-                await door
-            skin.drop_connections()
+                await watch
+            server.drop_connections()
     finally:
-        await skin.runner.cleanup()
+        await server.runner.cleanup()
 
 
-class _Skin:
+class _HttpServer:
     def __init__(
         self, simulator: Simulator, host: str, port: int, ssl_context: ssl.SSLContext | None
     ) -> None:
@@ -79,7 +79,7 @@ class _Skin:
         self._site: web.TCPSite | None = None
         self._spared: set[asyncio.Transport] = set()
 
-    async def mind_the_door(self) -> None:
+    async def follow_refusals(self) -> None:
         """Close the listening socket while connections are refused, then reopen it."""
         while True:
             is_refusing, changes_at = self._simulator.faults.refusal()
@@ -182,7 +182,7 @@ async def _stream(
 
 def _reset(transport: asyncio.Transport) -> None:
     """Abort a connection: the peer sees a reset, not an orderly close."""
-    # A closed connection has no usable socket, and over TLS it must not be queried for one.
+    # A closed connection has no usable socket, and over TLS asking for its socket fails.
     sock = None if transport.is_closing() else transport.get_extra_info("socket")
     if sock is not None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)

@@ -3,10 +3,10 @@
 Nothing runs in the background. Expiries and completions are applied when a session is next read,
 with the times at which they were due.
 
-These count as activity: creating a session, keeping it alive, adding or removing a file, asking for
+These count as activity: creating a session, keeping it alive, adding or removing a file, requesting
 validation, completion or a download, and, if so configured, every chunk of a PUT or a GET. Reading
-a session does not extend it, and neither does the server's own work (pulling, validating or
-preparing a file).
+a session does not extend it, nor does the server's own work (pulling, validating or preparing a
+file).
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ class ServerSessions:
             # Settling releases the item if that session has expired or completed meanwhile.
             self._settle(self._sessions[kind][item.active_update_session], now)
             if item.active_update_session is not None:
-                words = f"Library item {item_id} has an active update session already."
-                raise ApiError(ErrorType.RESOURCE_BUSY, words)
+                message = f"Library item {item_id} has an active update session already."
+                raise ApiError(ErrorType.RESOURCE_BUSY, message)
         session = ServerSession(
             id=session_id or f"{uuid.uuid4()}:{uuid.uuid4()}",
             kind=kind,

@@ -1,4 +1,4 @@
-"""The files of update sessions, and their uploads."""
+"""Manage the files of update sessions, and receive their uploads."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Transfers:
             self._tickets[file.ticket] = (session_id, file)
         elif source_type is SourceType.PULL:
             if not source_uri:
-                raise invalid("A file that the server shall pull needs a source endpoint.")
+                raise invalid("A PULL file needs a source endpoint.")
             file.source_uri = source_uri
             file.pull_started_at = self._clock()
         if name in session.files:
@@ -154,7 +154,7 @@ class ReceivedUpload:
         if file.declared_size not in (None, file.bytes_transferred):
             message = f"{file.bytes_transferred} bytes arrived of {file.declared_size}."
             self.interrupt(message)
-            raise invalid(f"File {file.name} is not of the size announced: {message}")
+            raise invalid(f"File {file.name} differs from its announced size: {message}")
         file.receiving = False
         file.status = TransferStatus.READY
 

@@ -1,4 +1,4 @@
-"""Resources as vAPI structures, before a dialect encodes them."""
+"""Present resources as vAPI structures, which a dialect then encodes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Struct(dict[str, Any]):
         self.required = frozenset(fields if required is None else required)
 
 
-# Reports no signature and no warnings; some clients wait for these fields.
+# Reports no signature and no warnings. Some clients wait for these fields.
 _NO_PREVIEW = Struct(
     "com.vmware.content.library.item.updatesession.preview_info", {"state": "NOT_APPLICABLE"}
 )
@@ -129,7 +129,7 @@ def download_file_view(file: DownloadFile, downloads: Downloads, base_url: str) 
         required=("checksum",),
     )
     is_complete = is_prepared and file.bytes_transferred == content.size
-    lost = "This simulator has not kept the content of the file."
+    lost = "The simulator did not keep the content of this file."
     is_lost = status is PrepareStatus.ERROR
     return Struct(
         "com.vmware.content.library.item.downloadsession.file.info",

@@ -1,4 +1,4 @@
-"""Requests to and responses of the simulated library, independent of HTTP."""
+"""Requests and responses of the simulator, independent of its HTTP server."""
 
 from __future__ import annotations
 

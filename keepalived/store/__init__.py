@@ -1,1 +1,1 @@
-"""The durable registry: holds, deadlines and ends in one SQLite file."""
+"""Stores holds, deadlines and ends of sessions in an SQLite file."""

@@ -1,4 +1,4 @@
-"""Changes to be written: rows to put or to remove, independent of the database."""
+"""Changes to write: rows to put or to delete, independent of the database."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from keepalived.store.tables import HOLD, SESSION, HoldRow, SessionRow
 
 @dataclass(slots=True, eq=False)
 class Change:
-    """Puts a `record` into a table; without one, removes the rows whose first columns are `key`.
+    """Puts a `record` into a table, or without one deletes the rows that begin with `key`.
 
-    The row's values are computed in the thread that writes. `done` is for a caller that waits
-    until the change is on disk.
+    The row's values are computed in the writing thread. `done` is for a caller that waits until the
+    change is on disk.
     """
 
     table: Table[Any]
@@ -26,19 +26,19 @@ class Change:
 
     @property
     def subject(self) -> tuple[Value, ...]:
-        """What the change concerns. Of several changes to one subject only the last counts."""
+        """The table and key; of several changes with the same subject only the last counts."""
         return (self.table.name, *self.key)
 
     @property
     def is_kept(self) -> bool:
-        """Whether it is written later if that is not possible now.
+        """Whether the change is retried if it cannot be written now.
 
-        A hold that cannot be written is not kept: its caller gets the error, and undoes it.
+        A new hold is not: its caller gets the error, and undoes the hold.
         """
         return self.record is None or self.table is SESSION
 
     def answer(self, failure: OSError | None) -> bool:
-        """Notify the waiting caller; return False if there is none."""
+        """Wake the waiting caller; return False if there is none."""
         if self.done is None or self.done.done():
             return False
         if failure is None:
@@ -49,11 +49,11 @@ class Change:
 
 
 SCRUB = Change(HOLD, ())
-"""Removes the tokens from all rows."""
+"""Deletes the tokens in all rows."""
 
 
 def coalesce(changes: Iterable[Change]) -> list[Change]:
-    """Return the last change of each subject, in order, since a disk may fail for days."""
+    """Return the last change of each subject, in order: a disk may fail for days."""
     last: dict[tuple[Value, ...], Change] = {}
     for change in changes:
         last.pop(change.subject, None)

@@ -1,4 +1,4 @@
-"""Operations on the open file, in the store's thread."""
+"""Writes changes to the open database, in one transaction each time."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ from keepalived.store.mapper import Table
 from keepalived.store.times import Times
 
 MANY = 50
-"""The most rows that one statement writes: SQLite does that without the interpreter's lock, which
-it takes and releases for each statement."""
+"""The most rows per statement: SQLite releases the interpreter's lock once for each statement."""
 
-_ITS_OWN = (
+_CHANGE_ERRORS = (
     UnicodeError,
     OverflowError,
     sqlite3.DataError,
@@ -25,40 +24,40 @@ _ITS_OWN = (
     sqlite3.InterfaceError,
     sqlite3.ProgrammingError,
 )
-"""Errors of a change itself, independent of other changes and of the disk."""
+"""Errors caused by the values of a change, not by the disk or by other changes."""
 
 
 def commit(database: sqlite3.Connection, changes: Sequence[Change], times: Times) -> list[Change]:
-    """Write changes in one transaction, or none of them.
+    """Write changes in one transaction, all or none.
 
-    Returns the changes that can never be written, and are left out. Raises sqlite3.Error.
+    Changes that can never be written are left out, and returned. Raises sqlite3.Error.
     """
-    _end(database)
+    _roll_back(database)
     left_out: list[Change] = []
     try:
         database.execute("BEGIN")
         for table, group in groupby(changes, lambda change: change.record and change.table):
-            alike = list(group)
-            for first in range(0, len(alike), MANY):
-                left_out += _write(database, table, alike[first : first + MANY], times)
+            same_table = list(group)
+            for first in range(0, len(same_table), MANY):
+                left_out += _write(database, table, same_table[first : first + MANY], times)
         database.execute("COMMIT")
     finally:
         with suppress(sqlite3.Error):
-            _end(database)
+            _roll_back(database)
     return left_out
 
 
 def _write(
-    database: sqlite3.Connection, table: Table[Any] | None, alike: Sequence[Change], times: Times
+    database: sqlite3.Connection, table: Table[Any] | None, changes: Sequence[Change], times: Times
 ) -> list[Change]:
-    """Put at most MANY rows into a table, or remove rows; return what cannot be written."""
-    if table is not None and len(alike) == MANY:
-        with suppress(*_ITS_OWN):
-            rows = [table.values(change.record, times) for change in alike]
+    """Put at most MANY rows into a table, or delete rows; return what cannot be written."""
+    if table is not None and len(changes) == MANY:
+        with suppress(*_CHANGE_ERRORS):
+            rows = [table.values(change.record, times) for change in changes]
             database.execute(_put(table, MANY), tuple(chain.from_iterable(rows)))
             return []
     left_out = []
-    for change in alike:
+    for change in changes:
         try:
             if change is SCRUB:
                 database.execute("UPDATE hold SET token = NULL WHERE token IS NOT NULL")
@@ -66,7 +65,7 @@ def _write(
                 database.execute(_delete(change.table, len(change.key)), change.key)
             else:
                 database.execute(_put(table), table.values(change.record, times))
-        except _ITS_OWN:
+        except _CHANGE_ERRORS:
             left_out.append(change)
     return left_out
 
@@ -83,7 +82,7 @@ def _put(table: Table[Any], rows: int = 1) -> str:
 
 @cache
 def _delete(table: Table[Any], count: int) -> str:
-    """Return the statement that removes the rows whose first `count` columns have given values."""
+    """Return the statement that deletes the rows whose first `count` columns have given values."""
     condition = " AND ".join(f"{name}=?" for name in table.names[:count])
     return f"DELETE FROM {table.name} WHERE {condition}"  # noqa: S608
 
@@ -91,17 +90,17 @@ def _delete(table: Table[Any], count: int) -> str:
 def purge(database: sqlite3.Connection, *, rewrite: bool) -> None:
     """Empty the write-ahead log, which still contains deleted data. Raises sqlite3.Error.
 
-    With `rewrite`, the whole file is rewritten first: where rows moved between pages, an old copy
-    can remain that no deletion reaches.
+    With `rewrite`, the whole file is rewritten first: when rows move between pages, old copies may
+    remain that deletions do not overwrite.
     """
     if rewrite:
         database.execute("VACUUM")
-    # Read to its end: a statement with rows left counts as writing for as long as its cursor is
-    # referenced (as by a look at all objects), and no transaction could be committed.
+    # Fetch all rows: as long as a cursor with rows left is referenced (a debugger may do that), its
+    # statement counts as writing, and no transaction can be committed.
     database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
-def _end(database: sqlite3.Connection) -> None:
-    """Roll back an interrupted transaction: the next one could not begin."""
+def _roll_back(database: sqlite3.Connection) -> None:
+    """Roll back an interrupted transaction, so that the next one can begin."""
     if database.in_transaction:
         database.execute("ROLLBACK")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class StoreError(Exception):
-    """The state file cannot be used; the message names it, says why, and what to do."""
+    """The state file cannot be used; the message gives its path, the reason and a remedy."""
 
 
 class StoreWriteError(OSError):

@@ -1,4 +1,4 @@
-"""Reads a state file: all readable rows, and the names of those that cannot be read."""
+"""Reads a state file: all readable rows, and the keys of the unreadable ones."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ SELECT max(at) FROM (
 class Stored:
     """The stored state. Times are on this boot's boot-time clock.
 
-    `sessions` include their holds; those without one were held by files. `ended` are stored with
-    the time of their end.
+    `sessions` include their holds; those without one were held by files. `ended` are pairs of a
+    session and the time of its end.
     """
 
     sessions: tuple[Session, ...] = ()
@@ -40,7 +40,7 @@ class Stored:
 
 
 class UnreadableRow(NamedTuple):
-    """A row that cannot be read, and is left in place."""
+    """A row that cannot be read, and stays in the file."""
 
     table: str
     vcenter: str
@@ -49,10 +49,10 @@ class UnreadableRow(NamedTuple):
 
 
 class LoadedState(NamedTuple):
-    """The contents of a file: the readable rows and the others, and whether it has tokens.
+    """The contents of a state file.
 
-    If the end of its log is damaged, `newest` is when the latest remaining row was written, in
-    seconds since the epoch.
+    `has_tokens` says whether any row has a token. If the end of the log is damaged, `newest` is
+    when the latest readable row was written, in seconds since the epoch.
     """
 
     stored: Stored
@@ -68,7 +68,7 @@ def load(database: sqlite3.Connection, times: Times, *, with_tokens: bool = True
         try:
             return _load(database, times, with_tokens)
         except sqlite3.OperationalError:
-            # Text that is not UTF-8 ends the query; the error contains it, and must not be shown.
+            # Text that is not UTF-8 aborts the query. The error contains it, so it is dropped.
             database.text_factory = _text_or_bytes
         return _load(database, times, with_tokens)
 
@@ -95,7 +95,7 @@ def _load(database: sqlite3.Connection, times: Times, with_tokens: bool) -> Load
         if ended_at is None:
             sessions.append(session)
         elif session.holds:
-            # A hold that was stored after the end begins the session anew.
+            # A hold that was stored after the end restarts the session.
             continue
         else:
             ended.append((session, ended_at))
@@ -115,7 +115,7 @@ def _read(
     unreadable: list[UnreadableRow],
     **more: Any,
 ) -> Iterator[R]:
-    """Read the rows of a table one by one, so that an invalid one does not stop the others."""
+    """Read the rows of a table one by one, and skip invalid ones."""
     # The statement contains only names defined in this package.
     for row in database.execute(f"SELECT {', '.join(table.names)} FROM {table.name}"):  # noqa: S608
         try:

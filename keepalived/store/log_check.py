@@ -1,8 +1,8 @@
-"""Finds unreadable parts of SQLite's write-ahead log, which SQLite itself skips silently.
+"""Detects unreadable parts of SQLite's write-ahead log, which SQLite itself skips silently.
 
-See sqlite.org/fileformat2.html, section 4: a header of 32 bytes, then frames, each of them a header
-of 24 bytes and a page. A frame counts if its salts are the header's and its checksum, which goes on
-from that of the frame before, is right; a transaction counts if its last frame does.
+See sqlite.org/fileformat2.html, section 4. The log has a header of 32 bytes, and frames of a header
+of 24 bytes and a page. A frame is valid if its salts equal those of the header and its checksum,
+which continues that of the previous frame, is correct; a transaction, if its last frame is.
 """
 
 from __future__ import annotations
@@ -43,27 +43,27 @@ def _damage(path: Path, header: bytes, frames: bytes) -> Damage | None:
     written_at = path.stat().st_mtime
     order = ">" if magic & 1 else "<"
     size = _FRAME.size + page
-    sums = _sums(order, header[:24], (0, 0)) if magic & ~1 == _MAGIC else (-1, -1)
+    sums = _checksum(order, header[:24], (0, 0)) if magic & ~1 == _MAGIC else (-1, -1)
     if sums != (first, second) or page not in _PAGE_SIZES:
-        # Without a header, no frame can be read.
+        # No frame is readable without a valid header.
         count = len(frames) // (size if page in _PAGE_SIZES else _FRAME.size + _USUAL_PAGE)
         return Damage(max(1, count), written_at) if frames else None
-    is_sound, unreadable = True, 0
+    is_valid, unreadable = True, 0
     for start in range(0, len(frames) - size + 1, size):
         head = frames[start : start + _FRAME.size]
         _, _, *frame_salts, third, fourth = _FRAME.unpack(head)
-        if is_sound and frame_salts == salts:
-            sums = _sums(order, head[:8], sums)
-            sums = _sums(order, frames[start + _FRAME.size : start + size], sums)
-            is_sound = sums == (third, fourth)
+        if is_valid and frame_salts == salts:
+            sums = _checksum(order, head[:8], sums)
+            sums = _checksum(order, frames[start + _FRAME.size : start + size], sums)
+            is_valid = sums == (third, fourth)
         else:
-            is_sound = False
-        # Frames left from an earlier use of the file have other salts, and are no damage.
-        unreadable += not is_sound and frame_salts == salts
+            is_valid = False
+        # Frames with other salts are left from an earlier use of the file, and are not damage.
+        unreadable += not is_valid and frame_salts == salts
     return Damage(unreadable, written_at) if unreadable else None
 
 
-def _sums(order: str, content: bytes, sums: tuple[int, int]) -> tuple[int, int]:
+def _checksum(order: str, content: bytes, sums: tuple[int, int]) -> tuple[int, int]:
     first, second = sums
     for left, right in struct.iter_unpack(f"{order}2I", content):
         first = (first + left + second) & _MASK

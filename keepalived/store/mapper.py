@@ -1,7 +1,7 @@
-"""Maps records to the rows of a table and back, independent of the database.
+"""Maps records to rows of a table and back, independent of the database.
 
-A state file may be edited by hand, and SQLite accepts any value in any column. So each row is
-checked when it is read: an invalid value is found here, not much later by the engine.
+A state file may be edited by hand, and SQLite accepts any value in any column. Each row is checked
+when it is read, so that no invalid value reaches the engine.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ Value = str | float | int | None
 R = TypeVar("R")
 
 FARTHEST = 1e10
-"""In seconds: the year 2286 as wall time. Times farther from now are invalid."""
+"""The limit for times, in seconds; as wall time, the year 2286."""
 
 
 class Column(NamedTuple):
-    """A column: its name and allowed values, including None if it is `optional`.
+    """A column: its name and allowed values, which include None if it is `optional`.
 
-    `range` is the least and the greatest number.
+    `range` is the smallest and the largest number.
     """
 
     name: str
@@ -36,9 +36,8 @@ class Column(NamedTuple):
 class RecordField(Generic[R]):
     """One argument of a record, and the columns that store it.
 
-    `get` returns the value of the column, or a tuple of values if there are several. `build`
-    converts these back to the argument, and raises ValueError; without it, the value is the
-    argument.
+    `get` returns the value of the column, or a tuple if there are several columns. `build` converts
+    them back to the argument, or raises ValueError; without it, the value is the argument.
     """
 
     name: str
@@ -49,7 +48,7 @@ class RecordField(Generic[R]):
 
 
 BOOT_ID: RecordField[Any] = RecordField("boot_id", (Column("boot_id", str),), lambda _: None)
-"""The boot that the times of a row belong to. It is not an argument of the record."""
+"""The boot to which the boot times of a row belong. Not an argument of the record."""
 
 
 def optional(
@@ -66,7 +65,7 @@ def field(
     build: Callable[[Any], object] | None = None,
     range: tuple[float, float] | None = None,
 ) -> RecordField[R]:
-    """Return a field of one column, which has the same name."""
+    """Return a field of one column with the same name."""
     return RecordField(name, (Column(name, type, range=range),), get, build)
 
 
@@ -74,15 +73,15 @@ def time_field(
     name: str, prefix: str, get: Callable[[R], float | None], *, optional: bool = False
 ) -> RecordField[R]:
     """Return a field for a time, in two columns: boot time and wall time (see `Times`)."""
-    reach = (-FARTHEST, FARTHEST)
-    columns = (Column(f"{prefix}_{each}", float, optional, reach) for each in ("boot", "wall"))
+    limits = (-FARTHEST, FARTHEST)
+    columns = (Column(f"{prefix}_{each}", float, optional, limits) for each in ("boot", "wall"))
     return RecordField(name, tuple(columns), get, is_time=True)
 
 
 class Table(Generic[R]):
-    """A table: its columns, in the order of writing and reading, and its records.
+    """A table: its columns, in order of writing and reading, and the mapping to records.
 
-    `make` creates a record from its arguments, one for each field.
+    `make` creates a record from its arguments, by field name.
     """
 
     def __init__(
@@ -92,12 +91,12 @@ class Table(Generic[R]):
         self.columns = tuple(column for each in fields for column in each.columns)
         self.names = tuple(column.name for column in self.columns)
         self._make = make
-        self._sound: set[tuple[type, ...]] = set()
+        self._valid_types: set[tuple[type, ...]] = set()
         self._ranges = tuple(
             (place, *column.range) for place, column in enumerate(self.columns) if column.range
         )
         self._boot_id = self.names.index("boot_id")
-        # In two lists, so that no row has to check which of its fields are times.
+        # Two lists, so that no row has to check which of its fields are times.
         self._times: list[tuple[str, int, Callable[[R], float | None]]] = []
         self._others: list[
             tuple[str, int | slice, Callable[[R], Any], Callable[[Any], object] | None]
@@ -123,7 +122,7 @@ class Table(Generic[R]):
         return row
 
     def read(self, row: Sequence[Any], times: Times, **made: Any) -> R:
-        """Return the record of a row; keywords are arguments that the row does not contain.
+        """Return the record of a row. Keywords are arguments that the row does not contain.
 
         Raises ValueError with the reason if the row is invalid.
         """
@@ -141,12 +140,12 @@ class Table(Generic[R]):
 
     def _check(self, row: Sequence[Any]) -> None:
         types = tuple(map(type, row))
-        # Most rows have the same types as an earlier one.
-        if types not in self._sound:
+        # Most rows have the same types as an earlier row.
+        if types not in self._valid_types:
             for column, found in zip(self.columns, types, strict=True):
                 if found is not column.type and not (column.optional and found is NoneType):
                     raise ValueError(f"{column.name} cannot be {_TYPES.get(found, 'bytes')}")
-            self._sound.add(types)
+            self._valid_types.add(types)
         for place, low, high in self._ranges:
             value = row[place]
             if value is not None and not low <= value <= high:

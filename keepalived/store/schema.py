@@ -1,4 +1,4 @@
-"""The tables, and the migration of older files to the current version."""
+"""The SQL of the tables, and the migrations of older files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 
 APPLICATION_ID = 0x636C6B61
-"""In the header of every state file ("clka"), so that no other file is mistaken for one."""
+"""Marks state files in the SQLite header ("clka")."""
 
 VERSION_1 = """
 CREATE TABLE hold (
@@ -33,17 +33,17 @@ ALTER TABLE session ADD COLUMN moved_wall REAL;
 """
 
 MIGRATIONS: tuple[str, ...] = (VERSION_1, VERSION_2)
-"""Each migrates a file from the version that is its index to the next one."""
+"""The migration at index n migrates a file from version n to version n + 1."""
 
 
 def version_of(database: sqlite3.Connection) -> int:
-    """Return the version of a file's tables; 0 for an empty one."""
+    """Return the version of a file's tables; 0 for an empty file."""
     version: int = database.execute("PRAGMA user_version").fetchone()[0]
     return version
 
 
 def migrate(database: sqlite3.Connection, migrations: Sequence[str] = MIGRATIONS) -> None:
-    """Bring the tables to the newest version, each step whole or not at all."""
+    """Migrate the tables to the newest version, each step in a transaction."""
     for version in range(version_of(database), len(migrations)):
         database.executescript(
             f"BEGIN;\n{migrations[version]}\nPRAGMA user_version = {version + 1};\n"

@@ -1,4 +1,4 @@
-"""The store: many writers, one thread, and one fsync for all changes that wait together."""
+"""The durable store of holds and sessions, with group commit in one thread."""
 
 from __future__ import annotations
 
@@ -33,27 +33,27 @@ T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 FLUSH_SECONDS = 5.0
-"""How long deadlines and progress wait to be written. Old ones only make renewals come early."""
+"""How often deadlines and progress are written. Outdated ones only cause early renewals."""
 
 _CHECKPOINT_SECONDS = 60.0
-"""How long written data may stay in the log alone while there is always more to write."""
+"""How long written data may stay only in the log while the store is never idle."""
 
-_PIECE = 200
-"""Sessions that are written in one transaction: some ten milliseconds, during which the thread
-repeatedly takes the interpreter's lock away from renewals, and holds wait for it."""
+_BATCH = 200
+"""Sessions per transaction: it takes some ten milliseconds, during which holds wait, and renewals
+compete with the thread for the interpreter's lock."""
 
-_PIECES = 25
-"""The most transactions in a row: with more sessions each becomes larger."""
+_MAX_BATCHES = 25
+"""The most transactions in a row; with more sessions, each becomes larger."""
 
 _PAUSE_SECONDS = 0.1
-"""The pause between two of them."""
+"""The pause between two transactions."""
 
 
 class Store:
-    """Keeps holds, deadlines and ends in the file at `path`.
+    """Stores holds, deadlines and ends in the file at `path`.
 
-    All use of SQLite is in one thread, in the order of the calls: writes reach the file in memory
-    order; it may lag, never diverge.
+    All calls of SQLite are made in one thread, in the order of the changes, so the file may lag
+    behind the memory, but never contradicts it. All changes that wait are committed together.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Store:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
         self._checkpointed_at = clock.boot()
         self._has_log = True
-        self._has_news = False
+        self._has_changes = False
         self._is_open = False
         self._waiting: list[Change] = []
         self._kept: list[Change] = []
@@ -76,14 +76,14 @@ class Store:
         self._refused: set[tuple[Value, ...]] = set()
         self._is_failing = False
         self._has_tokens = False
-        # Data deleted by an earlier process may still be in the log that it left behind.
+        # The log of an earlier process may still contain deleted data.
         self._must_purge = True
         self._must_rewrite = False
         self._is_unpurged = False
 
     @property
     def persist_tokens(self) -> bool:
-        """Whether borrowed tokens are written. Once set to False, stored tokens are removed."""
+        """Whether borrowed tokens are stored. Setting it to False deletes the stored ones."""
         return self._persist_tokens
 
     @persist_tokens.setter
@@ -99,7 +99,7 @@ class Store:
                 lambda: self._file.open(self._times(), with_tokens=self._persist_tokens)
             )
         except BaseException:
-            # If the caller is cancelled, the thread goes on, and closes what it has opened.
+            # If the caller is cancelled, the thread continues, and then closes the file.
             self._thread.submit(self._file.close)
             self._thread.shutdown(wait=False)
             raise
@@ -110,16 +110,16 @@ class Store:
                 "state_damaged",
                 path=path,
                 unreadable_frames=loaded.damage.frames,
-                intact_until=None if loaded.newest is None else _stamp(loaded.newest),
-                written_until=_stamp(loaded.damage.written_at),
-                message="the end of the write-ahead log cannot be read: what was told in between "
-                "is missing, so look whether all holds are there",
+                intact_until=None if loaded.newest is None else _timestamp(loaded.newest),
+                written_until=_timestamp(loaded.damage.written_at),
+                message="the end of the write-ahead log cannot be read, so changes after "
+                "intact_until are lost; check that all holds are present",
             )
         for row in loaded.unreadable:
             log.error("state_row_ignored", path=path, **row._asdict())
         self._has_tokens = loaded.has_tokens
         if self._has_tokens and not self._persist_tokens:
-            # On a full disk this is done later: the daemon starts all the same.
+            # On a full disk this is done later, and the daemon starts.
             self._enqueue(SCRUB)
             await self._committed()
             await self._purge()
@@ -129,9 +129,9 @@ class Store:
         """Write deadlines and progress periodically, until cancelled."""
         while True:
             await sleep_until(self._clock, self._clock.boot() + FLUSH_SECONDS)
-            await self._flush_piece_by_piece()
+            await self._flush_in_batches()
             await self._purge()
-            # Also without changes: the file may have been removed meanwhile.
+            # Even without changes: this recreates a file that was removed.
             self._start_committing()
             await self._checkpoint()
 
@@ -154,41 +154,41 @@ class Store:
             self._thread.shutdown(wait=False)
         await asyncio.shield(asyncio.wrap_future(closing))
 
-    # -- what is written before the caller goes on
+    # -- changes that the caller waits for
 
     async def put_hold(self, key: SessionKey, hold: Hold) -> None:
         """Write a hold, and return once it is on disk. Raises StoreWriteError."""
         if not self._persist_tokens:
             hold = replace(hold, token=None)
         self._has_tokens |= hold.token is not None
-        await self._write(Change(HOLD, _party(key, hold.uid, hold.owner), HoldRow(key, hold)))
+        await self._write(Change(HOLD, _hold_key(key, hold.uid, hold.owner), HoldRow(key, hold)))
 
     async def delete_hold(self, key: SessionKey, uid: int, owner: Owner) -> None:
-        """Remove a hold, and return once that is on disk.
+        """Delete a hold, and return once that is on disk.
 
-        Raises StoreWriteError if that is not possible now; it is done as soon as it is.
+        Raises StoreWriteError if that is not possible now; it is retried later.
         """
-        await self._write(Change(HOLD, _party(key, uid, owner)))
+        await self._write(Change(HOLD, _hold_key(key, uid, owner)))
 
-    # -- what is written before long
+    # -- changes in the background
 
     def drop_hold(self, key: SessionKey, uid: int, owner: Owner) -> None:
-        """Remove a hold whose time is over."""
-        self._enqueue(Change(HOLD, _party(key, uid, owner)))
+        """Delete an expired hold."""
+        self._enqueue(Change(HOLD, _hold_key(key, uid, owner)))
 
     def note_session(self, session: Session) -> None:
         """Write the state of a session within seconds."""
         self._changed[session.key] = session
 
     def note_end(self, session: Session, ended_at: float) -> None:
-        """Write how a session ended, and remove its holds."""
+        """Write how a session ended, and delete its holds."""
         self._changed.pop(session.key, None)
         self._enqueue(
             Change(SESSION, session.key, SessionRow(session, ended_at)), Change(HOLD, session.key)
         )
 
     def forget(self, key: SessionKey) -> None:
-        """Remove the stored data of a session."""
+        """Delete the stored data of a session."""
         self._changed.pop(key, None)
         self._enqueue(Change(SESSION, key))
 
@@ -211,7 +211,7 @@ class Store:
             self._committing = asyncio.create_task(self._commit_waiting(), name="commit")
 
     async def _commit_waiting(self) -> None:
-        """Commit all waiting changes together, then those that arrived in the meantime."""
+        """Commit all waiting changes together, until none are waiting."""
         try:
             await self._commit_next()
             while self._waiting:
@@ -220,12 +220,12 @@ class Store:
             self._committing = None
 
     async def _committed(self) -> None:
-        """Wait for the current commit, which goes on even if the caller is cancelled."""
+        """Wait for the current commit, which continues even if the caller is cancelled."""
         if self._committing is not None:
             await asyncio.wait([self._committing])
 
     async def _commit_next(self) -> None:
-        # Changes that failed earlier come first, so that an old one never overwrites a newer one.
+        # Changes that failed earlier come first, so that they never overwrite newer ones.
         changes, self._waiting = [*self._kept, *self._waiting], []
         left_out: list[Change] = []
         failure: StoreWriteError | None = None
@@ -233,10 +233,10 @@ class Store:
             left_out = await self._in_thread(partial(self._file.commit, changes, self._times()))
         except StoreWriteError as error:
             failure = error
-        self._say(failure)
+        self._report(failure)
         if failure is None:
             self._has_log |= bool(changes)
-            self._has_news |= bool(changes)
+            self._has_changes |= bool(changes)
             self._must_rewrite |= SCRUB in changes
             self._must_purge |= self._must_rewrite or (
                 self._has_tokens and any(change.table is HOLD for change in changes)
@@ -251,39 +251,39 @@ class Store:
                 change.answer(failure)
 
     def _give_up(self, change: Change) -> None:
-        """Report that a change cannot be written, to its caller or else once per row in the log."""
-        words = "it holds a text or a number that the state file cannot take"
-        error = StoreWriteError(errno.EINVAL, words, str(self.path))
+        """Report a change that can never be written: to its caller, or once per row in the log."""
+        reason = "it contains a text or number that cannot be stored"
+        error = StoreWriteError(errno.EINVAL, reason, str(self.path))
         if not change.answer(error) and change.subject not in self._refused:
             self._refused.add(change.subject)
             row = " ".join(map(str, change.subject))
             log.error("state_change_dropped", row=row, reason=str(error))
 
-    async def _flush_piece_by_piece(self) -> None:
-        """Write the changes so far in several transactions, with pauses for other work."""
-        size = max(_PIECE, math.ceil(len(self._changed) / _PIECES))
-        pieces = math.ceil(len(self._changed) / size)
+    async def _flush_in_batches(self) -> None:
+        """Write the current changes in several transactions, with pauses for other work."""
+        size = max(_BATCH, math.ceil(len(self._changed) / _MAX_BATCHES))
+        batches = math.ceil(len(self._changed) / size)
         self._flush(size)
-        for _ in range(pieces - 1):
+        for _ in range(batches - 1):
             await self._committed()
             if self._is_failing:
-                # The rest stays together until the next attempt.
+                # The rest waits for the next attempt.
                 return
             await sleep_until(self._clock, self._clock.boot() + _PAUSE_SECONDS)
             self._flush(size)
 
     def _flush(self, most: int | None = None) -> None:
-        """Begin to write the oldest changes, of at most this many sessions."""
+        """Enqueue the oldest changes, of at most `most` sessions."""
         keys = tuple(islice(self._changed, most))
         puts = (Change(SESSION, key, SessionRow(self._changed.pop(key))) for key in keys)
         if keys or self._kept:
             self._enqueue(*puts)
 
     async def _purge(self) -> None:
-        """Remove deleted tokens from the log, and rewrite the file if all had to go."""
+        """Purge deleted tokens from the log; rewrite the file if all tokens were deleted."""
         if not self._must_purge:
             return
-        # Reset first: more may be deleted while this is done.
+        # Reset first: more tokens may be deleted during the purge.
         rewrite, self._must_purge, self._must_rewrite = self._must_rewrite, False, False
         try:
             await self._in_thread(partial(self._file.purge, rewrite=rewrite))
@@ -296,16 +296,16 @@ class Store:
             self._is_unpurged = False
 
     async def _checkpoint(self) -> None:
-        """Move the log's contents into the file, once nothing is being written or much was."""
+        """Move the log into the file when the store is idle, or after a minute."""
         now = self._clock.boot()
-        is_idle, self._has_news = not self._has_news, False
+        is_idle, self._has_changes = not self._has_changes, False
         if self._has_log and (is_idle or now - self._checkpointed_at >= _CHECKPOINT_SECONDS):
             self._has_log, self._checkpointed_at = False, now
             with suppress(StoreWriteError):
                 await self._in_thread(partial(self._file.purge, rewrite=False))
 
-    def _say(self, failure: StoreWriteError | None) -> None:
-        """Log once when writing begins to fail, and once when it works again."""
+    def _report(self, failure: StoreWriteError | None) -> None:
+        """Log the first failed write, and the first successful one after that."""
         if failure is not None and not self._is_failing:
             log.error("state_not_written", path=str(self.path), reason=str(failure))
         if failure is None and self._is_failing:
@@ -316,13 +316,13 @@ class Store:
         return Times(self._boot_id, self._clock.wall() - self._clock.boot())
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
-        # Shielded implicitly: cancelling the caller does not stop the thread.
+        # Cancelling the caller does not stop the thread.
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
 
-def _party(key: SessionKey, uid: int, owner: Owner) -> tuple[Value, ...]:
+def _hold_key(key: SessionKey, uid: int, owner: Owner) -> tuple[Value, ...]:
     return *key, uid, owner.kind, owner.id
 
 
-def _stamp(seconds: float) -> str:
+def _timestamp(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

@@ -1,4 +1,4 @@
-"""The tables and all their columns, which occur elsewhere only in the migrations."""
+"""Defines the columns of the tables; elsewhere they occur only in the migrations."""
 
 from __future__ import annotations
 
@@ -27,28 +27,28 @@ from keepalived.store.mapper import (
 
 T = TypeVar("T")
 
-_MOST = 2**63 - 1
-"""The greatest integer that a column accepts."""
+_MAX_INTEGER = 2**63 - 1
+"""The largest integer that a column can store."""
 
-_COUNT = (0, _MOST)
+_COUNT = (0, _MAX_INTEGER)
 _SPAN = (1.0, FARTHEST)
-"""In seconds: no shorter `session_timeout` is accepted, and nothing is renewed more often."""
+"""The range of lifetimes in seconds; the smallest is that of `session_timeout`."""
 
-# A dictionary finds a member much faster than the enumeration does.
+# Dictionaries, because calling an enumeration with a value is slow.
 _KINDS = {kind.value: kind for kind in Kind}
 _OWNER_KINDS = {kind.value: kind for kind in OwnerKind}
 _ENDS = {state.value: state for state in State if state.is_final}
 
 
 class HoldRow(NamedTuple):
-    """A hold, and the session that it is on."""
+    """A hold and its session."""
 
     key: SessionKey
     hold: Hold
 
 
 class SessionRow(NamedTuple):
-    """A session, and when it ended if it has. Its holds have rows of their own."""
+    """A session, and when it ended. Its holds are in separate rows."""
 
     session: Session
     ended_at: float | None = None
@@ -56,14 +56,14 @@ class SessionRow(NamedTuple):
 
 @lru_cache(maxsize=1024)
 def _intern(value: T) -> T:
-    """Return one shared object for all equal values: each row creates objects of its own."""
+    """Return one shared object for all equal values, to save memory."""
     return value
 
 
 def _key(row: tuple[str, str, str]) -> SessionKey:
     vcenter, kind, session_id = row
     if kind not in _KINDS:
-        raise ValueError("kind is none that this release knows")
+        raise ValueError("kind is unknown to this release")
     return SessionKey(_intern(vcenter), _KINDS[kind], check_session_id(session_id))
 
 
@@ -81,10 +81,10 @@ def _values_of_key(key: SessionKey) -> tuple[Value, ...]:
 def _owner(row: tuple[str, str]) -> Owner:
     kind, owner_id = row
     if kind not in _OWNER_KINDS:
-        raise ValueError("owner_kind is none that this release knows")
+        raise ValueError("owner_kind is unknown to this release")
     owner = Owner(_OWNER_KINDS[kind], owner_id)
     if owner.kind is OwnerKind.TIME_LIMIT and not 0 < float(owner_id) <= FARTHEST:
-        raise ValueError("owner_id is no number of seconds")
+        raise ValueError("owner_id is not a number of seconds")
     return owner
 
 
@@ -127,16 +127,16 @@ HOLD: Table[HoldRow] = Table(
 
 
 def _text(text: str | None) -> str | None:
-    """Return a server's text, with what UTF-8 cannot encode (lone surrogates) as escapes.
+    """Return a server's text that can be stored, with lone surrogates as escapes.
 
-    It is for people to read, and must never prevent an end from being written.
+    No text of a server may prevent an end from being stored.
     """
     return None if text is None else sayable(text)
 
 
-def _fitting(number: int | None) -> int | None:
-    """Return a server's number, or None if it does not fit a column."""
-    return number if number is not None and -_MOST <= number <= _MOST else None
+def _storable(number: int | None) -> int | None:
+    """Return a server's number, or None if a column cannot store it."""
+    return number if number is not None and -_MAX_INTEGER <= number <= _MAX_INTEGER else None
 
 
 def _values_of_content(row: SessionRow) -> tuple[Value, ...]:
@@ -167,12 +167,12 @@ def _session(made: dict[str, Any]) -> SessionRow:
     key, renewed_at, ended_at = made["key"], made["renewed_at"], made.pop("ended_at")
     held: Mapping[SessionKey, Sequence[Hold]] = made.pop("held")
     target, item = made.pop("content")
-    word, reason, error_message, moved = made.pop("end")
+    state_name, reason, error_message, moved = made.pop("end")
     state, ending = State.PENDING if renewed_at is None else State.ACTIVE, None
-    if word is not None or ended_at is not None:
-        if word not in _ENDS or ended_at is None or reason is None:
-            raise ValueError("state, reason and time of its end are none that fit together")
-        state = _ENDS[word]
+    if state_name is not None or ended_at is not None:
+        if state_name not in _ENDS or ended_at is None or reason is None:
+            raise ValueError("state, reason and time of its end do not fit together")
+        state = _ENDS[state_name]
         ending = Ending(state, reason, error_message, None if moved is None else bool(moved))
     holds = tuple(held.get(key, ()))
     session = Session(
@@ -200,7 +200,7 @@ SESSION: Table[SessionRow] = Table(
     RecordField(
         "acknowledged",
         optional(int, "acknowledged"),
-        lambda row: _fitting(row.session.acknowledged),
+        lambda row: _storable(row.session.acknowledged),
     ),
     RecordField(
         "content",

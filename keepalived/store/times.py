@@ -1,7 +1,7 @@
-"""Times as they are stored.
+"""Converts times for storing.
 
-Times are written twice: as boot time, which is exact until the machine reboots, whatever happens
-to its wall clock, and as wall time, which remains valid after a reboot.
+Each time is stored twice: as boot time, which is exact until the machine reboots, even if the wall
+clock is changed, and as wall time, which remains valid after a reboot.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """Converts this boot's times to both stored forms, and back."""
+    """What is needed to convert this boot's times to both stored forms and back."""
 
     boot_id: str
     wall_of_boot: float
-    """Wall time minus boot time, now."""
+    """Current wall time minus current boot time."""
 
     def is_of(self, boot_id: str) -> bool:
-        """Whether a boot is this one; False if either is unknown."""
+        """Whether `boot_id` is this boot's; False if either is unknown."""
         return boot_id == self.boot_id != ""

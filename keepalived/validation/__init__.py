@@ -1,5 +1,7 @@
-"""Values from outside, checked against the annotations of a class: all errors at once, each with
-its place, in words for people; and the JSON schema of what is taken."""
+"""Validates untrusted data against annotated classes, and writes their JSON schemas.
+
+All problems are reported at once, each with its place and a message for the user.
+"""
 
 from keepalived.validation.fields import (
     HIDDEN,

@@ -1,6 +1,6 @@
-"""What an annotation can say of a field beside its type: `Annotated[int, Range(least=0)]`.
+"""Constraints on fields, for annotations such as `Annotated[int, Range(least=0)]`.
 
-Checks raise ValueError with words for the author of the value.
+Checks raise ValueError with a message for the user who gave the value.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from keepalived.validation.problems import shown
 
 
 class Before(NamedTuple):
-    """Changes or refuses the given value before its type is checked."""
+    """Changes or rejects the given value before its type is checked."""
 
     check: Callable[[Any], Any]
 
 
 class After(NamedTuple):
-    """Changes or refuses a value of the right type."""
+    """Changes or rejects a value of the right type."""
 
     check: Callable[[Any], Any]
 
@@ -32,13 +32,13 @@ class InContext(NamedTuple):
 
 
 class Range(NamedTuple):
-    """Bounds of a whole number, both included."""
+    """Bounds of a whole number, inclusive."""
 
     least: int | None = None
     most: int | None = None
 
     def check(self, value: int) -> int:
-        """Return a number within the bounds."""
+        """Return a number that is within the bounds; raise ValueError otherwise."""
         if self.least is not None and value < self.least:
             raise ValueError(f"must be at least {self.least}, not {shown(value)}")
         if self.most is not None and value > self.most:
@@ -53,7 +53,7 @@ class Length(NamedTuple):
     most: int | None = None
 
     def check(self, value: Any) -> Any:
-        """Return a value whose length is within the bounds."""
+        """Return a value whose length is within the bounds; raise ValueError otherwise."""
         if len(value) < self.least:
             raise ValueError("must not be empty")
         if self.most is not None and len(value) > self.most:
@@ -65,36 +65,36 @@ class Pattern(NamedTuple):
     """A regular expression for a whole text, in the common subset of Python and JSON schema."""
 
     expression: re.Pattern[str]
-    words: str
-    """What the text must be."""
+    message: str
+    """The message for other texts, which says what the text must be."""
 
     def check(self, value: str) -> str:
-        """Return a text that matches."""
+        """Return a text that matches; raise ValueError otherwise."""
         if not self.expression.fullmatch(value):
-            raise ValueError(self.words)
+            raise ValueError(self.message)
         return value
 
 
 class Choice(NamedTuple):
-    """Chooses the type of a union for a value, or None; and describes the allowed values."""
+    """Chooses the type of a union for a value. If `pick` returns None, the message is raised."""
 
     pick: Callable[[object], type | None]
-    words: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class JsonSchema:
-    """Replaces the JSON schema that the type would give."""
+    """Replaces the JSON schema of the type."""
 
     schema: dict[str, Any]
 
 
 class ShownAs(NamedTuple):
-    """The type and default in the JSON schema, where a check converts them."""
+    """The type and default for the JSON schema, if a check converts values."""
 
     kind: Any
     default: Any
 
 
 HIDDEN = object()
-"""The field is in no JSON schema and in no hint: files cannot set it."""
+"""Hides a field from JSON schemas and hints, because files cannot set it."""

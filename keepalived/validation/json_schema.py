@@ -1,6 +1,6 @@
-"""JSON schemas of models, made of the same annotations by which they are read.
+"""Writes the JSON schemas of models, from the annotations that validation uses.
 
-Descriptions are the docstrings of classes, and the texts below their fields in the source.
+Descriptions come from the docstrings of classes and fields.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ _SIZES = {"string": "Length", "array": "Items", "object": "Properties"}
 
 
 def schema_of(model: type[Model]) -> Schema:
-    """Return the JSON schema of one model, with what it refers to in `$defs`."""
+    """Return the JSON schema of one model, with the schemas it refers to in `$defs`."""
     found = schemas_of([model], "#/$defs/{model}")
     own = found.pop(model.__name__)
     return {"$defs": found, **own} if found else own
 
 
 def schemas_of(models: Iterable[type[Model]], reference: str) -> dict[str, Schema]:
-    """Return the JSON schemas of models, and of all that they refer to, by name and sorted.
+    """Return the JSON schemas of models, and of all models they refer to, sorted by name.
 
-    `reference` is a format that makes a reference of the name `model`.
+    `reference` is a format string for references to the name `model`.
     """
     writer = _Writer(reference)
     for model in models:
@@ -58,7 +58,7 @@ class _Writer:
         self._reference = reference
 
     def refer(self, kind: type[Any]) -> Schema:
-        """Return a reference to a model or an enumeration, which is described once."""
+        """Return a reference to a model or an enumeration, and describe it if it is new."""
         name = kind.__name__
         if name not in self.found:
             self.found[name] = {}
@@ -66,8 +66,8 @@ class _Writer:
                 made = self._model(kind)
             else:
                 made = {"type": "string", "enum": [each.value for each in kind]}
-            words = inspect.cleandoc(kind.__doc__ or "")
-            self.found[name] = _sorted({**made, "description": words, "title": name})
+            description = inspect.cleandoc(kind.__doc__ or "")
+            self.found[name] = _sorted({**made, "description": description, "title": name})
         return {"$ref": self._reference.format(model=name)}
 
     def _model(self, model: type[Model]) -> Schema:
@@ -169,9 +169,9 @@ def _field_docs(model: type[Model]) -> dict[str, str]:
 
 @cache
 def _docs_in(module: ModuleType) -> dict[str, dict[str, str]]:
-    """Return the texts below fields, by class and field, of all classes in a module.
+    """Return the docstrings of fields, by class and field, of all classes in a module.
 
-    Nothing, where its source is not installed, or is being replaced.
+    Empty if its source is not installed, or is being replaced.
     """
     try:
         tree = ast.parse(inspect.getsource(module))

@@ -1,4 +1,4 @@
-"""The base of all classes that are read from outside, or written as JSON."""
+"""The base class of models: frozen classes that are validated, or written as JSON."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn, Self, dat
 from keepalived.validation.problems import nearest
 
 MISSING: Any = object()
-"""Stands for a default that does not exist."""
+"""Marks a field without a default."""
 
 NOT_KNOWN = "this key is not known"
 
 _set = object.__setattr__
 
 Earlier = Mapping[str, Any]
-"""The valid fields that precede a field in its class: values by name."""
+"""The values of the valid earlier fields of the class, by name."""
 
 
 class FieldCheck(NamedTuple):
-    """A check of single fields that may depend on earlier ones."""
+    """A check of some fields, each of which may depend on earlier fields."""
 
     fields: tuple[str, ...]
     check: Callable[[Any, Earlier], Any]
@@ -29,17 +29,20 @@ class FieldCheck(NamedTuple):
 def checks(
     *fields: str, always: bool = False
 ) -> Callable[[Callable[[Any, Earlier], Any]], FieldCheck]:
-    """Make a static method the check of some fields: it takes the value and the earlier fields,
-    and returns the value or raises ValueError. `always` has it look at a default, too."""
+    """Decorate a function as the check of some fields.
+
+    It takes the value and the earlier fields, and returns the value or raises ValueError. `always`
+    makes it check defaults as well.
+    """
     return lambda check: FieldCheck(fields, check, always)
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 class ModelType(type):
-    """Makes a class of its annotated fields, as dataclasses do.
+    """The metaclass of models: turns annotated fields into slots, like a dataclass.
 
-    Those compile six methods for each class: for the fifty models here, a tenth of the time until
-    the daemon is ready.
+    Dataclasses compile six methods for each class, which would take a tenth of the daemon's start
+    for the fifty models.
     """
 
     defaults: dict[str, Any]
@@ -48,7 +51,7 @@ class ModelType(type):
     checks: tuple[FieldCheck, ...]
 
     def __new__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> ModelType:
-        """Turn annotations into slots, and the values beside them into defaults."""
+        """Turn annotations into slots, and their values into defaults."""
         own = {
             field: namespace.pop(field, MISSING)
             for field, annotation in namespace.get("__annotations__", {}).items()
@@ -63,19 +66,19 @@ class ModelType(type):
 
 
 class Model(metaclass=ModelType):
-    """Fields by their annotations, given by name, nothing changed later.
+    """A frozen class with annotated fields, which are given by name.
 
-    The constructor trusts its caller; `validate` does not. A text below a field describes it in
-    the JSON schema.
+    The constructor does not check values; `validate` does. The docstring of a field is its
+    description in the JSON schema.
     """
 
     __slots__ = ("given",)
 
     given: ClassVar[frozenset[str]]
-    """The fields that were given to the constructor, the others having their defaults."""
+    """The fields that were given to the constructor; the others have their defaults."""
 
     empty_is_left_out: ClassVar[bool] = False
-    """Whether a key with an empty value counts as left out."""
+    """Whether a key with an empty value counts as missing."""
 
     omitted: ClassVar[tuple[object, ...]] = ()
     """Values of fields that are omitted from JSON."""
@@ -92,16 +95,16 @@ class Model(metaclass=ModelType):
         self.__post_init__()
 
     def __post_init__(self) -> None:
-        """Refuse fields that do not go together, by a ValueError."""
+        """Raise ValueError if fields contradict each other."""
 
     def replace(self, **changes: Any) -> Self:
-        """Return a copy with some fields changed, which are trusted."""
+        """Return a copy with some fields changed, without validation."""
         return type(self)(**{name: getattr(self, name) for name in self.given} | changes)
 
     @classmethod
     def unknown_key(cls, key: str, known: Sequence[str]) -> str:
-        """Return the message for a key that is no field."""
-        hint = nearest(key, known) if known else "there is none here"
+        """Return the message for an unknown key."""
+        hint = nearest(key, known) if known else "no key is allowed here"
         return f"{NOT_KNOWN}; {hint}"
 
     def _values(self) -> tuple[Any, ...]:
@@ -129,4 +132,4 @@ class Model(metaclass=ModelType):
 
 
 _GIVEN: dict[frozenset[str], frozenset[str]] = {}
-"""Interned sets: thousands of entries give the same fields."""
+"""Interned sets, since thousands of entries have the same fields."""

@@ -1,4 +1,4 @@
-"""Problems with values, and their messages, which contain nothing that can be a secret."""
+"""Problems found by validation, and their messages, which contain no possible secret."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Path = tuple[str | int, ...]
 
 
 class Contradiction(ValueError):
-    """A value has the right form, but cannot be intended."""
+    """A value is well-formed, but cannot be intended."""
 
 
 class FieldProblem(NamedTuple):
@@ -25,12 +25,12 @@ class FieldProblem(NamedTuple):
     is_contradiction: bool = False
 
     def __repr__(self) -> str:
-        """Leave the value out: it may be a secret."""
+        """Omit the value: it may be a secret."""
         return f"FieldProblem({self.path!r}, {self.message!r})"
 
 
 class Invalid(ValueError):
-    """A value is invalid. `problems` holds everything that is wrong with it."""
+    """A value is invalid. `problems` contains all problems that were found."""
 
     def __init__(self, problems: Iterable[FieldProblem]) -> None:
         self.problems = tuple(problems)
@@ -43,7 +43,7 @@ class Invalid(ValueError):
 
 
 def problems_in(error: ValueError, value: object, *at: str | int) -> Iterable[FieldProblem]:
-    """Return what an error says of the value that stands there, with paths that begin there."""
+    """Return the problems of an error about the value at the path `at`."""
     if isinstance(error, Invalid):
         return [each._replace(path=(*at, *each.path)) for each in error.problems]
     return [FieldProblem(at, str(error), value, isinstance(error, Contradiction))]
@@ -69,7 +69,7 @@ def kind_of(value: object) -> str:
 
 
 def shown(value: object) -> str:
-    """Return a value as people would write it. Only for values that cannot be secrets."""
+    """Return a value as a user would write it. Only for values that cannot be secrets."""
     match value:
         case bool():
             return "true" if value else "false"
@@ -86,19 +86,19 @@ def _shortened(text: str) -> str:
 
 
 def _near(word: str, known: Sequence[str]) -> str | None:
-    # Comparing a long word takes milliseconds, and it is no misspelling of a known one.
+    # A long word is not a misspelling of a known one, and comparing it takes milliseconds.
     found = difflib.get_close_matches(word, known, n=1) if len(word) <= _SHOWN else []
     return found[0] if found else None
 
 
 def nearest(word: str, known: Sequence[str]) -> str:
-    """Return a hint with the nearest of the known words, or else all of them."""
+    """Return a hint with the most similar known word, or with all known words."""
     near = _near(word, known)
     return f"did you mean {near!r}?" if near else f"known here: {', '.join(known)}"
 
 
 def not_one_of(allowed: Sequence[str], value: object) -> str:
-    """Return the message that a value is not an allowed word, with the nearest one."""
+    """Return the message for a value that is not allowed, with the most similar allowed one."""
     near = _near(value, allowed) if isinstance(value, str) else None
     hint = f"; did you mean {near!r}?" if near else ""
     return f"must be one of {', '.join(allowed)}, not {shown(value)}{hint}"

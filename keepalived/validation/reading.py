@@ -1,7 +1,7 @@
-"""From plain data, or JSON, to models: annotations become readers, one for each type.
+"""Validates plain data or JSON, and creates models, with a reader function for each annotation.
 
-A reader returns the value or raises ValueError with words for its author; `Invalid` where there
-may be several problems. Annotations are resolved when a class is first read.
+A reader returns the value or raises ValueError with a message for the user: `Invalid` if there may
+be several problems. The annotations of a class are resolved when it is first used.
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ Reader = Callable[[Any, Any], Any]
 
 M = TypeVar("M", bound=Model)
 
-_MOST = 100
-"""Problems of a list, after which it is not read on: no request may take long to refuse."""
+_MAX_PROBLEMS = 100
+"""Validation of a list stops after this many problems, so that no request takes long to refuse."""
 
-_MOST_HINTS = 20
-"""Unknown keys of a mapping that are compared with the known ones, for the same reason."""
+_MAX_HINTS = 20
+"""The most unknown keys that are compared with the known ones, for the same reason."""
 
 
 _AFTER = (After, InContext, Length, Pattern, Range)
@@ -67,15 +67,15 @@ class Field(NamedTuple):
     name: str
     annotation: Any
     default: Any
-    """MISSING where it has to be given."""
+    """MISSING for a required field."""
 
     is_hidden: bool
 
 
 def validate(model: type[M], data: object, context: object = None) -> M:
-    """Return the model that plain data describe. Raises Invalid with everything that is wrong.
+    """Create a model from plain data. Raises Invalid with all problems.
 
-    `context` is what `InContext` checks are given.
+    `context` is passed to `InContext` checks.
     """
     try:
         found: M = _model(model)(data, context)
@@ -85,25 +85,24 @@ def validate(model: type[M], data: object, context: object = None) -> M:
 
 
 def validate_json(model: type[M], raw: bytes) -> M:
-    """Return the model that a JSON object describes. Raises Invalid with everything that is
-    wrong."""
+    """Create a model from a JSON object. Raises Invalid with all problems."""
     try:
         data = json.loads(raw.decode(), parse_constant=_refuse_constant)
     except UnicodeDecodeError:
-        words = "is not UTF-8 text"
+        problem = "is not UTF-8 text"
     except json.JSONDecodeError as error:
-        words = f"is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
+        problem = f"is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
     except (ValueError, RecursionError) as error:
-        words = f"is not JSON that is taken here: {error}"
+        problem = f"is not accepted as JSON: {error}"
     else:
         if isinstance(data, dict):
             return validate(model, data)
-        words = f"must be a JSON object, {{…}}, not {kind_of(data)}"
-    raise Invalid([FieldProblem((), words, raw)])
+        problem = f"must be a JSON object, {{…}}, not {kind_of(data)}"
+    raise Invalid([FieldProblem((), problem, raw)])
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number")
+    raise ValueError(f"{name} is not allowed")
 
 
 @cache
@@ -160,7 +159,7 @@ def _choice(choice: Choice) -> Reader:
     def read(value: object, context: object) -> object:
         picked = choice.pick(value)
         if picked is None:
-            raise ValueError(choice.words)
+            raise ValueError(choice.message)
         return _reader_of(picked)(value, context)
 
     return read
@@ -171,13 +170,13 @@ def _union(kinds: tuple[Any, ...]) -> Reader:
     readers = [_reader_of(each) for each in kinds if each is not type(None)]
 
     def read_any(value: object, context: object) -> object:
-        words = []
+        messages = []
         for read in readers:
             try:
                 return read(value, context)
             except ValueError as error:
-                words.append(str(error))
-        raise ValueError(", or ".join(words))
+                messages.append(str(error))
+        raise ValueError(", or ".join(messages))
 
     read = readers[0] if len(readers) == 1 else read_any
     if not takes_none:
@@ -188,7 +187,7 @@ def _union(kinds: tuple[Any, ...]) -> Reader:
 def _tuple(read: Reader) -> Reader:
     def read_all(value: object, context: object) -> tuple[Any, ...]:
         if not isinstance(value, list | tuple):
-            raise ValueError(f"must be a list, each with '- ', not {kind_of(value)}")
+            raise ValueError(f"must be a list ('- …'), not {kind_of(value)}")
         found: list[Any] = []
         problems: list[FieldProblem] = []
         for place, each in enumerate(value):
@@ -196,7 +195,7 @@ def _tuple(read: Reader) -> Reader:
                 found.append(read(each, context))
             except ValueError as error:
                 problems += problems_in(error, each, place)
-                if len(problems) >= _MOST:
+                if len(problems) >= _MAX_PROBLEMS:
                     break
         if problems:
             raise Invalid(problems)
@@ -208,7 +207,7 @@ def _tuple(read: Reader) -> Reader:
 def _dict(read_key: Reader, read_value: Reader) -> Reader:
     def read_all(value: object, context: object) -> dict[Any, Any]:
         if not isinstance(value, dict):
-            raise ValueError(_no_mapping(value))
+            raise ValueError(_not_a_mapping(value))
         found: dict[Any, Any] = {}
         problems: list[FieldProblem] = []
         for key, each in value.items():
@@ -257,13 +256,13 @@ def _text(value: object, _: object) -> str:
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise ValueError("holds half a character (a surrogate), which is no text") from None
+        raise ValueError("contains a lone surrogate, which is not valid text") from None
     return value
 
 
 def _integer(value: object, _: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
-        hint = "; leave the quotes away" if isinstance(value, str) and value.isdecimal() else ""
+        hint = "; remove the quotes" if isinstance(value, str) and value.isdecimal() else ""
         raise ValueError(f"must be a whole number, not {shown(value)}{hint}")
     return value
 
@@ -302,7 +301,7 @@ _SCALARS: dict[Any, Reader] = {
 }
 
 
-def _no_mapping(value: object) -> str:
+def _not_a_mapping(value: object) -> str:
     return f"must be a mapping, `key: value`, not {kind_of(value)}"
 
 
@@ -324,7 +323,7 @@ def _model(model: type[Model]) -> Reader:
         if isinstance(data, model):
             return data
         if not isinstance(data, dict):
-            raise ValueError(_no_mapping(data))
+            raise ValueError(_not_a_mapping(data))
         if model.empty_is_left_out and None in data.values():
             data = {
                 key: value for key, value in data.items() if value is not None or key not in fields
@@ -347,8 +346,8 @@ def _model(model: type[Model]) -> Reader:
             except ValueError as error:
                 problems += problems_in(error, data.get(name), name)
         for place, key in enumerate([key for key in data if key not in fields]):
-            words = model.unknown_key(str(key), known) if place < _MOST_HINTS else NOT_KNOWN
-            problems.append(FieldProblem((key,), words, data[key]))
+            problem = model.unknown_key(str(key), known) if place < _MAX_HINTS else NOT_KNOWN
+            problems.append(FieldProblem((key,), problem, data[key]))
         if problems:
             raise Invalid(problems)
         return model(**given)

@@ -1,4 +1,4 @@
-"""A secret as a value that no log, error or JSON repeats by accident."""
+"""Wraps a secret, so that logs, errors and JSON cannot show it by accident."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ _SHOWN = "**********"
 
 
 class Secret:
-    """Holds a text that only `reveal` tells; whatever prints it shows stars."""
+    """A text that only `reveal` returns; anything else shows asterisks."""
 
     __slots__ = ("_value",)
 
@@ -14,7 +14,7 @@ class Secret:
         self._value = value
 
     def reveal(self) -> str:
-        """Return the text itself."""
+        """Return the text."""
         return self._value
 
     def __str__(self) -> str:

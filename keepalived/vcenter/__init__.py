@@ -1,1 +1,1 @@
-"""The only room that speaks to vCenter."""
+"""The client of a vCenter's Content Library API; no other package sends requests to a vCenter."""

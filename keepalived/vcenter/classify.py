@@ -1,4 +1,4 @@
-"""Maps status and body to an outcome: by code and vAPI error type, never by message texts."""
+"""Classifies answers by status code and vAPI error type, never by message text."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ NOT_FOUND = "not_found"
 """The error type with which a vCenter itself reports an unknown resource."""
 _ERROR_PREFIX = "com.vmware.vapi.std.errors."
 _UNKNOWN_ROUTE = "com.vmware.vapi.rest.httpNotFound"
-_WORDS_MOST = 300
+_LONGEST_MESSAGE = 300
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """The contents of a refusal's body, in either dialect's form; empty where it has none.
+    """The error in a refusal's body, in either dialect; empty if there is none.
 
     `type` is the vAPI error type in lower case.
     """
 
     type: str = ""
-    words: str = ""
+    message: str = ""
     is_unknown_route: bool = False
 
 
 def outcome_of(reply: Reply) -> Outcome:
-    """Return the class of an answer. A 404 is not yet proven to be about a session."""
+    """Return the outcome of an answer. A 404 may concern the session or the route."""
     status = reply.status
     if 200 <= status < 300:
-        return Outcome.OK  # as far as the status goes: the body has to have its form, too
+        return Outcome.OK  # whether the body is readable is checked later
     if 300 <= status < 400:
         return Outcome.REDIRECTED
     if status == 400:
@@ -56,9 +56,9 @@ def outcome_of(reply: Reply) -> Outcome:
 
 
 def read_refusal(body: bytes, secrets: Secrets = NO_SECRETS) -> Refusal:
-    """Read the body of a refusal: JSON of either dialect, plain text, or nothing at all.
+    """Read the error in the body of a refusal, which may be JSON of either dialect.
 
-    A body longer than JSON_MOST counts as empty.
+    Any other body, or one longer than JSON_MOST, counts as empty.
     """
     try:
         error = read_json(body, secrets)
@@ -67,7 +67,7 @@ def read_refusal(body: bytes, secrets: Secrets = NO_SECRETS) -> Refusal:
     if not isinstance(error, dict):
         return Refusal()
     nested = error.get("value")
-    # `/rest` puts the error itself one level down, and in older releases names its type above.
+    # `/rest` nests the error in `value`; older releases put its type next to that.
     inner = nested if isinstance(nested, dict) else {}
     messages = error.get("messages", inner.get("messages"))
     messages = messages if isinstance(messages, list) else []
@@ -81,33 +81,33 @@ def read_refusal(body: bytes, secrets: Secrets = NO_SECRETS) -> Refusal:
 
 
 def describe_error(reply: Reply, secrets: Secrets = NO_SECRETS) -> str:
-    """Return a description of an answer that was no success, without the `secrets`."""
+    """Describe an answer that is not a success, without the `secrets`."""
     if 300 <= reply.status < 400:
         host = _host_of(reply.headers.get("location", ""))
         where = f" to {secrets.hide(host)}" if host else ""
-        words = f"redirected{where}, where no token is sent; correct the url"
+        reason = f"redirected{where}, which is not followed; correct the url"
     else:
         refusal = read_refusal(reply.body, secrets)
-        words = ": ".join(part for part in (refusal.type, refusal.words) if part)
-    words = f"HTTP {reply.status}: {words}" if words else f"HTTP {reply.status}"
-    return printable(words)[:_WORDS_MOST]
+        reason = ": ".join(part for part in (refusal.type, refusal.message) if part)
+    text = f"HTTP {reply.status}: {reason}" if reason else f"HTTP {reply.status}"
+    return printable(text)[:_LONGEST_MESSAGE]
 
 
-def words_of_refusal(reply: Reply, secrets: Secrets) -> str:
-    """Return the server's message for people without the `secrets`; empty if there is none."""
-    words = read_refusal(reply.body, secrets).words
+def refusal_message(reply: Reply, secrets: Secrets) -> str:
+    """Return the server's message, without the `secrets`; empty if there is none."""
+    text = read_refusal(reply.body, secrets).message
     is_plain = reply.headers.get("content-type", "").startswith("text/plain")
-    if not words and is_plain:
-        words = secrets.hide(reply.body[:JSON_MOST].decode("utf-8", "replace").strip())
-    return printable(words)[:_WORDS_MOST]
+    if not text and is_plain:
+        text = secrets.hide(reply.body[:JSON_MOST].decode("utf-8", "replace").strip())
+    return printable(text)[:_LONGEST_MESSAGE]
 
 
-def words_for_form(reply: Reply, error: FormError, secrets: Secrets = NO_SECRETS) -> str:
-    """Return a description of a success whose body is not the vCenter's."""
+def describe_unreadable(reply: Reply, error: FormError, secrets: Secrets = NO_SECRETS) -> str:
+    """Describe a success whose body cannot come from a vCenter."""
     kind = secrets.hide(reply.headers.get("content-type", "")).partition(";")[0].strip()
     named = f" ({kind})" if kind else ""
-    words = f"the answer cannot be read: {error}{named}; something answers in the vCenter's place"
-    return printable(words)[:_WORDS_MOST]
+    text = f"the answer cannot be read: {error}{named}; something answers in the vCenter's place"
+    return printable(text)[:_LONGEST_MESSAGE]
 
 
 def _host_of(url: str) -> str | None:

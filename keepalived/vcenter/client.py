@@ -1,4 +1,4 @@
-"""Client of one vCenter, as the keeper sees it: operations return answers and raise nothing."""
+"""The client of one vCenter: one method per operation, each returning an Answer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from keepalived.lease.answers import Answer, FileInfo, ItemInfo, Outcome, Sessio
 from keepalived.lease.model import Kind, check_session_id
 from keepalived.settings import VCenterSettings
 from keepalived.vcenter import parsing
-from keepalived.vcenter.classify import NOT_FOUND, read_refusal, words_for_form
+from keepalived.vcenter.classify import NOT_FOUND, describe_unreadable, read_refusal
 from keepalived.vcenter.dialects import ApiCall, ApiDialect
 from keepalived.vcenter.exchange import Exchange
 from keepalived.vcenter.hiding import Secrets
@@ -25,7 +25,7 @@ Make = Callable[[ApiDialect], ApiCall]
 
 
 class Success(NamedTuple):
-    """The answer to a successful request, and what is needed to read its body."""
+    """The reply to a successful request, and what is needed to read its body."""
 
     reply: Reply
     dialect: ApiDialect
@@ -36,39 +36,39 @@ class Success(NamedTuple):
         return self.dialect.value(self.reply.body, self.secrets)
 
     def elements(self) -> Iterator[Any]:
-        """Return the elements of a list of any length one by one. Raises FormError."""
+        """Return the elements of a list one by one. Raises FormError."""
         return self.dialect.elements(self.reply.body, self.secrets)
 
 
 Parse = Callable[[Success], Awaitable[T]]
-"""Reads an answer. Raises ValueError, or FormError where the body has another form."""
+"""Reads an answer. Raises ValueError, or FormError for a body that is not a vCenter's."""
 
 
 def at_once(read: Callable[[Success], T]) -> Parse[T]:
     """Return a parser for bodies that can be read without a pause."""
 
-    async def parse(said: Success) -> T:
-        return read(said)
+    async def parse(success: Success) -> T:
+        return read(success)
 
     return parse
 
 
 DETECTION_COOLDOWN = 15.0
-"""Seconds. Where no dialect leads to a Content Library, the search is not repeated for this long:
-every session would start one, including a login."""
+"""If no dialect leads to a Content Library, the search is not repeated for this long, in seconds:
+each session would start one, including a login."""
 
-_NOWHERE = "there is no Content Library at this url, in any dialect that may be spoken"
-SERVERS_ID = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._:~@-]+")
-"""Server ids that can be part of a path without leading to another endpoint."""
+_NO_LIBRARY = "there is no Content Library at this url in any allowed dialect"
+RESOURCE_ID = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._:~@-]+")
+"""Ids that can be part of a path without leading to another endpoint."""
 
 
 class Client:
-    """Speaks to one vCenter in a dialect that it understands, with one token.
+    """Sends requests to one vCenter, in a dialect that it supports, with one token.
 
-    Every operation returns an Answer and does not raise for failures of the network or the server.
-    An id that could lead to another endpoint is not sent: such an answer is FAILED.
-    `timeout`, in seconds, bounds one request on the wire; a login before it has the same bound.
-    A `token` is a borrowed one: the request is sent with it, without any login or logout.
+    Operations return an Answer, and do not raise for failures of the network or the server. An id
+    that could lead to another endpoint is not sent, and the outcome is FAILED. `timeout`, in
+    seconds, limits each request; a login before it has the same limit. `token` is a borrowed token,
+    with which the request is sent without a login or logout.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Client:
         self._exchange = Exchange(transport, clock)
         self._login = Login(settings, self._exchange, clock, on_login)
         self._proven: set[ApiDialect] = set()
-        self._nowhere_until = -math.inf
+        self._no_library_until = -math.inf
         self._libraries: dict[str, str | None] = {}
 
     async def keep_alive(
@@ -111,7 +111,9 @@ class Client:
     ) -> Answer[SessionInfo]:
         """Read a session."""
         now = self._clock.wall()
-        read = at_once(lambda said: parsing.session_info(said.value(), said.reply.headers, now))
+        read = at_once(
+            lambda success: parsing.session_info(success.value(), success.reply.headers, now)
+        )
         return await self.query(
             lambda d: d.get(kind, session_id), read, timeout, token, kind, session_id
         )
@@ -119,7 +121,7 @@ class Client:
     async def list(
         self, kind: Kind, *, timeout: float, token: str | None = None
     ) -> Answer[tuple[str, ...]]:
-        """List the ids of the calling user's sessions: the first `parsing.IDS_MOST` of them."""
+        """List the ids of the calling user's sessions, up to `parsing.IDS_MOST`."""
         answer = await self.query(lambda d: d.list(kind), ids, timeout, token, kind)
         if answer.value is not None and len(answer.value) >= parsing.IDS_MOST:
             return answer._replace(detail=f"only the first {parsing.IDS_MOST} were read")
@@ -144,9 +146,9 @@ class Client:
     async def item(
         self, item_id: str, *, timeout: float, token: str | None = None
     ) -> Answer[ItemInfo]:
-        """Read a library item, and the name of its library where that can be read."""
-        if not SERVERS_ID.fullmatch(item_id):
-            return self._unsent(f"{item_id!r} is not an item's id")
+        """Read a library item, and the name of its library if that can be read."""
+        if not RESOURCE_ID.fullmatch(item_id):
+            return self._invalid(f"{item_id!r} is not a valid item id")
         answer: Answer[Any] = await self.query(lambda d: d.item(item_id), _item, timeout, token)
         if answer.value is None:
             return answer
@@ -156,17 +158,18 @@ class Client:
         return answer._replace(value=replace(item, id=item.id or item_id))
 
     async def who_am_i(self, *, timeout: float, token: str | None = None) -> Answer[None]:
-        """Send a request that belongs to no session; without a token, log in instead.
+        """Check that the vCenter answers, with a request that concerns no session.
 
-        Without any credentials, it only checks that the server answers at all.
+        If there is no token, a login is that request. Without credentials, any answer of a vCenter
+        counts as success.
         """
         if token is None and not self._login.has_credentials:
             call = self._login.first_dialect.who_am_i
             answer, reply = await self._exchange.send(call, timeout)
             if reply is not None and answer.outcome is Outcome.OK:
-                return await self._understood(answer, self._login.first_dialect, reply, _user)
+                return await self._parsed(answer, self._login.first_dialect, reply, _user)
             if reply is not None and answer.outcome is Outcome.UNAUTHENTICATED:
-                return answer._replace(outcome=Outcome.OK)  # it comes from a vCenter at work
+                return answer._replace(outcome=Outcome.OK)  # from a working vCenter
             return answer
         if token is None and not self._login.has_token:
             sent_at = self.now()
@@ -185,26 +188,26 @@ class Client:
         kind: Kind = Kind.UPDATE,
         session_id: str | None = None,
     ) -> Answer[T]:
-        """Carry out any operation, and read its answer with `parse`.
+        """Send any request, and read its answer with `parse`.
 
-        `session_id` is the session that the operation concerns, if any. A 404 may concern the route
-        or the session; which one is determined first.
+        `session_id` is the session that the request concerns, if any. A 404 may concern the route
+        or the session; this is determined before returning it.
         """
         if session_id is not None:
             try:
                 check_session_id(session_id)
             except ValueError as error:
-                return self._unsent(str(error))
+                return self._invalid(str(error))
         lent = None if borrowed is None else self._login.borrow(borrowed, self._proven)
         answer, token, reply = await self._send(make, parse, timeout, lent)
         if answer.outcome is Outcome.NOT_FOUND and token is not None and reply is not None:
             refusal = read_refusal(reply.body)
-            is_anybodys = refusal.type != NOT_FOUND or refusal.is_unknown_route
-            if is_anybodys and lent is None:
-                # A proxy may answer 404 while the service behind it starts: the answer counts only
-                # together with a list that succeeds.
+            may_be_from_proxy = refusal.type != NOT_FOUND or refusal.is_unknown_route
+            if may_be_from_proxy and lent is None:
+                # A proxy may answer 404 while the service behind it starts: the 404 counts only if
+                # listing sessions succeeds.
                 self._proven.discard(token.dialect)
-            if is_anybodys or token.dialect not in self._proven:
+            if may_be_from_proxy or token.dialect not in self._proven:
                 answer, token = await self._find_route(kind, make, parse, answer, token, timeout)
         if answer.outcome is Outcome.OK and token is not None:
             self._proven.add(token.dialect)
@@ -216,7 +219,7 @@ class Client:
         return None if isinstance(token, Answer) else token
 
     def now(self) -> float:
-        """The time on the boot-time clock used for answers, in seconds."""
+        """Return the current time on the clock of answers, in boot-time seconds."""
         return self._clock.boot()
 
     async def close(self, *, timeout: float) -> None:
@@ -225,7 +228,7 @@ class Client:
         await self._exchange.close()
 
     async def _library_name(self, library_id: str, timeout: float, token: str | None) -> str | None:
-        if not SERVERS_ID.fullmatch(library_id):
+        if not RESOURCE_ID.fullmatch(library_id):
             return None
         if library_id not in self._libraries:
             answer = await self.query(lambda d: d.library(library_id), _name, timeout, token)
@@ -243,9 +246,9 @@ class Client:
         token: Token,
         timeout: float,
     ) -> tuple[Answer[T], Token | None]:
-        """Handle a 404 on an unproven route: find a dialect in which listing sessions succeeds."""
-        if self.now() < self._nowhere_until:
-            return not_found._replace(outcome=Outcome.FAILED, detail=_NOWHERE), token
+        """Handle a 404 on an unproven route: search a dialect in which listing sessions works."""
+        if self.now() < self._no_library_until:
+            return not_found._replace(outcome=Outcome.FAILED, detail=_NO_LIBRARY), token
         listed = await self._prove(kind, token, timeout)
         if listed.outcome is Outcome.OK:
             return not_found, token
@@ -255,34 +258,34 @@ class Client:
         if isinstance(other, Answer):
             return other, None
         if other is None or other.dialect is token.dialect:
-            return self._found_nowhere(not_found, token), token
+            return self._without_library(not_found, token), token
         answer, used, _ = await self._send(make, parse, timeout, other)
         if answer.outcome is Outcome.NOT_FOUND:
             listed = await self._prove(kind, other, timeout)
             if listed.outcome is Outcome.NOT_FOUND:
-                answer = self._found_nowhere(answer, token)
+                answer = self._without_library(answer, token)
             elif listed.outcome is not Outcome.OK:
                 answer = listed
         return answer, used
 
     async def _prove(self, kind: Kind, token: Token, timeout: float) -> Answer[Any]:
-        """Request a list of sessions, which proves the dialect if it succeeds."""
+        """List sessions, which proves the dialect if it succeeds."""
         listed, used, _ = await self._send(lambda d: d.list(kind), ids, timeout, token)
         if listed.outcome is Outcome.OK and used is not None:
             self._proven.add(used.dialect)
         return listed
 
-    def _found_nowhere(self, answer: Answer[T], token: Token) -> Answer[T]:
-        if not token.is_borrowed:  # which speaks for itself alone
-            self._nowhere_until = self.now() + DETECTION_COOLDOWN
-        return answer._replace(outcome=Outcome.FAILED, detail=_NOWHERE)
+    def _without_library(self, answer: Answer[T], token: Token) -> Answer[T]:
+        if not token.is_borrowed:  # a borrowed token proves nothing about others
+            self._no_library_until = self.now() + DETECTION_COOLDOWN
+        return answer._replace(outcome=Outcome.FAILED, detail=_NO_LIBRARY)
 
     async def _send(
         self, make: Make, parse: Parse[T], timeout: float, token: Token | None = None
     ) -> tuple[Answer[T], Token | None, Reply | None]:
-        """Send with a token; after a 401, log in once and repeat the request once.
+        """Send a request with a token; after a 401, log in and repeat it once.
 
-        A 401 on a borrowed token is returned as the answer: only its lender can replace the token.
+        A 401 on a borrowed token is returned: only its lender can replace it.
         """
         got = token or await self._login.token(timeout)
         if isinstance(got, Answer):
@@ -294,12 +297,12 @@ class Client:
                 return newer, None, None
             got = newer
             answer, reply = await self._exchange.send(make(got.dialect), timeout, token=got.value)
-            self._login.followed(by_401=answer.outcome is Outcome.UNAUTHENTICATED)
+            self._login.note_retry(is_401=answer.outcome is Outcome.UNAUTHENTICATED)
         if answer.outcome is not Outcome.OK or reply is None:
             return answer, got, reply
-        return await self._understood(answer, got.dialect, reply, parse, got.value), got, reply
+        return await self._parsed(answer, got.dialect, reply, parse, got.value), got, reply
 
-    async def _understood(
+    async def _parsed(
         self,
         answer: Answer[Any],
         dialect: ApiDialect,
@@ -307,39 +310,39 @@ class Client:
         parse: Parse[T],
         token: str | None = None,
     ) -> Answer[T]:
-        """Return a success with its value, or a failure if its body has another form."""
+        """Return a success with its value, or a failure if its body cannot be read."""
         if parse is nothing and not reply.body:
-            return answer  # most answers by far
+            return answer  # nearly all answers
         secrets = self._exchange.secrets_with(token)
         try:
             value = await parse(Success(reply, dialect, secrets))
         except parsing.FormError as error:
-            detail = words_for_form(reply, error, secrets)
+            detail = describe_unreadable(reply, error, secrets)
             return answer._replace(outcome=Outcome.UNAVAILABLE, detail=detail)
         except ValueError as error:
             detail = f"the answer cannot be read: {error}"
             return answer._replace(outcome=Outcome.FAILED, detail=detail)
         return Answer(answer.outcome, answer.sent_at, answer.received_at, value, "", answer.status)
 
-    def _unsent(self, words: str) -> Answer[Any]:
+    def _invalid(self, detail: str) -> Answer[Any]:
         now = self.now()
-        return Answer(Outcome.FAILED, now, now, detail=words)
+        return Answer(Outcome.FAILED, now, now, detail=detail)
 
 
-async def nothing(said: Success) -> None:
+async def nothing(success: Success) -> None:
     """Check that the answer is empty."""
-    parsing.check_nothing(said.reply.body)
+    parsing.check_nothing(success.reply.body)
 
 
-async def ids(said: Success) -> tuple[str, ...]:
+async def ids(success: Success) -> tuple[str, ...]:
     """Read a list of ids."""
-    return await parsing.ids(said.elements())
+    return await parsing.ids(success.elements())
 
 
-async def _files(said: Success) -> tuple[FileInfo, ...]:
-    return await parsing.file_infos(said.elements())
+async def _files(success: Success) -> tuple[FileInfo, ...]:
+    return await parsing.file_infos(success.elements())
 
 
-_item = at_once(lambda said: parsing.item_info(said.value()))
-_name = at_once(lambda said: parsing.text_of(said.value(), "name"))
-_user = at_once(lambda said: parsing.check_user(said.value()))
+_item = at_once(lambda success: parsing.item_info(success.value()))
+_name = at_once(lambda success: parsing.text_of(success.value(), "name"))
+_user = at_once(lambda success: parsing.check_user(success.value()))

@@ -1,7 +1,7 @@
-"""The two shapes of the same API: `/api` (7.0U2 and later) and `/rest` (6.0 to 8.x).
+"""Builds the requests of the API's two dialects: `/api` (7.0U2 and later), `/rest` (6.0 to 8.x).
 
-A dialect defines the request for each operation; `parsing` reads the answers. Ids are already
-checked (`check_session_id`): nothing in a path needs escaping.
+`parsing` reads the answers. Ids must have been checked (`check_session_id`), so nothing in a path
+needs escaping.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from keepalived.vcenter.parsing import JSON_MOST, FormError, list_of, read_json
 
 JSON_TYPE = "application/json"
 
-# Created once: json.dumps creates an encoder at each call.
+# Created once, because json.dumps creates an encoder at each call.
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 Spec = Mapping[str, Any]
@@ -37,7 +37,7 @@ class ApiCall(NamedTuple):
 
 
 class Resource(StrEnum):
-    """Resources that can be created and deleted, by path."""
+    """The paths of resources that can be created and deleted."""
 
     LOCAL_LIBRARY = "local-library"
     ITEM = "library/item"
@@ -45,7 +45,7 @@ class Resource(StrEnum):
 
 
 class ApiDialect:
-    """The requests of one dialect, and the form of its answers."""
+    """Builds the requests of one dialect, and decodes its answers."""
 
     name: str
     login: ApiCall
@@ -53,18 +53,18 @@ class ApiDialect:
     who_am_i: ApiCall
 
     _content: str
-    """The beginning of the paths of libraries and everything in them."""
+    """The first part of all paths of the Content Library."""
     _action: str
     """The separator between a path and the requested action."""
     _id = ""
     """The prefix of an id in a path."""
     _is_wrapped = False
-    """Whether the value of a body is wrapped in an object, under a name."""
+    """Whether values in bodies are wrapped in an object with one name."""
 
     def keep_alive(self, kind: Kind, session_id: str, progress: int | None) -> ApiCall:
         """Extend the lifetime of a session."""
         path = f"{self._session(kind, session_id)}{self._action}keep-alive"
-        return ApiCall("POST", path, JSON_TYPE, _encode(_told(kind, progress)).encode())
+        return ApiCall("POST", path, JSON_TYPE, _encode(_progress(kind, progress)).encode())
 
     def get(self, kind: Kind, session_id: str) -> ApiCall:
         """Read a session."""
@@ -120,12 +120,12 @@ class ApiDialect:
 
         Raises FormError for a body of another form, or longer than JSON_MOST.
         """
-        said = read_json(body, secrets)
+        decoded = read_json(body, secrets)
         if not self._is_wrapped:
-            return said
-        if not isinstance(said, dict) or "value" not in said:
+            return decoded
+        if not isinstance(decoded, dict) or "value" not in decoded:
             raise FormError("the answer has no value")
-        return said["value"]
+        return decoded["value"]
 
     def elements(self, body: bytes, secrets: Secrets = NO_SECRETS) -> Iterator[Any]:
         """Return the elements of the list in a body, of any length.
@@ -143,8 +143,8 @@ class ApiDialect:
         return f"{self._sessions(kind)}/{self._id}{session_id}"
 
     def _post(self, path: str, name: str, spec: Spec) -> ApiCall:
-        said = {name: spec} if self._is_wrapped else spec
-        return ApiCall("POST", f"{self._content}/{path}", JSON_TYPE, _encode(said).encode())
+        content = {name: spec} if self._is_wrapped else spec
+        return ApiCall("POST", f"{self._content}/{path}", JSON_TYPE, _encode(content).encode())
 
 
 class Api(ApiDialect):
@@ -162,8 +162,8 @@ class Api(ApiDialect):
 class Rest(ApiDialect):
     """The dialect of 6.0 to 8.x.
 
-    JSON names the session in the path, as today's clients do; XML and form parameters name it in
-    the body, as they were documented in 2014.
+    With JSON, the session is in the path, as current clients send it; with XML and form parameters
+    it is in the body, as documented in 2014.
     """
 
     name = "rest"
@@ -183,7 +183,7 @@ class Rest(ApiDialect):
         """Extend the lifetime of a session."""
         if self._representation is Representation.JSON:
             return super().keep_alive(kind, session_id, progress)
-        parameters = {**_told(kind, progress), f"{kind}_session_id": session_id}
+        parameters = {**_progress(kind, progress), f"{kind}_session_id": session_id}
         path = f"{self._sessions(kind)}{self._action}keep-alive"
         if self._representation is Representation.XML:
             return ApiCall("POST", path, "application/xml", _as_xml(kind, parameters))
@@ -201,8 +201,8 @@ class Rest(ApiDialect):
         return self._post(path, "file_spec", spec)
 
 
-def _told(kind: Kind, progress: int | None) -> dict[str, str | int]:
-    """Return the parameters for progress; VMware's bindings use two names for it."""
+def _progress(kind: Kind, progress: int | None) -> dict[str, str | int]:
+    """Return the parameters for progress, whose name depends on the kind of session."""
     if progress is None:
         return {}
     return {"client_progress" if kind is Kind.UPDATE else "progress": progress}

@@ -1,4 +1,4 @@
-"""One request and its answer: sent, timed and classified, whatever happens on the way."""
+"""Sends one request, measures its time, and classifies the answer or the failure."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _NO_HEADERS: Mapping[str, str] = {}
 
 @dataclass(eq=False, repr=False, slots=True)
 class Exchange:
-    """Sends calls over a transport, and never raises for what a network or a server does."""
+    """Sends calls over a transport. Does not raise for failures of the network or the server."""
 
     transport: Transport
     clock: Clock
@@ -41,9 +41,9 @@ class Exchange:
         token: str | None = None,
         headers: Mapping[str, str] = _NO_HEADERS,
     ) -> tuple[Answer[Any], Reply | None]:
-        """Send a call; return its classified answer, and the reply where there was one.
+        """Send a call; return its classified answer, and the reply if there was one.
 
-        The answer's texts contain neither the token nor any of the `secrets`.
+        The texts of the answer contain neither the token nor any of the `secrets`.
         """
         sending = dict(headers)
         if token is not None:
@@ -56,12 +56,11 @@ class Exchange:
             try:
                 reply = await send(call.method, call.path, sending, call.body, timeout)
             except StaleConnection:
-                # The server had already closed the pooled connection: not a failure of this
-                # request.
+                # The server had closed the pooled connection, which is not a failure: send again.
                 sent_at = clock.boot()
                 reply = await send(call.method, call.path, sending, call.body, timeout)
         except TransportError as error:
-            # A healthy vCenter may return a list that is too long.
+            # A working vCenter may return a list that is too long.
             is_long_list = isinstance(error, AnswerTooLong) and call.method == "GET"
             outcome = Outcome.FAILED if is_long_list else error.outcome
             return Answer(outcome, sent_at, clock.boot(), detail=str(error)), None
@@ -82,7 +81,7 @@ class Exchange:
         return answer, reply
 
     def secrets_with(self, token: str | None) -> Secrets:
-        """Return the secrets that the answer to a request with this token may not contain."""
+        """Return the secrets to hide in the answer to a request with this token."""
         known = self.secrets
         return known if token is None or token in known else Secrets((*known, token))
 

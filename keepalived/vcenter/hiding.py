@@ -1,9 +1,8 @@
-"""Hides secrets in texts from answers, in any encoding in which a server may repeat them.
+"""Hides secrets in the texts of answers, in all encodings in which a server may repeat them.
 
-A server may repeat a secret as it is, percent-encoded, escaped for JSON or HTML, in base64 or in
-hex, and with nested encodings. A text is therefore searched both as it is and decoded. The time
-is linear in the length of the text. No regular expression contains a secret, since Python keeps
-compiled ones in memory.
+A server may repeat a secret as it is, percent-encoded, escaped for JSON or HTML, in base64, in hex,
+or in nested encodings. So texts are searched both as they are and decoded, in time linear in their
+length. No regular expression contains a secret, since Python caches compiled ones.
 """
 
 from __future__ import annotations
@@ -19,19 +18,19 @@ from typing import Any
 HIDDEN = "***"
 
 _MOST_NESTED = 3
-"""The number of nested encodings that are undone."""
+"""The most nested encodings that are decoded."""
 _SHORTEST_CODE = 6
-"""Shorter pieces of base64 or hex occur in ordinary words."""
+"""Shorter base64 or hex codes occur in ordinary words."""
 _TEXT_MOST = 16 * 1024
-"""The most characters of a text that are searched; longer texts are cut."""
+"""The most characters of a text that are searched; longer texts are truncated."""
 _SUSPECT_MOST = _TEXT_MOST
-"""The most characters that are decoded, in all texts of an answer or of a list's element."""
+"""The most characters that are decoded in all texts of an answer, or of a list element."""
 _EACH = 32
-"""The fixed cost of processing a text, as a number of characters that take as long to decode."""
+"""The fixed cost of processing a text, in characters that take as long to decode."""
 _WIDEST_CODE = 12
 """The most characters that encode one character of a secret, except in unusual nestings."""
 
-# What encodes a character, or, percent-encoded and as \\x, a byte. An entity's name has at most 31
+# Codes of a character, or of bytes (percent-encoded and \\x). Names of entities have at most 31
 # characters.
 _CODE = re.compile(
     r"(?P<bytes>(?:%[0-9a-fA-F]{2})+|(?:\\x[0-9a-fA-F]{2})+)"
@@ -43,7 +42,7 @@ _ESCAPED = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 
 
 class Secrets:
-    """A set of secrets that must not be shown, prepared for searching."""
+    """Secrets that must not be shown, prepared for searching."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._secrets = tuple(dict.fromkeys(filter(None, secrets)))
@@ -90,7 +89,7 @@ class Secrets:
         return value
 
     def _is_clean(self, text: str) -> bool:
-        """Whether a text contains no secret, as far as can be seen without decoding."""
+        """Whether a text needs no decoding and contains no secret."""
         return (
             len(text) <= _TEXT_MOST
             and _CODE_MARKS.isdisjoint(text)
@@ -98,7 +97,7 @@ class Secrets:
         )
 
     def may_be_in(self, body: bytes) -> bool:
-        """Whether a JSON body's texts may contain a secret. Fast if they do not."""
+        """Whether the texts of a JSON body may contain a secret. Fast if they do not."""
         if not self._needles:
             return False
         try:
@@ -113,7 +112,7 @@ class Secrets:
         return any(needle in folded for needle in self._needles)
 
     def _found_in(self, view: _View) -> Iterator[tuple[int, int]]:
-        """Return where a view shows secrets, as spans of the original text."""
+        """Return where a view contains secrets, as spans of the original text."""
         folded, origins = view.folded()
         for needle in self._needles:
             at = folded.find(needle)
@@ -128,13 +127,13 @@ NO_SECRETS = Secrets()
 
 @dataclass(eq=False, repr=False, slots=True)
 class _View:
-    """A decoded text, with the position in the original for each of its characters."""
+    """A decoded text, with the span in the original of each character."""
 
     text: str
     origins: list[tuple[int, int]]
 
     def folded(self) -> tuple[str, list[tuple[int, int]]]:
-        """Return the case-folded text; one character may become several."""
+        """Return the case-folded text and its spans; one character may become several."""
         folded = self.text.casefold()
         if len(folded) == len(self.text):
             return folded, self.origins
@@ -147,7 +146,7 @@ class _View:
         return "".join(parts), origins
 
     def decoded(self) -> _View | None:
-        """Undo one layer of encoding; return None if there is none."""
+        """Decode one layer of encoding; return None if there is none."""
         text, origins = self.text, self.origins
         parts: list[str] = []
         places: list[tuple[int, int]] = []
@@ -179,7 +178,7 @@ class _View:
 
 
 def _views(text: str) -> Iterator[_View]:
-    """Return a text as it is, and with its encodings undone."""
+    """Return a text as it is, and decoded up to several times."""
     origins = [(at, at + 1) for at in range(len(text))]
     # Forms encode blanks as plus signs.
     for form in {text, text.replace("+", " ")}:
@@ -202,19 +201,19 @@ def _from_bytes(coded: str) -> tuple[str, list[int]]:
     """Decode `%C3%A9` or `\\xc3\\xa9`: return the characters and the encoded width of each."""
     unit = 3 if coded[0] == "%" else 4
     content = bytes.fromhex(coded.replace("%", "").replace("\\x", ""))
-    # Bytes that are not UTF-8 represent themselves.
+    # Bytes that are not UTF-8 are kept as surrogates.
     text = content.decode("utf-8", "surrogateescape")
     widths = [unit * len(each.encode("utf-8", "surrogateescape")) for each in text]
     return text, widths
 
 
 def _needles(secret: str) -> Iterator[str]:
-    """Return the folded texts to search for: a secret, and encodings of it that no view undoes."""
+    """Return the texts to search for: a folded secret, and its encodings that no view decodes."""
     content = secret.encode("utf-8", "surrogatepass")
     yield secret.casefold()
     codes = [content.hex()]
     for encode, before in product((b64encode, urlsafe_b64encode), range(3)):
-        # Only the characters that do not depend on the neighbouring bytes, at each offset.
+        # At each offset, only the characters that do not depend on neighbouring bytes.
         code = encode(bytes(before) + content).decode("ascii")
         codes.append(code[-(-before * 8 // 6) : (before + len(content)) * 8 // 6])
     for code in codes:

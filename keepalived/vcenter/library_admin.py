@@ -1,4 +1,4 @@
-"""Creating and deleting on a vCenter: libraries, items, update sessions, content."""
+"""Creates and deletes libraries, items and update sessions, and uploads content, for `probe`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from keepalived.settings import VCenterSettings
 from keepalived.settings.values import PORTS
 from keepalived.vcenter import parsing
 from keepalived.vcenter.classify import describe_error, outcome_of, read_refusal
-from keepalived.vcenter.client import SERVERS_ID, Client, Success, at_once, ids, nothing
+from keepalived.vcenter.client import RESOURCE_ID, Client, Success, at_once, ids, nothing
 from keepalived.vcenter.dialects import Resource, Spec
 from keepalived.vcenter.exchange import TOKEN_HEADER
 from keepalived.vcenter.hiding import Secrets
@@ -19,10 +19,10 @@ from keepalived.vcenter.transport import TransportError, UploadTransport
 
 
 class LibraryAdmin:
-    """Operations beyond reading and renewing, with the same login and connections.
+    """Operations other than reading and renewing, with the login and connections of a client.
 
-    Every operation returns an Answer and does not raise for failures of the network or the server.
-    `timeout`, in seconds, bounds one request, except for the content of a file.
+    Operations return an Answer, and do not raise for failures of the network or the server.
+    `timeout`, in seconds, limits each request, except for uploads.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class LibraryAdmin:
     async def sessions_of(self, item_id: str) -> Answer[tuple[str, ...]]:
         """List the ids of the calling user's update sessions of an item.
 
-        Some servers ignore the item: check which item each session belongs to.
+        Some servers ignore the item, so check which item each session belongs to.
         """
         return await self._client.query(lambda d: d.sessions_of(item_id), ids, self._timeout)
 
@@ -62,7 +62,7 @@ class LibraryAdmin:
         return await self._create(Resource.LOCAL_LIBRARY, {**spec, "storage_backings": [backing]})
 
     async def create_item(self, library_id: str, name: str, description: str) -> Answer[str]:
-        """Create an empty item of no particular type. Returns its id."""
+        """Create an empty item without a type. Returns its id."""
         spec = {"library_id": library_id, "name": name, "description": description}
         return await self._create(Resource.ITEM, spec)
 
@@ -90,15 +90,17 @@ class LibraryAdmin:
     async def put(self, uri: str, content: AsyncIterator[bytes], size: int) -> Answer[None]:
         """Send the content of a file, without a time limit.
 
-        The token is sent with it only if the URI is the vCenter's own.
+        The token is sent only if the URI is on the vCenter itself.
         """
         began = self._client.now()
         parts = http_parts(uri)
         if parts is None:
-            return Answer(Outcome.FAILED, began, began, detail="the upload address is none")
+            return Answer(
+                Outcome.FAILED, began, began, detail="the upload address is not a valid URL"
+            )
         token = await self._client.token(timeout=self._timeout)
-        is_home = token is not None and _origin(parts) == self._origin
-        headers = {TOKEN_HEADER: token.value} if token is not None and is_home else {}
+        is_own = token is not None and _origin(parts) == self._origin
+        headers = {TOKEN_HEADER: token.value} if token is not None and is_own else {}
         try:
             reply = await self._transport.put(uri, headers, content, size)
         except TransportError as error:
@@ -118,19 +120,19 @@ class LibraryAdmin:
         return await self._client.query(lambda d: d.create(resource, spec), _id, self._timeout)
 
 
-_description = at_once(lambda said: parsing.text_of(said.value(), "description") or "")
-_upload_uri = at_once(lambda said: parsing.upload_uri(said.value()))
-_id = at_once(lambda said: _checked(parsing.new_id(said.value())))
+_description = at_once(lambda success: parsing.text_of(success.value(), "description") or "")
+_upload_uri = at_once(lambda success: parsing.upload_uri(success.value()))
+_id = at_once(lambda success: _checked(parsing.new_id(success.value())))
 
 
-async def _ids(said: Success) -> tuple[str, ...]:
-    return tuple(map(_checked, await ids(said)))
+async def _ids(success: Success) -> tuple[str, ...]:
+    return tuple(map(_checked, await ids(success)))
 
 
 def _checked(text: str) -> str:
     """Return an id that can be part of a path. Raises ValueError for others."""
-    if not SERVERS_ID.fullmatch(text):
-        raise ValueError(f"{text!r} is not an id")
+    if not RESOURCE_ID.fullmatch(text):
+        raise ValueError(f"{text!r} is not a valid id")
     return text
 
 

@@ -1,7 +1,7 @@
-"""The elements of a JSON list of any length, decoded a window at a time.
+"""Decodes long JSON lists element by element, so that the caller can pause in between.
 
-The work between two elements is bounded, however long the list is, so that the caller can pause
-in between: `json.loads` blocks every thread until it returns.
+The work for each element is bounded, however long the list is. `json.loads` would block every
+thread until it returns.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from keepalived.vcenter.hiding import Secrets
 from keepalived.vcenter.parsing import JSON_MOST, FormError
 
 _WINDOW = JSON_MOST
-"""Bytes that are decoded at a time; an element has at most twice as many characters."""
+"""The bytes decoded at a time; an element may have at most twice as many characters."""
 
 _DECODE = json.JSONDecoder().raw_decode
 _BLANKS = re.compile(r"[ \t\n\r]*")
@@ -28,7 +28,7 @@ def elements(body: bytes, secrets: Secrets, *, is_wrapped: bool) -> Iterator[Any
     """Return the elements of a list one by one, with the secrets removed from their texts.
 
     `is_wrapped` says that the list is the `value` of an object. Raises FormError at the first
-    place where the body has another form.
+    invalid place.
     """
     window = _Window(body, secrets)
     for sign in _BEGIN_WRAPPED if is_wrapped else _BEGIN:
@@ -54,11 +54,11 @@ def elements(body: bytes, secrets: Secrets, *, is_wrapped: bool) -> Iterator[Any
         if sign == "]":
             break
     if window.remaining().strip() != (b"}" if is_wrapped else b""):
-        raise FormError("there is something behind its list")
+        raise FormError("there is content after its list")
 
 
 class _Window:
-    """The decoded part of a body; the part not yet read begins in `text` at `at`."""
+    """The decoded part of a body; `at` is where the unread part of `text` begins."""
 
     def __init__(self, body: bytes, secrets: Secrets) -> None:
         self.text = ""
@@ -70,7 +70,7 @@ class _Window:
         self._decoder = codecs.getincrementaldecoder("utf-8")()
 
     def take(self, sign: str) -> bool:
-        """Skip a sign if it comes next, and return whether it does."""
+        """Skip `sign` if it comes next; return whether it did."""
         begin = _after_blanks(self.text, self.at)
         if not self.text.startswith(sign, begin):
             return False
@@ -91,7 +91,7 @@ class _Window:
         self.may_hold_secrets = self._secrets.may_be_in(self.text.encode("utf-8", "replace"))
 
     def remaining(self) -> bytes:
-        """Return what has not been read."""
+        """Return the unread part of the body."""
         return self.text[self.at :].encode("utf-8", "replace") + self._body[self._taken :]
 
 

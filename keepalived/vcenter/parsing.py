@@ -1,4 +1,4 @@
-"""Parsers for a vCenter's answers. All functions raise ValueError for what they cannot read."""
+"""Parses the answers of a vCenter. All functions raise ValueError for invalid values."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from keepalived.settings.problems import printable
 from keepalived.vcenter.hiding import NO_SECRETS, Secrets
 
 JSON_MOST = 64 * 1024
-"""Bytes of an answer that are decoded at once: longer ones would delay renewals."""
+"""The most bytes decoded at once: more would delay renewals."""
 
 IDS_MOST = 100_000
-"""The most ids of a list that are read: as many sessions as one daemon can keep alive."""
+"""The most ids that are read from a list: as many sessions as one daemon can keep alive."""
 
 FILES_MOST = 250
-"""The most files of a session that are read one by one; the others are merged into one."""
+"""The most files of a session that are read separately; all others are merged into one."""
 
 _IDS_PER_SLICE = 200
 _FILES_PER_SLICE = 100
@@ -34,9 +34,9 @@ _NUMBER_MOST = 2**63 - 1  # the API's `long`
 
 
 class FormError(ValueError):
-    """The body does not have the form of the operation's answers.
+    """The body is not a valid answer to the operation.
 
-    Such a body comes from a proxy in front of the vCenter, or from another server.
+    It probably comes from a proxy in front of the vCenter, or from another server.
     """
 
 
@@ -54,7 +54,7 @@ def read_json(body: bytes, secrets: Secrets = NO_SECRETS) -> Any:
 def check_nothing(body: bytes) -> None:
     """Check the body of an operation that returns nothing.
 
-    In either dialect that is no body, `null`, `{}`, or an object with an empty `value`.
+    Depending on the dialect, that is no body, `null`, `{}`, or an object with an empty `value`.
     """
     text = body.strip()
     if not text:
@@ -85,11 +85,11 @@ def session_info(value: Any, headers: Mapping[str, str], now: float | None = Non
         raise FormError("the answer has no state")
     expiry = _moment(datetime.fromisoformat, _text(fields, "expiration_time") or "")
     date = _moment(parsedate_to_datetime, headers.get("date", ""))
-    # Relative to the same server's `Date`, so that our own clock has no effect.
+    # Relative to the same server's `Date`, so that this machine's clock has no effect.
     left = None if expiry is None or date is None else (expiry - date).total_seconds()
     return SessionInfo(
         id=_text(fields, "id") or "",
-        state=_for_people(state),
+        state=_displayable(state),
         item_id=_text(fields, "library_item_id"),
         content_version=_text(fields, "library_item_content_version"),
         client_progress=_number(fields, "client_progress"),
@@ -158,7 +158,7 @@ def new_id(value: Any) -> str:
     """Read the id of a created resource."""
     text = _as_text(value, "the id")
     if not text:
-        raise ValueError("it was made, but has no id")
+        raise ValueError("it was created, but the answer has no id")
     return text
 
 
@@ -166,31 +166,31 @@ def upload_uri(value: Any) -> str:
     """Read the URI to which the content of an added file is sent."""
     uri = _text(_object(_object(value).get("upload_endpoint")), "uri")
     if uri is None:
-        raise ValueError("the file was added, but there is no address to put its content to")
+        raise ValueError("the file was added, but the answer has no upload address")
     return uri
 
 
 def message(value: Any) -> str | None:
-    """Return a server's message for people, in which the server has filled in the arguments."""
+    """Return the text of a server's message, in which the server has inserted the arguments."""
     if isinstance(value, dict):
         for text in (value.get("default_message"), value.get("id")):
             if isinstance(text, str) and text:
-                return _for_people(text)
+                return _displayable(text)
     return None
 
 
 def token(value: Any) -> str:
     """Read the answer to a login."""
-    # Other values could not be part of a header.
+    # Only such a value can be part of a header.
     if not isinstance(value, str) or not value.isascii() or not value.isprintable() or not value:
-        raise FormError("the login was answered without a token")
+        raise FormError("the answer to the login has no token")
     return value
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Return the delay in `Retry-After`, in seconds from now, given as a number or a date.
 
-    None if there is none that can be read: the header is advice, and never causes an error.
+    None if it is missing or invalid: the header is only advice, so it never causes an error.
     """
     text = headers.get("retry-after", "")
     try:
@@ -205,7 +205,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def _moment(parse: Callable[[str], datetime], text: str) -> datetime | None:
-    """Return a moment, in UTC unless the text says otherwise; None for an invalid one."""
+    """Return a time, in UTC unless the text says otherwise; None if it is invalid."""
     try:
         moment = parse(text)
     except (ValueError, OverflowError):
@@ -220,7 +220,7 @@ def _object(value: Any) -> dict[str, Any]:
 
 
 def list_of(value: Any) -> list[Any]:
-    """Check that a value is a list; some servers send null for an empty one. Raises FormError."""
+    """Return a list; some servers send null for an empty one. Raises FormError."""
     if value is None:
         return []
     if not isinstance(value, list):
@@ -236,11 +236,11 @@ def _text(fields: dict[str, Any], name: str) -> str | None:
 def _as_text(value: Any, name: str) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise ValueError(f"{name} is not a text")
-    return _for_people(str(value))
+    return _displayable(str(value))
 
 
-def _for_people(text: str) -> str:
-    """Return a server's text in a form that is safe for logs and terminals."""
+def _displayable(text: str) -> str:
+    """Return a server's text, safe for logs and terminals, and not too long."""
     return printable(text[:_TEXT_MOST])
 
 
@@ -251,5 +251,5 @@ def _number(fields: dict[str, Any], name: str) -> int | None:
     # `/rest` sometimes sends long numbers as texts.
     is_number = type(value) is int or (isinstance(value, str) and value.isdecimal())
     if not is_number or len(str(value)) > 19 or not 0 <= (number := int(value)) <= _NUMBER_MOST:
-        raise ValueError(f"{name} is not a number that can be")
+        raise ValueError(f"{name} is not a valid number")
     return number

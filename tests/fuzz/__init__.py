@@ -1,5 +1,5 @@
-"""What parses foreign input, fed with what people, servers and accidents may put there.
+"""Fuzz tests of all parsers of foreign input.
 
-FUZZ_EXAMPLES says how many examples there are for each property; more of them find more.
-Without it there are twenty, which `make test` derives from the tests: the same in every run.
+FUZZ_EXAMPLES is the number of examples for each property. The default is 20, which `make test`
+derives from the tests, so that they are the same in every run.
 """

@@ -1,4 +1,4 @@
-"""Strategies for what almost makes sense: built as it should be, then damaged."""
+"""Strategies for almost valid input: valid data that is then damaged."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ fuzzed = settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck)
 
 SECRET = "K4nn-N1emand-w1ssen"
 
-# What has a meaning to some parser on the way, or had one to an attacker somewhere.
+# Fragments with a meaning to some parser, or known from attacks.
 _FRAGMENTS = (
     b"\x00", b"\x1b[2J", b"\xff\xfe", b"\xef\xbb\xbf", b"\xe2\x80\xa8", b"\r\n", b"\n\n", b"\t",
     b"'", b'"', b"\\", b"{", b"}", b"[", b"]", b"- ", b": ", b"---\n", b"!!python/object ", b"&a ",
@@ -34,12 +34,12 @@ values: st.SearchStrategy[Any] = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
     max_leaves=6,
 )
-"""Anything that JSON or YAML can say."""
+"""Any value that JSON or YAML can express."""
 
 
 @st.composite
 def damaged(draw: st.DrawFn, wholes: st.SearchStrategy[bytes]) -> bytes:
-    """Return what a strategy makes, with a few pieces cut out, doubled, or put in."""
+    """Return an example with a few pieces removed, doubled, or inserted."""
     content = draw(wholes)
     for _ in range(draw(st.integers(0, 3))):
         at = draw(st.integers(0, len(content)))
@@ -52,7 +52,7 @@ def damaged(draw: st.DrawFn, wholes: st.SearchStrategy[bytes]) -> bytes:
 
 
 def objects(fields: dict[str, st.SearchStrategy[Any]]) -> st.SearchStrategy[Any]:
-    """Return objects with some of these fields, each as it should be or anything at all."""
+    """Return objects with some of these fields, each valid or arbitrary."""
     return st.fixed_dictionaries(
         {}, optional={name: good | values for name, good in fields.items()}
     ).flatmap(

@@ -1,4 +1,4 @@
-"""What a vCenter may answer, and whatever else may stand in its place."""
+"""Arbitrary answers of a vCenter, or of another server at its address."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.timeout(300 + EXAMPLES)
 TOKEN = "T0k3n-0f-S0meb0dy"
 HIDDEN = (SECRET, TOKEN)
 ECHO = "<echo>"
-"""Stands for the secret that came with the request: some servers repeat what they were sent."""
+"""A placeholder for the request's secret, since some servers repeat the request."""
 
 statuses = st.sampled_from([200, 202, 204, 206, 301, 400, 401, 403, 404, 409, 429, 500, 503]) | (
     st.integers(100, 999)
@@ -86,12 +86,12 @@ def runner() -> Iterator[asyncio.Runner]:
 
 
 def told(words: str) -> bool:
-    """Whether words tell a secret, in whatever case."""
+    """Whether a text contains a secret, ignoring case."""
     return any(secret.lower() in words.lower() for secret in HIDDEN)
 
 
 def echoed(fields: Mapping[str, str], body: bytes, secret: str) -> tuple[dict[str, str], bytes]:
-    """Return headers and body with the secret of the request in them."""
+    """Return headers and body with the request's secret in place of the placeholder."""
     said = {name: value.replace(ECHO, secret) for name, value in fields.items()}
     return said, body.replace(ECHO.encode(), secret.encode())
 

@@ -1,4 +1,4 @@
-"""Bodies that no schema describes: whatever bytes arrive, the answer says what to do."""
+"""Arbitrary bytes as request bodies: the answer always says what to do."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ bodies = damaged(
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[asyncio.Runner, Path]]:
-    """A control socket, and the runner of the loop that serves it while something runs there."""
+    """A control socket, and the runner of its event loop."""
     folder = tmp_path_factory.mktemp("control")
     with asyncio.Runner() as runner:
         control = running_control(folder)
@@ -54,7 +54,7 @@ async def send(socket: Path, method: str, target: str, body: bytes) -> tuple[int
         asyncio.timeout(120),
         http.request(method, target, data=body) as answer,
     ):
-        if answer.content_type == "application/x-ndjson":  # goes on for as long as we listen
+        if answer.content_type == "application/x-ndjson":  # an endless stream
             return answer.status, (await answer.content.readline()).decode()
         return answer.status, await answer.text()
 

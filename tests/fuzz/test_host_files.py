@@ -1,4 +1,4 @@
-"""Files that other programs write: govc's cache, tokens, what /proc says of open files."""
+"""Files that other programs write: govc's cache, tokens, and /proc's lists of open files."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_any_line_that_a_kernel_adds_to_fdinfo_is_passed_over(line: str) -> None
     real = open_files._read
 
     def with_another_line(path: str) -> str:
-        # What comes first is overruled by the lines that are known.
+        # The known lines that follow override it.
         return f"{line}\n{real(path)}" if "/fdinfo/" in path else real(path)
 
     with open(__file__, "rb") as file, mock.patch.object(open_files, "_read", with_another_line):

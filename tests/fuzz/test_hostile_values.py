@@ -1,4 +1,4 @@
-"""Values that no reader should believe, at every door that reads: nothing but words comes of it."""
+"""Hostile values for every reader: each is accepted, or refused with a message."""
 
 from __future__ import annotations
 
@@ -156,11 +156,11 @@ def test_a_good_entry_is_held_beside_any_other(entry: str) -> None:
     content = f"sessions:\n- {{id: good}}\n- {{{entry}}}\n- {{id: better}}\n"
     try:
         found = parse_sessions("s.yaml", encoded(content), ("lab",))
-    except ConfigError as error:  # of its syntax
+    except ConfigError as error:  # a syntax error
         check_words(error, "s.yaml")
         found = None
     if found is None:
-        return  # it is the syntax that is wrong
+        return  # a syntax error
     assert {"good", "better"} <= {key.id for key, _ in found.entries}
     if found.problems:
         check_words(ConfigError(found.problems), "s.yaml")

@@ -1,4 +1,4 @@
-"""Configurations and session files: whatever stands in them, people are told where and what."""
+"""Arbitrary configurations and session files: errors name the file and the problem."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def as_yaml(value: Any) -> bytes:
 
 
 def check_words(error: ConfigError, file: str) -> None:
-    """Each problem is one printable line that begins with the file, and repeats no secret."""
+    """Check that each problem is one printable line that names the file and contains no secret."""
     assert error.problems
     for problem in error.problems:
         words = str(problem)
@@ -82,7 +82,7 @@ def check_words(error: ConfigError, file: str) -> None:
 @given(damaged(configurations.map(as_yaml) | st.binary(max_size=60)))
 @fuzzed
 def test_any_configuration_loads_or_says_what_is_wrong(content: bytes) -> None:
-    # Not tmp_path, which the examples would share, and whose name is longer than what is said.
+    # Not tmp_path: the examples would share it, and its name is longer than the messages.
     path = Path("/dev/shm/clkeepalived-fuzz.yaml")  # noqa: S108 - overwritten by every example
     path.write_bytes(content)
     try:

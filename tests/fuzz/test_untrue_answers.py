@@ -1,4 +1,4 @@
-"""Any answers at all to a keeper at work: nothing is raised, and nothing ends but by the rules."""
+"""Arbitrary answers to a running keeper: nothing is raised, and sessions end only by the rules."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ places = st.sampled_from(["keep-alive", "update-session", "library/item", "/sess
 
 
 def says_it_ended(answers: list[Response]) -> bool:
-    """Whether an answer may be believed that a session has ended or is not known."""
+    """Whether an answer proves that a session has ended or is unknown."""
     words = (b"DONE", b"ERROR", b"CANCELED", b"NOT_FOUND")
     return any(
         answer.status == 404 or any(word in answer.body for word in words) for answer in answers
@@ -68,5 +68,5 @@ def test_no_answer_ends_a_session_but_by_the_rules(
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
         state = runner.run(play())
     if not says_it_ended(answers):
-        # What was lost for want of an answer is lost by its deadline, and not before.
+        # A session lost for lack of answers is lost at its deadline, not before.
         assert state in (State.PENDING, State.ACTIVE, State.EXPIRED, State.NOT_FOUND)

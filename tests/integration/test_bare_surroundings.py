@@ -22,10 +22,10 @@ GOOD = "vcenters: {lab: {url: 'http://127.0.0.1:9'}}\nhttp: {listen: '127.0.0.1:
 
 @pytest.fixture
 def homeless(monkeypatch: pytest.MonkeyPatch) -> None:
-    def nobody(path: str) -> str:
+    def unexpanded(path: str) -> str:
         return path  # as os.path.expanduser does without HOME, for an id without a name
 
-    monkeypatch.setattr(os.path, "expanduser", nobody)
+    monkeypatch.setattr(os.path, "expanduser", unexpanded)
     monkeypatch.delenv("GOVMOMI_HOME", raising=False)
 
 
@@ -43,7 +43,7 @@ def test_lending_without_a_home_says_what_to_do(monkeypatch: pytest.MonkeyPatch)
         lender(None, govc_session=True)()
 
 
-@pytest.mark.parametrize("ca_file", ["~nobody-of-this-name/ca.pem", "a\0b"])
+@pytest.mark.parametrize("ca_file", ["~no-such-user/ca.pem", "a\0b"])
 def test_a_path_that_cannot_be_meant_is_an_invalid_argument(ca_file: str) -> None:
     with pytest.raises(keepalived.InvalidArguments, match="ca_file"):
         keepalived.hold("https://vc.example", "a:b", token="t", ca_file=ca_file)
@@ -110,7 +110,7 @@ def test_output_that_cannot_be_written_is_said(line: str, tmp_path: Path) -> Non
     assert "Traceback" not in errors
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to be somebody without a name")
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to run as a user without a name")
 def test_a_command_without_a_home_runs(tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
     for folder in [tmp_path, *tmp_path.parents]:

@@ -123,8 +123,7 @@ sessions: {id: a}
         "config.yaml:11: vcenters.a/b: a vCenter's name consists of letters, digits and . _ : -",
         "config.yaml:13: http.listen: must be text, not a number; put it in quotes",
         "config.yaml:14: log: must be a mapping, `key: value`, not a list",
-        "config.yaml:15: metrics.max_sessions: must be a whole number, not '10'; "
-        "leave the quotes away",
+        "config.yaml:15: metrics.max_sessions: must be a whole number, not '10'; remove the quotes",
         "config.yaml:16: sessions: must be a list, one '- ' a session, not a mapping",
     ]
 

@@ -143,9 +143,9 @@ async def test_what_cannot_be_meant_ends_with_2(
 
 
 async def test_a_problem_is_told_with_its_title_and_its_detail(control: Control) -> None:
-    ran = await bad(control, "release", "nobody-has-this")
+    ran = await bad(control, "release", "unknown-id")
     assert ran.code == 1, ran.err
-    assert ran.err.startswith("Error: You hold no such session: you hold no update session nobody")
+    assert ran.err.startswith("Error: You hold no such session: you hold no update session unknown")
 
 
 async def test_which_vcenter_has_to_be_said_where_there_are_two(tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ async def test_which_vcenter_has_to_be_said_where_there_are_two(tmp_path: Path) 
         assert (await bad(control, "status", "--idle")).out == "1 session held\n"
 
 
-# -- when nobody is there
+# -- without a daemon
 
 
 async def test_nobody_listening_is_told_with_the_socket_and_what_to_do(tmp_path: Path) -> None:

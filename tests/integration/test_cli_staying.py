@@ -143,7 +143,7 @@ async def test_a_stream_survives_a_restart(control: Control) -> None:
         await control.start()
         await control.until(lambda: progress(control, session_id) == 30)
         await control.stop()
-        # Even the last number, said while nobody listened, arrives.
+        # Even the last number, sent while the daemon was stopped, arrives.
         numbers.write(b"100\n")
         numbers.close()
         await line_of(process.stderr, "there is no socket")
@@ -153,7 +153,7 @@ async def test_a_stream_survives_a_restart(control: Control) -> None:
 
 
 async def test_a_stream_is_read_to_its_end_whatever_the_daemon_says(control: Control) -> None:
-    async with started(control.path, "progress", "nobody-holds-this", "-") as process:
+    async with started(control.path, "progress", "unknown-id", "-") as process:
         assert process.stdin is not None
         process.stdin.write(b"1\n")
         await line_of(process.stderr, "You hold no such session")

@@ -25,7 +25,7 @@ ADMINS = 4242
 
 
 class User:
-    """Somebody with an account."""
+    """A user of the machine."""
 
     def __init__(self, control: Control, uid: int, groups: tuple[int, ...] = ()) -> None:
         self._control = control
@@ -226,7 +226,7 @@ async def test_nobody_makes_the_daemon_open_a_path(
     control: Control, alice: User, tmp_path: Path
 ) -> None:
     bait = tmp_path / "bait"
-    os.mkfifo(bait)  # whoever opened it would hang
+    os.mkfifo(bait)  # opening it would hang
     for owner in ({"file": str(bait)}, {"path": str(bait)}, str(bait), {"connection": str(bait)}):
         refused = await alice.put(f"/v1/sessions/lab/{control.open()}", {"owner": owner})
         assert refused.status == 400

@@ -1,4 +1,4 @@
-"""Who makes a vCenter list its sessions: administrators, one list at a time, and nobody else."""
+"""Only administrators can make a vCenter list its sessions, one list at a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is wrong with a request is told in one form; what is too much is refused."""
+"""Errors of requests have one form; excessive requests are refused."""
 
 from __future__ import annotations
 

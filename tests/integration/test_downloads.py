@@ -23,7 +23,7 @@ from tests.support.held import ROOT, lab, within
 from tests.support.pty import until
 
 LIFETIME, SERVED = 2.0, 120.0
-"""What is told of how long sessions live, and how long they do: they are renewed every second."""
+"""The configured and the actual lifetime of sessions: they are renewed every second."""
 DOWNLOAD = ("--kind", "download")
 
 extended = pytest.mark.extended
@@ -103,7 +103,7 @@ async def test_by_the_command_line(here: Place, tmp_path: Path) -> None:
         assert session_id not in (await good("sessions")).out
         await good("release", session_id, *DOWNLOAD)
         await daemon.event("session_ended", session_id=session_id, state="RELEASED")
-        # As an update session nobody knows it: the kind belongs to its name.
+        # It is unknown as an update session: the kind is part of its name.
         assert (await run(socket, "release", session_id)).code != 0
         await good("cancel", session_id, *DOWNLOAD, "--yes")
     assert [each.value for each in here.events(session_id)] == ["created", "cancelled"]
@@ -163,7 +163,7 @@ async def test_opened_by_a_command(here: Place, tmp_path: Path, more: tuple[str,
     end = "still open" if more else "deleted by its client"
     assert f"clkeepalived: library/image.ova (download), {end}; held " in ran.err
     assert "arrive" not in ran.err
-    # Nothing becomes of a download that its command has left: nobody waits for it.
+    # `exec` does not wait for a download that its command has left open.
     assert "waiting" not in ran.err
     deletions = [each for each in here.events(session_id) if each is SessionEvent.DELETED]
     assert len(deletions) == (0 if more else 1)

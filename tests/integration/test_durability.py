@@ -322,7 +322,7 @@ async def test_an_answer_waits_for_the_disk_and_keeps_nobody_else_waiting(
     for seconds in SYNC_SECONDS:
         if await serves_while_syncing(site, config, tmp_path / f"trace-{seconds}", seconds):
             return
-    pytest.fail("nobody else was served while a hold was written to the disk")
+    pytest.fail("no other request was served while a hold was written to the disk")
 
 
 @pytest.mark.extended

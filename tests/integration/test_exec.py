@@ -34,7 +34,7 @@ from tests.support.pty import until
 from tests.support.timeouts import TIMEOUT_SECONDS
 
 LIFETIME, SERVED = 2.0, 16.0
-"""What `exec` is told of how long sessions live, and how long they do: it renews every second."""
+"""The configured and the actual lifetime of sessions: `exec` renews them every second."""
 LONG = str(SERVED + 1)
 """A gap that no session outlives by itself."""
 
@@ -362,7 +362,7 @@ async def test_an_item_named_makes_its_session_the_commands_own(lab: Place, iso:
 
 
 def once_both_run(folder: Path, name: str, *command: str) -> tuple[str, ...]:
-    """Return a command that begins when both jobs have: what is there before is nobody's."""
+    """Return a command that begins when both jobs run, so that neither claims earlier sessions."""
     begun = shlex.quote(str(folder))
     text = f'touch {begun}/"$0"; until [ -e {begun}/one -a -e {begun}/two ]; do sleep 0.05; done'
     return ("sh", "-c", f'{text}; exec "$@"', name, *command)

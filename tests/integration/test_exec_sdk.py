@@ -21,7 +21,7 @@ from tests.support.exec import Place, ended, image, session_of
 
 SCRIPT = Path(__file__).parents[1] / "support" / "sdk_upload.py"
 LIFETIME, SERVED = 2.0, 16.0
-"""What `exec` is told of how long sessions live, and how long they do: it renews every second."""
+"""The configured and the actual lifetime of sessions: `exec` renews them every second."""
 TRANSFER = 20.0
 
 

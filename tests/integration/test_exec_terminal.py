@@ -18,7 +18,7 @@ from tests.support.exec import UPLOADER, Place, image, open_sessions, place
 from tests.support.pty import INTERRUPT, SUSPEND, Pty, shell, until
 
 LIFETIME, SERVED = 2.0, 16.0
-"""What `exec` is told of how long sessions live, and how long they do: it renews every second."""
+"""The configured and the actual lifetime of sessions: `exec` renews them every second."""
 
 extended = pytest.mark.extended
 

@@ -17,7 +17,7 @@ from tests.support.pty import until
 from tests.support.timeouts import TIMEOUT_SECONDS
 
 LIFETIME, SHORT = 120.0, 2.0
-"""How long sessions live, and what a hold is told where it is to renew every second."""
+"""The actual lifetime of sessions, and the configured one with which a hold renews every second."""
 
 
 @pytest.fixture

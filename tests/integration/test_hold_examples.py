@@ -19,7 +19,7 @@ from tests.support.timeouts import TIMEOUT_SECONDS
 
 EXAMPLES = ("upload_sdk.py", "upload_aiohttp.py")
 LIFETIME, SERVED = 2.0, 16.0
-"""What a script is told of how long sessions live, and how long they and tokens do."""
+"""The configured lifetime of sessions, and the actual one of sessions and tokens."""
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from tests.support.held import Lab, lab, within
 from tests.support.uploader import Refused, call, log_in_at
 
 SHORT = 2.0
-"""What a hold is told of how long sessions live: it renews every second."""
+"""The configured lifetime of sessions: a hold renews them every second."""
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_lent_the_token_is_used_during_the_put(vcenter: Lab, token: str) -> None
     assert held.end is not None
     assert (held.end.state, held.end.content_moved) == (keepalived.State.DONE, True)
     assert call("GET", f"{vcenter.url}/api/session", {"vmware-api-session-id": token})
-    # Nobody logged in for it, nor out.
+    # The hold neither logged in nor out.
     assert (len(vcenter.sent("session.create")), vcenter.sent("session.delete")) == (1, [])
 
 

@@ -23,7 +23,7 @@ from tests.support.printed import HOW_TO, blocks, commands, marked
 from tests.support.programs import needs
 
 LIFETIME, SERVED = 5.0, 120.0
-"""What keepers are told of how long sessions live, and how long they do."""
+"""The configured and the actual lifetime of sessions."""
 GAP = 6.0  # that the server takes a file in: `exec` looks every tenth of a lifetime
 UNTESTED = ("powercli.md", "terraform.md")
 PAGES = sorted(page.name for page in HOW_TO.glob("*.md"))
@@ -31,7 +31,7 @@ PAGES = sorted(page.name for page in HOW_TO.glob("*.md"))
 
 @dataclass(frozen=True)
 class Desk:
-    """A vCenter, and a folder in which somebody types what a page prints."""
+    """A vCenter, and a folder in which a page's commands run."""
 
     vcenter: Lab
     folder: Path

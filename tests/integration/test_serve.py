@@ -18,8 +18,8 @@ from keepalived.simulator.server import serve as serve_simulator
 from tests.support.daemon import PASSWORD_VARIABLE, serving
 
 LIFETIME, SERVED = 4.0, 600.0
-"""What the daemon is told of how long sessions live, and how long they do: it renews often, and yet
-none is lost where the machine is busy."""
+"""The configured and the actual lifetime of sessions: the daemon renews often, yet a busy machine
+loses none."""
 
 extended = pytest.mark.extended
 
@@ -146,7 +146,7 @@ async def test_an_address_in_use_is_named(site: Site) -> None:
     [
         ("socket: /nowhere/control.sock", "/nowhere/control.sock.lock: No such file"),
         ("socket: /sys/control.sock", "/sys/control.sock.lock: "),
-        (f"socket: /tmp/{'x' * 120}", "has 125 bytes, and that of a socket may have 107"),
+        (f"socket: /tmp/{'x' * 120}", "has 125 bytes, but a socket's may have only 107"),
         ("admin_group: no-such-group", "control.admin_group: there is no group"),
         ("socket_group: no-such-group", "control.socket_group: there is no group"),
     ],
@@ -174,5 +174,5 @@ async def test_a_socket_in_use_is_named_in_a_line(site: Site, tmp_path: Path) ->
         async with serving(site.config, site.simulator.password) as second:
             assert await second.end() == 1
             (line,) = second.other_lines
-            assert line.startswith(f"another daemon listens on {path}; stop it first")
+            assert line.startswith(f"another daemon listens on {path}; stop it")
         assert path.is_socket()

@@ -21,7 +21,7 @@ from tests.support.control import caller_at
 from tests.support.daemon import PASSWORD_VARIABLE, Daemon, daemon_of, serving
 
 STRANGE = [
-    "sessions:\n- {id: theirs, path: ~nobody-of-this-name/x}\n",
+    "sessions:\n- {id: theirs, path: ~no-such-user/x}\n",
     'sessions: [{id: theirs, path: "a\\0b"}]',
     'sessions: [{id: theirs, token_file: "a\\0b"}]',
     "sessions: [{id: theirs, note: !!bool x}]",
@@ -101,7 +101,7 @@ async def test_a_configuration_that_became_a_pipe_is_refused_and_the_old_one_sta
         os.mkfifo(config)
         daemon.send(signal.SIGHUP)
         failed = await daemon.event("reload_failed", seconds=60)
-        assert "this is no regular file" in str(failed["problems"])
+        assert "not a regular file" in str(failed["problems"])
         config.unlink()
         config.write_text(good)
         daemon.send(signal.SIGHUP)

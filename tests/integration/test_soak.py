@@ -1,4 +1,4 @@
-"""The soak, where somebody has no time for the rest of it."""
+"""A soak that is interrupted."""
 
 from __future__ import annotations
 

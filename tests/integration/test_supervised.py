@@ -1,4 +1,4 @@
-"""The real daemon, told by its environment that somebody supervises it."""
+"""The real daemon under a supervisor that its environment names."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ async def test_it_is_ready_without_a_vcenter_and_says_so_all_along(tmp_path: Pat
             config.write_text("vcenters: {}\n")
             daemon.send(signal.SIGHUP)
             await supervisor.until_said("READY", times=3)
-            assert supervisor.statuses()[-1] == "0 sessions, the changed configuration is refused"
+            assert supervisor.statuses()[-1] == "0 sessions, the new configuration is invalid"
             daemon.send(signal.SIGTERM)
             await supervisor.until_said("STOPPING")
             assert await daemon.end() == 0

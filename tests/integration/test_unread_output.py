@@ -1,4 +1,4 @@
-"""Real processes whose output nobody reads: they do their work, and end when they are told to."""
+"""Real processes with unread output: they do their work, and stop on request."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ async def test_a_token_never_follows_a_redirect(status: str) -> None:
         async with listening(Scripted([LOGGED_IN, moved])) as port, client_to(port) as client:
             renewed = await client.keep_alive(Kind.UPDATE, "a", None, timeout=5.0)
     assert renewed.outcome is Outcome.REDIRECTED
-    assert "redirected to 127.0.0.1, where no token is sent" in renewed.detail
+    assert "redirected to 127.0.0.1, which is not followed" in renewed.detail
     assert elsewhere.requests == []
 
 
@@ -83,7 +83,7 @@ async def test_cookies_are_never_sent_back() -> None:
 
 async def test_netrc_is_never_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     netrc = tmp_path / ".netrc"
-    netrc.write_text("default login somebody password from-netrc\n")
+    netrc.write_text("default login uploader password from-netrc\n")
     netrc.chmod(0o600)
     monkeypatch.setenv("NETRC", str(netrc))
     monkeypatch.setenv("HOME", str(tmp_path))

@@ -314,7 +314,7 @@ async def test_a_command_that_reaches_for_the_terminal_is_given_it(notes: Notes)
         await notes.in_front(terminal)
         terminal.type("hello\n")
         await terminal.shows("got hello")
-        assert notes.of("stopped") == [], "nobody has to know of this stop"
+        assert notes.of("stopped") == [], "this stop must not be reported"
 
 
 async def test_a_script_without_jobs_has_the_terminal_again(notes: Notes) -> None:

@@ -1,1 +1,1 @@
-"""What several tests share: clocks whose hands are turned, sessions in a given state."""
+"""Helpers shared by several test modules."""

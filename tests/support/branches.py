@@ -1,7 +1,7 @@
-"""Take each branch of each listener out in turn, and see that a test of the whole chain fails.
+"""Remove each branch of each listener in turn, and check that a test of the whole chain fails.
 
-`make branches` works on copies of the tree. A branch is a `case` of a listener's `match`, or what
-a function does with one type of event. It ends with a list of branches that no test misses.
+`make branches` works on copies of the tree. A branch is a `case` of a listener's `match`, or a
+function's handling of one type of event. The branches whose removal no test notices are listed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ LISTENERS = {
     "keepalived/wrapper/console_listener.py": ("tests/unit/test_chain_exec.py",),
     "keepalived/embedded/hold_runner.py": ("tests/unit/test_hold_keeping.py",),
 }
-"""Each file that listens to events or reports them, with the tests that follow it."""
+"""Each file that listens to events or reports them, with the tests that cover it."""
 
 _NOTIFIES = re.compile(r"\b_?notify\(")
 _COPIED = ("keepalived", "tests", "benchmarks", "config", "docs", "examples", "pyproject.toml")
@@ -68,7 +68,7 @@ def branches(path: str) -> Iterator[Branch]:
 
 
 def without(branch: Branch) -> str:
-    """Return the file's text without what a branch does."""
+    """Return the file's text without a branch's statements."""
     lines = Path(branch.path).read_text().splitlines(keepends=True)
     first = lines[branch.first - 1]
     indentation = first[: len(first) - len(first.lstrip())]
@@ -77,7 +77,7 @@ def without(branch: Branch) -> str:
 
 
 def is_missed(branch: Branch) -> bool:
-    """Whether a test fails without a branch. Raises RuntimeError where no test could be run."""
+    """Whether a test fails without a branch. Raises RuntimeError if no test could run."""
     with tempfile.TemporaryDirectory() as name:
         tree = Path(name)
         for each in _COPIED:
@@ -96,7 +96,7 @@ def is_missed(branch: Branch) -> bool:
 
 
 def main() -> int:
-    """Try all of them; return 1 if one is not missed."""
+    """Check all branches; return 1 if no test notices the removal of one."""
     found = [branch for path in LISTENERS for branch in branches(path)]
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         results = threads.map(is_missed, found)

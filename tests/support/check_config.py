@@ -1,4 +1,4 @@
-"""`check-config` run on what a test wrote, and what it said."""
+"""Run `check-config` on a test's files, and parse its output."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Check = Callable[..., Result]
 
 
 def errors(result: Result) -> list[str]:
-    """The problems that were told, without the count that ends them."""
+    """Return the printed problems, without the final count."""
     assert result.exit_code == 78, result.output
     *problems, count = result.stderr.splitlines()
     assert count == f"{len(problems)} problem" + ("" if len(problems) == 1 else "s")

@@ -1,4 +1,4 @@
-"""A program that runs a command as `exec` does and writes down what it lives through.
+"""A program that runs a command as `exec` does and records its events.
 
 `python -m tests.support.child_runner NOTES COMMAND…`: each line of the file NOTES is an event.
 """
@@ -33,7 +33,7 @@ async def main(notes: str, argv: list[str]) -> int:
                 note("started", os.getpid(), child.pid, child.is_in_foreground())
                 code = await child.wait()
                 note("ended", code, child.is_in_foreground())
-                if "LINGER" in os.environ:  # as `exec` does until vCenter has settled everything
+                if "LINGER" in os.environ:  # as `exec` does until all its sessions have ended
                     await asyncio.Event().wait()
         except CommandError as error:
             note("failed", error.exit_code, error)

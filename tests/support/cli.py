@@ -1,4 +1,4 @@
-"""The command line as people and scripts use it: as a process of its own."""
+"""Run the command line as separate processes."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from tests.support.timeouts import TIMEOUT_SECONDS
 COMMAND = (sys.executable, "-m", "keepalived.cli")
 
 UNMEASURED = {name: text for name, text in os.environ.items() if not name.startswith("COVERAGE_")}
-"""The environment of a process that `make coverage` leaves alone, as it imports and writes more."""
+"""Environment that excludes a process from `make coverage`, which adds imports and writes."""
 
 
 @dataclass(frozen=True)
 class Ran:
-    """What a command said, and how it ended."""
+    """The output and exit code of a command."""
 
     code: int
     out: str
     err: str
 
     def __str__(self) -> str:
-        """Return all of it as people read it, for the words of a test that fails."""
+        """Return everything as text, for the message of a failing test."""
         return f"it ended with {self.code}\nout: {self.out}\nerr: {self.err}"
 
 
 def surroundings(socket: Path, **more: str) -> dict[str, str]:
-    """Return the environment of a command that is to use this control socket."""
+    """Return the environment of a command that uses this control socket."""
     return {**os.environ, "CLKEEPALIVED_SOCKET": str(socket), **more}
 
 
@@ -49,14 +49,14 @@ async def run(socket: Path, *words: str, stdin: str = "", **how: Any) -> Ran:
 
 @asynccontextmanager
 async def started(socket: Path, *words: str, **how: Any) -> AsyncIterator[Process]:
-    """Start a command, which is killed at the end of the block if it still runs."""
+    """Start a command; kill it at the end of the block if it still runs."""
     how = {"stdin": PIPE, "env": surroundings(socket), **how}
     async with program(*COMMAND, *words, **how) as process:
         yield process
 
 
 async def line_of(stream: asyncio.StreamReader | None, containing: str = "") -> str:
-    """Read on until a line that contains a text, and return it."""
+    """Read up to a line that contains a text, and return that line."""
     assert stream is not None
     async with asyncio.timeout(TIMEOUT_SECONDS):
         async for line in stream:

@@ -1,9 +1,8 @@
-"""What others rely on, as text to compare: `make contract` prints it.
+"""Print the public contract as text, for comparison (`make contract`).
 
-It holds the help of all commands, the library, the configuration's schema, the control API, the
+It contains the help of all commands, the library, the configuration's schema, the control API, the
 metrics with their labels, and the events of the log and of the stream with their fields. Metrics
-and events are those that a daemon shows while the tests of the whole daemon run: what none of them
-causes is missing.
+and events are those seen while the tests of the whole daemon run; others are missing.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ _OF_EACH_LINE = {"event", "level", "timestamp", "at"}
 
 
 def commands(command: click.Command, context: click.Context) -> Iterator[str]:
-    """Return the help of a command and of all below it."""
+    """Return the help of a command and all its subcommands."""
     yield f"\n$ {context.command_path} --help\n{command.get_help(context)}"
     if isinstance(command, click.Group):
         for name in command.list_commands(context):
@@ -46,7 +45,7 @@ def commands(command: click.Command, context: click.Context) -> Iterator[str]:
 
 
 def library() -> Iterator[str]:
-    """Return what the package exports: signatures of functions, and the public parts of classes."""
+    """Return the package's exports: signatures of functions, and public members of classes."""
     for name in sorted(keepalived.__all__):
         found = getattr(keepalived, name)
         if not inspect.isclass(found):
@@ -58,7 +57,7 @@ def library() -> Iterator[str]:
 
 
 def events(lines: Iterable[Mapping[str, Any]]) -> Iterator[str]:
-    """Return each event with its levels, if it has any, and the fields that were seen."""
+    """Return each event with its levels, if any, and the fields seen."""
     levels, fields = defaultdict[str, set[str]](set), defaultdict[str, set[str]](set)
     for line in lines:
         fields[line["event"]].update(line.keys() - _OF_EACH_LINE)
@@ -80,7 +79,7 @@ def metrics(scrapes: Iterable[str]) -> Iterator[str]:
 
 
 def seen_by_tests() -> dict[str, list[Any]]:
-    """Run the tests, and return what they have recorded. Raises CalledProcessError if one fails."""
+    """Run the tests, and return their records. Raises CalledProcessError if one fails."""
     found = defaultdict[str, list[Any]](list)
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "pytest", "-q", "--numprocesses", "auto", *TESTS]
@@ -94,7 +93,7 @@ def seen_by_tests() -> dict[str, list[Any]]:
 
 
 def contract() -> Iterator[str]:
-    """Return all of it, in lines and paragraphs."""
+    """Return the whole contract, in lines and paragraphs."""
     found = seen_by_tests()
     yield "# Commands"
     yield from commands(main, click.Context(main, info_name="clkeepalived", terminal_width=80))

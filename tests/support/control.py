@@ -1,4 +1,4 @@
-"""A control socket at work: the engine in memory, the socket, the callers and their users real."""
+"""A running control socket: the engine is in memory; the socket, callers and users are real."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ from tests.support.memory_transport import MemoryTransport
 
 LIFETIME = 300.0
 NO_OWNER = {"owner": None}
-"""The body of a request for a hold that nothing ends."""
+"""The body of a request for a hold without an owner."""
 
 
 class Disk(NullPersistence):
-    """A journal on a disk that can be full, and slow."""
+    """Persistence on a disk that can be full or slow."""
 
     def __init__(self) -> None:
         self.error: OSError | None = None
@@ -67,7 +67,7 @@ class Disk(NullPersistence):
 
 @dataclass
 class Answered:
-    """A response as a caller gets it."""
+    """A response as received by a caller."""
 
     status: int
     body: Any
@@ -76,7 +76,7 @@ class Answered:
 
 @dataclass
 class Control:
-    """A control socket and what stands behind it."""
+    """A control socket and its engine."""
 
     path: Path
     simulators: dict[str, Simulator]
@@ -95,7 +95,7 @@ class Control:
         return self.simulators[vcenter].open_session(kind=kind)
 
     async def start(self) -> None:
-        """Begin to serve, as a daemon does that finds its registry filled from the store."""
+        """Start serving, like a daemon whose registry was restored from the store."""
         self.watcher = ProcessWatcher(self.limits.processes)
         self.server = ControlServer(
             self.registry,
@@ -107,27 +107,27 @@ class Control:
             limits=self.limits,
         )
         self.listener = listen_unix(self.path)
-        self.path.chmod(0o666)  # in these tests other users may knock at the door
+        self.path.chmod(0o666)  # in these tests other users may connect
         await self.server.restore_owners()
         await self.server.start(self.listener.socket)
 
     async def stop(self) -> None:
-        """Stop serving; the registry is what the store would keep."""
+        """Stop serving; the registry keeps what the store would keep."""
         await self.server.stop()
         self.watcher.close()
         self.listener.close()
 
     def held_by_a_file(self) -> SessionKey:
-        """Hold a session as the configuration does, and return its key."""
+        """Hold a session like the configuration does, and return its key."""
         key = SessionKey("lab", Kind.UPDATE, self.open())
         owner = Owner(OwnerKind.FILE, "/etc/clkeepalived/config.yaml")
         self.registry.hold(key, Hold(0, owner, self.clock.boot(), None))
         return key
 
     async def until(self, condition: Callable[[], object], seconds: float = 120.0) -> None:
-        """Wait for something to become true."""
+        """Wait until a condition holds."""
         async with asyncio.timeout(seconds):
-            while not condition():  # noqa: ASYNC110 - many things make it true, and few tell
+            while not condition():  # noqa: ASYNC110 - no event signals it
                 await asyncio.sleep(0.005)
 
     def holds(self, session_id: str, vcenter: str = "lab") -> tuple[Hold, ...]:
@@ -136,7 +136,7 @@ class Control:
         return () if session is None else session.holds
 
     def state(self, session_id: str, vcenter: str = "lab") -> State:
-        """Return the state of a session that is known."""
+        """Return the state of a known session."""
         session = self.registry.find(SessionKey(vcenter, Kind.UPDATE, session_id))
         assert session is not None
         return session.state
@@ -150,7 +150,7 @@ class Control:
         prefix: Sequence[str] = (),
         **user: Any,
     ) -> Answered:
-        """Send a request as another user: curl is a program that every user may run."""
+        """Send a request as another user, by curl, which every user may run."""
         command = [
             *prefix,
             "curl",
@@ -179,7 +179,7 @@ class Control:
 
 
 class Caller:
-    """A program of the daemon's own user, with a connection that it keeps."""
+    """A client of the daemon's own user, with a persistent connection."""
 
     def __init__(self, session: aiohttp.ClientSession) -> None:
         self.http = session
@@ -221,7 +221,7 @@ class Stream:
         return json.loads(raw) if raw else None
 
     async def until(self, event: str) -> Any:
-        """Read on until an event, and return it."""
+        """Read up to an event, and return it."""
         while (line := await self.line()) is not None:
             if line.get("event") == event:
                 return line
@@ -230,7 +230,7 @@ class Stream:
 
 @contextmanager
 def sleeper() -> Iterator[subprocess.Popen[bytes]]:
-    """Run a process that holds may live with."""
+    """Run a process for holds that last as long as it."""
     with subprocess.Popen(["sleep", "60"]) as child:
         try:
             yield child
@@ -242,7 +242,7 @@ def sleeper() -> Iterator[subprocess.Popen[bytes]]:
 async def caller_at(socket: Path) -> AsyncIterator[Caller]:
     """Connect to the control socket at a path."""
     connector = aiohttp.UnixConnector(str(socket))
-    unhurried = aiohttp.ClientTimeout(total=None)  # it would count on the fake clock, too
+    unhurried = aiohttp.ClientTimeout(total=None)  # a timeout would count on the fake clock
     async with aiohttp.ClientSession(
         "http://localhost", connector=connector, timeout=unhurried
     ) as session:
@@ -258,7 +258,7 @@ def caller(control: Control) -> AbstractAsyncContextManager[Caller]:
 async def stream(
     control: Control, method: str, path: str, body: object = None
 ) -> AsyncIterator[Stream]:
-    """Open a stream on a connection of its own, which is cut at the end of the block."""
+    """Open a stream on its own connection, which is closed at the end of the block."""
     async with caller(control) as own, own.http.request(method, path, json=body) as response:
         try:
             yield Stream(response)
@@ -275,7 +275,7 @@ async def running_control(
     admin_gid: int | None = None,
     lifetime: float = LIFETIME,
 ) -> AsyncIterator[Control]:
-    """Run a control socket over the engine and simulated libraries until the block is left."""
+    """Run a control socket with an engine and simulated libraries while the block runs."""
     clock = LoopClock()
     bus = EventBus(Metrics(version="test", max_sessions=10, clock=clock), EventLog())
     disk = Disk()
@@ -314,7 +314,7 @@ async def running_control(
 
 
 async def held(control: Control, me: Caller) -> tuple[str, str]:
-    """Hold a session that has just been opened; return its id, and its path."""
+    """Open and hold a session; return its id and its path."""
     session_id = control.open()
     path = f"/v1/sessions/lab/{session_id}"
     await me.put(path, NO_OWNER)

@@ -1,4 +1,4 @@
-"""A real `clkeepalived serve` process, driven by signals and read by its log and metrics."""
+"""Run a real `clkeepalived serve` process, control it by signals, and read its log and metrics."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ PASSWORD_VARIABLE = "TEST_VCENTER_PASSWORD"
 
 
 class Daemon(Served):
-    """One run of the daemon, as a test looks at it."""
+    """One run of the daemon, seen by a test."""
 
     async def event(
         self, name: str, *, seconds: float = TIMEOUT_SECONDS, **fields: object
     ) -> Event:
-        """Return the first log line of that name and those fields; wait for it if need be."""
+        """Return the first log line with that name and fields; wait for it if necessary."""
 
         def found() -> Event | None:
             for event in self.events:
@@ -48,7 +48,7 @@ class Daemon(Served):
         seconds: float = TIMEOUT_SECONDS,
         what: str = "it",
     ) -> None:
-        """Wait until a condition holds, which is looked at after each log line and often."""
+        """Wait until a condition holds; check it after each log line and at short intervals."""
         try:
             async with asyncio.timeout(seconds):
                 while not condition():
@@ -58,7 +58,7 @@ class Daemon(Served):
                             await self.more.wait()
         except TimeoutError:
             raise AssertionError(
-                f"waited {seconds} s for {what}; the log says:\n"
+                f"waited {seconds} s for {what}; log:\n"
                 + "\n".join([*map(str, self.events), *self.other_lines])
             ) from None
 
@@ -73,7 +73,7 @@ class Daemon(Served):
         return code
 
     async def metrics(self) -> dict[tuple[str, ...], float]:
-        """Scrape; samples by name and label values in the order of the label names."""
+        """Scrape; return samples by name and label values in the order of the label names."""
         ready = await self.event("ready")
         async with (
             aiohttp.ClientSession() as session,
@@ -84,7 +84,7 @@ class Daemon(Served):
 
 
 def samples(text: str) -> dict[tuple[str, ...], float]:
-    """Return what a scrape says, by name and label values in the order of the label names."""
+    """Return a scrape's samples by name and label values in the order of the label names."""
     return {
         (sample.name, *(sample.labels[name] for name in sorted(sample.labels))): sample.value
         for family in text_string_to_metric_families(text)
@@ -94,7 +94,7 @@ def samples(text: str) -> dict[tuple[str, ...], float]:
 
 @asynccontextmanager
 async def serving(config: Path, password: str = "", **environ: str) -> AsyncIterator[Daemon]:
-    """Run `clkeepalived serve --config …` until the block is left."""
+    """Run `clkeepalived serve --config …` while the block runs."""
     process = await start(config, {**os.environ, PASSWORD_VARIABLE: password, **environ})
     async with daemon_of(process) as daemon:
         yield daemon
@@ -102,7 +102,7 @@ async def serving(config: Path, password: str = "", **environ: str) -> AsyncIter
 
 @asynccontextmanager
 async def daemon_of(process: Process) -> AsyncIterator[Daemon]:
-    """Look at a daemon that has been started; kill it at the end of the block if it still runs."""
+    """Wrap a started daemon; kill it at the end of the block if it still runs."""
     daemon = Daemon(process)
     async with killed_at_last(process, daemon.end):
         yield daemon

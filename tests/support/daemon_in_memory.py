@@ -1,4 +1,4 @@
-"""The whole daemon in one event loop, on the fake clock, in front of a simulator in memory.
+"""Run the whole daemon in one event loop, on the fake clock, with a simulator in memory.
 
 Its files, its control socket and its HTTP listener are real; the vCenter and the time are not.
 """
@@ -33,7 +33,7 @@ from tests.support.memory_transport import MemoryTransport
 from tests.support.recorded import is_recorded, record
 
 PATIENCE = 600.0
-"""How many seconds of the fake clock a condition is waited for, unless a test says otherwise."""
+"""Default time limit for conditions, in seconds of the fake clock."""
 
 LOG = {"format": "json", "level": "debug"}
 
@@ -41,7 +41,7 @@ VCenters = Mapping[str, Mapping[str, Any]]
 
 
 class SharedClock(LoopClock):
-    """The loop's time, which the state file's thread may read as well."""
+    """The loop's time, readable from the state file's thread."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,11 +52,11 @@ class SharedClock(LoopClock):
 
 
 class MemoryDaemon:
-    """A daemon at work, whose configuration can be replaced and read again.
+    """A running daemon whose configuration can be replaced and reloaded.
 
-    `folder` has its state file and its control socket. `vcenters` gives the settings of each
-    vCenter by name: those of `simulator` unless they say otherwise. All of them are reached through
-    `handle`, which is the simulator's own by default. Other settings are given by their names.
+    `folder` has its state file and its control socket. `vcenters` gives settings of each vCenter by
+    name; their defaults are those of `simulator`. Requests to all vCenters go through `handle`, by
+    default the simulator's. Other settings are given by their names.
     """
 
     def __init__(
@@ -116,18 +116,18 @@ class MemoryDaemon:
         refused: ConfigError | None = None,
         **settings: Any,
     ) -> None:
-        """Replace the configuration, or have it `refused`, and let the daemon read it again."""
+        """Replace the configuration, or have it `refused`, and reload it."""
         self._loaded = refused or self._load(vcenters or {NAME: {}}, settings)
         self.daemon.reload()
         await asyncio.sleep(5)
 
     @property
     def is_ready(self) -> bool:
-        """Whether it has started, and read its sources once."""
+        """Whether the daemon has started and read its sources once."""
         return not self.daemon._health.missing
 
     async def until(self, condition: Callable[[], object], seconds: float = PATIENCE) -> None:
-        """Wait until a condition holds; fail once so much time of the fake clock has passed."""
+        """Wait until a condition holds; fail after `seconds` of the fake clock."""
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
         while not condition():
@@ -144,18 +144,18 @@ class MemoryDaemon:
         ]
 
     async def until_logged(self, event: str, **fields: object) -> dict[str, Any]:
-        """Wait for a log line, and return the first such."""
+        """Wait for a log line, and return the first match."""
         await self.until(lambda: self.logged(event, **fields))
         return self.logged(event, **fields)[0]
 
     async def metrics(self) -> dict[tuple[str, ...], float]:
-        """Scrape; samples by name and label values in the order of the label names."""
+        """Scrape; return samples by name and label values in the order of the label names."""
         return samples(await self.scrape())
 
     async def scrape(self) -> str:
-        """Return what a scrape says."""
+        """Return the text of a scrape."""
         (address,) = {line["listen"] for line in self.logged("ready")}
-        # Without a time limit: on the fake clock minutes may pass while a thread works.
+        # Without a timeout: on the fake clock minutes may pass while a thread works.
         async with (
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None)) as session,
             session.get(f"http://{address}/metrics") as answer,
@@ -165,18 +165,18 @@ class MemoryDaemon:
     def find(
         self, session_id: str, *, vcenter: str = NAME, kind: Kind = Kind.UPDATE
     ) -> Session | None:
-        """Return a session that the daemon knows."""
+        """Return a session of the daemon's."""
         return self.daemon.registry.find(SessionKey(vcenter, kind, session_id))
 
     def hold(self, session_id: str) -> Hold | None:
-        """Return the one hold on a session, None where it is not held."""
+        """Return the only hold on a session, None if it is not held."""
         session = self.find(session_id)
         holds = session.holds if session else ()
         assert len(holds) < 2
         return holds[0] if holds else None
 
     async def ended_after(self) -> float:
-        """Wait until the daemon has ended by itself; return how many seconds that took."""
+        """Wait until the daemon ends by itself; return the seconds of waiting."""
         began = self.clock.boot()
         await self.task
         return self.clock.boot() - began
@@ -184,7 +184,7 @@ class MemoryDaemon:
 
 @contextmanager
 def logging_to(written: io.StringIO) -> Iterator[io.StringIO]:
-    """Send the log there, as JSON, until the block is left; also after a reload."""
+    """Send the log there, as JSON, while the block runs, also after a reload."""
     root = logging.getLogger()
     level, handlers = root.level, list(root.handlers)
     try:
@@ -198,7 +198,7 @@ def logging_to(written: io.StringIO) -> Iterator[io.StringIO]:
 
 @asynccontextmanager
 async def running(simulator: Simulator, folder: Path, **how: Any) -> AsyncIterator[MemoryDaemon]:
-    """Run a daemon until the block is left; it has started when the block begins."""
+    """Run a daemon while the block runs; it has started when the block begins."""
     with logging_to(io.StringIO()) as written:
         life = MemoryDaemon(simulator, folder, written=written, **how)
         try:

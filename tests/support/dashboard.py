@@ -1,4 +1,4 @@
-"""The shipped Grafana dashboard, and what Grafana asks of Prometheus on its behalf."""
+"""Load the shipped Grafana dashboard, and derive the queries that Grafana sends to Prometheus."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 PATH = Path(__file__).parents[2] / "config/grafana/clkeepalived.json"
 FALL_BACK = " or vector(0)"
-"""What may stand at the end of a query that has a right to find nothing."""
+"""The end of a query that may have no result."""
 
 # `$1` is a group of label_replace, and Grafana leaves it alone.
 _VARIABLE = re.compile(r"\$([A-Za-z_]\w*)")
@@ -20,7 +20,7 @@ _LABEL_VALUES = re.compile(r"label_values\((.+), (\w+)\)")
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A PromQL expression with Grafana's variables in it; for now, or as a graph over time."""
+    """A PromQL expression with Grafana's variables, as an instant or a range query."""
 
     asked_by: str
     expression: str
@@ -28,11 +28,11 @@ class Query:
 
     @property
     def variables(self) -> frozenset[str]:
-        """The variables in it, the dashboard's and Grafana's own."""
+        """The variables in the query, of the dashboard and of Grafana."""
         return frozenset(_VARIABLE.findall(self.expression))
 
     def filled(self, values: Mapping[str, str]) -> str:
-        """Return it with its variables replaced, and without its fall-back.
+        """Return the query with its variables replaced, and without its fall-back.
 
         Raises KeyError for a variable without a value.
         """
@@ -41,7 +41,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class LabelValues:
-    """The query of a variable: which values a label has in the series of a selector."""
+    """The query of a variable: the values of a label in the series of a selector."""
 
     variable: str
     selector: str
@@ -60,7 +60,7 @@ def load() -> dict[str, Any]:
 
 
 def panels(dashboard: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the panels that show something, without the rows that head them."""
+    """Yield the panels, without the row headings."""
     yield from (panel for panel in dashboard["panels"] if panel["type"] != "row")
 
 

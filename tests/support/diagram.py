@@ -1,7 +1,7 @@
-"""The rooms of the package and what they import, as a picture: `make diagram` draws docs/rooms.svg.
+"""Draw the subpackages and their imports: `make diagram` writes docs/rooms.svg.
 
-Every room stands above all that it imports. An arrow is left out where a longer way leads to the
-same room.
+Every subpackage ("room") is above all that it imports. An arrow is omitted if a longer path leads
+to the same room.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ Rooms = Mapping[str, set[str]]
 
 
 def imports(package: str = "keepalived") -> Rooms:
-    """Return the rooms of a package, each with all that any of its modules imports."""
+    """Return the rooms of a package, each with all rooms that its modules import."""
     graph = grimp.build_graph(package, cache_dir=None)
     names = sorted(graph.find_children(package))
     for name in names:
@@ -60,7 +60,7 @@ def imports(package: str = "keepalived") -> Rooms:
 
 
 def reduced(rooms: Rooms) -> Rooms:
-    """Leave out what is imported by something that is imported. Raises CycleError."""
+    """Omit imports that another import implies. Raises CycleError."""
     beyond: dict[str, set[str]] = {}
     for name in TopologicalSorter(rooms).static_order():
         beyond[name] = rooms[name].union(*(beyond[each] for each in rooms[name]))
@@ -88,7 +88,7 @@ Layers = list[list[_Place]]
 
 
 def _layers(rooms: Rooms) -> Layers:
-    """Put each room just above all that it imports, and a bend wherever an arrow passes a layer."""
+    """Put each room directly above all that it imports, and a bend where an arrow passes it."""
     heights: dict[str, int] = {}
     for name in TopologicalSorter(rooms).static_order():
         heights[name] = 1 + max((heights[each] for each in rooms[name]), default=-1)
@@ -117,7 +117,7 @@ def _crossings(layers: Layers) -> int:
 
 
 def _arrange(layers: Layers) -> None:
-    """Move all places below and above those that they are bound to, with few crossings."""
+    """Move all places below and above the places they connect to, with few crossings."""
     for layer in layers:
         _spread(layer, range(len(layer)))
     best: tuple[float, list[tuple[_Place, float]]] = (float("inf"), [])
@@ -140,7 +140,7 @@ def _arrange(layers: Layers) -> None:
 
 
 def _middle(place: _Place, sweep: int) -> float:
-    """Return where a place is drawn to: to one side of its arrows first, at last to both."""
+    """Return the preferred x of a place: by its arrows on one side, in the last sweep on both."""
     if sweep < _SWEEPS // 2:
         bound = place.above if sweep % 2 else place.below
     else:
@@ -149,7 +149,7 @@ def _middle(place: _Place, sweep: int) -> float:
 
 
 def _spread(layer: Sequence[_Place], wished: Iterable[float]) -> None:
-    """Place a layer as near to what is wished as is possible without touching, in its order."""
+    """Place a layer as near to the wished positions as possible, in order and without overlaps."""
     offset, before = 0.0, None
     blocks: list[list[tuple[_Place, float, float]]] = []
     for place, wish in zip(layer, wished, strict=True):

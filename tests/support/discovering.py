@@ -1,4 +1,4 @@
-"""Discovery at work beside an engine on the simulator, and uploads that it may find."""
+"""Run discovery with an engine on the simulator, and uploads for it to find."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ CHUNK = b"x" * 1000
 
 
 def discovering(discover: object = True, **more: Any) -> Settings:
-    """Settings with the engine's vCenter, where `discover` says what is wanted."""
+    """Return settings with the engine's vCenter and its `discover` setting."""
     vcenter = {"url": "http://vcenter.test", "discover": discover}
     return validate(Settings, {"vcenters": {NAME: vcenter}, **more})
 
 
 @dataclass
 class Scout:
-    """Discovery, the engine that keeps alive what it finds, and what was said of it."""
+    """Discovery, the engine that keeps found sessions alive, and the recorded events."""
 
     engine: Engine
     discovery: Discovery
@@ -50,7 +50,7 @@ class Scout:
         return self.engine.state(SessionKey(NAME, Kind.UPDATE, session_id))
 
     def asked(self, route: str) -> int:
-        """How many requests of a kind the server has seen."""
+        """Return the number of requests of a route at the server."""
         return len(self.engine.simulator.ledger.requests(route))
 
 
@@ -61,7 +61,7 @@ async def scouting(
     *,
     handle: Callable[[Request], Awaitable[Response]] | None = None,
 ) -> AsyncIterator[Scout]:
-    """Run an engine and discovery until the block is left."""
+    """Run an engine and discovery while the block runs."""
     settings = settings or discovering()
     policy = RenewalPolicy(stall_timeout=settings.stall_timeout)
     async with running_engine(simulator, policy=policy, handle=handle) as engine:
@@ -76,7 +76,7 @@ async def scouting(
 
 
 class Uploader:
-    """Somebody's upload, of which nobody tells the daemon."""
+    """An upload that is not registered with the daemon."""
 
     def __init__(self, simulator: Simulator, item_name: str = "image.ova") -> None:
         self.simulator = simulator
@@ -86,7 +86,7 @@ class Uploader:
 
     @property
     def is_free(self) -> bool:
-        """Whether somebody else could begin to fill the item."""
+        """Whether another session could be opened on the item."""
         self.library.settle()
         return self.library.catalog.item(self.item_id).active_update_session is None
 
@@ -109,7 +109,7 @@ class Uploader:
         self.library.transfers.add(self.id, name, SourceType.PULL, source_uri="http://x")
 
     def validating(self, name: str = "disk.vmdk") -> None:
-        """Let the server look through a file that has arrived."""
+        """Let the server validate a received file."""
         self.library.transfers.file(self.id, name).status = TransferStatus.VALIDATING
 
     def complete(self) -> None:
@@ -118,7 +118,7 @@ class Uploader:
 
 @asynccontextmanager
 async def scouting_an_upload(**settings: Any) -> AsyncIterator[tuple[Scout, Uploader]]:
-    """Run an engine and discovery at a simulator with one upload until the block is left."""
+    """Run an engine and discovery on a simulator with one upload while the block runs."""
     simulator = simulator_in_loop()
     uploader = Uploader(simulator)
     async with scouting(simulator, discovering(**settings)) as scout:
@@ -126,14 +126,14 @@ async def scouting_an_upload(**settings: Any) -> AsyncIterator[tuple[Scout, Uplo
 
 
 async def sent(uploader: Uploader, seconds: float, *name: str) -> ReceivedUpload:
-    """Begin to upload a file, and let its bytes flow for a while."""
+    """Start to upload a file, and send bytes for a while."""
     upload = uploader.begin(*name)
     await send(upload, seconds)
     return upload
 
 
 async def send(upload: ReceivedUpload, seconds: float, *, every: float = 30.0) -> None:
-    """Let bytes flow for a while."""
+    """Send bytes for a while."""
     for _ in range(round(seconds / every)):
         upload.write(CHUNK)
         await asyncio.sleep(every)

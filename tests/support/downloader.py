@@ -1,9 +1,9 @@
-"""A download as people write it, which knows nothing of what keeps it alive. Needs Python alone.
+"""A typical download script without keep-alives, in plain Python.
 
 `python -m tests.support.downloader ITEM_ID GAP [--leave]` opens a download session at the vCenter
-that GOVC_URL and its like name, waits so many seconds or until a file of that name exists, has the
-item's only file prepared, fetches it, and deletes the session. It says `session ID` at once, and at
-the end how many bytes there were.
+named by GOVC_URL and similar variables, waits GAP seconds or until the file GAP exists, prepares
+and fetches the item's only file, and deletes the session. It prints `session ID` at once, and at
+the end the number of bytes.
 """
 
 from __future__ import annotations

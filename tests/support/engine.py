@@ -1,4 +1,4 @@
-"""The engine against the simulator, in one event loop on the fake clock, without HTTP."""
+"""Run the engine on the simulator, in one event loop on the fake clock, without HTTP."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ OWNER = Owner(OwnerKind.FILE, "sessions.yaml")
 
 
 class LoopClock:
-    """The event loop's own time, which looptime fakes, as boot time and as wall time."""
+    """The event loop's time, which looptime fakes, as boot time and as wall time."""
 
     def __init__(self) -> None:
         self._jumped = 0.0
@@ -44,12 +44,12 @@ class LoopClock:
         return EPOCH + self.boot()
 
     def jump(self, seconds: float) -> None:
-        """What a suspend does: the boot-time clock moves on, the loop's timers do not."""
+        """Simulate a suspend: the boot-time clock moves on, the loop's timers do not."""
         self._jumped += seconds
 
 
 def settings_of(simulator: Simulator, url: str, password: str = "") -> VCenterSettings:
-    """Return the settings of a vCenter that is the simulator."""
+    """Return vCenter settings for the simulator."""
     return validate(
         VCenterSettings,
         {
@@ -69,7 +69,7 @@ def simulator_in_loop(**options: Any) -> Simulator:
 
 @dataclass
 class Engine:
-    """A keeper at work on the simulator."""
+    """A keeper running on the simulator."""
 
     simulator: Simulator
     clock: LoopClock
@@ -97,13 +97,13 @@ class Engine:
         return session.state
 
     def attempts(self, key: SessionKey | None = None, route: str = "*.keep_alive") -> list[float]:
-        """When requests were sent, in seconds since the engine was started."""
+        """Return when requests were sent, in seconds since the engine was started."""
         entries = self.simulator.ledger.requests(route, session_id=key.id if key else None)
         return [round(entry.time, 3) for entry in entries]
 
     @asynccontextmanager
     async def replaced_keeper(self, policy: RenewalPolicy) -> AsyncIterator[None]:
-        """Put another keeper in the place of this one, as a reload does."""
+        """Replace the keeper by another one, as a reload does."""
         await stop(self.work)
         await self.keeper.close()
         self.keeper = self.build(self.registry, policy)
@@ -129,9 +129,9 @@ async def running_engine(
     persistence: Persistence | None = None,
     handle: Callable[[Request], Awaitable[Response]] | None = None,
 ) -> AsyncIterator[Engine]:
-    """Run a keeper on the simulator until the block is left; every draw is the middle.
+    """Run a keeper on the simulator while the block runs; every random draw is the middle.
 
-    In memory, or over HTTP where the simulator's `url` is given. `handle` may stand before it.
+    In memory, or over HTTP if the simulator's `url` is given. `handle` may intercept requests.
     """
     clock = clock or LoopClock()
     metrics = Metrics(version="test", max_sessions=100, clock=clock)

@@ -1,8 +1,8 @@
-"""How many examples each property is tried on, and whether they are the same in every run.
+"""Set the number of examples for property tests, and whether they are random.
 
-EXAMPLES_SHARE is the share of the usual number. Below 1 the examples are derived from the test
-itself, so that an unchanged test passes or fails alike in every run; with 1 (`make test-all`), or
-with FUZZ_EXAMPLES (`make fuzz`), they are random.
+EXAMPLES_SHARE is the share of the usual number. Below 1 the examples are derived from the test, so
+that an unchanged test has the same result in every run. With 1 (`make test-all`) or FUZZ_EXAMPLES
+(`make fuzz`) they are random.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ _FEWEST = 5
 
 
 def examples(number: int) -> int:
-    """Return the share of `number` that EXAMPLES_SHARE asks for, but at least five."""
+    """Return EXAMPLES_SHARE times `number`, but at least five."""
     return max(_FEWEST, round(number * _SHARE))
 
 
 def load_profile() -> None:
-    """Set what holds for every property. Nothing in it depends on how fast the machine is."""
+    """Load the settings of all property tests, which do not depend on the machine's speed."""
     settings.register_profile(
         "clkeepalived",
         max_examples=examples(100),

@@ -1,4 +1,4 @@
-"""`clkeepalived exec` as people use it, before a simulator that counts what it is asked."""
+"""Run `clkeepalived exec` against a simulator that records all requests."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ UPLOADER = (sys.executable, str(Path(__file__).with_name("uploader.py")))
 
 @dataclass(frozen=True)
 class Place:
-    """A simulator that is served, and the file that describes it to `exec`."""
+    """A served simulator, and a configuration file for it."""
 
     simulator: Simulator
     url: str
@@ -39,13 +39,13 @@ class Place:
     environment: dict[str, str]
 
     async def exec(self, *words: str, **more: str) -> Ran:
-        """Run `exec` with these words behind `--config` to its end."""
+        """Run `exec --config FILE` with these arguments to its end."""
         async with self.started(*words, **more) as process:
             return await ended(process)
 
     @asynccontextmanager
     async def started(self, *words: str, **more: str) -> AsyncIterator[Process]:
-        """Start `exec`; what is left of it and of its command at the end of the block is killed."""
+        """Start `exec`; at the end of the block kill it and its command if they still run."""
         process = await asyncio.create_subprocess_exec(
             *COMMAND,
             *("exec", "--config", str(self.config), *words),
@@ -69,13 +69,13 @@ class Place:
         return await ended(process)
 
     def open_session(self) -> str:
-        """Open a session, and keep it open until somebody renews it: processes start slowly."""
+        """Open a session, and keep it alive until its first renewal: processes start slowly."""
         session_id = self.simulator.open_session()
         self.keep_open(session_id, lambda: not self.keep_alives(session_id))
         return session_id
 
     def keep_open(self, session_id: str, wanted: Callable[[], bool] = lambda: True) -> None:
-        """Keep a session open for as long as that is wanted, without a request."""
+        """Keep a session alive without requests while `wanted` returns True."""
         sessions = self.simulator.library.sessions
 
         def touch() -> None:
@@ -87,7 +87,7 @@ class Place:
         touch()
 
     def keep_token(self, token: str) -> None:
-        """Keep a token fresh until somebody asks for sessions."""
+        """Keep a token valid until the first list of sessions is requested."""
         simulator = self.simulator
 
         def touch() -> None:
@@ -98,7 +98,7 @@ class Place:
         touch()
 
     def keep_alives(self, session_id: str) -> list[LedgerEntry]:
-        """Return the keep-alives that arrived for a session, in their order."""
+        """Return the keep-alives received for a session, in order."""
         return self.simulator.ledger.requests("update_session.keep_alive", session_id=session_id)
 
     async def until_open(self) -> str:
@@ -108,9 +108,9 @@ class Place:
         return session_id
 
     async def until_held(self, session_id: str = "", more: int = 3) -> str:
-        """Wait until a session, the only one by default, has been renewed some more times.
+        """Wait for `more` renewals of a session, by default the only one; return its id.
 
-        After three renewals of a new one it is known whose it is, too. Returns its id.
+        After three renewals of a new session `exec` has also determined whether it is its own.
         """
         session_id = session_id or await self.until_open()
         before = len(self.keep_alives(session_id))
@@ -121,7 +121,7 @@ class Place:
         return session_id
 
     def events(self, session_id: str) -> list[SessionEvent]:
-        """Return what happened to a session, in its order."""
+        """Return the events of a session, in order."""
         return [event.event for event in self.simulator.ledger.events_of(session_id)]
 
 
@@ -129,10 +129,10 @@ class Place:
 async def place(
     folder: Path, lifetime: float = 1.5, *, served_lifetime: float | None = None, **how: Any
 ) -> AsyncIterator[Place]:
-    """Serve a simulator whose sessions live that long, in seconds, and describe it to `exec`.
+    """Serve a simulator with this session lifetime in seconds, and configure `exec` for it.
 
-    With `served_lifetime` they live longer than `exec` is told, and it waits as long for an answer:
-    it renews often, and yet no session is lost where the machine is busy.
+    With `served_lifetime` sessions live longer than configured, and so long may requests take:
+    `exec` renews often, yet a busy machine loses no session.
     """
     simulator = Simulator(session_timeout=served_lifetime or lifetime, **how)
     async with serve(simulator) as url:
@@ -156,7 +156,7 @@ async def place(
 
 
 async def ended(process: Process) -> Ran:
-    """Wait for a process to end; return what it said that nobody has read."""
+    """Wait for a process to end; return its unread output."""
     async with asyncio.timeout(2 * TIMEOUT_SECONDS):
         out, err = await process.communicate(b"")
     assert process.returncode is not None
@@ -164,7 +164,7 @@ async def ended(process: Process) -> Ran:
 
 
 def waiting(file: Path, *, code: int = 0) -> tuple[str, ...]:
-    """Return a command that says `begun`, and ends with a code once a file exists."""
+    """Return a command that prints `begun`, and exits with `code` once a file exists."""
     text = f"echo begun; until [ -e {shlex.quote(str(file))} ]; do sleep 0.05; done; exit {code}"
     return "sh", "-c", text
 
@@ -177,14 +177,14 @@ def image(folder: Path, name: str = "image.iso", size: int = 400_000) -> Path:
 
 
 def session_of(ran: Ran) -> str:
-    """Return the session id that the uploader said; fail with all that was said otherwise."""
+    """Return the session id that the uploader printed; otherwise fail with the output."""
     lines = [line for line in ran.out.splitlines() if line.startswith("session ")]
-    assert len(lines) == 1, f"not one session was said:\n{ran}"
+    assert len(lines) == 1, f"expected one session in the output:\n{ran}"
     return lines[0].removeprefix("session ")
 
 
 def open_sessions(simulator: Simulator) -> list[str]:
-    """Return the ids of the update sessions that the simulator has open."""
+    """Return the ids of the simulator's open update sessions."""
     return [each.id for each in simulator.library.sessions.all(Kind.UPDATE)]
 
 

@@ -1,4 +1,4 @@
-"""Storms of faults, each told by its seed."""
+"""Random sequences of faults, determined by a seed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LIFETIME = 300.0
 
 @dataclass(frozen=True)
 class Fault:
-    """One disturbance: what happens to everybody, for how long, and the calm after it."""
+    """One fault for all clients: its effect, its duration, and the pause after it."""
 
     effect: Effect | None
     seconds: float
@@ -23,9 +23,9 @@ class Fault:
 
 
 def faults(seed: int, slowest: float) -> Iterator[Fault]:
-    """Disturbances without end. Each of them alone leaves every session savable.
+    """Yield endless faults. Each of them alone leaves every session savable.
 
-    Any seven of them from the first, the eighth and so on are of all seven kinds.
+    Each group of seven, counted from the first, has all seven kinds.
     `slowest` is the longest latency, in seconds, at which the workers still keep up.
     """
     draw = random.Random(seed)
@@ -53,10 +53,10 @@ def faults(seed: int, slowest: float) -> Iterator[Fault]:
 
 
 async def fault_storm(simulator: Simulator, seed: int, hours: float, sessions: int) -> None:
-    """Let gusts pass over the simulator; a gust without effect makes it lose all tokens.
+    """Apply faults to the simulator; a fault without effect makes it lose all tokens.
 
     Eight workers that wait for every answer keep up with a latency of 8 / sessions of half a
-    lifetime; half of that leaves them time to look at states and files as well.
+    lifetime. Half of that leaves them time to read states and files as well.
     """
     now = asyncio.get_running_loop().time
     end = now() + hours * 3600

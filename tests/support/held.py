@@ -1,4 +1,4 @@
-"""A simulator in a thread of its own, for scripts that hold sessions in this or another process."""
+"""Run a simulator in its own thread, for scripts that hold sessions in any process."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass(frozen=True)
 class Lab:
-    """A simulator that is served, and its loop, which alone may touch it."""
+    """A served simulator, and the event loop to which it belongs."""
 
     simulator: Simulator
     url: str
@@ -51,41 +51,41 @@ class Lab:
         self.do(self.simulator.library.sessions.cancel, Kind.UPDATE, session_id)
 
     def events(self, session_id: str) -> list[str]:
-        """Return what happened to a session, in its order."""
+        """Return the events of a session, in order."""
         ledger = self.simulator.ledger
         return self.do(lambda: [each.event.value for each in ledger.events_of(session_id)])
 
     def sent(self, route: str, session_id: str | None = None) -> list[int | None]:
-        """Return the progress that each request of a route carried, in their order."""
+        """Return the progress in each request of a route, in order."""
         found = self.do(lambda: self.simulator.ledger.requests(route, session_id=session_id))
         return [each.client_progress for each in found]
 
     def renewals(self, session_id: str) -> int:
-        """Return how many keep-alives arrived for a session."""
+        """Return the number of keep-alives received for a session."""
         return len(self.sent("*.keep_alive", session_id))
 
     def until_renewed(self, *session_ids: str, more: int = 3) -> None:
-        """Wait, in any thread but the simulator's, until each was renewed some more times."""
+        """Wait, in any other thread, until each session was renewed `more` more times."""
         before = {each: self.renewals(each) for each in session_ids}
         within(lambda: all(self.renewals(each) >= before[each] + more for each in session_ids))
 
     def told(self, session_id: str) -> list[int]:
-        """Return the progress that the keep-alives of a session carried, where they did."""
+        """Return the progress reports in a session's keep-alives."""
         sent = self.sent("*.keep_alive", session_id)
         return [percent for percent in sent if percent is not None]
 
     def logged_in(self) -> int:
-        """Return how many logins there were that nobody has logged out."""
+        """Return the number of logins without a logout."""
         return len(self.sent("session.create")) - len(self.sent("session.delete"))
 
     def credentials(self) -> dict[str, Any]:
-        """Return what `hold` needs to log in by itself."""
+        """Return the arguments of `hold` for logging in."""
         return {"username": self.simulator.username, "password": self.simulator.password}
 
     def configure(self, file: Path, certificate: Path, session_timeout: float) -> dict[str, object]:
         """Write a configuration with this vCenter, whose password is in GOVC_PASSWORD.
 
-        Return the vCenter's own part of it.
+        Returns the vCenter's section.
         """
         settings: dict[str, object] = {
             "url": self.url,
@@ -108,7 +108,7 @@ def within(condition: Callable[[], bool]) -> None:
 
 @contextmanager
 def lab(certificate: Path | None = None, **how: Any) -> Iterator[Lab]:
-    """Serve a simulator while the block runs; by https where there is a certificate."""
+    """Serve a simulator while the block runs; by https if there is a certificate."""
     simulator, tls = Simulator(**how), None
     if certificate is not None:
         tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -132,9 +132,9 @@ def lab(certificate: Path | None = None, **how: Any) -> Iterator[Lab]:
 
 
 def script(text: str, *words: str, **environment: str) -> subprocess.Popen[str]:
-    """Start a script as strictly as Python can be asked to; whoever starts it ends it.
+    """Start a script in Python's strictest mode; the caller has to end it.
 
-    `-W error` makes every warning an exception, and `-X dev` looks for what is left behind.
+    `-W error` makes every warning an exception, and `-X dev` reports unclosed resources.
     """
     return subprocess.Popen(
         [sys.executable, "-W", "error", "-X", "dev", "-c", text, *words],
@@ -149,6 +149,6 @@ def script(text: str, *words: str, **environment: str) -> subprocess.Popen[str]:
 
 
 def left_behind() -> tuple[list[str], int]:
-    """Return the names of this process's threads, and how many files it has open."""
+    """Return the names of this process's threads, and the number of its open files."""
     names = sorted(thread.name for thread in threading.enumerate())
     return names, len(os.listdir("/proc/self/fd"))

@@ -1,4 +1,4 @@
-"""Short words for playing a session of the pure core by hand."""
+"""Short helpers to drive a session of the pure core step by step."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def info(
     progress: int | None = None,
     error: str | None = None,
 ) -> SessionInfo:
-    """Return what `get` says; a content version names the item as well."""
+    """Return the result of `get`; with a content version it names the item."""
     item_id = None if version is None else "item-1"
     return SessionInfo(KEY.id, state, item_id, version, progress, left, error)
 
@@ -55,7 +55,7 @@ def answered(
     follow_ups: tuple[RequestKind, ...] = (),
     retry_after: float | None = None,
 ) -> core.Step:
-    """Send what the session asks at the time `at` (when it is due), and let it be answered."""
+    """Send the session's next request at the time `at` (by default when due), and answer it."""
     sent = session.due if at is None else at
     request = machine.next_request(session, sent)
     answer = Answer(outcome, sent, sent + took, value, "words", retry_after=retry_after)
@@ -63,7 +63,7 @@ def answered(
 
 
 def renewed(session: Session, times: int = 1) -> Session:
-    """Renew a session some times, without learning anything from the looks in between."""
+    """Renew a session `times` times, without learning anything from reads in between."""
     for _ in range(times):
         session, _ = answered(session)
         while session.next_kind is not RequestKind.KEEP_ALIVE:
@@ -72,17 +72,17 @@ def renewed(session: Session, times: int = 1) -> Session:
 
 
 def settled_in(lifetime: float = 300.0) -> Session:
-    """Return a session that was renewed until the first looks were over."""
+    """Return a session that was renewed until its first reads were done."""
     return renewed(begun(lifetime), times=4)
 
 
 def discovered(hours: float = 24) -> Session:
-    """Return a session whose only hold is under the stall guard, and ends after some hours."""
+    """Return a session whose only hold is under the stall guard and ends after `hours`."""
     return settled_in()._replace(holds=(replace(DISCOVERED, until=BEGUN_AT + hours * HOUR),))
 
 
 def looked(session: Session, *files: FileInfo, at: float) -> core.Step:
-    """Renew a session at the time `at`, and let the look at its files show `files`."""
+    """Renew a session at the time `at`, and answer the read of its files with `files`."""
     session = session._replace(due=at)
     session, _ = answered(session, at=at, follow_ups=(RequestKind.FILES,))
     assert session.next_kind is RequestKind.FILES

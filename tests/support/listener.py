@@ -1,4 +1,4 @@
-"""An HTTP listener in this process, with an engine behind it that holds nothing."""
+"""Run an HTTP listener in this process, with an engine without sessions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from keepalived.observe.metrics import Metrics
 
 @asynccontextmanager
 async def running_listener(**options: Any) -> AsyncIterator[tuple[str, int]]:
-    """Serve on loopback until the context is left; yield host and port."""
+    """Serve on loopback while the block runs; yield host and port."""
     clock = SystemClock()
     metrics = Metrics(version="1", max_sessions=10, session_labels=True, clock=clock)
     listener = HttpListener(

@@ -1,6 +1,6 @@
-"""A transport without a network: the simulated library in the same event loop.
+"""A transport without a network, to a simulator in the same event loop.
 
-Timings are the loop's, so on a faked clock days pass in seconds.
+Times are the loop's, so on a faked clock days pass in seconds.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from keepalived.vcenter.transport import ConnectFailed, Reply, TimedOut
 
 
 class MemoryTransport:
-    """Hands requests to a function, such as the simulator's `handle`."""
+    """Passes requests to a function, such as the simulator's `handle`."""
 
     def __init__(self, handle: Callable[[Request], Awaitable[Response]]) -> None:
         self._handle = handle
@@ -38,11 +38,11 @@ class MemoryTransport:
         return Reply(response.status, response.headers, response.body)
 
     async def close(self) -> None:
-        """Nothing to close."""
+        """Do nothing."""
 
 
 class MemoryUploads(MemoryTransport):
-    """One that takes content as well, by a function that takes it as it comes."""
+    """A transport that also sends content, to a function that receives it in chunks."""
 
     def __init__(
         self, handle: Callable[[Request, AsyncIterator[bytes] | None], Awaitable[Response]]

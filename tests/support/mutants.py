@@ -1,9 +1,8 @@
-"""Run mutmut over one room of the package at a time, with the tests of that room.
+"""Run mutmut on one subpackage ("room") at a time, with the tests of that room.
 
-What they do not notice is tried once more with the tests of the whole daemon, which take longer.
-mutmut takes its settings from `pyproject.toml` alone. Each room is therefore a copy of its own
-below `build/mutants`, with the paths and tests of that room put in; what lives stays there to be
-looked at (`mutmut show NAME` in that folder).
+Surviving mutants are tested once more with the slower tests of the whole daemon. mutmut reads its
+settings only from `pyproject.toml`. Each room is therefore copied to `build/mutants`, with its
+paths and tests in the settings. Survivors stay there (`mutmut show NAME` in that folder).
 """
 
 from __future__ import annotations
@@ -21,20 +20,20 @@ ROOMS = {
     "keeper": ("test_keeper_*.py test_registry.py", set[str]()),
     "store": ("test_store*.py", set[str]()),
 }
-"""The tests of each room, by patterns of names in `tests/unit`, and those left out as too long."""
+"""The tests of each room, as name patterns in `tests/unit`, and those omitted as too long."""
 
 WHOLE = (
     "test_chain.py test_daemon_*.py test_discovery*.py test_stuck_*.py test_without_effect_*.py "
     "test_untrue_*.py test_control_event_stream.py test_store_pieces.py"
 )
-"""The tests of the whole daemon, in the same way."""
+"""The tests of the whole daemon, in the same form."""
 
 ROOT = Path(__file__).parents[2]
 COPIED = ("keepalived", "tests")
 
 
 def files_of(patterns: str, left_out: Iterable[str] = ()) -> list[str]:
-    """Return the test files that are meant by patterns."""
+    """Return the test files that match the patterns."""
     folder = ROOT / "tests/unit"
     found = {path for pattern in patterns.split() for path in folder.glob(pattern)}
     return [f"tests/unit/{path.name}" for path in sorted(found) if path.name not in left_out]
@@ -55,7 +54,7 @@ def settings_of(room: str, files: Iterable[str], pyproject: str) -> str:
 
 
 def run(room: str, children: str) -> None:
-    """Change a room in every place, and print what no test notices."""
+    """Test all mutants of a room, and print the survivors."""
     own = _try(room, room, files_of(*ROOMS[room]), children)
     if own:
         _try(room, f"{room}-whole", files_of(WHOLE), children, own)
@@ -64,7 +63,7 @@ def run(room: str, children: str) -> None:
 def _try(
     room: str, name: str, files: Iterable[str], children: str, changes: Iterable[str] = ()
 ) -> list[str]:
-    """Try some changes, or all, with these tests; print those that live, and return them."""
+    """Test some mutants, or all, with these tests; print and return the survivors."""
     print(f"== {name}", flush=True)
     place = ROOT / "build/mutants" / name
     shutil.rmtree(place, ignore_errors=True)
@@ -87,7 +86,7 @@ def _try(
 
 
 def main(rooms: list[str]) -> None:
-    """Run the rooms that are named, or all."""
+    """Run the named rooms, or all."""
     chosen = list(ROOMS) if rooms in ([], ["all"]) else rooms
     if unknown := set(chosen) - ROOMS.keys():
         sys.exit(f"no mutants of {', '.join(unknown)}: ROOM is {', '.join(ROOMS)} or all")

@@ -1,4 +1,4 @@
-"""A whole daemon on the fake clock, with its log, its metrics and its event stream recorded."""
+"""Run a whole daemon on the fake clock, and record its log, metrics and event stream."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from tests.support.engine import NAME
 from tests.support.recorded import record
 
 TIMEOUT = 120.0
-"""Seconds of fake time in which an event has to reach the log and the stream: longer than any
-pause of the daemon, and over in a moment."""
+"""Seconds of fake time in which an event has to reach the log and the stream: longer than any pause
+of the daemon."""
 
 Fields = Mapping[str, object]
 
 
 class Observed:
-    """A daemon at work on a simulator, and everything that it has reported so far."""
+    """A daemon running on a simulator, and all its reports so far."""
 
     def __init__(self, life: MemoryDaemon) -> None:
         self.simulator = life.simulator
@@ -52,7 +52,7 @@ class Observed:
         return [{k: v for k, v in line.items() if k != "at"} for line in lines]
 
     def counted(self) -> dict[str, float]:
-        """Return the daemon's own counters and histograms, by name and labels."""
+        """Return the daemon's counters and histograms by name and labels."""
         return {
             f"{sample.name}{json.dumps(sample.labels) if sample.labels else ''}": sample.value
             for family in self.daemon._metrics.registry.collect()
@@ -61,15 +61,15 @@ class Observed:
         }
 
     def changes(self, since: Mapping[str, float]) -> dict[str, float]:
-        """Return by how much each of them has moved since an earlier reading."""
+        """Return the change of each counter since an earlier reading."""
         now = self.counted()
         moved = {name: value - since.get(name, 0.0) for name, value in now.items()}
         return {name: change for name, change in moved.items() if change}
 
     async def until(self, event: str, *, count: int = 1, timeout: float = TIMEOUT) -> None:
-        """Wait until the log, or where it has no such line the stream, has an event `count` times.
+        """Wait until the log, or the stream if the log lacks it, has an event `count` times.
 
-        The bound is on the fake clock: a slow machine does not come any closer to it.
+        The timeout is on the fake clock, so it does not depend on the machine's speed.
         """
         loop = asyncio.get_running_loop()
         end = loop.time() + timeout
@@ -89,7 +89,7 @@ class Observed:
             await asyncio.sleep(1)
 
     async def reload(self, **how: Any) -> None:
-        """Let the daemon read another configuration; takes what `MemoryDaemon.reload` takes."""
+        """Reload another configuration; takes the arguments of `MemoryDaemon.reload`."""
         await self._life.reload(**how)
 
     def open(self, kind: Kind = Kind.UPDATE) -> SessionKey:
@@ -103,21 +103,21 @@ class Observed:
         return answered
 
     async def release(self, key: SessionKey, owner: str = "none") -> None:
-        """Let a hold go over the control socket."""
+        """Release a hold over the control socket."""
         answered = await self.caller.delete(f"{path_of(key)}&owner={owner}")
         assert answered.status in (200, 204), answered.body
 
 
 def path_of(key: SessionKey) -> str:
-    """Return where the control socket has a session."""
+    """Return the path of a session in the control API."""
     return f"/v1/sessions/{key.vcenter}/{key.id}?kind={key.kind}"
 
 
 @asynccontextmanager
 async def observed(folder: Path, simulator: Simulator, **how: Any) -> AsyncIterator[Observed]:
-    """Run a daemon with a caller and an event stream on its control socket; every draw is 0.5.
+    """Run a daemon with a caller and an event stream on its control socket; random draws are 0.5.
 
-    It takes what `MemoryDaemon` takes.
+    Takes the arguments of `MemoryDaemon`.
     """
     async with running(simulator, folder, draw=lambda: 0.5, **how) as life:
         seen = Observed(life)
@@ -127,7 +127,7 @@ async def observed(folder: Path, simulator: Simulator, **how: Any) -> AsyncItera
 
 @asynccontextmanager
 async def _connected(socket: Path) -> AsyncIterator[Caller]:
-    # Without time limits: on the fake clock minutes pass while a thread writes the state file.
+    # Without timeouts: on the fake clock minutes pass while a thread writes the state file.
     http = aiohttp.ClientSession(
         "http://localhost",
         connector=aiohttp.UnixConnector(str(socket)),
@@ -139,7 +139,7 @@ async def _connected(socket: Path) -> AsyncIterator[Caller]:
 
 @asynccontextmanager
 async def _reading(socket: Path, seen: Observed) -> AsyncIterator[None]:
-    """Read the event stream into `seen` while the block runs, from before it begins."""
+    """Read the event stream into `seen` while the block runs, starting before it."""
     async with _connected(socket) as own, own.http.get("/v1/events") as response:
 
         async def read() -> None:

@@ -1,4 +1,4 @@
-"""Servers and proxies that are written by hand, to misbehave as no library lets them."""
+"""Hand-written servers and proxies that misbehave in ways no library permits."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def answer(body: bytes, status: str = "200 OK", *headers: str) -> bytes:
 
 
 def tls_with(certificate: Path) -> ssl.SSLContext:
-    """Return what a server shows a certificate by; the file holds its key as well."""
+    """Return a server's TLS context; the file holds the certificate and its key."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     return context
@@ -35,7 +35,7 @@ def sha256_of(certificate: Path) -> str:
 
 
 async def read_request(reader: asyncio.StreamReader) -> str:
-    """Return the head of one request, its body read and dropped; an empty text at the end."""
+    """Return the head of one request, discarding its body; an empty text at the end."""
     try:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
     except (asyncio.IncompleteReadError, ConnectionError):
@@ -58,7 +58,7 @@ async def listening(
         assert task is not None
         tasks.add(task)
         try:
-            # Cancelled only at the end, by the lines below.
+            # Cancelled only at the end, below.
             with suppress(ConnectionError, asyncio.CancelledError):
                 await serve(reader, writer)
         finally:
@@ -79,7 +79,7 @@ async def listening(
 
 @dataclass
 class Scripted:
-    """Answers each request with the next of its answers, the last one for ever.
+    """Answers each request with the next of its answers, and repeats the last one.
 
     An answer of None closes the connection instead.
     """
@@ -101,9 +101,9 @@ class Scripted:
 
 @dataclass
 class Proxy:
-    """A proxy for both ways: CONNECT for TLS, and whole addresses for plain HTTP.
+    """A proxy for TLS (by CONNECT) and plain HTTP (by absolute URLs).
 
-    `refusal` is answered to every request, if given. Names below `.test` lead to this machine.
+    If given, `refusal` answers every request. Names below `.test` lead to this machine.
     """
 
     refusal: bytes | None = None

@@ -1,4 +1,4 @@
-"""The code blocks of the documentation, to be run as they are printed."""
+"""Extract the documentation's code blocks, to run them as printed."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ def blocks(page: str) -> list[tuple[str, str, str]]:
 
 
 def commands(page: str) -> list[str]:
-    """Return the commands of a page that are to be run as printed, in their order."""
+    """Return the commands of a page that are marked to be run as printed, in order."""
     return [text for mark, _, text in blocks(page) if mark == RUN]
 
 
 def marked(page: str, mark: str) -> str:
-    """Return the one code block below a mark."""
+    """Return the only code block below a mark."""
     (text,) = [text for each, _, text in blocks(page) if each == mark]
     return text

@@ -1,4 +1,4 @@
-"""`clkeepalived probe` on the fake clock, in one loop with a simulator that others use as well."""
+"""Run `clkeepalived probe` on the fake clock, with a simulator that is also used by others."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ Handle = Callable[[Request, AsyncIterator[bytes] | None], Awaitable[Response]]
 
 
 @dataclass
-class Kept:
-    """A display that shows nothing, and keeps what was said."""
+class RecordingDisplay:
+    """A display that shows nothing, and records the texts."""
 
     said: list[str] = field(default_factory=list)
 
@@ -34,7 +34,7 @@ class Kept:
         self.said.append(text)
 
     def begin(self, trials: Sequence[Trial], expected: float) -> None:
-        """Nothing to begin."""
+        """Do nothing."""
 
     def show(self, trial: Trial, words: str) -> None:
         self.said.append(f"{trial}: {words}")
@@ -43,12 +43,12 @@ class Kept:
         await asyncio.Event().wait()
 
     def close(self) -> None:
-        """Nothing to close."""
+        """Do nothing."""
 
 
 @dataclass(frozen=True)
 class Bystanders:
-    """What is on the vCenter before a probe comes: called as if a probe had made it."""
+    """Objects on the vCenter before the probe, with names like those of a probe."""
 
     simulator: Simulator
     libraries: frozenset[str]
@@ -57,7 +57,7 @@ class Bystanders:
 
     @classmethod
     def on(cls, simulator: Simulator) -> Bystanders:
-        """Put them there: two libraries, and in the one to be used an item with a session."""
+        """Create two libraries, and in the probe's an item with a session."""
         catalog = simulator.library.catalog
         library = catalog.create_library(LIBRARY)
         catalog.create_library(f"{LIBRARY}-2")
@@ -67,7 +67,7 @@ class Bystanders:
         return cls(simulator, *_all(simulator))
 
     def check_all_is_as_it_was(self) -> None:
-        """Fail unless they are there, nothing else is, and nobody has touched them."""
+        """Fail unless they exist unchanged, and nothing else exists."""
         assert (self.libraries, self.items, self.sessions) == _all(self.simulator)
         for session_id in self.sessions:
             assert self.simulator.ledger.requests(session_id=session_id) == []
@@ -88,7 +88,7 @@ class Stand:
     def __init__(self, **options: Any) -> None:
         self.simulator = simulator_in_loop(**options)
         self.bystanders = Bystanders.on(self.simulator)
-        self.display = Kept()
+        self.display = RecordingDisplay()
 
     def probe(
         self,

@@ -1,4 +1,4 @@
-"""Programs that tests start, and those that a machine may lack. In CI nothing may be missing."""
+"""Start programs in tests, and skip tests whose program is missing (never in CI)."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ import pytest
 
 
 def needs(program: str) -> pytest.MarkDecorator:
-    """Skip a test, saying why, where a program is not installed; never in CI."""
+    """Skip a test, with a reason, if a program is not installed; never in CI."""
     missing = shutil.which(program) is None and "CI" not in os.environ
     return pytest.mark.skipif(missing, reason=f"{program} is not installed")
 
 
 @asynccontextmanager
 async def program(*words: Any, **how: Any) -> AsyncIterator[Process]:
-    """Start a program, which is killed at the end of the block if it still runs."""
+    """Start a program; kill it at the end of the block if it still runs."""
     how = {"stdout": PIPE, "stderr": PIPE, **how}
     process = await asyncio.create_subprocess_exec(*words, **how)
     async with killed_at_last(process, process.communicate):
@@ -32,7 +32,7 @@ async def program(*words: Any, **how: Any) -> AsyncIterator[Process]:
 async def killed_at_last(
     process: Process, until_over: Callable[[], Awaitable[object]]
 ) -> AsyncIterator[None]:
-    """Kill a program at the end of the block if it still runs, and wait until it is over."""
+    """Kill a program at the end of the block if it still runs, and wait for its end."""
     try:
         yield
     finally:

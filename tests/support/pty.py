@@ -1,4 +1,4 @@
-"""A real pseudo-terminal with a program on it, such as a shell that has jobs, and keys to press."""
+"""Run a program, such as a shell with job control, on a real pseudo-terminal with a keyboard."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ async def until(
     otherwise: Callable[[], str] = str,
     bound: float = TIMEOUT_SECONDS,
 ) -> None:
-    """Wait until something is so; fail with a text of what is the case instead."""
+    """Wait until a condition holds; otherwise fail with the text of `otherwise`."""
     try:
         async with asyncio.timeout(bound):
-            while not condition():  # noqa: ASYNC110 # what other processes do raises no event here
+            while not condition():  # noqa: ASYNC110 # other processes raise no event here
                 await asyncio.sleep(0.01)
     except TimeoutError:
         raise AssertionError(f"not so within {bound} s: {otherwise()}") from None
 
 
 def state_of(pid: int) -> str:
-    """Return the letter for a process's state (R, S, T, Z, …), or nothing if it is no more."""
+    """Return the letter for a process's state (R, S, T, Z, …), or "" if it has ended."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):
@@ -52,7 +52,7 @@ def state_of(pid: int) -> str:
 
 
 class Device(ABC):
-    """The other end of a terminal: what is written to it, and its keyboard."""
+    """The other end of a terminal: its output, and its keyboard."""
 
     def __init__(self, master: int) -> None:
         self._master = master
@@ -60,10 +60,10 @@ class Device(ABC):
         self._more = asyncio.Event()
 
     def read(self) -> None:
-        """Take in what there is to read."""
+        """Read the available output."""
         try:
             chunk = os.read(self._master, 65536)
-        except OSError:  # EIO: nobody has the other end any more
+        except OSError:  # EIO: the other end is closed
             chunk = b""
         if not chunk:
             asyncio.get_running_loop().remove_reader(self._master)
@@ -72,18 +72,18 @@ class Device(ABC):
 
     @abstractmethod
     def write(self, text: str) -> None:
-        """Take in what was written to the terminal."""
+        """Process output of the program."""
 
     def type(self, keys: str) -> None:
         """Press keys."""
         os.write(self._master, keys.encode())
 
     def resize(self, columns: int, rows: int) -> None:
-        """Give the terminal another size, of which the foreground is told."""
+        """Resize the terminal, which signals the foreground processes."""
         resize(self._master, columns, rows)
 
     async def until_seen(self, seen: Callable[[], T], otherwise: Callable[[], str]) -> T:
-        """Wait until there is something to be seen; fail with a text of what is so instead."""
+        """Wait until `seen` returns a result; otherwise fail with the text of `otherwise`."""
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
                 while not (found := seen()):
@@ -95,28 +95,28 @@ class Device(ABC):
 
 
 class Pty(Device):
-    """A terminal, its keyboard, and the program that leads the session on it."""
+    """A terminal, its keyboard, and the session leader on it."""
 
     def __init__(self, leader: Process, master: int) -> None:
         super().__init__(master)
         self.leader = leader
         self.text = ""
-        """All that was written to the terminal."""
+        """All output so far."""
         self._seen = 0
 
     def write(self, text: str) -> None:
         self.text += text
 
     def foreground(self) -> int:
-        """Return the process group that has the terminal."""
+        """Return the foreground process group."""
         return os.tcgetpgrp(self._master)
 
     def echoes(self) -> bool:
-        """Whether the terminal is in the mode that shows what is typed."""
+        """Whether the terminal echoes typed keys."""
         return bool(termios.tcgetattr(self._master)[3] & termios.ECHO)
 
     async def shows(self, pattern: str) -> str:
-        """Wait until what was written since the last such call matches, and return the match."""
+        """Wait until the output since the last call matches, and return the match."""
         match = await self.until_seen(
             lambda: re.compile(pattern).search(self.text, self._seen),
             lambda: f"{pattern!r} is not in {self.text!r}",
@@ -126,7 +126,7 @@ class Pty(Device):
         return match[0]
 
     async def run(self, line: str) -> None:
-        """Type a line at the shell's prompt, without waiting for what it does."""
+        """Type a line at the shell's prompt, without waiting for its result."""
         await self.shows(PROMPT)
         self.type(line + "\n")
 
@@ -145,7 +145,7 @@ async def pty(
         stderr=slave,
         env={**os.environ, "TERM": "dumb", **environment},
     )
-    # The other end stays open here: what is said last would be lost with it.
+    # The other end stays open here, or the last output would be lost.
     terminal = Pty(leader, master)
     loop = asyncio.get_running_loop()
     loop.add_reader(master, terminal.read)
@@ -163,7 +163,7 @@ async def pty(
 
 @asynccontextmanager
 async def shell(program: str = "bash") -> AsyncIterator[Pty]:
-    """Start an interactive shell, which shows nothing of what is typed, at its first prompt."""
+    """Start an interactive shell without echo; it is at its first prompt."""
     async with pty(*_SHELLS[program], PS1=PROMPT, ENV="", HISTFILE="") as terminal:
         await terminal.run("stty -echo")
         await until(lambda: not terminal.echoes())
@@ -171,7 +171,7 @@ async def shell(program: str = "bash") -> AsyncIterator[Pty]:
 
 
 def _session(leader: int) -> list[int]:
-    """Return the processes of a session, its leader last: it would hang up on the others."""
+    """Return the processes of a session, its leader last: its end sends SIGHUP to the others."""
     members = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():

@@ -1,4 +1,4 @@
-"""A terminal that understands what this program sends to one, and nothing else."""
+"""A terminal emulator for the control sequences that this program uses."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ALTERNATE, _CURSOR, _WRAPPING = "1049", "25", "7"
 
 
 class Screen:
-    """What a terminal shows. Fails for control sequences that are not known here."""
+    """The contents of a terminal. Fails for unknown control sequences."""
 
     def __init__(self, columns: int, rows: int) -> None:
         self.columns, self.rows = columns, rows
@@ -41,7 +41,7 @@ class Screen:
 
     @property
     def lines(self) -> list[str]:
-        """The lines as they stand there, without what is blank at their ends."""
+        """The lines, without trailing blanks."""
         return ["".join(row).rstrip() for row in self.cells]
 
     @property
@@ -49,7 +49,7 @@ class Screen:
         return "\n".join(self.lines)
 
     def feed(self, text: str) -> None:
-        """Take in what a program has written."""
+        """Process a program's output."""
         self.everything += text
         self._rest += text
         while match := _CONTROL.match(self._rest):
@@ -63,7 +63,7 @@ class Screen:
                 self._switch(parameters, on=final == "h")
             else:
                 self._carry_out(parameters, final)
-        assert len(self._rest) < 16, f"what does {self._rest[:16]!r} mean?"
+        assert len(self._rest) < 16, f"unknown control sequence {self._rest[:16]!r}"
 
     def _put(self, char: str) -> None:
         if char == "\r":
@@ -87,7 +87,7 @@ class Screen:
             self._row += 1
 
     def resize(self, columns: int, rows: int, *, from_history: bool = False) -> None:
-        """Take another size as terminals do, without wrapping anew what stands there.
+        """Resize as terminals do, without wrapping lines again.
 
         A higher window gets blank rows below, or lines of the history above.
         """
@@ -149,7 +149,7 @@ class Screen:
 
 
 class Terminal(Device):
-    """A program in a terminal of its own."""
+    """A program in its own terminal."""
 
     def __init__(self, screen: Screen, process: Process, master: int) -> None:
         super().__init__(master)
@@ -160,18 +160,18 @@ class Terminal(Device):
         self.screen.feed(text)
 
     def resize(self, columns: int, rows: int) -> None:
-        """Give the terminal another size, of which its foreground processes are told."""
-        self.screen.__init__(columns, rows)  # type: ignore[misc] # begins anew, as a redraw does
+        """Resize the terminal, which signals the foreground processes."""
+        self.screen.__init__(columns, rows)  # type: ignore[misc] # starts empty, as for a redraw
         super().resize(columns, rows)
 
     async def until(self, condition: Callable[[Screen], object]) -> None:
-        """Wait until the screen looks as it should."""
+        """Wait until the screen meets a condition."""
         await self.until_seen(
             lambda: condition(self.screen), lambda: f"the screen shows\n{self.screen.text}"
         )
 
     async def end(self) -> int:
-        """Wait for the program to end, and for all that it has said."""
+        """Wait for the program's end and the rest of its output."""
         async with asyncio.timeout(TIMEOUT_SECONDS):
             return await self.process.wait()
 
@@ -195,7 +195,7 @@ async def terminal(
         stderr=slave,
         env=environment,
     )
-    # The other end stays open here: what is said last would be lost with it.
+    # The other end stays open here, or the last output would be lost.
     shown = Terminal(Screen(columns, rows), process, master)
     loop = asyncio.get_running_loop()
     loop.add_reader(master, shown.read)

@@ -1,6 +1,6 @@
-"""The engine before a vCenter of whose answers the test decides, with all that it tells recorded.
+"""Run the engine on a vCenter whose answers the test decides, and record all events.
 
-For what the simulator does not show: time-outs, tokens and other arguments of each request.
+For cases that the simulator does not cover: timeouts, tokens and other arguments of requests.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from tests.support.engine import NAME, LoopClock, stop
 EventT = TypeVar("EventT")
 
 BOOT = 1000.0
-"""What the boot-time clock says when the test begins."""
+"""The boot-time clock's value when the test begins."""
 
 SCRIPT = Owner(OwnerKind.TIME_LIMIT, "60")
 LINE = Owner(OwnerKind.FILE, "a.yaml")
 
 
 class Sent(NamedTuple):
-    """A request, `at` seconds after the test began. `of` is what it is about, if anything."""
+    """A request, `at` seconds after the test began. `of` is its subject, if any."""
 
     at: float
     what: str
@@ -43,7 +43,7 @@ class Sent(NamedTuple):
 
 @dataclass(frozen=True)
 class Reply:
-    """How a request is answered, and after how many seconds: None is without a turn of the loop."""
+    """The answer to a request, and its delay in seconds; None is without a turn of the loop."""
 
     outcome: Outcome = Outcome.OK
     value: Any = None
@@ -54,7 +54,7 @@ class Reply:
 
 
 def as_usual(sent: Sent) -> Reply:
-    """Answer that all is well."""
+    """Answer successfully."""
     values = {
         "get": SessionInfo(str(sent.of), "ACTIVE", "item-1", "1"),
         "files": (),
@@ -65,7 +65,7 @@ def as_usual(sent: Sent) -> Reply:
 
 
 class ScriptedVCenter:
-    """Answers as `reply` says, and gives up what takes longer than its time-out."""
+    """Answers with `reply`'s results; a request that takes longer than its timeout fails."""
 
     def __init__(self, clock: LoopClock) -> None:
         self.reply: Callable[[Sent], Reply] = as_usual
@@ -147,7 +147,7 @@ class ScriptedVCenter:
 
 
 class Told:
-    """A listener that takes down the events."""
+    """A listener that records the events."""
 
     def __init__(self) -> None:
         self.all: list[Event] = []
@@ -161,13 +161,13 @@ class Told:
 
 
 class Written:
-    """A journal that takes down what it is asked to write: what, and about what."""
+    """Persistence that records its calls with their arguments."""
 
     def __init__(self) -> None:
         self.all: list[tuple[Any, ...]] = []
 
     def of(self, *what: str) -> list[tuple[Any, ...]]:
-        """Return what was written of these kinds, in its order."""
+        """Return the calls of these kinds, in order."""
         return [each for each in self.all if each[0] in what]
 
     async def put_hold(self, key: SessionKey, hold: Hold) -> None:
@@ -191,7 +191,7 @@ class Written:
 
 @dataclass
 class Scripted:
-    """A keeper at work before a scripted vCenter."""
+    """A keeper running on a scripted vCenter."""
 
     clock: LoopClock
     vcenter: ScriptedVCenter
@@ -201,11 +201,11 @@ class Scripted:
     keeper: Keeper
 
     def now(self) -> float:
-        """Return how many seconds ago the test began."""
+        """Return the seconds since the test began."""
         return round(self.clock.boot() - BOOT, 3)
 
     async def until(self, at: float) -> None:
-        """Wait until so many seconds after the test began."""
+        """Wait until `at` seconds after the test began."""
         await asyncio.sleep(at - self.now())
 
     def key(self, session_id: str, vcenter: str = NAME) -> SessionKey:
@@ -220,7 +220,7 @@ class Scripted:
         token: str | None = None,
         until: float | None = None,
     ) -> SessionKey:
-        """Hold a session, until so many seconds after the test began."""
+        """Hold a session, optionally until some seconds after the test began."""
         key = self.key(session_id)
         self.registry.hold(key, self.a_hold(uid=uid, owner=owner, token=token, until=until))
         return key
@@ -249,7 +249,7 @@ async def scripted(
     *,
     restored: Callable[[Scripted], tuple[Session, ...]] = lambda _: (),
 ) -> AsyncIterator[Scripted]:
-    """Run a keeper on a scripted vCenter; every draw is the middle. `restored` is known before."""
+    """Run a keeper on a scripted vCenter; draws are the middle. `restored` is loaded first."""
     clock = LoopClock()
     clock.jump(BOOT - clock.boot())
     vcenter, told, written = ScriptedVCenter(clock), Told(), Written()
@@ -261,7 +261,7 @@ async def scripted(
     work = asyncio.create_task(keeper.run())
     try:
         yield engine
-        # Nothing that the engine does by itself has failed.
+        # None of the engine's background tasks has failed.
         assert not work.done()
     finally:
         await stop(work)

@@ -1,8 +1,8 @@
-"""An upload on VMware's own SDK as its users write it, which knows nothing of what keeps it alive.
+"""A typical upload script on VMware's SDK, without keep-alives.
 
-`python sdk_upload.py HOST CA_FILE FILE GAP TRANSFER` logs in with SDK_USERNAME and SDK_PASSWORD. So
-many seconds pass before the transfer, and within it; a gap may also last until a file exists, whose
-path is given instead.
+`python sdk_upload.py HOST CA_FILE FILE GAP TRANSFER` logs in with SDK_USERNAME and SDK_PASSWORD.
+GAP is the pause before the transfer and TRANSFER its duration, in seconds. If GAP is a path, the
+pause lasts until that file exists.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from vmware.vapi.vsphere.client import create_vsphere_client  # noqa: E402
 
 
 class Slow:
-    """A file that can only be read slowly."""
+    """A file that is read slowly."""
 
     def __init__(self, file: BinaryIO, seconds: float) -> None:
         self._file = file
@@ -53,7 +53,7 @@ def main(host: str, ca_file: str, path: Path, gap: str, transfer: float) -> None
     spec = File.AddSpec(name=path.name, source_type=File.SourceType.PUSH, size=path.stat().st_size)
     info = client.content.library.item.updatesession.File.add(session_id, spec)
     with path.open("rb") as file:
-        while file.read(65536):  # a checksum, say, of an image on a slow disk
+        while file.read(65536):  # like a checksum of an image on a slow disk
             time.sleep(0.0 if "/" in gap else float(gap) / 8)
         while "/" in gap and not os.path.exists(gap):
             time.sleep(0.05)
@@ -64,7 +64,7 @@ def main(host: str, ca_file: str, path: Path, gap: str, transfer: float) -> None
     while sessions.get(session_id).state == UpdateSessionModel.State.ACTIVE:
         time.sleep(0.1)
     print(f"ended as {sessions.get(session_id).state}", flush=True)
-    sys.exit(23)  # no other part of the test ends like that
+    sys.exit(23)  # a code that no other part of the test uses
 
 
 def make_item(client: Any, path: Path) -> str:

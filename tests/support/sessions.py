@@ -1,4 +1,4 @@
-"""Sessions in a given state, for tests of what reads them."""
+"""Create sessions in a given state, for tests of code that reads them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LIFETIME = 300.0
 
 @dataclass
 class Still:
-    """An engine in which nothing happens."""
+    """An engine whose state does not change."""
 
     state: Snapshot
 
@@ -31,7 +31,7 @@ class Still:
 def engine_view_of(
     now: float, sessions: Iterable[Session], vcenters: tuple[VCenterView, ...]
 ) -> EngineView:
-    """Return how things stand with these sessions."""
+    """Return an engine view with these sessions."""
     return EngineView(now, SessionTable(sessions), vcenters)
 
 
@@ -49,7 +49,7 @@ def a_session(
     library: str | None = None,
     item: str | None = None,
 ) -> Session:
-    """Return a session of 300 s lifetime as the engine would keep it in that state."""
+    """Return a session with a lifetime of 300 s in the given state."""
     arrived = transferred_bytes
     return Session(
         key=key,

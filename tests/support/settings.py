@@ -1,4 +1,4 @@
-"""A configuration read as the program reads it, and what was said of it."""
+"""Read a configuration as the program does, and return its problems and warnings."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PEM = "-----BEGIN CERTIFICATE-----\n"
 
 @dataclass(frozen=True)
 class Checked:
-    """The settings, if there are any, and all problems and warnings as people see them."""
+    """The settings, if valid, and all problems and warnings as they are printed."""
 
     settings: Settings | None
     problems: list[str]
@@ -39,7 +39,7 @@ class Checked:
 
 
 def checked(path: Path | None, environ: Mapping[str, str]) -> Checked:
-    """Read the configuration at a path. Paths at the begin of a message are shown by name alone."""
+    """Read the configuration at a path. Paths at the start of messages are cut to the file name."""
     folder = "" if path is None else f"{path.parent}{os.sep}"
     try:
         loaded = load_settings(path, environ)
@@ -57,12 +57,12 @@ def check(folder: Path, content: str | bytes, **environ: str) -> Checked:
 
 
 def errors(result: Checked) -> list[str]:
-    """Return the problems of a configuration that is refused."""
+    """Return the problems of an invalid configuration."""
     assert result.settings is None
     return result.problems
 
 
 def warnings(result: Checked) -> list[str]:
-    """Return the warnings about a configuration that is taken."""
+    """Return the warnings about a valid configuration."""
     assert result.settings is not None, result.problems
     return result.warnings

@@ -1,4 +1,4 @@
-"""A simulator in memory with a clock whose hands are turned, and a caller that speaks to it."""
+"""A simulator in memory with a clock that the test sets, and a client for it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ITEM = "/content/library/item"
 
 @dataclass
 class Hands:
-    """A monotonic clock that the test turns."""
+    """A monotonic clock that the test sets."""
 
     time: float = 1000.0
 
@@ -31,7 +31,7 @@ def basic(username: str, password: str) -> dict[str, str]:
 
 
 class Caller:
-    """Speaks one dialect to a simulator without HTTP. Paths start behind the dialect's prefix."""
+    """A client of a simulator without HTTP, in one dialect. Paths exclude the dialect's prefix."""
 
     def __init__(self, simulator: Simulator, prefix: str = "/api", token: str = "") -> None:
         self.simulator = simulator
@@ -39,7 +39,7 @@ class Caller:
         self.token = token
 
     async def log_in(self, username: str | None = None, password: str | None = None) -> None:
-        """Log in, as the simulator's first user unless told otherwise."""
+        """Log in, by default as the simulator's first user."""
         simulator = self.simulator
         header = basic(username or simulator.username, password or simulator.password)
         path = "/session" if self.prefix == "/api" else "/cis/session"
@@ -56,7 +56,7 @@ class Caller:
         content_type: str = "application/json",
         headers: dict[str, str] | None = None,
     ) -> Response:
-        """Send a request as it stands."""
+        """Send a request unchanged."""
         token = {"vmware-api-session-id": self.token} if self.token else {}
         fields = {"content-type": content_type, **token, **(headers or {})}
         return await self.simulator.handle(Request(method, self.prefix + path, fields, body))
@@ -69,14 +69,14 @@ class Caller:
 
 
 async def api_caller(simulator: Simulator) -> Caller:
-    """Return a caller of the `api` dialect that is logged in."""
+    """Return a logged-in caller of the `api` dialect."""
     caller = Caller(simulator)
     await caller.log_in()
     return caller
 
 
 async def rest_caller(simulator: Simulator) -> Caller:
-    """Return a caller of the `rest` dialect that is logged in."""
+    """Return a logged-in caller of the `rest` dialect."""
     caller = Caller(simulator, "/rest/com/vmware")
     await caller.log_in()
     return caller

@@ -1,4 +1,4 @@
-"""A state file that a test opens, fills and breaks."""
+"""Open, fill and damage a state file in tests."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ async def opened(
     *,
     persist_tokens: bool = True,
 ) -> AsyncIterator[tuple[Store, Stored]]:
-    """Open the state file of a folder, and close it in the end."""
+    """Open the state file of a folder, and close it afterwards."""
     path = folder / "state.db"
     store = Store(path, clock or Hands(), boot_id, persist_tokens=persist_tokens)
     stored = await store.open()
@@ -57,13 +57,13 @@ async def opened(
 
 
 async def kept(folder: Path, clock: Hands | None = None, boot_id: str = "this-boot") -> Stored:
-    """Return what is in the state file of a folder."""
+    """Return the contents of a folder's state file."""
     async with opened(folder, clock, boot_id) as (_, stored):
         return stored
 
 
 async def tell(store: Store, statement: str) -> None:
-    """Have the connection of a store carry out a statement."""
+    """Execute a statement on a store's connection."""
 
     def execute() -> None:
         assert store._file.database is not None
@@ -73,7 +73,7 @@ async def tell(store: Store, statement: str) -> None:
 
 
 async def watching(store: Store) -> list[str]:
-    """Return a list to which every statement is added that SQLite carries out from now on."""
+    """Return a list that receives every statement that SQLite executes from now on."""
     statements: list[str] = []
 
     def watch() -> None:
@@ -85,18 +85,18 @@ async def watching(store: Store) -> list[str]:
 
 
 def change_by_hand(folder: Path, statement: str) -> None:
-    """Carry out a statement on the state file of a folder, while no store has it open."""
+    """Execute a statement on a folder's state file, while no store has it open."""
     with contextlib.closing(sqlite3.connect(folder / "state.db", isolation_level=None)) as database:
         database.execute(statement)
 
 
 def traces(folder: Path, token: str) -> list[str]:
-    """Return the names of the files in which a token stands."""
+    """Return the names of the files that contain a token."""
     return [path.name for path in folder.iterdir() if token.encode() in path.read_bytes()]
 
 
 def renewed() -> Session:
-    """Return a session without holds of which everything is known that a file keeps."""
+    """Return a session without holds, with all stored fields set."""
     return a_session(KEY, deadline=1200.0, progress=40)._replace(
         holds=(),
         renewals=7,

@@ -1,4 +1,4 @@
-"""Somebody who listens where systemd would."""
+"""Receive a service's notifications in place of systemd."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _LONGEST = 4096
 
 
 class Supervisor:
-    """A datagram socket; `address` belongs into NOTIFY_SOCKET."""
+    """A datagram socket; `address` is for NOTIFY_SOCKET."""
 
     def __init__(self, address: str) -> None:
         self.address = address
@@ -38,22 +38,22 @@ class Supervisor:
         return sum(message.get(name) == value for message in self.read())
 
     def statuses(self) -> list[str]:
-        """Return what was said in words, in order."""
+        """Return the status texts, in order."""
         return [message["STATUS"] for message in self.read() if "STATUS" in message]
 
     async def until_said(self, name: str, *, times: int = 1, seconds: float = 120.0) -> None:
         """Wait until a field was sent as 1 that often."""
         try:
             async with asyncio.timeout(seconds):
-                while self.said(name) < times:  # noqa: ASYNC110 - another process says it
+                while self.said(name) < times:  # noqa: ASYNC110 - another process sends it
                     await asyncio.sleep(0.02)
         except TimeoutError:
-            raise AssertionError(f"no {name}=1 within {seconds} s; said {self.messages}") from None
+            raise AssertionError(f"no {name}=1 within {seconds} s: {self.messages}") from None
 
 
 @contextmanager
 def supervising(folder: Path) -> Iterator[Supervisor]:
-    """Listen on a socket in `folder` until the block is left."""
+    """Listen on a socket in `folder` while the block runs."""
     supervisor = Supervisor(str(folder / "notify"))
     try:
         yield supervisor

@@ -1,4 +1,4 @@
-"""How long a test waits for other processes before it fails."""
+"""Time limit of tests that wait for other processes."""
 
 TIMEOUT_SECONDS = 120.0
-"""Generous, as every wait ends once its condition holds: only what hangs takes as long."""
+"""Generous, since every wait ends once its condition holds; only a hanging test takes as long."""

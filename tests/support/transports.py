@@ -1,4 +1,4 @@
-"""The transport to servers that are written by hand, and a client above it."""
+"""Transports to hand-written servers, and clients that use them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TOKEN = {"vmware-api-session-id": "T0KEN-0123456789"}
 
 
 class Names(AbstractResolver):
-    """Knows every name as this machine, until it fails."""
+    """Resolves every name to this machine, until it is set to fail."""
 
     fails = False
 
@@ -62,7 +62,7 @@ async def transport_to(
 
 @asynccontextmanager
 async def transport_at(url: str, **settings: Any) -> AsyncIterator[HttpTransport]:
-    """Yield the transport that a configuration makes."""
+    """Yield the transport of a configuration."""
     transport = build_transport(validate(VCenterSettings, {"url": url, **settings}))
     try:
         yield transport
@@ -90,7 +90,7 @@ async def post(transport: HttpTransport, path: str = "/x", timeout: float = 5.0)
 
 
 async def failure(transport: HttpTransport, timeout: float = 5.0) -> TransportError:
-    """Send a request that fails, and return how, which is without the token."""
+    """Send a request that fails, and return its error, which does not contain the token."""
     with pytest.raises(TransportError) as caught:
         await post(transport, timeout=timeout)
     assert "T0KEN" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""Whether the event loop goes on while something else is done in it."""
+"""Check that the event loop keeps running during other work."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 @asynccontextmanager
 async def turns() -> AsyncIterator[list[None]]:
-    """Yield a list that grows by one with each turn of the loop, until the block is left."""
+    """Yield a list that grows by one with each turn of the loop while the block runs."""
     taken: list[None] = []
 
     async def take() -> None:

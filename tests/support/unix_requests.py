@@ -1,4 +1,4 @@
-"""The requests library over a Unix socket, for tools that speak nothing else."""
+"""Use the requests library over a Unix socket, for tools that require it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SECONDS = 120.0
 
 
 class UnixAdapter(HTTPAdapter):
-    """Sends requests to a Unix socket. Of a stream that goes on and on, reads one line."""
+    """Sends requests to a Unix socket. Of an endless stream it reads one line."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()

@@ -1,8 +1,8 @@
-"""An upload as people write it, which knows nothing of what keeps it alive. Needs Python alone.
+"""A typical upload script without keep-alives, in plain Python.
 
 `python uploader.py FILE` uploads one file into an item of the vCenter that GOVC_URL, GOVC_USERNAME
-and GOVC_PASSWORD name: session, gap, PUT, gap, complete. It says `session ID` at once. Gaps and the
-PUT take so many seconds, or until a file exists whose path is given instead.
+and GOVC_PASSWORD name: session, gap, PUT, gap, complete. It prints `session ID` at once. Gaps and
+the PUT take the given seconds or, if given a path, until that file exists.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SESSIONS = f"{ITEMS}/update-session"
 
 
 class Refused(Exception):
-    """The vCenter answered with a status that is no success."""
+    """The vCenter answered with an error status."""
 
 
 def call(method: str, url: str, headers: dict[str, str], body: Any = None) -> Any:
@@ -44,7 +44,7 @@ def call(method: str, url: str, headers: dict[str, str], body: Any = None) -> An
 
 
 def log_in_at(environ: Mapping[str, str]) -> str:
-    """Log in where GOVC_URL and its like say, and return the token."""
+    """Log in with GOVC_URL and similar variables, and return the token."""
     login = f"{environ['GOVC_USERNAME']}:{environ['GOVC_PASSWORD']}".encode()
     basic = "Basic " + base64.b64encode(login).decode()
     token: str = call("POST", environ["GOVC_URL"] + "/api/session", {"Authorization": basic})
@@ -52,7 +52,7 @@ def log_in_at(environ: Mapping[str, str]) -> str:
 
 
 def wait(until: str) -> None:
-    """Sleep for so many seconds, or until a file exists."""
+    """Sleep for the given seconds, or until the file of that path exists."""
     if "/" not in until:
         time.sleep(float(until))
     while "/" in until and not os.path.exists(until):
@@ -60,7 +60,7 @@ def wait(until: str) -> None:
 
 
 def slowly(path: Path, until: str) -> Iterator[bytes]:
-    """Read a file in so many seconds, or nine tenths of it at most until another file exists."""
+    """Read a file over the given seconds, or at most 9/10 of it until another file exists."""
     size = path.stat().st_size
     with path.open("rb", buffering=0) as file:
         if "/" in until:
@@ -94,7 +94,7 @@ def upload(wanted: argparse.Namespace, token: str) -> None:
     print(f"session {session}", flush=True)
     path: Path = wanted.file
     size = path.stat().st_size
-    with path.open("rb"):  # what an uploader that computes a checksum has open
+    with path.open("rb"):  # like an uploader that computes a checksum
         wait(wanted.gap)
     file = {"name": path.name, "source_type": "PUSH", "size": size}
     added = call("POST", f"{SESSIONS}/{session}/file", mine, file)
@@ -110,12 +110,12 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("file", type=Path)
     parser.add_argument("--item", default="templates/image", help="LIBRARY/NAME")
-    parser.add_argument("--gap", default="0", help="how long it waits before and after the PUT")
-    parser.add_argument("--queue", help="how long it waits after the PUT, if not as long as before")
-    parser.add_argument("--put", default="0", help="how long the PUT takes")
+    parser.add_argument("--gap", default="0", help="pause before and after the PUT")
+    parser.add_argument("--queue", help="pause after the PUT; default: the gap")
+    parser.add_argument("--put", default="0", help="duration of the PUT")
     parser.add_argument("--leave", action="store_true", help="do not complete the session")
     parser.add_argument("--exit", type=int, default=0, help="the exit code")
-    parser.add_argument("--use-token", type=Path, help="the token is there already")
+    parser.add_argument("--use-token", type=Path, help="a file with an existing token")
     wanted = parser.parse_args()
     token = wanted.use_token.read_text().strip() if wanted.use_token else log_in_at(os.environ)
     try:

@@ -1,4 +1,4 @@
-"""Acting as other users of this machine, where a test may."""
+"""Run test steps as other users of this machine."""
 
 from __future__ import annotations
 
@@ -30,6 +30,6 @@ def open_directory() -> Iterator[Path]:
 
 
 def on_hosts(program: str) -> list[pytest.MarkDecorator]:
-    """Mark tests that make a machine or containers of their own, with a program for that."""
+    """Mark tests that start machines or containers with the given program."""
     own = [pytest.mark.hosts, needs_root, pytest.mark.timeout(900)]
     return [*own, needs(program), needs("debootstrap")]

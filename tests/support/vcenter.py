@@ -1,4 +1,4 @@
-"""A client of the simulator, in one event loop on the fake clock, without HTTP."""
+"""Run a client on the simulator, in one event loop on the fake clock, without HTTP."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HandleRequest = Callable[[Request], Awaitable[Response]]
 
 
 class Bench:
-    """A simulator and a client of it, and what the client said of its logins."""
+    """A simulator and a client of it, and the client's reported logins."""
 
     def __init__(self, *, settings: dict[str, Any] | None = None, **options: Any) -> None:
         self.simulator: Simulator = simulator_in_loop(**options)
@@ -39,22 +39,22 @@ class Bench:
         return await self.simulator.handle(request)
 
     def routes(self) -> list[str]:
-        """What was asked for, in order; an unknown route is an empty text."""
+        """Return the requested routes, in order; an unknown route is an empty text."""
         return [entry.route for entry in self.simulator.ledger.requests()]
 
     def count(self, route: str) -> int:
-        """How often a route was asked for."""
+        """Return the number of requests of a route."""
         return len(self.simulator.ledger.requests(route))
 
 
 def changed(settings: VCenterSettings, **changes: Any) -> VCenterSettings:
-    """Return settings with some of them changed, validated anew."""
+    """Return settings with some fields changed, validated again."""
     given = {name: getattr(settings, name) for name in settings.given}
     return validate(VCenterSettings, {**given, **changes})
 
 
 def client_of(handle: HandleRequest, **changes: Any) -> Client:
-    """Return a client of whatever answers its requests."""
+    """Return a client whose requests `handle` answers."""
     settings = validate(
         VCenterSettings,
         {"url": "http://vcenter.test", "username": "somebody", "password_env": "HOME", **changes},

@@ -1,4 +1,4 @@
-"""The source of YAML files at work on a folder, with keepers that rest, on the fake clock."""
+"""Run the source of YAML files on a folder, with idle keepers, on the fake clock."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WEEK = 7 * 86400.0
 
 
 class Recorder:
-    """A listener that remembers what it was told of sources and holds."""
+    """A listener that records the events of sources and holds."""
 
     def __init__(self) -> None:
         self.heard: list[tuple[str, ...]] = []
@@ -55,7 +55,7 @@ class Site:
     settings: Settings
 
     def holds(self) -> dict[str, int | None]:
-        """The ids that are held, and the progress that each hold says."""
+        """Return the held ids with the progress of each hold."""
         return {
             session.key.id: hold.progress.client_progress
             for session in self.registry
@@ -69,13 +69,13 @@ class Site:
         return hold
 
     def end(self, name: str) -> None:
-        """Let a session end, as the server's answers would."""
+        """End a session, as the server's answers would."""
         session = self.registry.find(SessionKey("lab", Kind.UPDATE, name))
         assert session is not None
         self.registry.commit(session._replace(state=State.DONE, holds=()), ())
 
     def write(self, name: str, text: str) -> Path:
-        """Write a file as people do who care: whole, and renamed into place."""
+        """Write a file atomically, by renaming it into place."""
         path = self.folder / name
         draft = self.folder / f".{name}.draft"
         draft.write_text(text, encoding="utf-8")
@@ -97,12 +97,12 @@ def settings(folder: Path, *vcenters: str, **more: Any) -> Settings:
 async def site(
     folder: Path, *vcenters: str, config: Path | None = None, **more: Any
 ) -> AsyncIterator[Site]:
-    """Run the source, with what is in the folder read once."""
+    """Run the source after one scan of the folder."""
     clock = LoopClock()
     ear = Recorder()
     registry = Registry(ear, clock, Retention())
     for name in ("lab", "prod"):
-        # The keepers are there to be asked for, and do not work: nothing is sent.
+        # The keepers are registered but not running, so no requests are sent.
         registry.attach(Keeper(name, None, RenewalPolicy(), registry, ear, clock))  # type: ignore[arg-type]
     watched = settings(folder, *vcenters, **more)
     source = YamlFiles(watched, registry, ear, clock, config=config)
@@ -120,7 +120,7 @@ async def site(
 
 
 def sessions(**progress: int | None) -> str:
-    """A session file with these ids, each with its progress."""
+    """Return a session file with these ids, each with its progress."""
     lines = [
         f"- {{id: {name}}}" if done is None else f"- {{id: {name}, progress: {done}}}"
         for name, done in progress.items()

@@ -51,7 +51,7 @@ class Said:
 
 
 class Machine:
-    """One machine. Between `boot` and `stop` it does what it is told."""
+    """One machine. Between `boot` and `stop` it executes commands."""
 
     def __init__(self, folder: Path) -> None:
         self.root = folder / "root"
@@ -69,7 +69,7 @@ class Machine:
         wanted = units / "multi-user.target.wants"
         wanted.mkdir(exist_ok=True)
         (wanted / "agent.service").symlink_to("../agent.service")
-        # Nobody logs in, nothing is to be fetched, and nothing waits for a network that is there.
+        # Logins, package downloads and waiting for the network are not needed.
         for unit in ("console-getty", "apt-daily", "apt-daily-upgrade", "systemd-networkd"):
             (units / f"{unit}.service").symlink_to("/dev/null")
         # A journal of many entries in a short time is what some tests make.
@@ -78,7 +78,7 @@ class Machine:
         (limits / "tests.conf").write_text("[Journal]\nStorage=persistent\nRateLimitBurst=0\n")
 
     async def boot(self) -> None:
-        """Start it, and wait until it does what it is told."""
+        """Start the machine, and wait until it executes commands."""
         (self.shared / "agent.sock").unlink(missing_ok=True)
         process = self._process = self._spawn()
         end = time.monotonic() + _BOOT_SECONDS

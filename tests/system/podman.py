@@ -124,7 +124,7 @@ class Podman:
         subprocess.run(["rm", "-rf", "--one-file-system", tree], check=True)
 
     def _context(self) -> Path:
-        """Return a copy of what the build takes, which nobody edits between two builds."""
+        """Return a copy of the build's input, so that edits between two builds do not affect it."""
         context = self._folder / "context"
         if not context.exists():
             context.mkdir()

@@ -152,7 +152,7 @@ async def prometheus(
     try:
         async with asyncio.timeout(15):
             address = await _address(process.stderr, said)
-        # Whoever does not read its log stops it in the end.
+        # Prometheus would block once the pipe of its log is full.
         reading = asyncio.create_task(_read_on(process.stderr))
         async with aiohttp.ClientSession() as http:
             yield PrometheusServer(f"http://{address}", http)

@@ -189,8 +189,8 @@ def test_the_health_check_of_the_image_tells_well_from_ill(podman: Podman, tmp_p
     finally:
         podman.run("rm", "--force", "--time=0", NAME)
         podman.run("volume", "rm", "--all", "--force")
-    nobody = ("run", "--rm", "--network=none", "--no-healthcheck", "--entrypoint=", IMAGE)
-    assert podman.run(*nobody, *check[1:], check=False).returncode == 1
+    isolated = ("run", "--rm", "--network=none", "--no-healthcheck", "--entrypoint=", IMAGE)
+    assert podman.run(*isolated, *check[1:], check=False).returncode == 1
 
 
 def test_the_same_commit_makes_the_same_layers(podman: Podman) -> None:

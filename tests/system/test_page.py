@@ -178,7 +178,7 @@ async def test_a_daemon_that_does_not_answer_is_told_of_and_forgiven(
     async with watched(tmp_path, tab):
         silence = "document.getElementById('silence')"
         assert await tab.tell(f"{silence}.hidden")
-        # Answers of somebody else, such as a proxy, are no news.
+        # Answers of another server, such as a proxy, are ignored.
         await tab.tell("""
             window.realFetch = window.fetch;
             window.fetch = async () => new Response("<main>Log in</main>");
@@ -223,7 +223,7 @@ async def test_any_number_of_sessions(tmp_path: Path, tab: Tab, sessions: int, r
 
 
 def keep(picture: bytes, name: str) -> None:
-    """Keep a picture for whoever wants to look at it."""
+    """Save a screenshot if SCREENSHOTS names a folder."""
     if folder := os.environ.get("SCREENSHOTS"):
         Path(folder, name).write_bytes(picture)
 

@@ -48,7 +48,7 @@ def compressed(rules: str) -> str:
 
 
 class Story:
-    """What is told: a vCenter with uploads, and what Prometheus makes of it."""
+    """A vCenter with uploads, and a Prometheus that scrapes the daemon."""
 
     def __init__(self, simulator: Simulator, server: PrometheusServer) -> None:
         self.simulator = simulator

@@ -1,4 +1,4 @@
-"""What a scrape costs while 100,000 sessions are renewed: under half a second, and nobody's turn.
+"""The cost of a scrape while 100,000 sessions are renewed: under half a second, and no delays.
 
 `benchmarks/scrape_cost.py` measures a daemon. Here the engine is in the test's own loop, and what
 is measured is processor time, which stays the same whatever else the machine does.

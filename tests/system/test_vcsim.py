@@ -124,7 +124,7 @@ async def test_a_deleted_session_was_removed_it_did_not_expire(
     async with holding_two(vcsim, tmp_path) as (daemon, deleted):
         await vcsim.delete(deleted)
         assert await end_of(daemon, deleted) == ("REMOVED", "warning")
-        # The 404 made nobody doubt the dialect: the other session goes on under the same login.
+        # The 404 has not caused a dialect check: the other session is renewed with the same login.
         before = (await daemon.metrics())[RENEWALS]
         metrics = await renewed(daemon, int(before) + 1)
         assert metrics["clkeepalived_logins_total", "ok", "lab"] == 1

@@ -56,7 +56,7 @@ async def test_it_says_what_it_could_not_see(
     vcsim_binary: Path, tmp_path: Path, *, is_made: bool
 ) -> None:
     async with running(vcsim_binary) as vcsim:
-        await vcsim.new_item(LIBRARY, "clkeepalived-probe-of-somebody")
+        await vcsim.new_item(LIBRARY, "clkeepalived-probe-of-another-user")
         await vcsim.open_session()
         before = await all_there_is(vcsim)
         made = ("--library", "made for this", "--datastore", vcsim.datastore)

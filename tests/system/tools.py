@@ -60,7 +60,7 @@ def _kept(name: str, make: Callable[[Path], None]) -> Path:
             try:
                 made.rename(kept)
             except OSError:
-                assert kept.exists()  # somebody else was quicker
+                assert kept.exists()  # another process was faster
     return kept
 
 

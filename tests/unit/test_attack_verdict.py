@@ -19,7 +19,7 @@ VCENTER = {"url": "http://127.0.0.1:9", "username": "somebody"}
 def stops(*own: float, longest: float = 0.0) -> verdict.Stops:
     """What a probe tells of a loop that stood still for so long by its own work."""
     worst = [(each, each, 0.0) for each in sorted(own, reverse=True)]
-    return verdict.Stops.told({"longest": longest, "worst": worst, "milliseconds": [len(own)]})
+    return verdict.Stops.from_dict({"longest": longest, "worst": worst, "milliseconds": [len(own)]})
 
 
 @pytest.mark.parametrize(

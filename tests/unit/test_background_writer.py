@@ -1,4 +1,4 @@
-"""Log lines written in the background: in order, bounded, and what is lost is told."""
+"""Log lines written in the background: in order, bounded, and lost lines are reported."""
 
 from __future__ import annotations
 

@@ -30,8 +30,8 @@ pytestmark = pytest.mark.looptime
 
 LIFETIME = 300.0
 CHUNK = b"x" * 1000
-TOKEN_WARNING = "the uploader's API token is not taken any more; lend a fresh one"
-SERVER_ERROR = "HTTP 500: internal_server_error: A fault was asked for: 500."
+TOKEN_WARNING = "the vCenter no longer accepts the uploader's API token; lend a new one"
+SERVER_ERROR = "HTTP 500: internal_server_error: Injected fault: 500."
 
 
 SLACK = "clkeepalived_renewal_slack_seconds"
@@ -378,7 +378,7 @@ async def test_keep_alives_have_no_effect(tmp_path: Path) -> None:
         await seen.until("renewal_without_effect", timeout=LIFETIME)
         await seen.until_streamed("renewal_without_effect")
         (line,) = seen.logged("renewal_without_effect")
-        assert line.pop("message").startswith("keep-alives are answered, but")
+        assert line.pop("message").startswith("keep-alives succeed, but")
         left = line.pop("left")
         assert 0 < left < LIFETIME
         assert line == {"level": "warning", "event": "renewal_without_effect", **of(key)}
@@ -464,7 +464,7 @@ async def test_a_lent_token_is_refused(tmp_path: Path, fallback: bool) -> None:
         simulator.logins.log_out(token)
         await seen.until("token_refused", timeout=LIFETIME)
         await seen.until_streamed("token_refused")
-        also = ", meanwhile the session is renewed otherwise" if fallback else ""
+        also = " (until then other credentials renew the session)" if fallback else ""
         assert seen.logged("token_refused") == [
             {
                 "level": "warning",
@@ -530,12 +530,8 @@ ENDINGS = {
     State.DONE: End(complete, "info", "completed", content_moved=True),
     State.ERROR: End(fail, "error", "the server reports an error", "the disk is full"),
     State.CANCELED: End(cancel, "warning", "canceled on the server"),
-    State.REMOVED: End(
-        remove, "warning", "somebody ended and deleted it before its lifetime was over"
-    ),
-    State.EXPIRED: End(
-        cut_off, "error", "it was gone after its lifetime had passed without a renewal"
-    ),
+    State.REMOVED: End(remove, "warning", "another client deleted it before its lifetime was over"),
+    State.EXPIRED: End(cut_off, "error", "missing after its lifetime passed without a renewal"),
     State.NOT_FOUND: End(
         never_was,
         "error",
@@ -544,7 +540,7 @@ ENDINGS = {
         item=None,
         keep_alives=0,
     ),
-    State.RELEASED: End(release, "info", "its last hold was let go", content_moved=None),
+    State.RELEASED: End(release, "info", "its last hold was released", content_moved=None),
 }
 
 

@@ -1,4 +1,4 @@
-"""The daemon's life cycle on the fake clock: the whole of it, in one event loop."""
+"""The daemon's life cycle on the fake clock, in one event loop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Descriptors: how many there may be, who gets them, and whose fault it is to have none."""
+"""Descriptors: the limits on them, their shares, and their exhaustion."""
 
 from __future__ import annotations
 

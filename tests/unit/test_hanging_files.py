@@ -1,4 +1,4 @@
-"""Files that cannot be read, and looks that never end: the others are looked at all the same."""
+"""Files that cannot be read, and reads that never end: other files are still read."""
 
 from __future__ import annotations
 
@@ -187,7 +187,7 @@ async def test_what_no_look_at_a_file_foresees_is_a_problem_of_that_file(
 def test_a_pipe_is_read_where_a_person_may_mean_one(tmp_path: Path) -> None:
     path = tmp_path / "pipe"
     os.mkfifo(path)
-    with pytest.raises(UnfitFileError, match="no regular file"):
+    with pytest.raises(UnfitFileError, match="not a regular file"):
         read_file(path, most=100)
     writer = threading.Thread(target=path.write_bytes, args=(b"x" * 100_000,))
     writer.start()
@@ -201,9 +201,9 @@ def test_a_silent_pipe_is_not_waited_for_for_ever(
     monkeypatch.setattr(files, "PIPE_SECONDS", 0.1)
     path = tmp_path / "pipe"
     os.mkfifo(path)
-    with pytest.raises(ConfigError, match="nobody wrote to this pipe"):
+    with pytest.raises(ConfigError, match="the pipe was not written and closed"):
         load_settings(path, {})
-    with pytest.raises(ConfigError, match="no regular file"):
+    with pytest.raises(ConfigError, match="not a regular file"):
         load_settings(path, {}, pipes=False)
 
 

@@ -1,4 +1,4 @@
-"""When garbage is looked for: what is old is passed over, and found in the end all the same."""
+"""Garbage collection: old objects are skipped, but collected in the end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The API session that govc has cached: found by its name, and taken only from safe hands."""
+"""The API session that govc has cached: found by its name, and used only from a safe file."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_what_others_may_use_is_not_taken(mode: int, tmp_path: Path) -> None:
     path = save(tmp_path)
     path.chmod(mode)
     message = refused(PLAIN, tmp_path)
-    assert message.startswith(f"{path}: others may use it, by its mode {mode:04o}")
+    assert message.startswith(f"{path}: its mode {mode:04o} gives others access")
 
 
 @needs_root
@@ -169,7 +169,7 @@ def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
     path = save(tmp_path)
     path.unlink()
     os.mkfifo(path, 0o600)
-    assert refused(PLAIN, tmp_path) == f"{path}: it is not a regular file"
+    assert refused(PLAIN, tmp_path) == f"{path}: not a regular file"
 
 
 @pytest.mark.parametrize(
@@ -179,14 +179,14 @@ def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
 )
 def test_what_govc_does_not_write_is_refused(content: object, tmp_path: Path) -> None:
     path = save(tmp_path, content=content)
-    assert refused(PLAIN, tmp_path) == f"{path}: this is not what govc writes"
+    assert refused(PLAIN, tmp_path) == f"{path}: not a session file of govc"
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[" * 100_000], ids=len)
 def test_what_is_no_json_is_refused(content: bytes, tmp_path: Path) -> None:
     path = save(tmp_path)
     path.write_bytes(content)
-    assert refused(PLAIN, tmp_path) == f"{path}: this is not what govc writes"
+    assert refused(PLAIN, tmp_path) == f"{path}: not a session file of govc"
 
 
 def test_a_url_that_is_none_is_not_repeated(tmp_path: Path) -> None:

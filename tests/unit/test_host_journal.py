@@ -1,4 +1,4 @@
-"""Entries as journald gets them, read from a real datagram socket."""
+"""Entries as journald receives them, read from a real datagram socket."""
 
 from __future__ import annotations
 

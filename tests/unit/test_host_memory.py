@@ -1,4 +1,4 @@
-"""Memory that is given back, in a process of its own: the setting holds for the whole process."""
+"""Memory that is returned to the system, in a separate process: the setting is process-wide."""
 
 from __future__ import annotations
 

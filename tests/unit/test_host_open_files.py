@@ -1,4 +1,4 @@
-"""What a tree of processes has open, asked of real ones."""
+"""The open files of a process tree, read from real processes."""
 
 from __future__ import annotations
 

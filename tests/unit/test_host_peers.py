@@ -1,4 +1,4 @@
-"""Who is at the other end of a Unix socket."""
+"""The credentials of the peer of a Unix socket."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Processes: told apart, watched, and heard of when they end."""
+"""Processes: distinguished, watched, and reported when they end."""
 
 from __future__ import annotations
 

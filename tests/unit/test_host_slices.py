@@ -1,4 +1,4 @@
-"""A scrape of very many sessions takes many small steps, and reads as the library writes it."""
+"""A scrape of very many sessions runs in many small steps, with the same result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A listening Unix socket: bound with care, or handed over by systemd."""
+"""A listening Unix socket: bound safely, or passed by systemd."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def test_what_is_no_socket_is_not_removed(tmp_path: Path) -> None:
     path = tmp_path / "control.sock"
     path.write_text("precious")
 
-    with pytest.raises(SocketError, match="is no socket"):
+    with pytest.raises(SocketError, match="is not a socket"):
         listen_unix(path)
 
     assert path.read_text() == "precious"
@@ -182,7 +182,7 @@ def test_a_missing_directory_is_named(tmp_path: Path) -> None:
 def test_a_path_that_is_too_long_is_refused_in_words(tmp_path: Path) -> None:
     longest = tmp_path / ("x" * (LONGEST_PATH - len(str(tmp_path)) - 1))
     listen_unix(longest).close()
-    with pytest.raises(SocketError, match="has 108 bytes, and that of a socket may have 107"):
+    with pytest.raises(SocketError, match="has 108 bytes, but a socket's may have only 107"):
         listen_unix(longest.with_name(longest.name + "x"))
     assert os.listdir(tmp_path) == [f"{longest.name}.lock"]
 
@@ -238,7 +238,7 @@ def test_systemd_s_socket_is_taken_over(tmp_path: Path) -> None:
 
 def test_more_than_one_socket_is_one_too_many(tmp_path: Path) -> None:
     with a_socket(tmp_path / "one") as first, a_socket(tmp_path / "two") as second:
-        assert activated([first, second]).startswith("refused: systemd handed over 2 sockets")
+        assert activated([first, second]).startswith("refused: systemd passed 2 sockets")
 
 
 def test_a_datagram_socket_is_refused(tmp_path: Path) -> None:

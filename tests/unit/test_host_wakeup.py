@@ -1,4 +1,4 @@
-"""The alarm: it wakes at its time, or at once when somebody rings."""
+"""The wake-up event: it wakes after its timeout, or at once when it is rung."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is asked of a vCenter beside the keeper's own work: a few things at a time."""
+"""Requests other than the keeper's own: a few at a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Outages: what is probed, when and with what; who is renewed at their end; what is said of them.
+"""Outages: when and how the vCenter is probed, what is renewed at their end, and their events.
 
 Every draw is the middle: a session that was renewed is due again after 105 seconds, with 195 left.
 """

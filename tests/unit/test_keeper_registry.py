@@ -1,4 +1,4 @@
-"""What the registry tells its listener and the journal, argument by argument."""
+"""What the registry reports to its listener and stores, argument by argument."""
 
 from __future__ import annotations
 
@@ -232,7 +232,7 @@ async def test_what_is_restored_too_late_to_be_shown_is_forgotten_unless_a_line_
     async with scripted() as engine:
         released = a_session(engine.key("released"), State.RELEASED)
         endings = {
-            "released": Ending(State.RELEASED, "its last hold was let go"),
+            "released": Ending(State.RELEASED, "its last hold was released"),
             "over": Ending(State.RELEASED, core.LINE_IS_OVER),
             "lost": GONE,
         }

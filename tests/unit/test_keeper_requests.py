@@ -1,4 +1,4 @@
-"""What a keeper sends: with which time-out and token, in which order, and what it says of it."""
+"""The keeper's requests: their timeouts, tokens and order, and the events they cause."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The schedule: who is due when, and who of those goes first."""
+"""The schedule: when sessions are due, and in which order."""
 
 from __future__ import annotations
 

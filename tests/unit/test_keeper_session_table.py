@@ -1,4 +1,4 @@
-"""What the roll counts as sessions change is what a look at all of them finds."""
+"""Counts of the session table always equal a count of all its sessions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is decided of very many sessions at once, and how little is kept of each."""
+"""Very many sessions at once: what is decided, and how much memory each takes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers in people's words: where one unit ends and the next begins."""
+"""Durations as text: the boundaries between units."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people are told word for word, and where exactly the rules of the core begin to hold."""
+"""Exact messages, and boundary values of the core's rules."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ def said(ending: Ending) -> tuple[State, str]:
             Kind.UPDATE,
             11.0,
             State.REMOVED,
-            "somebody ended and deleted it before its lifetime was over",
+            "another client deleted it before its lifetime was over",
         ),
         (
             Kind.UPDATE,
             10.0,
             State.EXPIRED,
-            "it was gone after its lifetime had passed without a renewal",
+            "missing after its lifetime passed without a renewal",
         ),
     ],
 )
@@ -65,9 +65,9 @@ def test_what_is_said_of_content_that_arrived() -> None:
 
 
 def test_what_is_said_of_a_hold_that_was_let_go() -> None:
-    _, effects = core.release_hold(begun(), 0, OWNER, 1000.0)
-    (ended,) = (effect for effect in effects if isinstance(effect, events.SessionEnd))
-    assert (ended.state, ended.reason) == (State.RELEASED, "its last hold was let go")
+    _, happened = core.release_hold(begun(), 0, OWNER, 1000.0)
+    (ended,) = (event for event in happened if isinstance(event, events.SessionEnd))
+    assert (ended.state, ended.reason) == (State.RELEASED, "its last hold was released")
 
 
 def test_what_is_said_of_a_token_that_cannot_be_one() -> None:
@@ -177,23 +177,23 @@ def test_movement_is_told_only_after_a_stall_and_lengthens_what_is_guarded() -> 
     guarded = Hold(0, Owner(OwnerKind.DISCOVERY), BEGUN_AT, BEGUN_AT + HOUR)
     session = settled_in()._replace(holds=(guarded,))
     session, _ = looked(session, 10, 10_000.0)
-    session, effects = looked(session, 20, 10_150.0)
-    assert not any(isinstance(effect, events.SessionMoving) for effect in effects)
+    session, happened = looked(session, 20, 10_150.0)
+    assert not any(isinstance(event, events.SessionMoving) for event in happened)
     assert session.stalled is False
     (hold,) = session.holds
     assert hold.until is not None
     assert guarded.until is not None
     assert hold.until > guarded.until
-    session, effects = looked(session._replace(stalled=True), 30, 10_300.0)
-    assert any(isinstance(effect, events.SessionMoving) for effect in effects)
+    session, happened = looked(session._replace(stalled=True), 30, 10_300.0)
+    assert any(isinstance(event, events.SessionMoving) for event in happened)
     assert session.stalled is False
 
 
 def test_a_transfer_that_has_just_stopped_is_not_moving() -> None:
     session, _ = looked(settled_in(), 10, 10_000.0)
     session, _ = looked(session, 20, 10_150.0)
-    session, effects = looked(session._replace(stalled=True), 20, 10_151.0)
-    assert not any(isinstance(effect, events.SessionMoving) for effect in effects)
+    session, happened = looked(session._replace(stalled=True), 20, 10_151.0)
+    assert not any(isinstance(event, events.SessionMoving) for event in happened)
     assert session.stalled
 
 
@@ -202,11 +202,9 @@ def test_what_is_said_of_a_transfer_that_was_abandoned() -> None:
     session = settled_in()._replace(holds=(guarded,))
     session, _ = looked(session, 10, 10_000.0)
     session, _ = looked(session, 20, 10_150.0)
-    _, effects = looked(session, 20, 10_150.0 + stalls.STALL_TIMEOUT)
-    (ended,) = (effect for effect in effects if isinstance(effect, events.SessionEnd))
-    assert ended.reason == (
-        "its transfer has stood still for too long, and nobody asked for it to be held"
-    )
+    _, happened = looked(session, 20, 10_150.0 + stalls.STALL_TIMEOUT)
+    (ended,) = (event for event in happened if isinstance(event, events.SessionEnd))
+    assert ended.reason == ("its transfer has stalled for too long, and it has no other hold")
 
 
 def test_a_late_answer_is_looked_at_when_it_is_there() -> None:
@@ -244,10 +242,10 @@ def test_what_has_ended_is_in_no_doubt() -> None:
 
 
 def test_a_wait_that_was_asked_for_takes_half_of_what_remains_and_no_more() -> None:
-    assert timing.asked_delay(0.0, 100.0, 0.5, 300.0) == 0.25
+    assert timing.delay_with_retry_after(0.0, 100.0, 0.5, 300.0) == 0.25
     # Nothing remains: it is a matter of the lifetime then.
-    assert timing.asked_delay(0.0, 1000.0, 0.0, 300.0) == 150.0
-    assert timing.asked_delay(0.0, 1000.0, None, 300.0) == 150.0
+    assert timing.delay_with_retry_after(0.0, 1000.0, 0.0, 300.0) == 150.0
+    assert timing.delay_with_retry_after(0.0, 1000.0, None, 300.0) == 150.0
 
 
 def test_a_round_that_has_taken_too_long_since_its_renewal_looks_no_further() -> None:

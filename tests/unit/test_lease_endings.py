@@ -1,4 +1,4 @@
-"""How sessions end: by the server's word, by being gone, by nobody wanting them any more."""
+"""How sessions end: reported by the server, missing, or released."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def gone(session: Session, at: float | None = None) -> core.Step:
 
 def the_end(step: core.Step) -> Ending:
     """Return the end that a step brought, with nothing else."""
-    session, effects = step
-    (end,) = effects
+    session, happened = step
+    (end,) = happened
     assert isinstance(end, events.SessionEnd)
     ending = Ending(end.state, end.reason, end.error_message, end.content_moved)
     assert ending == session.ending
@@ -60,8 +60,8 @@ def the_end(step: core.Step) -> Ending:
 
 @pytest.mark.parametrize("word", ["DONE", "ERROR", "CANCELED"])
 def test_a_refused_keep_alive_ends_as_the_server_says(word: str) -> None:
-    session, effects = answered(settled_in(), Outcome.NOT_ALLOWED)
-    assert (session.next_kind, session.needs_confirmation, effects) == (RequestKind.GET, True, ())
+    session, happened = answered(settled_in(), Outcome.NOT_ALLOWED)
+    assert (session.next_kind, session.needs_confirmation, happened) == (RequestKind.GET, True, ())
     ending = the_end(answered(session, value=info(word, error="no space left")))
     assert (ending.state, ending.error_message) == (State[word], "no space left")
 
@@ -80,9 +80,9 @@ def test_words_that_are_no_end(word: str) -> None:
 @pytest.mark.parametrize("refusal", [Outcome.NOT_ALLOWED, Outcome.NOT_FOUND])
 def test_a_refusal_of_an_active_session_is_a_failure_that_says_so(refusal: Outcome) -> None:
     session, _ = answered(settled_in(), refusal)
-    session, effects = answered(session, value=info("ACTIVE"))
-    assert [effect.outcome for effect in effects] == [Outcome.FAILED]  # type: ignore[union-attr]  # it is a Failed
-    assert session.last_error.endswith("the server says that the session is ACTIVE")
+    session, happened = answered(session, value=info("ACTIVE"))
+    assert [event.outcome for event in happened] == [Outcome.FAILED]  # type: ignore[union-attr]  # it is a Failed
+    assert session.last_error.endswith("the server reports state ACTIVE")
     assert (session.next_kind, session.state, session.tries) == (
         RequestKind.KEEP_ALIVE,
         State.ACTIVE,
@@ -140,8 +140,8 @@ def test_doubt_that_nobody_clears_is_a_failure(outcome: Outcome) -> None:
 def test_a_vcenter_that_cannot_be_reached_ends_nothing(outcome: Outcome) -> None:
     session = settled_in()
     for _ in range(500):
-        session, effects = answered(session, outcome, took=10.0)
-        assert len(effects) == 1
+        session, happened = answered(session, outcome, took=10.0)
+        assert len(happened) == 1
     assert session.deadline is not None
     assert session.due > session.deadline + 7200.0
     assert session.state is State.ACTIVE
@@ -170,8 +170,8 @@ def test_what_is_gone_was_done_if_its_item_moved(
 @pytest.mark.parametrize(("version", "has_moved"), [("3", False), ("4", True)])
 def test_what_the_server_said_stands(word: str, version: str, has_moved: bool) -> None:
     session, _ = answered(of_item(begun()), Outcome.NOT_ALLOWED)
-    session, effects = answered(session, value=info(word, version=version))
-    assert (session.state, session.next_kind, session.deadline, effects) == (
+    session, happened = answered(session, value=info(word, version=version))
+    assert (session.state, session.next_kind, session.deadline, happened) == (
         State.ACTIVE,
         RequestKind.ITEM,
         None,
@@ -194,12 +194,12 @@ def test_what_the_server_said_stands(word: str, version: str, has_moved: bool) -
 def test_a_session_that_is_gone_is_settled_by_its_item(
     at: float, version: str, state: State
 ) -> None:
-    session, effects = gone(of_item(begun()), at)
-    assert effects == ()
-    session, effects = answered(session, value=ItemInfo("item-1", "renamed", version))
+    session, happened = gone(of_item(begun()), at)
+    assert happened == ()
+    session, happened = answered(session, value=ItemInfo("item-1", "renamed", version))
     assert session.item is not None
     assert session.item.name == "renamed"
-    assert the_end((session, effects)).state is state
+    assert the_end((session, happened)).state is state
 
 
 def test_the_version_counts_only_as_read_while_active() -> None:
@@ -242,8 +242,8 @@ def test_an_item_that_tells_nothing_three_times_is_left(outcome: Outcome) -> Non
     session, _ = gone(of_item(begun()))
     for wait in (1.0, 2.0):
         looked_at = session.due
-        session, effects = answered(session, outcome)
-        assert (session.next_kind, effects) == (RequestKind.ITEM, ())
+        session, happened = answered(session, outcome)
+        assert (session.next_kind, happened) == (RequestKind.ITEM, ())
         assert session.due == looked_at + wait
     ending = the_end(answered(session, outcome))
     assert (ending.state, ending.content_moved) == (State.REMOVED, None)
@@ -253,8 +253,8 @@ def test_an_item_that_tells_nothing_three_times_is_left(outcome: Outcome) -> Non
 def test_an_unreachable_vcenter_is_waited_for_to_settle(outcome: Outcome) -> None:
     session, _ = gone(of_item(begun()))
     for _ in range(50):
-        session, effects = answered(session, outcome)
-        assert (session.next_kind, effects) == (RequestKind.ITEM, ())
+        session, happened = answered(session, outcome)
+        assert (session.next_kind, happened) == (RequestKind.ITEM, ())
     session, _ = answered(session, Outcome.FAILED)  # as a server does that is just starting
     assert machine.next_request(session, session.due + 3600.0).kind is RequestKind.ITEM
     ending = the_end(answered(session, value=ItemInfo("item-1", "debian", "4")))
@@ -265,8 +265,8 @@ def test_items_that_cannot_be_read_for_an_hour_are_not_waited_for_any_longer() -
     session, _ = gone(of_item(begun()))
     over = session.due + 3600.0
     while session.due < over:
-        session, effects = answered(session, Outcome.UNAVAILABLE)
-        assert not effects
+        session, happened = answered(session, Outcome.UNAVAILABLE)
+        assert not happened
     ending = the_end(answered(session, Outcome.UNAVAILABLE))
     assert (ending.state, ending.content_moved) == (State.REMOVED, None)
 
@@ -276,8 +276,8 @@ def test_items_that_cannot_be_read_for_an_hour_are_not_waited_for_any_longer() -
 
 def test_the_last_hold_let_go_releases_even_the_overdue() -> None:
     session = core.take_hold(settled_in(), hold(uid=1))
-    session, effects = core.release_hold(session, 0, OWNER, 1000.0)
-    assert (session.state, effects) == (State.ACTIVE, ())
+    session, happened = core.release_hold(session, 0, OWNER, 1000.0)
+    assert (session.state, happened) == (State.ACTIVE, ())
     assert the_end(core.release_hold(session, 1, OWNER, 1000.0)).state is State.RELEASED
 
 
@@ -289,8 +289,8 @@ def test_letting_go_what_one_does_not_hold_changes_nothing() -> None:
 def test_the_last_hold_over_releases() -> None:
     session = core.new_session(KEY, 300.0, hold(until=1500.0), BEGUN_AT)
     session = core.take_hold(session, hold(uid=1, until=2000.0))
-    session, effects = core.expire_holds(session, 1500.0)
-    assert ([held.uid for held in session.holds], effects) == ([1], ())
+    session, happened = core.expire_holds(session, 1500.0)
+    assert ([held.uid for held in session.holds], happened) == ([1], ())
     words = "the max_lifetime of the line that named it is over"
     assert the_end(core.expire_holds(session, 2000.0)) == Ending(State.RELEASED, words)
     nobodys = session._replace(holds=(Hold(1, Owner(OwnerKind.NONE), BEGUN_AT, 2000.0),))
@@ -300,8 +300,8 @@ def test_the_last_hold_over_releases() -> None:
 
 def test_an_end_that_is_known_is_reported_whoever_still_wants_the_session() -> None:
     session, _ = gone(of_item(begun()))
-    session, effects = core.release_hold(session, 0, OWNER, 1000.0)
-    assert (session.holds, session.state, effects) == ((), State.ACTIVE, ())
+    session, happened = core.release_hold(session, 0, OWNER, 1000.0)
+    assert (session.holds, session.state, happened) == ((), State.ACTIVE, ())
     assert machine.next_request(session, session.due).kind is RequestKind.ITEM
     assert the_end(answered(session, value=ItemInfo("item-1", "debian", "3"))).state is (
         State.REMOVED

@@ -1,4 +1,4 @@
-"""What a session tells the server and what it learns from it: progress and lifetime."""
+"""What a session reports to the server and learns from it: progress and lifetime."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def test_progress_that_another_uploader_reported_counts() -> None:
 
 
 def test_refused_progress_is_left_out_at_once() -> None:
-    session, effects = answered(begun(percent=10), Outcome.INVALID_ARGUMENT)
-    assert (session.due, session.tries, effects) == (1000.0, 0, ())
+    session, happened = answered(begun(percent=10), Outcome.INVALID_ARGUMENT)
+    assert (session.due, session.tries, happened) == (1000.0, 0, ())
     session = core.take_hold(session, hold(11))
     assert machine.next_request(session, session.due).progress is None
-    session, effects = answered(session)
-    assert effects == (events.Renewed(session.key, first=True, slack=None, progress=None),)
+    session, happened = answered(session)
+    assert happened == (events.Renewed(session.key, first=True, slack=None, progress=None),)
     session, _ = answered(session, Outcome.FAILED)
     assert machine.next_request(session, session.due).progress == 11
     session = core.take_hold(session, hold(10))
@@ -62,9 +62,9 @@ def test_progress_refused_in_a_round_begun_anew_is_left_out_as_well() -> None:
 
 def test_an_invalid_argument_without_progress_is_a_failure() -> None:
     session, _ = answered(begun(percent=10), Outcome.INVALID_ARGUMENT)
-    session, effects = answered(session, Outcome.INVALID_ARGUMENT)
+    session, happened = answered(session, Outcome.INVALID_ARGUMENT)
     assert session.due == 1001.0
-    assert isinstance(effects[0], events.RenewalFailed)
+    assert isinstance(happened[0], events.RenewalFailed)
     assert machine.next_request(session, session.due).progress is None
 
 
@@ -78,10 +78,10 @@ def read(session: Session, left: float | None) -> core.Step:
 
 
 def test_the_lifetime_is_what_get_teaches() -> None:
-    session, effects = read(settled_in(), 61.0)
+    session, happened = read(settled_in(), 61.0)
     assert session.lifetime == 60.0
     assert session.slack(session.due) == 30.0
-    assert effects == (events.LifetimeLearned(session.key, before=300.0, after=60.0),)
+    assert happened == (events.LifetimeLearned(session.key, before=300.0, after=60.0),)
 
 
 @pytest.mark.parametrize(
@@ -95,16 +95,16 @@ def test_what_get_teaches_is_clamped(left: float | None, lifetime: float) -> Non
 def test_each_reading_replaces_the_last_and_only_a_change_is_news() -> None:
     session, _ = read(begun(), 60.0)
     for left, is_news in [(59.0, False), (62.0, False), (290.0, True), (299.0, False)]:
-        session, effects = read(session, left + 1.0)
+        session, happened = read(session, left + 1.0)
         assert session.lifetime == left
-        assert any(isinstance(effect, events.LifetimeLearned) for effect in effects) is is_news
+        assert any(isinstance(event, events.LifetimeLearned) for event in happened) is is_news
 
 
 def test_a_reading_that_follows_no_renewal_teaches_nothing() -> None:
     session, _ = answered(settled_in(), Outcome.NOT_ALLOWED)
-    session, effects = answered(session, value=info(left=150.0))
+    session, happened = answered(session, value=info(left=150.0))
     assert session.lifetime == 300.0
-    assert [type(effect) for effect in effects] == [events.RenewalFailed]
+    assert [type(event) for event in happened] == [events.RenewalFailed]
 
 
 def test_a_shorter_configured_lifetime_brings_the_renewal_forward() -> None:

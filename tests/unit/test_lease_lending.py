@@ -1,4 +1,4 @@
-"""With which credentials a question is asked again, and whose answer counts in the end."""
+"""The credentials of repeated requests, and which of their answers counts."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def asked(
     at = session.due
     request = machine.next_request(session, at, has_credentials=own)
     answer: Answer[object] = Answer(outcome, at, at, detail="words")
-    after, effects = machine.step(session, request, answer, at, 0.5, has_credentials=own)
-    return after, effects, request.token
+    after, happened = machine.step(session, request, answer, at, 0.5, has_credentials=own)
+    return after, happened, request.token
 
 
 FAILURES = (
@@ -73,8 +73,8 @@ def test_after_a_failed_attempt_a_new_token_of_somebody_s_is_not_relied_on() -> 
 def test_a_new_token_s_404_ends_nothing_while_others_can_be_asked() -> None:
     session = held_by(lender(1, MINE, proven=True), lender(2, THEIRS))
     while True:
-        session, effects, token = asked(session, Outcome.NOT_FOUND, own=False)
-        assert effects == ()
+        session, happened, token = asked(session, Outcome.NOT_FOUND, own=False)
+        assert happened == ()
         if token == THEIRS:
             break
         session = held_by(lender(1, MINE, proven=True), lender(2, THEIRS))._replace(
@@ -88,9 +88,9 @@ def test_a_new_token_s_404_ends_nothing_while_others_can_be_asked() -> None:
 
 def test_two_new_tokens_that_disagree_end_nothing() -> None:
     session = held_by(lender(1, MINE), lender(2, THEIRS))
-    session, effects, first = asked(session, Outcome.FORBIDDEN, own=False)
-    assert effects == ()
-    session, effects, second = asked(session, Outcome.NOT_FOUND, own=False)
+    session, happened, first = asked(session, Outcome.FORBIDDEN, own=False)
+    assert happened == ()
+    session, happened, second = asked(session, Outcome.NOT_FOUND, own=False)
     assert {first, second} == {MINE, THEIRS}
     assert session.next_kind is RequestKind.KEEP_ALIVE
     assert session.tries == 1

@@ -1,8 +1,8 @@
-"""Every way a session can go: random answers, holds that come and go, clocks that jump.
+"""Random histories of a session: any answers, changing holds, jumping clocks.
 
-The machine plays the keeper (one request at a time, holds changing while it is on its way, a key
-that is held anew after its session ended) against a server that says anything at all, and keeps a
-record of its own to judge the core by.
+The test plays the keeper (one request at a time, holds that change while it is in flight, sessions
+that are restarted) against a server that gives any answer, and checks the core against its own
+record.
 """
 
 from __future__ import annotations
@@ -177,16 +177,16 @@ class Lives(RuleBasedStateMachine):
         self.now = received_at + data.draw(st.sampled_from([0.0, 0.0, 0.5]))
         answer = Answer(outcome, sent_at, received_at, value, "words", retry_after=retry_after)
         before = self.session
-        self.session, effects = machine.step(
+        self.session, happened = machine.step(
             before, request, answer, self.now, data.draw(shares), data.draw(follow_ups)
         )
         if before.state.is_final or (
             request.kind is not RequestKind.KEEP_ALIVE and before.next_kind is not request.kind
         ):
-            assert (self.session, effects) == (before, ()), "an answer to nobody's question"
+            assert (self.session, happened) == (before, ()), "an answer to no current request"
             return
         self._record(before, request, answer)
-        self._judge_effects(answer, effects)
+        self._judge_events(answer, happened)
         self._judge_delay()
 
     def _record(self, before: Session, request: SessionRequest, answer: Answer[object]) -> None:
@@ -214,14 +214,14 @@ class Lives(RuleBasedStateMachine):
         if isinstance(value, ItemInfo):
             self.moved_to = value.content_version
 
-    def _judge_effects(self, answer: Answer[object], effects: tuple[events.Event, ...]) -> None:
-        self._note_ends(effects)
-        for effect in effects:
-            if isinstance(effect, events.Renewed):
+    def _judge_events(self, answer: Answer[object], happened: tuple[events.Event, ...]) -> None:
+        self._note_ends(happened)
+        for event in happened:
+            if isinstance(event, events.Renewed):
                 assert answer.outcome is Outcome.OK
-                assert effect.first is (len(self.renewals) == 1)
-            if isinstance(effect, events.RenewalFailed):
-                assert effect.retry_in == pytest.approx(self.session.due - self.now)
+                assert event.first is (len(self.renewals) == 1)
+            if isinstance(event, events.RenewalFailed):
+                assert event.retry_in == pytest.approx(self.session.due - self.now)
         if answer.outcome.is_vcenter_failure and self.ends:
             # What is known is reported after an hour, whether its item can be read or not.
             since = self.session.settling_since
@@ -236,16 +236,16 @@ class Lives(RuleBasedStateMachine):
         self.requests_at_once = 0
         assert session.due - self.now >= timing.floor(session.lifetime) - ROUNDING
 
-    def _note_ends(self, effects: tuple[events.Event, ...]) -> None:
-        for effect in effects:
-            if isinstance(effect, events.SessionEnd):
+    def _note_ends(self, happened: tuple[events.Event, ...]) -> None:
+        for event in happened:
+            if isinstance(event, events.SessionEnd):
                 assert not self.ends, "ended twice"
                 assert self.session.ending is not None
-                assert effect.state == self.session.state == self.session.ending.state
-                assert effect.reason == self.session.ending.reason
-                assert effect.held_seconds == self.now - self.session.since
-                self.ends.append(effect.state)
-                self._judge_end(effect.state)
+                assert event.state == self.session.state == self.session.ending.state
+                assert event.reason == self.session.ending.reason
+                assert event.held_seconds == self.now - self.session.since
+                self.ends.append(event.state)
+                self._judge_end(event.state)
 
     def _judge_end(self, state: State) -> None:
         """The evidence must be there for what a session is said to have ended as."""
@@ -303,9 +303,9 @@ class Lives(RuleBasedStateMachine):
     def _release(self, uid: int, owner: Owner) -> None:
         was_known = self.session.ending is not None
         self.holds.pop((uid, owner), None)
-        self.session, effects = core.release_hold(self.session, uid, owner, self.now)
-        assert not (was_known and effects), "released, though it has ended otherwise"
-        self._note_ends(effects)
+        self.session, happened = core.release_hold(self.session, uid, owner, self.now)
+        assert not (was_known and happened), "released, though it has ended otherwise"
+        self._note_ends(happened)
 
     @precondition(lambda self: not self.session.state.is_final)
     @rule()
@@ -313,8 +313,8 @@ class Lives(RuleBasedStateMachine):
         self.holds = {
             party: until for party, until in self.holds.items() if until is None or until > self.now
         }
-        self.session, effects = core.expire_holds(self.session, self.now)
-        self._note_ends(effects)
+        self.session, happened = core.expire_holds(self.session, self.now)
+        self._note_ends(happened)
 
     @precondition(lambda self: not self.session.state.is_final)
     @rule()

@@ -1,4 +1,4 @@
-"""Rounds of a living session: renewing, failing, looking."""
+"""Rounds of a live session: renewals, failures, and follow-up requests."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def test_within_a_millisecond_counts_as_due() -> None:
 
 
 def test_the_deadline_counts_from_when_the_renewal_was_sent() -> None:
-    session, effects = answered(begun(), took=7.0)
+    session, happened = answered(begun(), took=7.0)
     assert session.state is State.ACTIVE
     assert session.renewed_at == 1000.0
     assert session.deadline == 1300.0
     assert session.slack(1100.0) == 200.0
-    assert effects == (events.Renewed(session.key, first=True, slack=None, progress=None),)
+    assert happened == (events.Renewed(session.key, first=True, slack=None, progress=None),)
 
 
 def test_the_second_renewal_is_spread_the_third_comes_at_about_half() -> None:
@@ -59,8 +59,8 @@ def test_the_second_renewal_is_spread_the_third_comes_at_about_half() -> None:
 
 def test_a_renewal_tells_how_much_time_was_left_when_it_was_answered() -> None:
     session = settled_in()
-    _, effects = answered(session, took=4.0)
-    assert effects == (events.Renewed(session.key, first=False, slack=146.0, progress=None),)
+    _, happened = answered(session, took=4.0)
+    assert happened == (events.Renewed(session.key, first=False, slack=146.0, progress=None),)
 
 
 def test_an_answer_that_took_too_long_does_not_make_a_hot_loop() -> None:
@@ -74,12 +74,12 @@ def test_an_answer_that_took_too_long_does_not_make_a_hot_loop() -> None:
 @pytest.mark.parametrize("outcome", FAILURES)
 def test_a_failure_is_tried_again_and_ends_nothing(outcome: Outcome) -> None:
     session = settled_in()
-    failed, effects = answered(session, outcome)
+    failed, happened = answered(session, outcome)
     assert failed.state is State.ACTIVE
     assert failed.due == session.due + 1.0
     assert failed.last_error == "words"
     assert failed.deadline == session.deadline
-    assert effects == (events.RenewalFailed(failed.key, outcome, "words", 1.0, 150.0, 300.0),)
+    assert happened == (events.RenewalFailed(failed.key, outcome, "words", 1.0, 150.0, 300.0),)
 
 
 def test_failures_back_off_until_the_deadline_presses() -> None:
@@ -201,8 +201,8 @@ def test_what_the_session_fills_is_looked_up_once() -> None:
 def test_an_item_that_cannot_be_read_is_no_failure(outcome: Outcome) -> None:
     session, _ = answered(begun())
     session, _ = answered(session, value=info(version="3"))
-    session, effects = answered(session, outcome)
-    assert (session.next_kind, session.tries, effects) == (RequestKind.KEEP_ALIVE, 0, ())
+    session, happened = answered(session, outcome)
+    assert (session.next_kind, session.tries, happened) == (RequestKind.KEEP_ALIVE, 0, ())
     assert session.due == pytest.approx(1105.0)
 
 
@@ -212,11 +212,11 @@ def test_a_look_in_vain_is_no_failure(kind: RequestKind, outcome: Outcome) -> No
     session, _ = answered(settled_in(), follow_ups=ALL_FOLLOW_UPS)
     while session.next_kind is not kind:
         session, _ = answered(session, value=info(), follow_ups=ALL_FOLLOW_UPS)
-    session, effects = answered(session, outcome, follow_ups=ALL_FOLLOW_UPS)
+    session, happened = answered(session, outcome, follow_ups=ALL_FOLLOW_UPS)
     assert session.next_kind is (
         RequestKind.FILES if kind is RequestKind.GET else RequestKind.KEEP_ALIVE
     )
-    assert (session.tries, session.state, effects) == (0, State.ACTIVE, ())
+    assert (session.tries, session.state, happened) == (0, State.ACTIVE, ())
 
 
 @pytest.mark.parametrize("outcome", WIDE)
@@ -224,8 +224,8 @@ def test_a_vcenter_that_does_not_answer_is_asked_nothing_more_in_this_round(
     outcome: Outcome,
 ) -> None:
     session, _ = answered(begun(), follow_ups=ALL_FOLLOW_UPS)
-    session, effects = answered(session, outcome, took=10.0, follow_ups=ALL_FOLLOW_UPS)
-    assert (session.next_kind, session.due, effects) == (RequestKind.KEEP_ALIVE, 1105.0, ())
+    session, happened = answered(session, outcome, took=10.0, follow_ups=ALL_FOLLOW_UPS)
+    assert (session.next_kind, session.due, happened) == (RequestKind.KEEP_ALIVE, 1105.0, ())
 
 
 def test_a_round_that_was_broken_off_begins_anew_with_a_renewal() -> None:
@@ -233,9 +233,9 @@ def test_a_round_that_was_broken_off_begins_anew_with_a_renewal() -> None:
     assert machine.next_request(session, session.due + 1.0).kind is RequestKind.GET
     late = machine.next_request(session, session.due + 1.1)
     assert late.kind is RequestKind.KEEP_ALIVE
-    session, effects = answered(session, at=1120.0)
+    session, happened = answered(session, at=1120.0)
     assert session.renewed_at == 1120.0
-    assert isinstance(effects[0], events.Renewed)
+    assert isinstance(happened[0], events.Renewed)
     assert session.next_kind is RequestKind.GET
 
 
@@ -244,12 +244,12 @@ def test_a_file_that_fails_is_reported_once() -> None:
     session, _ = answered(session, value=info(), follow_ups=ALL_FOLLOW_UPS)
     good = FileInfo("a.vmdk", "PUSH", "TRANSFERRING", 5)
     bad = FileInfo("b.vmdk", "PUSH", "ERROR", 5, error_message="bad checksum")
-    session, effects = answered(session, value=(good, bad), follow_ups=ALL_FOLLOW_UPS)
-    assert effects == (events.FileFailed(session.key, bad),)
+    session, happened = answered(session, value=(good, bad), follow_ups=ALL_FOLLOW_UPS)
+    assert happened == (events.FileFailed(session.key, bad),)
     assert session.files == (good, bad)
     session, _ = answered(session, follow_ups=(RequestKind.FILES,))
-    session, effects = answered(session, value=(good, bad), follow_ups=(RequestKind.FILES,))
-    assert effects == ()
+    session, happened = answered(session, value=(good, bad), follow_ups=(RequestKind.FILES,))
+    assert happened == ()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Transfers that stand still: when that is said, and when nobody is believed to come back."""
+"""Stalled transfers: when a warning is due, and when a session counts as abandoned."""
 
 from __future__ import annotations
 
@@ -107,26 +107,26 @@ def test_a_pull_that_is_over_is_no_work(status: str) -> None:
 
 def test_a_stall_is_said_once_at_a_quarter_of_the_timeout() -> None:
     session = moving(settled_in(), at=10_000.0)
-    session, effects = looked(session, file(20), at=10_000.0 + 1799)
-    assert effects == ()
-    session, effects = looked(session, file(20), at=10_000.0 + 1800)
-    assert effects == (events.SessionStalled(session.key, 1800.0),)
+    session, happened = looked(session, file(20), at=10_000.0 + 1799)
+    assert happened == ()
+    session, happened = looked(session, file(20), at=10_000.0 + 1800)
+    assert happened == (events.SessionStalled(session.key, 1800.0),)
     assert session.stalled
-    session, effects = looked(session, file(20), at=10_000.0 + 1950)
-    assert effects == ()
-    session, effects = looked(session, file(21), at=10_000.0 + 2100)
-    assert effects == (events.SessionMoving(session.key),)
+    session, happened = looked(session, file(20), at=10_000.0 + 1950)
+    assert happened == ()
+    session, happened = looked(session, file(21), at=10_000.0 + 2100)
+    assert happened == (events.SessionMoving(session.key),)
     assert not session.stalled
 
 
 def test_a_session_that_somebody_wants_is_held_however_long_it_stands_still() -> None:
     session = moving(take_hold(discovered(), hold()))
-    session, effects = looked(session, file(20), at=10_000.0 + 9 * HOUR)
+    session, happened = looked(session, file(20), at=10_000.0 + 9 * HOUR)
     assert [held.owner.kind for held in session.holds] == [OwnerKind.FILE]
-    assert effects == (events.SessionStalled(session.key, 9 * HOUR),)
-    session, effects = looked(session, file(20), at=10_000.0 + 99 * HOUR)
+    assert happened == (events.SessionStalled(session.key, 9 * HOUR),)
+    session, happened = looked(session, file(20), at=10_000.0 + 99 * HOUR)
     assert session.state is State.ACTIVE
-    assert effects == ()
+    assert happened == ()
 
 
 # -- the guard
@@ -136,17 +136,17 @@ def test_what_nobody_registered_is_let_go_once_it_stood_still_for_the_timeout() 
     session = moving(discovered(), at=10_000.0)
     session, _ = looked(session, file(20), at=10_000.0 + 2 * HOUR - 1)
     assert session.state is State.ACTIVE
-    session, effects = looked(session, file(20), at=10_000.0 + 2 * HOUR)
+    session, happened = looked(session, file(20), at=10_000.0 + 2 * HOUR)
     assert session.state is State.RELEASED
-    assert isinstance(effects[-1], events.SessionEnd)
+    assert isinstance(happened[-1], events.SessionEnd)
 
 
 def test_nothing_is_let_go_before_bytes_were_seen_moving() -> None:
     session = discovered()
     for minutes in range(0, 600, 33):
         at = 10_000.0 + minutes * 60
-        session, effects = looked(session, file(0, "WAITING_FOR_TRANSFER"), at=at)
-        assert effects == ()
+        session, happened = looked(session, file(0, "WAITING_FOR_TRANSFER"), at=at)
+        assert happened == ()
     assert session.state is State.ACTIVE
 
 

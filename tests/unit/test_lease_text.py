@@ -1,4 +1,4 @@
-"""The words of the core: ids, states, outcomes, progress and holds."""
+"""The basic types of the core: ids, states, outcomes, progress and holds."""
 
 from __future__ import annotations
 
@@ -127,8 +127,8 @@ def test_bytes_give_a_percentage_that_is_complete_only_at_the_end(done: int, mor
         (-1, None, None, "from 0 to 100, not -1"),
         (10, 5, 50, "in percent or in bytes, not both"),
         (10, None, 50, "in percent or in bytes, not both"),
-        (None, -5, None, "bytes done cannot be negative, as -5 is"),
-        (None, None, -5, "bytes total cannot be negative, as -5 is"),
+        (None, -5, None, "bytes done must be at least 0, not -5"),
+        (None, None, -5, "bytes total must be at least 0, not -5"),
         (None, 6, 5, "6 bytes done are more than the total of 5"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The arithmetic of leases, for every lifetime from a second to a day."""
+"""The timing rules, for every lifetime from a second to a day."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_no_delay_is_below_the_floor(
 ) -> None:
     delay = timing.retry_delay(count, slack, lifetime, u)
     assert delay >= timing.floor(lifetime)
-    assert timing.asked_delay(delay, retry_after, slack, lifetime) >= delay
+    assert timing.delay_with_retry_after(delay, retry_after, slack, lifetime) >= delay
 
 
 @given(tries, st.floats(0.0, 86400.0), lifetimes, draws, st.none() | asked)
@@ -81,7 +81,7 @@ def test_the_next_attempt_comes_before_the_deadline_while_one_can(
     assume(slack > timing.floor(lifetime))
     delay = timing.retry_delay(count, slack, lifetime, u)
     assert delay < slack
-    assert timing.asked_delay(delay, retry_after, slack, lifetime) < slack
+    assert timing.delay_with_retry_after(delay, retry_after, slack, lifetime) < slack
 
 
 @given(tries, st.floats(0.0, 86400.0), lifetimes, draws)
@@ -125,7 +125,7 @@ def test_retries_differ_by_a_fifth_either_way() -> None:
 def test_retry_after_is_honoured_up_to_half_of_what_remains(
     retry_after: float | None, slack: float | None, expected: float
 ) -> None:
-    assert timing.asked_delay(2.0, retry_after, slack, 300.0) == expected
+    assert timing.delay_with_retry_after(2.0, retry_after, slack, 300.0) == expected
 
 
 # -- timeouts
@@ -245,7 +245,7 @@ def test_three_attempts_fit_whatever_the_draws(
         ended_in_time += 1
         delay = timing.retry_delay(count + 1, slack, lifetime, u)
         retry_after = 1e6 if is_asked_to_wait else None
-        slack -= timing.asked_delay(delay, retry_after, slack, lifetime)
+        slack -= timing.delay_with_retry_after(delay, retry_after, slack, lifetime)
     assert ended_in_time >= 3
     if not is_asked_to_wait:
         assert ended_in_time >= timing.attempts_that_fit(lifetime)

@@ -1,4 +1,4 @@
-"""Lent API tokens: which one a request goes out with, and what a refusal of it means."""
+"""Lent API tokens: which one a request uses, and what its refusal means."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ def test_a_failed_attempt_tries_the_next_token() -> None:
 def test_a_refused_token_is_given_up_at_once_and_the_same_is_asked_without_it() -> None:
     session = lent(FIRST)
     due = session.due
-    session, effects = refused(session)
-    assert effects == (events.TokenRefused(session.key, Owner(OwnerKind.NONE), fallback=True),)
+    session, happened = refused(session)
+    assert happened == (events.TokenRefused(session.key, Owner(OwnerKind.NONE), fallback=True),)
     assert session.next_kind is RequestKind.KEEP_ALIVE
     assert session.due == due
     assert session.tries == 0
@@ -83,22 +83,22 @@ def test_a_refused_token_is_given_up_at_once_and_the_same_is_asked_without_it() 
 def test_a_refused_token_leaves_another_in_use() -> None:
     session = lent(FIRST, SECOND)
     first = token_of(session)
-    session, effects = refused(session)
-    assert len(effects) == 1
+    session, happened = refused(session)
+    assert len(happened) == 1
     assert token_of(session) == ({FIRST, SECOND} - {first}).pop()
 
 
 def test_a_token_that_two_parties_lent_is_refused_for_both() -> None:
-    session, effects = refused(lent(FIRST, FIRST))
-    assert [type(effect) for effect in effects] == 2 * [events.TokenRefused]
+    session, happened = refused(lent(FIRST, FIRST))
+    assert [type(event) for event in happened] == 2 * [events.TokenRefused]
     assert [hold.token for hold in session.holds] == 2 * [LentToken(FIRST, refused=True)]
     assert token_of(session) is None
 
 
 def test_a_look_that_finds_the_token_refused_is_repeated_without_it() -> None:
     session, _ = answered(lent(FIRST), follow_ups=(RequestKind.GET,))
-    session, effects = refused(session)
-    assert [type(effect) for effect in effects] == [events.TokenRefused]
+    session, happened = refused(session)
+    assert [type(event) for event in happened] == [events.TokenRefused]
     assert session.next_kind is RequestKind.GET
     assert token_of(session) is None
 
@@ -108,14 +108,14 @@ def test_a_fresh_token_that_came_meanwhile_is_not_given_up_for_the_old_one() -> 
     request = machine.next_request(session, session.due)
     renewed = session._replace(holds=(lender(0, SECOND),))
     answer: Answer[None] = Answer(Outcome.UNAUTHENTICATED, session.due, session.due)
-    session, effects = machine.step(renewed, request, answer, session.due, 0.5)
-    assert effects == ()
+    session, happened = machine.step(renewed, request, answer, session.due, 0.5)
+    assert happened == ()
     assert token_of(session) == SECOND
 
 
 def test_without_a_token_a_401_is_a_failed_attempt() -> None:
-    session, effects = refused(lent(None))
-    assert [type(effect) for effect in effects] == [events.RenewalFailed]
+    session, happened = refused(lent(None))
+    assert [type(event) for event in happened] == [events.RenewalFailed]
     assert session.tries == 1
 
 

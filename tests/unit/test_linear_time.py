@@ -1,7 +1,7 @@
-"""No text from outside takes more than linear time: expressions, and loops over text.
+"""No text from outside takes more than linear time: regular expressions, and loops over text.
 
-Growth is measured, not speed: a text eight times as long may take some eight times as long, and
-where it is quadratic it takes sixty-four times.
+Growth is measured, not speed: a text eight times as long may take about eight times as long;
+quadratic code would take sixty-four times.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ async def test_signs_of_life_stop_with_the_scheduler_and_come_back(supervisor: S
         supervised = SystemdNotifier(
             Notifier(supervisor.address, 30.0), health, engine.registry.engine_view, engine.clock
         )
-        giving = asyncio.create_task(supervised.give_signs(30.0))
+        giving = asyncio.create_task(supervised.send_watchdog_signals(30.0))
         await listen(supervisor, 299)
         assert supervisor.said("WATCHDOG") == 30
         silence = 16.0
@@ -61,7 +61,7 @@ async def test_the_status_is_in_a_persons_words(supervisor: Supervisor) -> None:
         )
         supervised.ready()
         assert supervisor.read() == [{"READY": "1", "STATUS": "0 sessions"}]
-        telling = asyncio.create_task(supervised.tell_status())
+        telling = asyncio.create_task(supervised.update_status())
         key = engine.open()
         await listen(supervisor, 10)
         latest = supervisor.statuses()[-1]
@@ -89,7 +89,7 @@ async def test_what_has_not_changed_is_not_said_again(supervisor: Supervisor) ->
             engine.registry.engine_view,
             engine.clock,
         )
-        telling = asyncio.create_task(supervised.tell_status())
+        telling = asyncio.create_task(supervised.update_status())
         await listen(supervisor, 600)
         assert supervisor.statuses() == ["0 sessions"]
         telling.cancel()

@@ -20,7 +20,7 @@ from keepalived.lease.progress import Progress
 from keepalived.lease.session import Session
 from keepalived.observe.page.document import document
 from keepalived.observe.page.elements import LONGEST_TEXT, Html, tag, text
-from keepalived.observe.page.view_model import DaemonView, take
+from keepalived.observe.page.view_model import DaemonView, collect_content
 from tests.support.sessions import a_session
 
 NOW = 1000.0
@@ -52,7 +52,9 @@ class Reader(HTMLParser):
 
 def shown(*sessions: Session, vcenters: tuple[VCenterView, ...] = (LAB,)) -> str:
     ended_at = {each.key: NOW - 90 for each in sessions if each.state.is_final}
-    return document(run_at_once(take(Snapshot(NOW, sessions, vcenters, ended_at), DAEMON)))
+    return document(
+        run_at_once(collect_content(Snapshot(NOW, sessions, vcenters, ended_at), DAEMON))
+    )
 
 
 def with_texts(words: str) -> tuple[Session, ...]:
@@ -140,10 +142,10 @@ def test_bars_of_progress_and_of_time_left() -> None:
         ({"files": (FileInfo("a", "PUSH", "X", GIB, 3 * GIB),)}, "33 % · 1.0 GiB of 3.0 GiB"),
         ({"renewed_at": NOW - 312.0}, "overdue by 12 s"),
         ({"renewed_at": None, "state": State.PENDING}, "time left unknown"),
-        ({"ending": Ending(State.DONE, "completed")}, "ended; did the content arrive?"),
+        ({"ending": Ending(State.DONE, "completed")}, "ended; checking the content"),
         ({"tries": 1, "last_error": "refused"}, "1 attempt failed: refused"),
         ({"tries": 3}, "3 attempts in a row failed: no answer"),
-        ({"stalled": True, "moved_at": NOW - 1860}, "no bytes for 31 m"),
+        ({"stalled": True, "moved_at": NOW - 1860}, "no bytes received for 31 m"),
         ({"due": NOW + 30}, "in 30 s"),
     ],
 )
@@ -160,7 +162,7 @@ def test_ends_say_what_became_of_the_content_and_what_the_server_said() -> None:
 
     assert "ERROR" in read
     assert "the server reports an error; no content arrived checksum mismatch 1 m 30 s ago" in read
-    assert "Nothing is held" in read
+    assert "No sessions are held" in read
 
 
 def test_an_empty_daemon_says_how_to_hold_something() -> None:
@@ -178,7 +180,7 @@ def test_the_rest_is_counted() -> None:
 
     rows = [dict(each) for name, each in read.elements if name == "li"]
     assert sum("lab/update/" in (row.get("id") or "") for row in rows) == 200
-    assert "1,000 more are held, all with more time left." in read.text
+    assert "1,000 more sessions are held, all with more time left." in read.text
     assert "1,200" in read.text
 
 

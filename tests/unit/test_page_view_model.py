@@ -20,10 +20,10 @@ from keepalived.observe.page.view_model import (
     MOST_SESSIONS,
     DaemonView,
     Danger,
-    Picture,
+    PageContent,
+    collect_content,
     concerns,
     danger_of,
-    take,
 )
 from tests.support.sessions import LIFETIME, a_session
 
@@ -45,24 +45,24 @@ def over(name: str, state: State) -> Session:
     )
 
 
-def picture(
+def content(
     *sessions: Session,
     ages: dict[str, float] | None = None,
     vcenters: tuple[VCenterView, ...] = (LAB,),
     daemon: DaemonView = DAEMON,
-) -> Picture:
-    """Take the picture of these sessions, of which those in `ages` ended so long ago."""
+) -> PageContent:
+    """Return the page content for these sessions; `ages` says how long ago sessions ended."""
     ages = ages or {}
     ended_at = {each.key: NOW - ages[each.key.id] for each in sessions if each.key.id in ages}
-    return run_at_once(take(Snapshot(NOW, sessions, vcenters, ended_at), daemon))
+    return run_at_once(collect_content(Snapshot(NOW, sessions, vcenters, ended_at), daemon))
 
 
-def said(found: Picture) -> list[str]:
-    return [concern.words for concern in concerns(found)]
+def said(found: PageContent) -> list[str]:
+    return [concern.text for concern in concerns(found)]
 
 
 def test_the_most_endangered_come_first() -> None:
-    found = picture(
+    found = content(
         held("well", 150.0),
         held("settling", 10.0, ending=Ending(State.DONE, "completed")),
         held("at risk", 119.0),
@@ -93,7 +93,7 @@ def test_at_most_two_hundred_are_shown_and_none_in_more_danger_is_left_out(
 ) -> None:
     sessions = [held(f"s{number}", slack) for number, slack in enumerate(slacks)]
 
-    found = picture(*sessions)
+    found = content(*sessions)
 
     ranks = [danger_of(each, NOW) for each in sessions]
     assert found.total == len(sessions)
@@ -104,10 +104,10 @@ def test_at_most_two_hundred_are_shown_and_none_in_more_danger_is_left_out(
 def test_many_sessions_are_looked_at_in_slices() -> None:
     sessions = tuple(held(f"s{number}", number / 1000) for number in range(20_000))
 
-    steps = take(Snapshot(NOW, sessions[::-1], (LAB,)), DAEMON)
+    steps = collect_content(Snapshot(NOW, sessions[::-1], (LAB,)), DAEMON)
 
     assert sum(1 for _ in steps) == 10
-    assert picture(*sessions[::-1]).held[0].session is sessions[0]
+    assert content(*sessions[::-1]).held[0].session is sessions[0]
 
 
 def test_a_flood_of_good_ends_does_not_wash_the_losses_away() -> None:
@@ -116,29 +116,29 @@ def test_a_flood_of_good_ends_does_not_wash_the_losses_away() -> None:
     ages = {each.key.id: float(age) for age, each in enumerate(good)}
     ages |= {each.key.id: 10_000.0 + age for age, each in enumerate(lost)}
 
-    found = picture(*lost, *good, ages=ages)
+    found = content(*lost, *good, ages=ages)
 
     assert [each.session for each in found.ends] == [*good[:MOST_ENDS], *lost[:MOST_ENDS]]
     assert [each.ago for each in found.ends] == sorted(each.ago for each in found.ends)
     assert found.ended == 140
-    assert found.lost_lately == 0
+    assert found.recently_lost == 0
 
 
 @pytest.mark.parametrize("state", [State.ERROR, State.EXPIRED, State.NOT_FOUND, State.REMOVED])
 def test_a_loss_is_news_for_a_quarter_of_an_hour(state: State) -> None:
-    assert said(picture(over("lost", state), ages={"lost": 899.0})) == [
-        "1 session lost in the last quarter of an hour"
+    assert said(content(over("lost", state), ages={"lost": 899.0})) == [
+        "1 session lost in the last 15 minutes"
     ]
-    assert said(picture(over("lost", state), ages={"lost": 901.0})) == []
+    assert said(content(over("lost", state), ages={"lost": 901.0})) == []
 
 
 @pytest.mark.parametrize("state", [State.DONE, State.RELEASED, State.CANCELED])
 def test_other_ends_are_no_concern(state: State) -> None:
-    assert said(picture(over("gone", state), ages={"gone": 1.0})) == []
+    assert said(content(over("gone", state), ages={"gone": 1.0})) == []
 
 
 def test_concerns_come_with_the_worst_first() -> None:
-    found = picture(
+    found = content(
         *(held(f"overdue{number}", -5.0) for number in range(2)),
         held("at risk", 100.0),
         held("failing", None, tries=3),
@@ -160,15 +160,15 @@ def test_concerns_come_with_the_worst_first() -> None:
         "1 session at risk",
         "the scheduler of lab has not ticked for 42 s",
         "vCenter prod does not answer",
-        "1 session could not be renewed even once",
-        "1 upload stands still",
-        "/etc/clkeepalived/sessions.d/a.yaml cannot be read, or not all of it",
-        "the changed configuration is refused, and the old one in force",
+        "1 session could never be renewed",
+        "1 upload is stalled",
+        "/etc/clkeepalived/sessions.d/a.yaml cannot be read completely",
+        "the changed configuration is invalid; the previous one is in force",
     ]
 
 
 def test_a_session_that_is_new_is_no_concern() -> None:
-    assert said(picture(held("new", None), held("well", LIFETIME))) == []
+    assert said(content(held("new", None), held("well", LIFETIME))) == []
 
 
 @pytest.mark.parametrize(("sessions", "is_urgent"), [((), False), ((held("s", 200.0),), True)])
@@ -177,8 +177,8 @@ def test_a_vcenter_that_is_down_is_urgent_where_something_is_held(
 ) -> None:
     down = replace(LAB, up=False, outcome=Outcome.LOGIN_REFUSED)
 
-    found = list(concerns(picture(*sessions, vcenters=(down,))))
+    found = list(concerns(content(*sessions, vcenters=(down,))))
 
-    assert [(each.urgent, each.words) for each in found] == [
+    assert [(each.urgent, each.text) for each in found] == [
         (is_urgent, "vCenter lab refuses the daemon's credentials")
     ]

@@ -124,7 +124,7 @@ async def test_a_report_names_nobody_unless_asked(*, wanted: bool) -> None:
     report = await stand.probe().run()
     text = json.dumps(as_json(report, with_names=wanted))
     assert stand.simulator.password not in text
-    names: list[Any] = ["vcenter.test", '"scratch"', "A fault was asked for"]
+    names: list[Any] = ["vcenter.test", '"scratch"', "Injected fault"]
     assert [name in text for name in names] == [wanted] * len(names)
     assert answers(report)[Question.PUT_KEEPS].words == (
         "no file can be added: internal server error (HTTP 500)"

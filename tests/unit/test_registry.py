@@ -1,4 +1,4 @@
-"""The registry: holds that are durable, expire, come back, and are let go."""
+"""The registry: holds are stored, expire, are restored, and are released."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ async def test_many_holds_that_end_at_one_moment_never_hold_up_the_loop(
         for number in range(200):
             key = SessionKey(NAME, Kind.UPDATE, f"s-{number}")
             registry.hold(key, script(engine, until=engine.clock.boot() - 1))
-        keeping = asyncio.create_task(registry.keep_house())
+        keeping = asyncio.create_task(registry.run_housekeeping())
         while not held or held[-1]:
             held.append(registry.held())
             await asyncio.sleep(0)
@@ -165,7 +165,7 @@ async def test_the_house_is_kept_on_time_whatever_it_was_waiting_for() -> None:
         simulator_in_loop(), policy=MINIMAL, persistence=persistence
     ) as engine:
         key, registry = engine.open(), engine.registry
-        keeping = asyncio.create_task(registry.keep_house())
+        keeping = asyncio.create_task(registry.run_housekeeping())
         await asyncio.sleep(1)  # by now it waits for nothing in particular
         await registry.take(key, script(engine, until=engine.clock.boot() + 2.5))
         await asyncio.sleep(1.4)

@@ -63,7 +63,10 @@ def test_off_on_or_by_filters(tmp_path: Path, line: str, meant: Discover | None)
         ("discover: {library: a}", "discover.library: this key is not known; did you mean "),
         ("discover: {items: []}", "discover.items: must not be empty"),
         ("discover: {items: [x, '']}", "discover.items[1]: must not be empty"),
-        ("discover: {items: 5}", "discover.items: must be a list, each with '- ', not a number"),
+        (
+            "discover: {items: 5}",
+            "discover.items: must be a list ('- …'), not a number",
+        ),
     ],
 )
 def test_what_cannot_be_meant(tmp_path: Path, line: str, said: str) -> None:

@@ -124,7 +124,7 @@ async def test_what_names_no_file_is_the_password_itself(password: str) -> None:
 async def test_a_pipe_or_a_device_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    words = "names what cannot be read as a file"
+    words = "names a file that cannot be read"
     for odd in (str(pipe), "/dev/null"):
         environ = {**URL, "GOVC_USERNAME": "u", "GOVC_PASSWORD": odd}
         with pytest.raises(SecretError, match=f"^GOVC_PASSWORD {words}"):

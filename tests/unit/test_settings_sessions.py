@@ -20,7 +20,7 @@ from tests.support.settings import LAB, PROD, check, errors
         (
             '{id: a, progress: "50"}',
             "progress",
-            "must be a whole number, not '50'; leave the quotes away",
+            "must be a whole number, not '50'; remove the quotes",
         ),
         ("{id: a, progress: [5]}", "progress", "must be a whole number, not a list"),
         ("{id: a, bytes_done: -1}", "bytes_done", "must be at least 0, not -1"),

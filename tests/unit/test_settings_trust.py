@@ -225,7 +225,7 @@ def test_values_of_another_kind(tmp_path: Path) -> None:
     assert errors(check(tmp_path, LAB + lines)) == [
         "config.yaml:6: vcenters.lab.proxy: must be text, not true or false; put it in quotes",
         "config.yaml:7: vcenters.lab.username_: this key is not known; did you mean 'username'?",
-        "config.yaml:8: vcenters.lab.fingerprints: must be a list, each with '- ', not a mapping",
+        "config.yaml:8: vcenters.lab.fingerprints: must be a list ('- …'), not a mapping",
         "config.yaml:9: vcenters.lab.ca_file: must be the path of a file, not a number",
     ]
 

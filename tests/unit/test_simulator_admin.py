@@ -56,8 +56,8 @@ async def test_faults_of_every_sort(
         ({"effect": "latency"}, "seconds"),
         ({"effect": "latency", "by": "long"}, "long"),
         ({"effect": "fail", "status": 500, "colour": "red"}, "colour"),
-        ({"effect": "refuse"}, "nobody could come in"),
-        ({"effect": "refuse", "seconds": 5, "count": 1}, "only time"),
+        ({"effect": "refuse"}, "no request to remove it"),
+        ({"effect": "refuse", "seconds": 5, "count": 1}, "only the duration can be limited"),
         ([], "not a JSON object"),
     ],
 )

@@ -221,7 +221,11 @@ async def test_every_way_to_keep_a_session_alive_under_rest(
         (b"client_progress=ten", "application/x-www-form-urlencoded", "not an integer"),
         (b'{"client_progress": "10"}', "application/json", "not an integer"),
         (b'{"client_progress": true}', "application/json", "not an integer"),
-        (b'{"update_session_id": "another"}', "application/json", "another in the body"),
+        (
+            b'{"update_session_id": "another"}',
+            "application/json",
+            "differs between the path and the body",
+        ),
     ],
 )
 async def test_bodies_that_cannot_be_read_are_invalid_arguments(

@@ -1,4 +1,4 @@
-"""The state file: what goes in comes out, together and in time, and nothing else is touched."""
+"""The state file: stored data comes back, in group commits, and nothing else is touched."""
 
 from __future__ import annotations
 
@@ -188,8 +188,8 @@ def text(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (foreign, "no state file of clkeepalived"),
-        (text, "no state file of clkeepalived"),
+        (foreign, "not a state file of clkeepalived"),
+        (text, "not a state file of clkeepalived"),
         (newer, "written by a newer release"),
     ],
 )
@@ -221,7 +221,7 @@ async def test_a_damaged_file_is_refused_by_name_and_left_alone(tmp_path: Path) 
 
 
 async def test_a_missing_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match=r"state\.path needs a writable folder"):
+    with pytest.raises(StoreError, match=r"set state\.path to a writable folder"):
         await kept(tmp_path / "missing")
 
 

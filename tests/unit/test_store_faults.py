@@ -1,4 +1,4 @@
-"""One value, one row or one disk that fails: whatever else is to be kept is kept."""
+"""One value, row or disk that fails: everything else is stored."""
 
 from __future__ import annotations
 
@@ -287,7 +287,7 @@ async def test_a_foreign_database_is_left_alone_though_its_owner_was_killed(
         database.execute("CREATE TABLE bookmarks (url TEXT)")
     (tmp_path / "state.db-journal").write_bytes(b"")
     before = path.read_bytes()
-    with pytest.raises(StoreError, match="no state file of clkeepalived"):
+    with pytest.raises(StoreError, match="not a state file of clkeepalived"):
         await kept(tmp_path)
     assert path.read_bytes() == before
 

@@ -1,4 +1,4 @@
-"""Damage in a write-ahead log, of which SQLite says nothing: logs made by hand, byte by byte."""
+"""Damage in a write-ahead log, which SQLite ignores silently: logs made by hand, byte by byte."""
 
 from __future__ import annotations
 

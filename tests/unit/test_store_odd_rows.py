@@ -1,4 +1,4 @@
-"""Rows that say half of what they should, or just as much as they may."""
+"""Incomplete rows, and rows with boundary values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from keepalived.store.loading import Stored
 from tests.support.state_file import DONE, HOLD, KEY, Hands, change_by_hand, kept, opened, renewed
 
 OTHER = KEY._replace(id="other")
-HALF_AN_END = "state, reason and time of its end are none that fit together"
+HALF_AN_END = "state, reason and time of its end do not fit together"
 
 
 async def edited(folder: Path, assignment: str) -> tuple[Stored, list[str]]:
@@ -82,8 +82,8 @@ def all_rows(folder: Path, table: str) -> list[tuple[object, ...]]:
 @pytest.mark.parametrize(
     ("table", "change", "reason"),
     [
-        ("hold", "kind = 'subscription'", "kind is none that this release knows"),
-        ("hold", "owner_kind = 'moon'", "owner_kind is none"),
+        ("hold", "kind = 'subscription'", "kind is unknown to this release"),
+        ("hold", "owner_kind = 'moon'", "owner_kind is unknown"),
         ("hold", "percent = 40", "not both"),
         ("hold", "done = 11", "more than the total"),
         ("hold", "since_boot = 'yesterday'", "since_boot cannot be a text"),
@@ -93,7 +93,7 @@ def all_rows(folder: Path, table: str) -> list[tuple[object, ...]]:
         ("hold", "uid = 1.5", "uid cannot be a fraction"),
         ("hold", "id = '../../session'", "not a session id"),
         ("hold", "token = 'in' || char(10) || 'valid'", "an API token consists"),
-        ("session", "kind = 'subscription'", "kind is none"),
+        ("session", "kind = 'subscription'", "kind is unknown"),
         ("session", "state = 'ASLEEP'", HALF_AN_END),
         ("session", "state = 'ACTIVE', reason = '', ended_boot = 1, ended_wall = 1", HALF_AN_END),
         ("session", "ended_boot = 1.0, ended_wall = 1.0", HALF_AN_END),
@@ -110,9 +110,9 @@ def all_rows(folder: Path, table: str) -> list[tuple[object, ...]]:
         ("hold", "percent = 101, done = NULL, total = NULL", "percent is out of range"),
         ("hold", "done = -1", "done is out of range"),
         ("hold", "owner_kind = 'ttl', owner_id = 'x'", "could not convert"),
-        ("hold", "owner_kind = 'ttl', owner_id = 'nan'", "owner_id is no number of seconds"),
-        ("hold", "owner_kind = 'ttl', owner_id = '0'", "owner_id is no number of seconds"),
-        ("hold", "owner_kind = 'ttl', owner_id = '1e300'", "owner_id is no number of seconds"),
+        ("hold", "owner_kind = 'ttl', owner_id = 'nan'", "owner_id is not a number of seconds"),
+        ("hold", "owner_kind = 'ttl', owner_id = '0'", "owner_id is not a number of seconds"),
+        ("hold", "owner_kind = 'ttl', owner_id = '1e300'", "owner_id is not a number of seconds"),
         ("session", "since_wall = 1e300", "since_wall is out of range"),
         ("session", "renewed_wall = -1e300", "renewed_wall is out of range"),
         ("session", "lifetime = 1e300", "lifetime is out of range"),

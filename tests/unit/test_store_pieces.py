@@ -1,4 +1,4 @@
-"""Very many sessions are written a piece at a time, and nobody waits for the whole."""
+"""Very many sessions are written in batches, so that other changes do not wait for all."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ COUNT = 10
 
 @pytest.fixture(autouse=True)
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_module, "_PIECE", PIECE)
+    monkeypatch.setattr(store_module, "_BATCH", PIECE)
     monkeypatch.setattr(store_module, "_PAUSE_SECONDS", 0.0)
 
 
@@ -48,7 +48,7 @@ def written(store: Store) -> int:
 async def test_in_the_end_all_are_written(tmp_path: Path) -> None:
     async with opened(tmp_path, SystemClock()) as (store, _):
         note(store, COUNT)
-        await store._flush_piece_by_piece()
+        await store._flush_in_batches()
         await store._committed()
         assert not store._changed
         assert written(store) == COUNT
@@ -71,7 +71,7 @@ async def test_each_piece_has_its_size_and_a_pause_before_it(
 
         monkeypatch.setattr(store, "_flush", note_what_is_left)
         began = loop.time()
-        await store._flush_piece_by_piece()
+        await store._flush_in_batches()
         assert [count for _, count in left] == [COUNT - PIECE, COUNT - 2 * PIECE, 0]
         # Waiting for the thread that writes may take time as well.
         assert all(at - began >= 3.0 * number for number, (at, _) in enumerate(left))
@@ -83,7 +83,7 @@ async def test_a_hold_and_an_end_do_not_wait_for_the_rest(
     monkeypatch.setattr(store_module, "_PAUSE_SECONDS", 3600.0)
     async with opened(tmp_path, SystemClock()) as (store, _):
         note(store, COUNT)
-        flushing = asyncio.create_task(store._flush_piece_by_piece())
+        flushing = asyncio.create_task(store._flush_in_batches())
         await asyncio.sleep(0)
         last = DONE._replace(key=key(COUNT - 1))
         store.note_end(last, 1000.0)
@@ -102,7 +102,7 @@ async def test_while_nothing_can_be_written_the_rest_stays_together(tmp_path: Pa
         await tell(store, "PRAGMA busy_timeout = 0")
         blocking.execute("BEGIN IMMEDIATE")
         note(store, COUNT)
-        await store._flush_piece_by_piece()
+        await store._flush_in_batches()
         assert len(store._changed) == COUNT - PIECE
         blocking.execute("ROLLBACK")
         blocking.close()
@@ -114,7 +114,7 @@ async def test_one_that_cannot_be_written_leaves_out_no_other(
     poisoned: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     count = 2 * MANY + 5
-    monkeypatch.setattr(store_module, "_PIECE", count)
+    monkeypatch.setattr(store_module, "_BATCH", count)
     async with opened(tmp_path) as (store, _):
         note(store, count)
         store.note_session(renewed()._replace(key=key(poisoned), renewals=2**63))

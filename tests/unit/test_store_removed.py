@@ -79,7 +79,7 @@ HARM = [
     remove, remove_log, remove_all, remove_folder, move_folder, replace_by_copy, replace_by_text,
     remove_lock, cut_off_log, cut_off_end_of_log, write_over_log, cut_off,
 ]  # fmt: skip
-SAID = "removed or replaced|somebody else wrote"
+SAID = "removed or replaced|another process wrote"
 
 
 @pytest.mark.parametrize("harm", HARM, ids=lambda harm: harm.__name__)
@@ -143,7 +143,7 @@ async def test_a_file_that_is_removed_while_nothing_is_told_is_written_anew(tmp_
     async with opened(tmp_path) as (store, _):
         await store.put_hold(KEY, HOLD)
         remove_all(store.path)
-        await store._flush_piece_by_piece()
+        await store._flush_in_batches()
         store._start_committing()
         await store._committed()
         copy = tmp_path / "copy"
@@ -259,6 +259,6 @@ async def test_what_is_no_regular_file_is_refused_by_name(
 ) -> None:
     odd = tmp_path / f"state.db{name}"
     make(odd)
-    with pytest.raises(StoreError, match=f"^{re.escape(str(odd))}: no regular file; "):
+    with pytest.raises(StoreError, match=f"^{re.escape(str(odd))}: not a regular file; "):
         await Store(tmp_path / "state.db", Hands(), "this-boot").open()
     assert odd.exists()

@@ -1,4 +1,4 @@
-"""Each value of a row comes back, in this boot and the next; what goes, goes from the disk."""
+"""Each value of a row is restored, in this boot and the next; deleted rows leave the disk."""
 
 from __future__ import annotations
 
@@ -255,5 +255,5 @@ async def test_a_value_that_cannot_be_written_is_not_repeated(tmp_path: Path) ->
             await store.put_hold(KEY, replace(HOLD, note="\ud800"))
         error = refused.value
         assert error.errno == errno.EINVAL
-        assert error.strerror == "it holds a text or a number that the state file cannot take"
+        assert error.strerror == "it contains a text or number that cannot be stored"
         assert error.filename == str(tmp_path / "state.db")

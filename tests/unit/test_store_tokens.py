@@ -1,4 +1,4 @@
-"""Lent tokens: kept where that is wanted, gone without a trace where it is not, and never said."""
+"""Lent tokens: stored if wanted, deleted without a trace otherwise, and never logged."""
 
 from __future__ import annotations
 

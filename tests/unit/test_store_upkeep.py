@@ -1,4 +1,4 @@
-"""How the state file is looked after: its log, what was deleted, and its folder made again."""
+"""Maintenance of the state file: its log, deleted data, and a folder that was removed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A file of an earlier release becomes one of today's, whole or not at all."""
+"""A file of an earlier release is migrated completely or not at all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sessions behind servers and proxies that answer what is not so: none is lost, or it is told."""
+"""Servers and proxies that give false answers: no session is lost without a report."""
 
 from __future__ import annotations
 
@@ -170,8 +170,8 @@ async def test_a_server_whose_sessions_live_for_ten_seconds_is_believed() -> Non
     (learned,) = told(logs, "lifetime_learned")
     assert learned["log_level"] == "warning"
     assert (learned["lifetime"], learned["configured"]) == (pytest.approx(9.0, abs=1), 300.0)
-    assert "lives for 9 s" in learned["message"]
-    assert "session_timeout says 5 m" in learned["message"]
+    assert "expire after 9 s" in learned["message"]
+    assert "session_timeout is 5 m" in learned["message"]
 
 
 @pytest.mark.parametrize("ahead", [285.0, 4000.0])

@@ -1,4 +1,4 @@
-"""Values from outside become models, or all that is wrong with them is said, with its place."""
+"""Values from outside become models, or all problems are reported with their places."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def test_everything_that_is_wrong_is_said_at_once_in_order() -> None:
         (("owner",), "must be text, not a number; put it in quotes"),
         (("key",), "must be a secret"),
         (("parts", "1"), "must be a word"),
-        (("parts", "1", "size"), "must be a whole number, not '7'; leave the quotes away"),
+        (("parts", "1", "size"), "must be a whole number, not '7'; remove the quotes"),
         (("path",), "must be the path of a file, not a number"),
         (("size",), "is missing"),
         (("clour",), "this key is not known; did you mean 'colour'?"),
@@ -191,7 +191,7 @@ def test_a_key_with_nothing_after_it_is_left_out_or_wrong() -> None:
 
 def test_where_nothing_is_known_no_key_is_named() -> None:
     assert wrong(type("Empty", (Model,), {}), {"a": 1}) == {
-        ("a",): "this key is not known; there is none here"
+        ("a",): "this key is not known; no key is allowed here"
     }
 
 
@@ -222,10 +222,10 @@ def test_what_does_not_go_together_is_a_contradiction() -> None:
         (b'{"size": 1', "is not JSON: Expecting ',' delimiter at line 1, column 11"),
         (b"[1]", "must be a JSON object, {…}, not a list"),
         (b"\xff\xfe{\0", "is not UTF-8 text"),
-        (b'{"size": NaN}', "NaN is no number"),
-        (b'{"size": ' + b"[" * 100_000, "is not JSON that is taken here"),
-        (b'{"size": ' + b"9" * 10_000 + b"}", "is not JSON that is taken here"),
-        (b'{"size": 1, "name": "\\ud800"}', "half a character"),
+        (b'{"size": NaN}', "NaN is not allowed"),
+        (b'{"size": ' + b"[" * 100_000, "is not accepted as JSON"),
+        (b'{"size": ' + b"9" * 10_000 + b"}", "is not accepted as JSON"),
+        (b'{"size": 1, "name": "\\ud800"}', "contains a lone surrogate"),
     ],
 )
 def test_json_that_is_none_is_refused(raw: bytes, words: str) -> None:

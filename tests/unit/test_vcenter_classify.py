@@ -1,4 +1,4 @@
-"""What each answer means: the whole table, in every shape that servers give to a refusal."""
+"""The outcome of each answer, for every form of refusal."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_words_are_short_and_cannot_move_the_cursor() -> None:
 )
 def test_a_redirect_is_told_with_its_host_alone(location: str, where: str) -> None:
     words = describe_error(reply(302, b"moved", location=location))
-    assert words == f"HTTP 302: redirected{where}, where no token is sent; correct the url"
+    assert words == f"HTTP 302: redirected{where}, which is not followed; correct the url"
 
 
 def test_a_secret_that_the_server_repeats_is_hidden() -> None:

@@ -196,9 +196,7 @@ async def test_no_content_library_anywhere(dialect: str) -> None:
     session = bench.simulator.open_session()
     answer = await renew(bench, session)
     assert answer.outcome is Outcome.FAILED
-    assert answer.detail == (
-        "there is no Content Library at this url, in any dialect that may be spoken"
-    )
+    assert answer.detail == ("there is no Content Library at this url in any allowed dialect")
     logins = bench.count(LOGIN)
     assert logins == (2 if dialect == "auto" else 1)
     # It is not looked for by everybody who comes.
@@ -362,6 +360,6 @@ async def test_a_redirect_is_a_configuration_error() -> None:
     answer = await client_of(moved).who_am_i(timeout=TIMEOUT)
     assert answer.outcome is Outcome.REDIRECTED
     assert answer.detail == (
-        "HTTP 302: redirected to elsewhere.test, where no token is sent; correct the url"
+        "HTTP 302: redirected to elsewhere.test, which is not followed; correct the url"
     )
     assert asked == ["/api/session"]

@@ -1,4 +1,4 @@
-"""Which request an operation is, byte for byte, in both dialects and all representations."""
+"""The request of each operation, byte for byte, in both dialects and all representations."""
 
 from __future__ import annotations
 

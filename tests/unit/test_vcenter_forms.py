@@ -1,4 +1,4 @@
-"""What a success has to look like before it is believed, and what no text of an answer shows."""
+"""Which successes are accepted, and what no text of an answer shows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Making and removing things in either dialect, and where a token goes with content."""
+"""Creating and deleting in either dialect, and where a token is sent with content."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ async def test_a_token_goes_nowhere_but_home(origin: str, *, goes_with_it: bool)
 async def test_content_is_put_to_no_other_kind_of_address(uri: str) -> None:
     desk = Desk()
     put = await desk.admin.put(uri, content(b"abc"), 3)
-    assert (put.outcome, put.detail) == (Outcome.FAILED, "the upload address is none")
+    assert (put.outcome, put.detail) == (Outcome.FAILED, "the upload address is not a valid URL")
     assert desk.sent == []
 
 

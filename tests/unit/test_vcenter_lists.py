@@ -1,4 +1,4 @@
-"""Lists of any length: read like short ones, a little at a time, with pauses for the loop."""
+"""Lists of any length: decoded like short ones, in parts, with pauses for the loop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One token per vCenter: who gets it, when it is got anew, and when it is not asked for at all."""
+"""One token per vCenter: how it is shared, when it is replaced, and when no login is tried."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ async def test_refused_credentials_are_tried_once_a_minute(tmp_path: Path) -> No
     assert answers[0].detail == (
         "the credentials of administrator@vsphere.local were refused: Invalid credentials."
     )
-    assert answers[1].detail == answers[0].detail + " (not tried again so soon)"
+    assert answers[1].detail == answers[0].detail + " (not retried yet)"
     assert answers[1].sent_at == 1.0
 
 
@@ -200,7 +200,7 @@ async def test_a_login_answered_by_something_else(body: bytes) -> None:
 
     answer = await client_of(web_server).who_am_i(timeout=TIMEOUT)
     assert answer.outcome is Outcome.UNAVAILABLE
-    assert answer.detail == "the login was answered, but not as a vCenter does; check the url"
+    assert answer.detail == "the answer to the login is not a vCenter's; check the url"
 
 
 async def test_the_rest_login_asks_for_no_cookie() -> None:

@@ -1,4 +1,4 @@
-"""Reading answers: what a vCenter says, and what no vCenter ought to say."""
+"""Parsing answers: valid ones, and invalid ones."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ def test_no_list_is_an_empty_one() -> None:
 
 @pytest.mark.parametrize("answer", [None, "", 7, {}, ["t"], "a\nb", "a\r\nx: y", "tök", "\ud800"])
 def test_tokens_that_cannot_stand_in_a_header(answer: object) -> None:
-    with pytest.raises(ValueError, match="without a token"):
+    with pytest.raises(ValueError, match="has no token"):
         parsing.token(answer)
 
 

@@ -1,4 +1,4 @@
-"""Where the password comes from, and what is said when it does not."""
+"""Sources of the password, and the messages if it cannot be read."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
     binary.write_bytes(b"secret\xff")
     assert words({}, password_file=missing) == f"password_file {missing}: No such file or directory"
     assert words({}, password_file=tmp_path) == f"password_file {tmp_path}: Is a directory"
-    assert words({}, password_file=empty) == f"password_file {empty}: it is empty"
+    assert words({}, password_file=empty) == f"password_file {empty} is empty"
     assert words({}, password_file=binary) == f"password_file {binary}: it is not UTF-8 text"
     assert words({}, credential="lab").startswith("credential lab: $CREDENTIALS_DIRECTORY is not")
     assert words({}, password_env="SECRET") == "the environment variable SECRET is not set"

@@ -1,4 +1,4 @@
-"""Who hears of a renewal that had no effect: the log, the stream, `exec` and the library."""
+"""A renewal without effect is reported in the log, the stream, `exec` and the library."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Loaded into a daemon under attack: how late a timer comes that its event loop should call.
+"""Loaded into the attacked daemon: measures how late its event loop calls a timer.
 
-Python imports a module of this name when it starts. SIGUSR1 begins the measurement anew; SIGUSR2
-has what was measured written to the file that ATTACK_PROBE names, in one rename. Where
-ATTACK_STACKS names a file, what the threads do is written there whenever the loop stands still for
-long, as soon as the interpreter gets to it.
+Python imports a module of this name when it starts. SIGUSR1 restarts the measurement. SIGUSR2
+writes the results to the file that ATTACK_PROBE names, in one rename. If ATTACK_STACKS names a
+file, the threads' stacks are written there whenever the loop is blocked for long, as soon as the
+interpreter handles the signal.
 """
 
 import asyncio
@@ -29,10 +29,10 @@ _FRAMES = 12
 
 
 class _Schedule:
-    """What the kernel says of the threads: how long each ran, and waited for a processor.
+    """The kernel's times for each thread: running, and waiting for a processor.
 
-    It is read without giving up the interpreter's lock, as it would be with each system call of
-    `os`: a loop beside a busy thread would wait for that lock at each of them.
+    They are read without releasing the interpreter's lock. Each system call of `os` releases it,
+    and while another thread is busy the loop would wait for it after each call.
     """
 
     def __init__(self) -> None:
@@ -43,8 +43,8 @@ class _Schedule:
         self._buffer = ctypes.create_string_buffer(100)
 
     def passed(self) -> tuple[float, float, float]:
-        """Return the seconds since it was asked last for which this thread ran, for which it waited
-        for a processor, and for which another one did that waited longest."""
+        """Return seconds since the last call: for which this thread ran, for which it waited for a
+        processor, and for which the longest-waiting other thread did."""
         now = self._read()
         none = (0.0, 0.0)
         spans = {
@@ -64,7 +64,7 @@ class _Schedule:
             if thread is None:
                 continue
             if thread not in self._files:
-                with suppress(OSError):  # it has ended, or the kernel does not say
+                with suppress(OSError):  # the thread has ended, or the kernel has no such file
                     path = f"/proc/self/task/{thread}/schedstat"
                     self._files[thread] = os.open(path, os.O_RDONLY)
             size = self._pread(self._files.get(thread, -1), self._buffer, 100, ctypes.c_int64(0))
@@ -79,9 +79,9 @@ class _Schedule:
 class _Pulse:
     """A timer in the loop, with times in seconds.
 
-    `worst` holds the stops in which it stood still for longest by itself: for how long without the
-    time that other processes had the processor for which its thread waited, or the thread that held
-    the interpreter's lock; for how long with that, and when.
+    `worst` holds the stops with the longest own time: the own time, the whole time, and when. Own
+    time excludes the time in which the loop's thread, or the thread that held the interpreter's
+    lock, waited for a processor that other processes used.
     """
 
     def __init__(self) -> None:
@@ -121,15 +121,15 @@ class _Pulse:
         self.worst, self.longest, self.beats = [], 0.0, 0
         self.milliseconds = [0] * 1001
 
-    def tell(self, _number: int, _frame: types.FrameType | None) -> None:
-        told = {
+    def write_results(self, _number: int, _frame: types.FrameType | None) -> None:
+        results = {
             "beats": self.beats,
             "longest": self.longest,
             "worst": sorted(self.worst, reverse=True),
             "milliseconds": self.milliseconds,
         }
         # The loop does not wait for the disk.
-        threading.Thread(target=_write, args=(told,), daemon=True).start()
+        threading.Thread(target=_write, args=(results,), daemon=True).start()
 
     def write_stack(self, _number: int, frame: types.FrameType | None) -> None:
         assert self._stacks is not None
@@ -142,17 +142,17 @@ class _Pulse:
                 file.writelines(traceback.format_stack(frame if is_ours else each)[-_FRAMES:])
 
 
-def _write(told: dict[str, object]) -> None:
+def _write(results: dict[str, object]) -> None:
     path = os.environ["ATTACK_PROBE"]
     with open(f"{path}.part", "w", encoding="utf-8") as file:
-        json.dump(told, file)
+        json.dump(results, file)
     os.replace(f"{path}.part", path)
 
 
 if "ATTACK_PROBE" in os.environ:
     _pulse = _Pulse()
     signal.signal(signal.SIGUSR1, _pulse.begin_anew)
-    signal.signal(signal.SIGUSR2, _pulse.tell)
+    signal.signal(signal.SIGUSR2, _pulse.write_results)
     signal.signal(signal.SIGALRM, _pulse.write_stack)
     atexit.register(signal.setitimer, signal.ITIMER_REAL, 0)
     _run = asyncio.Runner.run

@@ -1,7 +1,7 @@
-"""Loaded into the daemon under test: tells on a signal how many tasks and objects there are.
+"""Loaded into the daemon under test: writes the number of tasks and objects on a signal.
 
-Python imports a module of this name when it starts. SIGUSR2 asks; SIGUSR1 has garbage collected
-first. The answer goes to the file that SOAK_PROBE names, in one rename.
+Python imports a module of this name when it starts. SIGUSR2 requests the numbers; SIGUSR1 collects
+garbage first. The answer is written to the file that SOAK_PROBE names, in one rename.
 """
 
 import os
@@ -9,30 +9,30 @@ import signal
 import types
 
 
-def _tell(number: int, _frame: types.FrameType | None) -> None:
+def _write_answer(number: int, _frame: types.FrameType | None) -> None:
     import asyncio
     import collections
     import gc
     import json
 
-    told: dict[str, object] = {}
-    # What the daemon has set aside counts as well.
+    answer: dict[str, object] = {}
+    # Includes objects that the daemon has frozen.
     if number == signal.SIGUSR1:
         gc.unfreeze()
         gc.collect()
         gc.unfreeze()
-        told["types"] = collections.Counter(type(each).__qualname__ for each in gc.get_objects())
-    told["objects"] = len(gc.get_objects()) + gc.get_freeze_count()
+        answer["types"] = collections.Counter(type(each).__qualname__ for each in gc.get_objects())
+    answer["objects"] = len(gc.get_objects()) + gc.get_freeze_count()
     try:
-        told["tasks"] = len(asyncio.all_tasks())
-    except RuntimeError:  # no loop runs at this moment, such as at the very start
-        told["tasks"] = 0
+        answer["tasks"] = len(asyncio.all_tasks())
+    except RuntimeError:  # no loop is running, for example during the start
+        answer["tasks"] = 0
     path = os.environ["SOAK_PROBE"]
     with open(f"{path}.part", "w", encoding="utf-8") as file:
-        json.dump(told, file)
+        json.dump(answer, file)
     os.replace(f"{path}.part", path)
 
 
 if "SOAK_PROBE" in os.environ:
-    signal.signal(signal.SIGUSR1, _tell)
-    signal.signal(signal.SIGUSR2, _tell)
+    signal.signal(signal.SIGUSR1, _write_answer)
+    signal.signal(signal.SIGUSR2, _write_answer)

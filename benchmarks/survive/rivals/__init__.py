@@ -1,1 +1,1 @@
-"""What people use instead, each a program of its own."""
+"""Alternatives to the daemon, each a separate program."""

@@ -1,8 +1,8 @@
-"""The loop people write: renew, sleep until just before the timeout, renew; no retry.
+"""A simple keep-alive loop: renew, sleep until just before the timeout, renew; no retry.
 
     python -m benchmarks.survive.rivals.loop ORDER.json
 
-It logs in once. What goes wrong is printed, and tried again when the interval is over.
+It logs in once. A failed renewal is printed, and tried again after the interval.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ INTERVAL_SHARE = 0.9
 
 
 def keep(http: requests.Session, order: Order, ids: list[str]) -> None:
-    """Renew these sessions for ever."""
+    """Renew these sessions in an endless loop."""
     while True:
         began = time.monotonic()
         for session_id in ids:

@@ -1,4 +1,4 @@
-"""What a rival is told: one JSON file that names the vCenter, and where the sessions will stand."""
+"""A rival's configuration: a JSON file with the vCenter and the path of the sessions' list."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _LOOK_SECONDS = 0.05
 class Order:
     """The vCenter to log in to and the lifetime of its sessions in seconds.
 
-    `sessions` is a JSON file with a list of ids; it appears once the sessions are open. The
-    sessions are dealt out to `threads` threads; 0 means one for each.
+    `sessions` is a JSON file with a list of ids, created once the sessions are open. The sessions
+    are distributed to `threads` threads; 0 means one for each.
     """
 
     url: str
@@ -32,25 +32,25 @@ class Order:
     @classmethod
     def read(cls, path: Path) -> Order:
         """Read an order from its file."""
-        told: dict[str, Any] = json.loads(path.read_text())
+        fields: dict[str, Any] = json.loads(path.read_text())
         for name in ("password_file", "ca_file", "sessions"):
-            told[name] = Path(told[name])
-        return cls(**told)
+            fields[name] = Path(fields[name])
+        return cls(**fields)
 
     @property
     def password(self) -> str:
-        """The password as the file says at this moment."""
+        """The password, read from its file at each access."""
         return self.password_file.read_text().strip()
 
     def keep(self, keep: Callable[[list[str]], None]) -> None:
-        """Say that all is ready, and keep the sessions in threads, whatever becomes of these."""
+        """Print `ready`, and keep the sessions in threads; never return, even if threads end."""
         print("ready", flush=True)
         for ids in self.hands():
             threading.Thread(target=keep, args=(ids,), daemon=True).start()
-        threading.Event().wait()  # An upload goes on, whatever became of its keeping.
+        threading.Event().wait()  # an upload does not end if its keep-alives fail
 
     def hands(self) -> list[list[str]]:
-        """Wait for the sessions, and return which of them each thread keeps."""
+        """Wait for the sessions, and return the sessions of each thread."""
         while not self.sessions.exists():
             time.sleep(_LOOK_SECONDS)
         ids: list[str] = json.loads(self.sessions.read_text())

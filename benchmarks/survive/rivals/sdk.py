@@ -1,4 +1,4 @@
-"""VMware's own SDK in a thread that keeps a session alive, until its first exception.
+"""VMware's SDK in one thread per session, which ends at its first exception.
 
     python -m benchmarks.survive.rivals.sdk ORDER.json
 
@@ -23,7 +23,7 @@ INTERVAL_SHARE = 0.2
 
 
 def keep(sessions: Any, order: Order, ids: list[str]) -> None:
-    """Renew these sessions, each until something is raised for it."""
+    """Renew these sessions, each until its first exception."""
     left = list(ids)
     while left:
         began = time.monotonic()

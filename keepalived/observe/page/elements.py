@@ -1,4 +1,4 @@
-"""The HTML primitives of the page. Everything put into an element is escaped."""
+"""HTML primitives of the page; all text in an element is escaped."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from html import escape
 from keepalived.lease.text import printable
 
 LONGEST_TEXT = 600
-"""How many characters of a text are shown: a server's error message may fill a page."""
+"""Maximum number of characters shown of one text; a server's error message may fill a page."""
 
 _VOID = frozenset({"link", "meta"})
 
@@ -15,7 +15,7 @@ Attribute = str | float | bool | None
 
 
 class Html(str):
-    """Markup. Any other string is text, whatever it looks like."""
+    """Markup. Any other string is treated as text and escaped."""
 
     __slots__ = ()
 

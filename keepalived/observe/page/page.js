@@ -1,6 +1,6 @@
 // Brings the page up to date in place every two seconds, from the same address as the page itself.
-// What the reader has opened, focused, selected and scrolled to stays: elements are changed, not
-// replaced, and those with an id are recognised wherever they have moved to.
+// Elements are changed, not replaced, so what the reader has opened, focused, selected and scrolled
+// to stays. Elements with an id are found wherever they have moved.
 "use strict";
 
 const EVERY = 2000, PATIENCE = 10000;
@@ -11,22 +11,22 @@ async function refresh() {
       cache: "no-store", signal: AbortSignal.timeout(PATIENCE),
     });
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-    // A proxy's login or error page is no news of the daemon's.
+    // A proxy's login or error page is not an answer of the daemon.
     if (!answer.ok || !fresh.querySelector("main #daemon")) throw new Error(answer.statusText);
     keepingPlace(() => {
       document.title = fresh.title;
       update(document.querySelector("main"), fresh.querySelector("main"));
     });
-    tellSilence(false);
+    showSilence(false);
   } catch {
-    tellSilence(true);
+    showSilence(true);
   }
   setTimeout(refresh, EVERY);
 }
 
 function update(old, fresh) {
   for (const {name} of [...old.attributes]) {
-    // Whether a row is open is the reader's business.
+    // The reader decides whether a row is open.
     if (!fresh.hasAttribute(name) && name !== "open") old.removeAttribute(name);
   }
   for (const {name, value} of fresh.attributes) {
@@ -40,7 +40,7 @@ function update(old, fresh) {
   let place = old.firstChild;
   for (const [at, wanted] of [...fresh.childNodes].entries()) {
     let found = wanted.id ? known.get(wanted.id) : place;
-    // Rows that fall far behind, as the renewed do, make way for all others, which then stay.
+    // A row that falls far behind, as after a renewal, is moved to the end, so the others stay.
     while (wanted.id && found && place !== found && order.get(place.id) > at + 1) {
       const next = place.nextSibling;
       old.append(place);
@@ -67,7 +67,7 @@ function keepingPlace(change) {
   const focused = document.activeElement, row = focused?.closest("li[id]")?.id;
   const {anchorNode, anchorOffset, focusNode, focusOffset} = getSelection();
   change();
-  // An element that moves loses both.
+  // A moved element loses focus and selection.
   if (focused !== document.activeElement) {
     const moved = row && document.getElementById(row);
     const next = focused.isConnected ? focused : moved?.querySelector("summary") ?? moved;
@@ -78,12 +78,12 @@ function keepingPlace(change) {
   }
 }
 
-function tellSilence(silent) {
+function showSilence(silent) {
   const banner = document.getElementById("silence");
   if (banner.hidden === !silent) return;
   banner.textContent = silent
     ? `No answer from the daemon since ${document.querySelector(".as-of time").textContent}: `
-      + "what stands here is old."
+      + "this page is out of date."
     : "";
   banner.hidden = !silent;
 }

@@ -1,4 +1,4 @@
-"""Single sessions as HTML: one row for each held and each ended session."""
+"""Build the HTML row of one held or ended session."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ _SIGNS = {"good": "●", "idle": "○", "poor": "▲", "bad": "✖"}
 """A shape for each colour, for readers who cannot tell the colours apart."""
 
 _HOLDERS = {
-    OwnerKind.FILE: "a line in a file",
-    OwnerKind.PROCESS: "a process, while it lives",
+    OwnerKind.FILE: "an entry in a file",
+    OwnerKind.PROCESS: "a process, while it runs",
     OwnerKind.CONNECTION: "a connection, while it is open",
-    OwnerKind.TIME_LIMIT: "a time limit, which each word of progress extends",
+    OwnerKind.TIME_LIMIT: "a time limit, which each progress report extends",
     OwnerKind.COMMAND: "a wrapped command",
-    OwnerKind.DISCOVERY: "discovery, while it moves",
-    OwnerKind.NONE: "nobody: until it is released",
+    OwnerKind.DISCOVERY: "discovery, while the transfer makes progress",
+    OwnerKind.NONE: "no owner, until it is released",
 }
 
 
-def badge(mood: str, words: str) -> Html:
-    """Return a state in words, with its colour and sign. `mood` is good, idle, poor or bad."""
+def badge(mood: str, label: str) -> Html:
+    """Return a label with its colour and sign. `mood` is good, idle, poor or bad."""
     sign = tag("i", _SIGNS[mood], aria_hidden="true")
-    return tag("span", sign, tag("span", words), class_=f"badge {mood}")
+    return tag("span", sign, tag("span", label), class_=f"badge {mood}")
 
 
 def held_row(held: Held, now: float, *, names_vcenter: bool) -> Html:
@@ -54,13 +54,13 @@ def held_row(held: Held, now: float, *, names_vcenter: bool) -> Html:
         attempts = "attempt" if session.tries == 1 else "attempts in a row"
         remarks.append(f"{session.tries:,} {attempts} failed: {session.last_error or 'no answer'}")
     if session.still_since is not None:
-        remarks.append(f"no bytes for {duration(now - session.still_since)}")
-    mood, words = _BADGES[held.danger]
+        remarks.append(f"no bytes received for {duration(now - session.still_since)}")
+    mood, label = _BADGES[held.danger]
     if held.danger is Danger.UNRENEWED and session.tries:
         mood = "poor"
     summary = tag(
         "summary",
-        tag("span", badge(mood, words), class_="state"),
+        tag("span", badge(mood, label), class_="state"),
         tag(
             "span",
             _name(session),
@@ -75,7 +75,7 @@ def held_row(held: Held, now: float, *, names_vcenter: bool) -> Html:
 
 
 def end_row(end: End) -> Html:
-    """Return the row of an ended session; it expands as well."""
+    """Return the row of an ended session; it expands to show details."""
     session, ending = end.session, end.session.ending
     reason = ending.reason if ending else ""
     error = ending.error_message if ending else None
@@ -113,18 +113,18 @@ def _progress(session: Session) -> Iterator[Html]:
         percent = session.acknowledged
     if percent is None and total:
         percent = min(100 * arrived // total, 100)
-    words = f"{size(arrived)} of {size(total)}" if total else size(arrived) if arrived else ""
+    amount = f"{size(arrived)} of {size(total)}" if total else size(arrived) if arrived else ""
     if percent is None:
-        yield tag("small", words or "progress unknown")
+        yield tag("small", amount or "progress unknown")
         return
     yield tag("progress", f"{percent} %", value=percent, max=100, aria_label="progress")
-    yield tag("small", f"{percent} %" + (f" · {words}" if words else ""))
+    yield tag("small", f"{percent} %" + (f" · {amount}" if amount else ""))
 
 
 def _time_left(held: Held) -> Iterator[Html]:
     if held.slack is None:
         is_settling = held.danger is Danger.SETTLING
-        yield tag("small", "ended; did the content arrive?" if is_settling else "time left unknown")
+        yield tag("small", "ended; checking the content" if is_settling else "time left unknown")
         return
     lifetime, slack = held.session.lifetime, held.slack
     left = f"overdue by {duration(-slack)}" if slack < 0 else f"{duration(slack)} left"

@@ -1,4 +1,4 @@
-"""Serves the page: built between renewals, cached for a moment, restricted by its headers."""
+"""Serve the page: build it in slices, cache it briefly, and restrict it by its headers."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from prometheus_client.exposition import gzip_accepted
 from keepalived.host.slices import run_in_slices
 from keepalived.keeper.snapshot import Snapshot
 from keepalived.observe.page.document import document
-from keepalived.observe.page.view_model import DaemonView, Picture, take
+from keepalived.observe.page.view_model import DaemonView, PageContent, collect_content
 
 KEPT_SECONDS = 1.0
-"""How long a page is served again: it is built once a second at most, for any number of readers."""
+"""How long a built page is served: it is built at most once a second, for any number of readers."""
 
 _REST = 4
-"""The minimal time for which a page is served, as a multiple of its build time: with many sessions
-the page gets older, but the daemon no busier."""
+"""Minimum time for which a page is served, as a multiple of its build time. With many sessions the
+page gets older, but the daemon no busier."""
 
 _FILES = {
     "page.css": "text/css",
@@ -62,8 +62,8 @@ class StatusPage:
         async with self._building:
             began = loop.time()
             if began >= self._fresh_until:
-                picture = await run_in_slices(take(self._snapshot(), self._daemon()))
-                self._page = await asyncio.to_thread(_build, picture)
+                content = await run_in_slices(collect_content(self._snapshot(), self._daemon()))
+                self._page = await asyncio.to_thread(_build, content)
                 built = loop.time()
                 self._fresh_until = built + max(KEPT_SECONDS, _REST * (built - began))
         plain, packed = self._page
@@ -88,7 +88,7 @@ class StatusPage:
         )
 
 
-def _build(picture: Picture) -> tuple[bytes, bytes]:
+def _build(content: PageContent) -> tuple[bytes, bytes]:
     """Return the page, plain and compressed."""
-    page = document(picture).encode()
+    page = document(content).encode()
     return page, gzip.compress(page, compresslevel=6)

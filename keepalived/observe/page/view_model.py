@@ -1,4 +1,4 @@
-"""What the page shows: chosen from a snapshot, without HTML."""
+"""Choose from a snapshot what the page shows, without HTML."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from keepalived.lease.timing import is_at_risk
 
 MOST_SESSIONS = 200
 MOST_ENDS = 25
-"""How many ends of each sort are shown, so that many good ends do not hide losses."""
+"""Number of losses and of other ends shown, so that many good ends do not hide losses."""
 
-LATELY = 900.0
-"""For how many seconds a loss is shown as news: as long as its alert fires."""
+RECENT_SECONDS = 900.0
+"""How long a loss counts as recent: as long as its alert fires."""
 
 _LOSSES = frozenset({State.ERROR, State.EXPIRED, State.NOT_FOUND, State.REMOVED})
-"""Ends that are worth an alert: the content did not arrive, and was meant to."""
+"""Ends that raise an alert: the content was expected and did not arrive."""
 
 _FINAL = frozenset(FINAL_STATES)
 _OTHERS = _FINAL - _LOSSES
 _STEP = 2000
-"""Sessions in a step."""
+"""Sessions in a slice."""
 
 
 class Danger(IntEnum):
@@ -63,7 +63,7 @@ class End(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DaemonView:
-    """The state of the daemon itself. `wall` is the time of day, in seconds since the epoch."""
+    """The state of the daemon itself. `wall` is the wall time, in seconds since the epoch."""
 
     version: str
     wall: float
@@ -75,7 +75,7 @@ class DaemonView:
 
 
 @dataclass(slots=True)
-class Picture:
+class PageContent:
     """Everything on the page at one moment, `now` on the boot-time clock.
 
     `counts` cover all held sessions, of which `held` are the most endangered; `ends` are the newest
@@ -92,7 +92,7 @@ class Picture:
     held: tuple[Held, ...] = ()
     ends: tuple[End, ...] = ()
     ended: int = 0
-    lost_lately: int = 0
+    recently_lost: int = 0
 
     @property
     def total(self) -> int:
@@ -100,35 +100,35 @@ class Picture:
         return sum(self.counts.values())
 
 
-def take(snapshot: Snapshot, daemon: DaemonView) -> Slices[Picture]:
+def collect_content(snapshot: Snapshot, daemon: DaemonView) -> Slices[PageContent]:
     """Return the contents of the page, in slices."""
     vcenters = sorted(snapshot.vcenters, key=lambda view: (view.up, view.name))
-    picture = Picture(snapshot.now, daemon, tuple(vcenters))
+    page = PageContent(snapshot.now, daemon, tuple(vcenters))
     ranked: list[tuple[Danger, float, int]] = []
     losses: list[tuple[float, int]] = []
     others: list[tuple[float, int]] = []
-    # Of a hundred thousand sessions only those that are shown are kept: mass allocation makes the
-    # garbage collector walk through all objects, while nothing else runs.
+    # Only the sessions to show are kept: allocating an object for each of 100,000 sessions makes
+    # the garbage collector scan all objects, while nothing else runs.
     for first in range(0, len(snapshot.sessions), _STEP):
         part = range(first, min(first + _STEP, len(snapshot.sessions)))
-        ranked = nsmallest(MOST_SESSIONS, chain(ranked, _ranked(snapshot, part, picture)))
-        losses = nsmallest(MOST_ENDS, chain(losses, _ends(snapshot, part, _LOSSES, picture)))
-        others = nsmallest(MOST_ENDS, chain(others, _ends(snapshot, part, _OTHERS, picture)))
+        ranked = nsmallest(MOST_SESSIONS, chain(ranked, _ranked(snapshot, part, page)))
+        losses = nsmallest(MOST_ENDS, chain(losses, _ends(snapshot, part, _LOSSES, page)))
+        others = nsmallest(MOST_ENDS, chain(others, _ends(snapshot, part, _OTHERS, page)))
         yield
-    picture.held = tuple(
-        Held(session := snapshot.sessions[place], danger, session.slack(picture.now))
+    page.held = tuple(
+        Held(session := snapshot.sessions[place], danger, session.slack(page.now))
         for danger, _, place in ranked
     )
     ends = sorted((*losses, *others))
-    picture.ends = tuple(End(snapshot.sessions[place], ago) for ago, place in ends)
-    return picture
+    page.ends = tuple(End(snapshot.sessions[place], ago) for ago, place in ends)
+    return page
 
 
 def _ranked(
-    snapshot: Snapshot, part: range, picture: Picture
+    snapshot: Snapshot, part: range, page: PageContent
 ) -> Iterator[tuple[Danger, float, int]]:
     """Count each held session, and yield its sort key with its place in the snapshot."""
-    now, dangers, vcenters = snapshot.now, picture.counts, picture.held_by_vcenter
+    now, dangers, vcenters = snapshot.now, page.counts, page.held_by_vcenter
     for place in part:
         session = snapshot.sessions[place]
         if session.state in _FINAL:
@@ -136,13 +136,13 @@ def _ranked(
         danger, order = danger_of(session, now)
         dangers[danger] += 1
         vcenters[session.key.vcenter] += 1
-        picture.failing_from_the_start += danger is Danger.UNRENEWED and session.tries > 0
-        picture.stalled += session.stalled
+        page.failing_from_the_start += danger is Danger.UNRENEWED and session.tries > 0
+        page.stalled += session.stalled
         yield danger, order, place
 
 
 def _ends(
-    snapshot: Snapshot, part: range, states: frozenset[State], picture: Picture
+    snapshot: Snapshot, part: range, states: frozenset[State], page: PageContent
 ) -> Iterator[tuple[float, int]]:
     """Count each session with such an end, and yield its age with its place in the snapshot."""
     now, ended_at = snapshot.now, snapshot.ended_at
@@ -150,8 +150,8 @@ def _ends(
         session = snapshot.sessions[place]
         if session.state in states:
             ago = now - ended_at.get(session.key, now)
-            picture.ended += 1
-            picture.lost_lately += session.state in _LOSSES and ago < LATELY
+            page.ended += 1
+            page.recently_lost += session.state in _LOSSES and ago < RECENT_SECONDS
             yield ago, place
 
 
@@ -172,36 +172,34 @@ class Concern:
     """One problem. An `urgent` one can cost a session within minutes."""
 
     urgent: bool
-    words: str
+    text: str
 
 
-def concerns(picture: Picture) -> Iterator[Concern]:
+def concerns(page: PageContent) -> Iterator[Concern]:
     """Yield the problems, the worst first; nothing if all is well."""
-    daemon = picture.daemon
-    if count := picture.counts[Danger.OVERDUE]:
+    daemon = page.daemon
+    if count := page.counts[Danger.OVERDUE]:
         yield Concern(True, f"{_sessions(count)} overdue")
-    if count := picture.counts[Danger.AT_RISK]:
+    if count := page.counts[Danger.AT_RISK]:
         yield Concern(True, f"{_sessions(count)} at risk")
     for complaint in daemon.complaints:
         yield Concern(True, complaint)
-    for view in picture.vcenters:
+    for view in page.vcenters:
         if not view.up:
-            held = picture.held_by_vcenter[view.name]
+            held = page.held_by_vcenter[view.name]
             is_refused = view.outcome is Outcome.LOGIN_REFUSED
             trouble = "refuses the daemon's credentials" if is_refused else "does not answer"
             yield Concern(held > 0, f"vCenter {view.name} {trouble}")
-    if count := picture.failing_from_the_start:
-        yield Concern(True, f"{_sessions(count)} could not be renewed even once")
-    if count := picture.lost_lately:
-        yield Concern(False, f"{_sessions(count)} lost in the last quarter of an hour")
-    if count := picture.stalled:
-        yield Concern(
-            False, f"{count:,} {'upload stands' if count == 1 else 'uploads stand'} still"
-        )
+    if count := page.failing_from_the_start:
+        yield Concern(True, f"{_sessions(count)} could never be renewed")
+    if count := page.recently_lost:
+        yield Concern(False, f"{_sessions(count)} lost in the last 15 minutes")
+    if count := page.stalled:
+        yield Concern(False, f"{count:,} {'upload is' if count == 1 else 'uploads are'} stalled")
     for source in daemon.broken_sources:
-        yield Concern(False, f"{source} cannot be read, or not all of it")
+        yield Concern(False, f"{source} cannot be read completely")
     if not daemon.is_configuration_good:
-        yield Concern(False, "the changed configuration is refused, and the old one in force")
+        yield Concern(False, "the changed configuration is invalid; the previous one is in force")
 
 
 def _sessions(count: int) -> str:

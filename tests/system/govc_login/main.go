@@ -24,7 +24,7 @@ func main() {
 	}
 	session := cache.Session{URL: address, Insecure: os.Getenv("GOVC_INSECURE") == "true"}
 	client := new(rest.Client)
-	// vcsim's certificate comes from nobody; what is hashed is what the flag says.
+	// vcsim's certificate is self-signed; the hash contains the value of the flag.
 	trust := func(client *soap.Client) error {
 		client.DefaultTransport().TLSClientConfig.InsecureSkipVerify = true
 		return nil

@@ -1,6 +1,6 @@
-// Uploads one file with govmomi, as govc does: the API session comes from govmomi's cache or goes
-// there, and nothing is asked of the vCenter while the content is on its way. Unlike govc it sends
-// no keep-alive of its own, so that what keeps the sessions alive can only be somebody else.
+// Uploads one file with govmomi, as govc does: the API session is read from govmomi's cache or
+// stored there, and no request is sent to the vCenter during the transfer. Unlike govc it sends no
+// keep-alives, so only another program can keep the sessions alive.
 package main
 
 import (
@@ -100,7 +100,7 @@ func logIn(ctx context.Context) (*rest.Client, error) {
 		address.User = url.UserPassword(name, os.Getenv("GOVC_PASSWORD"))
 	}
 	client := new(rest.Client)
-	// vcsim's certificate comes from nobody; what is hashed is what the flag says.
+	// vcsim's certificate is self-signed; the hash contains the value of the flag.
 	trust := func(client *soap.Client) error {
 		client.DefaultTransport().TLSClientConfig.InsecureSkipVerify = true
 		return nil

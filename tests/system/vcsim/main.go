@@ -55,9 +55,9 @@ func main() {
 	io.Copy(io.Discard, os.Stdin)
 }
 
-// transferService takes in the content of files as a vCenter's own does: the caller's token counts
-// when a PUT begins, and meanwhile everybody else is served. vcsim alone holds its one lock for as
-// long as a PUT lasts, so that nobody could keep anything alive, and nothing could expire.
+// transferService receives the content of files as a real vCenter does: the caller's token is checked
+// when a PUT begins, and other requests are served meanwhile. vcsim itself holds its only lock during
+// a PUT, so no keep-alive could be answered and no session could expire.
 type transferService struct {
 	vcsim http.Handler
 	takes time.Duration
