@@ -1,10 +1,11 @@
 """Builds and runs the daemon: the composition root of `serve`, and its life cycle.
 
 1. build   create all parts from validated settings, without opening anything
-2. start   read the state, bind the sockets, start the keepers, read every source once: ready
-3. run     until asked to stop; a reload reads the whole new configuration before applying it
-4. drain   accept no new sessions, renew all a last time, log out of the vCenters
-5. stop    write the state; close the HTTP listener last, so that the end can be scraped
+2. start   bind the sockets, read the state, start the keepers, read every source once: ready
+3. serve   import and start the HTTP servers; until then, connections wait in the sockets' queues
+4. run     until asked to stop; a reload reads the whole new configuration before applying it
+5. drain   accept no new sessions, renew all a last time, log out of the vCenters
+6. stop    write the state; close the HTTP listener last, so that the end can be scraped
 
 Signals only set events. A second request to stop skips the rest of the drain.
 """
@@ -13,17 +14,17 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 import structlog
 
-from keepalived.control.context import Reloaded
 from keepalived.control.limits import share_of
 from keepalived.control.listening import Listening, SocketWatch, admin_gid, listen
-from keepalived.control.server import ControlServer
 from keepalived.engine import Engine, MakeTransport, Start
 from keepalived.host import descriptors
 from keepalived.host.clock import LONGEST_SLEEP, Clock, SystemClock, boot_id, sleep_until
@@ -33,26 +34,32 @@ from keepalived.host.tasks import start_endless
 from keepalived.keeper.keeper import Keeper
 from keepalived.keeper.registry import Retention
 from keepalived.observe.at_risk import warn_of_danger
+from keepalived.observe.binding import bind
 from keepalived.observe.bus import EventBus
 from keepalived.observe.eventlog import EventLog
 from keepalived.observe.health import Health
-from keepalived.observe.http import HttpListener
 from keepalived.observe.logs import configure_logging
 from keepalived.observe.metrics import Metrics
 from keepalived.observe.supervisor import SystemdNotifier
-from keepalived.settings import ConfigError, Loaded, Settings
+from keepalived.settings import ConfigError, Loaded, Reloaded, Settings
 from keepalived.sources.discovery import Discovery
 from keepalived.sources.yaml_files import YamlFiles
 from keepalived.store.store import Store
 from keepalived.vcenter.http import build_transport
 from keepalived.version import VERSION
 
+if TYPE_CHECKING:
+    from keepalived.control.server import ControlServer
+    from keepalived.observe.http import HttpListener
+
 log = structlog.get_logger(__name__)
 
 _IDLE_POLL_SECONDS = 1.0
 _OTHER_CONNECTIONS = 8
 """Connections to a vCenter other than for renewals: lists, commands, a lookup of its name."""
-_SOCKETS, _SOURCES = "the sockets", "the sources"
+_SOCKETS, _SOURCES = "the servers", "the sources"
+_SERVERS_AFTER = 1.0
+"""Seconds after which the servers start even if a source has not been read yet."""
 _FIXED = ("http", "control", "state")
 """Settings that cannot change while the daemon runs: a reload refuses them by name."""
 
@@ -101,15 +108,8 @@ class Daemon:
         self.registry = self._engine.registry
         self._shares = share_of(descriptors.limit(), _vcenter_connections(self.settings))
         self._health = Health(self._tick_ages, [_SOCKETS, _SOURCES], self._problems)
-        self._listener = HttpListener(
-            self.settings.http.listen,
-            metrics=self._metrics,
-            engine=self.registry,
-            health=self._health,
-            clock=self._clock,
-            page=self.settings.http.page,
-            most_connections=self._shares.http_connections,
-        )
+        self._listener: HttpListener | None = None
+        self._control: ControlServer | None = None
         self._sources = YamlFiles(
             self.settings, self.registry, bus, self._clock, config=loaded.path
         )
@@ -146,19 +146,19 @@ class Daemon:
         self._log_warnings(self._warnings)
         self._metrics.configuration_read(successful=True)
         async with AsyncExitStack() as to_close:
-            host, port = await self._listener.start()
-            to_close.push_async_callback(self._listener.stop)
-            await self._open_store(to_close)
             # Steps that may fail come before the task group, which would wrap their errors.
+            http = await bind(self.settings.http.listen)
+            to_close.push_async_callback(self._close_listener, http)
+            await self._open_store(to_close)
             listening = self._listen(to_close)
+            to_close.callback(self._watcher.close)
+            to_close.push_async_callback(self._close_control)
             admins = admin_gid(self.settings.control)
             tasks = await to_close.enter_async_context(asyncio.TaskGroup())
             self._start = partial(start_endless, tasks)
             for name, settings in self.settings.vcenters.items():
                 self._engine.add(name, settings, self.settings.stall_timeout, self._start)
-            control = await self._open_control(to_close, listening, admins) if listening else None
-            self._health.done(_SOCKETS)
-            await self._run_tasks(tasks, f"{host}:{port}", control, listening)
+            await self._run_tasks(tasks, http, listening, admins)
         log.info("stopped")
 
     async def _open_store(self, to_close: AsyncExitStack) -> None:
@@ -185,10 +185,33 @@ class Daemon:
         to_close.callback(listening.close)
         return listening
 
-    async def _open_control(
-        self, to_close: AsyncExitStack, listening: Listening, admins: int | None
-    ) -> ControlServer:
-        control = ControlServer(
+    async def _serve(
+        self, http: Sequence[socket.socket], listening: Listening | None, admins: int | None
+    ) -> None:
+        """Import and start the servers. The import takes longer than all else, so sessions that
+        files name are renewed before it."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_SERVERS_AFTER):
+                await self._sources.read_once.wait()
+        await asyncio.to_thread(_import_servers)
+        from keepalived.control.server import ControlServer
+        from keepalived.observe.http import HttpListener
+
+        self._listener = HttpListener(
+            http,
+            metrics=self._metrics,
+            engine=self.registry,
+            health=self._health,
+            clock=self._clock,
+            page=self.settings.http.page,
+            most_connections=self._shares.http_connections,
+        )
+        await self._listener.start()
+        if listening is None:
+            self._health.done(_SOCKETS)
+            await asyncio.Event().wait()
+            return
+        self._control = control = ControlServer(
             self.registry,
             self._watcher,
             self._bus,
@@ -197,20 +220,31 @@ class Daemon:
             admin_gid=admins,
             limits=self._shares.control,
         )
-        to_close.callback(self._watcher.close)
         await control.restore_owners()
         await control.start(listening.socket)
-        to_close.push_async_callback(control.stop)
-        return control
+        self._health.done(_SOCKETS)
+        self._socket_watch = SocketWatch(listening, control.serve_on, self._clock)
+        await self._socket_watch.run()
+
+    async def _close_listener(self, sockets: Sequence[socket.socket]) -> None:
+        if self._listener is not None:
+            await self._listener.stop()
+        for each in sockets:
+            each.close()
+
+    async def _close_control(self) -> None:
+        if self._control is not None:
+            await self._control.stop()
 
     async def _run_tasks(
         self,
         tasks: asyncio.TaskGroup,
-        address: str,
-        control: ControlServer | None,
+        http: Sequence[socket.socket],
         listening: Listening | None,
+        admins: int | None,
     ) -> None:
         start = self._start
+        host, port = http[0].getsockname()[:2]
         writing = [] if self._store is None else [start(self._store.run(), "state file")]
         helpers = [
             start(self._sources.run(), "sources"),
@@ -219,11 +253,9 @@ class Daemon:
             start(warn_of_danger(self.registry.engine_view, self._clock, self._bus), "at risk"),
             start(self._end_when_idle(), "end when idle"),
             start(self._reload_when_asked(), "reload"),
-            start(self._report_ready(address), "readiness"),
+            start(self._report_ready(f"{host}:{port}"), "readiness"),
+            start(self._serve(http, listening, admins), "servers"),
         ]
-        if control is not None and listening is not None:
-            self._socket_watch = SocketWatch(listening, control.serve_on, self._clock)
-            helpers.append(start(self._socket_watch.run(), "control socket"))
         if self._notifier.watchdog is not None:
             helpers.append(
                 start(self._systemd.send_watchdog_signals(self._notifier.watchdog), "watchdog")
@@ -233,8 +265,7 @@ class Daemon:
         self._systemd.stopping()
         for helper in helpers:
             helper.cancel()
-        if control is not None:
-            await control.stop()
+        await self._close_control()
         await self._drain(tasks)
         for task in (*self._engine.tasks, *writing):
             task.cancel()
@@ -367,6 +398,11 @@ class Daemon:
     def _log_warnings(self, warnings: tuple[str, ...]) -> None:
         for warning in warnings:
             log.warning("configuration_warning", message=warning)
+
+
+def _import_servers() -> None:
+    import keepalived.control.server
+    import keepalived.observe.http  # noqa: F401
 
 
 def _retention(settings: Settings) -> Retention:

@@ -13,7 +13,7 @@ from aiohttp import hdrs, web
 from keepalived.control import dispatch, openapi
 from keepalived.control.background_tasks import BackgroundTasks
 from keepalived.control.connections import ControlConnections
-from keepalived.control.context import ControlContext, Reloaded
+from keepalived.control.context import ControlContext
 from keepalived.control.encoding import JSON
 from keepalived.control.event_stream import EventStream
 from keepalived.control.hold_index import HolderKey, HoldIndex
@@ -30,6 +30,7 @@ from keepalived.observe.bus import EventBus
 from keepalived.serving.acceptor import Acceptor
 from keepalived.serving.protocol_factory import ProtocolFactory
 from keepalived.serving.request_log import server_logger
+from keepalived.settings import Reloaded
 from keepalived.version import VERSION
 
 _SHUTDOWN_SECONDS = 2.0
