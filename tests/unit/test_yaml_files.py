@@ -281,7 +281,7 @@ async def test_a_file_that_grows_beyond_reason_keeps_its_last_good_content(
             (
                 "failed",
                 "a.yaml",
-                "the file has 300 MiB; no file of settings is that large",
+                "the file has 300 MiB; the limit is 64 MiB",
             )
         ]
 

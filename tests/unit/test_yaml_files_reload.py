@@ -87,7 +87,7 @@ async def test_a_second_vcenter_leaves_what_is_held_and_says_what_is_unclear_now
             (
                 "failed",
                 "a.yaml",
-                "sessions[0].vcenter: is missing; say which has the session: lab, prod",
+                "sessions[0].vcenter: is missing; name the vCenter of the session: lab, prod",
             )
         ]
         path.write_text("sessions: [{id: a, vcenter: lab}, {id: a, vcenter: prod}]")
