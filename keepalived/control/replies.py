@@ -186,7 +186,7 @@ class StatusReply(Model):
 
     held: int
     at_risk: int
-    """Sessions whose renewals fail, but whose deadlines are still ahead."""
+    """Sessions whose renewals have failed for a while, but whose deadlines are still ahead."""
 
     overdue: int
     """Sessions past their deadlines, which may have expired on the server."""

@@ -84,7 +84,7 @@ class AccountList(Model):
     """The outcome of the request; `ok` means that the vCenter listed its sessions."""
 
     detail: str
-    """What the server or the network said."""
+    """The message of the server or of the network error."""
 
     sessions: tuple[AccountSession, ...]
 
@@ -96,7 +96,7 @@ class CancelReply(Model):
     """`ok` means cancelled."""
 
     detail: str
-    """What the server or the network said."""
+    """The message of the server or of the network error."""
 
 
 class Listed(NamedTuple):

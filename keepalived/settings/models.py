@@ -53,10 +53,10 @@ class ControlSettings(Strict):
     """The control socket, where uploaders register sessions, and who may use it."""
 
     socket: FilePath = Path("/run/clkeepalived/control.sock")
-    """Path of the control socket. If this is left out, its default folder need not exist."""
+    """Path of the control socket. If the default folder does not exist, there is no socket."""
 
     socket_group: Name = "clkeepalived"
-    """Group whose members may connect. If this is left out, the default group need not exist."""
+    """Group whose members may connect. If the default group does not exist, it is ignored."""
 
     admin_group: Name | None = None
     """Group whose members see and do everything, like root and the daemon's own user."""
@@ -66,7 +66,7 @@ class StateSettings(Strict):
     """Where holds and deadlines are stored, so that they survive a restart."""
 
     path: FilePath = Path("/var/lib/clkeepalived/state.db")
-    """Path of the state file. If this is left out, its default folder need not exist."""
+    """Path of the state file. If the default folder does not exist, no state is stored."""
 
 
 class MetricsSettings(Strict):
