@@ -1,4 +1,4 @@
-"""Work that is finished even if the caller who asked for it has gone."""
+"""Runs work to its end even if the caller that requested it disconnects."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class BackgroundTasks:
         return task
 
     def spawn_unwatched(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        """Run `work` in a new task; the log reports a failure (`errand_failed`)."""
+        """Run `work` in a new task. A failure is logged as `errand_failed`."""
         self.spawn(work, name).add_done_callback(_report)
 
     async def run_shielded(self, work: Coroutine[Any, Any, T], name: str) -> T:

@@ -1,4 +1,4 @@
-"""The base of requests and replies: a strict model, and fields that several models use."""
+"""Field types that several request models share."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _NAME = "[A-Za-z0-9._:-]"
 _VCENTER_NAME = re.compile(f"^{_NAME}{{1,255}}$")
 _OWNER_NAME = re.compile(f"^{_NAME}{{1,64}}$")
 _LINE = re.compile("^[^\\x00-\\x1f\\x7f-\\x9f]*$")
-# Like durations.PATTERN, but ASCII only, bounded in length, and with a digit other than 0.
+# Like durations.PATTERN, but ASCII only, of bounded length, and not zero.
 _NUMBER = r"[0-9]{1,9}(\.[0-9]{1,3})?"
 _DURATION = re.compile(rf"^(?=.*[1-9])({_NUMBER}d)?({_NUMBER}h)?({_NUMBER}m)?({_NUMBER}s?)?$")
 
@@ -38,12 +38,12 @@ def _duration(value: object) -> float:
     try:
         seconds = parse_duration(value)
     except DurationTooLongError as error:
-        # The schema's pattern cannot bound a text; a number is bounded there, and malformed.
+        # The schema bounds numbers, but its pattern cannot bound a text.
         if isinstance(value, str):
             raise Contradiction("a duration here is at most 366 days") from error
         raise
     if seconds <= 0:
-        raise ValueError("must be longer than nothing")
+        raise ValueError("must be longer than 0s")
     if seconds > LONGEST_HOLD:
         raise Contradiction("a duration here is at most 366 days")
     return seconds
@@ -53,7 +53,7 @@ def _token(text: object) -> Secret:
     if not isinstance(text, str):
         raise ValueError(f"must be text, not {kind_of(text)}")
     if check_token(text) != text:
-        raise ValueError("an API token has no white space around it")
+        raise ValueError("must be without white space around the token")
     return Secret(text)
 
 
@@ -97,16 +97,16 @@ SessionId = Annotated[
         {"pattern": f"^(?!\\.\\.?$){_NAME}{{1,{SESSION_ID_MAX_LENGTH}}}$", "type": "string"}
     ),
 ]
-VCenterName = Annotated[
-    str, Pattern(_VCENTER_NAME, "must be a name of letters, digits and . _ : -")
+VCenterName = Annotated[str, Pattern(_VCENTER_NAME, "must consist of letters, digits and . _ : -")]
+OwnerName = Annotated[
+    str, Pattern(_OWNER_NAME, "must consist of at most 64 letters, digits and . _ : -")
 ]
-OwnerName = Annotated[str, Pattern(_OWNER_NAME, "a name of at most 64 letters, digits and . _ : -")]
-Words = Annotated[
+TextLine = Annotated[
     str,
     Length(most=500),
     Pattern(_LINE, "must be one line, without control characters"),
 ]
-"""A line of text that is shown to people: nothing in it steers a terminal."""
+"""A line of text for display, without control characters that could affect a terminal."""
 
 Token = Annotated[
     Secret,
@@ -115,7 +115,7 @@ Token = Annotated[
         {"pattern": f"^[!-~]{{1,{TOKEN_MAX_LENGTH}}}$", "type": "string", "writeOnly": True}
     ),
 ]
-"""An uploader's secret: no error and no answer repeats it."""
+"""An uploader's API token. It is a secret, so no error or response contains it."""
 
 Flag = Annotated[bool, Before(_boolean)]
 Number = Annotated[int, Range(0, LARGEST_INTEGER), Before(_number)]

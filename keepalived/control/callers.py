@@ -17,7 +17,7 @@ _ROOT = 0
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A connected user. Admins see and do everything, other users only what is their own."""
+    """A connected user. Admins have access to everything, other users only to their own holds."""
 
     uid: int
     pid: int
@@ -34,6 +34,6 @@ class Caller:
 
 
 def caller_of(peer: PeerCredentials, own_uid: int, admin_gid: int | None = None) -> Caller:
-    """Return the caller for a peer: root, the daemon's user and one group's members are admins."""
+    """Return the caller for a peer. Root, the daemon's user and one group's members are admins."""
     is_admin = peer.uid in (_ROOT, own_uid) or (admin_gid is not None and peer.is_member(admin_gid))
     return Caller(peer.uid, peer.pid, is_admin)

@@ -1,4 +1,4 @@
-"""Admission of connections to the control socket: whose they are, and how many there may be."""
+"""Admits connections to the control socket within limits, and identifies their callers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ControlConnections:
         self._callers: dict[RequestHandler, Caller] = {}
         self._refusals = Throttle()
 
-    def door(self, server: web.Server) -> ProtocolFactory:
+    def protocol_factory(self, server: web.Server) -> ProtocolFactory:
         """Return the factory of protocols for new connections to `server`."""
         return ProtocolFactory(lambda transport: self._admit(server, transport))
 
@@ -38,7 +38,7 @@ class ControlConnections:
     def _admit(self, server: web.Server, transport: asyncio.Transport) -> RequestHandler | bytes:
         peer = peer_credentials(transport.get_extra_info("socket"))
         caller = caller_of(peer, os.geteuid(), self._admin_gid)
-        refusal = self._why_not(caller, server.connections)
+        refusal = self._refusal(caller, server.connections)
         if refusal is not None:
             omitted = self._refusals.admit()
             if omitted is not None:
@@ -56,14 +56,14 @@ class ControlConnections:
         self._callers[handler] = caller
         return handler
 
-    def _why_not(self, caller: Caller, alive: list[RequestHandler]) -> ProblemError | None:
+    def _refusal(self, caller: Caller, alive: list[RequestHandler]) -> ProblemError | None:
         self._callers = {each: self._callers[each] for each in alive if each in self._callers}
         limits = self._limits
         reserved = 0 if caller.is_admin else limits.connections_reserved
         if len(alive) >= limits.connections - reserved:
             return ProblemError(
                 ProblemType.UNAVAILABLE,
-                "all connections of the control socket are taken; try again later",
+                "all connections of the control socket are in use; try again later",
                 headers={"Retry-After": "5"},
             )
         own = sum(other.uid == caller.uid for other in self._callers.values())
@@ -71,6 +71,6 @@ class ControlConnections:
             return ProblemError(
                 ProblemType.TOO_MANY,
                 f"user {caller.uid} has {own} connections open, which is the limit; close some, "
-                "or hold with a ttl or a pid, which needs no connection to stay open",
+                "or take holds with a ttl or a pid, which do not need an open connection",
             )
         return None

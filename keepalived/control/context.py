@@ -1,4 +1,4 @@
-"""What the handlers of the control socket share."""
+"""The shared state and look-ups of the control socket's request handlers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from keepalived.control.event_stream import EVENTS_LOST, EventStream, StreamEntr
 from keepalived.control.hold_index import HoldIndex
 from keepalived.control.hold_service import HoldService
 from keepalived.control.limits import Limits
-from keepalived.control.owners import Owners, Place
+from keepalived.control.owners import HoldRef, Owners
 from keepalived.control.problems import ProblemError, ProblemType
 from keepalived.control.replies import SessionReply
 from keepalived.control.requests import THE_ONLY_ONE, SessionPath
@@ -47,7 +47,7 @@ class Call(Generic[PathT, QueryT, BodyT]):
 
 @dataclass(slots=True)
 class ControlContext:
-    """Everything that handlers work with."""
+    """The shared state of all request handlers."""
 
     registry: Registry
     events: EventStream
@@ -59,13 +59,13 @@ class ControlContext:
     holds: HoldService
     owners: Owners
     background: BackgroundTasks
-    attached: dict[Place, Subscription] = field(default_factory=dict)
+    attached: dict[HoldRef, Subscription] = field(default_factory=dict)
     listings: dict[tuple[str, Kind], asyncio.Task[Any]] = field(default_factory=dict)
-    """Lists of sessions that are being requested from vCenters, by vCenter and kind."""
+    """Requests for lists of sessions that are under way, by vCenter and kind."""
     turns: Turns = field(default_factory=Turns)
-    """Lets requests begin one at a time, alternating between users."""
+    """Starts requests one at a time, alternating between users."""
     slices: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Held while a slice of a long answer is made, so that only one is made at a time."""
+    """Held while a slice of a long response is built, so that slices are built one at a time."""
     is_closing: bool = False
 
     def view(self, caller: Caller) -> View:
@@ -73,7 +73,7 @@ class ControlContext:
         return View(self.clock, None if caller.is_admin else caller.uid)
 
     def key(self, call: Call[SessionPath, Any, Any]) -> SessionKey:
-        """Return the session a request names. Raises ProblemError for an ambiguous `-`."""
+        """Return the key of the session that a request names. Raises ProblemError."""
         return SessionKey(self.vcenter(call.path.vcenter), call.query.kind, call.path.id)
 
     def vcenter(self, name: str) -> str:
@@ -87,7 +87,7 @@ class ControlContext:
             raise ProblemError(ProblemType.NO_SUCH_VCENTER, "no vCenter is configured")
         raise ProblemError(
             ProblemType.AMBIGUOUS_VCENTER,
-            f"name one of the configured vCenters in the place of '-': {', '.join(names)}",
+            f"replace '-' with one of the configured vCenters: {', '.join(names)}",
             candidates=names,
         )
 
@@ -96,7 +96,7 @@ class ControlContext:
         return sorted(keeper.name for keeper in self.registry.keepers)
 
     def sessions(self, caller: Caller, *, mine: bool = False) -> Iterable[Session]:
-        """Return the sessions that the caller may see; with `mine`, an admin's own only."""
+        """Return the sessions that the caller may see. With `mine`, admins see only their own."""
         if caller.is_admin and not mine:
             return self.registry
         found = map(self.registry.find, self.index.sessions_of(caller.uid))
@@ -105,20 +105,20 @@ class ControlContext:
     def session(self, caller: Caller, key: SessionKey) -> Session:
         """Return a session that the caller may see.
 
-        Raises ProblemError, the same for other users' sessions as for unknown ones.
+        Raises ProblemError. The problem is the same for other users' sessions as for unknown ones.
         """
         session = self.registry.find(key)
         if session is not None and (caller.is_admin or self.index.sees(caller.uid, key)):
             return session
-        self.keeper(key.vcenter)  # of a vCenter that is not configured, this says so
+        self.keeper(key.vcenter)  # raises if the vCenter is not configured
         raise ProblemError(
             ProblemType.NO_SUCH_SESSION,
             f"you hold no {key.kind} session {key.id} of vCenter {key.vcenter}; take a hold with "
-            "PUT, look at GET /v1/sessions for those that you hold, and mind the kind",
+            "PUT, list your sessions with GET /v1/sessions, or check `kind`",
         )
 
-    def seen(self, caller: Caller, key: SessionKey) -> SessionReply:
-        """Return the reply that describes a session now. Raises like `session`."""
+    def session_reply(self, caller: Caller, key: SessionKey) -> SessionReply:
+        """Return a reply with the session's present state. Raises like `session`."""
         return self.view(caller).session(self.session(caller, key))
 
     def keeper(self, vcenter: str) -> Keeper:
@@ -129,11 +129,11 @@ class ControlContext:
         names = self.vcenters()
         raise ProblemError(
             ProblemType.NO_SUCH_VCENTER,
-            f"no vCenter {vcenter} is configured; there is {', '.join(names) or 'none'}",
+            f"no vCenter {vcenter} is configured; configured: {', '.join(names) or 'none'}",
             candidates=names,
         )
 
-    def hears(self, caller: Caller, entry: StreamEntry) -> bool:
+    def may_see(self, caller: Caller, entry: StreamEntry) -> bool:
         """Whether the caller may see an event."""
         if caller.is_admin:
             return True

@@ -1,4 +1,4 @@
-"""Turns HTTP requests into calls of handlers, and their results and errors into responses."""
+"""Parses HTTP requests, calls their handlers, and turns errors into problem documents."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ AnyModel = TypeVar("AnyModel", bound=Model)
 
 
 def handler_of(
-    route: Route, context: ControlContext, who: Callable[[web.Request], Caller]
+    route: Route, context: ControlContext, find_caller: Callable[[web.Request], Caller]
 ) -> Handler:
     """Return the function that aiohttp calls for a route."""
     path_model, query_model, body_model = route.models
@@ -41,15 +41,15 @@ def handler_of(
     }
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        caller = who(request)
+        caller = find_caller(request)
         raw = b"" if body_model is None else await _body(request, context.limits)
         await context.turns.take(caller.uid)
         call = Call(
             request,
             caller,
-            _understood("path", validate, path_model, dict(request.match_info)),
-            _understood("query", validate, query_model, _fields(request.query, repeatable)),
-            None if body_model is None else _understood("body", validate_json, body_model, raw),
+            _parsed("path", validate, path_model, dict(request.match_info)),
+            _parsed("query", validate, query_model, _fields(request.query, repeatable)),
+            None if body_model is None else _parsed("body", validate_json, body_model, raw),
         )
         return await route.handle(context, call)
 
@@ -65,22 +65,24 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
         return _problem(request, error)
     except web.HTTPMethodNotAllowed as error:
         allowed = ", ".join(sorted(error.allowed_methods))
-        detail = f"use {allowed} on {request.path}"
+        detail = f"use {allowed} for {request.path}"
         return _problem(
             request, ProblemError(ProblemType.METHOD, detail, headers={hdrs.ALLOW: allowed})
         )
     except web.HTTPNotFound:
-        detail = f"GET /openapi.json describes what there is; {request.path} is not part of it"
+        detail = (
+            f"{request.path} is not a path of this API; GET /openapi.json describes all of them"
+        )
         return _problem(request, ProblemError(ProblemType.NO_SUCH_PATH, detail))
     except web.HTTPException:
         raise
     except Exception as error:
-        way = request.transport
-        if isinstance(error, ConnectionError) and (way is None or way.is_closing()):
-            # The caller disconnected in the middle of an answer, before the handler noticed.
+        transport = request.transport
+        if isinstance(error, ConnectionError) and (transport is None or transport.is_closing()):
+            # The caller disconnected during a response, before the handler noticed.
             return web.Response()
         log.exception("request_failed", method=request.method, path=request.path)
-        detail = "look into the daemon's log for `request_failed`, and report it"
+        detail = "find `request_failed` in the daemon's log, and report it"
         return _problem(request, ProblemError(ProblemType.INTERNAL, detail))
 
 
@@ -99,49 +101,49 @@ def _fields(query: MultiMapping[str], repeatable: Collection[str]) -> dict[str, 
     for name in query:
         values = query.getall(name)
         if len(values) > 1 and name not in repeatable:
-            raise _refusal("query", [FieldProblem((name,), "stands there twice", values)])
+            raise _refusal("query", [FieldProblem((name,), "is given twice", values)])
         fields[name] = values if name in repeatable else values[0]
     return fields
 
 
 async def _body(request: web.Request, limits: Limits) -> bytes:
-    """Read the body, whatever its declared type: curl labels every body as a form."""
+    """Read the body. Its declared type is ignored, because curl declares every body as a form."""
     try:
         async with asyncio.timeout(limits.body_seconds):
             return await request.read()
     except TimeoutError:
-        detail = f"a body has to be here within {limits.body_seconds:g} s after its head"
+        detail = f"a body must arrive within {limits.body_seconds:g} s of its header fields"
         raise ProblemError(ProblemType.SLOW, detail) from None
     except web.HTTPRequestEntityTooLarge:
-        detail = f"a body has at most {limits.body_bytes} bytes here"
+        detail = f"a body may have at most {limits.body_bytes} bytes"
         raise ProblemError(ProblemType.TOO_LARGE, detail) from None
 
 
-def _understood(
-    part: str, read: Callable[[type[AnyModel], T], AnyModel], model: type[AnyModel], said: T
+def _parsed(
+    part: str, read: Callable[[type[AnyModel], T], AnyModel], model: type[AnyModel], value: T
 ) -> AnyModel:
-    found: Sequence[FieldProblem]
+    problems_found: Sequence[FieldProblem]
     try:
-        return read(model, said)
+        return read(model, value)
     except Invalid as error:
-        found = error.problems
+        problems_found = error.problems
     except Exception as error:
-        # Whatever error a number or a text caused, the request is at fault.
-        found = [FieldProblem((), f"cannot be understood ({type(error).__name__})", said)]
-    raise _refusal(part, found)
+        # Any other error is caused by a value in the request, too.
+        problems_found = [FieldProblem((), f"cannot be parsed ({type(error).__name__})", value)]
+    raise _refusal(part, problems_found)
 
 
-def _refusal(part: str, found: Sequence[FieldProblem]) -> ProblemError:
+def _refusal(part: str, problems_found: Sequence[FieldProblem]) -> ProblemError:
     errors = [
         FieldError(
-            # A key that the caller chose may hold anything, at any length.
+            # A key from the request may contain anything, at any length.
             field=".".join((part, *filter(_NAME.fullmatch, map(str, each.path)))),
             message=each.message,
         )
-        for each in found
+        for each in problems_found
     ]
-    words = "; ".join(f"{each.field}: {each.message}" for each in errors)
-    if all(each.is_contradiction for each in found):
-        return ProblemError(ProblemType.CONTRADICTION, words, errors)
-    words += " (GET /openapi.json for what is understood)"
-    return ProblemError(ProblemType.MALFORMED, words, errors)
+    detail = "; ".join(f"{each.field}: {each.message}" for each in errors)
+    if all(each.is_contradiction for each in problems_found):
+        return ProblemError(ProblemType.CONTRADICTION, detail, errors)
+    detail += " (GET /openapi.json describes what is accepted)"
+    return ProblemError(ProblemType.MALFORMED, detail, errors)

@@ -1,4 +1,4 @@
-"""Models as JSON, and as HTTP answers."""
+"""Encodes models as JSON and as HTTP responses."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def json_answer(
     content_type: str = JSON,
     headers: Mapping[str, str] | None = None,
 ) -> web.Response:
-    """Return an answer with a model as its body."""
+    """Return a response with a model as its body."""
     return web.Response(
         body=to_json(model), status=status, headers=headers, content_type=content_type
     )
@@ -51,7 +51,7 @@ def _plain(value: object) -> object:
         return value.isoformat().replace("+00:00", "Z")
     if isinstance(value, Path | Secret):
         return str(value)
-    raise ValueError(f"{type(value).__name__} is nothing that JSON can say")
+    raise ValueError(f"{type(value).__name__} cannot be represented in JSON")
 
 
 _ENCODER = json.JSONEncoder(

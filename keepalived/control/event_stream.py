@@ -1,4 +1,4 @@
-"""Events for the readers of the control socket: what the stream reports, and to whom."""
+"""The event stream of the control socket: converts events and queues them for its readers."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ EVENTS_LOST = "events_lost"
 class StreamEntry:
     """One event as the stream reports it, at `at` seconds since the epoch.
 
-    It belongs to a session, to a vCenter, or to the daemon as a whole; `uid` is set if it
-    concerns only that user.
+    It concerns a session, a vCenter, or the daemon as a whole. `uid` is set if it concerns only
+    that user.
     """
 
     name: str
@@ -36,7 +36,7 @@ class StreamEntry:
 
 
 class Subscription:
-    """The events that one reader has not read yet."""
+    """The queue of events that one reader has not read yet."""
 
     def __init__(self, wants: Callable[[StreamEntry], bool], size: int) -> None:
         self._wants = wants
@@ -65,7 +65,7 @@ class Subscription:
     async def next(self) -> StreamEntry | None:
         """Wait for the next event and return it; None once closed and empty.
 
-        Where events are missing, an event `events_lost` reports their `count`.
+        An `events_lost` event reports the `count` of events that were dropped.
         """
         while not self._waiting:
             if self._closed:
@@ -104,7 +104,7 @@ class EventStream:
             subscription.close()
 
     def notify(self, event: events.Event) -> None:
-        """Offer an event to subscribers, unless the stream does not report its kind."""
+        """Offer an event to all subscriptions, if the stream reports its kind."""
         if not self.subscriptions:
             return
         entry = self._entry(event)

@@ -15,14 +15,14 @@ DAEMONS_OWN = frozenset({OwnerKind.FILE, OwnerKind.DISCOVERY})
 
 
 class HolderKey(NamedTuple):
-    """Identifies a hold within a session: each party has at most one."""
+    """Identifies a hold within a session. Each user has at most one per owner."""
 
     uid: int
     owner: Owner
 
 
 class Usage(NamedTuple):
-    """What holds use: their number, and the bytes of their texts."""
+    """The number of holds, and the bytes of their texts."""
 
     holds: int = 0
     bytes: int = 0

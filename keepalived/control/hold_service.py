@@ -1,4 +1,4 @@
-"""Takes holds: checks limits, watches owners, writes the state file, rolls back on failure."""
+"""Takes holds: checks limits, watches owners, saves the hold, and undoes it on failure."""
 
 from __future__ import annotations
 
@@ -47,45 +47,45 @@ class HoldService:
         if index.usage().bytes + more > limits.hold_bytes:
             raise ProblemError(
                 ProblemType.FULL,
-                f"all notes and tokens together have {limits.hold_bytes} bytes at most; release "
-                "some holds, or leave the note out",
+                f"all notes and tokens together may have at most {limits.hold_bytes} bytes; "
+                "release some holds, or leave the note out",
             )
         if not caller.is_admin and index.usage(uid).bytes + more > limits.hold_bytes_per_uid:
             raise ProblemError(
                 ProblemType.TOO_MANY,
-                f"the notes and tokens of user {uid} have {limits.hold_bytes_per_uid} bytes at "
-                "most; release some holds, or leave the note out",
+                f"the notes and tokens of user {uid} may have at most {limits.hold_bytes_per_uid} "
+                "bytes; release some holds, or leave the note out",
             )
 
     async def take(self, caller: Caller, key: SessionKey, hold: Hold, before: Hold | None) -> bool:
         """Take a checked hold, replacing `before` if there is one.
 
-        Returns once the hold is on disk, with whether it is new. A hold that cannot be written, or
-        whose process has ended, is undone completely. Raises ProblemError.
+        Returns whether the hold is new, once it is on disk. A hold that cannot be saved, or whose
+        process has ended, is undone completely. Raises ProblemError.
         """
-        party = HolderKey(hold.uid, hold.owner)
-        is_ward = hold.owner.kind is OwnerKind.PROCESS
-        if is_ward:
-            self._owners.watch(key, party, is_admin=caller.is_admin)
+        holder = HolderKey(hold.uid, hold.owner)
+        is_process = hold.owner.kind is OwnerKind.PROCESS
+        if is_process:
+            self._owners.watch(key, holder, is_admin=caller.is_admin)
         try:
             is_new = await self._registry.take(key, hold)
         except BaseException as error:
-            if not self._registry.is_held(key, *party):
-                self._owners.forget(key, party)
+            if not self._registry.is_held(key, *holder):
+                self._owners.forget(key, holder)
             if isinstance(error, UnknownVCenterError):  # a reload has just removed it
-                words = f"no vCenter {key.vcenter} is configured"
-                raise ProblemError(ProblemType.NO_SUCH_VCENTER, words) from error
+                message = f"no vCenter {key.vcenter} is configured"
+                raise ProblemError(ProblemType.NO_SUCH_VCENTER, message) from error
             if isinstance(error, OSError):
-                raise _unwritten(error) from error
+                raise _not_saved(error) from error
             raise
-        if is_ward and not self._owners.is_watched(party):
-            await self._registry.release_durably(key, *party)
+        if is_process and not self._owners.is_watched(holder):
+            await self._registry.release_durably(key, *holder)
             raise ProblemError(ProblemType.NOT_YOUR_PROCESS, f"{label(hold.owner)} has just ended")
         if before is not None and before.owner != hold.owner:
-            # Only its time limit changes: it remains that user's one hold with a time limit.
+            # Only the time limit changes. A user has at most one hold with a time limit.
             await self._registry.release_durably(key, before.uid, before.owner)
         if hold.token is not None and (before is None or before.token != hold.token):
-            # The API session it carries may be about to expire.
+            # The API session of the new token may be about to expire.
             self.renew_soon(key)
         is_new = is_new and before is None
         caller.log(
@@ -111,19 +111,18 @@ class HoldService:
             raise ProblemError(
                 ProblemType.FULL,
                 f"{limits.sessions} sessions are known, which is the limit; release some, or wait "
-                "until those that have ended are forgotten",
+                "until ended sessions are forgotten",
             )
         holds = () if session is None else session.holds
         if len(holds) >= limits.holds_per_session_in_all:
             raise ProblemError(
                 ProblemType.TOO_MANY,
-                f"there are {len(holds)} holds on this session, which is the limit; it is kept "
-                "alive by those",
+                f"this session has {len(holds)} holds, which is the limit; they keep it alive",
             )
         if index.usage().holds >= limits.holds:
             raise ProblemError(
                 ProblemType.FULL,
-                f"there are {limits.holds} holds, which is the limit; release some",
+                f"all users have {limits.holds} holds, which is the limit; release some",
             )
         if caller.is_admin:
             return
@@ -144,20 +143,20 @@ class HoldService:
             raise ProblemError(
                 ProblemType.TOO_MANY,
                 f"user {uid} has {own} sessions, which is the limit; release some, or wait until "
-                "those that have ended are forgotten",
+                "ended sessions are forgotten",
             )
 
 
-def _unwritten(error: OSError) -> ProblemError:
-    """Return the problem for a hold that could not be written to disk."""
+def _not_saved(error: OSError) -> ProblemError:
+    """Return the problem for a hold that could not be saved."""
     if error.errno in _NO_SPACE:
         return ProblemError(
             ProblemType.FULL,
-            "the hold could not be written down, since the disk is full: make room where "
-            "state.path is, and try again; what is held already is renewed on",
+            "the hold could not be saved, because the disk is full: free space where state.path "
+            "is, and try again; existing holds are still renewed",
         )
     log.error("hold_not_recorded", reason=str(error))
     return ProblemError(
         ProblemType.UNAVAILABLE,
-        "the hold could not be written down; the daemon's log says why (hold_not_recorded)",
+        "the hold could not be saved; `hold_not_recorded` in the daemon's log says why",
     )

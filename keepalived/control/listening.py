@@ -1,4 +1,4 @@
-"""The control socket: handed over by systemd, or bound at the configured path."""
+"""Opens the control socket, from systemd or at the configured path, and watches its file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ log = structlog.get_logger("clkeepalived")
 
 Socket = socket.socket
 
-_LOOK_SECONDS = 5.0
+_CHECK_SECONDS = 5.0
 
 
 class Listening:
@@ -27,44 +27,44 @@ class Listening:
 
     def __init__(self, source: UnixListener | Socket) -> None:
         self._source = source
-        self._found_at = None if isinstance(source, UnixListener) else _place_of(source)
+        self._inode = None if isinstance(source, UnixListener) else _inode_of(source)
 
     @property
     def socket(self) -> Socket:
-        """The socket itself."""
+        """The listening socket."""
         return self._source.socket if isinstance(self._source, UnixListener) else self._source
 
     @property
     def trouble(self) -> str:
-        """Why clients cannot find the socket; empty while it is in its place."""
+        """Why clients cannot find the socket; empty if they can."""
         source = self._source
         if isinstance(source, UnixListener):
             return "" if source.is_there else f"{source.path} was removed"
-        if self._found_at is None or _place_of(source) == self._found_at:
+        if self._inode is None or _inode_of(source) == self._inode:
             return ""
         path = readable_path(str(source.getsockname()))
         return f"{path} was removed; run: systemctl restart clkeepalived.socket"
 
     @property
     def can_bind_again(self) -> bool:
-        """Whether the socket is ours to bind: one that systemd handed over is not."""
+        """Whether this process can bind the socket again: not if systemd passed it."""
         return isinstance(self._source, UnixListener)
 
     def bind_again(self) -> Socket:
-        """Bind a new socket where its file was removed, and return it. Raises SocketError."""
-        assert isinstance(self._source, UnixListener)  # noqa: S101 - asked by can_bind_again
+        """Bind a new socket at the removed file's path, and return it. Raises SocketError."""
+        assert isinstance(self._source, UnixListener)  # noqa: S101 - see can_bind_again
         return self._source.bind_again()
 
     def close(self) -> None:
-        """Close the socket, and remove its file if it is ours."""
+        """Close the socket, and remove its file if this process made it."""
         self._source.close()
 
 
 class SocketWatch:
-    """Notices when the control socket's file is removed, and binds it again if it is ours.
+    """Detects when the control socket's file is removed, and binds the socket again if possible.
 
-    `serve_on` is called with the new socket. `trouble` is why clients cannot find the socket at
-    present; empty while it is in its place.
+    `serve_on` is called with the new socket. `trouble` says why clients cannot find the socket at
+    present; it is empty if they can.
     """
 
     def __init__(
@@ -83,36 +83,36 @@ class SocketWatch:
             try:
                 trouble = await blocking.call("control socket", lambda: self._listening.trouble)
             except TimeoutError:
-                trouble, can_bind = "looking for its file hangs", False
+                trouble, can_bind = "checking its file hangs", False
             if trouble and trouble != logged:
                 log.error("control_socket_gone", message=trouble)
             logged = trouble
             if trouble and can_bind:
                 try:
-                    fresh = await blocking.call("bind it again", self._listening.bind_again)
-                    await self._serve_on(fresh)
+                    new_socket = await blocking.call("bind it again", self._listening.bind_again)
+                    await self._serve_on(new_socket)
                 except (SocketError, OSError) as error:  # a TimeoutError is an OSError
                     trouble = f"{trouble}: {error}"
                 else:
                     trouble = logged = ""
                     log.warning("control_socket_bound_again")
             self.trouble = trouble
-            await sleep_until(self._clock, self._clock.boot() + _LOOK_SECONDS)
+            await sleep_until(self._clock, self._clock.boot() + _CHECK_SECONDS)
 
 
-def _place_of(listening: Socket) -> tuple[int, int] | None:
-    """Return the file that a Unix socket's path leads to; None for no file or an abstract name."""
+def _inode_of(listening: Socket) -> tuple[int, int] | None:
+    """Return the device and inode of a Unix socket's file; None if there is none."""
     try:
-        found = os.stat(listening.getsockname())
+        status = os.stat(listening.getsockname())
     except (OSError, ValueError, TypeError):
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino
 
 
 def listen(
     settings: ControlSettings, environ: MutableMapping[str, str] = os.environ
 ) -> Listening | None:
-    """Return the control socket; None if none is configured and the usual folder is missing.
+    """Return the control socket; None if none is configured and the default folder is missing.
 
     Raises SocketError.
     """
@@ -125,7 +125,7 @@ def listen(
 
 
 def admin_gid(settings: ControlSettings) -> int | None:
-    """Return the id of the group of administrators, None if there is none. Raises SocketError."""
+    """Return the id of the administrators' group, None if none is set. Raises SocketError."""
     return None if settings.admin_group is None else _gid(settings.admin_group, "admin_group")
 
 
@@ -136,7 +136,7 @@ def _socket_gid(settings: ControlSettings) -> int | None:
         gid = grp.getgrnam(settings.socket_group).gr_gid
     except (KeyError, ValueError):
         return None
-    # Only root may give a file to a group that it is not a member of.
+    # Only root may give a file to a group that the process is not a member of.
     return gid if os.geteuid() == 0 or gid in (os.getegid(), *os.getgroups()) else None
 
 

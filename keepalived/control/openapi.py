@@ -1,4 +1,4 @@
-"""The OpenAPI document of the control socket, generated from the routes and the models."""
+"""Generates the OpenAPI document of the control socket from its routes and models."""
 
 from __future__ import annotations
 
@@ -18,25 +18,26 @@ PATH = "/openapi.json"
 
 Document = dict[str, Any]
 
-_OF_ANY_REQUEST = (
+_PROBLEMS_OF_ANY_REQUEST = (
     ProblemType.MALFORMED,
     ProblemType.TOO_MANY,
     ProblemType.INTERNAL,
     ProblemType.UNAVAILABLE,
 )
-_OF_A_BODY = (ProblemType.SLOW, ProblemType.TOO_LARGE, ProblemType.CONTRADICTION)
+_PROBLEMS_OF_A_BODY = (ProblemType.SLOW, ProblemType.TOO_LARGE, ProblemType.CONTRADICTION)
 _REFERENCE = "#/components/schemas/{model}"
 _DESCRIPTION = """\
-Holds keep Content Library sessions alive: a session is renewed for as long as somebody holds it.
+Holds keep Content Library sessions alive: a session is renewed while it has a hold.
 
-Whoever may open the socket may take holds. The kernel says who calls: root, the daemon's own user
-and the members of `control.admin_group` see and do all, everybody else only what they hold
-themselves; the sessions of others answer as if they did not exist.
+Every user who may open the socket may take holds. The kernel identifies the caller. Root, the
+daemon's own user and the members of `control.admin_group` have access to everything. Other users
+have access only to their own holds; requests for other sessions are answered as if these did not
+exist.
 
-Bodies are JSON, whatever `Content-Type` says. Errors are problem documents (RFC 9457) that say what
-to do. A 2xx answer to a change means that it is on disk."""
+Bodies are JSON; `Content-Type` is ignored. Errors are problem documents (RFC 9457) that say what to
+do. A 2xx response to a change means that the change is on disk."""
 
-_OF_ITSELF: Document = {
+_OPERATION: Document = {
     "operationId": "get_openapi",
     "summary": "Return this document.",
     "responses": {
@@ -68,8 +69,8 @@ def describe(routes: Iterable[Route], version: str) -> Document:
             "version": version,
             "description": _DESCRIPTION,
         },
-        "servers": [{"url": "/", "description": "A Unix socket: the host's name means nothing"}],
-        "paths": {**paths, PATH: {"get": _OF_ITSELF}},
+        "servers": [{"url": "/", "description": "A Unix socket; the host name is ignored"}],
+        "paths": {**paths, PATH: {"get": _OPERATION}},
         "components": {
             "schemas": {name: each for name, each in schemas.items() if name not in parameters}
         },
@@ -78,10 +79,10 @@ def describe(routes: Iterable[Route], version: str) -> Document:
 
 def _operation(route: Route, schemas: dict[str, Document]) -> Document:
     path, query, body = route.models
-    name, words = route.handle.__name__, route.handle.__doc__
+    name, summary = route.handle.__name__, route.handle.__doc__
     operation: Document = {
         "operationId": name,
-        "summary": (words or name).strip().splitlines()[0],
+        "summary": (summary or name).strip().splitlines()[0],
         "parameters": [
             *_parameters("path", schemas[path.__name__]),
             *_parameters("query", schemas[query.__name__]),
@@ -108,7 +109,7 @@ def _parameters(place: str, schema: Document) -> list[Document]:
 
 
 def _without_null(schema: Document) -> Document:
-    """Return a parameter's schema without null: a URL can only leave a parameter out."""
+    """Return a parameter's schema without null, which a URL cannot express."""
     left = {key: value for key, value in schema.items() if key not in ("description", "title")}
     if left.get("default", ...) is None:
         del left["default"]
@@ -127,8 +128,12 @@ def _responses(route: Route) -> dict[str, Document]:
             content[media_type] = {"schema": {"anyOf": found} if others else first}
         responses[str(answer.status)] = {"description": answer.meaning, "content": content}
     by_status: dict[int, list[ProblemType]] = defaultdict(list)
-    befalls = [*route.problems, *_OF_ANY_REQUEST, *(_OF_A_BODY if route.models[2] else ())]
-    for problem in befalls:
+    possible = [
+        *route.problems,
+        *_PROBLEMS_OF_ANY_REQUEST,
+        *(_PROBLEMS_OF_A_BODY if route.models[2] else ()),
+    ]
+    for problem in possible:
         by_status[problem.status].append(problem)
     for status, alike in sorted(by_status.items()):
         responses[str(status)] = {

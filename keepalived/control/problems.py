@@ -1,4 +1,4 @@
-"""Problem documents (RFC 9457): what went wrong, and what to do."""
+"""The problems that the control socket reports, as RFC 9457 documents."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MEDIA_TYPE = "application/problem+json"
 
 
 class ProblemType(Enum):
-    """The kinds of problems: a stable name for programs, the status, and a title."""
+    """The kinds of problems: a stable label for programs, the HTTP status, and a title."""
 
     MALFORMED = ("malformed-request", 400, "The request does not have the form that is documented")
     FORBIDDEN = ("not-permitted", 403, "Not permitted")
@@ -44,13 +44,13 @@ class ProblemType(Enum):
 
 
 class FieldError(Model):
-    """What is wrong with one part of a request."""
+    """A problem with one part of a request."""
 
     field: str
-    """Where: `body.owner.pid`, `query.state`, `path.id`."""
+    """The part, such as `body.owner.pid`, `query.state` or `path.id`."""
 
     message: str
-    """What is wrong there."""
+    """What is wrong with it."""
 
 
 class ProblemDocument(Model):
@@ -62,27 +62,27 @@ class ProblemDocument(Model):
     """A URI that names the kind of problem."""
 
     title: str
-    """The kind of problem, in words that do not change."""
+    """The kind of problem, as a fixed text."""
 
     status: int
     """The HTTP status."""
 
     detail: str
-    """What happened this time, and what to do about it."""
+    """What happened, and what to do."""
 
     instance: str
     """The path of the request."""
 
     errors: tuple[FieldError, ...] = ()
-    """What is wrong with which part of the request."""
+    """The problems with parts of the request."""
 
     candidates: tuple[str, ...] = ()
-    """What the request could have meant."""
+    """What the request could refer to."""
 
 
 @dataclass(eq=False)
 class ProblemError(Exception):
-    """Ends the handling of a request with a problem document."""
+    """Makes the server respond to a request with a problem document."""
 
     problem: ProblemType
     detail: str
@@ -91,7 +91,7 @@ class ProblemError(Exception):
     headers: dict[str, str] = field(default_factory=dict)
 
     def document(self, instance: str) -> ProblemDocument:
-        """Return the document to answer with."""
+        """Return the document for the response."""
         return ProblemDocument(
             type=f"urn:clkeepalived:problem:{self.problem.label}",
             title=self.problem.title,

@@ -1,4 +1,4 @@
-"""What the daemon answers."""
+"""The models of response bodies."""
 
 from __future__ import annotations
 
@@ -11,50 +11,50 @@ from keepalived.validation import Model
 
 
 class HoldReply(Model):
-    """One party's wish that the session stay alive."""
+    """A hold, which keeps its session alive."""
 
     uid: int
-    """Whose hold it is."""
+    """The user id of the holder."""
 
     owner: str
-    """What it lives and dies with: `pid:4711`, `ttl:120`, `connection:NAME`, `file:PATH`,
-    `command:NAME`, `discovery` for a session that nobody registered, or `none`."""
+    """What the hold depends on: `pid:4711`, `ttl:120`, `connection:NAME`, `file:PATH`,
+    `command:NAME`, `discovery` for an unregistered session, or `none`."""
 
     since: datetime
     until: datetime | None
-    """When it ends at the latest."""
+    """When the hold ends at the latest."""
 
     progress: int | None
-    """In percent; worked out from the bytes where those are known."""
+    """In percent; calculated from the bytes if these are known."""
 
     bytes_done: int | None
     bytes_total: int | None
     note: str
     token: Literal["lent", "refused"] | None
-    """Whether the uploader's API token came with it, and the server still takes it. A refused one
-    is not used any more: PATCH lends a fresh one."""
+    """Whether the uploader lent its API token, and whether the server refused it. A refused token
+    is no longer used; PATCH lends a new one."""
 
 
 class FileReply(Model):
-    """One file of a session, as the server has it."""
+    """One file of a session, as the server reports it."""
 
     name: str
     source_type: str
-    """PUSH, PULL or NONE: who moves the bytes."""
+    """How the content is transferred: PUSH, PULL or NONE."""
 
     status: str
-    """The server's word: WAITING_FOR_TRANSFER, TRANSFERRING, VALIDATING, READY, ERROR …"""
+    """The status on the server: WAITING_FOR_TRANSFER, TRANSFERRING, VALIDATING, READY, ERROR …"""
 
     bytes_transferred: int
     size: int | None
-    """In bytes, once the server knows it."""
+    """In bytes; null until the server knows it."""
 
     error_message: str | None
-    """What the server says of a file in ERROR."""
+    """The server's message about a file in ERROR."""
 
 
 class OutcomeReply(Model):
-    """How a keep-alive was answered."""
+    """The outcome of one keep-alive."""
 
     at: datetime
     outcome: Outcome
@@ -68,88 +68,87 @@ class SessionReply(Model):
     id: str
     state: State
     since: datetime
-    """When the daemon began to hold it."""
+    """When the daemon began to hold the session."""
 
     deadline: datetime | None
-    """When the server may let it expire, as far as is known."""
+    """When the session may expire on the server; null if unknown."""
 
     slack: float | None
     """Seconds until the deadline; negative when overdue."""
 
     lifetime: float
-    """Seconds it lives without activity."""
+    """Seconds that the session lives without activity."""
 
     next_attempt: datetime | None
-    """When something will be sent for it; null once it has ended."""
+    """When the next request is due; null once the session has ended."""
 
     keep_alives: int
-    """How many succeeded."""
+    """The number of successful keep-alives."""
 
     failures: int
-    """How many attempts failed since the last success."""
+    """The number of failed attempts since the last success."""
 
     last_error: str
-    """What the last failed attempt met; empty after a success."""
+    """Why the last attempt failed; empty after a success."""
 
     progress: int | None
     """The percentage that the server acknowledged."""
 
     bytes_transferred: int | None
-    """Bytes that the server has of its files."""
+    """Bytes of its files that the server has."""
 
     bytes_total: int | None
-    """The size of its files, once the server knows all of them."""
+    """The total size of its files; null until the server knows all sizes."""
 
     files: tuple[FileReply, ...]
-    """Its files, as they were last seen: the first 250, and one entry for all others."""
+    """Its files, as last reported: the first 250, and one entry for all others."""
 
     stalled: float | None
-    """Seconds since bytes were last seen moving, once that is long enough to be a stall."""
+    """Seconds without transfer progress; null unless that is long enough to be a stall."""
 
     library: str | None
     item: str | None
     reason: str | None
-    """Why it ended."""
+    """Why the session ended."""
 
     error_message: str | None
-    """What the server said when it ended in ERROR."""
+    """The server's message if the session ended in ERROR."""
 
     content_moved: bool | None
-    """Whether the item's content version moved: whether the content arrived."""
+    """Whether the item's content version changed, which means that the content arrived."""
 
     holds: tuple[HoldReply, ...]
-    """The caller's own; everybody's for admins."""
+    """The caller's holds; all holds for admins."""
 
     outcomes: tuple[OutcomeReply, ...]
-    """How the last keep-alives were answered, newest last."""
+    """The outcomes of the last keep-alives, the newest last."""
 
 
 class SessionList(Model):
-    """The sessions that were asked for, and that the caller may see."""
+    """The requested sessions that the caller may see."""
 
     sessions: tuple[SessionReply, ...]
 
 
 class ReleaseReply(Model):
-    """A hold was let go."""
+    """A released hold."""
 
     released: HoldReply
     recorded: bool
-    """Whether that was written down. If not, it holds for now, and a restart of the daemon may
-    bring the hold back."""
+    """Whether the release was saved. If not, a restart of the daemon may bring the hold back."""
 
     detail: str
-    """The same in words."""
+    """What happened, and what to do."""
 
 
 class KeepAliveReply(Model):
-    """What came of a keep-alive that was asked for."""
+    """The result of a requested keep-alive."""
 
     outcome: Outcome
     """`ok` means renewed."""
 
     detail: str
-    """What the server or the network said."""
+    """The message of the server or of the network error."""
 
     session: SessionReply
 
@@ -160,53 +159,53 @@ class VCenterReply(Model):
     name: str
     up: bool
     sessions: int
-    """Sessions held there: the caller's own, everybody's for admins."""
+    """The number of sessions held there: the caller's, or all for admins."""
 
     in_flight: int | None
-    """Requests under way; for admins."""
+    """Requests in progress; only for admins."""
 
     utilization: float | None
-    """Share of its request slots in use over the last minute, 0 to 1; for admins."""
+    """Share of its request slots used in the last minute, 0 to 1; only for admins."""
 
 
 class VCenterList(Model):
-    """The vCenters that are configured."""
+    """The configured vCenters."""
 
     vcenters: tuple[VCenterReply, ...]
 
 
 class StatusReply(Model):
-    """How things stand: of the caller's own sessions, of everybody's for admins."""
+    """Counts of the caller's sessions, or of all sessions for admins."""
 
     version: str
     is_admin: bool
-    """Whether the caller sees everything."""
+    """Whether the caller has access to everything."""
 
     idle: bool
     """Whether nothing is held."""
 
     held: int
     at_risk: int
-    """Renewals have been failing for a while, and there is time left."""
+    """Sessions whose renewals have failed for a while, but whose deadlines are still ahead."""
 
     overdue: int
-    """Past their deadlines: only the server knows whether they live."""
+    """Sessions past their deadlines, which may have expired on the server."""
 
     states: dict[State, int]
-    """Sessions by state, those included that ended and are still shown."""
+    """The number of sessions in each state, including ended ones that are still shown."""
 
     vcenters: tuple[VCenterReply, ...]
 
 
 class ReloadReply(Model):
-    """The configuration was read again and applied."""
+    """The result of a reload that took effect."""
 
     refused: tuple[str, ...]
-    """What was left out of it, and why: a change that needs a restart, for example."""
+    """Changes that were not applied, and why. For example, some need a restart."""
 
 
 class EventLine(Model):
-    """One line of an event stream. What does not apply to an event is left out."""
+    """One line of an event stream. Fields that do not apply to the event are left out."""
 
     omitted: ClassVar[tuple[object, ...]] = (None,)
 
@@ -221,16 +220,16 @@ class EventLine(Model):
     kind: Kind | None = None
     id: str | None = None
     uid: int | None = None
-    """Whose hold was taken or let go."""
+    """The user whose hold was taken or released."""
 
     owner: str | None = None
-    """What that hold lives and dies with."""
+    """The owner of that hold."""
 
     first: bool | None = None
     """Whether it was the session's first renewal."""
 
     slack: float | None = None
-    """Seconds that were left."""
+    """Seconds that were left until the deadline."""
 
     progress: int | None = None
     outcome: str | None = None
@@ -239,16 +238,16 @@ class EventLine(Model):
     """Seconds until the next attempt."""
 
     lifetime: float | None = None
-    """Seconds that a session lives, as the server teaches."""
+    """Seconds that a session lives without activity, as learned from the server."""
 
     left: float | None = None
-    """Seconds until the server may let the session expire, whatever is sent for it."""
+    """Seconds until the session may expire on the server despite its renewals."""
 
     idle: float | None = None
-    """Seconds without movement."""
+    """Seconds without transfer progress."""
 
     fallback: bool | None = None
-    """Whether the session is renewed otherwise, though a lent token is refused."""
+    """Whether the session is renewed with other credentials after a lent token was refused."""
 
     file: str | None = None
     error_message: str | None = None
@@ -260,4 +259,4 @@ class EventLine(Model):
     down_seconds: float | None = None
     source: str | None = None
     count: int | None = None
-    """How many events a slow reader has missed, or how many problems a source has."""
+    """The number of events that a slow reader missed, or of problems that a source has."""

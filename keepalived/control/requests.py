@@ -1,4 +1,4 @@
-"""What requests may contain: the parts of paths, query strings and bodies."""
+"""The models of requests: their paths, query strings and bodies."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from keepalived.control.base import (
     Number,
     OwnerName,
     SessionId,
+    TextLine,
     Token,
     VCenterName,
     Whole,
-    Words,
 )
 from keepalived.lease.model import Kind, State
 from keepalived.lease.progress import Progress
 from keepalived.validation import Choice, Contradiction, Model, Pattern, Range
 
 THE_ONLY_ONE = "-"
-"""In the place of a vCenter's name: the only one that is configured."""
+"""Stands for the name of the only configured vCenter."""
 
 _OWNER = re.compile(
     r"^(pid:[0-9]{1,7}|ttl(:[0-9.]{1,16})?|connection(:[A-Za-z0-9._:-]{1,64})?|none|discovery)$"
@@ -35,87 +35,87 @@ class NoParams(Model):
 
 
 class VCenterPath(Model):
-    """Which vCenter."""
+    """Selects a vCenter."""
 
     vcenter: VCenterName
-    """The vCenter's configured name; `-` means the only one there is."""
+    """The vCenter's configured name; `-` means the only configured one."""
 
 
 class SessionPath(VCenterPath):
-    """Which session."""
+    """Selects a session."""
 
     id: SessionId
-    """The session's id, as the server gave it."""
+    """The session's id, as the server returned it."""
 
 
 class KindQuery(Model):
-    """Of which kind the session is."""
+    """Selects the kind of session."""
 
     kind: Kind = Kind.UPDATE
-    """Whether the id is one of an update session or of a download session."""
+    """Whether the id belongs to an update session or to a download session."""
 
 
 class HoldQuery(KindQuery):
-    """Which hold is meant; needs to be said only where there are several."""
+    """Selects a hold. Needed only if there are several."""
 
     owner: (
         Annotated[
             str,
             Pattern(
                 _OWNER,
-                "must be an owner as holds show it: pid:N, ttl, ttl:SECONDS, connection, "
+                "must be an owner as shown in holds: pid:N, ttl, ttl:SECONDS, connection, "
                 "connection:NAME, none or discovery",
             ),
         ]
         | None
     ) = None
-    """The owner, as a hold's `owner` says it; `ttl` and `connection` alone will do where there is
-    one such hold."""
+    """The owner, as shown in a hold's `owner`. `ttl` or `connection` alone is enough if there is
+    only one such hold."""
 
     uid: Number | None = None
-    """Whose hold, for admins. Without it, their own; where they have none, the only one."""
+    """The holder, for admins. Default: the admin's own holds or, without any, all holds."""
 
 
 class ListQuery(Model):
-    """Which sessions."""
+    """Filters the list of sessions."""
 
     vcenter: VCenterName | None = None
-    """Those of this vCenter alone."""
+    """Only sessions of this vCenter."""
 
     state: tuple[State, ...] = ()
-    """Those in one of these states."""
+    """Only sessions in one of these states."""
 
     mine: Flag = False
-    """Those alone that the caller holds, or held until they ended."""
+    """Only sessions that the caller holds, or held until they ended."""
 
 
 class EventQuery(Model):
-    """Which events."""
+    """Filters the event stream."""
 
     vcenter: VCenterName | None = None
-    """Those of this vCenter and its sessions alone."""
+    """Only events of this vCenter and its sessions."""
 
     id: SessionId | None = None
-    """Those of sessions with this id alone."""
+    """Only events of sessions with this id."""
 
 
 class PidOwner(Model):
-    """The hold lives as long as this process, which has to be one of the caller's own."""
+    """The hold ends with this process, which must belong to the caller."""
 
     pid: Annotated[int, Range(1, _LARGEST_PID), Whole]
 
 
 class TtlOwner(Model):
-    """The hold lives this long beyond its last PUT or PATCH."""
+    """The hold ends this long after its last PUT or PATCH."""
 
     ttl: Duration
 
 
 class ConnectionOwner(Model):
-    """The hold lives as long as the response stays open.
+    """The hold ends when the response is closed.
 
-    `true` lets the daemon choose a name; a name of the caller's choice lets the caller come back
-    to the hold after the daemon was restarted, within one lifetime of the session.
+    With `true`, the daemon chooses a name. With a name of its own, the caller can take the hold
+    again after a restart of the daemon, within one lifetime of the session.
     """
 
     connection: Literal[True] | OwnerName
@@ -140,25 +140,24 @@ OwnerSpec = Annotated[
 
 
 class ProgressUpdate(Model):
-    """How far the upload has come, in percent or in bytes, and with which token it goes on."""
+    """The progress of the upload, in percent or in bytes, and the uploader's token."""
 
     progress: Annotated[int, Range(0, 100), Whole] | None = None
-    """Percent."""
+    """Progress in percent."""
 
     bytes_done: Count | None = None
-    """Bytes that have been sent."""
+    """Bytes sent so far."""
 
     bytes_total: Count | None = None
-    """Bytes that there are to send."""
+    """Total bytes to send."""
 
     token: Token | None = None
-    """The uploader's own API token (`vmware-api-session-id`), lent so that its API session stays
-    fresh, too: what is sent for the session goes out with it. A fresh one takes the place of the
-    one before, `null` takes it back, and it is never shown. It is kept where the daemon keeps its
-    state, and is never logged out."""
+    """The uploader's own API token (`vmware-api-session-id`). Requests for the session use it, so
+    that its API session stays alive, too. A new token replaces the previous one, and `null` removes
+    it. The token is stored with the daemon's state; it is never shown, and never logged out."""
 
     def __post_init__(self) -> None:
-        """Reject wishes that cannot be fulfilled."""
+        """Reject contradictory progress."""
         try:
             self.to_progress()
         except ValueError as error:
@@ -172,20 +171,20 @@ class ProgressUpdate(Model):
 
 
 class HoldRequest(ProgressUpdate):
-    """A hold as it is to be. What is left out keeps the value that the hold has already."""
+    """The hold to take or update. Fields that are left out keep their present values."""
 
     owner: OwnerSpec | None
-    """What the hold lives and dies with. `null` means nothing: somebody has to let it go."""
+    """What the hold depends on. `null` means that it lasts until it is released or expires."""
 
     max_lifetime: Duration | None = None
-    """When the hold ends at the latest, counted from now: 7 days, or 24 hours without an owner,
-    unless said otherwise here. A hold with a `ttl` has that instead."""
+    """The longest time that the hold lasts from now on. Default: 7 days, or 24 hours without an
+    owner. A hold with a `ttl` must leave it out."""
 
-    note: Words | None = None
-    """A word for whoever looks at the hold."""
+    note: TextLine | None = None
+    """Free text that explains the hold to people."""
 
     def __post_init__(self) -> None:
-        """Reject two limits at once."""
+        """Reject two time limits."""
         super().__post_init__()
         if self.max_lifetime is not None and isinstance(self.owner, TtlOwner):
-            raise Contradiction("a hold with a ttl ends by that: leave max_lifetime out")
+            raise Contradiction("a hold with a ttl has no max_lifetime; leave it out")

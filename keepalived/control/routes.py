@@ -1,6 +1,6 @@
-"""Every route of the control socket: the only place that defines what it accepts and returns.
+"""The table of all routes of the control socket: what each accepts and returns.
 
-The server's routing, the checking of requests and the OpenAPI document all come from this table.
+The routing, the validation of requests and the OpenAPI document are derived from it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from keepalived.validation import Model
 
 @dataclass(frozen=True, slots=True)
 class RouteAnswer:
-    """A successful answer: the status, its meaning, and the content of each media type.
+    """A successful response: the status, its meaning, and the models of each media type.
 
     For a stream (NDJSON), the models are those of its lines.
     """
@@ -45,8 +45,8 @@ class RouteAnswer:
 
 @dataclass(frozen=True)
 class Route:
-    """One operation. The handler gives its name, the handler's docstring its description, and the
-    `Call` in the handler's annotation the models that it accepts."""
+    """One operation. Its name, its description and the models that it accepts are taken from the
+    handler: from its name, its docstring, and the `Call` in its annotations."""
 
     method: str
     path: str
@@ -88,7 +88,7 @@ ROUTES: tuple[Route, ...] = (
         _SESSION,
         holds.put_hold,
         (
-            _held(200, "The hold was updated, and that is on disk"),
+            _held(200, "The hold was updated, and the update is on disk"),
             _held(201, "The hold was taken, and is on disk"),
         ),
         (*_VCENTER, ProblemType.NOT_YOUR_PROCESS, ProblemType.TOO_MANY, *_STORE),
@@ -97,35 +97,35 @@ ROUTES: tuple[Route, ...] = (
         "PATCH",
         _SESSION,
         holds.patch_hold,
-        (_ok(SessionReply, "The session as it is now"),),
+        (_ok(SessionReply, "The present state of the session"),),
         (*_LOOKUP, *_HOLD, *_STORE),
     ),
     Route(
         "DELETE",
         _SESSION,
         holds.delete_hold,
-        (_ok(ReleaseReply, "The hold was let go"),),
+        (_ok(ReleaseReply, "The hold was released"),),
         (*_LOOKUP, *_HOLD, ProblemType.AMBIGUOUS_HOLD),
     ),
     Route(
         "POST",
         f"{_SESSION}/keep-alive",
         sessions.renew_session,
-        (_ok(KeepAliveReply, "How the keep-alive was answered"),),
+        (_ok(KeepAliveReply, "The result of the keep-alive"),),
         (*_LOOKUP, ProblemType.SESSION_ENDED),
     ),
     Route(
         "POST",
         f"{_SESSION}/cancel",
         vcenter_sessions.cancel_session,
-        (_ok(CancelReply, "How the vCenter answered"),),
+        (_ok(CancelReply, "The vCenter's response"),),
         (ProblemType.FORBIDDEN, *_VCENTER, ProblemType.HELD_BY_OTHERS),
     ),
     Route(
         "GET",
         "/v1/events",
         streams.stream_events,
-        (RouteAnswer(200, "Events, a line each", {streams.MEDIA_TYPE: (EventLine,)}),),
+        (RouteAnswer(200, "Events, one per line", {streams.MEDIA_TYPE: (EventLine,)}),),
         _VCENTER,
     ),
     Route("GET", "/v1/vcenters", status.list_vcenters, (_ok(VCenterList, "The vCenters"),)),
@@ -133,15 +133,20 @@ ROUTES: tuple[Route, ...] = (
         "GET",
         "/v1/vcenters/{vcenter}/sessions",
         vcenter_sessions.list_account_sessions,
-        (_ok(AccountList, "How the vCenter answered, and its sessions"),),
+        (_ok(AccountList, "The outcome of the vCenter's list, and its sessions"),),
         _VCENTER,
     ),
-    Route("GET", "/v1/status", status.get_status, (_ok(StatusReply, "How things stand"),)),
+    Route(
+        "GET",
+        "/v1/status",
+        status.get_status,
+        (_ok(StatusReply, "Counts of sessions, and the state of the vCenters"),),
+    ),
     Route(
         "POST",
         "/v1/reload",
         status.reload,
-        (_ok(ReloadReply, "The new configuration is in force"),),
+        (_ok(ReloadReply, "The new configuration is in effect"),),
         (ProblemType.FORBIDDEN, ProblemType.CONFIGURATION),
     ),
 )

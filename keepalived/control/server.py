@@ -1,4 +1,4 @@
-"""The control socket's server: its assembly, start and stop."""
+"""Assembles, starts and stops the server of the control socket."""
 
 from __future__ import annotations
 
@@ -39,10 +39,9 @@ _SHUTDOWN_SECONDS = 2.0
 class ControlServer:
     """Serves the control socket.
 
-    The life cycle: `restore_owners` once the registry knows its keepers and the holds from before,
-    `start`, `stop`.
-    `reload` reads the configuration again and returns the result; `admin_gid` is the group whose
-    members see and do everything, like root and the daemon's user.
+    Call `restore_owners` once the registry knows its keepers and the restored holds, then `start`,
+    and finally `stop`. `reload` reads the configuration again and returns the result. The members
+    of the group `admin_gid` are admins, like root and the daemon's user.
     """
 
     def __init__(
@@ -73,20 +72,20 @@ class ControlServer:
             background=background,
         )
         self._runner: web.AppRunner | None = None
-        self._door: ProtocolFactory | None = None
+        self._protocol_factory: ProtocolFactory | None = None
         self._acceptor: Acceptor | None = None
 
     async def restore_owners(self) -> None:
-        """Watch the owners of the holds that the registry has from before.
+        """Watch the owners of the restored holds in the registry.
 
-        Call it before `start`, and after the keepers were attached: they know the sessions'
-        lifetimes, which are how long a connection may stay away.
+        Call it before `start` and after the keepers were attached, because a connection can be
+        restored within one lifetime of the session, which the keepers know.
         """
         self._bus.add(self)
         await self._context.owners.restore()
 
     def notify(self, event: Event) -> None:
-        """Keep the index and the owners in step with the holds, then offer the event to readers."""
+        """Update the index and the owners, then offer the event to the readers of the stream."""
         context = self._context
         if not isinstance(event, EACH_KEEP_ALIVE):
             context.index.notify(event)
@@ -95,7 +94,7 @@ class ControlServer:
         context.events.notify(event)
 
     async def start(self, listening: socket.socket) -> None:
-        """Serve on a Unix socket that already listens; `stop` closes it."""
+        """Serve on a Unix socket that is already listening. `stop` closes it."""
         limits = self._context.limits
         app = web.Application(
             middlewares=[dispatch.answer_problems], client_max_size=limits.body_bytes
@@ -122,25 +121,27 @@ class ControlServer:
         await self.serve_on(listening)
 
     async def serve_on(self, listening: socket.socket) -> None:
-        """Serve on this socket from now on; open connections stay open."""
+        """Serve on another socket from now on. Open connections stay open."""
         assert self._runner is not None  # noqa: S101 - started before
         server = self._runner.server
         assert server is not None  # noqa: S101 - setup() has made it
         before = self._acceptor
-        self._door = self._door or self._connections.door(server)
-        self._acceptor = Acceptor([listening], self._door)
+        self._protocol_factory = self._protocol_factory or self._connections.protocol_factory(
+            server
+        )
+        self._acceptor = Acceptor([listening], self._protocol_factory)
         if before is not None:
             before.close()
 
     async def stop(self) -> None:
         """Accept no more connections, end the streams, and finish pending writes. Idempotent.
 
-        Holds of connections stay, so that their owners can come back to them.
+        Holds of connections stay, so that their owners can take them again after a restart.
         """
         self._context.is_closing = True
-        if self._acceptor is not None and self._door is not None:
+        if self._acceptor is not None and self._protocol_factory is not None:
             self._acceptor.close()
-            self._door.close()
+            self._protocol_factory.close()
         for subscription in tuple(self._context.events.subscriptions):
             subscription.close()
         runner, self._runner = self._runner, None
@@ -154,7 +155,7 @@ class ControlServer:
 
 
 def _description(version: str) -> dispatch.Handler:
-    """Return the handler of the API's description, which is made on the first request."""
+    """Return the handler of the OpenAPI document, which is generated on the first request."""
 
     @cache
     def document() -> bytes:

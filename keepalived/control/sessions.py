@@ -1,4 +1,4 @@
-"""Handlers that report sessions or renew them at once."""
+"""Handlers that return sessions, or renew one at once."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ async def get_session(
     context: ControlContext, call: Call[SessionPath, KindQuery, None]
 ) -> web.Response:
     """Return one session."""
-    return json_answer(context.seen(call.caller, context.key(call)))
+    return json_answer(context.session_reply(call.caller, context.key(call)))
 
 
 async def renew_session(
     context: ControlContext, call: Call[SessionPath, KindQuery, None]
 ) -> web.Response:
-    """Send a keep-alive now, and say how it was answered."""
+    """Send a keep-alive now, and return the server's response."""
     key = context.key(call)
     context.session(call.caller, key)
     answer = await context.registry.renew_now(key, RENEWAL_PAUSE)
     if answer is None:
         raise ProblemError(
             ProblemType.SESSION_ENDED,
-            "the session has ended: nothing is sent for it any more; GET it to see how it ended",
+            "the session has ended and is no longer renewed; GET it to see how it ended",
         )
     call.caller.log("renewed_by", key, outcome=answer.outcome.value)
-    session = context.seen(call.caller, key)
+    session = context.session_reply(call.caller, key)
     reply = KeepAliveReply(outcome=answer.outcome, detail=answer.detail, session=session)
     return json_answer(reply)

@@ -1,4 +1,4 @@
-"""Handlers for the daemon as a whole: its vCenters, its status, its configuration."""
+"""Handlers for the daemon as a whole: its vCenters, status and configuration."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ async def reload(context: ControlContext, call: PlainCall) -> web.Response:
     if not result.applied:
         raise ProblemError(
             ProblemType.CONFIGURATION,
-            "the configuration in force stays as it is; correct what is wrong, and reload again",
+            "the present configuration stays in effect; correct the errors, and reload again",
             errors=[FieldError(field="configuration", message=each) for each in result.problems],
         )
     return json_answer(ReloadReply(refused=result.problems))

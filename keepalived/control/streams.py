@@ -1,4 +1,4 @@
-"""Answers of any length: event streams, and lists that are written a few entries at a time."""
+"""Sends responses of any length: event streams, and lists in slices."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ T = TypeVar("T")
 MEDIA_TYPE = "application/x-ndjson"
 
 _SLICE = 50
-"""Entries of a list that are made in one slice: some 3 ms."""
+"""Entries of a list per slice, which takes about 3 ms."""
 
 log = structlog.get_logger("clkeepalived")
 
@@ -33,7 +33,7 @@ log = structlog.get_logger("clkeepalived")
 async def stream_events(
     context: ControlContext, call: Call[NoParams, EventQuery, None]
 ) -> web.StreamResponse:
-    """Say what happens to the caller's sessions, until one of the two has had enough."""
+    """Stream the events of the caller's sessions until either side closes the connection."""
     query = call.query
     vcenter = None if query.vcenter is None else context.vcenter(query.vcenter)
 
@@ -42,7 +42,7 @@ async def stream_events(
         return (
             vcenter in (None, where)
             and query.id in (None, session_id)
-            and context.hears(call.caller, entry)
+            and context.may_see(call.caller, entry)
         )
 
     with context.events.subscribe(wants, context.limits.events_waiting) as subscription:
@@ -62,7 +62,7 @@ async def begin(request: web.Request, status: int = 200) -> web.StreamResponse:
 
 
 async def write(response: web.StreamResponse, model: Model) -> None:
-    """Send one line; wait while the reader is behind."""
+    """Send one line. Wait if the reader is slow."""
     await response.write(to_json(model) + b"\n")
 
 
@@ -88,10 +88,10 @@ async def send_list(
     items: Iterable[tuple[SessionKey, T]],
     to_model: Callable[[T], Model],
 ) -> web.StreamResponse:
-    """Send `head` as JSON with the items, one per session, in the array at its end, in slices.
+    """Send a JSON object: `head`, and the items as the array at its end.
 
-    However many lists are being sent, only one slice is made at a time. An item that cannot be
-    encoded is logged and left out, so that the others are sent.
+    Slices are built one at a time, even for several lists. An item that cannot be encoded is
+    logged and left out.
     """
     response = web.StreamResponse()
     response.content_type = JSON

@@ -1,7 +1,7 @@
 """Lists the sessions that a vCenter has for the daemon's account, held or not; cancels sessions.
 
-Sessions without holds have to be requested one by one. That is done a few at a time, beside the
-keepers' own requests, and given up when it takes too long: renewals matter more than a list.
+Sessions without holds have to be requested one by one. This is done a few at a time, in addition to
+the keepers' own requests, and ends if it takes too long: renewals are more important than a list.
 """
 
 from __future__ import annotations
@@ -38,70 +38,69 @@ _KEYS_PER_SLICE = 1000
 
 
 class CancelQuery(KindQuery):
-    """Which session, and how firmly it is meant."""
+    """Selects a session to cancel."""
 
     force: Flag = False
-    """Cancel even what others hold."""
+    """Cancel the session even if others hold it."""
 
 
 class AccountSession(Model):
-    """One session as the vCenter has it. What could not be read in time is null."""
+    """One session as the vCenter reports it. Fields that could not be read in time are null."""
 
     vcenter: str
     kind: Kind
     id: str
     state: str | None
-    """The server's word: ACTIVE, DONE, ERROR or CANCELED."""
+    """The state on the server: ACTIVE, DONE, ERROR or CANCELED."""
 
     library: str | None
     item: str | None
     progress: int | None
-    """The percentage that the server knows of."""
+    """The percentage that the server has recorded."""
 
     bytes_transferred: int | None
-    """Bytes that the server has of its files."""
+    """Bytes of its files that the server has."""
 
     bytes_total: int | None
-    """The size of its files, once the server knows all of them."""
+    """The total size of its files; null until the server knows all sizes."""
 
     expires_in: float | None
-    """Seconds until the server may let it expire; negative when overdue."""
+    """Seconds until the session may expire on the server; negative when overdue."""
 
     error_message: str | None
     since: datetime | None
-    """When the daemon began to hold it. When it was opened, vCenter does not tell."""
+    """When the daemon began to hold the session. vCenter does not report when it was opened."""
 
     holds: tuple[HoldReply, ...]
-    """Who holds it here; empty for nobody."""
+    """The holds that the daemon has on the session."""
 
 
 class AccountList(Model):
-    """What a vCenter lists: for admins all of it, for others what they hold themselves.
+    """The sessions of a vCenter: all that it lists for admins, their own for other users."""
 
-    It is sent a part at a time, by `send_list`.
-    """
+    # Only for the schema: `send_list` sends the list in slices.
 
     outcome: Outcome
-    """How the vCenter answered; `ok` means that it listed its sessions."""
+    """The outcome of the request; `ok` means that the vCenter listed its sessions."""
 
     detail: str
-    """What the server or the network said."""
+    """The message of the server or of the network error."""
 
     sessions: tuple[AccountSession, ...]
 
 
 class CancelReply(Model):
-    """What came of cancelling a session."""
+    """The result of cancelling a session."""
 
     outcome: Outcome
     """`ok` means cancelled."""
 
     detail: str
-    """What the server or the network said."""
+    """The message of the server or of the network error."""
 
 
 class Listed(NamedTuple):
-    """The sessions that a vCenter lists, and what was read of those that are not held here."""
+    """The sessions that a vCenter lists, and the details of those that are not held here."""
 
     outcome: Outcome
     detail: str
@@ -114,8 +113,8 @@ async def list_account_sessions(
 ) -> web.StreamResponse:
     """List the sessions that a vCenter has for the daemon's account.
 
-    Administrators get what the vCenter lists, and share one list with all who ask meanwhile. For
-    anybody else nothing is asked: they get what they hold, as the daemon knows it.
+    Admins get the vCenter's list; concurrent requests share one. Other users get the sessions that
+    they hold, as the daemon knows them, without a request to the vCenter.
     """
     keeper = context.keeper(context.vcenter(call.path.vcenter))
     kind = call.query.kind
@@ -133,30 +132,30 @@ async def list_account_sessions(
         session = _known(context, key) if call.caller.is_admin else context.registry.find(key)
         if session is None:
             return listed.read.get(key) or _account_session(key)
-        seen = context.view(call.caller).session(session)
-        alike = AccountSession.defaults.keys() & SessionReply.defaults.keys()
+        reply = context.view(call.caller).session(session)
+        shared = AccountSession.defaults.keys() & SessionReply.defaults.keys()
         return AccountSession(
-            **{name: getattr(seen, name) for name in alike}
+            **{name: getattr(reply, name) for name in shared}
             | {
-                "state": None if seen.state is State.PENDING else seen.state,
-                "expires_in": seen.slack,
+                "state": None if reply.state is State.PENDING else reply.state,
+                "expires_in": reply.slack,
                 "error_message": None,
             }
         )
 
-    words = json.dumps({"outcome": listed.outcome, "detail": sayable(listed.detail)})
-    head = f'{words[:-1]}, "sessions":'.encode()
+    start = json.dumps({"outcome": listed.outcome, "detail": sayable(listed.detail)})
+    head = f'{start[:-1]}, "sessions":'.encode()
     return await send_list(context, call.request, head, ((key, key) for key in listed.keys), view)
 
 
 def _listing(context: ControlContext, keeper: Keeper, kind: Kind) -> asyncio.Task[Listed]:
-    """Return the list being requested from the vCenter; start a request if there is none."""
-    place = (keeper.name, kind)
-    listing = context.listings.get(place)
+    """Return the request in progress for the vCenter's list; start one if there is none."""
+    request_key = (keeper.name, kind)
+    listing = context.listings.get(request_key)
     if listing is None:
         listing = asyncio.create_task(_list(context, keeper, kind), name="list sessions")
-        context.listings[place] = listing
-        listing.add_done_callback(lambda _: context.listings.pop(place, None))
+        context.listings[request_key] = listing
+        listing.add_done_callback(lambda _: context.listings.pop(request_key, None))
     return listing
 
 
@@ -169,27 +168,27 @@ async def _list(context: ControlContext, keeper: Keeper, kind: Kind) -> Listed:
         keys.append(key)
         if _known(context, key) is None:
             unknown.append(key)
-    read = await _look_at(keeper, unknown)
+    read = await _read_sessions(keeper, unknown)
     return Listed(answer.outcome, answer.detail, tuple(keys), read)
 
 
 async def cancel_session(
     context: ControlContext, call: Call[SessionPath, CancelQuery, None]
 ) -> web.Response:
-    """Cancel a session on the server: what was uploaded in it is lost."""
+    """Cancel a session on the server. Its uploaded content is lost."""
     if not call.caller.is_admin:
-        # An id does not tell whose session it is, and the daemon's account may own all of them.
+        # An id does not show whose session it is, and the daemon's account may own all of them.
         raise ProblemError(
             ProblemType.FORBIDDEN,
             "only root, the daemon's own user and the members of control.admin_group may cancel, "
-            "since it is done with the daemon's account; ask one of them, or cancel with the "
-            "program that opened the session",
+            "because this uses the daemon's account; ask one of them, or cancel with the program "
+            "that opened the session",
         )
     key = context.key(call)
     keeper = context.keeper(key.vcenter)
     session = context.registry.find(key)
-    # The configuration's holds belong to all users, and a discovered session belongs to a user who
-    # did not register it.
+    # The configuration's holds count as other users' holds, and so do those of discovery, whose
+    # users are not known.
     others = [
         hold
         for hold in (session.holds if session else ())
@@ -199,20 +198,20 @@ async def cancel_session(
         names = ", ".join(f"{label(hold.owner)} of user {hold.uid}" for hold in others)
         raise ProblemError(
             ProblemType.HELD_BY_OTHERS,
-            f"it is held by {names}; ask them first, and then cancel with force=true",
+            f"the session is held by {names}; ask them first, and then cancel with force=true",
             candidates=[label(hold.owner) for hold in others],
         )
     work = keeper.aside(keeper.vcenter.cancel(key.kind, key.id, timeout=_REQUEST_SECONDS))
     answer = await context.background.run_shielded(work, "cancel a session")
     call.caller.log("cancelled_by", key, outcome=answer.outcome.value)
     if answer.outcome is Outcome.OK:
-        # The keeper finds the end by itself, and reports the final state.
+        # The renewal makes the keeper find the end and report the final state.
         context.holds.renew_soon(key)
     return json_answer(CancelReply(outcome=answer.outcome, detail=answer.detail))
 
 
 def _known(context: ControlContext, key: SessionKey) -> Session | None:
-    """Return a session if the keeper has heard of it lately, so that no request is needed."""
+    """Return a session if it is held and known to be ACTIVE, so that no request is needed."""
     session = context.registry.find(key)
     return session if session is not None and session.state is State.ACTIVE else None
 
@@ -226,19 +225,21 @@ def _account_session(key: SessionKey, **known: Any) -> AccountSession:
     )
 
 
-async def _look_at(keeper: Keeper, keys: Iterable[SessionKey]) -> dict[SessionKey, AccountSession]:
-    """Read sessions one by one, a few at a time; return those that were answered in time."""
+async def _read_sessions(
+    keeper: Keeper, keys: Iterable[SessionKey]
+) -> dict[SessionKey, AccountSession]:
+    """Read sessions a few at a time. Return those that were read in time."""
     found: dict[SessionKey, AccountSession] = {}
     waiting = iter(keys)
 
-    async def ask() -> None:
+    async def read_next() -> None:
         for key in waiting:
             found[key] = await _read(keeper, key)
 
     try:
         async with asyncio.timeout(_LIST_SECONDS), asyncio.TaskGroup() as tasks:
             for number in range(_AT_ONCE):
-                tasks.create_task(ask(), name=f"look at sessions {number}")
+                tasks.create_task(read_next(), name=f"read sessions {number}")
     except TimeoutError:
         pass
     return found

@@ -1,4 +1,4 @@
-"""Sessions and holds in the form of replies."""
+"""Converts sessions and holds to replies."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def label(owner: Owner) -> str:
 
 
 def is_called(owner: Owner, selector: str) -> bool:
-    """Whether a selector names this owner, by its label or by its kind alone."""
+    """Whether a selector matches this owner, by its label or by its kind alone."""
     own = label(owner)
     return selector in (own, own.partition(":")[0])
 
@@ -37,7 +37,7 @@ def wall_time(seconds: float) -> datetime:
 
 
 class View:
-    """Builds replies about sessions at one moment. Converts boot-time seconds to dates."""
+    """Builds replies for one moment and one user, and converts boot-time seconds to dates."""
 
     def __init__(self, clock: Clock, sees_holds_of: int | None) -> None:
         """Show the holds of one user, or of all users for None."""
@@ -105,7 +105,7 @@ class View:
 
 
 def sizes_of(files: Sequence[FileInfo]) -> tuple[int | None, int | None]:
-    """Return the files' bytes on the server, and their total size once all sizes are known."""
+    """Return the files' bytes on the server, and their total size if all sizes are known."""
     sizes = [file.size for file in files if file.size is not None]
     if not files:
         return None, None

@@ -1,1 +1,1 @@
-"""What the HTTP servers of this project share: connections, limits and the log of bad requests."""
+"""Code that the HTTP servers share: accepting connections, limits, and the log of bad requests."""

@@ -1,7 +1,7 @@
-"""Accepts connections, in place of asyncio.
+"""Accepts connections, instead of asyncio's accept loop.
 
-Without free descriptors, asyncio's accept loop goes on through its backlog, with an error line and
-a timer for each connection in it.
+When there are no free descriptors, asyncio's loop continues through the backlog, with an error line
+and a timer for each connection.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from keepalived.host.descriptors import EXHAUSTED
 from keepalived.serving.throttle import Throttle
 
 AT_ONCE = 16
-"""Accepted connections that are not admitted or refused yet."""
+"""The most accepted connections that are not admitted or refused yet."""
 _PAUSE_SECONDS = 1.0
 
 log = structlog.stdlib.get_logger("clkeepalived")
 
 
 class Acceptor:
-    """Gives each connection to the listening sockets its own protocol.
+    """Accepts connections to listening sockets, and makes a protocol for each.
 
     While there are no free descriptors, connections wait in the backlog.
     """

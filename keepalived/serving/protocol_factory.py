@@ -1,4 +1,4 @@
-"""Admission of connections: served, or refused with an answer."""
+"""Admits new connections, or refuses them with a response."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Admit = Callable[[asyncio.Transport], RequestHandler | bytes]
 class ProtocolFactory:
     """Makes a protocol for each new connection.
 
-    `admit` returns the protocol that serves a connection, or the answer that refuses it.
+    `admit` returns the protocol that serves a connection, or the response that refuses it.
     `lingering` are refused connections that are still open.
     """
 
@@ -27,8 +27,8 @@ class ProtocolFactory:
         self.lingering: set[asyncio.Transport] = set()
 
     def __call__(self) -> asyncio.Protocol:
-        """Return the protocol of a new connection."""
-        return _Newcomer(self)
+        """Return the protocol for a new connection."""
+        return _NewConnection(self)
 
     def close(self) -> None:
         """Stop waiting for refused connections."""
@@ -36,41 +36,43 @@ class ProtocolFactory:
             transport.abort()
 
 
-class _Newcomer(asyncio.Protocol):
-    """Decides about a connection before the first byte is read, and then hands it over.
+class _NewConnection(asyncio.Protocol):
+    """Admits or refuses a connection before its first byte is read.
 
-    A refused client has a moment to read the reason: closing at once would look like a missing
-    daemon.
+    A refused client has a moment to read the reason: if the connection closed at once, the daemon
+    would seem to be missing.
     """
 
-    def __init__(self, door: ProtocolFactory) -> None:
-        self._door = door
+    def __init__(self, factory: ProtocolFactory) -> None:
+        self._factory = factory
         self._refused: asyncio.Transport | None = None
-        self._patience: asyncio.TimerHandle | None = None
+        self._timeout: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        way = cast(asyncio.Transport, transport)
-        admitted = self._door.admit(way)
+        connection = cast(asyncio.Transport, transport)
+        admitted = self._factory.admit(connection)
         if isinstance(admitted, RequestHandler):
-            way.set_protocol(admitted)
-            admitted.connection_made(way)
-        elif len(self._door.lingering) >= MOST_LINGERING:
-            way.abort()
+            connection.set_protocol(admitted)
+            admitted.connection_made(connection)
+        elif len(self._factory.lingering) >= MOST_LINGERING:
+            connection.abort()
         else:
-            self._refused = way
-            self._door.lingering.add(way)
-            self._patience = asyncio.get_running_loop().call_later(LINGERING_SECONDS, way.abort)
-            way.write(admitted)
-            way.write_eof()
+            self._refused = connection
+            self._factory.lingering.add(connection)
+            self._timeout = asyncio.get_running_loop().call_later(
+                LINGERING_SECONDS, connection.abort
+            )
+            connection.write(admitted)
+            connection.write_eof()
 
     def connection_lost(self, error: Exception | None) -> None:
-        if self._refused is not None and self._patience is not None:
-            self._patience.cancel()
-            self._door.lingering.discard(self._refused)
+        if self._refused is not None and self._timeout is not None:
+            self._timeout.cancel()
+            self._factory.lingering.discard(self._refused)
 
 
 def answer(status: HTTPStatus | int, title: str, headers: Mapping[str, str], body: bytes) -> bytes:
-    """Return a complete answer, with its head, for a client whose request is not read."""
+    """Return a complete response, with its head, for a client whose request is not read."""
     fields = {"Content-Length": str(len(body)), "Connection": "close", **headers}
     lines = [f"HTTP/1.1 {int(status)} {title}"]
     lines += [f"{name}: {value}" for name, value in fields.items()]

@@ -1,8 +1,7 @@
-"""The log of aiohttp's server, without the requests that cannot be parsed.
+"""The logger for aiohttp's server, which reduces unparsable requests to a few debug lines.
 
-aiohttp logs an error with a traceback for each of them, which contains the unparsable data, up to
-everything that was sent. Here they are an occasional debug line; its own errors are logged
-as usual.
+aiohttp logs an error with a traceback for each of them, which can contain all the data that the
+client sent. Other errors are logged unchanged.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ class _ServerLog(logging.LoggerAdapter[logging.Logger]):
         elif self.isEnabledFor(logging.DEBUG):
             omitted = self._bad_requests.admit()
             if omitted is not None:
-                import structlog  # imports rich; the demonstration starts without
+                import structlog  # structlog imports rich, which the demonstration starts without
 
                 log = structlog.stdlib.get_logger("clkeepalived")
                 reason = f"{type(error).__name__}: {error.message[:_LONGEST_REASON]}"

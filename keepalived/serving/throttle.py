@@ -1,4 +1,4 @@
-"""Limits log lines that clients can cause at any rate."""
+"""Limits the rate of log lines that clients can cause."""
 
 from __future__ import annotations
 

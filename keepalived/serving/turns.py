@@ -1,7 +1,7 @@
-"""Turns: one request begins in each turn of the event loop, however many arrive at once.
+"""Limits requests to one per iteration of the event loop, however many arrive at once.
 
-Renewals share the loop with the requests of all clients. Hundreds of connections that send requests
-without a pause would otherwise all be served in one turn, which delays renewals.
+Renewals share the loop with the requests of all clients. Without this, hundreds of busy connections
+would all be served in one iteration, which delays renewals.
 """
 
 from __future__ import annotations
@@ -12,29 +12,29 @@ from collections.abc import Hashable
 
 
 class Turns:
-    """One turn in each round of the loop, alternating between the waiting parties."""
+    """Gives one turn per iteration of the loop, alternating between clients."""
 
     def __init__(self) -> None:
         self._waiting: OrderedDict[Hashable, deque[asyncio.Future[None]]] = OrderedDict()
         self._is_taken = False
 
-    async def take(self, party: Hashable) -> None:
-        """Wait for a turn, as a member of `party`. Returns at once if no turn is taken."""
+    async def take(self, client: Hashable) -> None:
+        """Wait for a turn, on behalf of `client`. Returns at once if no turn is taken."""
         loop = asyncio.get_running_loop()
         if not self._is_taken:
             self._is_taken = True
             loop.call_soon(self._give)
             return
         turn: asyncio.Future[None] = loop.create_future()
-        self._waiting.setdefault(party, deque()).append(turn)
+        self._waiting.setdefault(client, deque()).append(turn)
         await turn
 
     def _give(self) -> None:
         while self._waiting:
-            party, waiters = self._waiting.popitem(last=False)
+            client, waiters = self._waiting.popitem(last=False)
             turn = waiters.popleft()
             if waiters:
-                self._waiting[party] = waiters  # at the end
+                self._waiting[client] = waiters  # at the end
             if not turn.done():  # the waiter may have been cancelled
                 turn.set_result(None)
                 turn.get_loop().call_soon(self._give)

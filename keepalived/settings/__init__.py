@@ -1,4 +1,4 @@
-"""Configuration: YAML, or govc's environment, to validated and frozen settings."""
+"""Reads the configuration, from YAML or govc's environment, into frozen settings."""
 
 from keepalived.settings.discover import Discover
 from keepalived.settings.loader import (

@@ -1,4 +1,4 @@
-"""What all settings are made of: a strict model, and fields of kinds that occur more than once."""
+"""The base model of all settings, and the field types that several of them share."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from keepalived.settings import durations
 from keepalived.validation import After, Before, InContext, JsonSchema, Length, Model
 
 LARGEST_INTEGER = 2**63 - 1
-"""What SQLite, and whatever reads JSON by C, keep exactly."""
+"""The largest integer that SQLite and JSON parsers written in C keep exactly."""
 
 DURATION_SCHEMA = {
     "anyOf": [{"minimum": 0, "type": "number"}, {"pattern": durations.PATTERN, "type": "string"}]
@@ -17,32 +17,36 @@ DURATION_SCHEMA = {
 
 
 def positive(seconds: float) -> float:
-    """Return a duration that is longer than nothing."""
+    """Return a duration that is longer than zero."""
     if seconds <= 0:
-        raise ValueError("must be longer than nothing")
+        raise ValueError("must be longer than 0s")
     return seconds
 
 
 def expanded(path: Path) -> Path:
-    """Return a path with its `~` or `~USER` written out. Raises ValueError for what is no path."""
+    """Return a path with its `~` or `~USER` expanded. Raises ValueError for an invalid path."""
     if "\0" in str(path):
-        raise ValueError("holds a NUL character, which no path can")
+        raise ValueError("contains a NUL character, which is not allowed in a path")
     try:
         return path.expanduser()
     except RuntimeError:
         user = path.parts[0].removeprefix("~")
-        whose = f"there is no user {user!r} with one" if user else "this user has none"
-        raise ValueError(f"'~' is a home directory, and {whose}; write the whole path") from None
+        reason = (
+            f"there is no user {user!r} with a home directory"
+            if user
+            else "this user has no home directory"
+        )
+        raise ValueError(f"'~' cannot be expanded: {reason}; write the full path") from None
 
 
 def in_folder(path: Path, folder: Path | None) -> Path:
-    """Return a path in its full form: relative ones belong to the configuration's folder."""
+    """Resolve a path against the configuration's folder; without one, return it unchanged."""
     whole = expanded(path)
     return path if folder is None else folder / whole
 
 
 def tuple_of_one(value: object) -> object:
-    """Let one text stand for a list of one."""
+    """Treat a single text as a list of one."""
     return (value,) if isinstance(value, str) else value
 
 
@@ -53,9 +57,9 @@ Name = Annotated[str, Length(least=1)]
 
 
 class Strict(Model):
-    """What all settings have in common: a key with nothing after it counts as left out.
+    """The base of all settings. A key without a value counts as left out.
 
-    They are validated in the context of the folder to which relative paths belong, or of None.
+    The validation context is the folder that relative paths start in, or None.
     """
 
     empty_is_left_out: ClassVar[bool] = True

@@ -1,8 +1,8 @@
 """Builds plain data from the nodes of a YAML document, and sets unreadable values aside.
 
-One bad value never stops the others: it becomes UNREADABLE, and a flaw says where it is and what
-to do. Of YAML 1.1's implicit types, those are left out that are written by accident: 010, 1:30, yes
-and off are text.
+A bad value does not affect the others: it becomes UNREADABLE, and a flaw says where it is and what
+to do. YAML 1.1's implicit types that people write by accident are disabled: 010, 1:30, yes and off
+are text.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from keepalived.settings.problems import Path
 _TAG = "tag:yaml.org,2002:"
 _MERGE = f"{_TAG}merge"
 _LONGEST_NUMBER = 40
-"""In characters. Python refuses to print numbers that are much longer."""
+"""In characters. Python refuses to print much longer numbers."""
 
 _MOST_REPEATED = 1_000_000
-"""Nodes that aliases may stand for in all: a few lines can stand for billions."""
+"""The most nodes that all aliases may expand to: a few lines can expand to billions."""
 
-_NO_TAGS = "a value that begins with '!' must stand in quotes; tags are not taken here"
+_NO_TAGS = "put a value that begins with '!' in quotes; YAML tags are not supported here"
 
 _BOOL = re.compile(r"true|True|TRUE|false|False|FALSE")
 _INT = re.compile(r"\A[-+]?(?:0|[1-9][0-9_]*|0b[01_]*[01]|0x[0-9a-fA-F_]*[0-9a-fA-F])")
@@ -36,12 +36,12 @@ _NULL = re.compile(r"~|null|Null|NULL|")
 if TYPE_CHECKING:
     _SafeLoader = yaml.SafeLoader
 else:
-    # Without libyaml, a third of the speed.
+    # Without libyaml, parsing takes three times as long.
     _SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class Loader(_SafeLoader):
-    """Parses and composes, and knows what is text and what is not."""
+    """Parses and composes YAML, with the implicit types of this module."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - PyYAML's
 
@@ -60,7 +60,7 @@ _resolve("null", _NULL, "~nN")
 
 
 class UnreadableValue:
-    """Stands in the place of a value that could not be read."""
+    """Replaces a value that could not be read."""
 
     def __repr__(self) -> str:
         return "UNREADABLE"
@@ -70,7 +70,7 @@ UNREADABLE = UnreadableValue()
 
 
 class Flaw(NamedTuple):
-    """What is wrong with a document itself, at one place in it."""
+    """An error in a document itself, and its place."""
 
     path: Path
     line: int
@@ -78,11 +78,11 @@ class Flaw(NamedTuple):
 
 
 class _BadValueError(Exception):
-    """A value cannot be read; the message says what to do, and never repeats it."""
+    """A value cannot be read. The message says what to do, and does not contain the value."""
 
 
 class Constructor:
-    """Builds plain data, whose depth must be bounded; `flaws` say what is wrong with it."""
+    """Builds plain data from nodes of bounded depth, and collects errors in `flaws`."""
 
     def __init__(self) -> None:
         self.flaws: list[Flaw] = []
@@ -109,14 +109,16 @@ class Constructor:
         return UNREADABLE
 
     def _collection(self, node: yaml.Node, path: Path) -> object:
-        """Return the data of a list or a mapping; aliases share what was made of it."""
+        """Return the data of a list or a mapping; all aliases of it share one object."""
         if node in self._open:
-            raise _BadValueError("an alias ('*') within the value that it stands for")
+            raise _BadValueError("an alias ('*') is inside the value that it refers to")
         if node in self._built:
             data, size = self._built[node]
             self._repeated += size
             if self._repeated > _MOST_REPEATED:
-                raise _BadValueError("aliases ('*') that stand for too much; write the values out")
+                raise _BadValueError(
+                    "the aliases ('*') expand to too many values; write the values out"
+                )
             self._total += size
             return data
         before = self._total
@@ -132,26 +134,30 @@ class Constructor:
         return data
 
     def _map(self, node: yaml.MappingNode, path: Path) -> dict[str, object]:
-        """Return a mapping. Keys are text, as they stand there."""
+        """Return a mapping. Its keys are text, exactly as in the document."""
         merged: dict[str, object] = {}
         data: dict[str, object] = {}
         lines: dict[str, int] = {}
         for key, child in node.value:
             if not isinstance(key, yaml.ScalarNode):
-                words = "a list or a mapping cannot be a key; put text with brackets in quotes"
-                self._flawed(key, path, words)
+                message = (
+                    "a list or a mapping cannot be a key; put text that contains brackets in quotes"
+                )
+                self._flawed(key, path, message)
                 continue
             name, line = key.value, key.start_mark.line + 1
             place = (*path, name)
             if name in lines:
                 first = lines[name]
-                self.flaws.append(Flaw(place, line, f"stands twice; the first is on line {first}"))
+                self.flaws.append(
+                    Flaw(place, line, f"is a duplicate; the first is on line {first}")
+                )
             lines.setdefault(name, line)
             value = self.build(child, place)
             if key.tag != _MERGE:
                 data[name] = value
             elif not all(isinstance(each, dict) for each in _listed(value)):
-                self._flawed(child, place, "must be a mapping, or a list of them")
+                self._flawed(child, place, "must be a mapping or a list of mappings")
             else:
                 for each in _listed(value):
                     merged = {**each, **merged}
@@ -166,34 +172,38 @@ def _text(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise _BadValueError("half a character (a surrogate), which is no text") from None
+        raise _BadValueError(
+            "contains half a character (a lone surrogate), which is not text"
+        ) from None
     return text
 
 
 def _bool(text: str) -> bool:
     if not _BOOL.fullmatch(text):
-        raise _BadValueError("tagged as !!bool, and neither true nor false")
+        raise _BadValueError("is tagged !!bool, but is neither true nor false")
     return text.lower() == "true"
 
 
 def _int(text: str) -> int:
     if not _INT.fullmatch(text):
-        raise _BadValueError("tagged as !!int, and no whole number")
+        raise _BadValueError("is tagged !!int, but is not a whole number")
     if len(text) > _LONGEST_NUMBER:
-        raise _BadValueError(f"a number of {len(text)} digits; text has to stand in quotes")
+        raise _BadValueError(
+            f"is a number of {len(text)} digits, which is too long; put text in quotes"
+        )
     digits = text.replace("_", "").lower()
     return int(digits, 0)
 
 
 def _float(text: str) -> float:
     if not (_FLOAT.fullmatch(text) or _INT.fullmatch(text)):
-        raise _BadValueError("tagged as !!float, and no number")
+        raise _BadValueError("is tagged !!float, but is not a number")
     return float(text.replace("_", "").lower().replace(".inf", "inf").replace(".nan", "nan"))
 
 
 def _null(text: str) -> None:
     if not _NULL.fullmatch(text):
-        raise _BadValueError("tagged as !!null, and not empty")
+        raise _BadValueError("is tagged !!null, but is not empty")
 
 
 _READERS: dict[str, Callable[[str], object]] = {

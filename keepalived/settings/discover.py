@@ -1,4 +1,4 @@
-"""Discovery, as the settings of a vCenter turn it on: for all sessions, or for some of them."""
+"""The `discover` setting of a vCenter: hold all of its account's sessions, or some of them."""
 
 from __future__ import annotations
 
@@ -13,22 +13,21 @@ _Patterns = Annotated[tuple[Name, ...], Length(least=1), Before(tuple_of_one)]
 
 
 class Discover(Strict):
-    """Which of the account's sessions are held without anybody registering them."""
+    """Which of the account's sessions to hold without registration."""
 
     libraries: _Patterns | None = None
-    """Names of libraries, patterns with * and ?; all of them where this is left out."""
+    """Names of libraries, with the wildcards * and ?. Default: all libraries."""
 
     items: _Patterns | None = None
-    """Names of library items, patterns with * and ?; all of them where this is left out."""
+    """Names of library items, with the wildcards * and ?. Default: all items."""
 
     @property
     def takes_all(self) -> bool:
-        """Whether no name needs to be known to say yes."""
+        """Whether sessions are included whatever their names."""
         return self.libraries is None and self.items is None
 
     def takes(self, library: str | None, item: str | None) -> bool:
-        """Whether a session that fills this item is included. An unknown name (None) matches no
-        pattern."""
+        """Whether a session for this item is included. A name of None matches no pattern."""
         return _matches(self.libraries, library) and _matches(self.items, item)
 
 
@@ -39,7 +38,7 @@ def _matches(patterns: tuple[str, ...] | None, name: str | None) -> bool:
 
 
 def _switch(value: object) -> object:
-    """Understand true and false; filters are a mapping."""
+    """Return the filters that true, false or a mapping stands for; None means off."""
     if isinstance(value, bool):
         return Discover() if value else None
     if value is not None and not isinstance(value, dict | Discover):

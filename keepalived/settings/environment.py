@@ -1,4 +1,4 @@
-"""The one vCenter that govc's environment describes, for those who have it set anyway."""
+"""Reads the settings of one vCenter from govc's environment variables."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from keepalived.settings.base import expanded
 from keepalived.settings.files import LARGEST, why_unreadable
 from keepalived.settings.models import Settings
 from keepalived.settings.problems import ConfigError, Problem
-from keepalived.settings.problems import Path as Place
+from keepalived.settings.problems import Path as FieldPath
 from keepalived.settings.values import Address, fingerprint, split_vcenter_url
 from keepalived.settings.vcenters import VCenterSettings
 from keepalived.validation import Invalid, Secret, validate
 
 SOURCE = "environment"
-"""Where problems are that no file has."""
+"""The `file` of problems with environment variables."""
 
 _HTTPS = 443
 _TRUE = frozenset({"1", "true"})
@@ -37,7 +37,7 @@ _VARIABLES = {
 
 
 def settings_from_environment(environ: Mapping[str, str]) -> tuple[Settings, list[Problem]]:
-    """Return settings with the vCenter of GOVC_URL, named by its host, and what to warn of.
+    """Return settings with the vCenter of GOVC_URL, named after its host, and warnings.
 
     Raises ConfigError.
     """
@@ -59,8 +59,8 @@ def settings_from_environment(environ: Mapping[str, str]) -> tuple[Settings, lis
     return settings, warnings
 
 
-def problem_of(path: Place, message: str) -> Problem:
-    """Return a problem with the setting at `path`, named by the variable that it came from."""
+def problem_of(path: FieldPath, message: str) -> Problem:
+    """Return a problem with the setting at `path`, under the name of its variable."""
     named = (_VARIABLES[str(part)] for part in path if part in _VARIABLES)
     return _problem(next(named, "GOVC_URL"), message)
 
@@ -79,13 +79,15 @@ def _credentials(
         return {}
     if environ.get("GOVC_PASSWORD"):
         if username is None:
-            problems.append(_problem("GOVC_USERNAME", "is not set, and GOVC_PASSWORD is"))
+            problems.append(_problem("GOVC_USERNAME", "is not set, but GOVC_PASSWORD is"))
             return {}
         return {"username": username, "password_env": "GOVC_PASSWORD"}
     if username is None:
         return {}
     if not address.password:
-        problems.append(_problem("GOVC_PASSWORD", f"is not set; it is the password of {username}"))
+        problems.append(
+            _problem("GOVC_PASSWORD", f"is not set; set it to the password of {username}")
+        )
         return {}
     return {"username": username, "password": Secret(address.password)}
 
@@ -96,17 +98,17 @@ def _trust(
     problems: list[Problem],
     warnings: list[Problem],
 ) -> dict[str, object]:
-    """Return the settings of trust that the variables ask for.
+    """Return the settings that decide which certificates are trusted.
 
-    As with govc, `insecure` beats all, and a certificate that the authorities vouch for needs no
-    thumbprint.
+    As in govc, `insecure` overrides the others, and a certificate from a trusted authority needs
+    no thumbprint.
     """
     insecure = environ.get("GOVC_INSECURE", "").lower()
     if insecure in _TRUE:
         return {"insecure": True}
     if insecure not in _FALSE:
-        words = "counts as false, as for govc; write 1 or true to accept any certificate"
-        warnings.append(_problem("GOVC_INSECURE", words))
+        message = "counts as false, as in govc; set it to 1 or true to accept any certificate"
+        warnings.append(_problem("GOVC_INSECURE", message))
     trusted: dict[str, object] = {}
     if files := _paths("GOVC_TLS_CA_CERTS", environ, problems):
         trusted |= {"ca_file": files[0], "more_ca_files": tuple(files[1:])}
@@ -130,7 +132,7 @@ def _known_hosts(
 ) -> tuple[str, ...]:
     """Return the thumbprint of the host, from files of lines `HOST[:PORT] THUMBPRINT`.
 
-    As with govc, the last line for a host counts, and a file that is missing is an empty one.
+    As in govc, the last line for a host counts, and a missing file counts as empty.
     """
     port = address.port or _HTTPS
     bare = f"[{address.host}]" if ":" in address.host else address.host
@@ -158,5 +160,5 @@ def _known_hosts(
     try:
         return (fingerprint(thumbprint),)
     except ValueError as error:
-        warnings.append(Problem(file, number, bare, f"is not used: it {error}"))
+        warnings.append(Problem(file, number, bare, f"is ignored: it {error}"))
         return ()

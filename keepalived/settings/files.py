@@ -1,4 +1,4 @@
-"""Files on disk: what they hold, and by what to see that they have changed."""
+"""Reads settings files, and detects whether they have changed."""
 
 from __future__ import annotations
 
@@ -10,20 +10,19 @@ from keepalived.host.files import FileTooLargeError, UnfitFileError, read_file
 from keepalived.settings.problems import ConfigError, Problem
 
 LARGEST = 64 << 20
-"""The most bytes that are read: what strays into a folder must not use up the memory. A session
-takes some hundred bytes."""
-
+"""The most bytes that are read, so that a stray file cannot use up the memory. A session takes
+about a hundred bytes."""
 
 _SETTLED_NS = 2_000_000_000
-"""How old a file's time stamp is before a later write must show in it: two seconds, as coarse as
-file systems count."""
+"""The age at which any later write must change a file's time stamp. Two seconds is the coarsest
+resolution of file systems."""
 
 
 class Signature(NamedTuple):
-    """What stat says of a file: two that differ mean that the file may have changed.
+    """A file's attributes from stat. If they differ, the file may have changed.
 
-    Of the file that a symbolic link leads to, so that a link that is swapped, as Kubernetes does
-    with its ConfigMaps, is seen.
+    Symbolic links are followed, so that a swapped link is noticed: Kubernetes swaps them to update
+    a ConfigMap.
     """
 
     device: int
@@ -33,38 +32,38 @@ class Signature(NamedTuple):
 
     @property
     def is_settled(self) -> bool:
-        """Whether any later write will show in it: its time stamp is no longer the current one."""
+        """Whether any later write changes the signature: its time stamp is no longer current."""
         return abs(time.time_ns() - self.modified_ns) > _SETTLED_NS
 
 
 def signature_of(status: os.stat_result) -> Signature:
-    """Return the signature in what stat said."""
+    """Return the signature in a stat result."""
     return Signature(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
 def read(path: str, *, pipes: bool = False) -> tuple[bytes, Signature]:
-    """Return a file's content and the signature that it had. Raises ConfigError.
+    """Return a file's content and its signature. Raises ConfigError.
 
-    The signature is taken first: whatever is written later shows as a change. `pipes` says that a
-    person named the path, who may mean a pipe.
+    The signature is from before the read, so that every later write changes it. `pipes` allows a
+    pipe, for a path that a person gave.
     """
     try:
         content, status = read_file(path, most=LARGEST, pipes=pipes)
     except FileTooLargeError as error:
-        words = f"the file has {error.size >> 20} MiB; no file of settings is that large"
-        raise ConfigError([Problem(path, None, "", words)]) from None
+        message = f"the file has {error.size >> 20} MiB; the limit is {LARGEST >> 20} MiB"
+        raise ConfigError([Problem(path, None, "", message)]) from None
     except OSError as error:
         raise ConfigError([Problem(path, None, "", why_unreadable(error))]) from None
     return content, signature_of(status)
 
 
 def why_unreadable(error: OSError) -> str:
-    """Return in a person's words why a file could not be opened or read."""
+    """Return a message that says why a file could not be opened or read."""
     match error:
         case FileNotFoundError():
             return "there is no such file"
         case PermissionError():
-            return "this user may not read it; see its owner and mode, and those of its folders"
+            return "this user may not read it; check the owner and mode of the file and its folders"
         case IsADirectoryError():
             return "this is a folder, not a file"
         case UnfitFileError():

@@ -1,4 +1,4 @@
-"""Loads settings from a file, or govc's environment, and reports all problems at once."""
+"""Loads settings from a file or from govc's environment, and reports all problems at once."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ DEFAULT_PATH = Path("/etc/clkeepalived/config.yaml")
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """Settings that can be used, what is worth a warning, and the file that they came from.
+    """Valid settings, their warnings, and the file that they came from.
 
-    `path` is None where it was no file that can be read again: the environment, or a pipe.
+    `path` is None if there is no file to read again: for the environment or a pipe.
     """
 
     settings: Settings
@@ -35,23 +35,25 @@ class Loaded:
 
 
 class Reloaded(NamedTuple):
-    """The result of a reload: whether the new configuration is in force, and what was refused."""
+    """The result of a reload: whether the new configuration took effect, and what was refused."""
 
     applied: bool
     problems: tuple[str, ...] = ()
 
 
 def load_settings(path: Path | None, environ: Mapping[str, str], *, pipes: bool = True) -> Loaded:
-    """Read the configuration at `path`. Raises ConfigError with everything that is wrong.
+    """Read the configuration at `path`. Raises ConfigError with all problems.
 
-    `pipes` says that it may come through one; a daemon that reads it again cannot wait for that.
-    Without a path the default one is read; where nothing is there, GOVC_URL and its like in
-    `environ` describe the one vCenter.
+    `pipes` allows a pipe; a daemon that reads the configuration again must not wait for one.
+    Without a path, read the default file or, if it does not exist, GOVC_URL and related variables
+    in `environ`.
     """
     if path is None and not DEFAULT_PATH.exists():
         if not environ.get("GOVC_URL"):
-            words = "there is no such file; write it, name another one by --config, or set GOVC_URL"
-            raise ConfigError([Problem(str(DEFAULT_PATH), None, "", words)])
+            message = (
+                "there is no such file; create it, name another one with --config, or set GOVC_URL"
+            )
+            raise ConfigError([Problem(str(DEFAULT_PATH), None, "", message)])
         return load_environment(environ)
     path = path or DEFAULT_PATH
     try:
@@ -63,13 +65,13 @@ def load_settings(path: Path | None, environ: Mapping[str, str], *, pipes: bool 
     except ConfigError:
         raise
     except Exception as error:
-        raise _beyond_words(str(path), error) from None
+        raise _unexpected(str(path), error) from None
 
 
 def load_environment(environ: Mapping[str, str]) -> Loaded:
     """Return settings with the one vCenter that GOVC_URL and related variables describe.
 
-    Raises ConfigError with everything that is wrong. GOVC_URL has to be there.
+    Raises ConfigError with all problems. GOVC_URL must be set.
     """
     try:
         settings, warnings = environment.settings_from_environment(environ)
@@ -77,26 +79,28 @@ def load_environment(environ: Mapping[str, str]) -> Loaded:
     except ConfigError:
         raise
     except Exception as error:
-        raise _beyond_words(environment.SOURCE, error) from None
+        raise _unexpected(environment.SOURCE, error) from None
     return replace(loaded, warnings=(*map(str, warnings), *loaded.warnings))
 
 
-def _beyond_words(source: str, error: Exception) -> ConfigError:
-    """Say that something is wrong which no rule here names; its own words may quote a value."""
-    words = f"this cannot be understood ({type(error).__name__}); please report it"
-    return ConfigError([Problem(source, None, "", words)])
+def _unexpected(source: str, error: Exception) -> ConfigError:
+    """Return the error for an unexpected exception, whose own text may contain a value."""
+    message = f"cannot be read because of an unexpected {type(error).__name__}; please report it"
+    return ConfigError([Problem(source, None, "", message)])
 
 
 def _validated(document: Document, path: Path) -> Settings:
     data = document.data
     if data is None:
-        words = "the file is empty; it needs at least `vcenters:` with one vCenter"
-        raise ConfigError([Problem(document.file, None, "", words)])
+        message = "the file is empty; it needs at least `vcenters:` with one vCenter"
+        raise ConfigError([Problem(document.file, None, "", message)])
     if not isinstance(data, dict) and document.flaws:
         raise ConfigError([document.flaw_problem(flaw) for flaw in document.flaws])
     if not isinstance(data, dict):
-        words = f"holds {kind_of(data)}; a configuration is a mapping that begins with `vcenters:`"
-        raise ConfigError([document.problem((), words)])
+        message = (
+            f"contains {kind_of(data)}; a configuration is a mapping that begins with `vcenters:`"
+        )
+        raise ConfigError([document.problem((), message)])
     problems = [document.flaw_problem(flaw) for flaw in document.flaws if not _is_in_an_entry(flaw)]
     rest = {key: value for key, value in data.items() if key != "sessions"}
     settings = None
@@ -104,7 +108,9 @@ def _validated(document: Document, path: Path) -> Settings:
         settings = validate(Settings, rest, path.absolute().parent)
     except Invalid as error:
         problems += problems_of(error, document)
-        problems = problems or [document.problem((), "an alias ('*') to what cannot be read")]
+        problems = problems or [
+            document.problem((), "an alias ('*') refers to a value that cannot be read")
+        ]
     sessions = SessionFile()
     try:
         sessions = check_sessions(document, data.get("sessions"), _names(data.get("vcenters")))
@@ -117,7 +123,7 @@ def _validated(document: Document, path: Path) -> Settings:
 
 
 def _is_in_an_entry(flaw: Flaw) -> bool:
-    """Whether checking the sessions finds this flaw as well."""
+    """Whether `check_sessions` reports this flaw, too."""
     return len(flaw.path) > 1 and flaw.path[0] == "sessions" and isinstance(flaw.path[1], int)
 
 
@@ -133,13 +139,13 @@ def _checked(
 ) -> Loaded:
     def located(remarks: Iterable[checks.Remark]) -> list[Problem]:
         if document is None:
-            return [environment.problem_of(at, words) for at, words in remarks]
-        return [document.problem(at, words) for at, words in remarks]
+            return [environment.problem_of(at, message) for at, message in remarks]
+        return [document.problem(at, message) for at, message in remarks]
 
     unusable = located(checks.unusable(settings, environ))
     if unusable:
         raise ConfigError(unusable)
     warnings = tuple(str(problem) for problem in located(checks.risky(settings, environ)))
-    if path is not None and (words := checks.stale(path)):
-        warnings = (f"{readable_path(path)} {words}", *warnings)
+    if path is not None and (message := checks.stale(path)):
+        warnings = (f"{readable_path(path)} {message}", *warnings)
     return Loaded(settings, warnings, path if path is not None and path.is_file() else None)

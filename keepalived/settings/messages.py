@@ -1,4 +1,4 @@
-"""What is wrong with a value, as a problem of the document that it stands in."""
+"""Turns validation errors into problems with a file and a line."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _MOST = 20
 
 
 def problems_of(error: Invalid, document: Document, path: Path = ()) -> list[Problem]:
-    """Return one problem for each error that was found in what stands at `path`.
+    """Return a problem for each validation error in the value at `path`.
 
-    What could not even be read is left out: the document's flaws say more of it. Beyond the first
-    ones they are counted.
+    Unreadable values are left out, since the document's flaws describe them. After the first
+    20 errors, the others are only counted.
     """
     found = [each for each in error.problems if each.value is not UNREADABLE]
     problems = [document.problem(path + each.path, each.message) for each in found[:_MOST]]

@@ -1,4 +1,4 @@
-"""The whole configuration: validated and frozen, defaults filled in, every duration in seconds."""
+"""The model of the whole configuration, with its defaults and all durations in seconds."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class LogFormat(StrEnum):
 
 
 class LogLevel(StrEnum):
-    """The least important log events that are written."""
+    """The lowest level of log events that are written."""
 
     DEBUG = "debug"
     INFO = "info"
@@ -43,61 +43,61 @@ class HttpSettings(Strict):
     """Where metrics, health and the status page are served."""
 
     listen: Annotated[str, After(values.listen)] = "127.0.0.1:9878"
-    """HOST:PORT; an IPv6 address stands in brackets, port 0 means any that is free."""
+    """HOST:PORT. An IPv6 address goes in brackets; port 0 means any free port."""
 
     page: bool = True
-    """Whether the status page is served at `/`. It names libraries, items, and shows notes."""
+    """Whether the status page is served at `/`. It shows libraries, items and notes."""
 
 
 class ControlSettings(Strict):
-    """Where uploaders tell of their sessions, and who may."""
+    """The control socket, where uploaders register sessions, and who may use it."""
 
     socket: FilePath = Path("/run/clkeepalived/control.sock")
-    """The control socket. Left out, it is done without where its folder is not there."""
+    """Path of the control socket. If the default folder does not exist, there is no socket."""
 
     socket_group: Name = "clkeepalived"
-    """The group whose members may connect. Left out, it is done without where there is none."""
+    """Group whose members may connect. If the default group does not exist, it is ignored."""
 
     admin_group: Name | None = None
-    """The group whose members see and do all, beside root and the daemon's own user."""
+    """Group whose members see and do everything, like root and the daemon's own user."""
 
 
 class StateSettings(Strict):
-    """Where holds and deadlines are kept, so that they outlive the process."""
+    """Where holds and deadlines are stored, so that they survive a restart."""
 
     path: FilePath = Path("/var/lib/clkeepalived/state.db")
-    """The state file. Left out, it is done without where its folder is not there."""
+    """Path of the state file. If the default folder does not exist, no state is stored."""
 
 
 class MetricsSettings(Strict):
-    """What is exported."""
+    """Which metrics are exported."""
 
     max_sessions: Annotated[int, Range(least=0)] = 1000
-    """The most sessions with series of their own. Those at risk have them beyond that."""
+    """How many sessions get their own series. Sessions at risk get them beyond this limit."""
 
     session_labels: bool = True
-    """Whether single sessions have series at all. Without, no id, library or item is exported."""
+    """Whether sessions get their own series. If false, no id, library or item is exported."""
 
 
 class LogSettings(Strict):
-    """What is logged, and how."""
+    """What is logged, and in which format."""
 
     format: LogFormat = LogFormat.AUTO
     """`json`, `console`, `journal` (entries with fields), or `auto`: the journal under systemd,
-    colours on a terminal, JSON elsewhere."""
+    a coloured console on a terminal, JSON elsewhere."""
 
     level: LogLevel = LogLevel.INFO
-    """The least important events that are logged."""
+    """The lowest level of events that are logged."""
 
 
 class RetentionSettings(Strict):
-    """How long an ended session stays visible."""
+    """How long ended sessions stay visible."""
 
     ended: Duration = 3600.0
-    """Those that ended well, or were let go."""
+    """Sessions that ended well or were released."""
 
     failed: Duration = 604800.0
-    """Those that were lost."""
+    """Sessions that were lost."""
 
 
 def _pattern_in_folder(pattern: str, folder: Path | None) -> str:
@@ -114,38 +114,38 @@ class Settings(Strict):
         dict[Annotated[str, After(values.vcenter_name)], VCenterSettings],
         Length(least=1),
     ]
-    """The vCenters, each under the name that it has in logs and metrics."""
+    """The vCenters, by the names that logs and metrics use for them."""
 
     sessions: tuple[SessionEntry, ...] = ()
     """The sessions to keep alive."""
 
     session_files: Annotated[tuple[_FilePattern, ...], Before(tuple_of_one)] = ()
-    """Further files with `sessions:`; patterns with * and ** may match any number of them."""
+    """More files with `sessions:`. Patterns with * and ** may match any number of files."""
 
     stall_timeout: PositiveDuration = 7200.0
-    """How long a session that was discovered is held while its transfer stands still. A quarter
-    of it is worth a warning, for any session."""
+    """How long a discovered session is held without transfer progress. A stall of a quarter of
+    this time causes a warning, for any session."""
 
     persist_tokens: bool = True
-    """Whether API tokens that uploaders lend are kept in the state file, over a restart."""
+    """Whether API tokens lent by uploaders are stored in the state file, to survive a restart."""
 
     exit_when_idle: PositiveDuration | None = None
-    """End, with 0, once nothing has been held for this long, counted from the start as well."""
+    """Exit with status 0 once nothing has been held for this long, including after the start."""
 
     control: ControlSettings = ControlSettings()
-    """Where uploaders tell of their sessions, and who may."""
+    """The control socket, where uploaders register sessions, and who may use it."""
 
     state: StateSettings = StateSettings()
-    """Where holds and deadlines are kept, so that they outlive the process."""
+    """Where holds and deadlines are stored, so that they survive a restart."""
 
     http: HttpSettings = HttpSettings()
     """Where metrics, health and the status page are served."""
 
     metrics: MetricsSettings = MetricsSettings()
-    """What is exported."""
+    """Which metrics are exported."""
 
     log: LogSettings = LogSettings()
-    """What is logged, and how."""
+    """What is logged, and in which format."""
 
     retention: RetentionSettings = RetentionSettings()
-    """How long an ended session stays visible."""
+    """How long ended sessions stay visible."""

@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, in words for the person who wrote it."""
+"""Problems with a configuration, as messages for its author."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 _LONGEST_KEY = 60
 
 Path = tuple[str | int, ...]
-"""Where in a document something stands: keys of mappings and places in lists."""
+"""A place in a document: keys of mappings and indexes of lists."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong, and where. Never holds a secret.
+    """One problem and its place. Never contains a secret.
 
-    `file` is a path as the user gave it, or what else the value came from; `line` counts from 1.
+    `file` is a path as the user gave it, or another source of the value; `line` counts from 1.
     """
 
     file: str
@@ -29,7 +29,7 @@ class Problem:
 
 
 class ConfigError(Exception):
-    """A configuration cannot be used. `problems` has everything that is wrong with it."""
+    """A configuration cannot be used. `problems` lists everything that is wrong with it."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
@@ -37,14 +37,14 @@ class ConfigError(Exception):
 
 
 def printable(text: str) -> str:
-    """Return a text on one line, with its control characters shown instead of obeyed."""
+    """Return a text on one line, with its control characters escaped."""
     if text.isprintable():
         return text
     return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
 
 
 def dotted(path: Path) -> str:
-    """Return a path as people write it: `sessions[3].progress`."""
+    """Return a path in dotted form: `sessions[3].progress`."""
     text = ""
     for part in path:
         if isinstance(part, int):

@@ -1,4 +1,7 @@
-"""The JSON schema of the configuration, for editors: `python -m keepalived.settings.schema`."""
+"""Prints the JSON schema of the configuration, for editors.
+
+Run it as `python -m keepalived.settings.schema`.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from keepalived.validation.json_schema import schema_of
 
 
 def schema() -> str:
-    """Return the JSON schema as text, ready to be written to a file."""
+    """Return the JSON schema as the text of a file."""
     generated = schema_of(Settings)
     generated = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -1,4 +1,4 @@
-"""The sessions that a file names, each checked by itself: a bad one never stops the others."""
+"""Reads the `sessions:` list of a file. A bad entry does not affect the others."""
 
 from __future__ import annotations
 
@@ -21,24 +21,25 @@ from keepalived.validation import After, Earlier, Invalid, Range, checks, valida
 from keepalived.validation.problems import kind_of
 
 _SESSIONS = "sessions"
-_WHOLE: tuple[Path, ...] = ((), (_SESSIONS,))
-"""Where a flaw leaves nothing that is certain."""
+_FATAL_PLACES: tuple[Path, ...] = ((), (_SESSIONS,))
+"""A flaw at one of these places makes the whole file unusable."""
 
 _MOST_FLAWS = 20
-"""That are said of one entry."""
+"""The most flaws reported for one entry."""
 
 _MOST_KEYS = 100
-"""Of an entry: to list what is wrong with each of very many would stop all other threads."""
+"""The most keys of one entry. Reporting each of very many keys would block all other threads."""
 
 _MOST_PROBLEMS = 200
-"""That are said of one file, a little more where an entry has several; the others are counted."""
+"""The most problems reported for one file, or a few more if an entry has several. The others are
+counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class SessionOptions:
-    """The fields of a SessionEntry other than those that name the session.
+    """The fields of a SessionEntry except those that identify the session.
 
-    Entries that say the same share one object, as most do where there are very many.
+    Entries with equal options share one object. In large files most entries do.
     """
 
     progress: int | None = None
@@ -50,10 +51,10 @@ class SessionOptions:
     note: str = ""
 
     def known_progress(self, size: int | None = None) -> Progress:
-        """Return how far the transfer has come, as far as the entry says.
+        """Return the progress of the transfer that the entry gives.
 
-        `size` is that of the file at `path` in bytes, None if it is not known. A file that is
-        smaller than `bytes_done` is still being written: its size is not the total.
+        `size` is the size in bytes of the file at `path`, None if unknown. A file smaller than
+        `bytes_done` is still being written, so its size is not the total.
         """
         if self.path is None:
             return Progress(self.progress, self.bytes_done, self.bytes_total)
@@ -66,43 +67,43 @@ class SessionEntry(Strict):
     """One session to keep alive."""
 
     id: Annotated[str, After(check_session_id)]
-    """Id of the session, as the server gave it."""
+    """Id of the session, as the server returned it."""
 
     vcenter: str | None = None
-    """Name of the vCenter that has it; needed only where there are several."""
+    """Name of the session's vCenter. Required only if there are several vCenters."""
 
     kind: Kind = Kind.UPDATE
     """Whether it is an update or a download session."""
 
     progress: Annotated[int, Range(0, 100)] | None = None
-    """Progress in percent, or else bytes_done and bytes_total."""
+    """Progress in percent. The alternative is bytes_done and bytes_total."""
 
     bytes_done: Annotated[int, Range(0, LARGEST_INTEGER)] | None = None
     """Bytes transferred so far."""
 
     bytes_total: Annotated[int, Range(0, LARGEST_INTEGER)] | None = None
-    """Bytes there are to transfer."""
+    """Total bytes to transfer."""
 
     path: PathOfFile | None = None
-    """The local file that is transferred: its size is the total, followed while it grows."""
+    """The local file being transferred. Its size is the total, and is updated while it grows."""
 
     token_file: PathOfFile | None = None
-    """File with the uploader's own API token. It is read again when it changes."""
+    """File with the uploader's own API token. It is read again after each change."""
 
     max_lifetime: PositiveDuration | None = None
-    """How long this line holds the session at most (7d)."""
+    """The longest time that this entry holds the session. Default: 7d."""
 
     note: str = ""
-    """Whatever helps people to know what this is."""
+    """Free text that tells people what this session is."""
 
     @checks("bytes_done", "bytes_total")
     @staticmethod
     def _percent_or_bytes(value: int, earlier: Earlier) -> int:
         if earlier.get("progress") is not None:
-            raise ValueError("progress is given as well; give progress in percent or in bytes")
+            raise ValueError("progress is given as well; give either a percentage or bytes")
         done = earlier.get("bytes_done")
         if done is not None and done > value:
-            raise ValueError(f"{value} is less than the {done} of bytes_done")
+            raise ValueError(f"{value} is less than bytes_done ({done})")
         return value
 
     @checks("path")
@@ -110,12 +111,14 @@ class SessionEntry(Strict):
     def _one_total(value: FilePath, earlier: Earlier) -> FilePath:
         others = [name for name in ("progress", "bytes_total") if earlier.get(name) is not None]
         if others:
-            raise ValueError(f"{others[0]} is given as well; the size of this file is the total")
+            raise ValueError(
+                f"{others[0]} is given as well; remove it, as the size of this file is the total"
+            )
         return value
 
     @property
     def options(self) -> SessionOptions:
-        """What the entry says, other than which session it means."""
+        """All fields except those that identify the session."""
         return SessionOptions(
             self.progress,
             self.bytes_done,
@@ -128,7 +131,7 @@ class SessionEntry(Strict):
 
 
 class SourceLocations(NamedTuple):
-    """Where an entry names files, for messages: the file, the line and the field."""
+    """Where an entry names files, as a prefix of messages: source file, line and field."""
 
     path: str = ""
     token_file: str = ""
@@ -136,10 +139,10 @@ class SourceLocations(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SessionFile:
-    """What a file says about sessions: the good entries, and what is wrong with the others.
+    """The sessions in a file: the valid entries, and the problems with the others.
 
-    `doubtful_ids` are the session ids in bad entries: what is wanted of them is not known.
-    `locations` are those of the good entries that name files.
+    `doubtful_ids` are the session ids in bad entries, whose intent is not known.
+    `locations` has the valid entries that name files.
     """
 
     entries: tuple[tuple[SessionKey, SessionEntry], ...] = ()
@@ -149,10 +152,10 @@ class SessionFile:
 
 
 def read_sessions(path: FilePath, vcenters: Sequence[str], *, alone: bool = True) -> SessionFile:
-    """Return the sessions that a file names. Raises ConfigError if the file as a whole is bad.
+    """Return the sessions in a file. Raises ConfigError if the file as a whole is invalid.
 
-    `vcenters` are the names of the vCenters there are. `alone` says that the file may hold nothing
-    but sessions; a configuration holds more, which is not looked at.
+    `vcenters` are the names of the configured vCenters. With `alone`, the file may contain only
+    sessions; other keys of a configuration are ignored without it.
     """
     content, _ = files.read(str(path))
     return parse_sessions(str(path), content, vcenters, alone=alone)
@@ -173,43 +176,44 @@ def parse_sessions(
 
 
 def _top_level(document: Document, alone: bool) -> tuple[object, list[Problem]]:
-    """Return what stands below `sessions:`, and a problem for each key that is not known.
+    """Return the value of `sessions:`, and a problem for each unknown key.
 
-    Raises ConfigError if the file as a whole is bad.
+    Raises ConfigError if the file as a whole is invalid.
     """
     file, data = document.file, document.data
     if data is None:
-        words = "the file is empty; one without sessions says `sessions: []`"
-        raise ConfigError([Problem(file, None, "", words)])
+        message = "the file is empty; write `sessions: []` if there are no sessions"
+        raise ConfigError([Problem(file, None, "", message)])
     if not isinstance(data, dict):
-        words = (
-            f"holds {kind_of(data)}; begin it with `sessions:` and list them below, each with '- '"
+        message = (
+            f"contains {kind_of(data)}; begin it with `sessions:`, and list the sessions below it, "
+            "each with '- '"
         )
-        raise ConfigError([document.problem((), words)])
+        raise ConfigError([document.problem((), message)])
     if alone and _SESSIONS not in data:
-        words = "no `sessions:` in here; a file without sessions says `sessions: []`"
-        raise ConfigError([Problem(file, None, "", words)])
-    whole = [document.flaw_problem(each) for each in document.flaws if each.path in _WHOLE]
+        message = "`sessions:` is missing; write `sessions: []` if there are no sessions"
+        raise ConfigError([Problem(file, None, "", message)])
+    whole = [document.flaw_problem(each) for each in document.flaws if each.path in _FATAL_PLACES]
     if whole:
         raise ConfigError(whole)
     unknown = [key for key in data if key != _SESSIONS] if alone else []
     problems = [
-        document.problem((key,), "is not known here; a session file holds `sessions:` alone")
+        document.problem((key,), "is not a known key; a session file contains only `sessions:`")
         for key in unknown[:_MOST_FLAWS]
     ]
     if len(unknown) > _MOST_FLAWS:
-        words = f"{len(unknown) - _MOST_FLAWS} more keys are not known here"
-        problems.append(Problem(file, None, "", words))
+        message = f"{len(unknown) - _MOST_FLAWS} more unknown keys"
+        problems.append(Problem(file, None, "", message))
     return data.get(_SESSIONS), problems
 
 
 def check_sessions(document: Document, listed: object, vcenters: Sequence[str]) -> SessionFile:
-    """Check each entry of a `sessions:` list. Raises ConfigError if it is none."""
+    """Check each entry of a `sessions:` list. Raises ConfigError if it is not a list."""
     if listed is None:
         return SessionFile()
     if not isinstance(listed, list):
-        words = f"must be a list, one '- ' a session, not {kind_of(listed)}"
-        raise ConfigError([document.problem((_SESSIONS,), words)])
+        message = f"must be a list, with one '- ' for each session, not {kind_of(listed)}"
+        raise ConfigError([document.problem((_SESSIONS,), message)])
     entries: dict[SessionKey, tuple[SessionEntry, int]] = {}
     problems: list[Problem] = []
     omitted = 0
@@ -221,24 +225,26 @@ def check_sessions(document: Document, listed: object, vcenters: Sequence[str]) 
         found = flaws.get(place, [])
         try:
             if isinstance(raw, dict) and len(raw) > _MOST_KEYS:
-                words = f"has {len(raw)} keys; a session has no more than ten"
-                found = [document.problem(path, words)]
+                message = f"has {len(raw)} keys; a session has at most ten"
+                found = [document.problem(path, message)]
             else:
                 entry = validate(SessionEntry, raw, folder)
                 key = session_key(entry, vcenters)
                 first = place if found else entries.setdefault(key, (entry, place))[1]
                 if first != place:
                     line = document.line_of((_SESSIONS, first))
-                    found = [document.problem(path, f"the same session as on line {line}")]
+                    found = [document.problem(path, f"is the same session as on line {line}")]
         except Invalid as error:
             found = found + problems_of(error, document, path)
-            found = found or [document.problem(path, "an alias ('*') to what cannot be read")]
-        except _VCenterUnclear as error:
+            found = found or [
+                document.problem(path, "an alias ('*') refers to a value that cannot be read")
+            ]
+        except _UnclearVCenterError as error:
             found = [*found, document.problem((*path, "vcenter"), str(error))]
         except Exception as error:
-            # Whatever it is, it is about this entry alone.
-            words = f"this entry cannot be understood ({type(error).__name__})"
-            found = [*found, document.problem(path, words)]
+            # Any error concerns this entry alone.
+            message = f"cannot be read because of an unexpected {type(error).__name__}"
+            found = [*found, document.problem(path, message)]
         if found:
             named = raw.get("id") if isinstance(raw, dict) else raw
             if isinstance(named, str):
@@ -267,29 +273,31 @@ def check_sessions(document: Document, listed: object, vcenters: Sequence[str]) 
     )
 
 
-class _VCenterUnclear(ValueError):
+class _UnclearVCenterError(ValueError):
     pass
 
 
 def session_key(entry: SessionEntry, vcenters: Sequence[str]) -> SessionKey:
-    """Return which session an entry means. Raises ValueError if it does not say in which vCenter.
+    """Return the key of an entry's session. Raises ValueError if its vCenter is missing or unknown.
 
-    `vcenters` are the names of those there are; where there is but one, it need not be named.
+    `vcenters` are the configured names. If there is only one, an entry need not name it.
     """
     name = entry.vcenter
     if name is None and len(vcenters) == 1:
         name = vcenters[0]
     if name is None:
-        raise _VCenterUnclear(f"is missing; say which has the session: {', '.join(vcenters)}")
+        raise _UnclearVCenterError(
+            f"is missing; name the vCenter of the session: {', '.join(vcenters)}"
+        )
     if name not in vcenters:
         near = difflib.get_close_matches(name, vcenters, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(vcenters)}"
-        raise _VCenterUnclear(f"there is no vCenter {name!r}; {hint}")
+        hint = f"did you mean {near[0]!r}?" if near else f"configured: {', '.join(vcenters)}"
+        raise _UnclearVCenterError(f"there is no vCenter {name!r}; {hint}")
     return SessionKey(name, entry.kind, entry.id)
 
 
 def _flaws_by_place(document: Document) -> dict[int, list[Problem]]:
-    """Return the first flaws of each entry as problems, by the entry's place."""
+    """Return the first flaws of each entry as problems, by the entry's index."""
     found: dict[int, list[Problem]] = {}
     for flaw in document.flaws:
         if len(flaw.path) > 1 and flaw.path[0] == _SESSIONS and isinstance(flaw.path[1], int):

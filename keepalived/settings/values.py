@@ -1,7 +1,7 @@
-"""Single values as people write them, checked and brought into one form.
+"""Checks and normalizes single values: URLs, names, addresses and fingerprints.
 
-Every function raises ValueError with a message for the author of the value, which never contains a
-value that can be a secret.
+Every function raises ValueError with a message for the author of the value, which contains no value
+that could be a secret.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import NamedTuple
 from urllib.parse import SplitResult, unquote, urlsplit
 
 PORTS = {"http": 80, "https": 443}
-"""The usual port of each scheme."""
+"""The default port of each scheme."""
 
 _HOST = re.compile(r"[\w.-]+")
 _NAME = re.compile(r"[A-Za-z0-9._:-]+")
@@ -30,7 +30,7 @@ SHA256_HINT = (
 
 
 class Address(NamedTuple):
-    """The parts of a URL that name a server, and who wants in. `port` None means the usual one."""
+    """The parts of a URL that name a server and a user. `port` is None for the default port."""
 
     scheme: str
     host: str
@@ -40,17 +40,21 @@ class Address(NamedTuple):
 
     @property
     def url(self) -> str:
-        """The server alone: scheme, host, and the port where it is not the usual one."""
+        """The server alone: scheme, host, and the port unless it is the default."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}" + ("" if self.port is None else f":{self.port}")
 
 
 def split_vcenter_url(text: str) -> Address:
-    """Take a vCenter's URL apart, in any form that govc takes: https is understood, and so is a
-    trailing `/sdk`."""
+    """Split a vCenter's URL, in any form that govc accepts.
+
+    The default scheme is https, and a trailing `/sdk` is ignored.
+    """
     address, path = _split(text, schemes=("https", "http"))
     if path.rstrip("/") not in ("", "/sdk"):
-        raise ValueError("give the server alone, https://HOST or https://HOST:PORT, without a path")
+        raise ValueError(
+            "must be the server alone, without a path: https://HOST or https://HOST:PORT"
+        )
     return address
 
 
@@ -59,44 +63,44 @@ def vcenter_url(text: str) -> str:
     address = split_vcenter_url(text)
     if address.password is not None:
         raise ValueError(
-            "holds a password, which does not belong here; take `user:password@` out, and give "
-            "`username` and one of password_file, password_env or credential"
+            "contains a password; remove `user:password@`, and give `username` and one of "
+            "password_file, password_env or credential"
         )
     if address.username is not None:
-        raise ValueError("take `user@` out, and give it as `username`")
+        raise ValueError("contains a user; remove `user@`, and give it as `username`")
     return address.url
 
 
 def proxy_url(text: str) -> str:
     """Return a proxy's URL as `http://host[:port]`."""
-    address, path = _split(text, schemes=("http", "https"), understood="http")
+    address, path = _split(text, schemes=("http", "https"), default_scheme="http")
     if address.username is not None:
         raise ValueError(
-            "holds a user or a password, which do not belong here; leave `proxy` out, and set "
-            "the environment variable HTTPS_PROXY instead"
+            "contains a user or a password; remove `proxy`, and set the environment variable "
+            "HTTPS_PROXY instead"
         )
     if path not in ("", "/"):
-        raise ValueError("give the proxy alone, http://HOST:PORT, without a path")
+        raise ValueError("must be the proxy alone, without a path: http://HOST:PORT")
     return address.url
 
 
 def _split(
-    text: str, *, schemes: tuple[str, ...], understood: str = "https"
+    text: str, *, schemes: tuple[str, ...], default_scheme: str = "https"
 ) -> tuple[Address, str]:
     text = text.strip()
     if text[:1] in _QUOTES or text[-1:] in _QUOTES:
-        raise ValueError("stands in quotes, which belong to it here; write it without them")
+        raise ValueError("contains quotes as part of the value; remove them")
     if "://" not in text:
-        text = f"{understood}://{text}"
+        text = f"{default_scheme}://{text}"
     userinfo, at, rest = text.partition("://")[2].rpartition("@")
     if at and any(character in userinfo for character in _ENDS_OF_HOST):
         raise ValueError(
-            "holds a user name or password with one of / ? # [ ] in it; write these "
-            "percent-encoded, as %2F %3F %23 %5B %5D"
+            "contains a user name or password with one of / ? # [ ]; write these percent-encoded, "
+            "as %2F %3F %23 %5B %5D"
         )
     if "[" not in rest and _END_OF_HOST.split(rest, maxsplit=1)[0].count(":") > 1:
         raise ValueError(
-            "holds an IPv6 address, which needs brackets; write https://[2001:db8::1]:443"
+            "contains an IPv6 address without brackets; write https://[2001:db8::1]:443"
         )
     try:
         parts = urlsplit(text)
@@ -108,9 +112,9 @@ def _split(
     if not _is_host(parts.hostname):
         raise ValueError("names no host; write https://HOST or https://HOST:PORT")
     if port == 0:
-        raise ValueError("port 0 cannot be connected to")
+        raise ValueError("has port 0, which is not a valid port")
     if parts.query or parts.fragment:
-        raise ValueError("give the server alone, without what follows '?' or '#'")
+        raise ValueError("must be the server alone; remove '?' or '#' and all that follows")
     if port == PORTS[parts.scheme]:
         port = None
     username, password = _userinfo(parts)
@@ -136,7 +140,7 @@ def _is_host(host: str | None) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host name or address is this machine's own."""
+    """Whether a host name or address is a loopback one."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -144,7 +148,7 @@ def is_loopback(host: str) -> bool:
 
 
 def fingerprint(text: str) -> str:
-    """Return a certificate's SHA-256 as 64 lower-case hex digits, however it was written."""
+    """Return a certificate's SHA-256, in any common notation, as 64 lower-case hex digits."""
     digits = _OPENSSL_PREFIX.sub("", text.strip()).replace(":", "").replace(" ", "").lower()
     if not _HEX.fullmatch(digits):
         raise ValueError("is not a fingerprint: 64 hex digits, with or without colons")
@@ -158,12 +162,12 @@ def fingerprint(text: str) -> str:
 
 
 def colons(digits: str) -> str:
-    """Return a fingerprint the way browsers and openssl show it."""
+    """Return a fingerprint in the notation of browsers and openssl."""
     return ":".join(digits[place : place + 2] for place in range(0, len(digits), 2)).upper()
 
 
 def vcenter_name(text: str) -> str:
-    """Return `text` if it can name a vCenter in logs, metrics and paths."""
+    """Return `text` if it is a valid name for a vCenter in logs, metrics and paths."""
     if not _NAME.fullmatch(text) or text in (".", ".."):
         raise ValueError("a vCenter's name consists of letters, digits and . _ : -")
     return text
@@ -172,7 +176,7 @@ def vcenter_name(text: str) -> str:
 def split_listen(text: str) -> tuple[str, int]:
     """Return host and port of `HOST:PORT`.
 
-    An IPv6 address stands in brackets, no host means all addresses, and port 0 any free port.
+    An IPv6 address is in brackets; no host means all addresses; port 0 means any free port.
     """
     host, colon, port = text.strip().rpartition(":")
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host

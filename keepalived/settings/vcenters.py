@@ -25,14 +25,14 @@ from keepalived.validation import HIDDEN, After, Before, Earlier, JsonSchema, Ra
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _CREDENTIAL = re.compile(r"[^/\s\x00]+")
 _KEEP_SECRETS_OUT = (
-    "secrets do not belong in this file; name where the password is: "
+    "this file must not contain secrets; name the source of the password: "
     "`password_file: /path`, `password_env: NAME`, or `credential: NAME` (systemd)"
 )
 _PASSWORD_SOURCES = ("password_file", "password_env", "credential", "password")
 
 
 class Dialect(StrEnum):
-    """Which of the two REST interfaces of vCenter is spoken; `auto` finds out at login."""
+    """Which of vCenter's two REST interfaces is used; `auto` detects it at login."""
 
     AUTO = "auto"
     API = "api"
@@ -40,7 +40,7 @@ class Dialect(StrEnum):
 
 
 class Representation(StrEnum):
-    """How a keep-alive's parameters are written."""
+    """How a keep-alive's parameters are encoded."""
 
     JSON = "json"
     XML = "xml"
@@ -48,7 +48,7 @@ class Representation(StrEnum):
 
 
 class Observe(StrEnum):
-    """How closely sessions are looked at, beside being renewed."""
+    """How closely sessions are observed, in addition to their renewal."""
 
     FILES = "files"
     STATE = "state"
@@ -66,7 +66,7 @@ def _unless_auto(value: object) -> float | None:
 
 
 def _variable(name: str) -> str:
-    # The value may be the password itself, in the wrong place: it is not repeated.
+    # The value may be a misplaced password, so the message does not contain it.
     if not _VARIABLE.fullmatch(name):
         raise ValueError("must be the name of an environment variable: letters, digits and _")
     return name
@@ -84,96 +84,96 @@ def _refuse_text(value: object) -> object:
     return value
 
 
-def _never_from_a_file(words: str) -> Callable[[object], object]:
+def _not_from_a_file(message: str) -> Callable[[object], object]:
     def check(value: object) -> object:
         if not isinstance(value, tuple):
-            raise ValueError(words)
+            raise ValueError(message)
         return value
 
     return check
 
 
 class VCenterSettings(Strict):
-    """One vCenter: where it is, who asks, and how it is asked."""
+    """One vCenter: its address, its credentials, and how it is queried."""
 
     url: Annotated[str, After(values.vcenter_url)]
-    """Address, `https://HOST[:PORT]`. A trailing /sdk, as in GOVC_URL, is fine."""
+    """Address, `https://HOST[:PORT]`. A trailing /sdk, as in GOVC_URL, is allowed."""
 
     password_file: FilePath | None = None
-    """File that holds the password. It is read again when it changes."""
+    """File with the password. It is read again after each change."""
 
     password_env: Annotated[str, After(_variable)] | None = None
-    """Name of the environment variable that holds the password."""
+    """Name of the environment variable with the password."""
 
     credential: Annotated[str, After(_credential)] | None = None
-    """Name of the systemd credential (LoadCredential=) that holds the password."""
+    """Name of the systemd credential (LoadCredential=) with the password."""
 
     password: Annotated[Secret | None, Before(_refuse_text), HIDDEN] = None
-    """The password that stood in GOVC_URL. Nothing that comes from a file can set it."""
+    """The password from GOVC_URL. No configuration file can set it."""
 
     username: Name | None = None
-    """User that logs in, such as uploader@vsphere.local. Needs one source of the password."""
+    """User to log in as, such as uploader@vsphere.local. Requires one source of the password."""
 
     dialect: Dialect = Dialect.AUTO
-    """`api` (7.0U2 and later), `rest` (6.0 to 8.x), or `auto`, which finds out at login."""
+    """`api` (7.0U2 and later), `rest` (6.0 to 8.x), or `auto`, which detects it at login."""
 
     representation: Representation = Representation.JSON
-    """How keep-alives are written; xml and form, documented in 2014, go with `dialect: rest`."""
+    """How keep-alives are encoded. `xml` and `form`, documented in 2014, need `dialect: rest`."""
 
     session_timeout: Annotated[Duration, After(_at_least_a_second)] = 300.0
-    """What the Content Library Service is set to: how long a session lives without activity."""
+    """How long a session lives without activity: the setting of the Content Library Service."""
 
     request_timeout: Annotated[
         float | None,
         Before(_unless_auto),
         JsonSchema({"anyOf": [{"const": "auto"}, *DURATION_SCHEMA["anyOf"]]}),
     ] = None
-    """How long to wait for an answer; `auto` goes by what remains of a session's lifetime."""
+    """How long to wait for a response. `auto` depends on the time until the session expires."""
 
     max_in_flight: Annotated[int, Range(least=1)] = 8
-    """The most requests at once."""
+    """The most concurrent requests."""
 
     ca_file: FilePath | None = None
     """PEM file of the authorities to trust instead of the system's."""
 
     more_ca_files: Annotated[
         tuple[Path, ...],
-        Before(_never_from_a_file("give one file, with all the certificates, as `ca_file`")),
+        Before(_not_from_a_file("give one file, with all the certificates, as `ca_file`")),
         HIDDEN,
     ] = ()
-    """Further files like `ca_file`, which only GOVC_TLS_CA_CERTS can name."""
+    """More files like `ca_file`. Only GOVC_TLS_CA_CERTS can set them."""
 
     fingerprints: Annotated[
         tuple[Annotated[str, After(values.fingerprint)], ...],
         Before(tuple_of_one),
     ] = ()
-    """SHA-256 of the certificates to trust, with or without colons, instead of any authority."""
+    """SHA-256 of the certificates to trust instead of any authority, with or without colons."""
 
     known_fingerprints: Annotated[
         tuple[str, ...],
-        Before(_never_from_a_file("give the SHA-256 of the certificate as `fingerprints`")),
+        Before(_not_from_a_file("give the SHA-256 of the certificate as `fingerprints`")),
         HIDDEN,
     ] = ()
-    """Certificates to trust where the authorities do not, which only GOVC_TLS_KNOWN_HOSTS names."""
+    """Certificates to trust if no authority does. Only GOVC_TLS_KNOWN_HOSTS can set them."""
 
     insecure: bool = False
-    """Trust whoever answers. Warned of at every start."""
+    """Accept any certificate. Every start logs a warning."""
 
     proxy: Annotated[str, After(values.proxy_url)] | None = None
-    """URL of a proxy, `http://HOST:PORT`. HTTPS_PROXY and its like count where this is left out."""
+    """URL of a proxy, `http://HOST:PORT`. Default: HTTPS_PROXY and related variables."""
 
     discover: DiscoverSwitch = None
-    """Hold what the account has open without anybody registering it: `true`, or by filters."""
+    """Hold the account's open sessions without registration: `true`, or filters."""
 
     observe: Observe = Observe.FILES
-    """Asked for after a renewal: `files` (and the state), `state` alone, or `minimal`: nothing."""
+    """What to request after a renewal: `files` (and the state), `state`, or `minimal` (nothing)."""
 
     @checks("password_env", "credential")
     @staticmethod
     def _one_source_of_the_password(value: str | None, earlier: Earlier) -> str | None:
         others = [name for name in ("password_file", "password_env") if earlier.get(name)]
         if value is not None and others:
-            raise ValueError(f"{others[0]} is given as well; give one of the two")
+            raise ValueError(f"{others[0]} is given as well; give only one of the two")
         return value
 
     @checks("username", always=True)
@@ -183,18 +183,18 @@ class VCenterSettings(Strict):
             return value  # The source itself reports its problems.
         given = [name for name in _PASSWORD_SOURCES if earlier[name] is not None]
         if value is None and given:
-            raise ValueError(f"is missing; {given[0]} needs to know whose password it is")
+            raise ValueError(f"is missing; name the user that {given[0]} belongs to")
         if value is not None and not given:
             raise ValueError("needs a password: give password_file, password_env or credential")
         if value is not None and ":" in value:
-            raise ValueError("a user name cannot contain ':', which ends it where it is sent")
+            raise ValueError("a user name cannot contain ':', which separates it from the password")
         return value
 
     @checks("representation")
     @staticmethod
     def _suits_the_dialect(value: Representation, earlier: Earlier) -> Representation:
         if value is not Representation.JSON and earlier.get("dialect") is Dialect.API:
-            raise ValueError(f"{value} goes with `dialect: rest`, not with api")
+            raise ValueError(f"{value} requires `dialect: rest`")
         return value
 
     @checks("fingerprints", "insecure")
@@ -211,12 +211,12 @@ class VCenterSettings(Strict):
 
     @classmethod
     def unknown_key(cls, key: str, known: Sequence[str]) -> str:
-        """Return what to say of a key that is no field: it may stand before a password."""
+        """Return the message for an unknown key, which may be a misspelt `password`."""
         if difflib.get_close_matches(key, ["password"], cutoff=0.7):
             return _KEEP_SECRETS_OUT
         return super().unknown_key(key, known)
 
     @property
     def ca_files(self) -> tuple[Path, ...]:
-        """All the files of authorities to trust; none means the system's store."""
+        """All files of authorities to trust; none means the system's store."""
         return (() if self.ca_file is None else (self.ca_file,)) + self.more_ca_files

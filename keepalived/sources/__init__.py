@@ -1,1 +1,1 @@
-"""Who wants which sessions kept alive."""
+"""Sources of holds: YAML files, and discovery in vCenters."""

@@ -1,11 +1,11 @@
-"""Compares a file's contents with its current holds: the whole rule, as pure functions.
+"""Decides how the holds of a file change when its entries change, as pure functions.
 
-An entry is taken when it is new or has changed, never because it is still there: the line of an
-ended session does not start it anew. Changed progress, and changes of the files that a line names,
-only update a hold.
+A hold is taken when an entry is new or has changed. An unchanged entry takes none, so the entry of
+an ended session has no effect. Changed progress, and changes of the files that an entry names, only
+update a hold.
 
-A missing entry is released at the second look that misses it: a file that is being rewritten in
-place can be valid YAML with half of its entries.
+A missing entry is released at the second scan that does not find it: a file that is being rewritten
+in place can be valid YAML with half of its entries.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ Entries = Mapping[SessionKey, SessionOptions]
 
 @dataclass(frozen=True, slots=True)
 class FileState:
-    """What was read from a file, and the entries in effect because of it.
+    """The state of a file after a scan, and the entries that it puts into effect.
 
-    `signature` is None if the file is to be read even if it seems unchanged, and `digest` is that
-    of the content last read. `missed` are the entries that the last look did not find. `named` has
-    the files that entries name, and `named_problems` the problems with those. A file of which
-    nothing is left has the default state.
+    `signature` is None if the file must be read again even if it seems unchanged; `digest` is
+    that of the content last read. `missed` are the entries that the last scan did not find.
+    `named` has the files that entries name, and `named_problems` the problems with those. A file
+    without any effect has the default state.
     """
 
     signature: Signature | None = None
@@ -49,9 +49,9 @@ class FileState:
 
 @dataclass(frozen=True, slots=True)
 class FileChange:
-    """The changes to the holds of one file, and its state after these.
+    """The changes to the holds of one file, and its state afterwards.
 
-    `tokens` are those to lend from now on, "" for none; other holds keep their token.
+    `tokens` are the tokens to lend from now on, "" for none; other holds keep their token.
     """
 
     path: str
@@ -73,9 +73,9 @@ def reconcile(
 ) -> FileChange:
     """Return the change from the entries in effect to the `wanted` ones.
 
-    `is_final` says that entries not wanted are released at once, however often they were missed.
-    `locations` say where entries name files, for those read just now. Problems with the named
-    files are not known before these are read.
+    With `is_final`, unwanted entries are released at once, however often they were missed.
+    `locations` say where the entries that were just read name files. The new state has no problems
+    with named files: these are read later.
     """
     taken: list[SessionKey] = []
     updated: list[SessionKey] = []

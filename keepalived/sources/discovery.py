@@ -1,13 +1,13 @@
 """Discovery: holds the open sessions of a vCenter's account without registration.
 
-It serves uploaders that cannot run another program beside themselves. Where a vCenter's `discover`
-is on, the account's sessions are listed every 15 s (or ten times in a lifetime, if that is more
-often). New sessions that are ACTIVE are held, under the stall guard, unless the registry knows
-them: others' holds are left alone, and a released or abandoned session stays so while it is listed.
+It serves uploaders that cannot run another program. While a vCenter's `discover` is on, its
+account's sessions are listed every 15 s, or ten times in a lifetime if that is more often. New
+ACTIVE sessions are held, under the stall guard. Sessions that the registry knows are left alone:
+those that others hold, and those that were released or abandoned, as long as they are listed.
 
-Cost: two requests a look, one for each kind of session; one for each session, once; and with
-filters another one or two, once, for the names of its item and library. Never more than one at a
-time in a vCenter, and none while it is down.
+Cost: two requests per poll, one for each kind of session; one request per session, once; with
+filters one or two more, once, for the names of its item and library. A vCenter gets one request at
+a time, and none while it is down.
 """
 
 from __future__ import annotations
@@ -37,43 +37,43 @@ Send = Callable[[Keeper, float], Awaitable[Answer[T]]]
 OWNER = Owner(OwnerKind.DISCOVERY)
 
 HOLDS_MOST = 20_000
-"""The most sessions of one kind that discovery holds in a vCenter: as many as one user may hold by
-the control socket."""
+"""The most sessions of one kind that discovery holds in a vCenter: as many as one user may hold
+over the control socket."""
 
 _KEYS_PER_SLICE = 200
 _LONGEST_INTERVAL = 15.0
-_LOOKS_PER_LIFETIME = 10
+_POLLS_PER_LIFETIME = 10
 
 
 class Presence(StrEnum):
-    """How the registry stands to a session that is listed."""
+    """What the registry knows of a listed session."""
 
     UNKNOWN = "unknown"
     OURS = "ours"
-    """Discovery holds it, and perhaps others do."""
+    """Discovery holds it, and others may hold it, too."""
     OTHERS = "others"
     OVER = "over"
-    """It was released, or has ended."""
+    """It was released or has ended."""
 
 
 class Decision(StrEnum):
-    """What to do about a session that is listed."""
+    """What to do about a listed session."""
 
     LEAVE = "leave"
     READ = "read"
-    """Ask what it is."""
+    """Read the session from the vCenter."""
     NAME = "name"
-    """Ask for the names that the filters want to know."""
+    """Read the names that the filters need."""
     TAKE = "take"
     RELEASE = "release"
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What is known of a listed session; forgotten once it is no longer listed.
+    """What is known of a listed session. It is forgotten once it is no longer listed.
 
-    `is_over` says that it is left alone from now on. `is_named` says that the names were requested.
-    `is_withdrawn` says that settings released it, and other settings may take it again.
+    `is_over`: it is left alone from now on. `is_named`: its names were requested. `is_withdrawn`:
+    settings released it, and other settings may take it again.
     """
 
     is_over: bool = False
@@ -85,7 +85,7 @@ class Found:
 
 
 def decide(found: Found | None, presence: Presence, discover: Discover | None) -> Decision:
-    """Return what to do about a session. `discover` None means that discovery is off."""
+    """Return what to do about a session. If `discover` is None, discovery is off."""
     is_ours = presence is Presence.OURS
     if discover is None:
         return Decision.RELEASE if is_ours else Decision.LEAVE
@@ -99,15 +99,15 @@ def decide(found: Found | None, presence: Presence, discover: Discover | None) -
         return Decision.LEAVE
     if not discover.takes_all and not found.is_named:
         return Decision.NAME
-    is_meant = discover.takes(found.library, found.item)
+    is_wanted = discover.takes(found.library, found.item)
     if is_ours:
-        return Decision.LEAVE if is_meant else Decision.RELEASE
-    return Decision.TAKE if is_meant else Decision.LEAVE
+        return Decision.LEAVE if is_wanted else Decision.RELEASE
+    return Decision.TAKE if is_wanted else Decision.LEAVE
 
 
 @dataclass(slots=True)
 class _Account:
-    """The state of one vCenter. `failures` are those already reported, without details."""
+    """The state of one vCenter. `failures` are those already reported, without their details."""
 
     found: dict[SessionKey, Found] = field(default_factory=dict)
     failures: tuple[tuple[str, Outcome], ...] = ()
@@ -115,18 +115,18 @@ class _Account:
 
 
 @dataclass(slots=True)
-class _Look:
-    """One look at a vCenter, and its failures.
+class _Poll:
+    """One poll of a vCenter, and its failures.
 
-    `is_broken_off` says that no more requests are sent, because the vCenter cannot be reached.
-    `room` is how many more holds may be taken.
+    `is_broken_off`: no more requests are sent, because the vCenter cannot be reached.
+    `free_holds` is how many more holds may be taken.
     """
 
     name: str
     failures: dict[tuple[str, Outcome], str] = field(default_factory=dict)
     has_listed: bool = False
     is_broken_off: bool = False
-    room: int = 0
+    free_holds: int = 0
 
 
 class Discovery:
@@ -141,143 +141,145 @@ class Discovery:
         self._clock = clock
         self._uid = os.getuid()
         self._accounts: dict[str, _Account] = {}
-        self._watching: dict[str, asyncio.Task[None]] = {}
-        self._is_resting = False
+        self._polling: dict[str, asyncio.Task[None]] = {}
+        self._is_paused = False
         self._changed = asyncio.Event()
 
     async def run(self) -> None:
-        """Look periodically, until cancelled. Other sources of sessions were read before."""
+        """Poll periodically, until cancelled. Call it after the other sources were read."""
         async with asyncio.TaskGroup() as tasks:
             while True:
                 self._changed.clear()
-                for name in () if self._is_resting else self._settings.vcenters:
-                    if self._wanted(name) is not None and name not in self._watching:
-                        work = tasks.create_task(self._watch(name), name=f"discovery {name}")
-                        self._watching[name] = work
+                for name in () if self._is_paused else self._settings.vcenters:
+                    if self._filters(name) is not None and name not in self._polling:
+                        work = tasks.create_task(
+                            self._poll_until_off(name), name=f"discovery {name}"
+                        )
+                        self._polling[name] = work
                 await self._changed.wait()
 
     async def rest(self) -> None:
-        """Send nothing until `apply`, so that keepers can be replaced meanwhile."""
-        self._is_resting = True
-        watching = list(self._watching.values())
-        for work in watching:
+        """Stop sending requests until `apply`, so that keepers can be replaced."""
+        self._is_paused = True
+        polls = list(self._polling.values())
+        for work in polls:
             work.cancel()
-        if watching:
-            await asyncio.wait(watching)
-        self._watching.clear()
+        if polls:
+            await asyncio.wait(polls)
+        self._polling.clear()
 
     def apply(self, settings: Settings) -> None:
-        """Apply new settings, and release at once the holds that they no longer include."""
-        self._settings, self._is_resting = settings, False
+        """Apply new settings, and release the holds that they no longer include."""
+        self._settings, self._is_paused = settings, False
         for name in tuple(self._accounts):
             account = self._accounts[name]
             for key in tuple(account.found):
-                verdict = decide(account.found[key], self._presence(key), self._wanted(name))
-                if verdict is Decision.RELEASE:
+                decision = decide(account.found[key], self._presence(key), self._filters(name))
+                if decision is Decision.RELEASE:
                     self._release(key)
-            if self._wanted(name) is None:
-                self._say(name, {})
+            if self._filters(name) is None:
+                self._report(name, {})
                 if not account.was_listed:
-                    # No source will claim the sessions restored from before a restart.
+                    # No source will claim the sessions restored after a restart.
                     self._registry.forget_unclaimed({name})
             if name not in settings.vcenters:
                 del self._accounts[name]
         self._changed.set()
 
-    # -- when to look
+    # -- when to poll
 
-    def _wanted(self, name: str) -> Discover | None:
+    def _filters(self, name: str) -> Discover | None:
         vcenter = self._settings.vcenters.get(name)
         return None if vcenter is None else vcenter.discover
 
-    async def _watch(self, name: str) -> None:
-        """Look at a vCenter periodically, for as long as discovery is on."""
-        while self._wanted(name) is not None:
-            looked_at = self._clock.boot()
-            await self._look(name)
+    async def _poll_until_off(self, name: str) -> None:
+        """Poll a vCenter periodically, while discovery is on."""
+        while self._filters(name) is not None:
+            polled_at = self._clock.boot()
+            await self._poll_vcenter(name)
             vcenter = self._settings.vcenters.get(name)
             lifetime = vcenter.session_timeout if vcenter else 0.0
-            interval = min(_LONGEST_INTERVAL, lifetime / _LOOKS_PER_LIFETIME)
-            await sleep_until(self._clock, looked_at + interval)
-        self._watching.pop(name, None)
+            interval = min(_LONGEST_INTERVAL, lifetime / _POLLS_PER_LIFETIME)
+            await sleep_until(self._clock, polled_at + interval)
+        self._polling.pop(name, None)
         self._changed.set()
 
-    async def _look(self, name: str) -> None:
-        look = _Look(name)
+    async def _poll_vcenter(self, name: str) -> None:
+        poll = _Poll(name)
         for kind in Kind:
-            await self._look_at(kind, look)
-        if self._wanted(name) is None:
+            await self._poll_kind(kind, poll)
+        if self._filters(name) is None:
             return
         account = self._account(name)
-        if look.has_listed and not look.is_broken_off and not account.was_listed:
+        if poll.has_listed and not poll.is_broken_off and not account.was_listed:
             account.was_listed = True
             self._registry.forget_unclaimed({name})
-        if look.failures or not look.is_broken_off:
-            self._say(name, look.failures)
+        if poll.failures or not poll.is_broken_off:
+            self._report(name, poll.failures)
 
-    # -- what there is
+    # -- what a poll reads
 
-    async def _look_at(self, kind: Kind, look: _Look) -> None:
-        answer = await self._ask(
-            look,
+    async def _poll_kind(self, kind: Kind, poll: _Poll) -> None:
+        answer = await self._request(
+            poll,
             f"the {kind} sessions cannot be listed",
             lambda keeper, timeout: keeper.aside(keeper.vcenter.list(kind, timeout=timeout)),
         )
         if answer is None or answer.value is None:
             return
-        look.has_listed = True
+        poll.has_listed = True
         if answer.detail:
-            failure = f"not all {kind} sessions are looked at"
-            look.failures[failure, Outcome.OK] = f"{failure}: {answer.detail}"
+            failure = f"not all {kind} sessions are checked"
+            poll.failures[failure, Outcome.OK] = f"{failure}: {answer.detail}"
         listed: dict[SessionKey, None] = {}
         held = 0
         async for session_id in in_slices(answer.value, _KEYS_PER_SLICE):
-            key = SessionKey(look.name, kind, session_id)
+            key = SessionKey(poll.name, kind, session_id)
             listed[key] = None
             held += self._presence(key) is Presence.OURS
-        found = self._account(look.name).found
+        found = self._account(poll.name).found
         async for key in in_slices(tuple(found), _KEYS_PER_SLICE):
             if key.kind is kind and key not in listed:
                 found.pop(key, None)
-        look.room = HOLDS_MOST - held
+        poll.free_holds = HOLDS_MOST - held
         async for key in in_slices(listed, _KEYS_PER_SLICE):
-            await self._reconcile(key, look)
+            await self._reconcile(key, poll)
 
-    async def _reconcile(self, key: SessionKey, look: _Look) -> None:
-        """Request what is needed to decide about a session, and carry out the decision."""
+    async def _reconcile(self, key: SessionKey, poll: _Poll) -> None:
+        """Request what a decision about a session needs, and carry out the decision."""
         while True:
             found = self._account(key.vcenter).found
             known, presence = found.get(key), self._presence(key)
-            verdict = decide(known, presence, self._wanted(key.vcenter))
-            if verdict is Decision.READ:
-                read = await self._read(key, look)
-            elif verdict is Decision.NAME and known is not None:
-                read = await self._name(key, known, look)
+            decision = decide(known, presence, self._filters(key.vcenter))
+            if decision is Decision.READ:
+                read = await self._read(key, poll)
+            elif decision is Decision.NAME and known is not None:
+                read = await self._name(key, known, poll)
             else:
                 break
             if read is None:
                 return
             found[key] = read
-        if verdict is Decision.TAKE and look.room <= 0:
+        if decision is Decision.TAKE and poll.free_holds <= 0:
             failure = f"not all {key.kind} sessions are held"
-            look.failures[failure, Outcome.OK] = f"{failure}: {HOLDS_MOST} are, which is the limit"
-        elif verdict is Decision.TAKE:
-            look.room -= 1
+            poll.failures[failure, Outcome.OK] = f"{failure}: {HOLDS_MOST} are, which is the limit"
+        elif decision is Decision.TAKE:
+            poll.free_holds -= 1
             now = self._clock.boot()
             until = latest_until(OwnerKind.DISCOVERY, now)
             self._registry.hold(key, Hold(self._uid, OWNER, now, until))
             found[key] = replace(found[key], is_withdrawn=False)
-        elif verdict is Decision.RELEASE:
+        elif decision is Decision.RELEASE:
             self._release(key)
         elif presence is Presence.OVER and not (known and known.is_withdrawn):
             found[key] = Found(is_over=True)
         elif presence is Presence.OTHERS and known is not None:
             found[key] = replace(known, is_withdrawn=False)
 
-    async def _read(self, key: SessionKey, look: _Look) -> Found | None:
-        """Return what a session is, or None if that cannot be read now."""
-        answer = await self._ask(
-            look,
+    async def _read(self, key: SessionKey, poll: _Poll) -> Found | None:
+        """Read a session from the vCenter. Returns None if that fails."""
+        answer = await self._request(
+            poll,
             f"{key.kind} session {key.id} cannot be read",
             lambda keeper, timeout: keeper.aside(
                 keeper.vcenter.get(key.kind, key.id, timeout=timeout)
@@ -291,13 +293,13 @@ class Discovery:
             return Found(is_over=True)
         return Found(item_id=info.item_id)
 
-    async def _name(self, key: SessionKey, known: Found, look: _Look) -> Found | None:
-        """Return what a session is with the names of its item and library."""
+    async def _name(self, key: SessionKey, known: Found, poll: _Poll) -> Found | None:
+        """Add the names of a session's item and library. Returns None if reading them fails."""
         item_id = known.item_id
         if item_id is None:
             return replace(known, is_named=True)
-        answer = await self._ask(
-            look,
+        answer = await self._request(
+            poll,
             f"the item of {key.kind} session {key.id} cannot be read",
             lambda keeper, timeout: keeper.aside(keeper.vcenter.item(item_id, timeout=timeout)),
             or_gone=True,
@@ -309,18 +311,18 @@ class Discovery:
             return replace(known, is_named=True)
         return replace(known, is_named=True, library=item.library, item=item.name)
 
-    async def _ask(
-        self, look: _Look, failure: str, send: Send[T], *, or_gone: bool = False
+    async def _request(
+        self, poll: _Poll, failure: str, send: Send[T], *, or_gone: bool = False
     ) -> Answer[T] | None:
-        """Return a good answer; for any other, note the `failure` and return None.
+        """Return a successful answer; for any other, record the `failure` and return None.
 
-        `or_gone` says that NOT_FOUND counts as a good answer, too.
+        With `or_gone`, NOT_FOUND counts as success.
         """
-        keepers = (keeper for keeper in self._registry.keepers if keeper.name == look.name)
+        keepers = (keeper for keeper in self._registry.keepers if keeper.name == poll.name)
         keeper = next(keepers, None)
-        if look.is_broken_off or keeper is None or not keeper.view().up:
+        if poll.is_broken_off or keeper is None or not keeper.view().up:
             # Failures of the vCenter itself are reported by its keeper.
-            look.is_broken_off = True
+            poll.is_broken_off = True
             return None
         timeout = keeper.policy.request_timeout or timing.request_timeout(
             0, None, keeper.policy.session_timeout
@@ -329,11 +331,11 @@ class Discovery:
         outcome = answer.outcome
         if outcome is Outcome.OK or (or_gone and outcome is Outcome.NOT_FOUND):
             return answer
-        look.failures[failure, outcome] = f"{failure}: {answer.detail or outcome.value}"
-        look.is_broken_off = outcome.is_vcenter_failure
+        poll.failures[failure, outcome] = f"{failure}: {answer.detail or outcome.value}"
+        poll.is_broken_off = outcome.is_vcenter_failure
         return None
 
-    # -- what follows
+    # -- effects
 
     def _presence(self, key: SessionKey) -> Presence:
         session = self._registry.find(key)
@@ -352,8 +354,8 @@ class Discovery:
     def _account(self, name: str) -> _Account:
         return self._accounts.setdefault(name, _Account())
 
-    def _say(self, name: str, failures: dict[tuple[str, Outcome], str]) -> None:
-        """Report failures if they have changed; changes of details alone do not count."""
+    def _report(self, name: str, failures: dict[tuple[str, Outcome], str]) -> None:
+        """Report failures if they have changed other than in their details."""
         account, source = self._account(name), f"discovery {name}"
         if tuple(failures) == account.failures:
             return

@@ -1,7 +1,7 @@
-"""One look at the files that name sessions: which exist, which changed, and their contents.
+"""Scans the files that name sessions: which exist, which have changed, and what they contain.
 
-All of it may block, for long on a network file system, and so runs in a thread. It shares no
-state with the event loop: it takes states and returns changes.
+A scan may block for long on a network file system, so it runs in a thread. It shares no state with
+the event loop: it takes states and returns changes.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from keepalived.settings.files import read, signature_of, why_unreadable
 from keepalived.settings.sessions import SourceLocations, parse_sessions
 from keepalived.sources.attempts import Attempt, HangsError
 from keepalived.sources.changes import FileChange, FileState, reconcile
-from keepalived.sources.named_files import NamedFiles, look
+from keepalived.sources.named_files import NamedFiles, check_files
 
 IN_THE_SETTINGS = "configuration"
-"""Replaces the path for sessions in settings that came from no file."""
+"""Stands in for the path of sessions in settings that came from no file."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileScan:
-    """Where to look, and what is known so far.
+    """One scan: the files to read, and their states after the previous scan.
 
-    `config` is the file that the settings came from, whose sessions count too. `afresh` says that
+    `config` is the file that the settings came from, whose sessions count, too. `afresh` means that
     the settings are new: every file is read again, and missing entries are released at once.
     """
 
@@ -46,7 +46,7 @@ class FileScan:
     states: Mapping[str, FileState]
     afresh: bool
     attempt: Attempt = field(default_factory=Attempt)
-    """Gets a report of each step that may hang."""
+    """Receives a report of each step that may hang."""
 
     def run(self) -> list[FileChange]:
         """Return the change of each changed file, in the order of their paths."""
@@ -54,17 +54,17 @@ class FileScan:
         changes = []
         for path in sorted(found | self.states.keys()):
             before = self.states.get(path, FileState())
-            change = self._look_at(path, before, path in found)
-            change = self._look_at_named_files(path, before, change)
+            change = self._scan_file(path, before, path in found)
+            change = self._scan_named_files(path, before, change)
             if change is not None:
                 changes.append(change)
         return changes
 
     def _find(self) -> set[str]:
-        """Return the configured paths, and the patterns that hang.
+        """Return the paths that the settings match, and the patterns that hang.
 
-        A folder that cannot be listed for a moment does not release its files: except with new
-        settings, all known paths count as found.
+        All known paths count as found, too, unless the settings are new: the files of a folder that
+        cannot be listed for a moment must not be released.
         """
         found = {IN_THE_SETTINGS if self.config is None else str(self.config)}
         is_complete = True
@@ -77,14 +77,14 @@ class FileScan:
                 is_complete = False
         return found if self.afresh and is_complete else found | self.states.keys()
 
-    def _look_at(self, path: str, before: FileState, is_found: bool) -> FileChange | None:
-        """Look at one file. Any exception is a problem of this file alone."""
+    def _scan_file(self, path: str, before: FileState, is_found: bool) -> FileChange | None:
+        """Scan one file. Any exception is a problem of this file alone."""
         problems: Sequence[Problem]
         try:
             if not is_found:
-                return self._gone(path, before)
+                return self._missing(path, before)
             if path == IN_THE_SETTINGS and self.config is None:
-                return self._look_at_settings(before) if self.afresh else None
+                return self._scan_settings(before) if self.afresh else None
             return self._read(path, before)
         except HangsError as error:
             if not error.is_certain:
@@ -95,8 +95,10 @@ class FileScan:
         except OSError as error:
             problems = [Problem(path, None, "", why_unreadable(error))]
         except Exception as error:
-            words = f"it cannot be understood ({type(error).__name__}); please report it"
-            problems = [Problem(path, None, "", words)]
+            message = (
+                f"cannot be read because of an unexpected {type(error).__name__}; please report it"
+            )
+            problems = [Problem(path, None, "", message)]
         return self._failed(path, replace(before, signature=None, digest=b""), problems)
 
     def _read(self, path: str, before: FileState) -> FileChange | None:
@@ -104,12 +106,12 @@ class FileScan:
             with self.attempt.at(path):
                 status = os.stat(path)
         except (FileNotFoundError, NotADirectoryError):
-            return self._gone(path, before)
+            return self._missing(path, before)
         if stat.S_ISDIR(status.st_mode):  # a pattern may match these as well
-            return self._gone(path, before)
+            return self._missing(path, before)
         if not stat.S_ISREG(status.st_mode):
-            words = "it is no regular file, but a pipe, socket or device"
-            raise ConfigError([Problem(path, None, "", words)])
+            message = "it is not a regular file, but a pipe, socket or device"
+            raise ConfigError([Problem(path, None, "", message)])
         is_due = self.afresh or bool(before.missed)
         if signature_of(status) == before.signature and not is_due:
             return None
@@ -122,18 +124,20 @@ class FileScan:
         state = replace(state, digest=digest)
         vcenters = tuple(self.settings.vcenters)
         try:
-            said = parse_sessions(path, content, vcenters, alone=path != str(self.config))
+            session_file = parse_sessions(path, content, vcenters, alone=path != str(self.config))
         except ConfigError as error:
             return self._failed(path, state, error.problems)
-        wanted = _shared(said.entries)
-        # For entries that are bad now, the last good ones stay.
-        for key, options in before.entries.items() if said.doubtful_ids else ():
-            if key.id in said.doubtful_ids and key.vcenter in vcenters:
+        wanted = _shared(session_file.entries)
+        # Entries that are bad now keep their last good options.
+        for key, options in before.entries.items() if session_file.doubtful_ids else ():
+            if key.id in session_file.doubtful_ids and key.vcenter in vcenters:
                 wanted.setdefault(key, options)
-        problems = tuple(map(str, said.problems))
-        return reconcile(path, state, wanted, problems, said.locations, is_final=self.afresh)
+        problems = tuple(map(str, session_file.problems))
+        return reconcile(
+            path, state, wanted, problems, session_file.locations, is_final=self.afresh
+        )
 
-    def _look_at_settings(self, before: FileState) -> FileChange:
+    def _scan_settings(self, before: FileState) -> FileChange:
         vcenters = tuple(self.settings.vcenters)
         wanted = _shared((session_key(each, vcenters), each) for each in self.settings.sessions)
         places = {key: f"{IN_THE_SETTINGS}: sessions: {key.id}: " for key in wanted}
@@ -142,10 +146,10 @@ class FileScan:
         }
         return reconcile(IN_THE_SETTINGS, before, wanted, (), locations, is_final=True)
 
-    def _gone(self, path: str, before: FileState) -> FileChange:
+    def _missing(self, path: str, before: FileState) -> FileChange:
         if path == str(self.config):
-            words = "the file is gone; its sessions are kept"
-            raise ConfigError([Problem(path, None, "", words)])
+            message = "the file is missing; its sessions are still held"
+            raise ConfigError([Problem(path, None, "", message)])
         change = reconcile(path, before, {}, is_final=self.afresh)
         return replace(change, state=replace(change.state, signature=None, digest=b""))
 
@@ -159,10 +163,10 @@ class FileScan:
         change = reconcile(path, state, kept, tuple(map(str, problems)), is_final=True)
         return replace(change, state=replace(change.state, missed=state.missed & kept.keys()))
 
-    def _look_at_named_files(
+    def _scan_named_files(
         self, path: str, before: FileState, change: FileChange | None
     ) -> FileChange | None:
-        """Add the changes of the files that a file's entries name to its own change."""
+        """Add the changes of the named files to a file's own change."""
         state = before if change is None else change.state
         if not state.named:
             return change
@@ -173,7 +177,7 @@ class FileScan:
         problems: list[str] = []
         for key, files in state.named.items():
             again = self.afresh or key in changed
-            named[key], token = look(files, self.attempt, again=again)
+            named[key], token = check_files(files, self.attempt, again=again)
             if token is not None:
                 tokens[key] = token
             if key not in changed and (token is not None or named[key].size != files.size):
@@ -193,8 +197,8 @@ class FileScan:
 def _shared(entries: Iterable[tuple[SessionKey, SessionEntry]]) -> dict[SessionKey, SessionOptions]:
     """Return the entries' options, with one object for all equal ones.
 
-    The ids that were read lie scattered over all the memory that reading needed, which could not be
-    released while they exist: 110 MiB for 100,000 entries. Copies lie together.
+    The ids are copied, so that they are together in memory. The ids that were read are scattered
+    over the memory that reading needed, and prevent its release: 110 MiB for 100,000 entries.
     """
     shared: dict[SessionOptions, SessionOptions] = {}
     found = {}

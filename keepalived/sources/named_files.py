@@ -1,7 +1,7 @@
-"""The files that a line names: the file being transferred, and the one with the uploader's token.
+"""Checks the files that an entry names: the file being transferred, and the uploader's token file.
 
-They are read as often as the line itself, and in the same thread. Their state is remembered, but
-never the token: it is passed to the hold, and kept nowhere else.
+They are checked as often as the entry itself, in the same thread. Their state is remembered, but
+not the token: only the hold keeps it.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from keepalived.sources.attempts import Attempt, HangsError
 
 _MISSES_UNTIL_LOST = 2
 _READ_AT_MOST = 4 * TOKEN_MAX_LENGTH
-"""White space around a token is allowed; a file far larger than any token is an error."""
+"""Allows for white space around a token. A larger file is an error."""
 
 
 @dataclass(frozen=True, slots=True)
 class NamedFiles:
-    """The files that a line names, and their last known state.
+    """The files that an entry names, and their last known state.
 
-    `locations` say where the line names them. `size` is that of the file at `path` in bytes.
-    `signature` is that of the token's file; None if it is to be read even if it seems unchanged.
-    `misses` counts, up to two, the looks in a row that could not read the token.
+    `locations` say where the entry names them. `size` is that of the file at `path` in bytes.
+    `signature` is that of the token file; None if it must be read even if it seems unchanged.
+    `misses` counts, up to two, the successive scans that could not read the token.
     """
 
     path: Path | None = None
@@ -43,16 +43,18 @@ class NamedFiles:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """The problems with the files."""
+        """All problems with these files."""
         return tuple(each for each in (self.path_problem, self.token_problem) if each)
 
 
-def look(files: NamedFiles, attempt: Attempt, *, again: bool) -> tuple[NamedFiles, str | None]:
-    """Look at the files that a line names. `again` reads the token even if it seems unchanged.
+def check_files(
+    files: NamedFiles, attempt: Attempt, *, again: bool
+) -> tuple[NamedFiles, str | None]:
+    """Check the files that an entry names. With `again`, read the token even if it seems unchanged.
 
     Returns their state, and the token to lend from now on: None if the last one is still valid,
-    "" if it is lost. A token is lost at the second look that cannot read it: a file that is
-    written in place is empty at first. If a look hangs, the earlier state remains.
+    "" if it is lost. A token is lost at the second scan that cannot read it, because a file that is
+    written in place is empty at first. If the access hangs, the earlier state remains.
     """
     if files.path is not None:
         files = _with_size(files, files.path, attempt)
@@ -62,24 +64,24 @@ def look(files: NamedFiles, attempt: Attempt, *, again: bool) -> tuple[NamedFile
 
 
 def _with_size(files: NamedFiles, path: Path, attempt: Attempt) -> NamedFiles:
-    size, why = files.size, ""
+    size, reason = files.size, ""
     try:
         with attempt.at(str(path)):
             status = os.stat(path)
     except HangsError as error:
         if not error.is_certain:
             return files
-        why = str(error)
+        reason = str(error)
     except (FileNotFoundError, NotADirectoryError) as error:
-        # The file may be removed after an upload: it keeps its size.
-        why = why_unreadable(error) if size is None else ""
+        # The file may be removed after an upload. Its last size is kept.
+        reason = why_unreadable(error) if size is None else ""
     except OSError as error:
-        why = why_unreadable(error)
+        reason = why_unreadable(error)
     else:
         size = status.st_size if stat.S_ISREG(status.st_mode) else None
-        why = "this is no regular file, and has no size" if size is None else ""
-    words = f"{path}: {why}; how much there is to transfer is not known"
-    problem = str(Problem(files.locations.path, None, "", words)) if why else ""
+        reason = "this is not a regular file, and has no size" if size is None else ""
+    message = f"{path}: {reason}; the size of the transfer is not known"
+    problem = str(Problem(files.locations.path, None, "", message)) if reason else ""
     if (size, problem) == (files.size, files.path_problem):
         return files
     return replace(files, size=size, path_problem=problem)
@@ -94,15 +96,15 @@ def _with_token(
     except HangsError as error:
         if not error.is_certain:
             return files, None
-        why = str(error)
+        reason = str(error)
     except OSError as error:
-        why = why_unreadable(error)
+        reason = why_unreadable(error)
     except ValueError as error:
-        why = str(error)
+        reason = str(error)
     else:
         return replace(files, signature=signature, misses=0, token_problem=""), token
-    words = f"{path}: {why}; the session is held without that token"
-    problem = str(Problem(files.locations.token_file, None, "", words))
+    message = f"{path}: {reason}; the session is held without that token"
+    problem = str(Problem(files.locations.token_file, None, "", message))
     misses = min(files.misses + 1, _MISSES_UNTIL_LOST)
     is_lost = again or files.misses < misses == _MISSES_UNTIL_LOST
     files = replace(files, signature=None, misses=misses, token_problem=problem)

@@ -1,8 +1,7 @@
-"""Sessions named in YAML: in the configuration, and in any number of session files.
+"""Holds the sessions that YAML files name: the configuration, and any number of session files.
 
-Every two seconds a thread looks at the files (see `file_scan`), and the event loop turns the result
-into holds. A hold belongs to the file that names the session: two files that name the same session
-are two holds.
+A thread scans the files every two seconds (see `file_scan`), and the event loop updates the holds.
+A hold belongs to the file that names the session: a session in two files has two holds.
 """
 
 from __future__ import annotations
@@ -29,14 +28,14 @@ from keepalived.sources.file_scan import FileScan
 
 log = structlog.get_logger("clkeepalived")
 
-LOOK_SECONDS = 2.0
+SCAN_SECONDS = 2.0
 
 
 class YamlFiles:
-    """Keeps the holds in `registry` in step with the files, while `run` runs.
+    """Updates the holds in `registry` from the files, while `run` runs.
 
-    `config` is the file that `settings` came from. Its sessions are watched like those of the
-    other files; the rest of it waits for a reload. Without it the sessions in `settings` are used.
+    `config` is the file that `settings` came from. Changes to its sessions take effect as in the
+    other files; changes to the rest need a reload. Without it, the sessions in `settings` are held.
     """
 
     def __init__(
@@ -49,7 +48,7 @@ class YamlFiles:
         config: Path | None = None,
     ) -> None:
         self.read_once = asyncio.Event()
-        """Set once all files were read for the first time."""
+        """Set when all files have been read once."""
         self._settings = settings
         self._registry = registry
         self._notify = listener.notify
@@ -57,51 +56,51 @@ class YamlFiles:
         self._config = config
         self._uid = os.getuid()
         self._states: dict[str, FileState] = {}
-        self._looking = asyncio.Lock()
+        self._scanning = asyncio.Lock()
         self._attempts = Attempts(clock)
         self._slice = SliceTimer()
 
     @property
     def hanging(self) -> tuple[str, ...]:
-        """Files, and patterns of files, at which a look has been hanging for long."""
+        """Files and patterns at which a scan has been hanging for long."""
         return tuple(map(readable_path, self._attempts.hanging))
 
     async def run(self) -> None:
-        """Look at the files periodically, until cancelled."""
-        async with self._looking:
-            await self._look(afresh=True)
+        """Scan the files periodically, until cancelled."""
+        async with self._scanning:
+            await self._scan(afresh=True)
         while True:
             if not self._attempts.is_undecided:
                 self.read_once.set()
-            await sleep_until(self._clock, self._clock.boot() + LOOK_SECONDS)
-            async with self._looking:
-                await self._look(afresh=False)
+            await sleep_until(self._clock, self._clock.boot() + SCAN_SECONDS)
+            async with self._scanning:
+                await self._scan(afresh=False)
 
     async def apply(self, settings: Settings) -> None:
         """Apply new settings; return when the holds match them.
 
         Unchanged holds are not touched. The keepers of new vCenters must be attached.
         """
-        async with self._looking:
+        async with self._scanning:
             self._settings = settings
-            await self._look(afresh=True)
+            await self._scan(afresh=True)
 
-    async def _look(self, *, afresh: bool) -> None:
-        def look(attempt: Attempt) -> list[FileChange]:
+    async def _scan(self, *, afresh: bool) -> None:
+        def scan(attempt: Attempt) -> list[FileChange]:
             return FileScan(self._settings, self._config, self._states, afresh, attempt).run()
 
-        for change in await self._attempts.look(look) or ():
+        for change in await self._attempts.run(scan) or ():
             try:
                 for _ in self._apply(change):
-                    # Give the event loop a turn every few milliseconds, across all files.
+                    # Let other tasks run every few milliseconds, across all files.
                     if self._slice.is_over():
                         await asyncio.sleep(0)
             except Exception:
-                # Any error concerns this file alone; its next change is processed again.
+                # Any error concerns this file alone. Its next change is processed again.
                 log.exception("source_not_applied", source=readable_path(change.path))
 
     def _apply(self, change: FileChange) -> Iterator[None]:
-        """Update the holds of a file; yield after each of them."""
+        """Update the holds of a file, and yield after each of them."""
         source, state = readable_path(change.path), change.state
         before = self._states.pop(change.path, FileState())
         if state != FileState():
@@ -125,12 +124,12 @@ class YamlFiles:
             yield
 
     def _hold(self, key: SessionKey, owner: Owner, change: FileChange, *, is_taken: bool) -> None:
-        """Take or update the hold of an entry. An update does not start an ended session anew."""
+        """Take or update the hold of an entry. An update does not hold an ended session again."""
         options, files = change.state.entries[key], change.state.named.get(key)
         session = self._registry.find(key)
         holds = session.holds if session else ()
         held = next((hold for hold in holds if hold.is_by(self._uid, owner)), None)
-        # A token that was not read again is the held one, refused or not.
+        # A token that was not read again stays as it is, refused or not.
         token = held.token if held is not None and options.token_file is not None else None
         lent = change.tokens.get(key)
         if lent is not None and lent != (token.value if token else ""):

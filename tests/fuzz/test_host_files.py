@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from keepalived.host import open_files
 from keepalived.host.govc import GovcSessionError, cached_session
 from keepalived.sources.attempts import Attempt
-from keepalived.sources.named_files import NamedFiles, look
+from keepalived.sources.named_files import NamedFiles, check_files
 from tests.fuzz.damage import EXAMPLES, SECRET, damaged, fuzzed, objects, values
 
 pytestmark = pytest.mark.timeout(300 + EXAMPLES)
@@ -70,7 +70,7 @@ def test_any_token_file_is_a_token_or_a_reason(
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "token"
     path.write_bytes(content)
-    files, token = look(NamedFiles(path, path), Attempt(), again=True)
+    files, token = check_files(NamedFiles(path, path), Attempt(), again=True)
     assert files.size == len(content)
     assert not files.path_problem
     if token:

@@ -85,7 +85,7 @@ def test_no_configuration_at_all(config: Path) -> None:
     result = CliRunner().invoke(check_config, [])
     (problem,) = errors(result)
     assert problem.endswith(
-        "nowhere.yaml: there is no such file; write it, name another one by --config, "
+        "nowhere.yaml: there is no such file; create it, name another one with --config, "
         "or set GOVC_URL"
     )
 
@@ -124,16 +124,15 @@ sessions: {id: a}
         "config.yaml:13: http.listen: must be text, not a number; put it in quotes",
         "config.yaml:14: log: must be a mapping, `key: value`, not a list",
         "config.yaml:15: metrics.max_sessions: must be a whole number, not '10'; remove the quotes",
-        "config.yaml:16: sessions: must be a list, one '- ' a session, not a mapping",
+        "config.yaml:16: sessions: must be a list, with one '- ' for each session, not a mapping",
     ]
 
 
 def test_a_password_in_the_url_is_refused(check: Check) -> None:
     url = f"https://u:{SECRET}@vcsa.lab.example/sdk"
     assert errors(check(LAB.replace("https://vcsa.lab.example/sdk", url))) == [
-        "config.yaml:3: vcenters.lab.url: holds a password, which does not belong here; take "
-        "`user:password@` out, and give `username` and one of password_file, password_env or "
-        "credential"
+        "config.yaml:3: vcenters.lab.url: contains a password; remove `user:password@`, and "
+        "give `username` and one of password_file, password_env or credential"
     ]
 
 
@@ -142,9 +141,9 @@ def test_what_is_risky_is_warned_of(check: Check) -> None:
     assert warnings(check(content)) == [
         "config.yaml:3: vcenters.lab.url: http:// sends the password and the token in clear; "
         "use https://",
-        "config.yaml:6: vcenters.lab.insecure: whoever answers is trusted with the password; "
-        "prefer `fingerprints`",
-        "config.yaml:7: vcenters.lab.request_timeout: with 1m, only 2 attempts that time out fit "
+        "config.yaml:6: vcenters.lab.insecure: any server that answers gets the password; "
+        "use `fingerprints` instead",
+        "config.yaml:7: vcenters.lab.request_timeout: 1m leaves time for only 2 attempts "
         "before a session expires after 5m; use `auto`",
     ]
 
@@ -184,12 +183,13 @@ def test_bad_lines_in_session_files_are_warned_of_and_stop_nobody(
     assert [line.removeprefix(here) for line in warnings(result)] == [
         f"session_files: {tmp_path}/later/*.yaml matches no file at present",
         "a.yaml:3: sessions[1].progress: must be at most 100, not 101",
-        "b.yaml:2: not valid YAML: a bracket is opened and never closed",
-        "c.yaml: the file is empty; one without sessions says `sessions: []`",
-        "d.yaml: holds a list; begin it with `sessions:` and list them below, each with '- '",
-        "e.yaml:1: vcenters: is not known here; a session file holds `sessions:` alone",
-        "f.yaml: no `sessions:` in here; a file without sessions says `sessions: []`",
-        "g.yaml:2: sessions: stands twice; the first is on line 1",
+        "b.yaml:2: not valid YAML: a bracket is opened but never closed",
+        "c.yaml: the file is empty; write `sessions: []` if there are no sessions",
+        "d.yaml: contains a list; begin it with `sessions:`, and list the sessions below it, each "
+        "with '- '",
+        "e.yaml:1: vcenters: is not a known key; a session file contains only `sessions:`",
+        "f.yaml: `sessions:` is missing; write `sessions: []` if there are no sessions",
+        "g.yaml:2: sessions: is a duplicate; the first is on line 1",
     ]
     assert "  2 sessions in 7 session files" in result.stdout
 
@@ -205,7 +205,7 @@ def test_token_files_that_session_files_name_are_looked_at(check: Check, tmp_pat
         f"{tmp_path}/a.yaml:2: sessions[0].token_file: {tmp_path}/open.token can be read by every "
         "user; chmod 600 (or 640) it",
         f"{tmp_path}/a.yaml:3: sessions[1].token_file: {tmp_path}/none.token: there is no such "
-        "file; the vCenter's own credentials are used meanwhile",
+        "file; until then the vCenter's own credentials are used",
     ]
 
 
@@ -217,5 +217,5 @@ def test_many_sessions_and_one_of_them_twice(check: Check, count: int) -> None:
     assert f"  {count:,} sessions in the configuration" in result.stdout
     result = check(LAB + "sessions:\n" + entries + "  - {id: session-0}\n")
     assert errors(result) == [
-        f"config.yaml:{count + 7}: sessions[{count}]: the same session as on line 7"
+        f"config.yaml:{count + 7}: sessions[{count}]: is the same session as on line 7"
     ]

@@ -92,8 +92,8 @@ async def test_what_a_full_disk_did_not_record_is_warned_of(control: Control) ->
     refused = await bad(control, "hold", session_id, "--no-owner")
 
     assert (released.code, released.out) == (0, "")
-    assert "could not be written down" in released.err
-    assert refused.err.startswith("Error: There is no room for more: the hold could not be written")
+    assert "could not be saved" in released.err
+    assert refused.err.startswith("Error: There is no room for more: the hold could not be saved")
 
 
 async def test_a_renewal_says_how_it_went(control: Control) -> None:

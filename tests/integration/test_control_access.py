@@ -378,7 +378,7 @@ async def test_the_holds_on_one_session_are_limited() -> None:
         assert (await User(control, NOBODY).put(path, NO_OWNER)).status == 201
         refused = await User(control, 0).put(path, NO_OWNER)
         assert refused.status == 429
-        assert "it is kept alive by those" in refused.body["detail"]
+        assert "they keep it alive" in refused.body["detail"]
 
 
 async def test_the_texts_of_one_user_and_of_all_are_limited() -> None:
@@ -399,7 +399,7 @@ async def test_the_texts_of_one_user_and_of_all_are_limited() -> None:
         assert (await root.put(path, long)).status == 201
         refused = await root.put(other, long)
         assert refused.status == 507
-        assert "1500 bytes at most" in refused.body["detail"]
+        assert "at most 1500 bytes" in refused.body["detail"]
         assert (await root.put(other, NO_OWNER)).status == 201
 
 

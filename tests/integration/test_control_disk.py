@@ -24,7 +24,7 @@ async def test_a_full_disk_refuses_new_holds_and_keeps_the_old(
     released = await me.delete(f"/v1/sessions/lab/{held}")
 
     assert refused.status == 507
-    assert "make room" in refused.body["detail"]
+    assert "free space" in refused.body["detail"]
     assert control.holds(new) == ()
     assert len(control.watcher) == 0
     assert renewed.body["outcome"] == "ok"

@@ -110,7 +110,7 @@ async def test_what_was_discovered_is_released_and_not_changed(
 
     assert hold["owner"] == "discovery"
     assert [each.status for each in changed] == [409] * 3
-    assert "held by discovery" in changed[0].body["detail"]
+    assert "discovery holds the session" in changed[0].body["detail"]
     assert (released.status, released.body["released"]["owner"]) == (200, "discovery")
     assert _state(control, key) is State.RELEASED
 

@@ -181,7 +181,7 @@ def test_what_is_risky_is_warned_of(vcenter: Lab, caplog: pytest.LogCaptureFixtu
     with keepalived.hold(vcenter.url, vcenter.open(), insecure=True, **vcenter.credentials()):
         pass
     assert caplog.messages == [
-        f"{vcenter.url}: whoever answers is trusted with the password; prefer `fingerprints`"
+        f"{vcenter.url}: any server that answers gets the password; use `fingerprints` instead"
     ]
 
 

@@ -154,7 +154,7 @@ def test_a_place_that_somebody_else_took_is_left_to_them(tmp_path: Path) -> None
     path.unlink()
     path.write_text("theirs")
     assert listening.trouble
-    with pytest.raises(Exception, match="no socket"):
+    with pytest.raises(Exception, match="not a socket"):
         listening.bind_again()
     listening.close()
     assert path.read_text() == "theirs"

@@ -77,7 +77,7 @@ def test_a_caller_from_a_namespace_that_is_not_shown_here_names_no_process(is_ad
 
 
 def test_a_caller_that_cannot_be_seen_names_no_process() -> None:
-    with pytest.raises(ProblemError, match="cannot be seen"):
+    with pytest.raises(ProblemError, match="is not visible"):
         process_owner(caller(2**22 - 1), os.getpid())
 
 

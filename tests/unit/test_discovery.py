@@ -223,7 +223,7 @@ async def test_of_too_long_a_list_the_beginning_is_held(monkeypatch: pytest.Monk
     monkeypatch.setattr(parsing, "IDS_MOST", 2)
     async with scouting_three() as (scout, uploaders):
         assert sum(scout.finds(each.id) for each in uploaders) == 2
-        words = "not all update sessions are looked at: only the first 2 were read"
+        words = "not all update sessions are checked: only the first 2 were read"
         assert scout.ear.problems == [words]
 
 

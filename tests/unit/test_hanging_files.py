@@ -66,7 +66,7 @@ class Mount:
 def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fake clocks cannot make time pass for a thread: all waiting is shorter instead."""
     monkeypatch.setattr(attempts, "SECONDS", 2.0)
-    monkeypatch.setattr(attempts, "_FIRST_PATIENCE", 0.5)
+    monkeypatch.setattr(attempts, "_FIRST_TIMEOUT", 0.5)
     monkeypatch.setattr(secrets, "_SECONDS", 0.3)
 
 

@@ -47,7 +47,7 @@ def refusal(*words: Any, **how: Any) -> str:
         ({"token": SECRET, "session_timeout": "soon"}, "session_timeout: 'soon' is not a duration"),
         ({"token": SECRET, "insecure": True, "ca_file": __file__}, "give only one of"),
         ({"token": SECRET, "ca_file": "/nowhere.pem"}, "/nowhere.pem: there is no such file"),
-        ({"token": SECRET, "ca_file": __file__}, "no certificate in PEM form"),
+        ({"token": SECRET, "ca_file": __file__}, "contains no PEM certificate"),
         ({"token": SECRET, "fingerprints": "abc"}, "fingerprints"),
         (
             {"token": SECRET, "connect_timeout": 0},

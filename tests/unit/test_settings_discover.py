@@ -106,7 +106,7 @@ def test_patience_and_tokens_can_be_set(tmp_path: Path) -> None:
 def test_values_that_cannot_be(tmp_path: Path) -> None:
     text = f"{LAB}stall_timeout: 0\npersist_tokens: 1\n"
     assert errors(tmp_path, text) == [
-        "6: stall_timeout: must be longer than nothing",
+        "6: stall_timeout: must be longer than 0s",
         "7: persist_tokens: must be true or false, not 1",
     ]
 
@@ -114,8 +114,8 @@ def test_values_that_cannot_be(tmp_path: Path) -> None:
 def test_a_stall_timeout_that_hardly_lets_anybody_pause_is_warned_of(tmp_path: Path) -> None:
     text = f"{LAB}    discover: true\nstall_timeout: 9m\n"
     assert load(tmp_path, text)[1] == [
-        "7: stall_timeout: 9m is little beside sessions that live for 5m: a pause of an upload "
-        "looks abandoned; the usual is 2h"
+        "7: stall_timeout: 9m is short for sessions that live for 5m: a paused upload "
+        "looks abandoned; the default is 2h"
     ]
     assert load(tmp_path, text.replace("9m", "10m"))[1] == []
     assert load(tmp_path, text.replace("true", "false"))[1] == []
@@ -124,7 +124,7 @@ def test_a_stall_timeout_that_hardly_lets_anybody_pause_is_warned_of(tmp_path: P
 def test_discovery_without_an_account_is_warned_of(tmp_path: Path) -> None:
     text = "vcenters:\n  lab:\n    url: https://x\n    discover: true\n"
     _, (missing, useless) = load(tmp_path, text)
-    assert missing.startswith("2: vcenters.lab.username: is missing: nothing logs in here")
+    assert missing.startswith("2: vcenters.lab.username: is missing: without a login")
     assert useless == (
         "4: vcenters.lab.discover: finds nothing without `username`: sessions are listed per "
         "account"
@@ -137,8 +137,8 @@ def test_a_token_file_is_looked_at(tmp_path: Path) -> None:
     settings, warnings = load(tmp_path, text)
     assert settings.sessions[0].token_file == token
     assert warnings == [
-        f"7: sessions[0].token_file: {token}: there is no such file; the vCenter's own "
-        "credentials are used meanwhile"
+        f"7: sessions[0].token_file: {token}: there is no such file; until then the vCenter's "
+        "own credentials are used"
     ]
     token.write_text("secret-token\n", encoding="utf-8")
     token.chmod(0o644)

@@ -80,13 +80,13 @@ def test_a_last_line_that_cannot_be_used_is_warned_of(tmp_path: Path) -> None:
     loaded = load_environment({**URL, "GOVC_TLS_KNOWN_HOSTS": hosts})
     assert vcenter_of(loaded).known_fingerprints == ()
     assert any(
-        f"{hosts}:2: vcsa.lab: is not used: it is a SHA-1" in each for each in loaded.warnings
+        f"{hosts}:2: vcsa.lab: is ignored: it is a SHA-1" in each for each in loaded.warnings
     )
 
 
 @pytest.mark.parametrize("name", ["GOVC_TLS_KNOWN_HOSTS", "GOVC_TLS_CA_CERTS"])
 def test_a_home_folder_that_does_not_exist_is_named(name: str) -> None:
-    with pytest.raises(ConfigError, match=f"{name}: .*is a home directory"):
+    with pytest.raises(ConfigError, match=f"{name}: .*cannot be expanded"):
         load_environment({**URL, name: "~no-such-user/file"})
 
 

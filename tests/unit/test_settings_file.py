@@ -18,13 +18,13 @@ def test_an_empty_file(tmp_path: Path, content: str) -> None:
 
 def test_no_mapping(tmp_path: Path) -> None:
     assert errors(check(tmp_path, "- lab\n")) == [
-        "config.yaml: holds a list; a configuration is a mapping that begins with `vcenters:`"
+        "config.yaml: contains a list; a configuration is a mapping that begins with `vcenters:`"
     ]
 
 
 def test_no_utf8(tmp_path: Path) -> None:
     assert errors(check(tmp_path, LAB.encode() + b"# caf\xe9\n")) == [
-        "config.yaml:6: not UTF-8 text; save the file in the encoding UTF-8"
+        "config.yaml:6: is not UTF-8 text; save the file as UTF-8"
     ]
 
 
@@ -85,10 +85,10 @@ def test_govc_variables_that_are_wrong() -> None:
         "environment: GOVC_URL: begins with ftp://; write https://HOST"
     ]
     assert errors(govc(GOVC_URL="u@vcsa.lab", GOVC_INSECURE="yes")) == [
-        "environment: GOVC_PASSWORD: is not set; it is the password of u",
+        "environment: GOVC_PASSWORD: is not set; set it to the password of u",
     ]
     assert errors(govc(GOVC_URL="vcsa.lab", GOVC_PASSWORD=SECRET)) == [
-        "environment: GOVC_USERNAME: is not set, and GOVC_PASSWORD is"
+        "environment: GOVC_USERNAME: is not set, but GOVC_PASSWORD is"
     ]
     assert errors(
         govc(GOVC_URL=f"u:{SECRET}@vcsa.lab", GOVC_TLS_CA_CERTS="/nowhere/a:/nowhere/b")
@@ -102,6 +102,6 @@ def test_govc_variables_that_are_wrong() -> None:
 def test_govc_insecure_is_warned_of() -> None:
     result = govc(GOVC_URL=f"u:{SECRET}@vcsa.lab", GOVC_INSECURE="1")
     assert warnings(result) == [
-        "environment: GOVC_INSECURE: whoever answers is trusted with the password; "
-        "prefer `fingerprints`"
+        "environment: GOVC_INSECURE: any server that answers gets the password; "
+        "use `fingerprints` instead"
     ]

@@ -12,7 +12,7 @@ from keepalived.settings.document import parse
 from keepalived.settings.sessions import SessionFile, parse_sessions
 
 VCENTERS = ("lab",)
-NO_TAG = "a value that begins with '!' must stand in quotes; tags are not taken here"
+NO_TAG = "put a value that begins with '!' in quotes; YAML tags are not supported here"
 
 
 def read(entry: str) -> SessionFile:
@@ -24,13 +24,13 @@ def read(entry: str) -> SessionFile:
 @pytest.mark.parametrize(
     ("entry", "said"),
     [
-        ("path: ~nobody-of-this-name/x", "path: '~' is a home directory, and there is no user"),
-        ('path: "a\\0b"', "path: holds a NUL character, which no path can"),
-        ('token_file: "a\\0b"', "token_file: holds a NUL character"),
-        ("note: !!bool x", "note: tagged as !!bool, and neither true nor false"),
-        ("note: !!int x", "note: tagged as !!int, and no whole number"),
-        ("note: !!float 1:30", "note: tagged as !!float, and no number"),
-        ("note: !!null x", "note: tagged as !!null, and not empty"),
+        ("path: ~nobody-of-this-name/x", "path: '~' cannot be expanded: there is no user"),
+        ('path: "a\\0b"', "path: contains a NUL character, which is not allowed in a path"),
+        ('token_file: "a\\0b"', "token_file: contains a NUL character"),
+        ("note: !!bool x", "note: is tagged !!bool, but is neither true nor false"),
+        ("note: !!int x", "note: is tagged !!int, but is not a whole number"),
+        ("note: !!float 1:30", "note: is tagged !!float, but is not a number"),
+        ("note: !!null x", "note: is tagged !!null, but is not empty"),
         ("note: !!timestamp x", f"note: {NO_TAG}"),
         ("note: !!binary '=='", f"note: {NO_TAG}"),
         ("note: !!python/object/apply:os.abort []", f"note: {NO_TAG}"),
@@ -44,7 +44,7 @@ def read(entry: str) -> SessionFile:
         ("true: x", "true: this key is not known"),
         ("no: x", "no: this key is not known"),
         ("? [a]\n  : x", "a list or a mapping cannot be a key"),
-        (f"max_lifetime: {'9' * 400}", "max_lifetime: a number of 400 digits"),
+        (f"max_lifetime: {'9' * 400}", "max_lifetime: is a number of 400 digits"),
         (f"max_lifetime: '{'9' * 400}d'", "max_lifetime: '9"),
         ("max_lifetime: 1e300d", "max_lifetime: '1e300d' is not a duration"),
         ("max_lifetime: 1.0e+300", "max_lifetime: a duration is at most 36525d"),
@@ -54,10 +54,10 @@ def read(entry: str) -> SessionFile:
         ("max_lifetime: 1:30", "max_lifetime: '1:30' is not a duration; write for example 90s"),
         ("progress: 010", "progress: must be a whole number, not '010'"),
         ("progress: 1:30", "progress: must be a whole number, not '1:30'"),
-        (f"progress: {'9' * 5000}", "progress: a number of 5000 digits"),
+        (f"progress: {'9' * 5000}", "progress: is a number of 5000 digits"),
         (f"bytes_done: {2**63}", f"bytes_done: must be at most {2**63 - 1}"),
-        ("<<: 5", "<<: must be a mapping, or a list of them"),
-        ("note: &a [*a]", "note[0]: an alias ('*') within the value that it stands for"),
+        ("<<: 5", "<<: must be a mapping or a list of mappings"),
+        ("note: &a [*a]", "note[0]: an alias ('*') is inside the value that it refers to"),
     ],
 )
 def test_a_bad_entry_is_named_and_its_neighbours_are_held(entry: str, said: str) -> None:
@@ -197,12 +197,14 @@ def test_of_many_unknown_keys_the_first_are_said_and_the_others_counted() -> Non
     found = parse_sessions("s.yaml", content, VCENTERS)
     assert [key.id for key, _ in found.entries] == ["good"]
     assert len(found.problems) == 21
-    assert str(found.problems[-1]) == "s.yaml: 80 more keys are not known here"
+    assert str(found.problems[-1]) == "s.yaml: 80 more unknown keys"
 
 
 def test_a_file_of_very_many_values_is_refused_before_they_are_in_memory() -> None:
     content = b"sessions: [" + b"1," * 1_000_000 + b"1]"
-    with pytest.raises(ConfigError, match="more than 1,000,000 values; put the sessions into"):
+    with pytest.raises(
+        ConfigError, match="has more than 1,000,000 values; split the sessions into"
+    ):
         parse_sessions("s.yaml", content, VCENTERS)
 
 
@@ -211,7 +213,7 @@ def test_an_entry_of_very_many_keys_is_one_problem() -> None:
     found = read(keys)
     assert [key.id for key, _ in found.entries] == ["before", "after"]
     assert [problem.message for problem in found.problems] == [
-        "has 201 keys; a session has no more than ten"
+        "has 201 keys; a session has at most ten"
     ]
     assert found.doubtful_ids == {"bad"}
 

@@ -27,27 +27,27 @@ from tests.support.settings import LAB, PROD, check, errors
         (
             "{id: a, bytes_done: 3, bytes_total: 2}",
             "bytes_total",
-            "2 is less than the 3 of bytes_done",
+            "2 is less than bytes_done (3)",
         ),
         (
             "{id: a, progress: 1, bytes_done: 3}",
             "bytes_done",
-            "progress is given as well; give progress in percent or in bytes",
+            "progress is given as well; give either a percentage or bytes",
         ),
         (
             "{id: a, progress: 1, bytes_total: 3}",
             "bytes_total",
-            "progress is given as well; give progress in percent or in bytes",
+            "progress is given as well; give either a percentage or bytes",
         ),
         (
             "{id: a, progress: 0, path: x.iso}",
             "path",
-            "progress is given as well; the size of this file is the total",
+            "progress is given as well; remove it, as the size of this file is the total",
         ),
         (
             "{id: a, bytes_total: 3, path: x.iso}",
             "path",
-            "bytes_total is given as well; the size of this file is the total",
+            "bytes_total is given as well; remove it, as the size of this file is the total",
         ),
         ("{id: a, path: 5}", "path", "must be the path of a file, not a number"),
         ("{id: a, token_file: [x]}", "token_file", "must be the path of a file, not a list"),
@@ -58,7 +58,7 @@ from tests.support.settings import LAB, PROD, check, errors
             "kind",
             "must be one of update, download, not 'downlod'; did you mean 'download'?",
         ),
-        ("{id: a, max_lifetime: 0}", "max_lifetime", "must be longer than nothing"),
+        ("{id: a, max_lifetime: 0}", "max_lifetime", "must be longer than 0s"),
         (
             "{id: a, max_lifetime: long}",
             "max_lifetime",
@@ -66,12 +66,12 @@ from tests.support.settings import LAB, PROD, check, errors
         ),
         ("{id: a, note: 5}", "note", "must be text, not a number; put it in quotes"),
         ("{id: a, progres: 5}", "progres", "this key is not known; did you mean 'progress'?"),
-        ("{id: a, id: b}", "id", "stands twice; the first is on line 7"),
+        ("{id: a, id: b}", "id", "is a duplicate; the first is on line 7"),
         ("{id: 815994}", "id", "must be text, not a number; put it in quotes"),
         ("{progress: 5}", "id", "is missing"),
         ("{id: ''}", "id", "a session id must not be empty"),
         ("{id: a, vcenter: lob}", "vcenter", "there is no vCenter 'lob'; did you mean 'lab'?"),
-        ("{id: a, vcenter: xyz}", "vcenter", "there is no vCenter 'xyz'; there are: lab"),
+        ("{id: a, vcenter: xyz}", "vcenter", "there is no vCenter 'xyz'; configured: lab"),
     ],
 )
 def test_bad_sessions(tmp_path: Path, entry: str, key: str, said: str) -> None:
@@ -115,11 +115,14 @@ sessions:
   - {id: a, vcenter: lab, progress: 5}
 """
     assert errors(check(tmp_path, LAB + sessions)) == [
-        "config.yaml:10: sessions[3]: the same session as on line 7"
+        "config.yaml:10: sessions[3]: is the same session as on line 7"
     ]
 
 
 def test_two_vcenters_and_a_session_that_names_none(tmp_path: Path) -> None:
     assert errors(
         check(tmp_path, LAB + PROD + "sessions: [{id: a}, {id: a, vcenter: prod}]\n")
-    ) == ["config.yaml:10: sessions[0].vcenter: is missing; say which has the session: lab, prod"]
+    ) == [
+        "config.yaml:10: sessions[0].vcenter: is missing; name the vCenter of the session: lab, "
+        "prod"
+    ]

@@ -17,8 +17,9 @@ from tests.support.settings import LAB, PEM, SECRET, check, checked, errors, war
 def test_a_password_is_refused_with_the_three_right_ways(tmp_path: Path, key: str) -> None:
     problems = errors(check(tmp_path, LAB + f"    {key}: {SECRET}\n"))
     assert problems == [
-        f"config.yaml:6: vcenters.lab.{key}: secrets do not belong in this file; name where the "
-        "password is: `password_file: /path`, `password_env: NAME`, or `credential: NAME` (systemd)"
+        f"config.yaml:6: vcenters.lab.{key}: this file must not contain secrets; name the "
+        "source of the password: `password_file: /path`, `password_env: NAME`, or "
+        "`credential: NAME` (systemd)"
     ]
 
 
@@ -48,29 +49,30 @@ def test_a_password_in_the_wrong_place_is_not_repeated(
 
 def test_two_places_for_one_password(tmp_path: Path) -> None:
     assert errors(check(tmp_path, LAB + "    credential: lab\n")) == [
-        "config.yaml:6: vcenters.lab.credential: password_env is given as well; give one of the two"
+        "config.yaml:6: vcenters.lab.credential: password_env is given as well; give only one of "
+        "the two"
     ]
 
 
 def test_a_password_of_nobody(tmp_path: Path) -> None:
     assert errors(check(tmp_path, LAB.replace("    username: uploader@vsphere.local\n", ""))) == [
-        "config.yaml:2: vcenters.lab.username: is missing; password_env needs to know whose "
-        "password it is"
+        "config.yaml:2: vcenters.lab.username: is missing; name the user that password_env "
+        "belongs to"
     ]
 
 
 def test_a_user_name_with_a_colon(tmp_path: Path) -> None:
     (problem,) = errors(check(tmp_path, LAB.replace("uploader@", f"uploader:{SECRET}@")))
     assert problem == (
-        "config.yaml:4: vcenters.lab.username: a user name cannot contain ':', which ends it "
-        "where it is sent"
+        "config.yaml:4: vcenters.lab.username: a user name cannot contain ':', which "
+        "separates it from the password"
     )
 
 
 def test_a_variable_that_is_not_set(tmp_path: Path) -> None:
     assert errors(check(tmp_path, LAB, LAB_PASSWORD="")) == [
         "config.yaml:5: vcenters.lab.password_env: the environment variable LAB_PASSWORD is not "
-        "set, or empty"
+        "set or empty"
     ]
 
 
@@ -121,7 +123,7 @@ def as_nobody() -> Iterator[None]:
 
 
 def test_what_may_not_be_read() -> None:
-    words = "this user may not read it; see its owner and mode, and those of its folders"
+    words = "this user may not read it; check the owner and mode of the file and its folders"
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -138,8 +140,8 @@ def test_what_may_not_be_read() -> None:
 def test_a_systemd_credential(tmp_path: Path) -> None:
     content = LAB.replace("password_env: LAB_PASSWORD", "credential: lab")
     assert warnings(check(tmp_path, content)) == [
-        "config.yaml:5: vcenters.lab.credential: cannot be looked at here: only a service of "
-        "systemd has credentials"
+        "config.yaml:5: vcenters.lab.credential: cannot be checked here: only a systemd "
+        "service has credentials"
     ]
     assert errors(check(tmp_path, content, CREDENTIALS_DIRECTORY=str(tmp_path))) == [
         "config.yaml:5: vcenters.lab.credential: no such systemd credential (there is no such "
@@ -184,8 +186,7 @@ def test_a_missing_ca_file(tmp_path: Path) -> None:
 def test_a_ca_file_that_is_none(tmp_path: Path) -> None:
     Path(tmp_path, "ca.der").write_bytes(b"\x30\x82")
     assert errors(check(tmp_path, LAB + "    ca_file: ca.der\n")) == [
-        f"config.yaml:6: vcenters.lab.ca_file: {tmp_path}/ca.der: there is no certificate in PEM "
-        "form in it"
+        f"config.yaml:6: vcenters.lab.ca_file: {tmp_path}/ca.der: it contains no PEM certificate"
     ]
     assert errors(check(tmp_path, LAB + f"    ca_file: {tmp_path}\n")) == [
         f"config.yaml:6: vcenters.lab.ca_file: {tmp_path}: this is a folder, not a file"
@@ -201,22 +202,22 @@ def test_http_to_this_machine_is_no_risk(tmp_path: Path) -> None:
 
 def test_nobody_to_log_in_as_is_warned_of(tmp_path: Path) -> None:
     assert warnings(check(tmp_path, "vcenters: {lab: {url: https://lab}}")) == [
-        "config.yaml:1: vcenters.lab.username: is missing: nothing logs in here, and vCenter "
-        "refuses what nobody asks; every session needs an API token of its own (`token_file`, or "
-        "lent over the socket)"
+        "config.yaml:1: vcenters.lab.username: is missing: without a login, vCenter refuses "
+        "every request; each session needs its own API token (`token_file`, or lent over the "
+        "socket)"
     ]
 
 
 def test_xml_and_form_belong_to_rest(tmp_path: Path) -> None:
     assert errors(check(tmp_path, LAB + "    dialect: api\n    representation: xml\n")) == [
-        "config.yaml:7: vcenters.lab.representation: xml goes with `dialect: rest`, not with api"
+        "config.yaml:7: vcenters.lab.representation: xml requires `dialect: rest`"
     ]
 
 
 def test_a_session_timeout_too_short_to_keep(tmp_path: Path) -> None:
     assert errors(check(tmp_path, LAB + "    session_timeout: 0.5s\n    request_timeout: 0\n")) == [
         "config.yaml:6: vcenters.lab.session_timeout: must be at least 1s",
-        "config.yaml:7: vcenters.lab.request_timeout: must be longer than nothing",
+        "config.yaml:7: vcenters.lab.request_timeout: must be longer than 0s",
     ]
 
 
@@ -240,6 +241,6 @@ def test_certificates_of_several_files_are_a_matter_of_govc_alone(tmp_path: Path
 def test_an_empty_session(tmp_path: Path) -> None:
     assert errors(check(tmp_path, LAB + "sessions:\n  -\n  - !!binary aGk=\n")) == [
         "config.yaml:7: sessions[0]: must be a mapping, `key: value`, not nothing",
-        "config.yaml:8: sessions[1]: a value that begins with '!' must stand in quotes; tags are "
-        "not taken here",
+        "config.yaml:8: sessions[1]: put a value that begins with '!' in quotes; YAML tags are "
+        "not supported here",
     ]

@@ -41,8 +41,8 @@ def test_the_forms_that_govc_takes_come_out_as_one(written: str, normal: str) ->
         ("https://host:0", "port 0"),
         ("ftp://host", "begins with ftp://; write https://HOST"),
         ("https://host/rest", "without a path"),
-        ("https://host?x=1", "without what follows"),
-        ("https://uploader@host", "take `user@` out, and give it as `username`"),
+        ("https://host?x=1", "and all that follows"),
+        ("https://uploader@host", "remove `user@`, and give it as `username`"),
         ("https://u:hunter2@host", "password_file, password_env or credential"),
     ],
 )
@@ -71,10 +71,13 @@ def test_a_password_that_was_not_escaped_is_not_repeated(written: str) -> None:
 @pytest.mark.parametrize(
     ("written", "words"),
     [
-        ('"https://vcsa.lab"', "in quotes"),
-        ("'vcsa.lab'", "in quotes"),
-        ('https://vcsa.lab/sdk"', "in quotes"),
-        ("\N{LEFT DOUBLE QUOTATION MARK}vcsa.lab\N{RIGHT DOUBLE QUOTATION MARK}", "in quotes"),
+        ('"https://vcsa.lab"', "contains quotes"),
+        ("'vcsa.lab'", "contains quotes"),
+        ('https://vcsa.lab/sdk"', "contains quotes"),
+        (
+            "\N{LEFT DOUBLE QUOTATION MARK}vcsa.lab\N{RIGHT DOUBLE QUOTATION MARK}",
+            "contains quotes",
+        ),
         ("2001:db8::1", r"brackets; write https://\[2001:db8::1\]:443"),
         ("https://u:p@2001:db8::1/sdk", "brackets"),
         ("https://::1:8443", "brackets"),

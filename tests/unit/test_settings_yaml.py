@@ -14,18 +14,22 @@ from tests.support.settings import LAB, check, errors, warnings
 @pytest.mark.parametrize(
     ("content", "line", "said"),
     [
-        ("vcenters:\n\tlab:\n", 2, "a tab; YAML is indented by spaces only"),
-        ("vcenters:\n  lab:\n  \turl: x\n", 3, "a tab; YAML is indented by spaces only"),
-        ("a: 'b\n\n", 1, "a quote is opened and never closed"),
-        ("a: {b: c\n\n", 1, "a '{' is opened, and neither ',' nor '}' follows where it must"),
-        ("a: [b\nc: d\n", 1, "a '[' is opened, and neither ',' nor ']' follows where it must"),
-        ("a: @b\n", 1, "a value that begins with '@' must stand in quotes"),
-        ("a: *hunter2\n", 1, "a value that begins with '*' must stand in quotes"),
-        ("a: b: c\n", 1, "a ':' too many; put a value that has ': ' in it in quotes"),
-        ("a:\n  b: c\n d: e\n", 3, "a line that is no 'key: value'; check the indentation"),
-        ("a: 1\n- b\n", 2, "a line that is no 'key: value'; check the indentation"),
-        ("- a\nb: c\n", 2, "a line in a list that does not begin with '- '"),
-        ("a: b\n---\nc: d\n", 2, "a second document begins here ('---'); put all into one"),
+        ("vcenters:\n\tlab:\n", 2, "a tab is used; indent YAML with spaces only"),
+        ("vcenters:\n  lab:\n  \turl: x\n", 3, "a tab is used; indent YAML with spaces only"),
+        ("a: 'b\n\n", 1, "a quote is opened but never closed"),
+        ("a: {b: c\n\n", 1, "a '{' is opened, but a ',' or '}' is missing"),
+        ("a: [b\nc: d\n", 1, "a '[' is opened, but a ',' or ']' is missing"),
+        ("a: @b\n", 1, "put a value that begins with '@' in quotes"),
+        ("a: *hunter2\n", 1, "put a value that begins with '*' in quotes"),
+        ("a: b: c\n", 1, "one ':' too many; put a value with ': ' in quotes"),
+        ("a:\n  b: c\n d: e\n", 3, "this line is not 'key: value'; check the indentation"),
+        ("a: 1\n- b\n", 2, "this line is not 'key: value'; check the indentation"),
+        ("- a\nb: c\n", 2, "a line in a list does not begin with '- '"),
+        (
+            "a: b\n---\nc: d\n",
+            2,
+            "a second document begins here ('---'); put everything into one document",
+        ),
     ],
 )
 def test_yaml_that_is_none(tmp_path: Path, content: str, line: int, said: str) -> None:
@@ -34,7 +38,7 @@ def test_yaml_that_is_none(tmp_path: Path, content: str, line: int, said: str) -
 
 def test_a_control_character(tmp_path: Path) -> None:
     assert errors(check(tmp_path, "a: \x07\n")) == [
-        "config.yaml:1: the control character '\\x07' cannot stand in YAML"
+        "config.yaml:1: the control character '\\x07' is not allowed in YAML"
     ]
 
 
@@ -45,11 +49,11 @@ LONG = "# ä\n" * 300_000
 @pytest.mark.parametrize(
     ("ending", "said"),
     [
-        (b"a: \x07\n", "the control character '\\x07' cannot stand in YAML"),
-        (b"a: \xff\n", "not UTF-8 text; save the file in the encoding UTF-8"),
-        (b"a: \xc3", "not UTF-8 text; save the file in the encoding UTF-8"),
-        (b"a: @b\n", "not valid YAML: a value that begins with '@' must stand in quotes"),
-        (b"\ta: b\n", "not valid YAML: a tab; YAML is indented by spaces only"),
+        (b"a: \x07\n", "the control character '\\x07' is not allowed in YAML"),
+        (b"a: \xff\n", "is not UTF-8 text; save the file as UTF-8"),
+        (b"a: \xc3", "is not UTF-8 text; save the file as UTF-8"),
+        (b"a: @b\n", "not valid YAML: put a value that begins with '@' in quotes"),
+        (b"\ta: b\n", "not valid YAML: a tab is used; indent YAML with spaces only"),
     ],
 )
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
@@ -81,19 +85,25 @@ def test_the_parser_is_given_a_file_in_pieces(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize("opening", ["[", "- ", "{a: "])
 def test_what_is_nested_too_deep_for_the_parser(tmp_path: Path, opening: str) -> None:
     assert errors(check(tmp_path, opening * 100_000)) == [
-        "config.yaml:1: nested more than 50 levels deep; no configuration is"
+        "config.yaml:1: is nested more than 50 levels deep; a configuration needs five"
     ]
 
 
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("a: " + "1" * 5000, "a: a number of 5000 digits; text has to stand in quotes"),
+        (
+            "a: " + "1" * 5000,
+            "a: is a number of 5000 digits, which is too long; put text in quotes",
+        ),
         (
             "a: !hunter2\n",
-            "a: a value that begins with '!' must stand in quotes; tags are not taken here",
+            "a: put a value that begins with '!' in quotes; YAML tags are not supported here",
         ),
-        ("[a]: b\n", "a list or a mapping cannot be a key; put text with brackets in quotes"),
+        (
+            "[a]: b\n",
+            "a list or a mapping cannot be a key; put text that contains brackets in quotes",
+        ),
     ],
 )
 def test_values_and_keys_that_cannot_be_read(tmp_path: Path, content: str, said: str) -> None:
@@ -102,8 +112,8 @@ def test_values_and_keys_that_cannot_be_read(tmp_path: Path, content: str, said:
 
 def test_every_key_that_stands_twice(tmp_path: Path) -> None:
     assert errors(check(tmp_path, LAB + "    username: x\nhttp: {}\nhttp: {}\n")) == [
-        "config.yaml:6: vcenters.lab.username: stands twice; the first is on line 4",
-        "config.yaml:8: http: stands twice; the first is on line 7",
+        "config.yaml:6: vcenters.lab.username: is a duplicate; the first is on line 4",
+        "config.yaml:8: http: is a duplicate; the first is on line 7",
     ]
 
 
@@ -124,7 +134,7 @@ vcenters:
 
 def test_a_document_that_contains_itself_ends(tmp_path: Path) -> None:
     assert errors(check(tmp_path, "vcenters: &all {lab: *all}")) == [
-        "config.yaml:1: vcenters.lab: an alias ('*') within the value that it stands for"
+        "config.yaml:1: vcenters.lab: an alias ('*') is inside the value that it refers to"
     ]
 
 

@@ -210,7 +210,7 @@ async def test_the_symlink_swap_of_kubernetes_is_seen(tmp_path: Path) -> None:
         assert it.holds() == {"a": 2}
 
 
-NO_FILE = "it is no regular file, but a pipe, socket or device"
+NO_FILE = "it is not a regular file, but a pipe, socket or device"
 
 
 async def test_folders_that_match_are_passed_over_and_pipes_are_named(tmp_path: Path) -> None:
@@ -281,7 +281,7 @@ async def test_a_file_that_grows_beyond_reason_keeps_its_last_good_content(
             (
                 "failed",
                 "a.yaml",
-                "the file has 300 MiB; no file of settings is that large",
+                "the file has 300 MiB; the limit is 64 MiB",
             )
         ]
 

@@ -14,7 +14,7 @@ from keepalived.lease.holds import LentToken
 from keepalived.lease.model import Kind, SessionKey
 from keepalived.lease.progress import Progress
 from keepalived.sources.attempts import Attempt
-from keepalived.sources.named_files import NamedFiles, look
+from keepalived.sources.named_files import NamedFiles, check_files
 from tests.support.yaml_site import LOOK, Site, sessions, site
 
 pytestmark = pytest.mark.looptime
@@ -74,7 +74,7 @@ async def test_a_file_that_is_not_there_yet_is_named_once_and_followed(tmp_path:
             "failed",
             "a.yaml",
             f"sessions[0].path: {tmp_path}/iso/a.iso: there is no such file; "
-            "how much there is to transfer is not known",
+            "the size of the transfer is not known",
         )
         (tmp_path / "iso").mkdir()
         (tmp_path / "iso" / "a.iso").write_bytes(bytes(8))
@@ -242,9 +242,9 @@ async def test_a_token_whose_file_comes_back_as_it_was_is_lent_again(tmp_path: P
 def test_while_it_is_not_certain_that_a_look_hangs_what_was_seen_holds(tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.write_text(SECRET)
-    seen, _ = look(NamedFiles(token, token), Attempt(), again=True)
-    assert look(seen, Attempt({str(token): False}), again=True) == (seen, None)
-    hangs, lost = look(seen, Attempt({str(token): True}), again=True)
+    seen, _ = check_files(NamedFiles(token, token), Attempt(), again=True)
+    assert check_files(seen, Attempt({str(token): False}), again=True) == (seen, None)
+    hangs, lost = check_files(seen, Attempt({str(token): True}), again=True)
     assert (len(hangs.problems), hangs.size, lost) == (2, seen.size, "")
 
 

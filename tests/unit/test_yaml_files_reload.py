@@ -35,7 +35,9 @@ async def test_the_sessions_of_the_configuration_are_watched(tmp_path: Path) -> 
         config.unlink()
         await asyncio.sleep(5 * LOOK)
         assert it.holds() == {"a": 2, "b": 3}
-        assert it.ear.heard == [("failed", "config", "the file is gone; its sessions are kept")]
+        assert it.ear.heard == [
+            ("failed", "config", "the file is missing; its sessions are still held")
+        ]
         config.write_text(head)
         await asyncio.sleep(2 * LOOK)
         assert it.holds() == {}
@@ -87,7 +89,7 @@ async def test_a_second_vcenter_leaves_what_is_held_and_says_what_is_unclear_now
             (
                 "failed",
                 "a.yaml",
-                "sessions[0].vcenter: is missing; say which has the session: lab, prod",
+                "sessions[0].vcenter: is missing; name the vCenter of the session: lab, prod",
             )
         ]
         path.write_text("sessions: [{id: a, vcenter: lab}, {id: a, vcenter: prod}]")

@@ -22,14 +22,14 @@ async def test_a_broken_file_keeps_its_last_good_content_and_is_told_once(tmp_pa
         broken = (
             "failed",
             "a.yaml",
-            "not valid YAML: a '{' is opened, and neither ',' nor '}' follows where it must",
+            "not valid YAML: a '{' is opened, but a ',' or '}' is missing",
         )
         assert it.ear.heard == [broken]
         path.write_text("\t")
         await asyncio.sleep(LOOK)
         assert it.ear.heard == [
             broken,
-            ("failed", "a.yaml", "not valid YAML: a tab; YAML is indented by spaces only"),
+            ("failed", "a.yaml", "not valid YAML: a tab is used; indent YAML with spaces only"),
         ]
         path.write_text(sessions(a=3))
         await asyncio.sleep(LOOK)
@@ -43,7 +43,7 @@ async def test_a_file_broken_from_the_start_stops_nobody_else(tmp_path: Path) ->
     async with site(tmp_path) as it:
         assert it.holds() == {"b": None}
         assert it.ear.heard == [
-            ("failed", "a.yaml", "the file is empty; one without sessions says `sessions: []`")
+            ("failed", "a.yaml", "the file is empty; write `sessions: []` if there are no sessions")
         ]
         (tmp_path / "a.yaml").unlink()
         await asyncio.sleep(LOOK + 0.1)
