@@ -25,29 +25,32 @@ PROGRAM = "clkeepalived"
 _MANUAL = "Content Library Keep-alive"
 
 _EXIT_CODES = (
-    ("0", "All is well; of `serve`: stopped as told, or idle for as long as configured."),
-    ("1", "It could not be done; of `serve`: a socket or the state file cannot be had."),
-    ("2", "The command line is wrong."),
-    ("69", "The daemon cannot be reached; of `exec` and `probe`: the vCenter cannot be asked."),
-    ("78", "The configuration is wrong. The service does not restart on it."),
+    ("0", "Success. For `serve`: stopped by a signal, or idle for the configured time."),
+    ("1", "Failure. For `serve`: a socket or the state file cannot be used."),
+    ("2", "The command line is invalid."),
+    ("69", "The daemon cannot be reached, or, for `exec` and `probe`, the vCenter cannot be used."),
+    ("78", "The configuration is invalid. systemd does not restart the service."),
 )
 _SIGNALS = (
-    ("SIGTERM, SIGINT", "Give sessions a parting renewal, log out, end. Twice: end at once."),
-    ("SIGHUP", "Read the configuration again."),
+    ("SIGTERM, SIGINT", "Renew the sessions once more, log out and exit. Twice: exit at once."),
+    ("SIGHUP", "Reload the configuration."),
 )
 _FILES = (
     (str(DEFAULT_PATH), f"The configuration, see `{PROGRAM}.yaml`(5)."),
-    ("/etc/clkeepalived/sessions.d/*.yaml", "Session files, where the example's setting is kept."),
-    ("/etc/clkeepalived/credentials/", "Passwords that systemd hands to the service, one a file."),
+    ("/etc/clkeepalived/sessions.d/*.yaml", "Session files, with the example configuration."),
+    (
+        "/etc/clkeepalived/credentials/",
+        "Passwords that systemd passes to the service, one per file.",
+    ),
     ("/run/clkeepalived/control.sock", "The control socket."),
     ("/var/lib/clkeepalived/state.db", "Holds and deadlines."),
 )
 _ENVIRONMENT = (
     ("CLKEEPALIVED_CONFIG", "The configuration file, as `--config`."),
     ("CLKEEPALIVED_SOCKET", "The control socket, as `--socket`."),
-    ("GOVC_URL, GOVC_USERNAME, GOVC_PASSWORD", "The vCenter, where there is no configuration."),
+    ("GOVC_URL, GOVC_USERNAME, GOVC_PASSWORD", "The vCenter, if there is no configuration."),
     ("HTTPS_PROXY, HTTP_PROXY, NO_PROXY", "Proxies on the way to vCenter."),
-    ("NOTIFY_SOCKET, WATCHDOG_USEC, LISTEN_FDS", "What systemd tells its services."),
+    ("NOTIFY_SOCKET, WATCHDOG_USEC, LISTEN_FDS", "Set by systemd for its services."),
 )
 
 

@@ -57,7 +57,7 @@ async def test_three_sessions(control: Control, columns: int) -> None:
         assert await shown.end() == 0
         await shown.until(lambda screen: screen.text.count("library/image.ova") == 3)
     summary, title, *rows = shown.screen.lines[:5]
-    assert summary == "3 sessions held · none in danger"
+    assert summary == "3 sessions held · none at risk"
     titles = "VCENTER SESSION ID STATE SLACK PROGRESS LAST ANSWER"
     assert title.split() == titles.split()
     assert fits(shown.screen)
@@ -205,7 +205,7 @@ async def test_the_servers_sessions_with_ids_to_copy(control: Control, columns: 
     abandoned = control.open()
     async with terminal(control.path, "sessions", columns=columns) as shown:
         assert await shown.end() == 0
-        await shown.until(lambda screen: "held by nobody here" in screen.text)
+        await shown.until(lambda screen: "not held here" in screen.text)
     assert f"  {held}" in shown.screen.lines
     assert f"  {abandoned}" in shown.screen.lines
     assert fits(shown.screen)

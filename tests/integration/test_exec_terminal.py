@@ -189,7 +189,7 @@ async def waiting_for_vcenter(lab: Place, folder: Path) -> AsyncIterator[Pty]:
         await terminal.run(line(lab, "--", *words))
         await lab.until_held()
         go_on.touch()
-        await terminal.shows("waiting until vCenter has settled templates/image")
+        await terminal.shows("waiting until vCenter has processed templates/image")
         yield terminal
 
 

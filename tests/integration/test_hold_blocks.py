@@ -290,7 +290,7 @@ def test_a_child_of_a_fork_neither_ends_the_hold_nor_waits_for_it(vcenter: Lab) 
 
 def test_a_hold_that_is_dropped_is_warned_of_and_ends(vcenter: Lab) -> None:
     before = left_behind()
-    with pytest.warns(ResourceWarning, match="was never left"):
+    with pytest.warns(ResourceWarning, match="was never exited"):
         hold(vcenter, vcenter.open()).__enter__()
     within(lambda: left_behind() == before)
     assert vcenter.logged_in() == 0
