@@ -98,7 +98,7 @@ def exec(
     progress: bool,
     command: tuple[str, ...],
 ) -> None:
-    """Run COMMAND and keep the sessions that it opens alive.
+    """Run COMMAND and keep alive the sessions that it opens.
 
     Needs no daemon and no root privileges. The exit code is that of COMMAND: 128+n if signal n
     ended it, 127 if it is not found, 126 if it cannot be executed. COMMAND is not started if the

@@ -53,7 +53,7 @@ def hold(
     control: Control,
     **values: Any,
 ) -> None:
-    """Keep a session alive for as long as --pid, --ttl, --while-connected or --no-owner sets.
+    """Keep a session alive until the end that --pid, --ttl, --while-connected or --no-owner sets.
 
     \b
     clkeepalived hold "$SESSION" --pid $$   until this script ends, however it ends

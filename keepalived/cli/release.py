@@ -19,7 +19,7 @@ from keepalived.cli.socket_client import Control, session_path
 def release(
     session_id: str, vcenter: str, kind: str, owner: str | None, uid: int | None, control: Control
 ) -> None:
-    """Release a hold. The session is not cancelled on the server, only no longer renewed by it."""
+    """Release a hold. It no longer renews the session, which is not cancelled on the server."""
     query = {"kind": kind, "owner": owner, "uid": uid}
     reply = control.request("DELETE", session_path(vcenter, session_id), query=query)
     if reply["recorded"]:

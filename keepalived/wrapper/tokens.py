@@ -94,7 +94,7 @@ class Lent:
         elif self._source is None:
             self._say(_UNKNOWN)
         elif not self._refused:  # a refusal was reported already
-            self._say(f"{_UNKNOWN}; waiting for {self._source.name}")
+            self._say(f"{_UNKNOWN}; {self._source.name} is used as soon as it exists")
 
     def say_at_end(self) -> None:
         """Print a line at the end if the API session was not kept alive, or only for a time."""

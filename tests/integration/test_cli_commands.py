@@ -129,9 +129,9 @@ async def test_a_hold_on_what_has_ended_meanwhile_fails(control: Control) -> Non
         (["hold", "1", "--no-owner", "--vcenter", ""], "--vcenter"),
         (["progress", "1", "101"], "neither a percentage"),
         (["progress", "1", "9/3"], "neither a percentage"),
-        (["status", "1", "--watch"], "do not go together"),
+        (["status", "1", "--watch"], "cannot be combined"),
         (["status", "--watch"], "needs a terminal"),
-        (["status", "--vcenter", "elsewhere"], "there is lab"),
+        (["status", "--vcenter", "elsewhere"], "configured: lab"),
     ],
 )
 async def test_what_cannot_be_meant_ends_with_2(
@@ -145,7 +145,7 @@ async def test_what_cannot_be_meant_ends_with_2(
 async def test_a_problem_is_told_with_its_title_and_its_detail(control: Control) -> None:
     ran = await bad(control, "release", "nobody-has-this")
     assert ran.code == 1, ran.err
-    assert ran.err.startswith("Error: You hold no such session: you hold no update session nobody")
+    assert ran.err.startswith("Error: You hold no such session: check ID, --vcenter and --kind")
 
 
 async def test_which_vcenter_has_to_be_said_where_there_are_two(tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ async def test_nobody_listening_is_told_with_the_socket_and_what_to_do(tmp_path:
     dead = await run(tmp_path / "file", "status", "--idle")
 
     assert (missing.code, dead.code) == (69, 69)
-    assert f"there is no socket at {tmp_path}/none.sock" in missing.err
+    assert f"no socket at {tmp_path}/none.sock" in missing.err
     assert f"no process listens on {tmp_path}/file" in dead.err
     for each in (missing, dead):
         assert "systemctl status clkeepalived" in each.err

@@ -72,13 +72,25 @@ async def test_what_is_no_token_is_refused_without_repeating_it(
     ("words", "code", "told"),
     [
         (["progress", "1"], 2, "or a token to lend"),
-        (["progress", "1", "-", "--token-file", "/dev/null"], 2, "a command of its own"),
+        (["progress", "1", "-", "--token-file", "/dev/null"], 2, "use a separate command"),
         (["progress", "1", "--token-file", "/nowhere"], 1, "/nowhere: No such file"),
-        (["hold", "1", "--no-owner", "--token-file", "x", "--govc-session"], 2, "lend one token"),
+        (
+            ["hold", "1", "--no-owner", "--token-file", "x", "--govc-session"],
+            2,
+            "cannot be combined",
+        ),
         (["hold", "1", "--no-owner", "--path", "/nowhere"], 1, "/nowhere: No such file"),
-        (["hold", "1", "--no-owner", "--path", "/dev/null"], 2, "no regular file"),
-        (["hold", "1", "--no-owner", "--path", "/", "--bytes-total", "1"], 2, "--bytes-total out"),
-        (["hold", "1", "--no-owner", "--path", "/", "--progress", "1"], 2, "--progress out"),
+        (["hold", "1", "--no-owner", "--path", "/dev/null"], 2, "not a regular file"),
+        (
+            ["hold", "1", "--no-owner", "--path", "/", "--bytes-total", "1"],
+            2,
+            "--path and --bytes-total cannot",
+        ),
+        (
+            ["hold", "1", "--no-owner", "--path", "/", "--progress", "1"],
+            2,
+            "--path and --progress cannot",
+        ),
     ],
 )
 async def test_what_cannot_be_lent_or_measured_is_said(

@@ -124,7 +124,7 @@ async def on_terminal(columns: int) -> list[str]:
     assert {mark for mark, _, _ in found} == {"ok"}
     assert lines[-2] == VERDICT
     (row,) = [line for line in summary if line.startswith("│ debian-12 unkept")]
-    assert [cell.strip() for cell in row.strip("│").split("│")][1::3] == ["nobody", "expired, lost"]
+    assert [cell.strip() for cell in row.strip("│").split("│")][1::3] == ["none", "expired, lost"]
     return live
 
 

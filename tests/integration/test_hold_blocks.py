@@ -172,7 +172,7 @@ def test_a_hold_is_entered_once(vcenter: Lab) -> None:
     held = hold(vcenter, vcenter.open())
     with held:
         pass
-    with pytest.raises(keepalived.HoldError, match="entered once"), held:
+    with pytest.raises(keepalived.HoldError, match="entered only once"), held:
         pytest.fail("the block was entered")
 
 

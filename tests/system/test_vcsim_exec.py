@@ -32,7 +32,7 @@ async def upload(vcsim: VCSim, program: Path, folder: Path, *options: str) -> Ra
 
 
 CACHED = (
-    "waiting for govc's cached session",
+    "govc's cached session is used as soon as it exists",
     "govc's cached session is kept alive",
 )
 NOT_KEPT = ("401 Unauthorized", "the command's API session was not kept alive")
