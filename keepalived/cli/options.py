@@ -1,4 +1,4 @@
-"""Arguments and options that several commands share, and the exit for a bad configuration."""
+"""Arguments, options and completions of several commands; the exit for a bad configuration."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ socket_option = click.option(
     "--socket",
     "control",
     envvar=SOCKET_VARIABLE,
-    type=click.Path(path_type=Path, readable=False),  # errors are reported below, with more detail
+    type=click.Path(path_type=Path, readable=False),  # `Control` reports errors in more detail
     default=DEFAULT_SOCKET,
     show_default=True,
     callback=lambda _ctx, _param, path: Control(path),

@@ -1,4 +1,8 @@
-"""`clkeepalived serve`: run the daemon in the foreground."""
+"""`clkeepalived serve`: run the daemon in the foreground.
+
+Sets up what concerns the whole process: the event loop, signals, logging, the garbage collector,
+memory allocation, and an exit that no hanging thread can prevent.
+"""
 
 from __future__ import annotations
 

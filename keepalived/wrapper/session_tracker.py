@@ -69,7 +69,7 @@ class SessionTracker:
         """Set the token that is lent now in all holds."""
         for session in self._open():
             for hold in session.holds:
-                self._registry.hold(session.key, replace(hold, token=self._lent.borrowed))
+                self._registry.hold(session.key, replace(hold, token=self._lent.token_to_lend))
 
     def let_go_others(self) -> list[Session]:
         """Release the sessions not known to be the command's own, and return them."""
@@ -87,7 +87,7 @@ class SessionTracker:
     def _hold(self, owner: Owner, progress: Progress = UNKNOWN) -> Hold:
         now = self._clock.boot()
         until = latest_until(owner.kind, now)
-        return Hold(self._uid, owner, now, until, progress, token=self._lent.borrowed)
+        return Hold(self._uid, owner, now, until, progress, token=self._lent.token_to_lend)
 
     # -- watching
 

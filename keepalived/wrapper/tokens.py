@@ -46,7 +46,7 @@ class Lent:
         self._was_lent = self.token is not None
 
     @property
-    def borrowed(self) -> LentToken | None:
+    def token_to_lend(self) -> LentToken | None:
         """The token in the form that a hold carries."""
         return None if self.token is None else LentToken(self.token)
 

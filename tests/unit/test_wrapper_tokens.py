@@ -37,10 +37,10 @@ class Lending:
         return token
 
     def lend(self) -> None:
-        borrowed = self.lent.borrowed
-        assert borrowed is not None
-        assert not borrowed.refused
-        self.lent_out.append(borrowed.value)
+        token_to_lend = self.lent.token_to_lend
+        assert token_to_lend is not None
+        assert not token_to_lend.refused
+        self.lent_out.append(token_to_lend.value)
 
 
 @asynccontextmanager
@@ -91,7 +91,7 @@ async def test_a_refused_token_is_not_lent_again_though_it_is_still_found() -> N
         assert place.shelf == [token]
         assert place.lent_out == []
         assert place.lent.token is None
-        assert place.lent.borrowed is None
+        assert place.lent.token_to_lend is None
         (warning,) = place.said
         assert warning.startswith("warning: the API session of F has ended (401)")
         fresh = place.log_in()
@@ -115,4 +115,4 @@ async def test_a_token_that_a_session_finds_refused_is_not_lent_again() -> None:
         await asyncio.sleep(LIFETIME)
         assert place.shelf == [token]
         assert place.lent_out == []
-        assert place.lent.borrowed is None
+        assert place.lent.token_to_lend is None
