@@ -25,20 +25,23 @@ PROGRAM = "clkeepalived"
 _MANUAL = "Content Library Keep-alive"
 
 _EXIT_CODES = (
-    ("0", "Success; of `serve`: stopped on request, or idle for as long as configured."),
-    ("1", "Failure; of `serve`: a socket or the state file cannot be opened."),
-    ("2", "The command line is wrong."),
-    ("69", "The daemon cannot be reached; of `exec` and `probe`: the vCenter cannot be reached."),
-    ("78", "The configuration is wrong. systemd does not restart the service after this code."),
+    ("0", "Success. For `serve`: stopped by a signal, or idle for the configured time."),
+    ("1", "Failure. For `serve`: a socket or the state file cannot be used."),
+    ("2", "The command line is invalid."),
+    ("69", "The daemon cannot be reached, or, for `exec` and `probe`, the vCenter cannot be used."),
+    ("78", "The configuration is invalid. systemd does not restart the service."),
 )
 _SIGNALS = (
-    ("SIGTERM, SIGINT", "Give sessions a final renewal, log out, exit. Twice: exit at once."),
-    ("SIGHUP", "Read the configuration again."),
+    ("SIGTERM, SIGINT", "Renew the sessions once more, log out and exit. Twice: exit at once."),
+    ("SIGHUP", "Reload the configuration."),
 )
 _FILES = (
     (str(DEFAULT_PATH), f"The configuration, see `{PROGRAM}.yaml`(5)."),
-    ("/etc/clkeepalived/sessions.d/*.yaml", "Session files, with the setting of the example."),
-    ("/etc/clkeepalived/credentials/", "Passwords that systemd passes to the service, one a file."),
+    ("/etc/clkeepalived/sessions.d/*.yaml", "Session files, with the example configuration."),
+    (
+        "/etc/clkeepalived/credentials/",
+        "Passwords that systemd passes to the service, one per file.",
+    ),
     ("/run/clkeepalived/control.sock", "The control socket."),
     ("/var/lib/clkeepalived/state.db", "Holds and deadlines."),
 )

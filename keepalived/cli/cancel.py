@@ -17,14 +17,16 @@ _ANSWER_SECONDS = 60.0
 
 @click.command()
 @session_options
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--force", is_flag=True, help="Cancel even what others hold.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.option("--force", is_flag=True, help="Cancel even if other users hold the session.")
 @click.option(
-    "--direct", is_flag=True, help="Ask the vCenter, without a daemon, with one's own credentials."
+    "--direct",
+    is_flag=True,
+    help="Use the vCenter directly, with your credentials, not the daemon.",
 )
 @config_option(
-    "With --direct: the configuration file. Without one, GOVC_URL and its like describe the "
-    "vCenter, or else /etc/clkeepalived/config.yaml."
+    "With --direct: the configuration file. Default: the GOVC_* variables if GOVC_URL is set, else "
+    "/etc/clkeepalived/config.yaml."
 )
 @socket_option
 def cancel(
@@ -37,11 +39,11 @@ def cancel(
     config: Path | None,
     control: Control,
 ) -> None:
-    """Cancel a session on the server, after asking. What was uploaded in it is lost.
+    """Cancel a session on the server, after confirmation. Its uploaded content is lost.
 
-    Sessions that others hold as well are left alone unless --force says otherwise. Only root, the
-    daemon's user and the members of control.admin_group may do this through the daemon; with
-    --direct it is up to the vCenter.
+    A session that other users also hold is cancelled only with --force. Through the daemon, only
+    root, the daemon's user and members of control.admin_group may cancel sessions; with --direct,
+    vCenter decides.
     """
     if direct:
         from keepalived.cli.cancel_direct import cancel_direct
@@ -62,7 +64,7 @@ def cancel(
             raise
         holders = ", ".join(error.candidates)
         raise click.ClickException(
-            f"others hold {session_id}, too ({holders}); ask them first, and then use --force"
+            f"{session_id} is also held by others ({holders}); ask them before you use --force"
         ) from error
     if reply["outcome"] != "ok":
         detail = text.printable(reply["detail"] or reply["outcome"])
@@ -78,7 +80,7 @@ def _known(control: Control, path: str, kind: str) -> list[str]:
     except RequestRefused as error:
         if error.problem != "no-such-session":
             raise
-        return ["Nobody holds it here."]
+        return ["This daemon does not hold it."]
     name = text.item_name(session) or session["id"]
     lines = [f"{name} of {text.printable(session['vcenter'])}: {session['state']}"]
     if transferred := text.transferred(session):

@@ -35,32 +35,32 @@ def cancel_direct(
     if ask:
         # A new login: the first may expire while the user thinks about the answer.
         client = connect(name, settings, SystemClock())
-        found = asyncio.run(_asked(client, client.get(kind, session_id, timeout=_SECONDS)))
-        click.echo(_described(name, found))
+        found = asyncio.run(_send(client, client.get(kind, session_id, timeout=_SECONDS)))
+        click.echo(_describe(name, found))
         click.confirm(f"Cancel {session_id} on the server?", abort=True)
     client = connect(name, settings, SystemClock())
-    answer = asyncio.run(_asked(client, client.cancel(kind, session_id, timeout=_SECONDS)))
+    answer = asyncio.run(_send(client, client.cancel(kind, session_id, timeout=_SECONDS)))
     if answer.outcome is not Outcome.OK:
-        click.echo(f"not cancelled: {_why(answer)}", err=True)
+        click.echo(f"not cancelled: {_reason(answer)}", err=True)
         sys.exit(1)
     click.echo(f"cancelled {session_id}")
 
 
-async def _asked(client: Client, request: Awaitable[Answer[ValueT]]) -> Answer[ValueT]:
+async def _send(client: Client, request: Awaitable[Answer[ValueT]]) -> Answer[ValueT]:
     try:
         return await request
     finally:
         await client.close(timeout=_SECONDS)
 
 
-def _described(name: str, answer: Answer[SessionInfo]) -> str:
+def _describe(name: str, answer: Answer[SessionInfo]) -> str:
     """Return a description of a session for the confirmation prompt."""
     if answer.value is None:
-        raise click.ClickException(f"{name}: {_why(answer)}")
-    told = f"{name} says that it is {text.printable(answer.value.state)}"
+        raise click.ClickException(f"{name}: {_reason(answer)}")
+    state = f"its state on {name} is {text.printable(answer.value.state)}"
     progress = answer.value.client_progress
-    return told if progress is None else f"{told}, and {progress} % done"
+    return state if progress is None else f"{state}, {progress} % done"
 
 
-def _why(answer: Answer[SessionInfo] | Answer[None]) -> str:
+def _reason(answer: Answer[SessionInfo] | Answer[None]) -> str:
     return text.printable(answer.detail or answer.outcome.value)

@@ -35,7 +35,7 @@ _CAUSES = {9: Cause.NOT_YET_VALID, 10: Cause.EXPIRED, 62: Cause.NAME, 64: Cause.
 class CertificateRefusal(NamedTuple):
     """Why a server's certificate is not trusted: an explanation and its cause."""
 
-    words: str
+    explanation: str
     cause: Cause
 
 
@@ -52,12 +52,12 @@ class Certificate(NamedTuple):
 
 async def shown_by(host: str, port: int) -> Certificate:
     """Return the certificate that a server presents. Raises OSError, including ssl.SSLError."""
-    der, _ = await _shake_hands(host, port, _trusting(None))
+    der, _ = await _handshake(host, port, _trusting(None))
     sha256 = hashlib.sha256(der).hexdigest()
     # The ssl module parses only certificates that it has verified, so a second handshake trusts
     # exactly this one.
     try:
-        _, fields = await _shake_hands(host, port, _trusting(der))
+        _, fields = await _handshake(host, port, _trusting(der))
     except OSError:
         return Certificate(sha256)
     return Certificate(
@@ -73,7 +73,7 @@ async def shown_by(host: str, port: int) -> Certificate:
 async def why_untrusted(host: str, port: int, context: ssl.SSLContext) -> CertificateRefusal | None:
     """Return why `context` does not trust a server, or None if it does. Raises OSError."""
     try:
-        await _shake_hands(host, port, context)
+        await _handshake(host, port, context)
     except ssl.SSLCertVerificationError as error:
         return CertificateRefusal(
             error.verify_message, _CAUSES.get(error.verify_code, Cause.AUTHORITY)
@@ -81,9 +81,7 @@ async def why_untrusted(host: str, port: int, context: ssl.SSLContext) -> Certif
     return None
 
 
-async def _shake_hands(
-    host: str, port: int, context: ssl.SSLContext
-) -> tuple[bytes, dict[str, Any]]:
+async def _handshake(host: str, port: int, context: ssl.SSLContext) -> tuple[bytes, dict[str, Any]]:
     """Connect; return the server's certificate as DER and, if it was verified, also parsed."""
     async with asyncio.timeout(_SECONDS):
         _, writer = await asyncio.open_connection(host, port, ssl=context, server_hostname=host)

@@ -28,13 +28,15 @@ if TYPE_CHECKING:
     # Unreadable files are reported like all other problems, with their names.
     type=click.Path(readable=False, path_type=Path),
 )
-@click.option("--connect", is_flag=True, help="Also resolve, connect and log in to each vCenter.")
+@click.option(
+    "--connect", is_flag=True, help="Also resolve, connect to and log in to each vCenter."
+)
 def check_config(path: Path | None, *, connect: bool) -> None:
-    """Check the configuration at PATH, and the session files that it names.
+    """Check the configuration at PATH and the session files that it names.
 
-    Without PATH it is found as `serve` finds it: CLKEEPALIVED_CONFIG, then
-    /etc/clkeepalived/config.yaml, then GOVC_URL and its like. Ends with 0 if it is good, and with
-    78 if it is not. Bad lines in session files are warned of: they stop nobody else's session.
+    Without PATH, the configuration is found as by `serve`: CLKEEPALIVED_CONFIG, then
+    /etc/clkeepalived/config.yaml, then the GOVC_* variables. Exits with 0 if it is valid, else with
+    78. Invalid entries in session files are warnings: they do not affect other sessions.
     """
     from keepalived.settings import ConfigError, load_settings
 
@@ -54,12 +56,12 @@ def _summary(loaded: Loaded, files: int, sessions: int) -> Iterator[str]:
     from keepalived.settings.durations import format_duration
 
     settings = loaded.settings
-    yield f"{readable_path(loaded.path or 'The environment')}: good"
+    yield f"{readable_path(loaded.path or 'The environment')}: valid"
     yield f"  {counted(len(settings.vcenters), 'vCenter')}"
     for name, vcenter in settings.vcenters.items():
-        user = f"as {vcenter.username}" if vcenter.username else "without logging in"
+        user = f"as {vcenter.username}" if vcenter.username else "without a login"
         timeout = format_duration(vcenter.session_timeout)
-        yield f"    {name}: {vcenter.url} {user}, sessions live {timeout}"
+        yield f"    {name}: {vcenter.url} {user}, session timeout {timeout}"
     yield f"  {counted(len(settings.sessions), 'session')} in the configuration"
     if settings.session_files:
         yield f"  {counted(sessions, 'session')} in {counted(files, 'session file')}"
@@ -75,21 +77,20 @@ def _session_files(settings: Settings) -> tuple[int, int, list[str]]:
     for pattern in settings.session_files:
         matching = glob.glob(pattern, recursive=True)
         if not matching:
-            words = f"{readable_path(pattern)} matches no file at present"
-            warnings.append(f"session_files: {words}")
+            warnings.append(f"session_files: {readable_path(pattern)} matches no file at present")
         paths.update(filter(os.path.isfile, matching))
     for path in sorted(paths):
         try:
-            said = read_sessions(Path(path), tuple(settings.vcenters))
+            parsed = read_sessions(Path(path), tuple(settings.vcenters))
         except ConfigError as error:
             warnings += map(str, error.problems)
             continue
-        count += len(said.entries)
-        warnings += map(str, said.problems)
-        for key, entry in said.entries:
-            for field, words in risky_entry(entry):
-                place = getattr(said.locations[key], field)
-                warnings.append(str(Problem(place, None, "", words)))
+        count += len(parsed.entries)
+        warnings += map(str, parsed.problems)
+        for key, entry in parsed.entries:
+            for field, message in risky_entry(entry):
+                location = getattr(parsed.locations[key], field)
+                warnings.append(str(Problem(location, None, "", message)))
     return len(paths), count, warnings
 
 

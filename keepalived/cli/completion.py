@@ -39,7 +39,7 @@ complete -o nosort -F _clkeepalived clkeepalived
 @click.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
-    """Print the completion for a shell; session ids are completed from the daemon.
+    """Print a completion script for a shell. Session ids are completed from the daemon.
 
     \b
     bash   clkeepalived completion bash > /etc/bash_completion.d/clkeepalived
@@ -53,7 +53,8 @@ def completion(shell: str) -> None:
     if shell == "bash":
         click.echo(_BASH, nl=False)
         return
-    made = get_completion_class(shell)
-    if made is None:
-        raise click.ClickException(f"this version of click knows no completion for {shell}")
-    click.echo(made(main, {}, "clkeepalived", "_CLKEEPALIVED_COMPLETE").source(), nl=False)
+    completion_class = get_completion_class(shell)
+    if completion_class is None:
+        raise click.ClickException(f"this version of click has no completion for {shell}")
+    script = completion_class(main, {}, "clkeepalived", "_CLKEEPALIVED_COMPLETE").source()
+    click.echo(script, nl=False)

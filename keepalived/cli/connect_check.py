@@ -1,4 +1,4 @@
-"""Try a vCenter as the daemon will use it, and explain in plain words what fails."""
+"""Connect and log in to a vCenter as the daemon would, and explain what fails."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from keepalived.vcenter.tls import verifying_context
 _SECONDS = 10.0
 
 _ADVICE = {
-    Outcome.TIMED_OUT: "a firewall that drops what it does not let through looks like this",
-    Outcome.LOGIN_REFUSED: "check `username` and the password; nothing was tried a second time, "
-    "since some failed logins lock the account",
-    Outcome.UNAVAILABLE: "vCenter is there, and not ready: it may be starting, or have too many "
-    "API sessions open",
-    Outcome.FORBIDDEN: "the credentials are good, and the user has no rights there",
+    Outcome.TIMED_OUT: "a firewall that drops packets may be the cause",
+    Outcome.LOGIN_REFUSED: "check `username` and the password; the login was not repeated, "
+    "because failed logins can lock the account",
+    Outcome.UNAVAILABLE: "vCenter answers but is not ready: it may be starting, or have too many "
+    "open API sessions",
+    Outcome.FORBIDDEN: "the credentials are valid, but the user lacks privileges",
 }
 
 
 class ConnectResult(NamedTuple):
-    """The result of the check of one vCenter, in words."""
+    """The result of the check of one vCenter, as lines to print."""
 
     good: bool
     lines: tuple[str, ...]
@@ -50,10 +50,10 @@ async def check(name: str, settings: VCenterSettings) -> ConnectResult:
     finally:
         await client.close(timeout=_SECONDS)
     if answer.outcome is Outcome.OK:
-        who = f", and logged in as {settings.username}"
+        login = f", and logged in as {settings.username}"
         if settings.username is None:
-            who = "; nobody is logged in, as there are no credentials"
-        return ConnectResult(True, (f"{name}: reached {settings.url}{who}",))
+            login = "; not logged in, as no credentials are configured"
+        return ConnectResult(True, (f"{name}: reached {settings.url}{login}",))
     lines = (answer.detail, *_advice(settings, answer))
     if answer.outcome is Outcome.UNREACHABLE and proxy_for(settings) is None:
         address = split_vcenter_url(settings.url)
@@ -67,10 +67,10 @@ async def check(name: str, settings: VCenterSettings) -> ConnectResult:
 
 def _advice(settings: VCenterSettings, answer: Answer[None]) -> Iterator[str]:
     if answer.outcome is Outcome.UNREACHABLE:
-        yield "  a proxy is in between: see `proxy`, HTTPS_PROXY and NO_PROXY"
+        yield "  the connection uses a proxy: check `proxy`, HTTPS_PROXY and NO_PROXY"
     elif answer.outcome is Outcome.FAILED or answer.status in range(200, 300):
         if (dialect := settings.dialect) is not Dialect.AUTO:
-            yield f"  `dialect: {dialect}` may be the wrong one; `auto` finds out by itself"
+            yield f"  `dialect: {dialect}` may be wrong; `auto` detects it"
     elif answer.outcome in _ADVICE:
         yield f"  {_ADVICE[answer.outcome]}"
 
@@ -81,16 +81,16 @@ async def _attempts(host: str, port: int) -> list[str]:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError:
         return []
-    said = []
+    lines = []
     for address in dict.fromkeys(str(each[4][0]) for each in found):
         try:
             async with asyncio.timeout(_SECONDS):
                 _, writer = await asyncio.open_connection(address, port)
             writer.transport.abort()
         except OSError as error:
-            why = os.strerror(error.errno) if error.errno else f"no answer in {_SECONDS:g} s"
-            said.append(f"  {address}: {why}")
-    return said
+            why = os.strerror(error.errno) if error.errno else f"no answer within {_SECONDS:g} s"
+            lines.append(f"  {address}: {why}")
+    return lines
 
 
 async def _untrusted(settings: VCenterSettings, host: str, port: int) -> tuple[str, ...] | None:
@@ -101,8 +101,8 @@ async def _untrusted(settings: VCenterSettings, host: str, port: int) -> tuple[s
         certificate = await shown_by(host, port)
     except OSError:
         return None
-    told = f"the certificate of {host}:{port} is not trusted: {why.words}"
-    return (told, *_shown(certificate), *_remedies(settings, why.cause, certificate))
+    headline = f"the certificate of {host}:{port} is not trusted: {why.explanation}"
+    return (headline, *_shown(certificate), *_remedies(settings, why.cause, certificate))
 
 
 async def _why_untrusted(
@@ -132,16 +132,16 @@ def _remedies(settings: VCenterSettings, cause: Cause, certificate: Certificate)
     instead = " (instead of `ca_file`)" if settings.ca_files else ""
     match cause:
         case Cause.EXPIRED:
-            yield "Renew the certificate of the vCenter: no authority vouches for an expired one."
+            yield "Renew the vCenter's certificate: an expired certificate is not trusted."
         case Cause.NOT_YET_VALID:
             yield "Compare the clock of this host with the vCenter's."
         case Cause.NAME:
-            yield "Use a name of the certificate in `url`, or give the vCenter one for this name."
+            yield "Use a name of the certificate in `url`, or install one for this name."
         case Cause.AUTHORITY | Cause.PIN:
-            yield "If that is the certificate of your vCenter (compare the SHA-256), trust it by"
+            yield "If this is your vCenter's certificate (compare the SHA-256), trust it with"
             yield pin
-            yield f"or trust its issuer, after {settings.url}/certs/download.zip was unpacked, by"
+            yield f"or trust its issuer: unpack {settings.url}/certs/download.zip and set"
             yield "    ca_file: /etc/clkeepalived/vcenter-ca.pem"
             return
-    yield f"Until then, pin the certificate, after you have compared the SHA-256{instead}, by"
+    yield f"Until then, compare the SHA-256 and pin the certificate{instead} with"
     yield pin

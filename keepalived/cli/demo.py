@@ -1,4 +1,4 @@
-"""`clkeepalived demo`: see update sessions outlive their lifetime, without a vCenter."""
+"""`clkeepalived demo`: uploads with and without keep-alives, on a simulated vCenter."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from keepalived.cli.interruption import interruptions
 
 @click.command()
 def demo() -> None:
-    """Show uploads with and without a keeper, on a simulated vCenter, in half a minute.
+    """Show uploads with and without keep-alives, on a simulated vCenter, in half a minute.
 
     Exits with 0 only if every kept upload arrived, the unkept one was lost, and every end was
-    reported as what it was.
+    reported correctly.
     """
     from keepalived.demo.keeper import KeeperFailed
 
@@ -30,7 +30,7 @@ def demo() -> None:
         is_unread = True
     if is_unread:
         # click exits quietly on EPIPE: the reader of the output closed the pipe.
-        raise BrokenPipeError(errno.EPIPE, "nobody reads this any more")
+        raise BrokenPipeError(errno.EPIPE, "the reader closed the pipe")
     sys.exit(code)
 
 

@@ -1,4 +1,4 @@
-"""`clkeepalived exec`: run one command with a keeper of its own."""
+"""`clkeepalived exec`: run a command and keep its sessions alive, without a daemon."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from keepalived.cli.lending import STDIN, Lend, lender
+from keepalived.cli.lending import STDIN, ReadToken, token_reader
 from keepalived.cli.one_vcenter import choose, load, own_config_option, own_vcenter_option, warn
 from keepalived.cli.options import SESSION_ID, Checked, duration_option, kind_option
 from keepalived.lease.model import Kind
@@ -43,7 +43,7 @@ def _item(text: str) -> str:
     multiple=True,
     metavar="LIBRARY/NAME",
     type=Checked(_item),
-    help="An item that the command fills: its session is the command's own. May be repeated.",
+    help="An item that COMMAND transfers: its session belongs to COMMAND. Can be repeated.",
 )
 @click.option(
     "--session",
@@ -51,33 +51,33 @@ def _item(text: str) -> str:
     multiple=True,
     metavar="ID",
     type=SESSION_ID,
-    help="A session that is open already and the command's own. May be repeated.",
+    help="A session that is already open and belongs to COMMAND. Can be repeated.",
 )
 @kind_option
 @click.option(
     "--token-file",
     metavar="FILE",
     type=click.Path(readable=False),  # errors are reported by our own code
-    help="A file with the API token that the command uses, to be kept fresh as well.",
+    help="The file with COMMAND's API token, which is then kept alive as well.",
 )
 @click.option(
     "--govc-session/--no-govc-session",
     default=None,
-    help="Keep the API session that govc has cached fresh as well. Tried anyway, unless a token "
-    "file is given; with --govc-session it has to be there.",
+    help="Keep govc's cached API session alive as well. Default: if it exists and --token-file is "
+    "not given; with --govc-session it must exist.",
 )
 @duration_option(
     "--settle",
     default="1h",
-    words="After a success, hold the command's sessions until vCenter is done, for so long at "
-    "most.",
+    help="After success, hold COMMAND's sessions until vCenter has processed them, but not longer "
+    "than this.",
 )
 @click.option(
     "--on-loss",
     type=click.Choice(["leave", "term"]),
     default="leave",
     show_default=True,
-    help="What happens to the command when its session is lost: nothing, or SIGTERM.",
+    help="If a session of COMMAND is lost: leave COMMAND running, or send it SIGTERM.",
 )
 @click.option(
     "--progress/--no-progress", default=True, help="Show a progress bar on a terminal.  [default]"
@@ -98,15 +98,15 @@ def exec(
     progress: bool,
     command: tuple[str, ...],
 ) -> None:
-    """Run COMMAND, and keep the sessions alive that it opens.
+    """Run COMMAND and keep alive the sessions that it opens.
 
-    No service and no root are needed. The exit code is the command's: 128+n for a signal, 127
-    where there is no such command, 126 where it cannot be run. 69 says that the vCenter could not
-    be asked, 78 that the configuration is bad; the command was not started then.
+    Needs no daemon and no root privileges. The exit code is that of COMMAND: 128+n if signal n
+    ended it, 127 if it is not found, 126 if it cannot be executed. COMMAND is not started if the
+    vCenter cannot be used (69) or the configuration is invalid (78).
 
-    Sessions that appear on the same account while the command runs are its own where --item,
-    --session or the names of the files that it has open say so. Others may be somebody else's:
-    they are held while the command runs, with a warning, and never cancelled.
+    A session that appears on the account while COMMAND runs belongs to COMMAND if --item, --session
+    or the name of an open file says so. Other sessions may belong to other users: they are kept
+    alive while COMMAND runs, with a warning, and never cancelled.
     """
     from keepalived.wrapper.command import CommandError, check
 
@@ -117,8 +117,8 @@ def exec(
 
         settings = load(config)
         name, chosen = choose(vcenter, settings)
-        file = () if config is None else ("--config", str(config))
-        which = ("--vcenter", name) if len(settings.vcenters) > 1 else ()
+        config_option = () if config is None else ("--config", str(config))
+        vcenter_option = ("--vcenter", name) if len(settings.vcenters) > 1 else ()
         options = ExecOptions(
             argv=command,
             vcenter=name,
@@ -129,13 +129,13 @@ def exec(
             ends_on_loss=on_loss == "term",
             stall_timeout=settings.stall_timeout,
             blocked_signals=blocked_signals,
-            cancel_command=("clkeepalived", "cancel", "--direct", *file, *which),
+            cancel_command=("clkeepalived", "cancel", "--direct", *config_option, *vcenter_option),
         )
         source = _source(options, token_file, govc_session)
         if chosen.username is None and source is None:
             raise click.UsageError(
-                f"no credentials of {name} are known, and no token was lent; set GOVC_USERNAME "
-                "and GOVC_PASSWORD, or give --config or --token-file"
+                f"no credentials and no API token for {name}: set GOVC_USERNAME and "
+                "GOVC_PASSWORD, or give --config or --token-file"
             )
         code = _run(options, source, show_bar=progress)
     except CommandError as error:
@@ -173,32 +173,34 @@ def _source(
     from keepalived.wrapper.tokens import Source
 
     if token_file == STDIN:
-        raise click.UsageError("--token-file: stdin is the command's; name a file")
+        raise click.UsageError("--token-file: standard input belongs to COMMAND; give a file")
     if token_file is not None:
-        lend = lender(token_file, govc_session or False)
-        lend()  # report errors in the file before the command is started
-        return Source(token_file, _leniently(lend), is_commands_own=True)
+        read = token_reader(token_file, govc_session or False)
+        read()  # report errors in the file before the command is started
+        return Source(
+            f"the API session of {token_file}", _none_if_invalid(read), is_commands_own=True
+        )
     if govc_session is False or not (os.environ.get("GOVC_URL") or govc_session):
         return None
-    if not _is_govcs(options):
+    if not _names_vcenter_of_govc(options):
         if govc_session:
             raise click.UsageError(
-                f"--govc-session: GOVC_URL does not name the vCenter {options.vcenter}, and a "
-                "token is lent to nobody else"
+                f"--govc-session: GOVC_URL does not name the vCenter {options.vcenter}, and "
+                "govc's token is not sent to another one"
             )
         return None
-    lend = lender(None, govc_session=True)
+    read = token_reader(None, govc_session=True)
     if govc_session:
-        lend()
+        read()
     else:
         try:
             cached_session(os.environ, home_directory())
         except GovcSessionError as error:
-            warn(f"govc's cache is not used: {error} (or --no-govc-session)")
-    return Source("govc's cache", _leniently(lend), is_commands_own=False)
+            warn(f"govc's cached session is not used: {error} (or use --no-govc-session)")
+    return Source("govc's cached session", _none_if_invalid(read), is_commands_own=False)
 
 
-def _is_govcs(options: ExecOptions) -> bool:
+def _names_vcenter_of_govc(options: ExecOptions) -> bool:
     """Whether govc's variables name this vCenter: its tokens must not go to any other."""
     from keepalived.settings.values import split_vcenter_url
 
@@ -208,13 +210,13 @@ def _is_govcs(options: ExecOptions) -> bool:
         return False
 
 
-def _leniently(lend: Lend) -> Callable[[], str | None]:
-    """Return no token while the file is invalid: it may be in the middle of a write."""
+def _none_if_invalid(read: ReadToken) -> Callable[[], str | None]:
+    """Return a reader that returns None for an invalid file: it may be in the middle of a write."""
 
-    def look() -> str | None:
+    def read_valid() -> str | None:
         try:
-            return lend()
+            return read()
         except click.ClickException:
             return None
 
-    return look
+    return read_valid

@@ -12,70 +12,70 @@ from typing import Any
 import click
 
 from keepalived.cli import text
-from keepalived.cli.lending import Lend
+from keepalived.cli.lending import ReadToken
 from keepalived.cli.socket_client import Control, Unreachable
 
 _PAUSE_SECONDS = 1.0
 
 
-def stay(
+def hold_while_connected(
     control: Control,
     path: str,
     query: Mapping[str, str],
-    wish: Mapping[str, Any],
-    lend: Lend = lambda: None,
+    fields: Mapping[str, Any],
+    read_token: ReadToken = lambda: None,
 ) -> int:
     """Hold until the session ends or a signal arrives; return the exit code.
 
-    If the daemon goes away, wait for it for as long as a session lives without it; when it is back,
-    `lend` returns the current token. Raises Unreachable if no daemon is there or none comes back,
-    and RequestRefused.
+    If the daemon goes away, retry for as long as a session lives without it; `read_token` returns
+    the token to lend after a reconnection. Raises Unreachable if no daemon answers or none comes
+    back, and RequestRefused.
     """
     # By this name a restarted daemon recognizes the hold when it comes back.
     name = f"cli-{os.urandom(8).hex()}"
-    body = {"owner": {"connection": name}, **wish}
+    body = {"owner": {"connection": name}, **fields}
     again = {each: value for each, value in body.items() if each != "token"}
-    lifetime, come_back_by = 0.0, -1.0
+    lifetime, retry_until = 0.0, -1.0
     try:
-        with _asked_to_end():
+        with _sigterm_as_interrupt():
             while True:
                 try:
                     for line in control.lines("PUT", path, body, query=query):
                         if "event" not in line:
-                            _say_holding(line, again=come_back_by > 0)
-                            lifetime, come_back_by = line["lifetime"], -1.0
+                            _print_holding(line, again=retry_until > 0)
+                            lifetime, retry_until = line["lifetime"], -1.0
                             continue
                         if line["event"] != "hold_taken":  # already printed
                             click.echo(f"{text.clock_time(line['at'])} {text.event(line)}")
-                        if (code := _verdict(line, f"connection:{name}")) is not None:
+                        if (code := _exit_code(line, f"connection:{name}")) is not None:
                             return code
                 except Unreachable as error:
-                    if not lifetime or 0 < come_back_by < time.monotonic():
+                    if not lifetime or 0 < retry_until < time.monotonic():
                         raise
                     why = error.message
                 else:
-                    why = "the daemon stops"  # the daemon announced its end
-                if come_back_by < 0:
-                    come_back_by = time.monotonic() + lifetime
+                    why = "the daemon is stopping"  # it ended the stream properly
+                if retry_until < 0:
+                    retry_until = time.monotonic() + lifetime
                     wait = text.brief(lifetime)
-                    click.echo(f"{why}; trying to come back for {wait}", err=True)
+                    click.echo(f"{why}; trying to reconnect for {wait}", err=True)
                 time.sleep(_PAUSE_SECONDS)
-                body = {**again, **_lent_now(lend)}
+                body = {**again, **_current_token(read_token)}
     except KeyboardInterrupt:
-        click.echo("let go")
+        click.echo("released")
         return 0
 
 
-def _lent_now(lend: Lend) -> dict[str, str]:
-    """Return the current token to lend, which may have changed since the first one."""
+def _current_token(read_token: ReadToken) -> dict[str, str]:
+    """Return the token to lend, which may have changed since the first one, as a field."""
     try:
-        token = lend()
+        token = read_token()
     except click.ClickException:
         return {}  # the daemon still has the previous one, unless it keeps tokens only in memory
     return {} if token is None else {"token": token}
 
 
-def _verdict(line: text.Said, owner: str) -> int | None:
+def _exit_code(line: text.JsonObject, owner: str) -> int | None:
     """Return the exit code for an event, or None if the hold goes on."""
     if line["event"] == "session_ended":
         return 0 if line["state"] in text.KEPT else 1
@@ -84,14 +84,14 @@ def _verdict(line: text.Said, owner: str) -> int | None:
     return None
 
 
-def _say_holding(session: text.Said, *, again: bool) -> None:
+def _print_holding(session: text.JsonObject, *, again: bool) -> None:
     name = text.item_name(session) or session["id"]
-    place = text.printable(session["vcenter"])
-    click.echo(f"holding {name} of {place} {'again' if again else '(Ctrl-C lets go)'}")
+    vcenter = text.printable(session["vcenter"])
+    click.echo(f"holding {name} of {vcenter} {'again' if again else '(Ctrl-C releases it)'}")
 
 
 @contextmanager
-def _asked_to_end() -> Iterator[None]:
+def _sigterm_as_interrupt() -> Iterator[None]:
     """Raise KeyboardInterrupt for SIGTERM as well: background jobs of a script ignore SIGINT, so
     that SIGTERM is the only way to end them."""
     interrupt, numbers = signal.default_int_handler, (signal.SIGINT, signal.SIGTERM)

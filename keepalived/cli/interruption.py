@@ -1,4 +1,4 @@
-"""Signal handling for commands that clean up before they exit."""
+"""Signal handling of `demo` and `probe`, which clean up before they exit."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from contextlib import contextmanager
 def interruptions(interrupt: Callable[[], object]) -> Iterator[list[int]]:
     """Call `interrupt` from the running loop at the first SIGINT, SIGTERM or SIGHUP.
 
-    Yields the list to which this signal is added. Later signals are ignored: the cleanup has a time
-    limit of its own.
+    Yields a list that then contains the signal's number. Later signals are ignored, also after the
+    block: the caller limits the time of its cleanup.
     """
     loop = asyncio.get_running_loop()
     received: list[int] = []

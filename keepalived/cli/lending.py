@@ -15,7 +15,7 @@ from keepalived.lease.holds import TOKEN_MAX_LENGTH, token_in
 
 STDIN = "-"
 
-Lend = Callable[[], str | None]
+ReadToken = Callable[[], str | None]
 """Returns the current token to lend, or None. Raises ClickException."""
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
@@ -34,17 +34,17 @@ def token_options(command: CommandT) -> CommandT:
         "--token-file",
         metavar="FILE",
         type=click.Path(allow_dash=True, readable=False),  # errors are reported by our own code
-        help="Lend the uploader's API token that stands in this file; - reads it from stdin.",
+        help="Lend the uploader's API token from this file; - is standard input.",
     )(command)
 
 
-def lender(token_file: str | None, govc_session: bool) -> Lend:
-    """Return the function that finds the token. Raises UsageError if both options are given.
+def token_reader(token_file: str | None, govc_session: bool) -> ReadToken:
+    """Return the function that reads the token. Raises UsageError if both options are given.
 
     Standard input is read once; files are read again at each call, since tokens change.
     """
     if token_file is not None and govc_session:
-        raise click.UsageError("lend one token: either --token-file or --govc-session")
+        raise click.UsageError("--token-file and --govc-session cannot be combined")
     if token_file == STDIN:
         token = _checked("stdin", sys.stdin.buffer.read(_READ_AT_MOST + 1))
         return lambda: token
@@ -79,7 +79,7 @@ def _govc_token() -> str:
         raise click.ClickException(f"--govc-session: {error}") from None
     if cached is None:
         raise click.ClickException(
-            "--govc-session: govc has no API session cached for GOVC_URL here; log in with "
-            "`govc session.login`, with the environment that the upload has, or use --token-file"
+            "--govc-session: govc has no cached API session for GOVC_URL; run `govc session.login` "
+            "in the upload's environment, or use --token-file"
         )
     return cached.token

@@ -15,48 +15,48 @@ if TYPE_CHECKING:
 
 
 _SECTIONS = {
-    "Uploads": {"exec": "Run one command, and keep its sessions alive."},
+    "Uploads": {"exec": "Run a command and keep its sessions alive."},
     "Holds": {
         "hold": "Keep a session alive.",
-        "progress": "Say how far its upload is.",
-        "release": "Let a hold go.",
-        "renew": "Send a keep-alive at once.",
+        "progress": "Report the progress of an upload.",
+        "release": "Release a hold.",
+        "renew": "Send a keep-alive now.",
     },
-    "Looking": {
-        "status": "Show what is held, and what is in danger.",
-        "sessions": "List what vCenter has open, held or not.",
-        "events": "Say what happens, as it happens.",
+    "Monitoring": {
+        "status": "Show the held sessions and those at risk.",
+        "sessions": "List the sessions open on vCenter, held or not.",
+        "events": "Print events as they happen.",
     },
     "Daemon": {
         "serve": "Run the daemon in the foreground.",
-        "check-config": "Say what is wrong with a file.",
-        "reload": "Have the daemon read its configuration again.",
+        "check-config": "Check a configuration file.",
+        "reload": "Reload the daemon's configuration.",
         "cancel": "Cancel a session on the server.",
     },
-    "Trying": {
-        "probe": "Find out how your vCenter treats update sessions.",
-        "demo": "See sessions outlive their lifetime, without a vCenter.",
-        "simulate": "Serve a content library to try uploads on.",
-        "completion": "Print the completion for a shell.",
+    "Testing": {
+        "probe": "Measure how a vCenter treats update sessions.",
+        "demo": "Show kept and unkept uploads on a simulated vCenter.",
+        "simulate": "Run a simulated content library.",
+        "completion": "Print a completion script for a shell.",
     },
 }
 """Each command's line in the list of commands, which is shown without importing them.
 
 Each command is a function in the module of the same name.
 """
-_COMMANDS = {name: words for section in _SECTIONS.values() for name, words in section.items()}
+_COMMANDS = {name: text for section in _SECTIONS.values() for name, text in section.items()}
 
 
 class _LazyGroup(click.Group):
     """A group that imports the modules of its commands on demand, which keeps start-up short."""
 
-    def main(self, *args: Any, **how: Any) -> Any:
+    def main(self, *args: Any, **options: Any) -> Any:
         standard_streams.mend()
         try:
-            return super().main(*args, **how)
+            return super().main(*args, **options)
         except standard_streams.OutputError as error:
             standard_streams.give_up_output()
-            click.echo(f"clkeepalived: the output cannot be written: {error.strerror}", err=True)
+            click.echo(f"clkeepalived: cannot write to standard output: {error.strerror}", err=True)
             sys.exit(1)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -80,8 +80,8 @@ class _LazyGroup(click.Group):
         from click.shell_completion import CompletionItem
 
         names = [
-            CompletionItem(name, help=words)
-            for name, words in _COMMANDS.items()
+            CompletionItem(name, help=text)
+            for name, text in _COMMANDS.items()
             if name.startswith(incomplete)
         ]
         return names + click.Command.shell_complete(self, ctx, incomplete)
@@ -94,7 +94,7 @@ _NAME_WIDTH = max(map(len, _COMMANDS))
 @click.version_option(package_name="content-library-keepalived", prog_name="clkeepalived")
 @click.pass_context
 def main(context: click.Context) -> None:
-    """Keep vSphere Content Library update sessions alive while uploads take their time."""
+    """Keep vSphere Content Library update sessions alive during long uploads."""
     from keepalived.host.signals import unblock
 
     # Passed to `exec`, which restores it for its command.

@@ -23,25 +23,25 @@ _CHUNK = 65536
 _LONGEST_LINE = 64
 _SPACING_SECONDS = 0.5
 _AGAIN_SECONDS = 1.0
-_SIGN_OF_LIFE_SECONDS = 5.0
-_PATIENCE_SECONDS = 30.0
+_REPEAT_SECONDS = 5.0
+_RETRY_SECONDS = 30.0
 _EXIT_USAGE = 2
 _ENDS_OF_LINES = re.compile(rb"[\r\n]+")
 _NOT_NUMBERS = (
-    "these are no numbers; pv writes its numbers to stderr: pv -n FILE 2> >(clkeepalived progress "
+    "the input has no numbers; pv writes them to stderr: pv -n FILE 2> >(clkeepalived progress "
     "ID -) | …"
 )
 
 
-def tell_stream(descriptor: int, tell: Callable[[Body], None]) -> int:
+def report_stream(descriptor: int, report: Callable[[Body], None]) -> int:
     """Report the numbers that arrive on a descriptor until its end; return the exit code.
 
-    At the end of the stream, an absent daemon has 30 s to come back and receive the last one.
+    At the end of the stream, retry for 30 s if the daemon is away when the last one is reported.
     """
-    teller = _Teller(tell)
+    reporter = _Reporter(report)
     rest, is_over, has_warned = b"", False, False
     while not is_over:
-        ready, _, _ = select.select([descriptor], [], [], teller.wait())
+        ready, _, _ = select.select([descriptor], [], [], reporter.wait())
         if ready:
             chunk = os.read(descriptor, _CHUNK)
             is_over = not chunk
@@ -53,70 +53,70 @@ def tell_stream(descriptor: int, tell: Callable[[Body], None]) -> int:
             for line in filter(bytes.strip, lines):
                 body = read_value(line.decode("ascii", "replace"))
                 if body is not None:
-                    teller.hear(body)
+                    reporter.add(body)
                 elif not has_warned:
                     has_warned = True
                     click.echo(f"Warning: {_NOT_NUMBERS}", err=True)
-        teller.tell_if_due()
-    give_up = time.monotonic() + _PATIENCE_SECONDS
-    while teller.has_news and not teller.tell_now() and time.monotonic() < give_up:
+        reporter.report_if_due()
+    give_up = time.monotonic() + _RETRY_SECONDS
+    while reporter.is_pending and not reporter.report_now() and time.monotonic() < give_up:
         time.sleep(_AGAIN_SECONDS)
-    return _EXIT_USAGE if has_warned and teller.furthest is None else teller.exit_code
+    return _EXIT_USAGE if has_warned and reporter.furthest is None else reporter.exit_code
 
 
-class _Teller:
-    """Reports the furthest value read, at a limited rate and periodically as a sign of life.
+class _Reporter:
+    """Reports the furthest value read, at a limited rate, and repeats it periodically.
 
-    A hold with a time limit expires without reports, so that they also go out while numbers arrive
-    that do not rise. `has_news` is whether the furthest value is still to be reported.
+    A hold with a time limit expires without reports, so it is repeated while numbers arrive that do
+    not rise. `is_pending` is whether the furthest value is still to be reported.
     """
 
-    def __init__(self, tell: Callable[[Body], None]) -> None:
+    def __init__(self, report: Callable[[Body], None]) -> None:
         self.exit_code = 0
-        self.has_news = False
+        self.is_pending = False
         self.furthest: Body | None = None
-        self._tell = tell
+        self._report = report
         self._share = -1.0
         self._is_fresh = False
         self._next_at = 0.0
-        self._last_words = ""
+        self._last_message = ""
 
-    def hear(self, body: Body) -> None:
+    def add(self, body: Body) -> None:
         """Record a value from the stream."""
         self._is_fresh = True
         share = _share(body)
         if share > self._share:
-            self._share, self.furthest, self.has_news = share, body, True
+            self._share, self.furthest, self.is_pending = share, body, True
 
     def wait(self) -> float | None:
         """Return the seconds until the next report is due, or None if none is."""
-        return max(0.0, self._next_at - time.monotonic()) if self.has_news else None
+        return max(0.0, self._next_at - time.monotonic()) if self.is_pending else None
 
-    def tell_if_due(self) -> None:
+    def report_if_due(self) -> None:
         """Report a new value as soon as the rate allows, and an old one periodically."""
         now = time.monotonic()
-        life = self._is_fresh and now >= self._next_at + _SIGN_OF_LIFE_SECONDS
-        if (self.has_news and now >= self._next_at) or life:
-            self.tell_now()
+        repeats = self._is_fresh and now >= self._next_at + _REPEAT_SECONDS
+        if (self.is_pending and now >= self._next_at) or repeats:
+            self.report_now()
 
-    def tell_now(self) -> bool:
+    def report_now(self) -> bool:
         """Report the furthest value; return whether another attempt would be useless."""
         if self.furthest is None:
             return True
         self._is_fresh = False
         try:
-            self._tell(self.furthest)
+            self._report(self.furthest)
         except (Unreachable, RequestRefused) as error:
             self.exit_code = error.exit_code
-            if error.message != self._last_words:
-                self._last_words = error.message
+            if error.message != self._last_message:
+                self._last_message = error.message
                 error.show()
             if isinstance(error, Unreachable):
                 self._next_at = time.monotonic() + _AGAIN_SECONDS
                 return False
         else:
-            self.exit_code, self._last_words = 0, ""
-        self.has_news = False
+            self.exit_code, self._last_message = 0, ""
+        self.is_pending = False
         self._next_at = time.monotonic() + _SPACING_SECONDS
         return True
 

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from keepalived.settings import Settings, VCenterSettings
 
 own_config_option = config_option(
-    "The configuration file. Without one, GOVC_URL and its like describe the vCenter, or else "
+    "The configuration file. Default: the GOVC_* variables if GOVC_URL is set, else "
     "/etc/clkeepalived/config.yaml."
 )
 
 own_vcenter_option = click.option(
-    "--vcenter", metavar="NAME", help="Which vCenter, where the configuration has several."
+    "--vcenter", metavar="NAME", help="The vCenter to use. Required if several are configured."
 )
 
 
@@ -40,21 +40,21 @@ def load(config: Path | None) -> Settings:
     return loaded.settings
 
 
-def warn(words: str) -> None:
+def warn(message: str) -> None:
     """Write a warning to stderr; a full disk or a closed pipe there does not end the process."""
-    from keepalived.wrapper.nonblocking_writer import outlet_on
+    from keepalived.wrapper.nonblocking_writer import writer_on
 
-    outlet = outlet_on(sys.stderr)
-    outlet.send(f"clkeepalived: warning: {words}\n")
-    outlet.close()
+    writer = writer_on(sys.stderr)
+    writer.send(f"clkeepalived: warning: {message}\n")
+    writer.close()
 
 
 def choose(vcenter: str | None, settings: Settings) -> tuple[str, VCenterSettings]:
     """Return the name and settings of the chosen vCenter. Raises UsageError if none is."""
     names = ", ".join(settings.vcenters)
     if vcenter is None and len(settings.vcenters) > 1:
-        raise click.UsageError(f"say by --vcenter which one is meant: {names}")
+        raise click.UsageError(f"choose a vCenter with --vcenter: {names}")
     name = vcenter or next(iter(settings.vcenters))
     if name not in settings.vcenters:
-        raise click.UsageError(f"there is no vCenter {name!r}; there is: {names}")
+        raise click.UsageError(f"no vCenter named {name!r} is configured; configured: {names}")
     return name, settings.vcenters[name]

@@ -1,4 +1,4 @@
-"""Arguments and options that several commands share, and the exit for a bad configuration."""
+"""Arguments, options and completions of several commands; the exit for a bad configuration."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def duration(text: str) -> float:
 
 
 def duration_option(
-    *names: str, default: str, words: str, check: Callable[[str], float] = duration
+    *names: str, default: str, help: str, check: Callable[[str], float] = duration
 ) -> Callable[[CommandT], CommandT]:
     """Return the decorator for an option whose value is a duration."""
     return click.option(
@@ -64,7 +64,7 @@ def duration_option(
         type=Checked(check),
         default=default,
         show_default=True,
-        help=words,
+        help=help,
     )
 
 
@@ -75,13 +75,13 @@ def refuse_configuration(problems: Iterable[object]) -> NoReturn:
     sys.exit(EXIT_BAD_CONFIGURATION)
 
 
-def config_option(words: str) -> Callable[[CommandT], CommandT]:
-    """Return the decorator for `--config`, with `words` as its help."""
+def config_option(help: str) -> Callable[[CommandT], CommandT]:
+    """Return the decorator for `--config`, with its help text."""
     return click.option(
         "--config",
         envvar="CLKEEPALIVED_CONFIG",
         type=click.Path(dir_okay=False, readable=False, path_type=Path),
-        help=words,
+        help=help,
     )
 
 
@@ -95,7 +95,7 @@ socket_option = click.option(
     "--socket",
     "control",
     envvar=SOCKET_VARIABLE,
-    type=click.Path(path_type=Path, readable=False),  # errors are reported below, with more detail
+    type=click.Path(path_type=Path, readable=False),  # `Control` reports errors in more detail
     default=DEFAULT_SOCKET,
     show_default=True,
     callback=_control,
@@ -141,7 +141,7 @@ def session_argument(*, required: bool = True) -> Callable[[CommandT], CommandT]
 
 def _vcenter(text: str) -> str:
     if not text.strip("."):
-        raise ValueError("has to be the name of a vCenter in the daemon's configuration")
+        raise ValueError("must be the name of a vCenter in the daemon's configuration")
     return text
 
 
@@ -149,7 +149,7 @@ any_vcenter_option = click.option(
     "--vcenter",
     metavar="NAME",
     type=Checked(_vcenter),
-    help="This vCenter alone; all of them otherwise.",
+    help="Only this vCenter. Default: all of them.",
 )
 
 kind_option = click.option(
@@ -168,7 +168,7 @@ def session_options(command: CommandT) -> CommandT:
         metavar="NAME",
         default=THE_ONLY_VCENTER,
         type=Checked(_vcenter),
-        help="The vCenter's name in the daemon's configuration; needed where there are several.",
+        help="The session's vCenter. Required if several are configured.",
     )
     return session_argument()(vcenter_option(kind_option(command)))
 
@@ -176,5 +176,5 @@ def session_options(command: CommandT) -> CommandT:
 owner_option = click.option(
     "--owner",
     metavar="OWNER",
-    help="Which hold, where there are several: pid:N, ttl, connection, none or discovery.",
+    help="Which hold, if you have several: pid:N, ttl, connection, none or discovery.",
 )

@@ -1,4 +1,4 @@
-"""`clkeepalived probe`: find out how a vCenter treats its update sessions."""
+"""`clkeepalived probe`: measure how a vCenter treats update sessions."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _STDOUT = "-"
 def _limit(text: str) -> float:
     seconds = duration(text)
     if seconds < 1:
-        raise ValueError("has to be a second at least")
+        raise ValueError("must be at least one second")
     return seconds
 
 
@@ -36,17 +36,17 @@ def _limit(text: str) -> float:
     "--library",
     required=True,
     metavar="NAME",
-    help="The library to make scratch items in. What is in it already is left alone.",
+    help="The library for the scratch items. Its other items are not touched.",
 )
 @click.option(
     "--datastore",
     metavar="ID",
-    help="Make that library first, on this datastore (such as datastore-11), and remove it again.",
+    help="Create the library on this datastore (such as datastore-11), and remove it at the end.",
 )
 @duration_option(
     "--limit",
     default="8m",
-    words="How long a session that is left untouched is watched at most.",
+    help="How long to watch the untouched session at most.",
     check=_limit,
 )
 @click.option(
@@ -54,12 +54,12 @@ def _limit(text: str) -> float:
     "json_file",
     metavar="FILE",
     type=click.Path(dir_okay=False, allow_dash=True),
-    help="Write a report that can be attached to a bug; - means standard output.",
+    help="Write a JSON report, for example for a bug report; - is standard output.",
 )
 @click.option(
     "--with-names",
     is_flag=True,
-    help="Have the report name the vCenter, the library, and what the server said.",
+    help="Include the vCenter's and the library's names and the server's messages in the report.",
 )
 @own_config_option
 @own_vcenter_option
@@ -72,26 +72,24 @@ def probe(
     config: Path | None,
     vcenter: str | None,
 ) -> None:
-    """Find out how your vCenter treats update sessions, on scratch items, in some ten minutes.
+    """Measure how a vCenter treats update sessions, with scratch items, in about ten minutes.
 
-    How long does an untouched session live? Does a GET, a keep-alive, a PUT in progress keep one
-    alive, and does expiration_time tell? Do bytes_transferred move during a PUT? What is a second
-    session on an item answered, and progress that does not rise? It ends with a table and with the
-    configuration that follows.
+    Finds out how long an untouched session lives; whether a GET, a keep-alive or a PUT in progress
+    keeps a session alive and moves its expiration_time; whether bytes_transferred moves during a
+    PUT; and how vCenter answers a second session on an item, and progress that does not rise.
+    Prints a table of the results and a suggested configuration.
 
-    It makes six items named clkeepalived-probe-*, with an update session each, and removes them
-    whatever happens; nothing else is touched. What could not be measured is said so. Ends with 0
-    if all was tried and put away, 1 if not, 69 where the vCenter cannot be asked, 78 for a bad
-    configuration, 128+n after a signal.
+    Creates six items named clkeepalived-probe-*, with an update session each, and always removes
+    them; nothing else is touched. Results that could not be measured are marked. Exits with 0 if
+    everything was tried and removed, 1 if not, 69 if the vCenter cannot be used, 78 if the
+    configuration is invalid, and 128+n after signal n.
     """
     from keepalived.probe.report import as_json
     from keepalived.probe.run import ProbeOptions
 
     name, settings = choose(vcenter, load(config))
     if settings.username is None:
-        raise click.UsageError(
-            f"no credentials of {name} are known; set username and password_file"
-        )
+        raise click.UsageError(f"no credentials for {name}: set username and password_file")
     options = ProbeOptions(name, settings, library, datastore, limit, VERSION)
     output: AbstractContextManager[IO[str] | None] = nullcontext()
     try:
@@ -106,7 +104,7 @@ def probe(
             file.write("\n")
             file.flush()
     # If the report goes to standard output, nothing else is written there.
-    _tell(report, sys.stderr if json_file == _STDOUT else sys.stdout)
+    _print_result(report, sys.stderr if json_file == _STDOUT else sys.stdout)
     sys.exit(_exit_code(report, number))
 
 
@@ -124,16 +122,16 @@ async def _run(options: ProbeOptions) -> tuple[Report, int | None]:
         return await task, received[0] if received else None
 
 
-def _tell(report: Report, stream: TextIO) -> None:
-    from keepalived.probe.display import tell
+def _print_result(report: Report, stream: TextIO) -> None:
+    from keepalived.probe.display import print_report
 
     if report.failure:
         click.echo(f"clkeepalived: {report.failure}", err=True)
     else:
-        tell(report, stream)
+        print_report(report, stream)
     for each in report.left:
         what = f"{each.what} {each.name} {each.id}".rstrip()
-        click.echo(f"clkeepalived: left behind, as it could not be removed: {what}", err=True)
+        click.echo(f"clkeepalived: could not be removed: {what}", err=True)
 
 
 def _exit_code(report: Report, number: int | None) -> int:

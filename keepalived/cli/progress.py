@@ -1,4 +1,4 @@
-"""`clkeepalived progress`: say how far an upload is, once or as a stream."""
+"""`clkeepalived progress`: report the progress of an upload, once or as a stream."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import click
 
-from keepalived.cli.lending import lender, token_options
+from keepalived.cli.lending import token_options, token_reader
 from keepalived.cli.options import owner_option, session_options, socket_option
 from keepalived.cli.socket_client import Control, session_path
 
@@ -35,50 +35,50 @@ def progress(
     govc_session: bool,
     control: Control,
 ) -> None:
-    """Say how far the upload is: in percent, as bytes DONE/TOTAL, or - to read such numbers.
+    """Report the progress of an upload: in percent, as bytes DONE/TOTAL, or - to read a stream.
 
-    The next keep-alive carries it to vCenter. A hold with a --ttl begins its time anew. pv writes
-    its numbers to stderr, and the file itself to stdout, so that in bash this keeps both apart:
+    The next keep-alive sends the progress to vCenter. A hold with --ttl starts its time again. With
+    -, progress is read from standard input, for example from pv, which writes its numbers to stderr
+    and the file to stdout; in bash, this command keeps them apart:
 
     \b
     pv -n disk.ova 2> >(clkeepalived progress "$SESSION" -) | curl -T - "$UPLOAD_URL"
 
-    A stream is read to its end whatever the daemon does, and survives its restarts: numbers that
-    fall are left out, and of many at once the newest is told.
+    The stream is read to its end, even if the daemon restarts. Values that fall are ignored, and
+    of several at once the newest is sent.
 
-    Where the API token that came with a hold was refused, a fresh one is lent in the same way, with
-    a number or without:
+    If vCenter refused the API token lent with a hold, lend a new one, with or without a value:
 
     \b
     clkeepalived progress "$SESSION" --token-file FILE
     """
     lends = token_file is not None or govc_session
     if value == STREAM and lends:
-        raise click.UsageError("lend the token by a command of its own, beside the stream")
+        raise click.UsageError("a token cannot be lent together with -: use a separate command")
     if value is None and not lends:
-        raise click.UsageError("say how far the upload is (N, DONE/TOTAL or -), or lend a token")
+        raise click.UsageError("give the progress (N, DONE/TOTAL or -) or a token to lend")
     path, query = session_path(vcenter, session_id), {"kind": kind, "owner": owner}
 
     if value == STREAM:
-        from keepalived.cli.number_stream import tell_stream
+        from keepalived.cli.number_stream import report_stream
 
-        def tell(body: Mapping[str, int]) -> None:
+        def report(body: Mapping[str, int]) -> None:
             control.request("PATCH", path, body, query=query)
 
-        sys.exit(tell_stream(sys.stdin.fileno(), tell))
+        sys.exit(report_stream(sys.stdin.fileno(), report))
     done = {} if value is None else read_value(value)
     if done is None:
         raise click.BadParameter(
             f"{value!r} is neither a percentage from 0 to 100, nor bytes as DONE/TOTAL, nor -",
             param_hint="N|DONE/TOTAL|-",
         )
-    token = lender(token_file, govc_session)()
+    token = token_reader(token_file, govc_session)()
     body = done if token is None else {**done, "token": token}
     session = control.request("PATCH", path, body, query=query)
     for hold in session["holds"] if token is not None else ():
         is_meant = owner is None or hold["owner"].startswith(owner)
         if hold["token"] == "refused" and hold["uid"] == os.getuid() and is_meant:  # noqa: S105
-            raise click.ClickException("vCenter has refused this very token; lend a fresh one")
+            raise click.ClickException("vCenter has refused this token; lend a new one")
 
 
 def read_value(text: str) -> dict[str, int] | None:

@@ -12,12 +12,14 @@ from keepalived.cli.socket_client import Control, session_path
 @click.command()
 @session_options
 @owner_option
-@click.option("--uid", type=click.IntRange(min=0), help="Whose hold, for administrators.")
+@click.option(
+    "--uid", type=click.IntRange(min=0), help="The user whose hold to release. For administrators."
+)
 @socket_option
 def release(
     session_id: str, vcenter: str, kind: str, owner: str | None, uid: int | None, control: Control
 ) -> None:
-    """Let a hold go. Nothing is cancelled on the server: the session just is not renewed by it."""
+    """Release a hold. It no longer renews the session, which is not cancelled on the server."""
     query = {"kind": kind, "owner": owner, "uid": uid}
     reply = control.request("DELETE", session_path(vcenter, session_id), query=query)
     if reply["recorded"]:

@@ -1,4 +1,4 @@
-"""`clkeepalived reload`: tell the daemon to reload its configuration."""
+"""`clkeepalived reload`: reload the daemon's configuration."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _ANSWER_SECONDS = 120.0
 @click.command()
 @socket_option
 def reload(control: Control) -> None:
-    """Read the configuration again, and say what could not be taken from it.
+    """Reload the daemon's configuration and print the changes that were not applied.
 
-    A configuration with mistakes changes nothing: they are listed, and the exit code is 78.
+    A configuration with errors changes nothing: the errors are printed, and the exit code is 78.
     """
     try:
         reply = control.request("POST", "/v1/reload", timeout=_ANSWER_SECONDS)
@@ -26,4 +26,4 @@ def reload(control: Control) -> None:
         refuse_configuration([*error.errors, f"Error: {error.message}"])
     for each in reply["refused"]:
         click.echo(f"Warning: not applied: {text.printable(each)}", err=True)
-    click.echo("the configuration was read again and is in force")
+    click.echo("the configuration was reloaded")

@@ -18,9 +18,9 @@ _ANSWER_SECONDS = 300.0
 @session_options
 @socket_option
 def renew(session_id: str, vcenter: str, kind: str, control: Control) -> None:
-    """Send a keep-alive for a session now, and say how vCenter answered.
+    """Send a keep-alive for a session now and print vCenter's answer.
 
-    Ends with 0 if the session was renewed, and with 1 if it was not.
+    Exits with 0 if the session was renewed, else with 1.
     """
     path = f"{session_path(vcenter, session_id)}/keep-alive"
     reply = control.request("POST", path, query={"kind": kind}, timeout=_ANSWER_SECONDS)

@@ -1,4 +1,8 @@
-"""`clkeepalived serve`: run the daemon in the foreground."""
+"""`clkeepalived serve`: run the daemon in the foreground.
+
+Sets up what concerns the whole process: the event loop, signals, logging, the garbage collector,
+memory allocation, and an exit that no hanging thread can prevent.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +30,7 @@ _CLOSING_SECONDS = 8.0
 """Time limit for writing the state and joining threads at the end. With the drain's 10 s it stays
 below the unit's TimeoutStopSec=."""
 
-_HURRY_SECONDS = 5.0
+_FORCED_STOP_SECONDS = 5.0
 """The time limit after a second request to stop."""
 
 _FLUSH_SECONDS = 1.0
@@ -40,14 +44,14 @@ the loop could take 0.2 s.
 
 @click.command()
 @config_option(
-    "The configuration file. Without one, /etc/clkeepalived/config.yaml is read, or else GOVC_URL "
-    "and its like describe the vCenter."
+    "The configuration file. Default: /etc/clkeepalived/config.yaml if it exists, else the GOVC_* "
+    "variables."
 )
 def serve(config: Path | None) -> None:
-    """Run the daemon until SIGTERM or SIGINT.
+    """Run the daemon in the foreground until SIGTERM or SIGINT.
 
-    SIGHUP reloads the configuration. The first SIGTERM renews what needs it and logs out before
-    the end; a second one ends at once.
+    SIGHUP reloads the configuration. The first SIGTERM renews the sessions that need it and logs
+    out before the daemon exits; a second one makes it exit at once.
     """
     # structlog would otherwise import rich for coloured tracebacks, which costs the daemon 3 MiB.
     # None marks a module as not importable.
@@ -64,8 +68,8 @@ def serve(config: Path | None) -> None:
         try:
             return await blocking.call("configuration", again)
         except TimeoutError:
-            words = f"reading it, or a file that it names, takes over {blocking.SECONDS:g} s"
-            raise ConfigError([Problem(str(config or DEFAULT_PATH), None, "", words)]) from None
+            message = f"reading it, or a file that it names, takes over {blocking.SECONDS:g} s"
+            raise ConfigError([Problem(str(config or DEFAULT_PATH), None, "", message)]) from None
 
     try:
         loaded = load_settings(config, os.environ)
@@ -93,13 +97,13 @@ async def _serve(loaded: Loaded, load: Callable[[], Awaitable[Loaded]]) -> str |
     from keepalived.observe.binding import ListenError
     from keepalived.store.errors import StoreError
 
-    last_resort = _LastResort()
-    drained = partial(last_resort.after, _CLOSING_SECONDS)
+    forced_exit = _ForcedExit()
+    drained = partial(forced_exit.after, _CLOSING_SECONDS)
     daemon = Daemon(loaded, load, notifier=notifier(os.environ), on_drained=drained)
 
     def stop() -> None:
         if daemon.is_stopping:
-            last_resort.after(_HURRY_SECONDS)
+            forced_exit.after(_FORCED_STOP_SECONDS)
         daemon.stop()
 
     loop = asyncio.get_running_loop()
@@ -110,11 +114,11 @@ async def _serve(loaded: Loaded, load: Callable[[], Awaitable[Loaded]]) -> str |
         await daemon.run()
     except (ListenError, SocketError, StoreError) as error:
         return str(error)
-    last_resort.code = 0
+    forced_exit.code = 0
     return None
 
 
-class _LastResort:
+class _ForcedExit:
     """Ends the process if a thread that it would join hangs. `code` is the exit code: an error
     while work is left undone, 0 once everything was closed."""
 
@@ -129,17 +133,17 @@ class _LastResort:
 
     def _end(self) -> None:
         # Flushing can hang as well.
-        flushing = threading.Thread(target=_say_the_end, daemon=True)
+        flushing = threading.Thread(target=_log_forced_end, daemon=True)
         flushing.start()
         flushing.join(_FLUSH_SECONDS)
         os._exit(self.code)
 
 
-def _say_the_end() -> None:
+def _log_forced_end() -> None:
     import structlog
 
-    words = "something hangs, such as a disk or a mount; ending without waiting for it"
-    structlog.get_logger("clkeepalived").error("end_forced", message=words)
+    message = "exiting without waiting for a thread that hangs, such as on a disk or a mount"
+    structlog.get_logger("clkeepalived").error("end_forced", message=message)
     logging.shutdown()
 
 

@@ -25,7 +25,7 @@ _EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 def _seconds(text: str) -> float:
     seconds = duration(text)
     if seconds <= 0:
-        raise ValueError("has to be longer than nothing")
+        raise ValueError("must be greater than 0")
     return seconds
 
 
@@ -49,42 +49,46 @@ def _address(text: str) -> tuple[str, int]:
     metavar="HOST:PORT",
     default="127.0.0.1:0",
     show_default=True,
-    help="Where to listen; port 0 means any that is free.",
+    help="The address to listen on; port 0 picks a free port.",
 )
-@_period("--session-timeout", default="5m", words="How long a session lives without activity.")
-@click.option("--username", default="administrator@vsphere.local", show_default=True)
-@click.option("--password", help="Made up for each run unless given.")
+@_period("--session-timeout", default="5m", help="How long a session lives without activity.")
+@click.option(
+    "--username", default="administrator@vsphere.local", show_default=True, help="The only user."
+)
+@click.option("--password", help="The user's password. Default: a random one.")
 @_period(
-    "--token-idle-timeout", default="30m", words="How long an API token is good for without a call."
+    "--token-idle-timeout", default="30m", help="How long an API token is valid without a call."
 )
-@_period("--token-max-age", default="24h", words="How long an API token is good for at most.")
-@_period("--pull-duration", default="10s", words="How long the server takes to pull a file.")
+@_period("--token-max-age", default="24h", help="How long an API token is valid at most.")
+@_period("--pull-duration", default="10s", help="How long the server takes to pull a file.")
 @duration_option(
     "--validation",
     "validation_duration",
     default="0",
-    words="How long files are VALIDATING after `complete`, before the content has arrived.",
+    help="How long files are VALIDATING after `complete`, before the content arrives.",
 )
 @duration_option(
     "--preparation",
     "prepare_duration",
     default="0",
-    words="How long a file is PREPARING before it can be downloaded.",
+    help="How long a file is PREPARING before it can be downloaded.",
 )
-@click.option("--tls-cert", type=_EXISTING_FILE, help="Serve https with this certificate (PEM).")
-@click.option("--tls-key", type=_EXISTING_FILE, help="Its key, unless it is in the same file.")
+@click.option("--tls-cert", type=_EXISTING_FILE, help="Serve HTTPS with this certificate (PEM).")
+@click.option(
+    "--tls-key", type=_EXISTING_FILE, help="The key of the certificate, if it is in another file."
+)
 @click.option(
     "--put-counts-as-activity/--no-put-counts-as-activity",
     default=True,
     show_default=True,
-    help="Whether bytes arriving by PUT, or leaving by a download's GET, extend a session's "
-    "lifetime. What a real vCenter does is not documented.",
+    help="Whether the bytes of a PUT, or of a download's GET, extend a session's lifetime. What a "
+    "real vCenter does is not documented.",
 )
 @click.option(
     "--bytes-during-put/--no-bytes-during-put",
     default=True,
     show_default=True,
-    help="Whether a file tells how many bytes arrived while its PUT goes on, or only after it.",
+    help="Whether a file's byte count rises during its PUT, or only after it.",
 )
 def simulate(
     listen: tuple[str, int],
@@ -93,11 +97,11 @@ def simulate(
     tls_key: Path | None,
     **behaviour: Any,
 ) -> None:
-    """Serve a simulated Content Library until SIGINT or SIGTERM.
+    """Run a simulated Content Library until SIGINT or SIGTERM.
 
-    Prints one line of JSON with url, username and password once it listens. Faults, ledger and
-    restarts are had below /simulator/ of that URL. What was uploaded can be downloaded again, as
-    far as it was kept: 256 MiB, in memory.
+    Prints one line of JSON with url, username and password when it is ready. Faults, the ledger and
+    restarts are available below /simulator/ of that URL. Uploaded content can be downloaded again;
+    up to 256 MiB are kept, in memory.
     """
     from keepalived.observe.logs import configure_logging
     from keepalived.simulator.app import Simulator

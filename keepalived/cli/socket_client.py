@@ -28,8 +28,13 @@ _EXIT_USAGE = 2
 _PROBLEM_TYPE = "urn:clkeepalived:problem:"
 _USAGE_PROBLEMS = frozenset({"malformed-request", "contradiction"})
 _OPTIONS = {"ambiguous-vcenter": "--vcenter", "ambiguous-hold": "--owner"}
-_WAYS = "--socket or CLKEEPALIVED_SOCKET names another socket"
-_IS_IT_RUNNING = f"is the daemon running (`systemctl status clkeepalived`)? {_WAYS}"
+_OTHER_SOCKET = "use --socket or CLKEEPALIVED_SOCKET for another socket"
+_IS_IT_RUNNING = f"is the daemon running (`systemctl status clkeepalived`)? Or {_OTHER_SOCKET}"
+_DETAILS = {
+    "no-such-session": "check ID, --vcenter and --kind; `clkeepalived status` lists your sessions"
+}
+"""The details that the command line gives instead of the API's, which names HTTP methods."""
+
 
 Query = Mapping[str, str | int | bool | None]
 
@@ -43,7 +48,7 @@ class Unreachable(click.ClickException):
 class RequestRefused(click.ClickException):
     """The daemon answered with a problem document.
 
-    `problem` is the last part of its type, `candidates` are the sessions that the request could
+    `problem` is the last part of its type, `candidates` are the values that the request could
     mean, and `errors` are the problems of single fields. The exit code is 2 for usage errors, else
     1.
     """
@@ -55,10 +60,10 @@ class RequestRefused(click.ClickException):
             printable(each.get("message", "")) for each in document.get("errors", ())
         ]
         title = printable(document.get("title", "The daemon refused the request"))
-        detail = printable(document.get("detail", ""))
+        detail = _DETAILS.get(self.problem) or printable(document.get("detail", ""))
         # The API refers to URLs; the command line refers to options.
         if self.candidates and self.problem in _OPTIONS:
-            detail = f"name one with {_OPTIONS[self.problem]}: {', '.join(self.candidates)}"
+            detail = f"choose one with {_OPTIONS[self.problem]}: {', '.join(self.candidates)}"
         super().__init__(f"{title}: {detail}" if detail else title)
         # a class variable in click
         self.exit_code = _EXIT_USAGE if self.problem in _USAGE_PROBLEMS else 1  # type: ignore[misc]
@@ -114,12 +119,12 @@ class Control:
     def _answer(
         self, method: str, path: str, body: object, query: Query | None, timeout: float
     ) -> Iterator[tuple[_Connection, http.client.HTTPResponse]]:
-        said = {
+        parameters = {
             name: str(value).lower() if isinstance(value, bool) else value
             for name, value in (query or {}).items()
             if value is not None
         }
-        target = f"{path}?{urlencode(said)}" if said else path
+        target = f"{path}?{urlencode(parameters)}" if parameters else path
         content = None if body is None else json.dumps(body).encode()
         with closing(_Connection(self.path, timeout)) as connection:
             try:
@@ -129,7 +134,7 @@ class Control:
                     raise RequestRefused(_problem(response))
                 yield connection, response
             except (OSError, http.client.HTTPException, ValueError) as error:
-                raise Unreachable(_why(self.path, error)) from error
+                raise Unreachable(_explain(self.path, error)) from error
 
 
 def session_path(vcenter: str, session_id: str) -> str:
@@ -145,29 +150,30 @@ def _problem(response: http.client.HTTPResponse) -> Mapping[str, Any]:
     return document if isinstance(document, dict) else {"detail": f"status {response.status}"}
 
 
-def _why(path: Path, error: Exception) -> str:
+def _explain(path: Path, error: Exception) -> str:
     """Explain why a socket does not answer, and what to do."""
     number = error.errno if isinstance(error, OSError) else None
     if number == errno.ENOENT:
-        return f"there is no socket at {path}: {_IS_IT_RUNNING}"
+        return f"no socket at {path}: {_IS_IT_RUNNING}"
     if number == errno.ECONNREFUSED:
-        return f"nobody listens on {path}: {_IS_IT_RUNNING}"
+        return f"no process listens on {path}: {_IS_IT_RUNNING}"
     if number in (errno.EACCES, errno.EPERM):
         group = _group_of(path)
         return (
-            f"you may not open {path}: its group, {group}, lets people in; have an administrator "
-            f"run `usermod --append --groups {group} YOU`, and log in anew ({_WAYS})"
+            f"permission denied for {path}: only members of the group {group} may connect; ask an "
+            f"administrator to run `usermod --append --groups {group} YOU`, and log in again; or "
+            f"{_OTHER_SOCKET}"
         )
     if isinstance(error, TimeoutError) or number == errno.EAGAIN:
         return (
-            f"the daemon behind {path} does not answer: it is busy, or stuck; its log says more "
+            f"the daemon at {path} does not answer: it is busy or stuck; see its log "
             "(`journalctl --unit clkeepalived`)"
         )
     if isinstance(error, http.client.HTTPException | ValueError):
-        return f"what answers on {path} broke off, or is not clkeepalived: {_IS_IT_RUNNING}"
+        return f"the answer from {path} was cut off or is not from clkeepalived: {_IS_IT_RUNNING}"
     if number in (errno.ECONNRESET, errno.EPIPE):
-        return f"the daemon behind {path} went away: {_IS_IT_RUNNING}"
-    return f"cannot use {path}: {error}; {_WAYS}"
+        return f"the daemon at {path} closed the connection: {_IS_IT_RUNNING}"
+    return f"cannot use {path}: {error}; {_OTHER_SOCKET}"
 
 
 def _group_of(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""`clkeepalived status`: show the held sessions and those in danger."""
+"""`clkeepalived status`: show the held sessions and those at risk."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from keepalived.cli.options import (
     socket_option,
 )
 from keepalived.cli.socket_client import Control, session_path
-from keepalived.cli.table import Look
+from keepalived.cli.table import OutputFormat
 
 _PROMPT_ROWS = 2
 _LEAST_ROWS = 5
@@ -28,9 +28,9 @@ _LEAST_ROWS = 5
 @session_argument(required=False)
 @any_vcenter_option
 @kind_option
-@click.option("--json", "as_json", is_flag=True, help="As the API says it.")
-@click.option("--watch", is_flag=True, help="Show it again every second, until q or Ctrl-C.")
-@click.option("--idle", is_flag=True, help="Only tell whether nothing is held: 0 if so, else 1.")
+@click.option("--json", "as_json", is_flag=True, help="Print the JSON that the API returns.")
+@click.option("--watch", is_flag=True, help="Refresh every second until q or Ctrl-C.")
+@click.option("--idle", is_flag=True, help="Exit with 0 if no session is held, else with 1.")
 @socket_option
 def status(
     session_id: str | None,
@@ -41,20 +41,20 @@ def status(
     idle: bool,
     control: Control,
 ) -> None:
-    """Show the sessions that are held, the most endangered first; or everything about one.
+    """Show the held sessions, those most at risk first, or all details of one session.
 
-    On a terminal, as many as fit; elsewhere all of them, in full.
+    On a terminal, prints as many as fit; elsewhere all of them, in full.
 
     \b
-    clkeepalived status --idle && reboot       may vCenter, or this host, be patched now?
+    clkeepalived status --idle && reboot       reboot only if no session is held
     """
     if (session_id is not None) + as_json + watch + idle > 1 and not (as_json and session_id):
-        raise click.UsageError("--json, --watch, --idle and ID do not go together")
+        raise click.UsageError("--json, --watch, --idle and ID cannot be combined")
     if idle:
-        sys.exit(_say_idle(control, vcenter))
-    look = Look.of_stdout()
+        sys.exit(_report_idle(control, vcenter))
+    output = OutputFormat.of_stdout()
     if watch:
-        _watch(control, vcenter, look)
+        _watch(control, vcenter, output)
         return
     if session_id is not None:
         path = session_path(vcenter or THE_ONLY_VCENTER, session_id)
@@ -68,8 +68,8 @@ def status(
 
         click.echo("\n".join(status_table.details(found)))
     else:
-        rows = max(_LEAST_ROWS, look.rows - _PROMPT_ROWS)
-        click.echo("\n".join(page(found, look, rows)))
+        rows = max(_LEAST_ROWS, output.rows - _PROMPT_ROWS)
+        click.echo("\n".join(page(found, output, rows)))
 
 
 def read(control: Control, vcenter: str | None) -> dict[str, Any]:
@@ -80,16 +80,16 @@ def read(control: Control, vcenter: str | None) -> dict[str, Any]:
     return found
 
 
-def page(found: dict[str, Any], look: Look, rows: int, aside: str = "") -> list[str]:
+def page(found: dict[str, Any], output: OutputFormat, rows: int, suffix: str = "") -> list[str]:
     """Return a summary and a table, of at most `rows` lines on a terminal."""
     from keepalived.cli import status_table
 
-    if not look.is_terminal:
+    if not output.is_terminal:
         return status_table.plain(found["sessions"])
-    lines = status_table.summary(found, look, aside)
+    lines = status_table.summary(found, output, suffix)
     if not found["sessions"]:
         return [*lines, "hold a session with: clkeepalived hold ID --pid $$"]
-    return [*lines, *status_table.table(found["sessions"], look, rows - len(lines))]
+    return [*lines, *status_table.table(found["sessions"], output, rows - len(lines))]
 
 
 def _status(control: Control, vcenter: str | None) -> dict[str, Any]:
@@ -100,32 +100,34 @@ def _status(control: Control, vcenter: str | None) -> dict[str, Any]:
     meant = [each for each in found["vcenters"] if each["name"] == vcenter]
     if not meant:
         names = ", ".join(text.printable(each["name"]) for each in found["vcenters"])
-        raise click.UsageError(f"no vCenter {vcenter} is configured; there is {names or 'none'}")
+        raise click.UsageError(
+            f"no vCenter named {vcenter!r} is configured; configured: {names or 'none'}"
+        )
     return {**found, "vcenters": meant, "held": meant[0]["sessions"]}
 
 
-def _say_idle(control: Control, vcenter: str | None) -> int:
+def _report_idle(control: Control, vcenter: str | None) -> int:
     found = _status(control, vcenter)
     if found["held"]:
         click.echo(f"{text.counted(found['held'], 'session')} held")
         return 1
     if not found["is_admin"]:
         raise click.ClickException(
-            "you hold nothing, but you cannot see what others hold: ask as root, as the daemon's "
-            "user or as a member of control.admin_group"
+            "you hold no session, but you may not see those of other users: run this as root, as "
+            "the daemon's user or as a member of control.admin_group"
         )
     click.echo("nothing is held")
     return 0
 
 
-def _watch(control: Control, vcenter: str | None, look: Look) -> None:
-    if not (look.is_terminal and sys.stdin.isatty()):
-        raise click.UsageError("--watch needs a terminal; `status --json` is for programs")
+def _watch(control: Control, vcenter: str | None, output: OutputFormat) -> None:
+    if not (output.is_terminal and sys.stdin.isatty()):
+        raise click.UsageError("--watch needs a terminal; use `status --json` in programs")
     from keepalived.cli.screen import watch_screen
 
     def draw() -> list[str]:
-        now = Look.of_stdout()
-        aside = f"{time.strftime('%H:%M:%S')}, q ends"
-        return page(read(control, vcenter), now, rows=now.rows, aside=aside)
+        now = OutputFormat.of_stdout()
+        suffix = f"{time.strftime('%H:%M:%S')}, q quits"
+        return page(read(control, vcenter), now, rows=now.rows, suffix=suffix)
 
     watch_screen(draw)

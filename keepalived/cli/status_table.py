@@ -1,6 +1,6 @@
 """Output of `clkeepalived status`: a summary, a table of sessions, or one session in full.
 
-The table lists the most endangered sessions first, as many as fit.
+The table lists the sessions most at risk first, as many as fit.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from keepalived.cli import text
-from keepalived.cli.table import GAP, Cell, Look, cut, cut_middle, plain_rows, row, width_of
+from keepalived.cli.table import GAP, Cell, OutputFormat, cut, cut_middle, plain_rows, row, width_of
 from keepalived.lease.text import size
 
 Session = dict[str, Any]
@@ -36,8 +36,8 @@ Widths = dict[str, int]
 """The width of each column of a row, in order; 0 for columns that are left out."""
 
 
-def danger(session: Session) -> tuple[int, float]:
-    """Return a sort key: the most endangered first, ended sessions after live ones."""
+def risk(session: Session) -> tuple[int, float]:
+    """Return a sort key: sessions most at risk first, ended ones after live ones."""
     if session["state"] in LIVE:
         return 0, share_left(session)
     rank = 1 if session["state"] in LOST else 2 if session["state"] in _REMOVED else 3
@@ -61,10 +61,10 @@ def progress_of(session: Session) -> int | None:
     return max((each for each in known if each is not None), default=None)
 
 
-def summary(found: text.Said, look: Look, aside: str = "") -> list[str]:
-    """Return the number of sessions held and in danger, and the vCenters that do not answer.
+def summary(found: text.JsonObject, output: OutputFormat, suffix: str = "") -> list[str]:
+    """Return the number of sessions held and at risk, and the vCenters that do not answer.
 
-    `aside` is appended to the first line if there is room.
+    `suffix` is appended to the first line if there is room.
     """
     live = [session for session in found["sessions"] if session["state"] in LIVE]
     shares = [share_left(session) for session in live if session["slack"] is not None]
@@ -78,45 +78,45 @@ def summary(found: text.Said, look: Look, aside: str = "") -> list[str]:
     if at_risk:
         parts.append(Cell(f"{at_risk:,} at risk", _YELLOW))
     if live and len(parts) == 1:
-        parts.append(Cell("none in danger", _GREEN))
+        parts.append(Cell("none at risk", _GREEN))
     if stalled := sum(session["stalled"] is not None for session in live):
         parts.append(Cell(f"{stalled:,} stalled", _YELLOW))
     if lost:
-        parts.append(Cell(f"{lost:,} lost lately", _RED))
+        parts.append(Cell(f"{lost:,} lost recently", _RED))
     between = " · "
-    if aside and len(between.join(each.text for each in (*parts, Cell(aside)))) <= look.columns:
-        parts.append(Cell(aside, _DIM))
-    lines = [look.paint(Cell(between)).join(look.paint(each) for each in parts)]
+    if suffix and len(between.join(each.text for each in (*parts, Cell(suffix)))) <= output.columns:
+        parts.append(Cell(suffix, _DIM))
+    lines = [output.paint(Cell(between)).join(output.paint(each) for each in parts)]
     for vcenter in found["vcenters"]:
         if not vcenter["up"]:
-            words_on_it = f"{text.printable(vcenter['name'])} does not answer"
-            lines.append(look.paint(Cell(cut(words_on_it, look.columns), _RED)))
+            message = f"{text.printable(vcenter['name'])} does not answer"
+            lines.append(output.paint(Cell(cut(message, output.columns), _RED)))
     return lines
 
 
-def table(sessions: Sequence[Session], look: Look, rows: int) -> list[str]:
+def table(sessions: Sequence[Session], output: OutputFormat, rows: int) -> list[str]:
     """Return a table of at most `rows` lines, including its title and the count of the rest."""
     if not sessions:
         return []
-    ordered = sorted(sessions, key=danger)
+    ordered = sorted(sessions, key=risk)
     shown = ordered if len(ordered) < rows else ordered[: max(1, rows - 2)]
-    widths = fit(shown, look)
+    widths = fit(shown, output)
     cells = [[Cell(title, _DIM) for title in _TITLES]]
-    cells += [_cells(each, look, widths) for each in shown]
-    lines = [row(look, each, list(widths.values())) for each in cells]
+    cells += [_cells(each, output, widths) for each in shown]
+    lines = [row(output, each, list(widths.values())) for each in cells]
     if len(shown) < len(ordered):
-        lines.append(look.paint(Cell(cut(_rest(ordered[len(shown) :]), look.columns), _DIM)))
+        lines.append(output.paint(Cell(cut(_omitted(ordered[len(shown) :]), output.columns), _DIM)))
     return lines
 
 
 def plain(sessions: Sequence[Session]) -> list[str]:
     """Return all sessions, in full, for programs and files."""
-    return plain_rows([_PLAIN_TITLES, *map(_fields, sorted(sessions, key=danger))])
+    return plain_rows([_PLAIN_TITLES, *map(_fields, sorted(sessions, key=risk))])
 
 
-def fit(sessions: Sequence[Session], look: Look) -> Widths:
+def fit(sessions: Sequence[Session], output: OutputFormat) -> Widths:
     """Distribute a terminal's columns over the columns of the table."""
-    columns = look.columns
+    columns = output.columns
     bar = next((bar for least, bar in _BARS if columns >= least), -1)
     vcenter = max(width_of(text.printable(each["vcenter"])) for each in sessions)
     vcenter = min(max(vcenter, len("VCENTER")), columns // _WIDEST_VCENTER_SHARE)
@@ -148,7 +148,7 @@ def fit(sessions: Sequence[Session], look: Look) -> Widths:
     return widths
 
 
-def _cells(session: Session, look: Look, widths: Widths) -> list[Cell]:
+def _cells(session: Session, output: OutputFormat, widths: Widths) -> list[Cell]:
     name = _name(session)
     is_id = not text.item_name(session)
     state = session["state"]
@@ -157,8 +157,8 @@ def _cells(session: Session, look: Look, widths: Widths) -> list[Cell]:
         Cell(cut_middle(name, widths["name"]) if is_id else _cut_name(name, widths["name"])),
         Cell("" if is_id else cut_middle(session["id"], widths["id"]), _DIM),
         Cell(state, _RED if state in LOST else "" if state in LIVE else _DIM),
-        _slack_cell(session, look, widths["slack"]),
-        _progress_cell(session, look, widths["progress"]),
+        _slack_cell(session, output, widths["slack"]),
+        _progress_cell(session, output, widths["progress"]),
         _last_cell(session, widths["last"]),
     ]
 
@@ -176,44 +176,44 @@ def _cut_name(name: str, width: int) -> str:
     return cut(base, width - len(_DOWNLOAD)) + _DOWNLOAD
 
 
-def _slack_cell(session: Session, look: Look, width: int) -> Cell:
+def _slack_cell(session: Session, output: OutputFormat, width: int) -> Cell:
     if session["state"] not in LIVE:
         return Cell("")
     bar = width - 1 - _SLACK_WIDTH
     share, slack = share_left(session), session["slack"]
     left = ("—" if slack is None else text.brief(slack)).rjust(_SLACK_WIDTH)
     style = _GREEN if share >= AT_RISK_SHARE else _YELLOW if share > 0 else _RED
-    drawn = "" if bar <= 0 else look.bar(0.0 if slack is None else share, bar) + " "
+    drawn = "" if bar <= 0 else output.bar(0.0 if slack is None else share, bar) + " "
     return Cell(drawn + left, style)
 
 
-def _progress_cell(session: Session, look: Look, width: int) -> Cell:
+def _progress_cell(session: Session, output: OutputFormat, width: int) -> Cell:
     done = progress_of(session)
     if done is None:
         count = session["bytes_transferred"]
         return Cell("" if count is None else size(count))
     bar = width - 1 - _PROGRESS_WIDTH
     text = f"{done}%".rjust(_PROGRESS_WIDTH)
-    return Cell(f"{look.bar(done / 100, bar)} {text}" if look.columns >= _BARS[-1][0] else text)
+    return Cell(f"{output.bar(done / 100, bar)} {text}" if output.columns >= _BARS[-1][0] else text)
 
 
 def _last_cell(session: Session, width: int) -> Cell:
     if session["state"] not in LIVE:
-        said = text.ended(session).partition("; ")[2]
-        return Cell(said, _RED if session["state"] in LOST else _DIM)
+        reason = text.ended(session).partition("; ")[2]
+        return Cell(reason, _RED if session["state"] in LOST else _DIM)
     if not session["outcomes"]:
-        return Cell(text.printable(session["last_error"]) or "not asked yet", _DIM)
+        return Cell(text.printable(session["last_error"]) or "not renewed yet", _DIM)
     newest = session["outcomes"][-1]
     ago = text.brief(max(0.0, time.time() - text.moment(newest["at"])))
     if newest["outcome"] == "ok":
-        if worries := _worries(session):
-            return worries
+        if problem := _problem(session):
+            return problem
         return Cell(f"ok {ago}{' ago' if width >= _LEAST_FOR_AGO else ''}")
     why = text.printable(session["last_error"])
     return Cell(f"{newest['outcome']} {ago} ago{': ' + why if why else ''}", _RED)
 
 
-def _worries(session: Session) -> Cell | None:
+def _problem(session: Session) -> Cell | None:
     """Return the most serious problem of a session whose renewals succeed, if any."""
     for file in session["files"]:
         if file["status"] == "ERROR":
@@ -221,11 +221,11 @@ def _worries(session: Session) -> Cell | None:
     if session["stalled"] is not None:
         return Cell(f"stalled: {text.stalled(session['stalled'])}", _YELLOW)
     if "refused" in {hold["token"] for hold in session["holds"]}:
-        return Cell("token refused: lend a fresh one", _YELLOW)
+        return Cell("token refused: lend a new one", _YELLOW)
     return None
 
 
-def _rest(left_out: Sequence[Session]) -> str:
+def _omitted(left_out: Sequence[Session]) -> str:
     states = Counter(each["state"] for each in left_out)
     parts = [f"{count:,} {state}" for state, count in states.most_common()]
     live = [each for each in left_out if each["state"] in LIVE]
@@ -281,7 +281,7 @@ def details(session: Session) -> Iterator[str]:
         yield f"  answered     {text.clock_time(outcome['at'])} {outcome['outcome']}"
 
 
-def _hold(hold: text.Said) -> str:
+def _hold(hold: text.JsonObject) -> str:
     parts = [text.holder(hold)]
     if hold["until"] is not None:
         parts.append(f"until {text.clock_time(hold['until'])} at most")

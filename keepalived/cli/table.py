@@ -25,7 +25,7 @@ class Cell(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class OutputFormat:
     """The capabilities of the output: width, colours and characters."""
 
     columns: int
@@ -35,7 +35,7 @@ class Look:
     has_blocks: bool
 
     @classmethod
-    def of_stdout(cls) -> Look:
+    def of_stdout(cls) -> OutputFormat:
         """Return the capabilities of this process's standard output."""
         size = shutil.get_terminal_size()
         is_terminal = sys.stdout.isatty()
@@ -103,11 +103,11 @@ def fill(text: str, width: int) -> str:
     return fitting + " " * (width - width_of(fitting))
 
 
-def row(look: Look, cells: Sequence[Cell], widths: Sequence[int]) -> str:
+def row(output: OutputFormat, cells: Sequence[Cell], widths: Sequence[int]) -> str:
     """Return one line of a table. Columns of no width are left out."""
     shown = [(cell, width) for cell, width in zip(cells, widths, strict=True) if width > 0]
-    painted = [look.paint(cell, width) for cell, width in shown[:-1]]
-    painted += [look.paint(Cell(cut(cell.text, width), cell.style)) for cell, width in shown[-1:]]
+    painted = [output.paint(cell, width) for cell, width in shown[:-1]]
+    painted += [output.paint(Cell(cut(cell.text, width), cell.style)) for cell, width in shown[-1:]]
     return (" " * GAP).join(painted).rstrip()
 
 

@@ -10,13 +10,13 @@ from typing import Any
 from keepalived.lease.text import printable as printable
 from keepalived.lease.text import size
 
-Said = Mapping[str, Any]
-"""A JSON object of the daemon's answer."""
+JsonObject = Mapping[str, Any]
+"""A JSON object in the daemon's answer."""
 
 KEPT = frozenset({"DONE", "RELEASED"})
 """The final states that need no action: the session was not lost."""
 
-LEND_A_FRESH_ONE = "lend a fresh one with `clkeepalived progress ID --token-file FILE`"
+LEND_A_NEW_ONE = "lend a new one with `clkeepalived progress ID --token-file FILE`"
 
 _UNITS = ((86400, "d", 3600, "h"), (3600, "h", 60, "m"), (60, "m", 1, "s"))
 
@@ -30,9 +30,9 @@ def brief(seconds: float) -> str:
     return f"{sign}{whole}s"
 
 
-def transferred(said: Said) -> str:
+def transferred(data: JsonObject) -> str:
     """Return the bytes on the server and their total; empty if unknown."""
-    done, total = said["bytes_transferred"], said["bytes_total"]
+    done, total = data["bytes_transferred"], data["bytes_total"]
     if done is None:
         return ""
     return size(done) if total is None else f"{size(done)} of {size(total)}"
@@ -50,9 +50,9 @@ def clock_time(stamp: str) -> str:
     return time.strftime("%H:%M:%S" if is_today else "%Y-%m-%d %H:%M:%S", when)
 
 
-def item_name(said: Said) -> str:
+def item_name(data: JsonObject) -> str:
     """Return `library/item`, as far as known."""
-    parts = (said.get("library"), said.get("item"))
+    parts = (data.get("library"), data.get("item"))
     return printable("/".join(each for each in parts if each))
 
 
@@ -61,7 +61,7 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def holder(hold: Said) -> str:
+def holder(hold: JsonObject) -> str:
     """Return a hold's user and its owner."""
     return f"{user(hold['uid'])}, {owner(hold['owner'])}"
 
@@ -80,38 +80,38 @@ def owner(label: str) -> str:
     """Return a description of a hold's owner."""
     kind, _, rest = printable(label).partition(":")
     if kind == "ttl":
-        return f"for {brief(float(rest))} after each word of progress"
-    words = {
-        "pid": f"while process {rest} lives",
+        return f"until {brief(float(rest))} after the last progress report"
+    descriptions = {
+        "pid": f"until process {rest} ends",
         "connection": "while connected",
-        "file": f"in {rest}",
-        "discovery": "discovered: while it moves",
+        "file": f"while listed in {rest}",
+        "discovery": "discovered, while its transfer moves",
         "none": "until released",
     }
-    return words.get(kind, printable(label))
+    return descriptions.get(kind, printable(label))
 
 
-def event(said: Said) -> str:
+def event(data: JsonObject) -> str:
     """Return a description of an event, without its session and time."""
-    words = _EVENTS.get(said["event"])
-    return words(said) if words else printable(said["event"]).replace("_", " ")
+    describe = _EVENTS.get(data["event"])
+    return describe(data) if describe else printable(data["event"]).replace("_", " ")
 
 
-def ended(said: Said) -> str:
+def ended(data: JsonObject) -> str:
     """Return what a session ended as, and whether its content arrived."""
-    parts = [str(said["state"])]
-    for word in (said.get("reason"), said.get("error_message")):
-        if word and word not in parts:
-            parts.append(printable(word))
-    if said.get("content_moved") is not None:
-        parts.append("the content arrived" if said["content_moved"] else "no content arrived")
+    parts = [str(data["state"])]
+    for reason in (data.get("reason"), data.get("error_message")):
+        if reason and reason not in parts:
+            parts.append(printable(reason))
+    if data.get("content_moved") is not None:
+        parts.append("the content arrived" if data["content_moved"] else "no content arrived")
     return "; ".join(parts)
 
 
 def slack_left(slack: float | None) -> str:
-    """Return the time left until the deadline, in words."""
+    """Return a description of the time left until the deadline."""
     if slack is None:
-        return "never renewed so far"
+        return "not renewed yet"
     return f"overdue by {brief(-slack)}" if slack < 0 else f"{brief(slack)} left"
 
 
@@ -120,75 +120,75 @@ def stalled(seconds: float) -> str:
     return f"no bytes for {brief(seconds)}"
 
 
-def file(said: Said) -> str:
+def file(data: JsonObject) -> str:
     """Return the state of one file of a session."""
-    parts = [f"{printable(said['name'])}: {printable(said['status'])}"]
-    if said["source_type"] != "PUSH":
-        parts.append(printable(said["source_type"]))
-    done, total = said["bytes_transferred"], said["size"]
+    parts = [f"{printable(data['name'])}: {printable(data['status'])}"]
+    if data["source_type"] != "PUSH":
+        parts.append(printable(data["source_type"]))
+    done, total = data["bytes_transferred"], data["size"]
     parts.append(size(done) if total is None else f"{size(done)} of {size(total)}")
-    if said["error_message"]:
-        parts.append(printable(said["error_message"]))
+    if data["error_message"]:
+        parts.append(printable(data["error_message"]))
     return ", ".join(parts)
 
 
-def token(hold: Said) -> str:
+def token(hold: JsonObject) -> str:
     """Return the state of a hold's API token; empty if it has none."""
     state = hold["token"]
     if state == "refused":
         is_configured = hold["owner"].startswith("file:")
-        cure = "write a fresh one to its token_file" if is_configured else LEND_A_FRESH_ONE
-        return f"its API token is refused: {cure}"
-    return "its API token is lent" if state else ""
+        remedy = "write a new one to its token_file" if is_configured else LEND_A_NEW_ONE
+        return f"its API token was refused: {remedy}"
+    return "API token lent" if state else ""
 
 
-def _renewed(said: Said) -> str:
-    words = "renewed"
-    if said.get("first"):
-        words += " for the first time"
-    elif said.get("slack") is not None:
-        words += f" with {slack_left(said['slack'])}"
-    return words if said.get("progress") is None else f"{words} ({said['progress']} %)"
+def _renewed(data: JsonObject) -> str:
+    text = "renewed"
+    if data.get("first"):
+        text += " for the first time"
+    elif data.get("slack") is not None:
+        text += f" with {slack_left(data['slack'])}"
+    return text if data.get("progress") is None else f"{text} ({data['progress']} %)"
 
 
-def _not_renewed(said: Said) -> str:
-    why = printable(said.get("detail") or said["outcome"])
-    words = f"not renewed: {why}; next attempt in {brief(said['retry_in'])}"
-    return f"{words}; {slack_left(said.get('slack'))}"
+def _not_renewed(data: JsonObject) -> str:
+    why = printable(data.get("detail") or data["outcome"])
+    retry = f"next attempt in {brief(data['retry_in'])}"
+    return f"not renewed: {why}; {retry}; {slack_left(data.get('slack'))}"
 
 
-def _held_by(said: Said) -> str:
-    return f"{user(said['uid'])} ({printable(said['owner'])})"
+def _held_by(data: JsonObject) -> str:
+    return f"{user(data['uid'])} ({printable(data['owner'])})"
 
 
-_EVENTS: dict[str, Callable[[Said], str]] = {
-    "stream_started": lambda said: "listening",
-    "hold_taken": lambda said: f"held by {_held_by(said)}",
-    "hold_released": lambda said: f"let go by {_held_by(said)}",
+_EVENTS: dict[str, Callable[[JsonObject], str]] = {
+    "stream_started": lambda data: "listening",
+    "hold_taken": lambda data: f"held by {_held_by(data)}",
+    "hold_released": lambda data: f"released by {_held_by(data)}",
     "renewed": _renewed,
     "renewal_failed": _not_renewed,
-    "lifetime_learned": lambda said: f"lives {brief(said['lifetime'])} without activity",
-    "renewal_without_effect": lambda said: (
-        "renewed, but its expiration stands still: something may answer in the vCenter's place"
+    "lifetime_learned": lambda data: f"expires after {brief(data['lifetime'])} without activity",
+    "renewal_without_effect": lambda data: (
+        "renewed, but expiration_time does not move: does something else answer for the vCenter?"
     ),
-    "file_failed": lambda said: (
-        f"file {printable(said.get('file', ''))} failed: {printable(said.get('error_message', ''))}"
+    "file_failed": lambda data: (
+        f"file {printable(data.get('file', ''))} failed: {printable(data.get('error_message', ''))}"
     ),
-    "session_stalled": lambda said: stalled(said["idle"]),
-    "session_moving": lambda said: "bytes are moving again",
-    "token_refused": lambda said: (
-        f"the API token that was lent is refused: {LEND_A_FRESH_ONE}; "
-        + ("meanwhile renewed otherwise" if said["fallback"] else "nothing else renews it")
+    "session_stalled": lambda data: stalled(data["idle"]),
+    "session_moving": lambda data: "bytes are moving again",
+    "token_refused": lambda data: (
+        f"the lent API token was refused: {LEND_A_NEW_ONE}; "
+        + ("renewed with other credentials until then" if data["fallback"] else "not renewed")
     ),
-    "session_ended": lambda said: f"ended: {ended(said)}",
-    "vcenter_down": lambda said: f"does not answer: {printable(said.get('detail', ''))}",
-    "vcenter_up": lambda said: f"answers again, after {brief(said['down_seconds'])}",
-    "events_lost": lambda said: (
-        f"{counted(said['count'], 'event')} missing: this reader was too slow"
+    "session_ended": lambda data: f"ended: {ended(data)}",
+    "vcenter_down": lambda data: f"does not answer: {printable(data.get('detail', ''))}",
+    "vcenter_up": lambda data: f"answers again, after {brief(data['down_seconds'])}",
+    "events_lost": lambda data: (
+        f"{counted(data['count'], 'event')} missed: this reader is too slow"
     ),
-    "login": lambda said: f"login: {printable(said.get('outcome', ''))}",
-    "source_failed": lambda said: (
-        f"{counted(said['count'], 'problem')} in {printable(said['source'])}: see the daemon's log"
+    "login": lambda data: f"login: {printable(data.get('outcome', ''))}",
+    "source_failed": lambda data: (
+        f"{counted(data['count'], 'problem')} in {printable(data['source'])}: see the daemon's log"
     ),
-    "source_recovered": lambda said: f"{printable(said['source'])} is good again",
+    "source_recovered": lambda data: f"{printable(data['source'])} is valid again",
 }

@@ -36,7 +36,7 @@ class HoldService:
         self._limits = limits
         self._clock = clock
 
-    def check(self, caller: Caller, key: SessionKey, hold: Hold, before: Hold | None) -> None:
+    def _check(self, caller: Caller, key: SessionKey, hold: Hold, before: Hold | None) -> None:
         """Raise ProblemError if `hold`, replacing `before`, would exceed a limit."""
         limits, index, uid = self._limits, self._index, caller.uid
         if before is None:
@@ -58,11 +58,12 @@ class HoldService:
             )
 
     async def take(self, caller: Caller, key: SessionKey, hold: Hold, before: Hold | None) -> bool:
-        """Take a checked hold, replacing `before` if there is one.
+        """Take a hold, replacing `before` if there is one.
 
         Returns whether the hold is new, once it is on disk. A hold that cannot be saved, or whose
-        process has ended, is undone completely. Raises ProblemError.
+        process has ended, is undone completely. Raises ProblemError, also if it exceeds a limit.
         """
+        self._check(caller, key, hold, before)
         holder = HolderKey(hold.uid, hold.owner)
         is_process = hold.owner.kind is OwnerKind.PROCESS
         if is_process:

@@ -65,7 +65,6 @@ async def put_hold(context: ControlContext, call: PutCall) -> web.StreamResponse
         note=body.note if body.note is not None else before.note if before else "",
         token=_new_token(body, before),
     )
-    context.holds.check(call.caller, key, hold, before)
     taking = context.holds.take(call.caller, key, hold, before)
     if holder.owner.kind is OwnerKind.CONNECTION:
         return await _hold_while_connected(context, call, key, holder, taking)
@@ -92,7 +91,6 @@ async def patch_hold(
             progress=progress or hold.progress,
             token=_new_token(call.body, hold),
         )
-        context.holds.check(call.caller, key, updated, hold)
         taking = context.holds.take(call.caller, key, updated, hold)
         await context.background.run_shielded(taking, "update a hold")
     return json_answer(context.session_reply(call.caller, key))

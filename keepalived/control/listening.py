@@ -1,4 +1,7 @@
-"""Opens the control socket, from systemd or at the configured path, and watches its file."""
+"""Opens the control socket, from systemd or at the configured path, and watches its file.
+
+The groups of the configuration, of the socket and of administrators, are resolved here as well.
+"""
 
 from __future__ import annotations
 
@@ -112,7 +115,7 @@ def _inode_of(listening: Socket) -> tuple[int, int] | None:
 def listen(
     settings: ControlSettings, environ: MutableMapping[str, str] = os.environ
 ) -> Listening | None:
-    """Return the control socket; None if none is configured and the default folder is missing.
+    """Return the control socket. None if its path is the default and the folder does not exist.
 
     Raises SocketError.
     """

@@ -1,4 +1,4 @@
-"""The table of all routes of the control socket: what each accepts and returns.
+"""The table of the control socket's routes: what each accepts and returns.
 
 The routing, the validation of requests and the OpenAPI document are derived from it.
 """
@@ -13,7 +13,7 @@ from typing import Any, get_args, get_type_hints
 
 from aiohttp import web
 
-from keepalived.control import holds, sessions, status, streams, vcenter_sessions
+from keepalived.control import held_sessions, holds, status, streams, vcenter_sessions
 from keepalived.control.context import Call, ControlContext
 from keepalived.control.encoding import JSON
 from keepalived.control.problems import ProblemType
@@ -45,8 +45,8 @@ class RouteAnswer:
 
 @dataclass(frozen=True)
 class Route:
-    """One operation. Its name, its description and the models that it accepts are taken from the
-    handler: from its name, its docstring, and the `Call` in its annotations."""
+    """One operation. The handler's name is the operation's name, its docstring the description,
+    and the `Call` in its annotations has the models of the request."""
 
     method: str
     path: str
@@ -61,11 +61,11 @@ class Route:
         return path, query, None if body is NoneType else body
 
 
-_VCENTER = (ProblemType.NO_SUCH_VCENTER, ProblemType.AMBIGUOUS_VCENTER)
-_LOOKUP = (ProblemType.NO_SUCH_SESSION, *_VCENTER)
-_HOLD = (ProblemType.NO_SUCH_HOLD, ProblemType.CONFIGURED_HOLD, ProblemType.SESSION_ENDED)
-_STORE = (ProblemType.FULL, ProblemType.UNAVAILABLE)
-_SESSION = "/v1/sessions/{vcenter}/{id}"
+_VCENTER_PROBLEMS = (ProblemType.NO_SUCH_VCENTER, ProblemType.AMBIGUOUS_VCENTER)
+_LOOKUP_PROBLEMS = (ProblemType.NO_SUCH_SESSION, *_VCENTER_PROBLEMS)
+_HOLD_PROBLEMS = (ProblemType.NO_SUCH_HOLD, ProblemType.CONFIGURED_HOLD, ProblemType.SESSION_ENDED)
+_STORE_PROBLEMS = (ProblemType.FULL, ProblemType.UNAVAILABLE)
+_SESSION_PATH = "/v1/sessions/{vcenter}/{id}"
 
 
 def _ok(model: type[Model], meaning: str) -> RouteAnswer:
@@ -80,53 +80,63 @@ def _held(status: int, meaning: str) -> RouteAnswer:
 
 ROUTES: tuple[Route, ...] = (
     Route(
-        "GET", "/v1/sessions", sessions.list_sessions, (_ok(SessionList, "The sessions"),), _VCENTER
+        "GET",
+        "/v1/sessions",
+        held_sessions.list_sessions,
+        (_ok(SessionList, "The sessions"),),
+        _VCENTER_PROBLEMS,
     ),
-    Route("GET", _SESSION, sessions.get_session, (_ok(SessionReply, "The session"),), _LOOKUP),
+    Route(
+        "GET",
+        _SESSION_PATH,
+        held_sessions.get_session,
+        (_ok(SessionReply, "The session"),),
+        _LOOKUP_PROBLEMS,
+    ),
     Route(
         "PUT",
-        _SESSION,
+        _SESSION_PATH,
         holds.put_hold,
         (
             _held(200, "The hold was updated, and the update is on disk"),
             _held(201, "The hold was taken, and is on disk"),
         ),
-        (*_VCENTER, ProblemType.NOT_YOUR_PROCESS, ProblemType.TOO_MANY, *_STORE),
+        (*_VCENTER_PROBLEMS, ProblemType.NOT_YOUR_PROCESS, ProblemType.TOO_MANY, *_STORE_PROBLEMS),
     ),
     Route(
         "PATCH",
-        _SESSION,
+        _SESSION_PATH,
         holds.patch_hold,
         (_ok(SessionReply, "The present state of the session"),),
-        (*_LOOKUP, *_HOLD, *_STORE),
+        (*_LOOKUP_PROBLEMS, *_HOLD_PROBLEMS, *_STORE_PROBLEMS),
     ),
     Route(
         "DELETE",
-        _SESSION,
+        _SESSION_PATH,
         holds.delete_hold,
         (_ok(ReleaseReply, "The hold was released"),),
-        (*_LOOKUP, *_HOLD, ProblemType.AMBIGUOUS_HOLD),
+        (*_LOOKUP_PROBLEMS, *_HOLD_PROBLEMS, ProblemType.AMBIGUOUS_HOLD),
     ),
     Route(
         "POST",
-        f"{_SESSION}/keep-alive",
-        sessions.renew_session,
+        f"{_SESSION_PATH}/keep-alive",
+        held_sessions.renew_session,
         (_ok(KeepAliveReply, "The result of the keep-alive"),),
-        (*_LOOKUP, ProblemType.SESSION_ENDED),
+        (*_LOOKUP_PROBLEMS, ProblemType.SESSION_ENDED),
     ),
     Route(
         "POST",
-        f"{_SESSION}/cancel",
+        f"{_SESSION_PATH}/cancel",
         vcenter_sessions.cancel_session,
         (_ok(CancelReply, "The vCenter's response"),),
-        (ProblemType.FORBIDDEN, *_VCENTER, ProblemType.HELD_BY_OTHERS),
+        (ProblemType.FORBIDDEN, *_VCENTER_PROBLEMS, ProblemType.HELD_BY_OTHERS),
     ),
     Route(
         "GET",
         "/v1/events",
         streams.stream_events,
         (RouteAnswer(200, "Events, one per line", {streams.MEDIA_TYPE: (EventLine,)}),),
-        _VCENTER,
+        _VCENTER_PROBLEMS,
     ),
     Route("GET", "/v1/vcenters", status.list_vcenters, (_ok(VCenterList, "The vCenters"),)),
     Route(
@@ -134,7 +144,7 @@ ROUTES: tuple[Route, ...] = (
         "/v1/vcenters/{vcenter}/sessions",
         vcenter_sessions.list_account_sessions,
         (_ok(AccountList, "The outcome of the vCenter's list, and its sessions"),),
-        _VCENTER,
+        _VCENTER_PROBLEMS,
     ),
     Route(
         "GET",

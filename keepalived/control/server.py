@@ -1,4 +1,7 @@
-"""Assembles, starts and stops the server of the control socket."""
+"""Assembles, starts and stops the server of the control socket, and passes events to its parts.
+
+The server is a listener on the event bus: it notifies the hold index, the owners and the stream.
+"""
 
 from __future__ import annotations
 

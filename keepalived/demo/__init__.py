@@ -1,1 +1,1 @@
-"""The demonstration: uploads with pauses, with and without a keeper, and its evidence."""
+"""The demo: uploads with pauses, with and without keep-alives, and checks of the results."""

@@ -1,4 +1,4 @@
-"""The real daemon, run beside the uploads, and its log."""
+"""Run the real daemon for the demo's uploads, and read its log."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _READY_SECONDS = 120.0
 """Time limit for the start: a busy machine may take half a minute to start a program."""
 
 _STOP_SECONDS = 10.0
-_LAST_WORDS = 20
+_OUTPUT_LINES = 20
 
 
 class KeeperFailed(Exception):
@@ -44,9 +44,9 @@ class DemoSessionFile:
         ]
         content = "sessions:\n" + "".join(lines) if lines else "sessions: []\n"
         if content != self._content:
-            beside = self.path.with_suffix(".new")
-            beside.write_text(content)
-            beside.replace(self.path)
+            temporary = self.path.with_suffix(".new")
+            temporary.write_text(content)
+            temporary.replace(self.path)
             self._content = content
 
 
@@ -62,23 +62,23 @@ class DemoDaemon(Served):
         try:
             async with asyncio.timeout(_READY_SECONDS):
                 while not any(event["event"] == "ready" for event in self.events):
-                    if not await self.says_more():
-                        raise KeeperFailed(self.complaint())
+                    if not await self.has_more_output():
+                        raise KeeperFailed(self.other_output())
         except TimeoutError:
-            words = f"the daemon was not ready within {_READY_SECONDS:g} s"
-            raise KeeperFailed("\n".join(filter(None, (words, self.complaint())))) from None
+            message = f"the daemon was not ready within {_READY_SECONDS:g} s"
+            raise KeeperFailed("\n".join(filter(None, (message, self.other_output())))) from None
 
     def end_of(self, session_id: str) -> dict[str, Any] | None:
         """Return the daemon's report of the end of a session, if any."""
         ends = (event for event in self.events if event["event"] == "session_ended")
         return next((event for event in ends if event.get("session_id") == session_id), None)
 
-    def complaint(self) -> str:
+    def other_output(self) -> str:
         """Return the daemon's output besides its log; empty if it runs and wrote nothing."""
-        words = [line.rstrip() for line in self.other_lines[-_LAST_WORDS:]]
+        lines = [line.rstrip() for line in self.other_lines[-_OUTPUT_LINES:]]
         if self.has_ended:
-            words.insert(0, "the daemon ended by itself")
-        return "\n".join(words)
+            lines.insert(0, "the daemon exited unexpectedly")
+        return "\n".join(lines)
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""The demonstration: a simulated vCenter, the real daemon, and six uploads in half a minute."""
+"""Run the demo: a simulated vCenter, the real daemon, and six uploads in half a minute."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ async def play() -> bool:
     planned = uploads()
     screen = screen_for(planned, partial(_life, simulator), LIFETIME)
     print(
-        f"A simulated vCenter deletes update sessions after {LIFETIME:g} idle seconds, as a real\n"
-        "one does after 300. The uploads pause for longer: checksums, queues.\n",
+        f"A simulated vCenter deletes update sessions after {LIFETIME:g} idle seconds, a real one\n"
+        "after 300. The uploads pause for longer, for checksums and in queues.\n",
         flush=True,
     )
     with tempfile.TemporaryDirectory(prefix="clkeepalived-demo-") as folder:
@@ -65,10 +65,10 @@ async def play() -> bool:
                 async with asyncio.timeout(LONGEST_PLAY):
                     await _perform(planned, uploader, keeper, screen)
             proof = [await _evidence(each, simulator.ledger, uploader, keeper) for each in planned]
-            complaint = keeper.complaint()
+            output = keeper.other_output()
     results = [Result(summary(each, LIFETIME), findings(each, LIFETIME)) for each in proof]
     screen.conclude(results)
-    return _say_verdict(results, complaint)
+    return _print_verdict(results, output)
 
 
 async def _perform(
@@ -83,8 +83,8 @@ async def _perform(
                     continue
                 keeper.session_file.write(_held(planned))
                 going_on.create_task(uploader.carry_out(upload), name=upload.name)
-                if upload.fate in (Scenario.CANCELED, Scenario.FAILED):
-                    going_on.create_task(uploader.end_halfway(upload), name=upload.fate)
+                if upload.scenario in (Scenario.CANCELED, Scenario.FAILED):
+                    going_on.create_task(uploader.end_halfway(upload), name=upload.scenario)
         await _reports(planned, keeper)
         showing.cancel()
     screen.show(planned)
@@ -105,7 +105,7 @@ async def _reports(planned: Sequence[DemoUpload], keeper: DemoDaemon) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(_REPORT_SECONDS):
             while any(keeper.end_of(each.session_id) is None for each in _held(planned)):
-                if not await keeper.says_more():
+                if not await keeper.has_more_output():
                     return
 
 
@@ -124,14 +124,14 @@ async def _evidence(
     )
 
 
-def _say_verdict(results: Sequence[Result], complaint: str) -> bool:
+def _print_verdict(results: Sequence[Result], output: str) -> bool:
     held = [finding.holds for result in results for finding in result.findings]
     is_good = all(held)
-    print(f"\n{sum(held)} of {len(held)} facts are as they should be.")
+    print(f"\n{sum(held)} of {len(held)} checks passed.")
     if is_good:
-        print("What was kept outlived its lifetime, and what was not is gone.")
-    if complaint and not is_good:
-        print(complaint)
+        print("The kept sessions outlived their lifetime, the unkept one expired.")
+    if output and not is_good:
+        print(output)
     return is_good
 
 
@@ -143,4 +143,4 @@ def _life(simulator: Simulator, upload: DemoUpload) -> Life:
 
 
 def _held(planned: Sequence[DemoUpload]) -> list[DemoUpload]:
-    return [each for each in planned if each.session_id and each.fate is not Scenario.UNKEPT]
+    return [each for each in planned if each.session_id and each.scenario is not Scenario.UNKEPT]

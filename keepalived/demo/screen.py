@@ -1,4 +1,4 @@
-"""Output of the demonstration: a live table on a terminal, plain lines elsewhere."""
+"""Show the demo: a live table on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from keepalived.demo.uploads import DemoUpload
 from keepalived.demo.verdict import ENDS, HEADINGS, Fact, Summary
 from keepalived.simulator.resources import SessionEvent
 
-MARKS = {True: "ok", False: "NOT SO"}
+MARKS = {True: "ok", False: "FAILED"}
 
 _MARK_WIDTH = max(map(len, MARKS.values()))
 _GAP = 2
@@ -52,7 +52,7 @@ class Lines:
     def __init__(self, life: Callable[[DemoUpload], Life]) -> None:
         self._life = life
         self._began = 0.0
-        self._said: dict[tuple[str, str], str] = {}
+        self._printed: dict[tuple[str, str], str] = {}
 
     def __enter__(self) -> Lines:
         self._began = time.monotonic()
@@ -68,9 +68,9 @@ class Lines:
                 continue
             ended = self._life(upload).ended
             if ended not in (None, SessionEvent.COMPLETED):
-                self._say(upload, "session", f"{ENDS[ended]} on the server")
+                self._print_change(upload, "session", f"{ENDS[ended]} on the server")
             trouble = f": {upload.trouble}" if upload.trouble else ""
-            self._say(upload, "uploader", f"{upload.doing}{trouble}")
+            self._print_change(upload, "uploader", f"{upload.doing}{trouble}")
 
     def conclude(self, results: Sequence[Result]) -> None:
         """Print facts and summaries in columns."""
@@ -85,11 +85,11 @@ class Lines:
         for line in table:
             print(_row(line, widths))
 
-    def _say(self, upload: DemoUpload, about: str, words: str) -> None:
-        if self._said.get((upload.name, about)) != words:
-            self._said[upload.name, about] = words
+    def _print_change(self, upload: DemoUpload, about: str, state: str) -> None:
+        if self._printed.get((upload.name, about)) != state:
+            self._printed[upload.name, about] = state
             seconds = time.monotonic() - self._began
-            print(f"{seconds:5.1f} s  {upload.name:18}{words}", flush=True)
+            print(f"{seconds:5.1f} s  {upload.name:18}{state}", flush=True)
 
 
 def screen_for(

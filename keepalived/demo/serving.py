@@ -61,7 +61,7 @@ class Served:
         self.more = asyncio.Event()
         self.reading = asyncio.create_task(self._read(), name="daemon's log")
 
-    async def says_more(self) -> bool:
+    async def has_more_output(self) -> bool:
         """Wait for more output of the daemon; return False if it has ended."""
         if not self.has_ended:
             self.more.clear()

@@ -1,4 +1,4 @@
-"""The demonstration on a terminal, drawn by rich."""
+"""Show the demo on a terminal, with rich."""
 
 from __future__ import annotations
 

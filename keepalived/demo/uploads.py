@@ -1,4 +1,4 @@
-"""Typical uploads: a login, an item, a session, a checksum, a transfer, a queue."""
+"""Perform the demo's uploads: item, session, checksum, transfer, queue, completion."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ class DemoUpload:
     """The plan and progress of one upload. Times are in seconds, sizes in bytes.
 
     `checksum` is the uploader's pause before the transfer, and `queue` its pause before it
-    completes the session. `trouble` is the reason for a failure, in words.
+    completes the session. `trouble` is the reason for a failure.
     """
 
     name: str
-    fate: Scenario
+    scenario: Scenario
     size: int
     checksum: float
     queue: float
@@ -110,7 +110,7 @@ class Uploader:
 
     async def open(self, upload: DemoUpload) -> None:
         """Create the item and its update session. A failure is recorded in `upload.trouble`."""
-        with _taking_note(upload):
+        with _recording_errors(upload):
             item = {"name": upload.name, "library_id": self._library_id}
             upload.item_id = await self._call("POST", _ITEMS, item)
             body = {"library_item_id": upload.item_id}
@@ -120,7 +120,7 @@ class Uploader:
     async def carry_out(self, upload: DemoUpload) -> None:
         """Perform the remaining steps. A failure is recorded in `upload.trouble`."""
         session = f"{_ITEMS}/update-session/{upload.session_id}"
-        with _taking_note(upload):
+        with _recording_errors(upload):
             upload.now("checksumming")
             await asyncio.sleep(upload.checksum)
             file = {"name": "disk.vmdk", "source_type": "PUSH", "size": upload.size}
@@ -140,7 +140,7 @@ class Uploader:
             await upload.changed.wait()
         if upload.is_over:
             return
-        action = "cancel" if upload.fate is Scenario.CANCELED else "fail"
+        action = "cancel" if upload.scenario is Scenario.CANCELED else "fail"
         body = {} if action == "cancel" else {"client_error_message": FAILURE}
         path = f"{_ITEMS}/update-session/{upload.session_id}?action={action}"
         with suppress(UploadFailed, aiohttp.ClientError):  # the findings will show it
@@ -163,11 +163,11 @@ class Uploader:
             raise UploadFailed(f"the transfer was refused: HTTP {status}")
 
     async def _call(self, method: str, path: str, body: object = None) -> Any:
-        status, said = await self._client.ask(method, path, body)
+        status, reply = await self._client.ask(method, path, body)
         if status >= 400:
-            kind = said.get("error_type", "") if isinstance(said, dict) else ""
+            kind = reply.get("error_type", "") if isinstance(reply, dict) else ""
             raise UploadFailed(f"{_step(path)}: HTTP {status} {kind}".rstrip())
-        return said
+        return reply
 
 
 @asynccontextmanager
@@ -180,7 +180,7 @@ async def uploading(url: str, username: str, password: str) -> AsyncIterator[Upl
 
 
 @contextmanager
-def _taking_note(upload: DemoUpload) -> Iterator[None]:
+def _recording_errors(upload: DemoUpload) -> Iterator[None]:
     """Record errors in the block as the upload's `trouble`."""
     try:
         yield

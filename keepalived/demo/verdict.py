@@ -1,4 +1,4 @@
-"""Findings from the simulator's ledger and the daemon's log. Pure functions, no I/O.
+"""Check the demo's results, from the simulator's ledger and the daemon's log; no I/O.
 
 All times are in seconds.
 """
@@ -28,7 +28,12 @@ ENDS = {
     SessionEvent.FAILED: "failed",
     SessionEvent.DELETED: "deleted",
 }
-"""The words for each way in which a session ends."""
+"""The text for each way in which a session ends."""
+
+_PLANNED_ENDS = {
+    Scenario.CANCELED: SessionEvent.CANCELLED,
+    Scenario.FAILED: SessionEvent.FAILED,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +94,8 @@ HEADINGS = Summary("upload", "kept by", "lived", "paused", "outcome")
 
 
 def keeper_of(upload: DemoUpload) -> str:
-    """Return who keeps an upload's session alive."""
-    return "nobody" if upload.fate is Scenario.UNKEPT else "clkeepalived"
+    """Return what keeps an upload's session alive."""
+    return "none" if upload.scenario is Scenario.UNKEPT else "clkeepalived"
 
 
 def summary(evidence: Evidence, lifetime: float) -> Summary:
@@ -101,14 +106,13 @@ def summary(evidence: Evidence, lifetime: float) -> Summary:
         kept_by=keeper_of(evidence.upload),
         lived=f"{_lived(evidence) / lifetime:.1f} lifetimes",
         paused=f"{_longest_pause(evidence):.1f} s",
-        outcome=f"{ENDS[ended.event] if ended else 'open'}, "
-        f"{'arrived' if _has_arrived(evidence) else 'lost'}",
+        outcome=_outcome(evidence, ended),
     )
 
 
 def findings(evidence: Evidence, lifetime: float) -> list[Fact]:
     """Return the facts about one upload. `lifetime` is that of a session without activity."""
-    match evidence.upload.fate:
+    match evidence.upload.scenario:
         case Scenario.KEPT:
             found = _kept(evidence, lifetime)
         case Scenario.UNKEPT:
@@ -120,6 +124,15 @@ def findings(evidence: Evidence, lifetime: float) -> list[Fact]:
     return list(found)
 
 
+def _outcome(evidence: Evidence, ended: Event | None) -> str:
+    """Return how an upload ended; an end that the demo itself caused is not called a loss."""
+    end = ENDS[ended.event] if ended else "open"
+    if _has_arrived(evidence):
+        return f"{end}, arrived"
+    is_planned = ended is not None and _PLANNED_ENDS.get(evidence.upload.scenario) is ended.event
+    return f"{end} on purpose" if is_planned else f"{end}, lost"
+
+
 def pauses(evidence: Evidence) -> list[HeldSpan]:
     """Return the spans in which the server saw no activity of the uploader.
 
@@ -127,11 +140,11 @@ def pauses(evidence: Evidence) -> list[HeldSpan]:
     """
     if not evidence.events:
         return []
-    heard, found = evidence.events[0].time, []
+    since, found = evidence.events[0].time, []
     for entry in evidence.requests:
         if entry.route in _UPLOADERS:
-            found.append(HeldSpan(heard, entry.time))
-            heard = entry.finished or entry.time
+            found.append(HeldSpan(since, entry.time))
+            since = entry.finished or entry.time
     return found
 
 
@@ -144,12 +157,12 @@ def _kept(evidence: Evidence, lifetime: float) -> Iterator[Fact]:
     )
     too_long = [each for each in pauses(evidence) if each.length > lifetime]
     yield Fact(
-        "while its uploader paused",
+        "although its uploader paused",
         bool(too_long),
-        f"{len(too_long)} times above {lifetime:g} s, up to {_longest_pause(evidence):.1f} s",
+        f"{len(too_long)} times longer than {lifetime:g} s, up to {_longest_pause(evidence):.1f} s",
     )
     yield Fact(
-        "was never idle for so long",
+        "was never idle that long",
         0 < evidence.longest_gap < lifetime,
         f"at most {evidence.longest_gap:.1f} s without activity",
     )
@@ -163,10 +176,10 @@ def _kept(evidence: Evidence, lifetime: float) -> Iterator[Fact]:
 
 def _unkept(evidence: Evidence, lifetime: float) -> Iterator[Fact]:
     keep_alives = _keep_alives(evidence)
-    yield Fact("nobody kept it alive", keep_alives == 0, f"{keep_alives} keep-alives")
+    yield Fact("was not kept alive", keep_alives == 0, f"{keep_alives} keep-alives")
     place = _place_of_end(evidence, SessionEvent.EXPIRED, pauses(evidence))
     yield Fact(
-        "expired in a pause",
+        "expired during a pause",
         place is not None and place.length > lifetime,
         f"{place.into:.1f} s into a pause of {place.length:.1f} s" if place else "it did not",
     )
@@ -183,7 +196,7 @@ def _ended_halfway(
     ]
     place = _place_of_end(evidence, event, transfers)
     yield Fact(
-        f"{ENDS[event]} in its transfer",
+        f"{ENDS[event]} during its transfer",
         place is not None,
         f"on the server, {place.into:.1f} s into it" if place else "it was not",
     )
@@ -245,5 +258,5 @@ def _reported(
     error, moved = report.get("error_message"), report.get("content_moved")
     holds = report.get("state") == state and moved is has_arrived and message in (None, error)
     content = None if moved is None else f"{'the' if moved else 'no'} content arrived"
-    told = ": ".join(filter(None, (report.get("state"), error or content)))
-    return Fact("its end was reported", holds, told or "not at all")
+    text = ": ".join(filter(None, (report.get("state"), error or content)))
+    return Fact("its end was reported", holds, text or "not at all")

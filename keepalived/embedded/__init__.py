@@ -1,1 +1,1 @@
-"""Keeps sessions alive without the daemon: inside one command, or inside a script."""
+"""Keep sessions alive inside a Python program (`keepalived.hold`)."""

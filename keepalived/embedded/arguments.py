@@ -1,4 +1,4 @@
-"""Checks the arguments of `keepalived.hold` before anything is sent."""
+"""Check the arguments of `keepalived.hold` before anything is sent."""
 
 from __future__ import annotations
 
@@ -36,33 +36,33 @@ def check(
     try:
         host = _host_of(url)
         if kind not in tuple(Kind):
-            raise ValueError(f"kind: is update or download, not {kind!r}")
+            raise ValueError(f"kind: must be update or download, not {kind!r}")
         if not isinstance(session_id, str):
-            raise ValueError(f"a session id is a text, not {type(session_id).__name__}")
+            raise ValueError(f"session_id: must be a str, not {type(session_id).__name__}")
         key = SessionKey(host, Kind(kind), check_session_id(session_id))
         lent = _lent(token, fields.get("username"), fields.get("password"))
     except ValueError as error:
         raise InvalidArguments(str(error)) from None
     settings = _settings({"url": url, **fields})
     alone = Settings(vcenters={"vcenter": settings})
-    unusable = "; ".join(words for _, words in checks.unusable(alone, os.environ))
+    unusable = "; ".join(message for _, message in checks.unusable(alone, os.environ))
     if unusable:
         raise InvalidArguments(unusable)
     risky = checks.risky(alone, os.environ)
     # With a lent token, no login is expected.
-    warnings = (words for place, words in risky if lent is None or place[-1] != "username")
+    warnings = (text for place, text in risky if lent is None or place[-1] != "username")
     return HoldArguments(key, settings, lent, tuple(warnings))
 
 
 def _host_of(url: object) -> str:
     if not isinstance(url, str):
-        raise ValueError(f"url: is a text, https://HOST, not {type(url).__name__}")
+        raise ValueError(f"url: must be a str such as https://HOST, not {type(url).__name__}")
     try:
         address = split_vcenter_url(url)
     except ValueError as error:
         raise ValueError(f"url: {error}") from None
     if address.username is not None or address.password is not None:
-        raise ValueError("url: take `user:password@` out, and give username= and password=")
+        raise ValueError("url: must not contain `user:password@`; pass username= and password=")
     return address.host
 
 
@@ -70,17 +70,19 @@ def _lent(token: object, username: object, password: object) -> LentToken | None
     has_credentials = username is not None or password is not None
     if token is not None:
         if has_credentials:
-            raise ValueError("give token=, or username= and password=, not both")
+            raise ValueError("pass either token=, or username= and password=, not both")
         if not isinstance(token, str):
-            raise ValueError(f"token: is a text, not {type(token).__name__}")
+            raise ValueError(f"token: must be a str, not {type(token).__name__}")
         return LentToken(check_token(token))
     if not has_credentials:
-        raise ValueError("give token=, or username= and password=: vCenter asks who it is")
+        raise ValueError("pass token=, or username= and password=")
     for name, value in (("username", username), ("password", password)):
         if not isinstance(value, str) or not value:
-            raise ValueError(f"{name}= is missing or empty, or no text; the two go together")
+            raise ValueError(
+                f"{name}= must be a str that is not empty; pass both username= and password="
+            )
         if not value.isprintable():
-            raise ValueError(f"{name}= holds what no {name} can, such as a line's end")
+            raise ValueError(f"{name}= contains an unprintable character, such as a line break")
     return None
 
 

@@ -52,6 +52,6 @@ class SessionLost(HoldError):
 
 
 def describe_end(end: SessionEnd) -> str:
-    """Describe in one line, for people, how a session ended."""
+    """Describe how a session ended, in one line."""
     why = f": {end.error_message}" if end.error_message else ""
     return f"{end.key.kind} session {end.key.id} ended as {end.state} ({end.reason}){why}"

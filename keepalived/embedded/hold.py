@@ -1,4 +1,4 @@
-"""`keepalived.hold`: keeps a session alive while a `with` block runs."""
+"""`keepalived.hold`: keep a session alive while a `with` block runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Literal, Self, TypedDict, Unpack, overload
 
 from keepalived.embedded.arguments import HoldArguments, check
 from keepalived.embedded.errors import HoldError, InvalidArguments, SessionLost, describe_end
-from keepalived.embedded.hold_runner import HoldRunner, Parting, is_loss
+from keepalived.embedded.hold_runner import Departure, HoldRunner, is_loss
 from keepalived.embedded.hold_state import HoldState, OnEnd, logger
 from keepalived.embedded.loop_thread import LoopThread
 from keepalived.host.clock import SystemClock
@@ -34,10 +34,10 @@ class SessionHold:
     def __init__(self, wanted: HoldArguments, connect_timeout: float) -> None:
         self._wanted = wanted
         self._state = HoldState()
-        self._runner = keeping = HoldRunner(wanted, self._state, SystemClock(), connect_timeout)
-        self._give_up = partial(keeping.leave, Parting.AT_ONCE)
+        self._runner = HoldRunner(wanted, self._state, SystemClock(), connect_timeout)
+        self._give_up = partial(self._runner.leave, Departure.AT_ONCE)
         self._background: LoopThread | None = None
-        self._told = Progress()
+        self._reported = Progress()
 
     @property
     def session_id(self) -> str:
@@ -83,7 +83,7 @@ class SessionHold:
         """
         for each in (value,) if total is None else (value, total):
             if type(each) is not int:
-                raise InvalidArguments(f"progress is a whole number, not {each!r}")
+                raise InvalidArguments(f"progress must be an int, not {each!r}")
         try:
             if total is None:
                 progress = Progress(percent=value)
@@ -92,13 +92,13 @@ class SessionHold:
                 progress = Progress(done=min(value, max(0, total)), total=total)
         except ValueError as error:
             raise InvalidArguments(str(error)) from None
-        if progress.client_progress == self._told.client_progress:
+        if progress.client_progress == self._reported.client_progress:
             return
-        self._told = progress
+        self._reported = progress
         if self._background is None:
-            self._runner.tell(progress)
+            self._runner.report(progress)
         else:
-            self._background.call(self._runner.tell, progress)
+            self._background.call(self._runner.report, progress)
 
     # -- the block
 
@@ -139,9 +139,9 @@ class SessionHold:
 
     def _start(self) -> LoopThread:
         if self._background is not None:
-            raise HoldError("a hold is entered once; call hold() again for another block")
-        for words in self._wanted.warnings:
-            logger.warning("%s: %s", self._wanted.settings.url, words)
+            raise HoldError("a hold can be entered only once: call hold() again for another block")
+        for message in self._wanted.warnings:
+            logger.warning("%s: %s", self._wanted.settings.url, message)
         name = f"keepalived {self.session_id}"
         background = LoopThread(name, self._runner.run, self._give_up)
         background.start()
@@ -157,8 +157,8 @@ class SessionHold:
         if background is None or not background.is_here:
             return None
         is_ordinary = error is None or isinstance(error, Exception)
-        parting = Parting.LOOK if is_ordinary else Parting.AT_ONCE
-        background.call(self._runner.leave, parting)
+        departure = Departure.POLL if is_ordinary else Departure.AT_ONCE
+        background.call(self._runner.leave, departure)
         return background
 
     def _conclude(self, background: LoopThread, error: BaseException | None) -> None:
@@ -168,9 +168,9 @@ class SessionHold:
             if end is not None and is_loss(end):
                 error.add_note(f"keepalived: {describe_end(end)}")
             if trouble is not None:
-                error.add_note(f"keepalived: the session was not kept: {trouble!r}")
+                error.add_note(f"keepalived: the session was not kept alive: {trouble!r}")
         elif trouble is not None:
-            raise HoldError(f"the session was not kept: {trouble!r}") from trouble
+            raise HoldError(f"the session was not kept alive: {trouble!r}") from trouble
         elif end is not None and is_loss(end):
             raise SessionLost(end)
 
@@ -178,14 +178,14 @@ class SessionHold:
         background = getattr(self, "_background", None)
         if background is not None and background.is_running:
             background.call(self._give_up)
-            warnings.warn(f"{self!r} was never left", ResourceWarning, stacklevel=2, source=self)
+            warnings.warn(f"{self!r} was never exited", ResourceWarning, stacklevel=2, source=self)
 
     def __repr__(self) -> str:
         where = self._wanted.settings.url
         return f"<hold on {self.kind} session {self.session_id} at {where}: {self.state}>"
 
 
-class _How(TypedDict, total=False):
+class _CommonArguments(TypedDict, total=False):
     """The arguments of `hold` that both kinds of credentials allow."""
 
     kind: AnyKind
@@ -199,10 +199,17 @@ class _How(TypedDict, total=False):
 
 
 @overload
-def hold(url: str, session_id: str, *, token: str, **how: Unpack[_How]) -> SessionHold: ...
+def hold(
+    url: str, session_id: str, *, token: str, **arguments: Unpack[_CommonArguments]
+) -> SessionHold: ...
 @overload
 def hold(
-    url: str, session_id: str, *, username: str, password: str, **how: Unpack[_How]
+    url: str,
+    session_id: str,
+    *,
+    username: str,
+    password: str,
+    **arguments: Unpack[_CommonArguments],
 ) -> SessionHold: ...
 def hold(
     url: str,
@@ -234,7 +241,7 @@ def hold(
     """
     if type(connect_timeout) not in (int, float) or not connect_timeout > 0:
         raise InvalidArguments(
-            f"connect_timeout: is a number of seconds above 0, not {connect_timeout!r}"
+            f"connect_timeout: must be a number of seconds above 0, not {connect_timeout!r}"
         )
     wanted = check(
         url,
@@ -257,4 +264,4 @@ def _call_in(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
     try:
         loop.call_soon_threadsafe(call)
     except RuntimeError:
-        logger.warning("nobody hears that a session has ended: the event loop is closed")
+        logger.warning("the end of a session cannot be reported: the event loop is closed")

@@ -1,8 +1,8 @@
-"""Keeps one session, within a running event loop, from the first answer to the last look.
+"""Keep one session alive in a running event loop: the steps of a hold.
 
 1. enter  renew the session at once; the vCenter's answer decides whether the block is entered
-2. keep   renew it when it falls due; reported progress goes with the next renewal
-3. look   ask for its state once more, so that a loss is noticed
+2. keep   renew it when it is due; reported progress goes with the next renewal
+3. poll   request its state once more, so that a loss is noticed
 4. leave  release it, never cancel it; log out if we logged in
 """
 
@@ -43,10 +43,10 @@ _POLL_SECONDS = 0.01
 _REFUSALS = frozenset({Outcome.LOGIN_REFUSED, Outcome.UNAUTHENTICATED, Outcome.FORBIDDEN})
 
 
-class Parting(Enum):
-    """How a block is left: after one more look at the session, or without any more requests."""
+class Departure(Enum):
+    """How a block is left: after one more poll of the session, or without further requests."""
 
-    LOOK = "look"
+    POLL = "poll"
     AT_ONCE = "at once"
 
 
@@ -58,7 +58,7 @@ class HoldRunner:
     """
 
     wanted: HoldArguments
-    link: HoldState
+    hold_state: HoldState
     clock: Clock
     connect_timeout: float
     make_transport: MakeTransport = build_transport
@@ -66,8 +66,8 @@ class HoldRunner:
     _registry: Registry | None = field(default=None, init=False)
     _first: asyncio.Future[None] | None = field(default=None, init=False)
     _left: asyncio.Event = field(default_factory=asyncio.Event, init=False)
-    _parting: Parting = field(default=Parting.AT_ONCE, init=False)
-    _trouble: str = field(default="no answer", init=False)
+    _departure: Departure = field(default=Departure.AT_ONCE, init=False)
+    _last_error: str = field(default="no answer", init=False)
     _is_in_danger: bool = field(default=False, init=False)
 
     async def run(self, entered: Callable[[], None]) -> None:
@@ -93,21 +93,21 @@ class HoldRunner:
             registry.hold(key, hold)
             try:
                 await self._enter(self._first)
-                await self._round_over(keeper, registry)
-                if self.link.end is not None:
-                    raise SessionLost(self.link.end)
+                await self._round_complete(keeper, registry)
+                if self.hold_state.end is not None:
+                    raise SessionLost(self.hold_state.end)
                 entered()
                 await self._left.wait()
-                if self._parting is Parting.LOOK:
-                    await self._look_once_more(engine, keeper)
+                if self._departure is Departure.POLL:
+                    await self._poll_once_more(engine, keeper)
             finally:
                 self._left.set()
                 registry.release(key, uid, owner)
 
-    def tell(self, progress: Progress) -> None:
+    def report(self, progress: Progress) -> None:
         """Report the transfer's progress to the server with the next renewal."""
-        told, now = self._progress.client_progress, progress.client_progress
-        if now is None or (told is not None and now <= told):
+        last, now = self._progress.client_progress, progress.client_progress
+        if now is None or (last is not None and now <= last):
             return  # Several threads may report, and their calls may arrive out of order.
         self._progress = progress
         if self._registry is None:
@@ -117,10 +117,10 @@ class HoldRunner:
             for hold in session.holds:
                 self._registry.hold(session.key, replace(hold, progress=progress))
 
-    def leave(self, parting: Parting) -> None:
+    def leave(self, departure: Departure) -> None:
         """Let `run` end. The first call decides how."""
         if not self._left.is_set():
-            self._parting = parting
+            self._departure = departure
             self._left.set()
 
     async def _enter(self, first: asyncio.Future[None]) -> None:
@@ -135,25 +135,25 @@ class HoldRunner:
             raise HoldError("the block was left before it had been entered")
         else:
             raise VCenterUnavailable(
-                f"{self.wanted.settings.url} could not be asked within {self.connect_timeout:g} s: "
-                f"{self._trouble}"
+                f"{self.wanted.settings.url} did not renew the session within "
+                f"{self.connect_timeout:g} s: {self._last_error}"
             )
 
-    async def _look_once_more(self, engine: Engine, keeper: Keeper) -> None:
+    async def _poll_once_more(self, engine: Engine, keeper: Keeper) -> None:
         """Find out the session's state since its last renewal."""
         key = self.wanted.key
         await engine.renew(key)
-        await self._round_over(keeper, engine.registry)
+        await self._round_complete(keeper, engine.registry)
         session = engine.registry.find(key)
         slack = None if session is None else session.slack(self.clock.boot())
         if slack is not None and slack < 0:
             logger.warning(
-                "%s session %s could not be renewed for longer than it lives (%s): only the "
-                "server knows what became of it",
-                *(key.kind, key.id, self._trouble),
+                "%s session %s could not be renewed for longer than its lifetime (%s); its state "
+                "on the server is unknown",
+                *(key.kind, key.id, self._last_error),
             )
 
-    async def _round_over(self, keeper: Keeper, registry: Registry) -> None:
+    async def _round_complete(self, keeper: Keeper, registry: Registry) -> None:
         """Return once the server has answered the requests of a round: state, files, item.
 
         The item's version from before shows at the end whether the content arrived.
@@ -172,7 +172,7 @@ class HoldRunner:
         """Report events that concern the script; warnings go to the log of `keepalived`."""
         match event:
             case events.Renewed(key):
-                self.link.state = State.ACTIVE
+                self.hold_state.state = State.ACTIVE
                 self._answer(None)
                 if self._is_in_danger:
                     self._is_in_danger = False
@@ -180,18 +180,18 @@ class HoldRunner:
             case events.RenewalFailed():
                 self._renewal_failed(event)
             case events.RenewalWithoutEffect(key):
-                words = "%s session %s: keep-alives are answered, but have no effect on the server"
-                logger.warning(words, key.kind, key.id)
+                text = "%s session %s: keep-alives are answered, but have no effect on the server"
+                logger.warning(text, key.kind, key.id)
             case events.FileFailed(key, file):
-                why = file.error_message or "the server does not say why"
-                words = "%s session %s: file %s failed: %s"
-                logger.warning(words, key.kind, key.id, file.name, why)
+                why = file.error_message or "the server gives no reason"
+                text = "%s session %s: file %s failed: %s"
+                logger.warning(text, key.kind, key.id, file.name, why)
             case events.TokenRefused(key):
-                refusal = AccessRefused("the vCenter does not take the API token (401)")
+                refusal = AccessRefused("the vCenter rejects the API token (401)")
                 if not self._answer(refusal):
                     logger.warning(
-                        "the API token that was lent for %s session %s is not taken any more "
-                        "(401): the session cannot be renewed",
+                        "the API token lent for %s session %s is no longer accepted (401): the "
+                        "session cannot be renewed",
                         *(key.kind, key.id),
                     )
             case events.SessionEnd():
@@ -200,26 +200,26 @@ class HoldRunner:
     def _renewal_failed(self, event: events.RenewalFailed) -> None:
         """Refuse entry for errors that no retry fixes; later, warn while there is time to act."""
         key, slack = event.key, event.slack
-        self._trouble = event.detail or event.outcome.value
+        self._last_error = event.detail or event.outcome.value
         if event.outcome in _REFUSALS:
-            self._answer(AccessRefused(self._trouble))
+            self._answer(AccessRefused(self._last_error))
         elif event.outcome is Outcome.REDIRECTED:
-            self._answer(VCenterUnavailable(self._trouble))
+            self._answer(VCenterUnavailable(self._last_error))
         if slack is not None and is_at_risk(slack, event.lifetime):
             if not self._is_in_danger:
-                words = "%s session %s cannot be renewed: %s; %.0f s left"
-                logger.warning(words, key.kind, key.id, self._trouble, max(0.0, slack))
+                text = "%s session %s cannot be renewed: %s; %.0f s left"
+                logger.warning(text, key.kind, key.id, self._last_error, max(0.0, slack))
             self._is_in_danger = True
 
     def _ended(self, end: events.SessionEnd) -> None:
         """Report the end to the script, unless the script itself released the session."""
         if end.state is State.RELEASED and self._left.is_set():
-            self.link.state = State.RELEASED
+            self.hold_state.state = State.RELEASED
             return
         is_entered = not self._answer(SessionLost(end))
         if is_entered and (is_loss(end) or end.state in (State.REMOVED, State.RELEASED)):
             logger.warning("%s", describe_end(end))
-        self.link.ended(end)
+        self.hold_state.ended(end)
 
     def _answer(self, error: HoldError | None) -> bool:
         """Report the result of entering; return whether the caller was still waiting for it."""

@@ -49,6 +49,6 @@ class HoldState:
             try:
                 callback(end)
             except Exception:
-                logger.exception("a callback that was given to on_end failed")
+                logger.exception("a callback passed to on_end failed")
 
         self.deliver(call)

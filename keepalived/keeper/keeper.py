@@ -55,7 +55,7 @@ class RenewalPolicy:
 
     If `request_timeout` is None, timeouts are computed (see `timing.request_timeout`). `follow_ups`
     are the requests after each keep-alive. `has_credentials` says whether requests can be sent
-    without a borrowed token.
+    without a lent token.
     """
 
     session_timeout: float = 300.0
@@ -102,8 +102,8 @@ class Keeper:
         self._round_ended = asyncio.Event()
         self._is_stopping = False
         self._readings = 0
-        workers = policy.max_in_flight
-        self._max_readings = max(1, workers - max(1, int(_RENEWAL_SHARE * workers)))
+        reserved = max(1, int(_RENEWAL_SHARE * policy.max_in_flight))
+        self._max_readings = max(1, policy.max_in_flight - reserved)
 
     async def run(self) -> None:
         """Renew sessions until cancelled."""
@@ -329,7 +329,7 @@ class Keeper:
     def _note_answer(self, answer: Answer[object]) -> None:
         is_lent_to = self._clock.boot() - self._token_worked_at < self.policy.session_timeout
         if answer.outcome is Outcome.LOGIN_REFUSED and is_lent_to:
-            # Our own credentials are refused, but borrowed tokens work: the vCenter is not down.
+            # Our own credentials are refused, but lent tokens work: the vCenter is not down.
             return
         if answer.outcome.is_vcenter_failure:
             self._last_failure = answer
@@ -366,23 +366,21 @@ class Keeper:
                 await self._probe()
 
     async def _probe(self) -> None:
-        """Probe the vCenter, with a borrowed token if our own credentials were refused."""
+        """Probe the vCenter, with a lent token if our own credentials were refused."""
         timeout = self.policy.request_timeout or self._reachability.probe_timeout(
             self._smallest_slack(), self.policy.session_timeout
         )
-        if self._reachability.last_outcome is Outcome.LOGIN_REFUSED:
-            token = self._borrowed_token()
-            if token is not None:
-                answer = await self.vcenter.who_am_i(timeout=timeout, token=token)
-                if answer.outcome is Outcome.OK:
-                    self._token_worked_at = answer.received_at
-                    self._note_answer(answer)
-                    return
-                # Other answers to a borrowed token concern that token alone.
+        is_refused = self._reachability.last_outcome is Outcome.LOGIN_REFUSED
+        if is_refused and (token := self._lent_token()) is not None:
+            answer = await self.vcenter.who_am_i(timeout=timeout, token=token)
+            if answer.outcome is Outcome.OK:
+                self._token_worked_at = answer.received_at
+                return self._note_answer(answer)
+            # Other answers to a lent token concern that token alone.
         self._note_answer(await self.vcenter.who_am_i(timeout=timeout))
 
-    def _borrowed_token(self) -> str | None:
-        """Return a borrowed token, preferably one that has renewed a session."""
+    def _lent_token(self) -> str | None:
+        """Return a lent token, preferably one that has renewed a session."""
         sessions = self._scheduled()
         for proven in (True, None):
             for session in sessions:

@@ -145,7 +145,7 @@ def client_progress(holds: Holds, transferred: int = 0) -> int | None:
 
 
 def tokens_in_use(holds: Holds, *, proven: bool | None = None) -> list[str]:
-    """Return the borrowed tokens that are not refused, or those of them with this `proven`."""
+    """Return the lent tokens that are not refused, or those of them with this `proven`."""
     return [
         hold.token.value
         for hold in holds

@@ -12,7 +12,7 @@ from keepalived.lease.session import Denial, RequestKind, Session
 class SessionRequest(NamedTuple):
     """The next request. `progress` is for a keep-alive, `item_id` for reading the item.
 
-    `token` is the borrowed token to send; None means the vCenter's own credentials.
+    `token` is the lent token to send; None means the vCenter's own credentials.
     """
 
     kind: RequestKind
@@ -60,7 +60,7 @@ def token_to_use(session: Session, kind: RequestKind, *, has_credentials: bool) 
 def may_concern_token_alone(
     session: Session, request: SessionRequest, answer: Answer[object], *, has_credentials: bool
 ) -> bool:
-    """Whether an answer may concern a borrowed token alone.
+    """Whether an answer may concern a lent token alone.
 
     If so, the request is repeated with other credentials before it counts as failed or ends the
     session.

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import NamedTuple
 
-from keepalived.lease import events, stalls, timing
+from keepalived.lease import events, lending, stalls, timing
 from keepalived.lease import holds as hold_rules
 from keepalived.lease.answers import Answer, ItemInfo, Outcome, SessionInfo
 from keepalived.lease.endings import (
@@ -23,13 +23,7 @@ from keepalived.lease.endings import (
 )
 from keepalived.lease.events import Event
 from keepalived.lease.latency import UNKNOWN, LatencyEstimate
-from keepalived.lease.lending import (
-    SessionRequest,
-    effective_answer,
-    may_concern_token_alone,
-    token_to_use,
-    with_denial,
-)
+from keepalived.lease.lending import SessionRequest
 from keepalived.lease.model import Kind, State
 from keepalived.lease.progress import highest, value_to_send
 from keepalived.lease.recent import with_outcome
@@ -37,7 +31,7 @@ from keepalived.lease.session import Expiry, RequestKind, Session, Step, finish,
 
 _SETTLE_TRIES = 3
 _SETTLE_SECONDS = 3600.0
-"""Report the end after this time (seconds) even if the item stays unreadable."""
+"""Report the end after three answers without the item, or after this time (seconds)."""
 _EARLY_RENEWALS = 3
 _ROUND_MOST = 0.3
 """No other request follows a renewal after this share of a lifetime: the next renewal is near."""
@@ -54,7 +48,7 @@ def next_request(
     """Return the next request for a session that is due. Raises ValueError once it has ended.
 
     Without a configured timeout, in seconds, the timeout depends on the vCenter's `latency`.
-    `has_credentials` says whether requests can be sent without a borrowed token.
+    `has_credentials` says whether requests can be sent without a lent token.
     """
     if session.state.is_final:
         raise ValueError(f"{session.key} has ended: no request may be sent for it")
@@ -71,7 +65,7 @@ def next_request(
         progress = value_to_send(wanted, session.acknowledged)
     if kind is RequestKind.ITEM and session.target is not None:
         item_id = session.target.item_id
-    token = token_to_use(session, kind, has_credentials=has_credentials)
+    token = lending.token_to_use(session, kind, has_credentials=has_credentials)
     return SessionRequest(kind, timeout, progress, item_id, token)
 
 
@@ -111,11 +105,11 @@ def step(
     token = request.token
     if token is not None and answer.outcome is Outcome.UNAUTHENTICATED:
         return _token_refused(session, token, now, has_credentials=has_credentials)
-    if token is not None and may_concern_token_alone(
+    if token is not None and lending.may_concern_token_alone(
         session, request, answer, has_credentials=has_credentials
     ):
-        return with_denial(session, token, answer.outcome)._replace(due=now), ()
-    answer = effective_answer(session, request, answer)
+        return lending.with_denial(session, token, answer.outcome)._replace(due=now), ()
+    answer = lending.effective_answer(session, request, answer)
     reply = _Reply(request, answer, now, u, follow_ups, stall_timeout)
     if session.denied:
         session = session._replace(denied=())
@@ -391,8 +385,7 @@ def _settle(session: Session, ending: Ending, now: float) -> Step:
 
 def _fail(session: Session, reply: _Reply) -> Step:
     """End the round, and schedule another attempt."""
-    answer, now = reply.answer, reply.now
-    slack = session.slack(now)
+    answer, now, slack = reply.answer, reply.now, session.slack(reply.now)
     tries = session.tries + 1
     delay = timing.retry_delay(tries, slack, session.lifetime, reply.u)
     delay = timing.delay_with_retry_after(delay, answer.retry_after, slack, session.lifetime)

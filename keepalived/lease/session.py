@@ -30,7 +30,7 @@ class RequestKind(StrEnum):
 
 
 class Denial(NamedTuple):
-    """The outcome of a request that was sent with a borrowed token."""
+    """The outcome of a request that was sent with a lent token."""
 
     token: LentToken
     outcome: Outcome

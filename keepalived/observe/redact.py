@@ -1,4 +1,6 @@
-"""Remove secrets from log events, as the last defence.
+"""Remove secrets from log events, and cut long values: the last defence.
+
+Secrets in a vCenter's answers are already removed when these are read (`vcenter/hiding.py`).
 
 Texts may be hostile, and this runs in the event loop: every expression takes linear time, and
 long texts are cut first.
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 REDACTED = "***"
 
 LONGEST_TEXT = 1024
-"""Characters of one value that are kept, not counting the mark for the cut."""
+"""Characters of one value that are kept; the note of the cut is added to them."""
 
 LONGEST_TRACEBACK = 16 * 1024
 """Characters of a traceback that are kept: half of them from its end, where the error is."""
@@ -52,7 +54,8 @@ def redact(_logger: WrappedLogger, _method: str, event_dict: EventDict) -> Event
 def shortened(text: str, longest: int = LONGEST_TEXT) -> str:
     """Cut a text to `longest` characters, and append a note of how many were cut.
 
-    A URL's host that the cut leaves incomplete is removed too: it may be a user and a password.
+    If the cut is inside a URL's host, the host is removed too: what is left of it may be the user
+    and password that precede a host.
     """
     if len(text) <= longest:
         return text

@@ -1,1 +1,1 @@
-"""Measure how a vCenter treats its sessions, on scratch sessions."""
+"""Measure how a vCenter treats update sessions, with scratch items."""

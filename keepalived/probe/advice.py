@@ -18,23 +18,24 @@ _SLACK = 0.25
 
 _REMARKS = {
     (Question.PUT_KEEPS, Verdict.YES): (
-        "a PUT in progress keeps its session alive: what costs sessions are the gaps before, "
-        "between and after transfers, and transfers that are stuck"
+        "a PUT in progress keeps its session alive: sessions are lost in the gaps before, between "
+        "and after transfers, and in transfers that are stuck"
     ),
     (Question.PUT_KEEPS, Verdict.NO): (
         "a PUT in progress does not keep its session alive: every transfer that takes longer "
         "than the timeout needs keep-alives"
     ),
     (Question.BYTES_MOVE, Verdict.YES): (
-        "bytes are told during a PUT: with observe: files, progress goes by them, and stalls"
+        "bytes are reported during a PUT: with observe: files, progress and stalls are taken from "
+        "them"
     ),
     (Question.BYTES_MOVE, Verdict.NO): (
-        "bytes are not told during a PUT: stall_timeout will not find an upload that was "
-        "abandoned, and progress has to come from the uploader"
+        "bytes are not reported during a PUT: stall_timeout cannot detect abandoned uploads, and "
+        "the uploader has to report progress"
     ),
     (Question.KEEP_ALIVE_MOVES, Verdict.NO): (
-        "expiration_time, by which lifetimes are learned, stands still: observe: minimal keeps "
-        "it from being believed"
+        "expiration_time does not move, so lifetimes cannot be learned from it: observe: minimal "
+        "ignores it"
     ),
 }
 """Remarks that follow from a single answer, in the order of the report."""
@@ -98,17 +99,17 @@ def _remarks(
             "it"
         )
     if timeout is None:
-        yield f"nothing was seen to expire: session_timeout stays {format_duration(configured)}"
+        yield f"no session expired: session_timeout stays {format_duration(configured)}"
     elif span and span.most and announced and span.most < announced - _UNSURE:
         yield (
-            f"sessions are gone after {about(span.most)}, though {about(announced)} are announced: "
-            "session_timeout has to be set, it is not learned"
+            f"sessions are gone after {about(span.most)}, although {about(announced)} is "
+            "announced: set session_timeout, as it is not learned"
         )
-    yield from (words for (of, verdict), words in _REMARKS.items() if verdicts[of] is verdict)
+    yield from (remark for (of, verdict), remark in _REMARKS.items() if verdicts[of] is verdict)
     if notes.second is not None and not notes.second.accepted:
         yield (
-            "an item takes one session at a time: one that is kept alive for nobody locks its "
-            "item, so let holds end with their uploads"
+            "an item accepts one session at a time: a session that is kept alive without an upload "
+            "locks its item, so let holds end with their uploads"
         )
     elif notes.second is not None:
-        yield "an item takes several sessions at a time: see to it that the right one is held"
+        yield "an item accepts several sessions at a time: make sure that the right one is held"

@@ -1,4 +1,4 @@
-"""The display of a run and of its result: a live table on a terminal, lines elsewhere."""
+"""Show a run and its result: a live table on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class ProbeDisplay(Protocol):
         """Start to show trials, which are expected to take `expected` seconds."""
         ...
 
-    def show(self, trial: Trial, words: str) -> None:
+    def show(self, trial: Trial, state: str) -> None:
         """Show the state of a trial."""
         ...
 
@@ -65,7 +65,7 @@ class _Timed:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._words: dict[Trial, str] = {}
+        self._states: dict[Trial, str] = {}
         self._began = 0.0
         self._expected = 1.0
 
@@ -84,21 +84,21 @@ class _Lines(_Timed):
     def begin(self, trials: Sequence[Trial], expected: float) -> None:
         self._began, self._expected = self._clock.boot(), expected
 
-    def show(self, trial: Trial, words: str) -> None:
-        self._words[trial] = words
+    def show(self, trial: Trial, state: str) -> None:
+        self._states[trial] = state
 
     async def run(self) -> None:
         while True:
             await asyncio.sleep(_LINE_SECONDS)
             passed = about(self._clock.boot() - self._began)
             self.say(f"{passed} of about {about(self._expected)}")
-            for trial, words in self._words.items():
-                self.say(f"  {trial}: {words}")
+            for trial, state in self._states.items():
+                self.say(f"  {trial}: {state}")
 
     def close(self) -> None:
-        for trial, words in self._words.items():
-            self.say(f"{trial}: {words}")
-        self._words.clear()
+        for trial, state in self._states.items():
+            self.say(f"{trial}: {state}")
+        self._states.clear()
 
 
 class _Terminal(_Timed):
@@ -113,7 +113,7 @@ class _Terminal(_Timed):
         self._try(lambda: self._console.print(Text(f"clkeepalived: {printable(text)}")))
 
     def begin(self, trials: Sequence[Trial], expected: float) -> None:
-        self._words = dict.fromkeys(trials, "")
+        self._states = dict.fromkeys(trials, "")
         self._began, self._expected = self._clock.boot(), expected
         self._live = Live(
             self._drawing(),
@@ -124,8 +124,8 @@ class _Terminal(_Timed):
         )
         self._try(self._live.start)
 
-    def show(self, trial: Trial, words: str) -> None:
-        self._words[trial] = words
+    def show(self, trial: Trial, state: str) -> None:
+        self._states[trial] = state
 
     async def run(self) -> None:
         while True:
@@ -147,8 +147,8 @@ class _Terminal(_Timed):
         table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
         table.add_column(no_wrap=True, min_width=max(map(len, Trial)))
         table.add_column(no_wrap=True, overflow="ellipsis")
-        for trial, words in self._words.items():
-            table.add_row(str(trial), Text(printable(words), style="cyan"))
+        for trial, state in self._states.items():
+            table.add_row(str(trial), Text(printable(state), style="cyan"))
         passed = self._clock.boot() - self._began
         foot = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
         bar = ProgressBar(total=self._expected, completed=passed, width=_BAR_COLUMNS)
@@ -160,7 +160,7 @@ class _Terminal(_Timed):
             draw()
 
 
-def tell(report: Report, stream: TextIO) -> None:
+def print_report(report: Report, stream: TextIO) -> None:
     """Write the table of findings and the advice. Raises OSError if that fails."""
     console = Console(
         file=stream, highlight=False, width=None if stream.isatty() else _WIDEST, soft_wrap=False
@@ -170,13 +170,13 @@ def tell(report: Report, stream: TextIO) -> None:
     table.add_column(no_wrap=True)
     table.add_column(ratio=5, overflow="fold")
     for finding in report.findings:
-        # For `TOLD` the words are the answer.
+        # For `TOLD` the text is the answer.
         verdict = "" if finding.verdict is Verdict.TOLD else str(finding.verdict)
         style = _STYLES.get(finding.verdict, "")
-        question, words = QUESTIONS[finding.question], printable(finding.words)
-        table.add_row(question, Text(verdict, style=style), Text(words))
+        question, answer = QUESTIONS[finding.question], printable(finding.words)
+        table.add_row(question, Text(verdict, style=style), Text(answer))
     console.print(table)
-    console.print("\nThe configuration that follows:\n")
+    console.print("\nSuggested configuration:\n")
     for line in suggestion(report):
         console.print(Text(f"    {line}"))
     for remark in report.advice.remarks:

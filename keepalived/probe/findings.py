@@ -13,7 +13,7 @@ from keepalived.probe.notes import Notes, Reaction, Shift, Span, Trial
 from keepalived.settings.durations import format_duration
 
 _CLEARLY = 1.25
-_INTERRUPTED = "the run was over before"
+_INTERRUPTED = "the run ended before"
 
 
 class Verdict(StrEnum):
@@ -22,7 +22,7 @@ class Verdict(StrEnum):
     YES = "yes"
     NO = "no"
     TOLD = "told"
-    """The words are the answer."""
+    """The text is the answer."""
     UNKNOWN = "not measured"
 
 
@@ -44,16 +44,16 @@ class Question(StrEnum):
 
 QUESTIONS = {
     Question.LIFETIME: "How long does an untouched session live?",
-    Question.GET_MOVES: "Does expiration_time move with a GET?",
+    Question.GET_MOVES: "Does a GET move expiration_time?",
     Question.GET_KEEPS: "Do GETs keep a session alive?",
-    Question.KEEP_ALIVE_MOVES: "Does expiration_time move with a keep-alive?",
+    Question.KEEP_ALIVE_MOVES: "Does a keep-alive move expiration_time?",
     Question.KEEP_ALIVE_KEEPS: "Do keep-alives keep a session alive?",
-    Question.PUT_MOVES: "Does expiration_time move during a PUT?",
+    Question.PUT_MOVES: "Does a PUT in progress move expiration_time?",
     Question.PUT_KEEPS: "Does a PUT in progress keep a session alive?",
     Question.BYTES_MOVE: "Does bytes_transferred move during a PUT?",
-    Question.SECOND: "What is a second session on an item answered?",
-    Question.EQUAL: "What is progress answered that does not rise?",
-    Question.LOWER: "What is progress answered that falls?",
+    Question.SECOND: "How is a second session on an item answered?",
+    Question.EQUAL: "How is progress that does not rise answered?",
+    Question.LOWER: "How is progress that falls answered?",
 }
 
 
@@ -77,8 +77,8 @@ def proof_age(control: Span) -> float:
 def findings(notes: Notes) -> tuple[Finding, ...]:
     """Answer every question."""
     get_moves = _moves(notes.get_shift)
-    keep_alive_moves = _beside_gets(_moves(notes.keep_alive_shift), get_moves)
-    put_moves = _beside_gets(_moves(notes.put_shift), get_moves)
+    keep_alive_moves = _unless_gets_move_it(_moves(notes.keep_alive_shift), get_moves)
+    put_moves = _unless_gets_move_it(_moves(notes.put_shift), get_moves)
     answers: dict[Question, tuple[Trial, _Answer | None]] = {
         Question.LIFETIME: (Trial.UNTOUCHED, _lifetime(notes)),
         Question.GET_MOVES: (Trial.GET, get_moves),
@@ -104,14 +104,14 @@ def _lifetime(notes: Notes) -> _Answer | None:
         return None
     announced = "" if notes.announced is None else f"announced: {about(notes.announced)}"
     if span.most is None:
-        told = f"did not expire within {about(span.least)}"
-        return Verdict.UNKNOWN, f"{told} ({announced})" if announced else told
-    words = f"{about(span.least)} to {about(span.most)}"
+        text = f"did not expire within {about(span.least)}"
+        return Verdict.UNKNOWN, f"{text} ({announced})" if announced else text
+    text = f"{about(span.least)} to {about(span.most)}"
     if span.state:
-        words += f", then it was {span.state}"
+        text += f", then it was {span.state}"
     if announced:
-        words += f" ({announced}{_compared(span, span.most, notes.announced)})"
-    return Verdict.TOLD, words
+        text += f" ({announced}{_compared(span, span.most, notes.announced)})"
+    return Verdict.TOLD, text
 
 
 def _compared(span: Span, most: float, announced: float | None) -> str:
@@ -120,9 +120,9 @@ def _compared(span: Span, most: float, announced: float | None) -> str:
         return ""
     # A server's `Date` is in whole seconds.
     if most < announced - 1:
-        return ", and it was gone before"
+        return ", but it was gone earlier"
     if span.least > announced + 1:
-        return ", and it lived on for a while"
+        return ", but it lived longer"
     return ""
 
 
@@ -132,14 +132,14 @@ def _keeps(span: Span | None, notes: Notes) -> _Answer | None:
         return None
     lived = about(span.least)
     if span.most is not None:
-        told = f"{span.state or 'gone'} after {lived} to {about(span.most)}"
+        end = f"{span.state or 'gone'} after {lived} to {about(span.most)}"
         if control is None:
-            return Verdict.UNKNOWN, f"{told}; what an untouched one does is not known"
+            return Verdict.UNKNOWN, f"{end}; the lifetime of an untouched session is unknown"
         if control.most is None:
             least = about(control.least)
-            return Verdict.UNKNOWN, f"{told}; an untouched one lived for {least} at least"
+            return Verdict.UNKNOWN, f"{end}; an untouched session lived for at least {least}"
         verdict = Verdict.YES if span.least >= proof_age(control) else Verdict.NO
-        return verdict, f"{told}, an untouched one after {about(control.most)}"
+        return verdict, f"{end}; an untouched session after {about(control.most)}"
     if control is None:
         return _unknown(Trial.UNTOUCHED, notes)
     if control.most is None:
@@ -147,8 +147,8 @@ def _keeps(span: Span | None, notes: Notes) -> _Answer | None:
         return Verdict.UNKNOWN, f"an untouched session did not expire within {least} either"
     most = about(control.most)
     if span.least < proof_age(control):
-        return Verdict.UNKNOWN, f"watched for {lived}, which is too short beside {most}"
-    return Verdict.YES, f"ACTIVE after {lived}, an untouched one was gone after {most}"
+        return Verdict.UNKNOWN, f"watched for {lived}, which is too short compared with {most}"
+    return Verdict.YES, f"ACTIVE after {lived}; an untouched session was gone after {most}"
 
 
 def _moves(shift: Shift | None) -> _Answer | None:
@@ -156,26 +156,26 @@ def _moves(shift: Shift | None) -> _Answer | None:
         return None
     if shift.by > shift.over / 2:
         return Verdict.YES, f"by {about(shift.by)} in {about(shift.over)}"
-    moved = f"it moved by {shift.by:+.1f} s only" if round(shift.by, 1) else "it stood still"
-    return Verdict.NO, f"{moved} for {about(shift.over)}"
+    moved = f"moved by only {shift.by:+.1f} s" if round(shift.by, 1) else "did not move"
+    return Verdict.NO, f"{moved} in {about(shift.over)}"
 
 
-def _beside_gets(answer: _Answer | None, get_moves: _Answer | None) -> _Answer | None:
+def _unless_gets_move_it(answer: _Answer | None, get_moves: _Answer | None) -> _Answer | None:
     """Return UNKNOWN for YES unless GETs are known to move nothing: each reading is a GET."""
     if answer is None or answer[0] is not Verdict.YES:
         return answer
     if get_moves is not None and get_moves[0] is Verdict.NO:
         return answer
-    return Verdict.UNKNOWN, f"{answer[1]}, which the GETs that read it may have done"
+    return Verdict.UNKNOWN, f"{answer[1]}, possibly because of the GETs that read it"
 
 
 def _bytes(notes: Notes) -> _Answer | None:
-    told = [sample.bytes_transferred for sample in notes.samples]
-    if not told or not notes.bytes_sent:
+    reported = [sample.bytes_transferred for sample in notes.samples]
+    if not reported or not notes.bytes_sent:
         return None
-    after = "" if notes.bytes_after is None else f", {notes.bytes_after:,} after it"
-    words = f"{told[-1]:,} told of {notes.bytes_sent:,} sent{after}"
-    return Verdict.YES if max(told) > 0 else Verdict.NO, words
+    after = "" if notes.bytes_after is None else f"; {notes.bytes_after:,} after the PUT"
+    text = f"{reported[-1]:,} of {notes.bytes_sent:,} bytes sent were reported{after}"
+    return Verdict.YES if max(reported) > 0 else Verdict.NO, text
 
 
 def _reacts(reaction: Reaction | None) -> _Answer | None:
@@ -189,8 +189,7 @@ def _progress_falls(notes: Notes) -> _Answer | None:
     answer = _reacts(notes.lower)
     if answer is None or notes.progress_after is None:
         return answer
-    told = f"after 50, 50 and 40 the session says {notes.progress_after}"
-    return Verdict.TOLD, f"{answer[1]}; {told}"
+    return Verdict.TOLD, f"{answer[1]}; after 50, 50 and 40 it is {notes.progress_after}"
 
 
 def _unknown(trial: Trial, notes: Notes) -> _Answer:

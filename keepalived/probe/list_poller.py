@@ -1,4 +1,4 @@
-"""Watch sessions on the account's list, a request that names and touches no session."""
+"""Poll the list of the account's sessions, a request that does not touch any session."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ class ListPoller:
     async def run(self) -> None:
         """Poll until cancelled."""
         while True:
-            await self.look()
+            await self.poll()
             await sleep_until(self.clock, self.clock.boot() + self.seconds_between())
 
-    async def look(self) -> None:
+    async def poll(self) -> None:
         """Poll once."""
         answer = await self.client.list(Kind.UPDATE, timeout=self.timeout)
         if answer.value is None:

@@ -1,10 +1,10 @@
-"""The steps of one run.
+"""Run the probe: the steps of `clkeepalived probe`.
 
-1. begin     log in, find or make the library
-2. make      a scratch item with a session for each trial
+1. begin     log in, find or create the library
+2. create    a scratch item with a session for each trial
 3. try       all trials at once, see trials.py
-4. put away  always, also after errors and interrupts
-5. tell      what was seen, what follows, and what was left behind
+4. clean up  always, also after errors and interrupts
+5. report    the findings, the advice, and objects that could not be removed
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Probe:
         is_interrupted = False
         try:
             try:
-                await self._go()
+                await self._try_all()
             except asyncio.CancelledError:
                 _forget_cancellation()
                 is_interrupted = True
@@ -86,8 +86,8 @@ class Probe:
                 failure = error
         finally:
             self._display.close()
-            self._display.say("putting away what was made")
-            left, was_hurried = await _to_its_end(self._put_away())
+            self._display.say("removing the scratch items")
+            left, was_hurried = await _complete(self._clean_up())
         options, notes = self._options, self._notes
         found = findings(notes)
         configured = options.settings.session_timeout
@@ -108,7 +108,7 @@ class Probe:
             outcome=None if failure is None else failure.outcome,
         )
 
-    async def _go(self) -> None:
+    async def _try_all(self) -> None:
         await self._begin()
         items = {trial: await self._scratch.make_item(trial.slug) for trial in Trial}
         pace = await self._pace(items[Trial.GET])
@@ -131,8 +131,8 @@ class Probe:
         options = self._options
         answer = await self._client.who_am_i(timeout=self._timeout)
         if answer.outcome is not Outcome.OK:
-            words = f"{options.vcenter} cannot be asked: {answer.detail or answer.outcome}"
-            raise ProbeError(words, answer.outcome)
+            message = f"{options.vcenter} cannot be used: {answer.detail or answer.outcome}"
+            raise ProbeError(message, answer.outcome)
         token = await self._client.token(timeout=self._timeout)
         self._dialect = "" if token is None else token.dialect.name
         if options.datastore is None:
@@ -140,8 +140,8 @@ class Probe:
         else:
             await self._scratch.make_library(options.library, options.datastore)
 
-    async def _put_away(self) -> tuple[Left, ...]:
-        left = await self._scratch.put_away()
+    async def _clean_up(self) -> tuple[Left, ...]:
+        left = await self._scratch.clean_up()
         await self._client.close(timeout=self._timeout)
         return tuple(left)
 
@@ -154,22 +154,22 @@ class Probe:
             lifetime = self._notes.announced = max(0.0, got.value.lifetime_left)
         expected = _EXPECTED * min(lifetime, limit)
         self._display.say(
-            f"trying {len(Trial)} sessions on scratch items in {self._options.library!r}, which "
-            f"takes about {about(expected)} (^C puts away what was made)"
+            f"trying {len(Trial)} sessions on scratch items in {self._options.library!r}; this "
+            f"takes about {about(expected)} (^C stops and removes the items)"
         )
         if lifetime > limit:
             self._display.say(
-                f"sessions are announced to live for {about(lifetime)}, and are watched for "
-                f"{format_duration(limit)}: what keeps them alive will show only with a longer "
+                f"the announced lifetime is {about(lifetime)}, but sessions are watched for only "
+                f"{format_duration(limit)}: to find out what keeps them alive, use a longer "
                 f"--limit, such as {format_duration(60 * (1 + int(1.1 * lifetime / 60)))}"
             )
         self._display.begin(list(Trial), expected)
         return TrialPace.for_lifetime(lifetime, limit)
 
 
-async def _to_its_end(work: Coroutine[Any, Any, T]) -> tuple[T, bool]:
+async def _complete(work: Coroutine[Any, Any, T]) -> tuple[T, bool]:
     """Finish a coroutine despite cancellation; return its result, and whether it was cancelled."""
-    task, was_cancelled = asyncio.create_task(work, name="putting away"), False
+    task, was_cancelled = asyncio.create_task(work, name="cleanup"), False
     while True:
         try:
             return await asyncio.shield(task), was_cancelled

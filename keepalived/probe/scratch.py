@@ -26,18 +26,18 @@ T = TypeVar("T")
 PREFIX = "clkeepalived-probe-"
 """The prefix of the names of all scratch items."""
 
-PUT_AWAY_SECONDS = 90.0
+CLEANUP_SECONDS = 90.0
 """Time limit for the removal, in seconds; objects that are left after it are reported."""
 
 _PAUSES = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
-_SECOND_LOOK_SECONDS = 1.0
+_SECOND_SEARCH_SECONDS = 1.0
 
 
 class ProbeError(Exception):
     """The run cannot go on. `outcome` is the answer that ended it, if there was one."""
 
-    def __init__(self, words: str, outcome: Outcome | None = None) -> None:
-        super().__init__(words)
+    def __init__(self, message: str, outcome: Outcome | None = None) -> None:
+        super().__init__(message)
         self.outcome = outcome
 
 
@@ -80,7 +80,9 @@ class Scratch:
         self._admin = admin
         self._timeout = timeout
         self._run = secrets.token_hex(6)
-        self.mark = f"Made by `clkeepalived probe`, and removed by it at the end. Run {self._run}."
+        self.mark = (
+            f"Created by `clkeepalived probe`, which removes it at the end. Run {self._run}."
+        )
         """The description of all objects of this run."""
         self._library_name = ""
         self._library_id = ""
@@ -92,16 +94,18 @@ class Scratch:
         """Use an existing library. Raises ProbeError unless exactly one has this name."""
         found = await self._find_libraries(name)
         if not found:
-            raise ProbeError(f"there is no library {name!r}; make one, or give --datastore")
+            raise ProbeError(f"no library named {name!r}; create one, or give --datastore")
         if len(found) > 1:
-            raise ProbeError(f"{len(found)} libraries are called {name!r}; name one that is alone")
+            raise ProbeError(
+                f"{len(found)} libraries are named {name!r}; choose one with a unique name"
+            )
         self._library_name, (self._library_id,) = name, found
 
     async def make_library(self, name: str, datastore_id: str) -> None:
         """Create a library to use. Raises ProbeError if one of that name exists."""
         if await self._find_libraries(name):
             raise ProbeError(
-                f"there is a library {name!r} already; leave out --datastore to use it"
+                f"the library {name!r} already exists; leave out --datastore to use it"
             )
         self._library_name, self._makes_library = name, True
 
@@ -110,10 +114,10 @@ class Scratch:
             self._library_id = answer.value or ""
             return answer
 
-        answer = await self._surely(make())
+        answer = await self._shielded(make())
         if answer.value is None:
             self._makes_library = not is_refusal(answer)
-            raise _failed("the library cannot be made", answer)
+            raise _failed("cannot create the library", answer)
 
     async def make_item(self, label: str) -> ScratchItem:
         """Create an item with an update session on it. Raises ProbeError."""
@@ -126,12 +130,12 @@ class Scratch:
             return answer
 
         self._items.append(item)
-        made = await self._surely(make())
+        made = await self._shielded(make())
         if made.value is None:
-            raise _failed(f"no item can be made in {self._library_name!r}", made)
+            raise _failed(f"cannot create an item in {self._library_name!r}", made)
         opened = await self.open_session(item)
         if opened.value is None:
-            raise _failed("no update session can be opened", opened)
+            raise _failed("cannot open an update session", opened)
         item.opened_from, item.opened_until = opened.sent_at, opened.received_at
         return item
 
@@ -146,12 +150,12 @@ class Scratch:
                 item.is_doubtful = True
             return answer
 
-        return await self._surely(make())
+        return await self._shielded(make())
 
-    async def put_away(self) -> list[Left]:
-        """Remove all objects within PUT_AWAY_SECONDS; return those that are left."""
+    async def clean_up(self) -> list[Left]:
+        """Remove all objects within CLEANUP_SECONDS; return those that are left."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(PUT_AWAY_SECONDS):
+            async with asyncio.timeout(CLEANUP_SECONDS):
                 if self._under_way:
                     await asyncio.wait(self._under_way)
                 await asyncio.gather(*map(self._remove_item, self._items))
@@ -165,12 +169,12 @@ class Scratch:
     async def _find_libraries(self, name: str) -> tuple[str, ...]:
         answer = await self._admin.find_libraries(name)
         if answer.value is None:
-            raise _failed("libraries cannot be looked for", answer)
+            raise _failed("cannot search for libraries", answer)
         return answer.value
 
-    async def _surely(self, work: Coroutine[Any, Any, T]) -> T:
+    async def _shielded(self, work: Coroutine[Any, Any, T]) -> T:
         """Complete a creating request, even if the caller stops waiting."""
-        task = asyncio.create_task(work, name="making")
+        task = asyncio.create_task(work, name="creation")
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
         return await asyncio.shield(task)
@@ -184,7 +188,7 @@ class Scratch:
         if item.id and item.is_doubtful:
             await self._find_sessions(item)
         for session_id in item.session_ids:
-            await self._insist(
+            await self._retry(
                 partial(self._client.cancel, Kind.UPDATE, session_id, timeout=self._timeout),
                 (Outcome.NOT_ALLOWED,),
             )
@@ -194,18 +198,18 @@ class Scratch:
     async def _find_item(self, item: ScratchItem) -> bool:
         """Find an item whose creation was not acknowledged; return whether its state is known."""
         for _ in range(2):  # The creation may still have been in progress at the first search.
-            found = await self._insist(lambda: self._admin.find_items(self._library_id, item.name))
+            found = await self._retry(lambda: self._admin.find_items(self._library_id, item.name))
             if found is None:
                 return False
             if found.value:
                 item.id = found.value[0]
                 break
-            await asyncio.sleep(_SECOND_LOOK_SECONDS)
+            await asyncio.sleep(_SECOND_SEARCH_SECONDS)
         return True
 
     async def _find_sessions(self, item: ScratchItem) -> None:
         """Record an item's sessions whose creation was not acknowledged."""
-        listed = await self._insist(lambda: self._admin.sessions_of(item.id))
+        listed = await self._retry(lambda: self._admin.sessions_of(item.id))
         for session_id in (listed and listed.value) or ():
             if session_id in item.session_ids:
                 continue
@@ -214,34 +218,34 @@ class Scratch:
                 item.session_ids.append(session_id)
 
     async def _delete(self, resource: Resource, resource_id: str) -> bool:
-        answer = await self._insist(lambda: self._admin.delete(resource, resource_id))
+        answer = await self._retry(lambda: self._admin.delete(resource, resource_id))
         return answer is not None
 
     async def _remove_library(self) -> None:
         """Remove the library of this run, unless it contains other items."""
         if not self._library_id and not await self._find_our_library():
             return
-        items = await self._insist(lambda: self._admin.find_items(self._library_id))
+        items = await self._retry(lambda: self._admin.find_items(self._library_id))
         if items is None or items.value:
             return
         self._makes_library = not await self._delete(Resource.LOCAL_LIBRARY, self._library_id)
 
     async def _find_our_library(self) -> bool:
         """Find a library whose creation was not acknowledged; return whether it was found."""
-        found = await self._insist(lambda: self._admin.find_libraries(self._library_name))
+        found = await self._retry(lambda: self._admin.find_libraries(self._library_name))
         if found is None:
             return False
         for library_id in found.value or ():
-            told = await self._insist(partial(self._admin.describe_library, library_id))
-            if told is None:
+            described = await self._retry(partial(self._admin.describe_library, library_id))
+            if described is None:
                 return False
-            if told.value == self.mark:
+            if described.value == self.mark:
                 self._library_id = library_id
                 return True
         self._makes_library = False
         return False
 
-    async def _insist(
+    async def _retry(
         self, ask: Callable[[], Awaitable[Answer[T]]], good: Sequence[Outcome] = ()
     ) -> Answer[T] | None:
         """Repeat a request until it succeeds or has already been done; return None on failure."""
@@ -258,5 +262,5 @@ def is_refusal(answer: Answer[Any]) -> bool:
     return answer.status is not None and 400 <= answer.status < 500
 
 
-def _failed(words: str, answer: Answer[Any]) -> ProbeError:
-    return ProbeError(f"{words}: {answer.detail or answer.outcome}", answer.outcome)
+def _failed(message: str, answer: Answer[Any]) -> ProbeError:
+    return ProbeError(f"{message}: {answer.detail or answer.outcome}", answer.outcome)

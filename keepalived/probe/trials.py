@@ -23,23 +23,23 @@ from keepalived.settings.durations import format_duration
 from keepalived.vcenter.client import Client
 from keepalived.vcenter.library_admin import LibraryAdmin
 
-_WATCHED_LOOKS = 6
+_WATCHED_POLLS = 6
 _PROGRESS, _LESS_PROGRESS = 50, 40
 _TRIES = 3
 _TICK = 0.001
-_PATIENCE_SECONDS = 60.0
+_SILENCE_SECONDS = 60.0
 
 
 class TrialFailed(Exception):
     """A trial cannot go on; `trouble` says why."""
 
-    def __init__(self, words: str, answer: Answer[Any] | None = None) -> None:
+    def __init__(self, message: str, answer: Answer[Any] | None = None) -> None:
         if answer is not None:  # without the server's text or names
             status = "" if answer.status is None else f" (HTTP {answer.status})"
             kind = f"{answer.error_type or answer.outcome.value}{status}".replace("_", " ")
-            words = f"{words}: {kind}"
-        self.trouble = Trouble(words, "" if answer is None else answer.detail)
-        super().__init__(words)
+            message = f"{message}: {kind}"
+        self.trouble = Trouble(message, "" if answer is None else answer.detail)
+        super().__init__(message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class TrialPace:
     `limit` is how long the untouched session is watched at most.
     """
 
-    look: float
+    poll: float
     list: float
     renew: float
     piece: float
@@ -61,7 +61,7 @@ class TrialPace:
         base = min(lifetime, limit)
         return cls(
             # Not in whole seconds, to sample the server's whole seconds at different fractions.
-            look=_between(0.25, base / 20, 9.7),
+            poll=_between(0.25, base / 20, 9.7),
             list=_between(0.1, base / 100, 3.0),
             renew=base / 6,
             piece=_between(0.1, base / 150, 1.0),
@@ -87,26 +87,28 @@ class Trials:
     show: Callable[[Trial, str], None]
 
     def __post_init__(self) -> None:
-        self._presence = ListPoller(self.client, self.clock, lambda: self.pace.list, self.timeout)
+        self._list_poller = ListPoller(
+            self.client, self.clock, lambda: self.pace.list, self.timeout
+        )
         self._is_control_known = asyncio.Event()
 
     async def run(self, items: dict[Trial, ScratchItem]) -> None:
         """Carry out all trials, and record observations as they are made."""
         trials = {
             Trial.UNTOUCHED: self._leave_untouched,
-            Trial.GET: self._look_now_and_then,
+            Trial.GET: self._poll_at_intervals,
             Trial.KEEP_ALIVE: self._keep_alive,
             Trial.PUT: self._put,
-            Trial.WATCHED_PUT: self._put_and_look,
-            Trial.PROGRESS: self._tell_progress,
+            Trial.WATCHED_PUT: self._put_and_poll,
+            Trial.PROGRESS: self._report_progress,
         }
         async with asyncio.TaskGroup() as around:
-            looking = around.create_task(self._presence.run(), name="presence")
+            polling = around.create_task(self._list_poller.run(), name="list poller")
             async with asyncio.TaskGroup() as tasks:
                 for trial, item in items.items():
                     carrying_out = self._carry_out(trial, trials[trial](item))
                     tasks.create_task(carrying_out, name=f"trial: {trial}")
-            looking.cancel()
+            polling.cancel()
 
     async def _carry_out(self, trial: Trial, trying: Coroutine[object, object, None]) -> None:
         try:
@@ -122,18 +124,20 @@ class Trials:
         """Watch only the list of sessions, until the session is no longer on it."""
         notes, until = self.notes, item.opened_until + self.pace.limit
         notes.watched_for = self.pace.limit
-        while self._presence.missed(item.session_id) is None and until - self.clock.boot() > _TICK:
-            seen = self._presence.last_seen(item.session_id)
+        while (
+            self._list_poller.missed(item.session_id) is None and until - self.clock.boot() > _TICK
+        ):
+            seen = self._list_poller.last_seen(item.session_id)
             if seen is not None:
                 self.show(Trial.UNTOUCHED, f"still there after {_since(item.opened_from, seen)}")
-            if self._presence.silent_for > _PATIENCE_SECONDS:
-                raise TrialFailed(f"no answer for {format_duration(_PATIENCE_SECONDS)}")
+            if self._list_poller.silent_for > _SILENCE_SECONDS:
+                raise TrialFailed(f"no answer for {format_duration(_SILENCE_SECONDS)}")
             await self._sleep(min(self.pace.list, until - self.clock.boot()))
         got = await self._get(item.session_id)
         notes.untouched = self._span(item.session_id, got, item.opened_from, item.opened_until)
-        self.show(Trial.UNTOUCHED, _told(notes.untouched))
+        self.show(Trial.UNTOUCHED, _lived(notes.untouched))
 
-    async def _look_now_and_then(self, item: ScratchItem) -> None:
+    async def _poll_at_intervals(self, item: ScratchItem) -> None:
         """GET the session at intervals, and do nothing else with it."""
         notes = self.notes
         first: tuple[float, float] | None = None
@@ -141,24 +145,24 @@ class Trials:
             got = await self._get(item.session_id)
             span = self._span(item.session_id, got, item.opened_from, item.opened_until)
             notes.got = span
-            self.show(Trial.GET, _told(span))
+            self.show(Trial.GET, _lived(span))
             info = got.value
             if info is not None and info.expires_at is not None and not span.has_ended:
                 first = first or (info.expires_at, got.sent_at)
                 notes.get_shift = Shift(info.expires_at - first[0], got.sent_at - first[1])
                 if info.expires_at == first[0] and info.lifetime_left is not None:
                     age = got.sent_at - item.opened_until
-                    told = info.lifetime_left + max(0.0, age)
-                    notes.announced = min(told, notes.announced or told)
+                    announced = info.lifetime_left + max(0.0, age)
+                    notes.announced = min(announced, notes.announced or announced)
             if span.has_ended or self._is_enough(item.opened_from):
                 return
-            await self._sleep(self.pace.look)
+            await self._sleep(self.pace.poll)
 
     async def _keep_alive(self, item: ScratchItem) -> None:
         """Keep the session alive; GET it only at the beginning and at the end."""
         before = await self._get(item.session_id)
         while not self._is_enough(item.opened_from):
-            pause = self.pace.look if self.notes.kept is None else self.pace.renew
+            pause = self.pace.poll if self.notes.kept is None else self.pace.renew
             if await self._is_enough_within(pause, item.opened_from):
                 break
             answer = await self.client.keep_alive(
@@ -171,10 +175,10 @@ class Trials:
             if answer.outcome in (Outcome.NOT_FOUND, Outcome.NOT_ALLOWED):
                 break
             age = _since(item.opened_from, answer.sent_at)
-            self.show(Trial.KEEP_ALIVE, f"keep-alive after {age}: {_answered(answer)}")
+            self.show(Trial.KEEP_ALIVE, f"keep-alive after {age}: {_describe(answer)}")
         got = await self._get(item.session_id)
         self.notes.kept = self._span(item.session_id, got, item.opened_from, item.opened_until)
-        self.show(Trial.KEEP_ALIVE, _told(self.notes.kept))
+        self.show(Trial.KEEP_ALIVE, _lived(self.notes.kept))
 
     async def _put(self, item: ScratchItem) -> None:
         """Send content slowly, and do nothing else with the session meanwhile."""
@@ -186,7 +190,7 @@ class Trials:
             upload.begin(uri)
             while not (
                 upload.is_over
-                or self._presence.missed(item.session_id) is not None
+                or self._list_poller.missed(item.session_id) is not None
                 or self._is_enough(began)
             ):
                 self.show(Trial.PUT, f"sending for {_since(began, self.clock.boot())}")
@@ -199,56 +203,56 @@ class Trials:
         got = await self._get(item.session_id)
         span = self._span(item.session_id, got, asked, began)
         if was_cut and not span.has_ended:
-            raise TrialFailed(f"the PUT broke off after {_since(began, stopped)}", end)
+            raise TrialFailed(f"the PUT was cut off after {_since(began, stopped)}", end)
         self.notes.put = span if span.has_ended else Span(stopped - began)
-        self.show(Trial.PUT, _told(self.notes.put))
+        self.show(Trial.PUT, _lived(self.notes.put))
 
-    async def _put_and_look(self, item: ScratchItem) -> None:
+    async def _put_and_poll(self, item: ScratchItem) -> None:
         """Send content slowly, and GET the session and its file meanwhile."""
-        notes, upload = self.notes, self._upload(60 * self.pace.look)
+        notes, upload = self.notes, self._upload(60 * self.pace.poll)
         try:
             upload.begin(await self._add_file(item, upload.size))
             began = self.clock.boot()
             first: Answer[SessionInfo] | None = None
-            for _ in range(_WATCHED_LOOKS):
-                await self._sleep(self.pace.look)
+            for _ in range(_WATCHED_POLLS):
+                await self._sleep(self.pace.poll)
                 if upload.is_over:
-                    raise TrialFailed("the PUT broke off", await upload.finish())
+                    raise TrialFailed("the PUT was cut off", await upload.finish())
                 got = await self._get(item.session_id)
                 first = first or got
                 notes.put_shift = _shift(first, got)
                 sent = upload.sent
-                told = await self._bytes_told(item.session_id)
-                if told is not None:
+                reported = await self._bytes_reported(item.session_id)
+                if reported is not None:
                     notes.bytes_sent = sent
-                    notes.samples += (Sample(self.clock.boot() - began, told),)
-                    self.show(Trial.WATCHED_PUT, f"{told} bytes told of {sent} sent")
+                    notes.samples += (Sample(self.clock.boot() - began, reported),)
+                    self.show(Trial.WATCHED_PUT, f"{reported} of {sent} bytes sent were reported")
             await upload.finish()
-            notes.bytes_after = await self._bytes_told(item.session_id)
-            self.show(Trial.WATCHED_PUT, f"{notes.bytes_after} bytes told at the end")
+            notes.bytes_after = await self._bytes_reported(item.session_id)
+            self.show(Trial.WATCHED_PUT, f"{notes.bytes_after} bytes were reported at the end")
         finally:
             await upload.stop()
 
-    async def _tell_progress(self, item: ScratchItem) -> None:
+    async def _report_progress(self, item: ScratchItem) -> None:
         """Report rising, equal and falling progress; then request a second session on the item."""
         notes = self.notes
 
-        async def tell(progress: int) -> Reaction | None:
+        async def report(progress: int) -> Reaction | None:
             answer = await self.client.keep_alive(
                 Kind.UPDATE, item.session_id, progress, timeout=self.timeout
             )
-            self.show(Trial.PROGRESS, f"{progress} %: {_answered(answer)}")
+            self.show(Trial.PROGRESS, f"{progress} %: {_describe(answer)}")
             return Reaction.of(answer)
 
-        notes.rising = await tell(_PROGRESS)
-        notes.equal = await tell(_PROGRESS)
-        notes.lower = await tell(_LESS_PROGRESS)
+        notes.rising = await report(_PROGRESS)
+        notes.equal = await report(_PROGRESS)
+        notes.lower = await report(_LESS_PROGRESS)
         got = await self._get(item.session_id)
         if got.value is not None:
             notes.progress_after = got.value.client_progress or 0
         second = await self.scratch.open_session(item)
         notes.second = Reaction.of(second)
-        self.show(Trial.PROGRESS, f"a second session: {_answered(second)}")
+        self.show(Trial.PROGRESS, f"a second session: {_describe(second)}")
 
     async def _is_enough_within(self, seconds: float, since: float) -> bool:
         """Sleep for `seconds`, or until the trial has shown enough; return whether it has."""
@@ -273,10 +277,10 @@ class Trials:
         info = got.value
         if info is not None and info.state == "ACTIVE":
             return Span(max(0.0, got.sent_at - began_until))
-        seen = self._presence.last_seen(session_id)
+        seen = self._list_poller.last_seen(session_id)
         if info is None and got.outcome is not Outcome.NOT_FOUND:
-            raise TrialFailed("the session cannot be asked for", got)
-        missed = self._presence.missed(session_id)
+            raise TrialFailed("the session cannot be read", got)
+        missed = self._list_poller.missed(session_id)
         return Span(
             max(0.0, (seen or began_until) - began_until),
             min(got.received_at, missed or got.received_at) - began,
@@ -289,10 +293,10 @@ class Trials:
             answer = await self.client.get(Kind.UPDATE, session_id, timeout=self.timeout)
             if answer.value is not None or answer.outcome is Outcome.NOT_FOUND:
                 return answer
-            await self._sleep(self.pace.look)
+            await self._sleep(self.pace.poll)
         return await self.client.get(Kind.UPDATE, session_id, timeout=self.timeout)
 
-    async def _bytes_told(self, session_id: str) -> int | None:
+    async def _bytes_reported(self, session_id: str) -> int | None:
         answer = await self.client.files(Kind.UPDATE, session_id, timeout=self.timeout)
         files = [each for each in answer.value or () if each.name == FILE_NAME]
         return files[0].bytes_transferred if files else None
@@ -300,7 +304,7 @@ class Trials:
     async def _add_file(self, item: ScratchItem, size: int) -> str:
         answer = await self.admin.add_file(item.session_id, FILE_NAME, size)
         if answer.value is None:
-            raise TrialFailed("no file can be added", answer)
+            raise TrialFailed("cannot add a file", answer)
         return answer.value
 
     def _upload(self, longest: float) -> SlowUpload:
@@ -323,13 +327,13 @@ def _since(began: float, now: float) -> str:
     return format_duration(round(max(0.0, now - began)))
 
 
-def _told(span: Span) -> str:
+def _lived(span: Span) -> str:
     if span.most is None:
         return f"ACTIVE after {format_duration(round(span.least))}"
     return f"{span.state or 'gone'} after {format_duration(round(span.most, 1))}"
 
 
-def _answered(answer: Answer[Any]) -> str:
+def _describe(answer: Answer[Any]) -> str:
     if answer.outcome is Outcome.OK:
         return "accepted"
     return answer.detail or answer.outcome.value

@@ -83,7 +83,7 @@ class Store:
 
     @property
     def persist_tokens(self) -> bool:
-        """Whether borrowed tokens are stored. Setting it to False deletes the stored ones."""
+        """Whether lent tokens are stored. Setting it to False deletes the stored ones."""
         return self._persist_tokens
 
     @persist_tokens.setter

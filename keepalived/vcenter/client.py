@@ -67,7 +67,7 @@ class Client:
 
     Operations return an Answer, and do not raise for failures of the network or the server. An id
     that could lead to another endpoint is not sent, and the outcome is FAILED. `timeout`, in
-    seconds, limits each request; a login before it has the same limit. `token` is a borrowed token,
+    seconds, limits each request; a login before it has the same limit. `token` is a lent token,
     with which the request is sent without a login or logout.
     """
 
@@ -175,7 +175,7 @@ class Client:
             sent_at = self.now()
             got = await self._login.token(timeout)
             return got if isinstance(got, Answer) else Answer(Outcome.OK, sent_at, self.now())
-        lent = None if token is None else self._login.borrow(token, self._proven)
+        lent = None if token is None else self._login.lent_token(token, self._proven)
         answer, _, _ = await self._send(lambda d: d.who_am_i, _user, timeout, lent)
         return answer
 
@@ -184,7 +184,7 @@ class Client:
         make: Make,
         parse: Parse[T],
         timeout: float,
-        borrowed: str | None = None,
+        lent_value: str | None = None,
         kind: Kind = Kind.UPDATE,
         session_id: str | None = None,
     ) -> Answer[T]:
@@ -198,7 +198,7 @@ class Client:
                 check_session_id(session_id)
             except ValueError as error:
                 return self._invalid(str(error))
-        lent = None if borrowed is None else self._login.borrow(borrowed, self._proven)
+        lent = None if lent_value is None else self._login.lent_token(lent_value, self._proven)
         answer, token, reply = await self._send(make, parse, timeout, lent)
         if answer.outcome is Outcome.NOT_FOUND and token is not None and reply is not None:
             refusal = read_refusal(reply.body)
@@ -276,7 +276,7 @@ class Client:
         return listed
 
     def _without_library(self, answer: Answer[T], token: Token) -> Answer[T]:
-        if not token.is_borrowed:  # a borrowed token proves nothing about others
+        if not token.is_lent:  # a lent token proves nothing about others
             self._no_library_until = self.now() + DETECTION_COOLDOWN
         return answer._replace(outcome=Outcome.FAILED, detail=_NO_LIBRARY)
 
@@ -285,7 +285,7 @@ class Client:
     ) -> tuple[Answer[T], Token | None, Reply | None]:
         """Send a request with a token; after a 401, log in and repeat it once.
 
-        A 401 on a borrowed token is returned: only its lender can replace it.
+        A 401 on a lent token is returned: only its lender can replace it.
         """
         got = token or await self._login.token(timeout)
         if isinstance(got, Answer):

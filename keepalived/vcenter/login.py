@@ -56,12 +56,12 @@ class LoginOutcome(StrEnum):
 class Token:
     """An API token and its dialect. Tokens are compared by identity.
 
-    A borrowed token belongs to an uploader: it is never replaced by a login, nor logged out.
+    A lent token belongs to an uploader: it is never replaced by a login, nor logged out.
     """
 
     value: str
     dialect: ApiDialect
-    is_borrowed: bool = False
+    is_lent: bool = False
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -113,10 +113,10 @@ class Login:
         """The dialect that is tried first."""
         return self._dialects[0]
 
-    def borrow(self, value: str, proven: Collection[ApiDialect]) -> Token:
+    def lent_token(self, value: str, proven: Collection[ApiDialect]) -> Token:
         """Return an uploader's token for a request, in a proven dialect if there is one."""
         known = (dialect for dialect in self._dialects if dialect in proven)
-        return Token(value, next(known, self._dialects[0]), is_borrowed=True)
+        return Token(value, next(known, self._dialects[0]), is_lent=True)
 
     async def token(
         self, timeout: float, *, instead_of: Token | None = None
@@ -147,7 +147,7 @@ class Login:
         If new tokens are also answered by 401, logins are delayed: by 1, 2, 4 … seconds, up to a
         minute.
         """
-        if token.is_borrowed:
+        if token.is_lent:
             return False
         return token is not self._token or self.clock.boot() >= self._not_before
 
@@ -156,7 +156,7 @@ class Login:
         others = tuple(each for each in self._dialects if each is not wrong.dialect)
         if not others:
             return None
-        if wrong.is_borrowed:
+        if wrong.is_lent:
             return replace(wrong, dialect=others[0])
         if self._token is wrong:
             self._token = None

@@ -1,1 +1,1 @@
-"""Keeps sessions alive while one command runs."""
+"""Keep sessions alive while a command runs (`clkeepalived exec`)."""

@@ -1,4 +1,4 @@
-"""The longest pause of an uploader."""
+"""Measure the longest pause of an uploader."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ class Activity:
     def __init__(self, now: float) -> None:
         self._since = now
         self._longest = 0.0
-        self._seen: object = None
+        self._state: object = None
 
-    def note(self, seen: object, now: float) -> None:
-        """Record how the transfer looks now; any difference from before is activity."""
-        if seen != self._seen:
+    def record(self, state: object, now: float) -> None:
+        """Record the transfer's present state; any difference from before is activity."""
+        if state != self._state:
             self._longest = self.longest(now)
-            self._seen, self._since = seen, now
+            self._state, self._since = state, now
 
     def longest(self, now: float) -> float:
         """Return the longest pause so far, including the present one."""

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TextIO, TypeGuard
 
-from keepalived.wrapper.nonblocking_writer import NonblockingWriter, outlet_on
+from keepalived.wrapper.nonblocking_writer import NonblockingWriter, writer_on
 from keepalived.wrapper.progress_line import ASCII, UNICODE, BarView, line
 
 _LEAST_ROWS = 3
@@ -34,12 +34,12 @@ def bar_on(
     """Return a bar on the terminal that a stream writes to, or None if none is possible."""
     if not stream.isatty() or environ.get("TERM", "") in ("", "dumb", "unknown"):
         return None
-    outlet = outlet_on(stream)
-    if os.get_blocking(outlet.descriptor):
-        outlet.close()
+    writer = writer_on(stream)
+    if os.get_blocking(writer.descriptor):
+        writer.close()
         return None  # another user's terminal, after `su`: drawing on it would block
     bar = Bar(
-        outlet,
+        writer,
         clock,
         is_unicode=codecs.lookup(stream.encoding).name == "utf-8",
         has_colours=not environ.get("NO_COLOR"),
@@ -55,20 +55,20 @@ def _has_room(size: os.terminal_size | None) -> TypeGuard[os.terminal_size]:
 
 
 class Bar:
-    """The last row of a terminal. `outlet` writes to the terminal, and is closed with the bar.
+    """The last row of a terminal. `writer` writes to the terminal, and is closed with the bar.
 
     Output to a terminal that was hung up is lost.
     """
 
     def __init__(
         self,
-        outlet: NonblockingWriter,
+        writer: NonblockingWriter,
         clock: Callable[[], float] = time.monotonic,
         *,
         is_unicode: bool = True,
         has_colours: bool = True,
     ) -> None:
-        self.outlet = outlet
+        self.writer = writer
         self._clock = clock
         self._glyphs = UNICODE if is_unicode else ASCII
         self._has_colours = has_colours
@@ -83,14 +83,14 @@ class Bar:
         kernel notifies only processes in the foreground, and sends again what the terminal did not
         take before.
         """
-        self.outlet.send()
+        self.writer.send()
         now, size = self._clock(), self.window()
         has_moved = size != self._size and (self._size is not None or _has_room(size))
-        if not self.outlet.is_clear or (not has_moved and now - self._drawn_at < _LEAST_SECONDS):
+        if not self.writer.is_clear or (not has_moved and now - self._drawn_at < _LEAST_SECONDS):
             return
         if has_moved:
             # What is below the cursor is the rest of the bar after the resize.
-            self.outlet.send(self._freed() + (self._reserved(size) if _has_room(size) else ""))
+            self.writer.send(self._freed() + (self._reserved(size) if _has_room(size) else ""))
         if self._size is None:
             return
         # The last column stays empty: some terminals wrap as soon as it is written.
@@ -100,27 +100,27 @@ class Bar:
         if has_moved or text != self._drawn:
             self._drawn, self._drawn_at = text, now
             last = f"\x1b[{self._size.lines};1H"
-            self.outlet.send(_SAVE + last + _PLAIN + text + _PLAIN + _TO_LINE_END + _RESTORE)
+            self.writer.send(_SAVE + last + _PLAIN + text + _PLAIN + _TO_LINE_END + _RESTORE)
 
     def say(self, text: str) -> None:
         """Write a line above the bar, after the latest output there."""
         # The command may have set the terminal not to begin a new line after a line feed.
-        self.outlet.send(f"{text}\r\n")
+        self.writer.send(f"{text}\r\n")
 
     def withdraw(self) -> None:
         """Restore the terminal as if there had been no bar, until the next `draw`."""
-        self.outlet.send(self._freed())
+        self.writer.send(self._freed())
         self._drawn_at = -_LEAST_SECONDS
 
     def close(self) -> None:
         """Withdraw the bar for good; wait until the terminal has taken all output."""
         self.withdraw()
-        self.outlet.close()
+        self.writer.close()
 
     def window(self) -> os.terminal_size | None:
         """Return the size of the terminal, None if it was hung up."""
         try:
-            return os.get_terminal_size(self.outlet.descriptor)
+            return os.get_terminal_size(self.writer.descriptor)
         except OSError:
             return None
 

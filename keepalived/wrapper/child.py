@@ -1,4 +1,4 @@
-"""Runs a command in its own process group: its terminal, stops, signals and end.
+"""Run a command in its own process group; handle its terminal, stops, signals and end.
 
 Because of that group, ^Z is handled here: a shell stops its job, which is our group, and does not
 see the command's. So a stop that the shell's job would get stops us too, after one more renewal of
@@ -109,7 +109,7 @@ class Child:
 
     async def _suspend(self, number: int) -> None:
         if number in _REACHING and self.terminal.give_to(self.pid):
-            self._go_on()
+            self._continue()
             return
         stops_us = self._stops_us(number)
         since = self.clock.boot()
@@ -119,15 +119,15 @@ class Child:
             stop_own_group(signal.SIGTTIN if number == signal.SIGTTIN else signal.SIGTSTP)
             try:
                 async with asyncio.timeout(_STOPS_WITHIN):
-                    await self._is_going_on()
+                    await self._wait_until_continued()
             except TimeoutError:
                 # No process can continue us, so we were not stopped: on its own the command would
                 # not have been either. A command stopped by SIGSTOP waits for a SIGCONT.
                 if number == signal.SIGTSTP:
                     self._resume()
-        await self._is_going_on()
+        await self._wait_until_continued()
         if not stops_us:
-            self._provide()
+            self._give_terminal()
         await self.on_continued(self.clock.boot() - since if stops_us else 0.0)
 
     def _stops_us(self, number: int) -> bool:
@@ -140,21 +140,21 @@ class Child:
             return self.terminal.is_there()
         return number != signal.SIGSTOP and self.terminal.is_ours_or(self.pid)
 
-    async def _is_going_on(self) -> None:
+    async def _wait_until_continued(self) -> None:
         while self._stopped_by is not None:
             self._changed.clear()
             await self._changed.wait()
 
     def _resume(self) -> None:
         if self.exit_code is None:
-            self._provide()
-            self._go_on()
+            self._give_terminal()
+            self._continue()
 
-    def _provide(self) -> None:
+    def _give_terminal(self) -> None:
         if self.has_terminal_by_right:
             self.terminal.give_to(self.pid)
 
-    def _go_on(self) -> None:
+    def _continue(self) -> None:
         self._stopped_by = None
         self._changed.set()
         self.forward(signal.SIGCONT)
@@ -172,7 +172,7 @@ class Child:
         if not os.WIFSTOPPED(status) and not os.WIFCONTINUED(status):
             code = os.waitstatus_to_exitcode(status)
             if code < 0:
-                self.terminal.tidy(self.pid)
+                self.terminal.restore_modes(self.pid)
             self.terminal.take_back(self.pid)
             self.exit_code = code if code >= 0 else 128 - code
         self._changed.set()
@@ -220,7 +220,7 @@ def running(
     with controlling_terminal() as terminal, _adopted(), handled(handlers):
         pid = spawn(argv, also_default=ignored_by_us, blocked=blocked_signals)
         child = Child(pid, terminal, clock, on_stopped, on_continued, os.isatty(1))
-        child._provide()
+        child._give_terminal()
         try:
             yield child
         finally:

@@ -1,4 +1,4 @@
-"""The command that a user names: looks it up, and starts it as a shell would."""
+"""Look up the user's command, and start it as a shell would."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _IGNORED_BY_PYTHON = frozenset({signal.SIGPIPE, signal.SIGXFSZ})
 class CommandError(Exception):
     """A command cannot be started. `exit_code` is the exit code of a shell in that case."""
 
-    def __init__(self, words: str, exit_code: int) -> None:
-        super().__init__(words)
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
         self.exit_code = exit_code
 
 
@@ -42,7 +42,7 @@ def check(name: str) -> None:
             denied = error
         except OSError:
             continue
-    raise _explained(name, denied or FileNotFoundError(errno.ENOENT, name))
+    raise _error(name, denied or FileNotFoundError(errno.ENOENT, name))
 
 
 def spawn(
@@ -55,7 +55,7 @@ def spawn(
     action. The signals `blocked` are blocked, and no others.
     """
     if not argv[0]:  # Python would not pass it on
-        raise _explained("", FileNotFoundError(errno.ENOENT, ""))
+        raise _error("", FileNotFoundError(errno.ENOENT, ""))
     try:
         return os.posix_spawnp(
             argv[0],
@@ -66,7 +66,7 @@ def spawn(
             setsigdef=sorted(_IGNORED_BY_PYTHON | set(also_default)),
         )
     except OSError as error:
-        raise _explained(argv[0], error) from error
+        raise _error(argv[0], error) from error
 
 
 def _candidates(name: str) -> Iterable[str]:
@@ -77,19 +77,19 @@ def _candidates(name: str) -> Iterable[str]:
     return [os.path.join(folder or os.curdir, name) for folder in os.get_exec_path()]
 
 
-def _explained(name: str, error: OSError) -> CommandError:
+def _error(name: str, error: OSError) -> CommandError:
     code = CANNOT_EXECUTE
     if error.errno == errno.ENOENT:
         code = NOT_FOUND
         is_there = any(Path(path).exists() for path in _candidates(name))
-        words = "interpreter not found" if is_there else "command not found"
+        message = "interpreter not found" if is_there else "command not found"
     elif error.errno == errno.EACCES and "/" in name and Path(name).is_dir():
-        words = "is a directory"
+        message = "is a directory"
     elif error.errno == errno.ENOEXEC:
-        words = "neither a program nor a script that names its interpreter"
+        message = "neither a program nor a script with a #! line"
     else:
-        words = os.strerror(error.errno or errno.EINVAL).lower()
-    return CommandError(f"{name or repr(name)}: {words}", code)
+        message = os.strerror(error.errno or errno.EINVAL).lower()
+    return CommandError(f"{name or repr(name)}: {message}", code)
 
 
 def _environment() -> dict[bytes, bytes]:

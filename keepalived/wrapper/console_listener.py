@@ -40,22 +40,22 @@ class ConsoleListener:
                     self._in_danger.discard(key)
                     say(f"{self._name(key)} was renewed again")
             case events.RenewalFailed(key, _, detail, _, slack, lifetime):
-                is_news = key not in self._in_danger and self.find(key) is not None
-                if is_news and (slack is None or is_at_risk(slack, lifetime)):
+                is_new = key not in self._in_danger and self.find(key) is not None
+                if is_new and (slack is None or is_at_risk(slack, lifetime)):
                     self._in_danger.add(key)
                     left = "" if slack is None else f"; {duration(slack)} left"
                     say(f"warning: {self._name(key)} cannot be renewed: {printable(detail)}{left}")
             case events.RenewalWithoutEffect(key, left):
                 when = "" if left is None else f"; it may expire in {duration(left)}"
-                words = "keep-alives are answered, but have no effect on the server"
-                say(f"warning: {self._name(key)}: {words}{when}")
+                effect = "keep-alives are answered, but have no effect on the server"
+                say(f"warning: {self._name(key)}: {effect}{when}")
             case events.FileFailed(key, file):
-                why = printable(file.error_message or "the server does not say why")
+                why = printable(file.error_message or "the server gives no reason")
                 say(f"{self._name(key)}: the file {printable(file.name)} failed: {why}")
             case events.SessionStalled(key, idle):
                 say(f"warning: {self._name(key)}: no bytes have moved for {duration(idle)}")
             case events.SessionMoving(key):
-                say(f"{self._name(key)}: bytes move again")
+                say(f"{self._name(key)}: bytes are moving again")
             case events.TokenRefused():
                 self.on_token_refused()
             case events.SessionEnd(key, state, reason, error_message):
@@ -66,7 +66,7 @@ class ConsoleListener:
                 self.on_ended(event)
             case events.VCenterDown(vcenter, outcome, detail):
                 self.trouble = printable(detail or outcome.value)
-                say(f"warning: {vcenter} does not answer: {self.trouble}; trying again")
+                say(f"warning: {vcenter} does not answer: {self.trouble}; retrying")
             case events.VCenterUp(vcenter, down_seconds):
                 self.trouble = None
                 say(f"{vcenter} answers again, after {duration(down_seconds)}")

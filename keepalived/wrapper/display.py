@@ -1,4 +1,4 @@
-"""The user's display: a progress bar on a terminal, occasional lines elsewhere."""
+"""Show the state of an upload: a progress bar on a terminal, occasional lines elsewhere."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import TextIO
 from keepalived.host.clock import Clock
 from keepalived.wrapper.bar import bar_on
 from keepalived.wrapper.console_listener import ConsoleListener
-from keepalived.wrapper.nonblocking_writer import outlet_on
+from keepalived.wrapper.nonblocking_writer import writer_on
 from keepalived.wrapper.ownership import name_of
-from keepalived.wrapper.progress_line import BarView, words
+from keepalived.wrapper.progress_line import BarView, sentence
 from keepalived.wrapper.rate import Rate
 from keepalived.wrapper.session_tracker import SessionTracker
 
@@ -31,7 +31,7 @@ class ExecDisplay:
     def __init__(self, stream: TextIO | None, clock: Clock, *, with_bar: bool) -> None:
         self._clock = clock
         self._bar = bar_on(stream, os.environ) if with_bar and stream is not None else None
-        self._outlet = outlet_on(stream) if self._bar is None else self._bar.outlet
+        self._writer = writer_on(stream) if self._bar is None else self._bar.writer
         self._rate = Rate()
         self._may_draw: Callable[[], bool] = lambda: False
         self._view: Callable[[], BarView | None] = lambda: None
@@ -42,7 +42,7 @@ class ExecDisplay:
         if self._bar is not None:
             self._bar.say(line)
         else:
-            self._outlet.send(f"{line}\n")
+            self._writer.send(f"{line}\n")
 
     def show(self, tracker: SessionTracker, console: ConsoleListener) -> None:
         """Show the least advanced of the command's own open sessions from now on."""
@@ -53,16 +53,16 @@ class ExecDisplay:
                 return None
             session = min(own, key=lambda each: each.acknowledged or 0)
             now = self._clock.boot()
-            seen = tracker.transfers.get(session.key)
-            if seen is not None:
-                self._rate.add(now, seen.done)
-            is_moving = seen is not None and seen.done < seen.total
+            transfer = tracker.transfers.get(session.key)
+            if transfer is not None:
+                self._rate.add(now, transfer.done)
+            is_moving = transfer is not None and transfer.done < transfer.total
             return BarView(
                 label=name_of(session),
-                done=seen.done if seen else None,
-                total=seen.total if seen else None,
+                done=transfer.done if transfer else None,
+                total=transfer.total if transfer else None,
                 rate=self._rate.per_second if is_moving else None,
-                left=self._rate.eta(seen.total) if seen and is_moving else None,
+                left=self._rate.eta(transfer.total) if transfer and is_moving else None,
                 slack=session.slack(now),
                 warning=console.trouble,
             )
@@ -75,15 +75,17 @@ class ExecDisplay:
 
     async def run(self) -> None:
         """Draw, or print occasional lines, until cancelled."""
-        pause, said = _FIRST_LINE_SECONDS, self._clock.boot()
+        pause, printed_at = _FIRST_LINE_SECONDS, self._clock.boot()
         while True:
-            self._outlet.send()
+            self._writer.send()
             view = self._view()
             if view is not None and self._bar is not None and self._may_draw():
                 self._bar.draw(view)
-            elif view is not None and self._bar is None and self._clock.boot() - said >= pause:
-                self.say(words(view))
-                pause, said = min(2 * pause, _LONGEST_BETWEEN_LINES), self._clock.boot()
+            elif (
+                view is not None and self._bar is None and self._clock.boot() - printed_at >= pause
+            ):
+                self.say(sentence(view))
+                pause, printed_at = min(2 * pause, _LONGEST_BETWEEN_LINES), self._clock.boot()
             await asyncio.sleep(_DRAW_SECONDS)
 
     def pause(self) -> None:
@@ -99,4 +101,4 @@ class ExecDisplay:
     def finish(self) -> None:
         """Wait until all output was taken. To be called last."""
         self.close()
-        self._outlet.close()
+        self._writer.close()

@@ -21,9 +21,9 @@ class DisplayHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Print one record. Never raises."""
         try:
-            words = record.getMessage()
+            message = record.getMessage()
             if record.exc_info and record.exc_info[1] is not None:
-                words += f" ({type(record.exc_info[1]).__name__}: {record.exc_info[1]})"
-            self._say(redacted(f"{record.levelname.lower()}: {' '.join(words.split())}"))
+                message += f" ({type(record.exc_info[1]).__name__}: {record.exc_info[1]})"
+            self._say(redacted(f"{record.levelname.lower()}: {' '.join(message.split())}"))
         except Exception:  # noqa: S110 - as logging.Handler requires: a log line must not end the program
             pass

@@ -58,11 +58,11 @@ class NonblockingWriter:
         self.descriptor = _NONE
 
 
-def outlet_on(stream: TextIO | None) -> NonblockingWriter:
+def writer_on(stream: TextIO | None) -> NonblockingWriter:
     """Return a writer to a stream's destination; None means one closed before our start."""
     if stream is None:
         return NonblockingWriter(_NONE)
-    return NonblockingWriter(_way_of_its_own(stream.fileno()), stream.encoding)
+    return NonblockingWriter(_reopened(stream.fileno()), stream.encoding)
 
 
 def _write(descriptor: int, data: bytes) -> int:
@@ -88,7 +88,7 @@ def _has_room(descriptor: int, milliseconds: int | None) -> bool:
     return bool(poll.poll(milliseconds))
 
 
-def _way_of_its_own(descriptor: int) -> int:
+def _reopened(descriptor: int) -> int:
     """Open a descriptor's destination again if writing to it may block.
 
     Other processes that share the descriptor must not get BlockingIOError. A file never blocks, and

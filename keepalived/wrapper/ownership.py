@@ -1,4 +1,4 @@
-"""Decides which of the sessions that appeared belong to the wrapped command.
+"""Decide which of the sessions that appeared belong to the wrapped command.
 
 Service accounts are shared, and the server lists the sessions of an account, not of a program. So
 a new session need not be the command's; a name that the command uses is much better evidence.
@@ -33,8 +33,8 @@ def is_own(session: Session, wanted: Selector, opened: Collection[str]) -> bool:
     if session.key.id in wanted.session_ids:
         return True
     # After a complete round, an item that is still unknown cannot be read.
-    was_looked_at = session.renewals > 0 and session.next_kind is RequestKind.KEEP_ALIVE
-    if wanted.items and (session.item is not None or not was_looked_at):
+    was_read = session.renewals > 0 and session.next_kind is RequestKind.KEEP_ALIVE
+    if wanted.items and (session.item is not None or not was_read):
         return _is_among(session.item, wanted.items)
     names = {PurePath(path).name for path in opened}
     if any(file.name in names for file in session.files):

@@ -1,4 +1,4 @@
-"""Formats the state of an upload: one line for a terminal, or a sentence for a log."""
+"""Format the state of an upload: one line for a terminal, or a sentence for a log."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ ASCII = Glyphs("#", "-", "...")
 
 def line(view: BarView, columns: int, glyphs: Glyphs = UNICODE) -> str:
     """Format a view in at most `columns` columns; the least important parts go first."""
-    label, warning = _drawn(view.label, glyphs), _drawn(view.warning or "", glyphs)
+    label, warning = _displayable(view.label, glyphs), _displayable(view.warning or "", glyphs)
     parts = {
         "label": label,
         "percent": "" if view.percent is None else f"{view.percent:2} %",
@@ -61,10 +61,10 @@ def line(view: BarView, columns: int, glyphs: Glyphs = UNICODE) -> str:
         "bytes": _bytes(view),
         "rate": _rate(view),
         "left": _left(view),
-        "state": warning or _kept(view),
+        "state": warning or _slack(view),
     }
     shorter = (
-        ("state", warning or _kept(view).partition(",")[0]),
+        ("state", warning or _slack(view).partition(",")[0]),
         ("bytes", ""),
         ("label", _cut(label, _LABEL_MOST, glyphs)),
         ("state", warning),
@@ -73,10 +73,10 @@ def line(view: BarView, columns: int, glyphs: Glyphs = UNICODE) -> str:
         ("left", ""),
         ("label", _cut(label, _LABEL_LEAST, glyphs)),
     )
-    for name, words in shorter:
+    for name, text in shorter:
         if width_of(_joined(parts)) <= columns:
             break
-        parts[name] = words
+        parts[name] = text
     if parts["bar"] and view.percent is not None:
         room = min(_BAR_MOST, _BAR_LEAST + max(0, columns - width_of(_joined(parts))))
         full = room * view.percent // 100
@@ -84,20 +84,20 @@ def line(view: BarView, columns: int, glyphs: Glyphs = UNICODE) -> str:
     return _cut(_joined(parts), columns, glyphs)
 
 
-def words(view: BarView) -> str:
+def sentence(view: BarView) -> str:
     """Format a view as a line for a log."""
     percent = "" if view.percent is None else f"{view.percent} %"
-    how_far = [percent, _bytes(view), _rate(view), _left(view)]
-    parts = [", ".join(each for each in how_far if each), _kept(view), view.warning]
-    said = "; ".join(printable(each) for each in parts if each)
-    return f"{printable(view.label)}: {said}" if said else printable(view.label)
+    progress = [percent, _bytes(view), _rate(view), _left(view)]
+    parts = [", ".join(each for each in progress if each), _slack(view), view.warning]
+    state = "; ".join(printable(each) for each in parts if each)
+    return f"{printable(view.label)}: {state}" if state else printable(view.label)
 
 
 def _joined(parts: Mapping[str, str]) -> str:
     return _GAP.join(part for part in parts.values() if part)
 
 
-def _drawn(text: str, glyphs: Glyphs) -> str:
+def _displayable(text: str, glyphs: Glyphs) -> str:
     """Return a text of foreign origin in characters that the terminal can show."""
     if glyphs is ASCII:
         text = text.encode("ascii", errors="replace").decode()
@@ -131,7 +131,7 @@ def _left(view: BarView) -> str:
     return "" if view.left is None else f"{duration(view.left)} left"
 
 
-def _kept(view: BarView) -> str:
+def _slack(view: BarView) -> str:
     if view.slack is None:
         return ""
     if view.slack <= 0:

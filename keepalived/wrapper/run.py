@@ -1,9 +1,9 @@
-"""`clkeepalived exec`: runs one command, and keeps the sessions that it opens, start to end.
+"""Run a command and keep the sessions that it opens alive: the steps of `clkeepalived exec`.
 
 1. begin   list the account's sessions, to recognize new ones later; renew the named ones
-2. run     run the command; hold sessions that appear, and tell its own from others'
-3. settle  after a success, hold its own until vCenter is done with them, up to a time limit
-4. tell    report what arrived, what did not and why; release all holds, cancel nothing
+2. run     run the command; hold sessions that appear, and distinguish its own from others'
+3. settle  after success, hold its own until vCenter has processed them, up to a time limit
+4. report  print what arrived, what did not and why; release all holds, cancel nothing
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ from keepalived.wrapper.tokens import Lent
 UNAVAILABLE = 69
 """EX_UNAVAILABLE of sysexits.h: no vCenter could be reached, so nothing could be kept alive."""
 
-_LOOKS_PER_LIFETIME = 10
-_LONGEST_BETWEEN_LOOKS = 5.0
-_STRANGE_AFTER = 30.0
-"""Seconds: by then most uploaders have opened the files that they send."""
+_POLLS_PER_LIFETIME = 10
+_LONGEST_POLL_SECONDS = 5.0
+_UNCLAIMED_SECONDS = 30.0
+"""Most uploaders have opened the files that they send by then."""
 _BEGIN_TRIES = 3
 _BEGIN_SECONDS = 10.0
 """Seconds to wait for an answer before the command runs; lifetimes do not bound it yet."""
-_LAST_LOOK_SECONDS = 3.0
+_LAST_POLL_SECONDS = 3.0
 _STDERR = 2
-_LET_GO = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +94,11 @@ class Wrapped:
         self._interrupted_by: signal.Signals | None = None
         self._asked_to_stop = asyncio.Event()
         lifetime = options.settings.session_timeout
-        self._look_seconds = min(_LONGEST_BETWEEN_LOOKS, lifetime / _LOOKS_PER_LIFETIME)
-        self._patience = min(_STRANGE_AFTER, lifetime)
-        asked = options.settings.request_timeout
-        self._timeout = asked or min(_BEGIN_SECONDS, lifetime / 10)
-        self._begin_timeout = asked or _BEGIN_SECONDS
+        self._poll_seconds = min(_LONGEST_POLL_SECONDS, lifetime / _POLLS_PER_LIFETIME)
+        self._unclaimed_after = min(_UNCLAIMED_SECONDS, lifetime)
+        configured = options.settings.request_timeout
+        self._timeout = configured or min(_BEGIN_SECONDS, lifetime / 10)
+        self._begin_timeout = configured or _BEGIN_SECONDS
 
     async def run(self) -> int:
         """Run the command and return its exit code, or 69 if no vCenter could be reached.
@@ -108,7 +108,7 @@ class Wrapped:
         if the command does not exist.
         """
         handlers = {
-            each: partial(self._interrupt, each) for each in _LET_GO if not is_ignored(each)
+            each: partial(self._interrupt, each) for each in _INTERRUPTS if not is_ignored(each)
         }
         with handled(handlers):
             try:
@@ -142,7 +142,7 @@ class Wrapped:
                 await self._unless_interrupted(self._begin())
             except SearchError as error:
                 say(f"{options.vcenter} cannot be asked for its sessions: {error}")
-                say("the command was not started, as nothing would keep its sessions alive")
+                say("the command was not started, because its sessions would not be kept alive")
                 return UNAVAILABLE
             if self._interrupted_by is not None:
                 return 128 + self._interrupted_by
@@ -154,7 +154,7 @@ class Wrapped:
                 others = tracker.let_go_others()
                 if code == 0:
                     await self._settle()
-            self._tell(others)
+            self._report(others)
             tracker.let_go_all()
             return code
 
@@ -190,8 +190,8 @@ class Wrapped:
         await self._engine.renew(*named)
 
     async def _pause(self) -> None:
-        """Wait until the next look is due."""
-        await sleep_until(self._clock, self._clock.boot() + self._look_seconds)
+        """Wait until the next poll is due."""
+        await sleep_until(self._clock, self._clock.boot() + self._poll_seconds)
 
     async def _run_command(self) -> int:
         lifetime = self._options.settings.session_timeout
@@ -200,12 +200,12 @@ class Wrapped:
             blocked_signals=self._options.blocked_signals,
             clock=self._clock,
             on_stopped=self._renew_before_stop,
-            on_continued=self._go_on,
+            on_continued=self._renew_after_stop,
         ) as child:
             self._child = child
             self._display.attach(child.is_in_foreground)
             async with _background_tasks(
-                search=self._look(),
+                search=self._watch_sessions(),
                 progress=self._tracker.run(lifetime),
                 token=self._lent.run(self._vcenter, lifetime, self._timeout, self._tracker.lend),
                 display=self._display.run(),
@@ -213,57 +213,56 @@ class Wrapped:
                 code = await child.wait()
             self._child = None
         async with _background_tasks(stops=self._stop_when_asked()):
-            await self._unless_interrupted(self._look_once_more())
+            await self._unless_interrupted(self._poll_once_more())
         return code
 
     async def _renew_before_stop(self) -> None:
         self._display.pause()
         await self._engine.renew_all()
 
-    async def _go_on(self, gap: float) -> None:
+    async def _renew_after_stop(self, gap: float) -> None:
         """Renew all sessions after a stop of `gap` seconds."""
         shortest = self._tracker.shortest_lifetime()
         if shortest is not None and gap > shortest:
             self._display.say(
-                f"stopped for {duration(gap)}, longer than the {duration(shortest)} that a "
-                "session lives without activity; what is left is renewed now"
+                f"stopped for {duration(gap)}, but sessions expire after {duration(shortest)} "
+                "without activity; renewing those that are left"
             )
         await self._engine.renew_all()
 
-    async def _look(self) -> None:
+    async def _watch_sessions(self) -> None:
         while True:
             await self._pause()
             for key in await self._finder.appeared():
                 self._tracker.take(key)
-            for session in self._tracker.unclaimed(self._patience):
+            for session in self._tracker.unclaimed(self._unclaimed_after):
                 self._display.say(
-                    f"warning: nothing says so far that {names([session])} is the command's own; "
-                    "it is held while the command runs, and then left as it is (name items with "
-                    "--item)"
+                    f"warning: {names([session])} may not belong to the command: it is kept alive "
+                    "only while the command runs (claim its item with --item)"
                 )
-            self._note_losses()
+            self._end_command_on_loss()
 
-    async def _look_once_more(self) -> None:
-        """Find what a quick command did since the last look, and the state of its sessions now."""
+    async def _poll_once_more(self) -> None:
+        """Find sessions opened since the last poll, and the present state of all of them."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(_LAST_LOOK_SECONDS):
+            async with asyncio.timeout(_LAST_POLL_SECONDS):
                 for key in await self._finder.appeared():
                     self._tracker.take(key)
                 await self._engine.renew_all()
-                await self._tracker.looked_at_all()
+                await self._tracker.all_read()
 
     async def _settle(self) -> None:
-        """Hold the command's own sessions until vCenter has done with them."""
+        """Hold the command's own sessions until vCenter has processed them."""
         tracker = self._tracker
         waiting = tracker.unsettled()
         if not waiting or self._interrupted.is_set():
             return
         self._display.say(
-            f"the command succeeded; waiting until vCenter has settled {names(waiting)}, "
-            f"{duration(self._options.settle)} at most (^C ends that)"
+            f"the command succeeded; waiting until vCenter has processed {names(waiting)}, for "
+            f"at most {duration(self._options.settle)} (^C stops waiting)"
         )
         async with _background_tasks(
-            asking=self._ask_on(),
+            renewals=self._renew_often(),
             progress=tracker.run(self._options.settings.session_timeout),
             stops=self._stop_when_asked(),
             display=self._display.run(),
@@ -272,8 +271,8 @@ class Wrapped:
                 async with asyncio.timeout(self._options.settle):
                     await self._unless_interrupted(tracker.all_settled())
 
-    async def _ask_on(self) -> None:
-        """Ask more often than the lifetime requires, since a user is waiting."""
+    async def _renew_often(self) -> None:
+        """Renew more often than the lifetime requires, since a user is waiting."""
         while True:
             await self._engine.renew(*(session.key for session in self._tracker.unsettled()))
             await self._pause()
@@ -289,39 +288,39 @@ class Wrapped:
             if has_foreground(_STDERR) or os.getpgrp() == os.getpid():
                 stop_own_group(signal.SIGTSTP)
             asked.clear()
-            await self._go_on(self._clock.boot() - since)
+            await self._renew_after_stop(self._clock.boot() - since)
 
     def _note_end(self, end: SessionEnd) -> None:
         self._tracker.note_end(end)
-        self._note_losses()
+        self._end_command_on_loss()
 
-    def _note_losses(self) -> None:
+    def _end_command_on_loss(self) -> None:
         child = self._child if self._options.ends_on_loss else None
         is_lost = any(session.state.is_failure for session in self._tracker.own())
         if child is not None and not self._was_asked_to_end and is_lost:
             self._was_asked_to_end = True
-            self._display.say("the command is asked to end, since its session is lost (SIGTERM)")
+            self._display.say("a session of the command was lost: sending SIGTERM to the command")
             child.forward(signal.SIGTERM)
 
-    def _tell(self, others: Sequence[Session]) -> None:
+    def _report(self, others: Sequence[Session]) -> None:
         say = self._display.say
         self._display.close()
-        accounts = self._tracker.accounts()
-        if accounts:
+        outcomes = self._tracker.outcomes()
+        if outcomes:
             self._lent.say_at_end()
         else:
-            say("no session of the command's own was seen")
+            say("no session of the command was found")
         for session in others:
             say(
-                f"{names([session])} appeared while the command ran, and nothing says "
-                "that it was the command's: it is left as it is (name items with --item)"
+                f"{names([session])} appeared while the command ran, but may not belong to it: it "
+                "is left open (claim its item with --item)"
             )
-        for account in accounts:
-            say(summary.line(account))
-        for key in (each.session.key for each in accounts if summary.is_left_open(each.session)):
+        for outcome in outcomes:
+            say(summary.line(outcome))
+        for key in (each.session.key for each in outcomes if summary.is_left_open(each.session)):
             kind = () if key.kind is Kind.UPDATE else ("--kind", key.kind.value)
-            words = shlex.join((*self._options.cancel_command, *kind, key.id))
-            say(f"left as it is on the server; to cancel it: {words}")
+            command = shlex.join((*self._options.cancel_command, *kind, key.id))
+            say(f"left open on the server; to cancel it: {command}")
 
 
 @asynccontextmanager

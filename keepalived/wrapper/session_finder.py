@@ -1,4 +1,4 @@
-"""Finds the sessions that a command opens: those on its account that were not there before."""
+"""Find the sessions that a command opens: those that are new on its account."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class SearchError(Exception):
 
 @dataclass(eq=False, slots=True)
 class SessionFinder:
-    """Lists the account's sessions of both kinds; two requests a look.
+    """Lists the account's sessions of both kinds, with two requests per poll.
 
     The requests use the uploader's token if it is known, since the server lists the sessions of the
     account that asks. If the token is refused, they use our own login.
-    A look that fails finds nothing, and the next one finds what it missed.
+    A poll that fails finds nothing, and the next one finds what it missed.
     """
 
     name: str
@@ -39,7 +39,7 @@ class SessionFinder:
                 raise SearchError(answer.detail or answer.outcome.value)
 
     async def appeared(self) -> list[SessionKey]:
-        """Return the sessions that were not there at the last look."""
+        """Return the sessions that were not there at the last poll."""
         found: list[SessionKey] = []
         for kind in Kind:
             answer = await self._list(kind, self.timeout)

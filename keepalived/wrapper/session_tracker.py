@@ -1,4 +1,4 @@
-"""Holds and watches a command's sessions, and tells them from other users' sessions."""
+"""Hold and watch a command's sessions, and distinguish them from other users' sessions."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from keepalived.lease.text import printable
 from keepalived.wrapper.activity import Activity
 from keepalived.wrapper.ownership import Selector, is_own, name_of
 from keepalived.wrapper.progress import Transfer, transfer
-from keepalived.wrapper.summary import Account
+from keepalived.wrapper.summary import SessionOutcome
 from keepalived.wrapper.tokens import Lent
 
-_LOOK_SECONDS = 2.0
-_LOOKS_PER_LIFETIME = 10
+_FILES_SECONDS = 2.0
+_FILES_PER_LIFETIME = 10
 _POLL_SECONDS = 0.1
 
 _OTHERS = Owner(OwnerKind.DISCOVERY)
@@ -46,10 +46,10 @@ class SessionTracker:
         self._uid = os.getuid()
         self._owner = Owner(OwnerKind.COMMAND, str(os.getpid()))
         self._own: set[SessionKey] = set()
-        self._strange: set[SessionKey] = set()
+        self._reported: set[SessionKey] = set()
         self._activities: dict[SessionKey, Activity] = {}
         self._ended: dict[SessionKey, tuple[float, float]] = {}
-        self._an_end = asyncio.Event()
+        self._end_seen = asyncio.Event()
         self._opened: set[str] = set()
         self._sizes: dict[str, int] = {}
 
@@ -69,7 +69,7 @@ class SessionTracker:
         """Set the token that is lent now in all holds."""
         for session in self._open():
             for hold in session.holds:
-                self._registry.hold(session.key, replace(hold, token=self._lent.borrowed))
+                self._registry.hold(session.key, replace(hold, token=self._lent.token_to_lend))
 
     def let_go_others(self) -> list[Session]:
         """Release the sessions not known to be the command's own, and return them."""
@@ -87,19 +87,19 @@ class SessionTracker:
     def _hold(self, owner: Owner, progress: Progress = UNKNOWN) -> Hold:
         now = self._clock.boot()
         until = latest_until(owner.kind, now)
-        return Hold(self._uid, owner, now, until, progress, token=self._lent.borrowed)
+        return Hold(self._uid, owner, now, until, progress, token=self._lent.token_to_lend)
 
     # -- watching
 
     async def run(self, lifetime: float) -> None:
-        """Look every two seconds at the files that the command has open, until cancelled."""
-        pause = min(_LOOK_SECONDS, lifetime / _LOOKS_PER_LIFETIME)
+        """Read the command's open files every two seconds, until cancelled."""
+        pause = min(_FILES_SECONDS, lifetime / _FILES_PER_LIFETIME)
         while True:
-            await self.look()
+            await self.read_files()
             await sleep_until(self._clock, self._clock.boot() + pause)
 
-    async def look(self) -> None:
-        """Look at the open files of the command's processes, and update the sessions from them."""
+    async def read_files(self) -> None:
+        """Read the open files of the command's processes, and update the sessions from them."""
         # In a thread, since a file may be on a network file system that does not answer.
         files = await asyncio.to_thread(_open_files)
         self._opened |= {file.path for file in files}
@@ -115,7 +115,7 @@ class SessionTracker:
                 if session.ending is None:
                     progress = Progress(percent=seen.percent)
                     self._registry.hold(key, self._hold(self._owner, progress))
-            self._activities[key].note((session.state, session.files, seen), now)
+            self._activities[key].record((session.state, session.files, seen), now)
 
     def claim(self) -> None:
         """Claim for the command all sessions now known to be its own, ended ones included."""
@@ -133,10 +133,10 @@ class SessionTracker:
         """Record how long a session was held, and its longest pause."""
         longest = self._activities[end.key].longest(self._clock.boot())
         self._ended[end.key] = (end.held_seconds, longest)
-        self._an_end.set()
+        self._end_seen.set()
 
-    async def looked_at_all(self) -> None:
-        """Return once every session has had a complete round of looks, or has ended."""
+    async def all_read(self) -> None:
+        """Return once every session has had a complete round of requests, or has ended."""
         # The registry has no event for the end of a round.
         while any(  # noqa: ASYNC110
             session.renewals == 0 or session.due <= self._clock.boot() for session in self._open()
@@ -145,10 +145,10 @@ class SessionTracker:
         self.claim()
 
     async def all_settled(self) -> None:
-        """Return once vCenter is done with all of the command's own sessions."""
+        """Return once vCenter has processed all of the command's own sessions."""
         while self.unsettled():
-            self._an_end.clear()
-            await self._an_end.wait()
+            self._end_seen.clear()
+            await self._end_seen.wait()
 
     # -- what is known
 
@@ -161,7 +161,7 @@ class SessionTracker:
         return [session for session in self.own() if not session.state.is_final]
 
     def unsettled(self) -> list[Session]:
-        """Return those of them that vCenter has yet to finish.
+        """Return those of them that vCenter has still to process.
 
         Downloads are not included: vCenter does nothing with them once the command has ended.
         """
@@ -177,18 +177,18 @@ class SessionTracker:
         found = [
             session
             for session in self.others()
-            if now - session.since >= seconds and session.key not in self._strange
+            if now - session.since >= seconds and session.key not in self._reported
         ]
-        self._strange |= {session.key for session in found}
+        self._reported |= {session.key for session in found}
         return found
 
-    def accounts(self) -> list[Account]:
+    def outcomes(self) -> list[SessionOutcome]:
         """Return the outcome of each of the command's own sessions so far."""
-        now, accounts = self._clock.boot(), []
+        now, outcomes = self._clock.boot(), []
         for session in self.own():
             so_far = now - session.since, self._activities[session.key].longest(now)
-            accounts.append(Account(session, *self._ended.get(session.key, so_far)))
-        return accounts
+            outcomes.append(SessionOutcome(session, *self._ended.get(session.key, so_far)))
+        return outcomes
 
     def shortest_lifetime(self) -> float | None:
         """Return the shortest lifetime of a session without activity, in seconds."""

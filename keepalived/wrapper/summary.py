@@ -1,4 +1,4 @@
-"""The final lines: what arrived, what did not and why, and what was left on the server."""
+"""Format the final lines of `exec`: for each session, whether its content arrived, or why not."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from keepalived.wrapper.ownership import name_of
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class SessionOutcome:
     """The outcome of one of the command's own sessions.
 
     `held` is how long it was held, and `idle` the longest time without activity of its uploader;
@@ -25,14 +25,15 @@ class Account:
     idle: float
 
 
-def line(account: Account) -> str:
+def line(outcome: SessionOutcome) -> str:
     """Return a summary of a session for the user, in one line."""
-    session = account.session
+    session = outcome.session
+    expires = "would have expired" if outcome.idle > session.lifetime else "expires"
     spans = (
-        f"held {duration(account.held)}, longest idle gap {duration(account.idle)} "
-        f"of {duration(session.lifetime)} allowed"
+        f"held {duration(outcome.held)}, longest pause {duration(outcome.idle)} "
+        f"(it {expires} after {duration(session.lifetime)})"
     )
-    return f"{printable(_subject(session))}{_outcome(session)}; {spans}"
+    return f"{printable(_subject(session))}{_result(session)}; {spans}"
 
 
 def is_left_open(session: Session) -> bool:
@@ -51,23 +52,23 @@ def _subject(session: Session) -> str:
     return f"{name} version {before}\N{RIGHTWARDS ARROW}{after}"
 
 
-def _outcome(session: Session) -> str:
+def _result(session: Session) -> str:
     is_download = session.key.kind is Kind.DOWNLOAD
     if is_left_open(session):
         if is_server_at_work(session.files):
-            return ", still open: vCenter is at work on it"
+            return ", still open: vCenter is processing it"
         return ", still open" if is_download else ", still open: it was not completed"
     ending = session.ending
     assert ending is not None  # noqa: S101 - a session without an ending is open
     if is_download:
-        return f", {ending.reason if ending.state is State.DONE else _why(ending)}"
+        return f", {ending.reason if ending.state is State.DONE else _reason(ending)}"
     if ending.content_moved:
         return ", content arrived"
     if ending.state is State.DONE and ending.content_moved is None:
         return ", completed; whether its content arrived could not be verified"
-    return f", content did not arrive: {_why(ending)}"
+    return f", content did not arrive: {_reason(ending)}"
 
 
-def _why(ending: Ending) -> str:
-    words = f"{ending.state}, {ending.reason}"
-    return f"{words} ({printable(ending.error_message)})" if ending.error_message else words
+def _reason(ending: Ending) -> str:
+    reason = f"{ending.state}, {ending.reason}"
+    return f"{reason} ({printable(ending.error_message)})" if ending.error_message else reason

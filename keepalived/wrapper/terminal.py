@@ -17,8 +17,8 @@ class Terminal:
     """Our controlling terminal, or none.
 
     One process group on a terminal is in the foreground: it has the keyboard, and only it receives
-    ^C and the like. Without a terminal, or after it was hung up, all questions are answered with
-    no.
+    ^C and the like. Without a terminal, or after it was hung up, all methods
+    return False.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -40,7 +40,7 @@ class Terminal:
             if self._modes is None:
                 with suppress(termios.error):
                     self._modes = termios.tcgetattr(self._descriptor)
-            return _pass(self._descriptor, group)
+            return _set_foreground(self._descriptor, group)
         return owner == group
 
     def take_back(self, group: int) -> None:
@@ -50,9 +50,9 @@ class Terminal:
         """
         owner = _foreground(self._descriptor)
         if owner is not None and (owner == group or not _exists(owner)):
-            _pass(self._descriptor, os.getpgrp())
+            _set_foreground(self._descriptor, os.getpgrp())
 
-    def tidy(self, group: int) -> None:
+    def restore_modes(self, group: int) -> None:
         """Restore the terminal modes after a group that has the terminal was killed."""
         if self._modes is not None and _foreground(self._descriptor) == group:
             with suppress(termios.error):
@@ -91,7 +91,7 @@ def _foreground(descriptor: int) -> int | None:
         return None
 
 
-def _pass(descriptor: int, group: int) -> bool:
+def _set_foreground(descriptor: int, group: int) -> bool:
     try:
         os.tcsetpgrp(descriptor, group)
     except OSError:

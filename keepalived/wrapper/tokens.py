@@ -1,4 +1,4 @@
-"""The uploader's own API token: borrowed if it is found, reported if it is not."""
+"""Keep the wrapped command's own API session alive, with its token where that is known."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from keepalived.lease.holds import LentToken
 
 _REFRESHES_PER_LIFETIME = 2
 """An API session expires after half an hour idle by default, an update session after five minutes:
-refreshing both equally often is plenty, and saves a setting."""
+refreshing both equally often is enough, and needs no setting."""
 
 _UNKNOWN = (
-    "the command's own API session cannot be kept fresh, as its token is not known here: a call "
-    "after a long transfer may be answered by 401. Lend it by --token-file, or let govc cache it"
+    "the command's API session is not kept alive: its token is unknown, and calls after a long "
+    "transfer may fail with 401 (use --token-file, or let govc cache its session)"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A place where a token may be found: its name for people, and a function that looks there.
+    """A source of tokens. `name` describes the API session that the token belongs to.
 
-    `look` returns the present token, or None. `is_commands_own` says whether it is certainly the
-    one that the command uses.
+    `read` returns the present token, or None. `is_commands_own` is whether it is certainly the one
+    that the command uses.
     """
 
     name: str
-    look: Callable[[], str | None]
+    read: Callable[[], str | None]
     is_commands_own: bool
 
 
 class Lent:
-    """The token that is lent at present; looked for while there is none."""
+    """The token that is lent at present; its source is read again while there is none."""
 
     def __init__(self, source: Source | None, clock: Clock, say: Callable[[str], None]) -> None:
-        self.token = source.look() if source else None
+        self.token = source.read() if source else None
         """None without a working token."""
         self._source = source
         self._clock = clock
@@ -46,7 +46,7 @@ class Lent:
         self._was_lent = self.token is not None
 
     @property
-    def borrowed(self) -> LentToken | None:
+    def token_to_lend(self) -> LentToken | None:
         """The token in the form that a hold carries."""
         return None if self.token is None else LentToken(self.token)
 
@@ -56,15 +56,18 @@ class Lent:
             return
         self._refused.add(self.token)
         self.token = None
+        effect = "calls with its token fail until there is a new one"
+        if not self._source.is_commands_own:
+            effect = "it is read again once govc has logged in"
         self._say(
-            f"warning: the API session of {self._source.name} has ended (401): what uses it next "
-            "fails; update sessions are renewed otherwise where credentials are known"
+            f"warning: {self._source.name} has ended (401): {effect}; until then, update sessions "
+            "are renewed with other credentials, if they are known"
         )
 
     async def run(
         self, vcenter: VCenter, lifetime: float, timeout: float, lend: Callable[[], None]
     ) -> None:
-        """Keep the token fresh even while no session carries it, or look for one.
+        """Refresh the token even while no session carries it, or read its source for one.
 
         `lend` is called when a token was found. Runs until cancelled.
         """
@@ -73,10 +76,10 @@ class Lent:
         while True:
             await sleep_until(self._clock, self._clock.boot() + min(pause, 5.0))
             if self.token is None:
-                found = self._source.look() if self._source else None
+                found = self._source.read() if self._source else None
                 if found is not None and found not in self._refused:
                     self.token, self._was_lent = found, True
-                    self._say(self._words())
+                    self._say(self._kept_alive())
                     lend()
             elif self._clock.boot() - refreshed >= pause:
                 refreshed = self._clock.boot()
@@ -85,22 +88,22 @@ class Lent:
                     self.refuse()
 
     def say_at_start(self) -> None:
-        """Print whether the API session is kept fresh, before anything depends on it."""
+        """Print whether the API session is kept alive, before anything depends on it."""
         if self.token is not None:
-            self._say(self._words())
+            self._say(self._kept_alive())
         elif self._source is None:
             self._say(_UNKNOWN)
         elif not self._refused:  # a refusal was reported already
-            self._say(f"{_UNKNOWN}; {self._source.name} holds none so far, and is looked at again")
+            self._say(f"{_UNKNOWN}; {self._source.name} is used as soon as it exists")
 
     def say_at_end(self) -> None:
-        """Print a line at the end if the API session was not kept fresh, or not certainly."""
+        """Print a line at the end if the API session was not kept alive, or only for a time."""
         if not self._was_lent:
-            self._say("the command's own API session was not kept fresh: its token was not known")
+            self._say("the command's API session was not kept alive: its token was unknown")
         elif self.token is None and self._source is not None:
-            self._say(f"the API session of {self._source.name} ended before the command did")
+            self._say(f"{self._source.name} ended before the command did")
 
-    def _words(self) -> str:
+    def _kept_alive(self) -> str:
         assert self._source is not None  # noqa: S101 - a token came from somewhere
-        words = f"the API session of {self._source.name} is kept fresh"
-        return words if self._source.is_commands_own else f"{words}; any other is not"
+        text = f"{self._source.name} is kept alive"
+        return text if self._source.is_commands_own else f"{text}; other API sessions are not"

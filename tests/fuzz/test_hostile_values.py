@@ -91,7 +91,7 @@ words = (
             "~",
             "~/x",
             "~root/x",
-            "~nobody-here/x",
+            "~no-such-user/x",
             "~~",
             "null",
             "yes",

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import keepalived
-from keepalived.cli.lending import lender
+from keepalived.cli.lending import token_reader
 from keepalived.host import clock, govc
 from keepalived.host.processes import Process, process
 from keepalived.store.times import Times
@@ -39,8 +39,8 @@ def test_without_a_home_there_is_no_cached_session() -> None:
 @pytest.mark.usefixtures("homeless")
 def test_lending_without_a_home_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GOVC_URL", "https://vc.example")
-    with pytest.raises(Exception, match="govc has no API session cached"):
-        lender(None, govc_session=True)()
+    with pytest.raises(Exception, match="govc has no cached API session"):
+        token_reader(None, govc_session=True)()
 
 
 @pytest.mark.parametrize("ca_file", ["~no-such-user/ca.pem", "a\0b"])
@@ -105,7 +105,7 @@ def test_output_that_cannot_be_written_is_said(line: str, tmp_path: Path) -> Non
     returned, _, errors = run(f"{line} >/dev/full", tmp_path)
     assert returned == 1
     assert errors.splitlines()[-1] == (
-        "clkeepalived: the output cannot be written: No space left on device"
+        "clkeepalived: cannot write to standard output: No space left on device"
     )
     assert "Traceback" not in errors
 

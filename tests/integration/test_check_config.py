@@ -24,9 +24,9 @@ def test_a_good_configuration_is_summed_up_in_words(check: Check, tmp_path: Path
     assert result.exit_code == 0
     assert result.stderr == ""
     assert result.stdout.splitlines() == [
-        "config.yaml: good",
+        "config.yaml: valid",
         "  1 vCenter",
-        "    lab: https://vcsa.lab.example as uploader@vsphere.local, sessions live 5m",
+        "    lab: https://vcsa.lab.example as uploader@vsphere.local, session timeout 5m",
         "  1 session in the configuration",
         "  2 sessions in 1 session file",
         "  metrics and health on 127.0.0.1:9878",
@@ -38,7 +38,7 @@ def test_the_environment_names_the_configuration(config: Path) -> None:
     env = {"CLKEEPALIVED_CONFIG": str(config), "LAB_PASSWORD": SECRET}
     result = CliRunner().invoke(check_config, [], env=env)
     assert result.exit_code == 0
-    assert "config.yaml: good" in result.stdout
+    assert "config.yaml: valid" in result.stdout
 
 
 def test_as_the_command_that_people_type(config: Path) -> None:
@@ -160,9 +160,9 @@ def test_govc_variables_are_enough() -> None:
     assert SECRET not in result.output
     assert result.stderr == ""
     assert result.stdout.splitlines()[:3] == [
-        "The environment: good",
+        "The environment: valid",
         "  1 vCenter",
-        "    vcsa.lab.example: https://vcsa.lab.example as admin@vsphere.local, sessions live 5m",
+        "    vcsa.lab.example: https://vcsa.lab.example as admin@vsphere.local, session timeout 5m",
     ]
 
 

@@ -41,7 +41,7 @@ def connect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Connect:
         # In a thread: the command runs a loop of its own, and the server is in this one.
         result = await asyncio.to_thread(check, settings, password)
         assert SECRET not in result.output
-        assert "config.yaml: good" in result.stdout, result.output
+        assert "config.yaml: valid" in result.stdout, result.output
         return result
 
     return run
@@ -94,7 +94,7 @@ async def test_a_vcenter_without_credentials(tmp_path: Path) -> None:
         )
     assert result.exit_code == 0, result.output
     assert result.stdout.splitlines()[-1] == (
-        f"lab: reached {url}; nobody is logged in, as there are no credentials"
+        f"lab: reached {url}; not logged in, as no credentials are configured"
     )
 
 
@@ -120,7 +120,7 @@ async def test_nobody_answers(connect: Connect, monkeypatch: pytest.MonkeyPatch)
         line, advice = told(await connect(f"http://127.0.0.1:{silent.getsockname()[1]}"))
     assert line.startswith("lab: ")
     assert "0.2 s" in line
-    assert advice == "  a firewall that drops what it does not let through looks like this"
+    assert advice == "  a firewall that drops packets may be the cause"
 
 
 async def test_refused_credentials(connect: Connect) -> None:
@@ -130,7 +130,7 @@ async def test_refused_credentials(connect: Connect) -> None:
     assert "refused" in line
     assert USER in line
     assert "wrong-horse" not in line
-    assert advice.startswith("  check `username` and the password; nothing was tried a second time")
+    assert advice.startswith("  check `username` and the password; the login was not repeated")
 
 
 async def test_a_certificate_that_is_not_trusted(connect: Connect) -> None:
@@ -172,7 +172,7 @@ async def test_an_expired_certificate(connect: Connect, tmp_path: Path) -> None:
     async with serve(simulator(), ssl_context=tls(certificate)) as url:
         lines = told(await connect(url, "ca_file: ca.pem"))
     assert lines[0].endswith("is not trusted: certificate has expired")
-    assert any(line.startswith("Renew the certificate") for line in lines)
+    assert any(line.startswith("Renew the vCenter's certificate") for line in lines)
     assert not any("ca_file: " in line for line in lines)
     assert f" to {yesterday:%b} {yesterday.day:>2} " in lines[4]
 
@@ -234,7 +234,7 @@ async def test_a_wrong_dialect(connect: Connect) -> None:
     try:
         line, advice = told(await connect(url, "dialect: api"))
         assert "/api" in line
-        assert advice == "  `dialect: api` may be the wrong one; `auto` finds out by itself"
+        assert advice == "  `dialect: api` may be wrong; `auto` detects it"
         assert (await connect(url)).exit_code == 0
     finally:
         await runner.cleanup()
@@ -243,4 +243,4 @@ async def test_a_wrong_dialect(connect: Connect) -> None:
 async def test_a_proxy_in_between_is_named(connect: Connect) -> None:
     port = unused_port()
     _, advice = told(await connect("https://vcsa.invalid", f"proxy: http://127.0.0.1:{port}"))
-    assert advice == "  a proxy is in between: see `proxy`, HTTPS_PROXY and NO_PROXY"
+    assert advice == "  the connection uses a proxy: check `proxy`, HTTPS_PROXY and NO_PROXY"

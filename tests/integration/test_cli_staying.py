@@ -41,7 +41,7 @@ async def test_it_holds_until_it_is_asked_to_end(control: Control, number: signa
         process.send_signal(number)
         out, err = await process.communicate()
     assert (process.returncode, err) == (0, b"")
-    assert out.decode().endswith("let go\n")
+    assert out.decode().endswith("released\n")
     await control.until(lambda: state(control, session_id) is State.RELEASED)
 
 
@@ -84,7 +84,7 @@ async def test_it_comes_back_to_its_hold_after_a_restart(control: Control) -> No
     async with started(control.path, "hold", session_id, "--while-connected") as process:
         await line_of(process.stdout, "renewed for the first time")
         await control.stop()
-        await line_of(process.stderr, "trying to come back for 5m00s")
+        await line_of(process.stderr, "trying to reconnect for 5m00s")
         await control.start()
         await line_of(process.stdout, "again")
         assert len(control.holds(session_id)) == 1
@@ -105,7 +105,7 @@ async def test_a_daemon_that_does_not_come_back_within_a_lifetime_is_given_up(
             _, err = await process.communicate()
         await control.start()
     assert process.returncode == 69
-    assert "Error: there is no socket at" in err.decode()
+    assert "Error: no socket at" in err.decode()
 
 
 # -- progress -
@@ -138,7 +138,7 @@ async def test_a_stream_survives_a_restart(control: Control) -> None:
         await control.until(lambda: progress(control, session_id) == 10)
         await control.stop()
         numbers.write(b"20\n")
-        await line_of(process.stderr, "there is no socket")
+        await line_of(process.stderr, "no socket")
         numbers.write(b"30\n")
         await control.start()
         await control.until(lambda: progress(control, session_id) == 30)
@@ -146,7 +146,7 @@ async def test_a_stream_survives_a_restart(control: Control) -> None:
         # Even the last number, sent while the daemon was stopped, arrives.
         numbers.write(b"100\n")
         numbers.close()
-        await line_of(process.stderr, "there is no socket")
+        await line_of(process.stderr, "no socket")
         await control.start()
         assert await process.wait() == 0
     assert progress(control, session_id) == 100
@@ -171,7 +171,7 @@ async def test_what_is_no_number_is_warned_of_once(control: Control) -> None:
     noise = "".join(chr(each) for each in range(256)) * 100
     ran = await run(control.path, "progress", session_id, "-", stdin=f"{noise}\n42\n{noise}")
     assert ran.code == 0, ran.err
-    assert ran.err.count("these are no numbers") == 1
+    assert ran.err.count("the input has no numbers") == 1
     assert "2> >(clkeepalived progress ID -)" in ran.err
     assert progress(control, session_id) == 42
     assert (await run(control.path, "progress", session_id, "-", stdin=noise)).code == 2

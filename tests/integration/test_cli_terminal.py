@@ -57,7 +57,7 @@ async def test_three_sessions(control: Control, columns: int) -> None:
         assert await shown.end() == 0
         await shown.until(lambda screen: screen.text.count("library/image.ova") == 3)
     summary, title, *rows = shown.screen.lines[:5]
-    assert summary == "3 sessions held · none in danger"
+    assert summary == "3 sessions held · none at risk"
     titles = "VCENTER SESSION ID STATE SLACK PROGRESS LAST ANSWER"
     assert title.split() == titles.split()
     assert fits(shown.screen)
@@ -100,11 +100,11 @@ async def test_five_hundred_sessions_of_which_the_most_endangered_are_shown(
 async def test_watching_goes_on_until_q(control: Control, columns: int, count: int) -> None:
     await hold(control, count)
     async with terminal(control.path, "status", "--watch", columns=columns, rows=12) as shown:
-        await shown.until(lambda screen: "q ends" in screen.lines[0])
+        await shown.until(lambda screen: "q quits" in screen.lines[0])
         assert shown.screen.is_alternate
         assert not shown.screen.has_cursor
         first = shown.screen.lines[0]
-        await shown.until(lambda screen: screen.lines[0] != first and "q ends" in screen.lines[0])
+        await shown.until(lambda screen: screen.lines[0] != first and "q quits" in screen.lines[0])
         expected = f"{count} sessions held" if count else "nothing is held"
         assert shown.screen.lines[0].startswith(expected)
         assert fits(shown.screen)
@@ -120,7 +120,7 @@ async def test_watching_goes_on_until_q(control: Control, columns: int, count: i
 
 async def test_watching_ends_with_ctrl_c_as_well(control: Control) -> None:
     async with terminal(control.path, "status", "--watch") as shown:
-        await shown.until(lambda screen: "q ends" in screen.text)
+        await shown.until(lambda screen: "q quits" in screen.text)
         shown.type("\x03")
         assert await shown.end() == 0
         await shown.until(lambda screen: not screen.is_alternate and screen.has_cursor)
@@ -129,7 +129,7 @@ async def test_watching_ends_with_ctrl_c_as_well(control: Control) -> None:
 async def test_a_new_size_is_drawn_for_at_once(control: Control) -> None:
     await hold(control, 3)
     async with terminal(control.path, "status", "--watch", columns=200) as shown:
-        await shown.until(lambda screen: "q ends" in screen.text)
+        await shown.until(lambda screen: "q quits" in screen.text)
         shown.resize(60, 12)
         await shown.until(lambda screen: screen.text.count("ACTIVE") == 3)
         assert fits(shown.screen)
@@ -140,7 +140,7 @@ async def test_a_daemon_that_restarts_is_waited_for(control: Control) -> None:
     async with terminal(control.path, "status", "--watch") as shown:
         await shown.until(lambda screen: "1 session held" in screen.lines[0])
         await control.stop()
-        await shown.until(lambda screen: "there is no socket at" in screen.lines[0])
+        await shown.until(lambda screen: "no socket at" in screen.lines[0])
         assert "1 session held" in shown.screen.text
         await control.start()
         await shown.until(lambda screen: "1 session held" in screen.lines[0])
@@ -149,20 +149,20 @@ async def test_a_daemon_that_restarts_is_waited_for(control: Control) -> None:
 async def test_no_daemon_is_told_without_a_screen(tmp_path: Path) -> None:
     async with terminal(tmp_path / "none.sock", "status", "--watch") as shown:
         assert await shown.end() == 69
-        await shown.until(lambda screen: "there is no socket" in screen.text)
+        await shown.until(lambda screen: "no socket" in screen.text)
         assert "\x1b[?1049h" not in shown.screen.everything
 
 
 async def test_a_job_that_is_stopped_gives_the_terminal_back(control: Control) -> None:
     shell = ("bash", "-m", "-c", '"$@"; echo stopped; read; fg', "bash")
     async with terminal(control.path, "status", "--watch", prefix=shell) as shown:
-        await shown.until(lambda screen: "q ends" in screen.text)
+        await shown.until(lambda screen: "q quits" in screen.text)
         shown.type("\x1a")
         await shown.until(lambda screen: "stopped" in screen.text)
         assert not shown.screen.is_alternate
         assert shown.screen.has_cursor
         shown.type("\n")
-        await shown.until(lambda screen: screen.is_alternate and "q ends" in screen.text)
+        await shown.until(lambda screen: screen.is_alternate and "q quits" in screen.text)
         shown.type("q")
         assert await shown.end() == 0
         await shown.until(lambda screen: not screen.is_alternate)
@@ -205,7 +205,7 @@ async def test_the_servers_sessions_with_ids_to_copy(control: Control, columns: 
     abandoned = control.open()
     async with terminal(control.path, "sessions", columns=columns) as shown:
         assert await shown.end() == 0
-        await shown.until(lambda screen: "held by nobody here" in screen.text)
+        await shown.until(lambda screen: "not held here" in screen.text)
     assert f"  {held}" in shown.screen.lines
     assert f"  {abandoned}" in shown.screen.lines
     assert fits(shown.screen)

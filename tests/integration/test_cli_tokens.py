@@ -71,14 +71,26 @@ async def test_what_is_no_token_is_refused_without_repeating_it(
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [
-        (["progress", "1"], 2, "or lend a token"),
-        (["progress", "1", "-", "--token-file", "/dev/null"], 2, "a command of its own"),
+        (["progress", "1"], 2, "or a token to lend"),
+        (["progress", "1", "-", "--token-file", "/dev/null"], 2, "use a separate command"),
         (["progress", "1", "--token-file", "/nowhere"], 1, "/nowhere: No such file"),
-        (["hold", "1", "--no-owner", "--token-file", "x", "--govc-session"], 2, "lend one token"),
+        (
+            ["hold", "1", "--no-owner", "--token-file", "x", "--govc-session"],
+            2,
+            "cannot be combined",
+        ),
         (["hold", "1", "--no-owner", "--path", "/nowhere"], 1, "/nowhere: No such file"),
-        (["hold", "1", "--no-owner", "--path", "/dev/null"], 2, "no regular file"),
-        (["hold", "1", "--no-owner", "--path", "/", "--bytes-total", "1"], 2, "--bytes-total out"),
-        (["hold", "1", "--no-owner", "--path", "/", "--progress", "1"], 2, "--progress out"),
+        (["hold", "1", "--no-owner", "--path", "/dev/null"], 2, "not a regular file"),
+        (
+            ["hold", "1", "--no-owner", "--path", "/", "--bytes-total", "1"],
+            2,
+            "--path and --bytes-total cannot",
+        ),
+        (
+            ["hold", "1", "--no-owner", "--path", "/", "--progress", "1"],
+            2,
+            "--path and --progress cannot",
+        ),
     ],
 )
 async def test_what_cannot_be_lent_or_measured_is_said(
@@ -152,7 +164,7 @@ async def test_who_comes_back_lends_what_the_file_says_by_then(
         is_first = lent(control, session_id) == [first]
         await control.stop()
         file.write_text(second)
-        await line_of(process.stderr, "trying to come back")
+        await line_of(process.stderr, "trying to reconnect")
         await control.start()
         await line_of(process.stdout, "again")
         is_second = lent(control, session_id) == [second]
@@ -195,11 +207,11 @@ async def test_a_refused_token_is_told_with_what_to_do(control: Control, tmp_pat
     file.write_text(await a_token(control))
     fresh = await run(control.path, "progress", session_id, "--token-file", str(file))
 
-    assert "its API token is lent" in good.out
-    assert "lend a fresh one with `clkeepalived progress ID --token-file FILE`" in told
-    assert "its API token is refused: lend a fresh one" in bad.out
-    assert (again.code, again.err.startswith("Warning: its API token is refused")) == (0, True)
-    assert (very.code, "refused this very token" in very.err) == (1, True)
+    assert "API token lent" in good.out
+    assert "lend a new one with `clkeepalived progress ID --token-file FILE`" in told
+    assert "its API token was refused: lend a new one" in bad.out
+    assert (again.code, again.err.startswith("Warning: its API token was refused")) == (0, True)
+    assert (very.code, "refused this token" in very.err) == (1, True)
     assert (fresh.code, fresh.err) == (0, "")
 
 

@@ -23,9 +23,9 @@ from tests.support.timeouts import TIMEOUT_SECONDS
 pytestmark = [pytest.mark.extended, pytest.mark.timeout(600)]
 
 COMMAND = (sys.executable, "-m", "keepalived.cli", "demo")
-VERDICT = "27 of 27 facts are as they should be."
+VERDICT = "27 of 27 checks passed."
 NAMES = ("debian-12.ova", "windows-2022.iso", "database.ovf", "debian-12 unkept")
-FOUND = re.compile(r"^ *(ok|NOT SO) +(.+?)  +(.+?) *$", re.MULTILINE)
+FOUND = re.compile(r"^ *(ok|FAILED) +(.+?)  +(.+?) *$", re.MULTILINE)
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ async def on_terminal(columns: int) -> list[str]:
     assert {mark for mark, _, _ in found} == {"ok"}
     assert lines[-2] == VERDICT
     (row,) = [line for line in summary if line.startswith("│ debian-12 unkept")]
-    assert [cell.strip() for cell in row.strip("│").split("│")][1::3] == ["nobody", "expired, lost"]
+    assert [cell.strip() for cell in row.strip("│").split("│")][1::3] == ["none", "expired, lost"]
     return live
 
 
@@ -171,10 +171,8 @@ async def test_a_daemon_that_dies_is_found_out(place: Path) -> None:
         out, err = await process.communicate()
     assert (process.returncode, err) == (1, b"")
     text = out.decode()
-    assert ("NOT SO", "its end was reported", "not at all") in FOUND.findall(text)
-    assert re.search(
-        r"\n\d+ of 27 facts are as they should be\.\nthe daemon ended by itself\n$", text
-    )
+    assert ("FAILED", "its end was reported", "not at all") in FOUND.findall(text)
+    assert re.search(r"\n\d+ of 27 checks passed\.\nthe daemon exited unexpectedly\n$", text)
     assert re.search(r"^debian-12.ova +clkeepalived +.* expired, lost$", text, re.MULTILINE)
     assert os.listdir(place) == []
 
@@ -187,7 +185,7 @@ async def test_a_daemon_that_cannot_start_is_quoted(place: Path) -> None:
         _, err = await process.communicate()
     assert process.returncode == 1
     ended, *why = err.decode().splitlines()
-    assert ended == "the daemon ended by itself"
+    assert ended == "the daemon exited unexpectedly"
     assert len(why) == 1, why
     assert "control.sock: the path has " in why[0]
     assert os.listdir(too_long) == []
@@ -219,5 +217,5 @@ async def test_it_is_cut_short_where_its_daemon_is_stuck(place: Path) -> None:
     assert (process.returncode, err) == (1, b"")
     found = FOUND.findall(out.decode())
     assert len(found) == 27
-    assert ("NOT SO", "its content arrived", "0 MiB of 16 MiB, version 1") in found
+    assert ("FAILED", "its content arrived", "0 MiB of 16 MiB, version 1") in found
     assert os.listdir(place) == []

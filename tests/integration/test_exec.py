@@ -88,7 +88,7 @@ async def test_an_upload_with_gaps_is_kept_and_arrives(lab: Place, iso: Path) ->
     assert ran.err.splitlines()[-1].startswith(
         "clkeepalived: templates/image version 1→2, content arrived; held "
     )
-    assert re.search(r"longest idle gap \d+ s of 2 s allowed$", ran.err)
+    assert re.search(r"longest pause \d+ s \(it would have expired after 2 s\)$", ran.err)
 
 
 @extended
@@ -273,7 +273,7 @@ async def test_cancelling_directly_asks_first(lab: Place) -> None:
     refused = await lab.clkeepalived("cancel", "--direct", "--config", str(lab.config), session_id)
 
     assert refused.code == 1
-    assert "lab says that it is ACTIVE" in refused.out
+    assert "its state on lab is ACTIVE" in refused.out
     assert SessionEvent.CANCELLED not in lab.events(session_id)
 
 
@@ -307,8 +307,8 @@ async def test_somebody_elses_session_is_held_with_a_warning_and_left_alone(
         ran = await ended(process)
 
     assert ran.code == 0
-    assert "appeared while the command ran, and nothing says" in ran.err
-    assert "no session of the command's own was seen" in ran.err
+    assert "appeared while the command ran, but may not belong to it" in ran.err
+    assert "no session of the command was found" in ran.err
     assert lab.events(foreign) == [SessionEvent.CREATED]
     await until_ended(lab, foreign, SessionEvent.EXPIRED)
 
@@ -320,9 +320,9 @@ async def test_a_session_that_nothing_claims_is_said_while_the_command_runs(
     async with begun(lab, tmp_path / "end") as process:
         lab.simulator.open_session()
         assert process.stderr is not None
-        said = await line_of(process.stderr, "clkeepalived: warning: nothing says so far that ")
+        said = await line_of(process.stderr, "clkeepalived: warning: library/image.ova ")
 
-        assert " library/image.ova is the command's own" in said
+        assert "may not belong to the command" in said
         assert "--item" in said
 
 
@@ -436,7 +436,7 @@ async def test_two_jobs_that_send_files_of_one_name_keep_apart_where_items_are_n
         assert each.code == 0, each.err
         assert f"templates/{name} version 1→2, content arrived" in each.err.splitlines()[-1]
         assert f"templates/{other} version" not in each.err
-        assert f"waiting until vCenter has settled templates/{other}" not in each.err
+        assert f"waiting until vCenter has processed templates/{other}" not in each.err
 
 
 @extended
@@ -465,7 +465,7 @@ async def test_a_session_that_is_lost_ends_the_command_where_that_is_wanted(
         _, err = await process.communicate()
 
     assert process.returncode == 128 + signal.SIGTERM
-    assert "the command is asked to end, since its session is lost (SIGTERM)" in err.decode()
+    assert "a session of the command was lost: sending SIGTERM to the command" in err.decode()
     assert "the datastore is full" in err.decode().splitlines()[-1]
 
 

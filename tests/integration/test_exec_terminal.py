@@ -136,7 +136,7 @@ async def test_a_stop_that_outlasts_the_lifetime_is_said(lab: Place, tmp_path: P
         await until(lambda: SessionEvent.EXPIRED in lab.events(session_id))
         go_on.touch()
         await terminal.run("fg")
-        await terminal.shows(r"stopped for \d+ s, longer than the 2 s that a session lives")
+        await terminal.shows(r"stopped for \d+ s, but sessions expire after 2 s")
         await terminal.shows("content did not arrive")
 
 
@@ -189,7 +189,7 @@ async def waiting_for_vcenter(lab: Place, folder: Path) -> AsyncIterator[Pty]:
         await terminal.run(line(lab, "--", *words))
         await lab.until_held()
         go_on.touch()
-        await terminal.shows("waiting until vCenter has settled templates/image")
+        await terminal.shows("waiting until vCenter has processed templates/image")
         yield terminal
 
 

@@ -1,4 +1,4 @@
-"""The API session of a wrapped uploader: kept fresh where its token can be had, said where not."""
+"""The API session of a wrapped uploader: kept alive where its token can be had, said where not."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ IDLE, SHORT_IDLE = 16.0, 2.0
 
 extended = pytest.mark.extended
 
-UNKNOWN = "the command's own API session cannot be kept fresh"
+UNKNOWN = "the command's API session is not kept alive"
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ async def test_a_token_from_a_file_is_kept_fresh_during_the_put(
     ran = await kept_fresh(lab, iso, token_file, "--token-file", str(token_file))
 
     assert ran.code == 0, ran.err
-    assert f"the API session of {token_file} is kept fresh\n" in ran.err
+    assert f"the API session of {token_file} is kept alive\n" in ran.err
     assert "templates/image version 1→2, content arrived" in ran.err.splitlines()[-1]
     assert UNKNOWN not in ran.err
     assert lent not in ran.err + ran.out
@@ -150,7 +150,7 @@ async def test_the_token_that_govc_has_cached_is_lent_without_being_asked_for(
     ran = await kept_fresh(lab, iso, token_file)
 
     assert ran.code == 0, ran.err
-    assert "the API session of govc's cache is kept fresh; any other is not\n" in ran.err
+    assert "govc's cached session is kept alive; other API sessions are not\n" in ran.err
     assert lent not in ran.err + ran.out
 
 
@@ -162,7 +162,7 @@ async def test_a_token_that_govc_caches_later_is_found(
         await line_of(process.stdout, "begun")
         cache(lab, lent)
         assert process.stderr is not None
-        await line_of(process.stderr, "the API session of govc's cache is kept fresh")
+        await line_of(process.stderr, "govc's cached session is kept alive")
 
 
 @extended
@@ -172,7 +172,7 @@ async def test_where_it_cannot_be_had_that_is_said_before_the_upload_starts(
     async with lab.started("--", "sh", "-c", "echo the upload starts >&2") as process:
         _, err = await process.communicate(b"")
 
-    *before, last = [line for line in err.decode().splitlines() if "own was seen" not in line]
+    *before, last = [line for line in err.decode().splitlines() if "was found" not in line]
     assert UNKNOWN in before[-1]
     assert last == "the upload starts"
 
@@ -186,7 +186,7 @@ async def test_where_it_could_not_be_had_the_end_says_so_too(lab: Place, iso: Pa
         ran = await ended(process)
 
     assert ran.code == 0, ran.err
-    assert "the command's own API session was not kept fresh" in ran.err.splitlines()[-2]
+    assert "the command's API session was not kept alive" in ran.err.splitlines()[-2]
 
 
 @extended
@@ -225,7 +225,7 @@ async def test_a_cache_that_others_may_read_is_not_used_and_that_is_said(
     wanted = await lab.exec("--govc-session", "--", "true")
 
     assert ran.code == 0, ran.err
-    assert "warning: govc's cache is not used: " in ran.err
+    assert "warning: govc's cached session is not used: " in ran.err
     assert "--no-govc-session" in ran.err
     assert wanted.code == 1
     assert lent not in ran.err + wanted.err
@@ -270,11 +270,11 @@ async def test_a_token_that_dies_is_said_and_a_fresh_one_taken(
     command = ("--token-file", str(token_file), "--", *UPLOADER, str(iso), "--put", "/never")
     async with lab.started(*command) as process:
         assert process.stderr is not None
-        await line_of(process.stderr, "is kept fresh")
+        await line_of(process.stderr, "is kept alive")
         lab.simulator.logins.forget_all()
         await line_of(process.stderr, "has ended (401)")
         write(token_file, await asyncio.to_thread(log_in_at, lab.environment))
-        await line_of(process.stderr, "is kept fresh")
+        await line_of(process.stderr, "is kept alive")
 
 
 @extended

@@ -172,7 +172,7 @@ def test_a_hold_is_entered_once(vcenter: Lab) -> None:
     held = hold(vcenter, vcenter.open())
     with held:
         pass
-    with pytest.raises(keepalived.HoldError, match="entered once"), held:
+    with pytest.raises(keepalived.HoldError, match="entered only once"), held:
         pytest.fail("the block was entered")
 
 
@@ -290,7 +290,7 @@ def test_a_child_of_a_fork_neither_ends_the_hold_nor_waits_for_it(vcenter: Lab) 
 
 def test_a_hold_that_is_dropped_is_warned_of_and_ends(vcenter: Lab) -> None:
     before = left_behind()
-    with pytest.warns(ResourceWarning, match="was never left"):
+    with pytest.warns(ResourceWarning, match="was never exited"):
         hold(vcenter, vcenter.open()).__enter__()
     within(lambda: left_behind() == before)
     assert vcenter.logged_in() == 0

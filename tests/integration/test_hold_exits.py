@@ -151,7 +151,7 @@ def test_one_that_drops_it_is_told_so_as_with_files(vcenter: Lab) -> None:
     code, _, err = ended(process)
     assert code == 0
     assert "ResourceWarning: <hold on update session " in err
-    assert err.splitlines()[-1].endswith("was never left")
+    assert err.splitlines()[-1].endswith("was never exited")
     assert vcenter.logged_in() == 0
 
 

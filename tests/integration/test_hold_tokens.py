@@ -67,9 +67,9 @@ def test_no_word_of_it_repeats_the_token(
     session_id = vcenter.open()
     with keepalived.hold(vcenter.url, session_id, token=token, session_timeout=SHORT) as held:
         vcenter.do(vcenter.simulator.logins.forget_all)
-        within(lambda: "is not taken any more (401)" in caplog.text)
+        within(lambda: "is no longer accepted (401)" in caplog.text)
         said = repr(held) + repr(vars(held))
     with pytest.raises(keepalived.AccessRefused) as refused:
         keepalived.hold(vcenter.url, session_id, token=token).__enter__()
-    assert "is not taken any more (401)" in caplog.text
+    assert "is no longer accepted (401)" in caplog.text
     assert token not in caplog.text + said + str(refused.value)

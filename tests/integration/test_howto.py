@@ -122,7 +122,7 @@ def test_curl_with_a_token_that_is_lent_to_exec(desk: Desk) -> None:
     assert arrived(said), said
     assert desk.version() == 2
     assert desk.renewals() >= 1
-    assert "the API session of token is kept fresh" in said
+    assert "the API session of token is kept alive" in said
     desk.type(log_out)
     assert desk.vcenter.logged_in() == 0
 
@@ -176,7 +176,7 @@ def test_a_script_on_the_sdk_as_it_was(desk: Desk) -> None:
     said = desk.type(commands("python-sdk.md")[1], ITEM_ID=item(desk))
     assert arrived(said), said
     assert desk.renewals() >= 1
-    assert "cannot be kept fresh" in said
+    assert "is not kept alive" in said
 
 
 def test_the_daemon_for_powercli_is_a_configuration(desk: Desk) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from keepalived.cli.probe import _exit_code, _tell
+from keepalived.cli.probe import _exit_code, _print_result
 from keepalived.probe.advice import advise
 from keepalived.probe.findings import findings
 from keepalived.probe.notes import Notes
@@ -134,13 +134,13 @@ async def test_on_a_terminal_a_table_lives_and_ctrl_c_puts_everything_away(tmp_p
         words = ("probe", "--config", str(there.config), "--library", LIBRARY)
         environment: dict[str, Any] = {**there.environment, "TERM": "xterm-256color"}
         async with pty(*COMMAND, *words, **environment) as terminal:
-            await terminal.shows("which takes about")
+            await terminal.shows("takes about")
             await terminal.shows(r"left untouched  .*still there after \d+s")
             await terminal.shows(r"s of about \d")
             terminal.type(INTERRUPT)
-            await terminal.shows("putting away what was made")
-            await terminal.shows("the run was over before")
-            await terminal.shows("The configuration that follows")
+            await terminal.shows("removing the scratch items")
+            await terminal.shows("the run ended before")
+            await terminal.shows("The Suggested configuration")
             assert (
                 await asyncio.wait_for(terminal.leader.wait(), TIMEOUT_SECONDS)
                 == 128 + signal.SIGINT
@@ -170,7 +170,7 @@ async def test_the_exit_code_says_how_it_went(tmp_path: Path) -> None:
         catalog.create_library(LIBRARY)
 
         code, _, err = await ended(there, "--library", "nowhere")
-        assert (code, err.count("there is no library 'nowhere'")) == (1, 1)
+        assert (code, err.count("no library named 'nowhere'")) == (1, 1)
 
         code, _, err = await ended(there)
         assert (code, "--library" in err) == (2, True)
@@ -178,10 +178,10 @@ async def test_the_exit_code_says_how_it_went(tmp_path: Path) -> None:
         there.simulator.faults.add(Fail(500), route="update_session_file.add")
         code, out, err = await ended(there, "--library", LIBRARY, "--limit", "2s", "--json", "-")
         assert (code, json.loads(out)["is_whole"]) == (1, False)
-        assert "no file can be added" in err
+        assert "cannot add a file" in err
         assert catalog.items() == []
     code, _, err = await ended(there, "--library", LIBRARY)
-    assert (code, "cannot be asked: cannot connect" in err) == (69, True)
+    assert (code, "cannot be used: cannot connect" in err) == (69, True)
     there.config.write_text("vcenters: 1\n")
     assert (await ended(there, "--library", LIBRARY))[0] == 78
 
@@ -203,7 +203,7 @@ def test_what_is_left_behind_is_named(capsys: pytest.CaptureFixture[str]) -> Non
         advice=advise(notes, found, 300.0),
         left=left,
     )
-    _tell(report, sys.stdout)
+    _print_result(report, sys.stdout)
     said = capsys.readouterr().err
     assert "could not be removed: item clkeepalived-probe-1-get an-id\n" in said
     assert "could not be removed: library scratch\n" in said

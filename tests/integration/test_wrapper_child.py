@@ -477,7 +477,7 @@ async def test_what_cannot_be_started(notes: Notes, tmp_path: Path) -> None:
         (str(plain), 126, "permission denied"),
         (str(plain / "below"), 126, "not a directory"),
         (str(tmp_path), 126, "is a directory"),
-        (str(nothing), 126, "neither a program nor a script that names its interpreter"),
+        (str(nothing), 126, "neither a program nor a script with a #! line"),
     ]:
         notes.path.unlink(missing_ok=True)
         assert (await ran(notes, name))[0] == code, name

@@ -36,8 +36,8 @@ class RecordingDisplay:
     def begin(self, trials: Sequence[Trial], expected: float) -> None:
         """Do nothing."""
 
-    def show(self, trial: Trial, words: str) -> None:
-        self.said.append(f"{trial}: {words}")
+    def show(self, trial: Trial, state: str) -> None:
+        self.said.append(f"{trial}: {state}")
 
     async def run(self) -> None:
         await asyncio.Event().wait()

@@ -75,7 +75,7 @@ async def client_to(port: int) -> AsyncIterator[Client]:
     """Yield a client with credentials, of a vCenter at a port of this machine."""
     settings = validate(
         VCenterSettings,
-        {"url": f"http://127.0.0.1:{port}", "username": "somebody", "password_env": "HOME"},
+        {"url": f"http://127.0.0.1:{port}", "username": "uploader", "password_env": "HOME"},
     )
     client = Client("lab", settings, HttpTransport(settings), SystemClock())
     try:

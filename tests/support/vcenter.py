@@ -57,6 +57,6 @@ def client_of(handle: HandleRequest, **changes: Any) -> Client:
     """Return a client whose requests `handle` answers."""
     settings = validate(
         VCenterSettings,
-        {"url": "http://vcenter.test", "username": "somebody", "password_env": "HOME", **changes},
+        {"url": "http://vcenter.test", "username": "uploader", "password_env": "HOME", **changes},
     )
     return Client(NAME, settings, MemoryTransport(handle), LoopClock())

@@ -132,7 +132,7 @@ async def test_a_session_appears_renews_and_ends_without_a_reload(tmp_path: Path
         await tab.until("document.querySelector('#ends li')")
         assert await tab.tell("document.querySelector('#ends q').textContent") == message
         headline = await tab.tell("document.querySelector('h1').textContent")
-        assert headline == "1 session lost in the last quarter of an hour"
+        assert headline == "1 session lost in the last 15 minutes"
         assert await tab.tell("document.querySelector('#sessions li')") is None
 
         assert await tab.tell("window.wasNotReloaded")
@@ -210,7 +210,7 @@ async def test_any_number_of_sessions(tmp_path: Path, tab: Tab, sessions: int, r
         await tab.until(f"{held} === '{sessions:,}'", seconds=30)
         assert await tab.tell(ROWS) == rows
         words = await tab.tell("document.body.innerText")
-        assert ("4,800 more are held" in words) == (sessions == 5000)
+        assert ("4,800 more sessions are held" in words) == (sessions == 5000)
         for width in (390, 1280):
             for dark in (False, True):
                 await tab.look(width=width, dark=dark)

@@ -32,10 +32,10 @@ async def upload(vcsim: VCSim, program: Path, folder: Path, *options: str) -> Ra
 
 
 CACHED = (
-    "govc's cache holds none so far, and is looked at again",
-    "the API session of govc's cache is kept fresh",
+    "govc's cached session is used as soon as it exists",
+    "govc's cached session is kept alive",
 )
-NOT_KEPT = ("401 Unauthorized", "the command's own API session was not kept fresh")
+NOT_KEPT = ("401 Unauthorized", "the command's API session was not kept alive")
 
 
 @pytest.mark.parametrize(
@@ -72,4 +72,4 @@ async def test_a_token_from_a_file_saves_the_upload(
     ran = await upload(vcsim, govmomi_upload, tmp_path, "--token-file", str(token_file(tmp_path)))
 
     assert ran.code == 0, ran.err
-    assert "is kept fresh" in ran.err
+    assert "is kept alive" in ran.err

@@ -83,7 +83,7 @@ async def test_it_says_what_it_could_not_see(
         assert words["untouched_lifetime"].startswith("did not expire within 4s (announced: ")
         assert words["second_session_on_an_item"] == "accepted: HTTP 200"
         assert words["progress_that_stays"] == "accepted: HTTP 200"
-        assert words["progress_that_falls"].endswith("the session says 0")
+        assert words["progress_that_falls"].endswith("it is 0")
         assert report["suggestion"]["session_timeout_seconds"] is None
         assert (report["dialect"], report["is_whole"]) == ("rest", True)
         assert report["observations"]["put_end"]["accepted"]

@@ -143,7 +143,7 @@ async def test_a_transfer_that_stalls_is_printed_and_so_is_that_it_moves_again()
         line = await seen.until("no bytes have moved", 1200)
         assert line.startswith(f"warning: {ITEM}: no bytes have moved for ")
         upload.write(b"x")
-        assert await seen.until("move again") == f"{ITEM}: bytes move again"
+        assert await seen.until("are moving again") == f"{ITEM}: bytes are moving again"
 
 
 async def test_a_lent_token_that_is_refused_is_passed_on() -> None:
@@ -173,9 +173,7 @@ async def test_an_outage_is_printed_from_both_ends() -> None:
     async with printed() as seen:
         seen.simulator.faults.add(Refuse(), seconds=150)
         line = await seen.until("does not answer")
-        assert line == (
-            f"warning: {NAME} does not answer: the connection was refused; trying again"
-        )
+        assert line == (f"warning: {NAME} does not answer: the connection was refused; retrying")
         line = await seen.until("answers again")
         assert line.startswith(f"{NAME} answers again, after ")
 

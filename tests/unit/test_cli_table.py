@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keepalived.cli import status_table
-from keepalived.cli.table import Cell, Look, cut, cut_middle, fill, plain_rows, width_of
+from keepalived.cli.table import Cell, OutputFormat, cut, cut_middle, fill, plain_rows, width_of
 from keepalived.lease.model import State
 from keepalived.lease.timing import AT_RISK_SHARE
 
@@ -17,8 +17,8 @@ TEXTS = st.text("aß日本é\u0301…-", max_size=40)
 ID = "815994e5-0f31-4c43-9c22-2d5f2c5f1d4e:9c7e16e9-6f3a-4a39-8d28-1f2e7e3e9b11"
 
 
-def look(columns: int, *, colours: bool = False, blocks: bool = True) -> Look:
-    return Look(columns, 24, is_terminal=True, has_colours=colours, has_blocks=blocks)
+def look(columns: int, *, colours: bool = False, blocks: bool = True) -> OutputFormat:
+    return OutputFormat(columns, 24, is_terminal=True, has_colours=colours, has_blocks=blocks)
 
 
 def session(name: str = "image", **other: Any) -> dict[str, Any]:
@@ -67,7 +67,7 @@ def test_the_most_endangered_come_first_and_what_has_ended_comes_last() -> None:
         session("done", state="DONE"),
     ]
     shuffled = [ordered[place] for place in (8, 3, 0, 7, 5, 1, 6, 2, 4)]
-    assert sorted(shuffled, key=status_table.danger) == ordered
+    assert sorted(shuffled, key=status_table.risk) == ordered
 
 
 @pytest.mark.parametrize("columns", [30, 45, 60, 80, 120, 200])
@@ -140,7 +140,7 @@ REFUSED: dict[str, Any] = {"holds": [{"progress": None, "token": "refused"}]}
 @pytest.mark.parametrize(
     ("worry", "told", "colour"),
     [
-        (REFUSED, "token refused: lend a fresh one", "33"),
+        (REFUSED, "token refused: lend a new one", "33"),
         ({**REFUSED, "stalled": 2460.0}, "stalled: no bytes for 41m00s", "33"),
         (
             {**REFUSED, "stalled": 2460.0, "files": [FAILED_FILE]},
@@ -173,7 +173,7 @@ def test_a_download_is_known_as_one_however_long_its_name_is() -> None:
 def test_stalls_are_counted() -> None:
     found = {"sessions": [session(stalled=2460.0), session()], "vcenters": []}
     [line] = status_table.summary(found, look(80))
-    assert line == "2 sessions held · none in danger · 1 stalled"
+    assert line == "2 sessions held · none at risk · 1 stalled"
 
 
 def test_the_furthest_progress_counts() -> None:

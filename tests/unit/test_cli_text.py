@@ -91,15 +91,15 @@ def test_nothing_that_others_wrote_steers_a_terminal() -> None:
         ({"event": "session_moving"}, "bytes are moving again"),
         (
             {"event": "token_refused", "owner": "ttl", "fallback": True},
-            "the API token that was lent is refused: lend a fresh one with `clkeepalived progress "
-            "ID --token-file FILE`; meanwhile renewed otherwise",
+            "the lent API token was refused: lend a new one with `clkeepalived progress ID "
+            "--token-file FILE`; renewed with other credentials until then",
         ),
         (
             {"event": "token_refused", "owner": "ttl", "fallback": False},
-            "the API token that was lent is refused: lend a fresh one with `clkeepalived progress "
-            "ID --token-file FILE`; nothing else renews it",
+            "the lent API token was refused: lend a new one with `clkeepalived progress ID "
+            "--token-file FILE`; not renewed",
         ),
-        ({"event": "events_lost", "count": 1}, "1 event missing: this reader was too slow"),
+        ({"event": "events_lost", "count": 1}, "1 event missed: this reader is too slow"),
         ({"event": "something_new"}, "something new"),
     ],
 )
@@ -122,17 +122,17 @@ def test_a_file_is_told_by_its_state() -> None:
     ("owner", "state", "expected"),
     [
         ("none", None, ""),
-        ("none", "lent", "its API token is lent"),
+        ("none", "lent", "API token lent"),
         (
             "ttl:120",
             "refused",
-            "its API token is refused: lend a fresh one with `clkeepalived progress ID "
+            "its API token was refused: lend a new one with `clkeepalived progress ID "
             "--token-file FILE`",
         ),
         (
             "file:/etc/x.yaml",
             "refused",
-            "its API token is refused: write a fresh one to its token_file",
+            "its API token was refused: write a new one to its token_file",
         ),
     ],
 )
@@ -141,7 +141,7 @@ def test_how_a_token_stands(owner: str, state: str | None, expected: str) -> Non
 
 
 def test_owners_in_words() -> None:
-    assert text.owner("discovery") == "discovered: while it moves"
+    assert text.owner("discovery") == "discovered, while its transfer moves"
 
 
 @pytest.mark.parametrize(
@@ -175,9 +175,12 @@ def test_problems_speak_of_options_and_have_their_exit_codes() -> None:
             }
         )
 
-    assert refused("no-such-session").message == "Title: as the API says it"
-    assert refused("ambiguous-vcenter", "a", "b").message == "Title: name one with --vcenter: a, b"
-    assert refused("ambiguous-hold", "none").message == "Title: name one with --owner: none"
+    assert refused("no-such-hold").message == "Title: as the API says it"
+    assert refused("no-such-session").message.startswith("Title: check ID, --vcenter and --kind")
+    assert (
+        refused("ambiguous-vcenter", "a", "b").message == "Title: choose one with --vcenter: a, b"
+    )
+    assert refused("ambiguous-hold", "none").message == "Title: choose one with --owner: none"
     codes = {
         kind: refused(kind).exit_code for kind in ("malformed-request", "contradiction", "full")
     }

@@ -22,9 +22,9 @@ GOOD = Result(
     [Fact("outlived its lifetime", True, "3.8 lifetimes (15.0 s) by 7 keep-alives")],
 )
 BAD = Result(
-    Summary("debian-12 unkept", "nobody", "1.0 lifetimes", "7.0 s", "expired, lost"),
+    Summary("debian-12 unkept", "none", "1.0 lifetimes", "7.0 s", "expired, lost"),
     [
-        Fact("expired in a pause", True, "4.0 s into a pause of 7.0 s"),
+        Fact("expired during a pause", True, "4.0 s into a pause of 7.0 s"),
         Fact("its upload failed", False, "it did not"),
     ],
 )
@@ -74,15 +74,15 @@ def test_lines_end_in_columns(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == (
         "\n"
         "debian-12.ova\n"
-        "  ok      outlived its lifetime  3.8 lifetimes (15.0 s) by 7 keep-alives\n"
+        "  ok      outlived its lifetime   3.8 lifetimes (15.0 s) by 7 keep-alives\n"
         "\n"
         "debian-12 unkept\n"
-        "  ok      expired in a pause     4.0 s into a pause of 7.0 s\n"
-        "  NOT SO  its upload failed      it did not\n"
+        "  ok      expired during a pause  4.0 s into a pause of 7.0 s\n"
+        "  FAILED  its upload failed       it did not\n"
         "\n"
         "upload            kept by       lived          paused  outcome\n"
         "debian-12.ova     clkeepalived  3.8 lifetimes  7.0 s   complete, arrived\n"
-        "debian-12 unkept  nobody        1.0 lifetimes  7.0 s   expired, lost\n"
+        "debian-12 unkept  none          1.0 lifetimes  7.0 s   expired, lost\n"
     )
 
 
@@ -139,8 +139,8 @@ def test_a_terminal_ends_with_two_tables() -> None:
     terminal, _, file = drawn(80)
     conclude(terminal)
     lines = [line.rstrip() for line in file.getvalue().splitlines()]
-    assert "ok      outlived its lifetime  3.8 lifetimes (15.0 s) by 7 keep-alives" in lines
-    assert "NOT SO  its upload failed      it did not" in lines
+    assert "ok      outlived its lifetime   3.8 lifetimes (15.0 s) by 7 keep-alives" in lines
+    assert "FAILED  its upload failed       it did not" in lines
     assert (
         "│ debian-12.ova    │ clkeepalived │ 3.8 lifetimes │ 7.0 s  │ complete, arrived │" in lines
     )
@@ -172,7 +172,7 @@ def shown_by(file: io.TextIOWrapper, environ: dict[str, str]) -> str:
 def test_a_terminal_that_knows_only_ascii_is_given_nothing_else() -> None:
     text = shown_by(io.TextIOWrapper(io.BytesIO(), encoding="ascii"), {})
     assert "| debian-12.ova    | clkeepalived | 3.8 lifetimes |" in text
-    assert "NOT SO" in text
+    assert "FAILED" in text
 
 
 def test_who_wants_no_colours_gets_none_and_misses_nothing() -> None:
@@ -181,7 +181,7 @@ def test_who_wants_no_colours_gets_none_and_misses_nothing() -> None:
     colourful = shown_by(io.TextIOWrapper(io.BytesIO(), encoding="utf-8"), {})
     assert colour.search(colourful)
     assert not colour.search(plain)
-    assert "NOT SO" in plain
+    assert "FAILED" in plain
     assert "2.5 s" in plain
 
 

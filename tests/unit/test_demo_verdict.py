@@ -92,7 +92,12 @@ def test_everything_holds_where_everything_is_so(evidence: Evidence) -> None:
         (KEPT, {"events": events(SessionEvent.COMPLETED, 7.9)}, "outlived", "2.0 lifetimes"),
         (KEPT, {"requests": (*KEEP_ALIVES[:2], *TRANSFER, COMPLETE)}, "outlived", "by 2 keep"),
         (KEPT, {"requests": KEEP_ALIVES}, "paused", "0 times"),
-        (KEPT, {"requests": (*KEEP_ALIVES, *CHATTER, COMPLETE)}, "paused", "0 times above 4 s"),
+        (
+            KEPT,
+            {"requests": (*KEEP_ALIVES, *CHATTER, COMPLETE)},
+            "paused",
+            "0 times longer than 4 s",
+        ),
         (KEPT, {"longest_gap": 4.0}, "never idle", "4.0 s"),
         (KEPT, {"longest_gap": 0.0}, "never idle", "0.0 s"),
         (KEPT, {"version": 1}, "arrived", "version 1"),
@@ -103,7 +108,7 @@ def test_everything_holds_where_everything_is_so(evidence: Evidence) -> None:
         (
             UNKEPT,
             {"requests": (KEEP_ALIVES[0], *UNKEPT.requests)},
-            "nobody kept",
+            "not kept alive",
             "1 keep-alives",
         ),
         (UNKEPT, {"events": events(SessionEvent.FAILED, 4.0)}, "expired", "it did not"),
@@ -117,15 +122,20 @@ def test_everything_holds_where_everything_is_so(evidence: Evidence) -> None:
         (UNKEPT, {"upload": upload(Scenario.UNKEPT)}, "upload failed", "it did not"),
         (UNKEPT, {"version": 2}, "not arrive", "version 2"),
         (UNKEPT, {"version": 0}, "not arrive", "version 0"),
-        (CANCELED, {"events": events(SessionEvent.FAILED, 7.0)}, "canceled in", "it was not"),
-        (CANCELED, {"events": events(SessionEvent.CANCELLED, 9.0)}, "canceled in", "it was not"),
-        (CANCELED, {"requests": KEEP_ALIVES}, "canceled in", "it was not"),
+        (CANCELED, {"events": events(SessionEvent.FAILED, 7.0)}, "canceled during", "it was not"),
+        (
+            CANCELED,
+            {"events": events(SessionEvent.CANCELLED, 9.0)},
+            "canceled during",
+            "it was not",
+        ),
+        (CANCELED, {"requests": KEEP_ALIVES}, "canceled during", "it was not"),
         (CANCELED, {"upload": upload(Scenario.CANCELED)}, "upload failed", "it did not"),
         (CANCELED, {"version": 2}, "not arrive", "version 2"),
         (CANCELED, {"report": None}, "reported", "not at all"),
         (CANCELED, {"report": {"state": "REMOVED", "content_moved": False}}, "reported", "REMOVED"),
         (CANCELED, {"report": {"state": "CANCELED"}}, "reported", "CANCELED"),
-        (FAILED, {"events": events(SessionEvent.CANCELLED, 7.0)}, "failed in", "it was not"),
+        (FAILED, {"events": events(SessionEvent.CANCELLED, 7.0)}, "failed during", "it was not"),
         (FAILED, {"upload": upload(Scenario.FAILED)}, "upload failed", "it did not"),
         (FAILED, {"version": 2}, "not arrive", "version 2"),
         (FAILED, {"report": {**(FAILED.report or {}), "state": "DONE"}}, "reported", "DONE"),
@@ -180,10 +190,13 @@ def test_each_upload_is_summed_up_in_words() -> None:
         *("disk.ova", "clkeepalived", "3.5 lifetimes", "6.0 s", "complete, arrived"),
     )
     assert summary(UNKEPT, LIFETIME) == (
-        *("disk.ova", "nobody", "1.0 lifetimes", "6.0 s", "expired, lost"),
+        *("disk.ova", "none", "1.0 lifetimes", "6.0 s", "expired, lost"),
     )
-    assert summary(CANCELED, LIFETIME).outcome == "canceled, lost"
-    assert summary(FAILED, LIFETIME).outcome == "failed, lost"
+    assert summary(CANCELED, LIFETIME).outcome == "canceled on purpose"
+    assert summary(FAILED, LIFETIME).outcome == "failed on purpose"
+    expired = replace(CANCELED, events=events(SessionEvent.EXPIRED, 7.0))
+    assert summary(expired, LIFETIME).outcome == "expired, lost"
+    assert summary(replace(CANCELED, version=2), LIFETIME).outcome == "canceled, arrived"
 
 
 def test_what_is_deleted_after_its_end_has_lived_until_its_end() -> None:

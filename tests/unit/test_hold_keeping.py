@@ -19,7 +19,7 @@ from keepalived.embedded.errors import (
     SessionLost,
     VCenterUnavailable,
 )
-from keepalived.embedded.hold_runner import HoldRunner, Parting, is_loss
+from keepalived.embedded.hold_runner import Departure, HoldRunner, is_loss
 from keepalived.embedded.hold_state import HoldState
 from keepalived.lease.model import Kind, State
 from keepalived.lease.progress import Progress
@@ -47,8 +47,8 @@ class Held:
     keeping: HoldRunner
     work: asyncio.Task[None]
 
-    async def leave(self, parting: Parting = Parting.LOOK) -> None:
-        self.keeping.leave(parting)
+    async def leave(self, departure: Departure = Departure.POLL) -> None:
+        self.keeping.leave(departure)
         await self.work
 
     def sent(self, route: str = "*") -> list[str]:
@@ -91,7 +91,7 @@ async def held(kind: Kind = Kind.UPDATE, **how: Any) -> AsyncIterator[Held]:
     try:
         yield opened
     finally:
-        await opened.leave(Parting.AT_ONCE)
+        await opened.leave(Departure.AT_ONCE)
 
 
 def ends(opened: Held) -> list[State]:
@@ -117,9 +117,9 @@ async def test_a_session_lives_for_many_lifetimes_and_is_let_go() -> None:
 async def test_progress_goes_with_the_next_renewal_and_never_back() -> None:
     async with held() as opened:
         for percent in (10, 30, 20, 30):
-            opened.keeping.tell(Progress(percent=percent))
+            opened.keeping.report(Progress(percent=percent))
         await asyncio.sleep(LIFETIME)
-        opened.keeping.tell(Progress(done=50, total=100))
+        opened.keeping.report(Progress(done=50, total=100))
         await opened.leave()
         assert opened.progress() == [30, 50]  # the last one with the last look
 
@@ -128,7 +128,7 @@ async def test_leaving_at_once_asks_nothing_more() -> None:
     async with held() as opened:
         await asyncio.sleep(1)
         before = len(opened.sent())
-        await opened.leave(Parting.AT_ONCE)
+        await opened.leave(Departure.AT_ONCE)
         assert opened.sent()[before:] == ["delete"]  # the login's end
 
 
@@ -213,7 +213,7 @@ async def test_a_callback_that_fails_is_logged_and_keeps_nobody_from_hearing(
         opened.simulator.library.sessions.cancel(Kind.UPDATE, opened.id)
         await opened.leave()
         assert heard == [State.CANCELED]
-        assert "a callback that was given to on_end failed" in caplog.messages
+        assert "a callback passed to on_end failed" in caplog.messages
 
 
 # -- entering
@@ -275,7 +275,7 @@ async def test_a_vcenter_that_is_away_is_waited_for_as_long_as_asked() -> None:
     simulator.faults.add(Refuse())
     error = await failure(keep(simulator, simulator.open_session()))
     assert isinstance(error, VCenterUnavailable)
-    assert "could not be asked within 10 s: " in str(error)
+    assert "did not renew the session within 10 s: " in str(error)
     assert 10 <= asyncio.get_running_loop().time() < 12
 
 
@@ -293,7 +293,7 @@ async def test_who_leaves_while_entering_is_let_go() -> None:
     simulator.faults.add(Refuse())
     opened = keep(simulator, simulator.open_session())
     await asyncio.sleep(1)
-    opened.keeping.leave(Parting.AT_ONCE)
+    opened.keeping.leave(Departure.AT_ONCE)
     assert "before it had been entered" in str(await failure(opened))
 
 
@@ -320,7 +320,7 @@ async def test_a_session_that_nobody_could_renew_is_doubted_aloud(
         opened.simulator.faults.add(Refuse())
         await asyncio.sleep(3 * LIFETIME)
         await opened.leave()
-        assert "could not be renewed for longer than it lives" in caplog.messages[-1]
+        assert "could not be renewed for longer than its lifetime" in caplog.messages[-1]
         assert opened.link.end is None  # nobody knows
 
 
@@ -334,7 +334,7 @@ async def test_keep_alives_without_effect_are_warned_of(caplog: pytest.LogCaptur
 
     opened = keep(simulator, simulator.open_session(), handle=swallow)
     await asyncio.sleep(0.8 * LIFETIME)
-    await opened.leave(Parting.AT_ONCE)
+    await opened.leave(Departure.AT_ONCE)
     assert caplog.messages == [
         f"update session {opened.id}: keep-alives are answered, but have no effect on the server"
     ]
@@ -373,6 +373,6 @@ async def test_a_lent_token_that_ends_on_the_way_is_said(caplog: pytest.LogCaptu
     simulator.logins.forget_all()
     await asyncio.sleep(LIFETIME)
     await opened.leave()
-    said = [text for text in caplog.messages if "is not taken any more (401)" in text]
+    said = [text for text in caplog.messages if "is no longer accepted (401)" in text]
     assert len(said) == 1
     assert token not in caplog.text

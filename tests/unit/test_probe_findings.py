@@ -33,17 +33,17 @@ def test_of_nothing_seen_nothing_is_said() -> None:
 
 
 def test_why_something_was_not_measured_is_told() -> None:
-    notes = Notes(troubles={Trial.PUT: Trouble("no file can be added", "at vcsa.example")})
-    assert finding(Question.PUT_KEEPS, notes).words == "no file can be added"
-    assert finding(Question.GET_KEEPS, notes).words == "the run was over before"
+    notes = Notes(troubles={Trial.PUT: Trouble("cannot add a file", "at vcsa.example")})
+    assert finding(Question.PUT_KEEPS, notes).words == "cannot add a file"
+    assert finding(Question.GET_KEEPS, notes).words == "the run ended before"
 
 
 @pytest.mark.parametrize(
     ("span", "announced", "verdict", "words"),
     [
         (GONE, 300.4, TOLD, "4m59s to 5m2s (announced: 5m)"),
-        (Span(340.0, 343.0), 300.0, TOLD, "5m40s to 5m43s (announced: 5m, and it lived on"),
-        (Span(57.0, 60.0), 300.0, TOLD, "57s to 1m (announced: 5m, and it was gone before)"),
+        (Span(340.0, 343.0), 300.0, TOLD, "5m40s to 5m43s (announced: 5m, but it lived longer"),
+        (Span(57.0, 60.0), 300.0, TOLD, "57s to 1m (announced: 5m, but it was gone earlier)"),
         (GONE, None, TOLD, "4m59s to 5m2s"),
         (Span(299.0, 302.0, "ERROR"), None, TOLD, "4m59s to 5m2s, then it was ERROR"),
         (Span(480.0), 3600.0, UNKNOWN, "did not expire within 8m (announced: 1h)"),
@@ -105,7 +105,7 @@ def test_bytes() -> None:
 
     assert verdict(0, 4000, 8000).verdict is YES
     assert verdict(0, 0, 0).verdict is NO
-    assert verdict(0, 0, 0).words == "0 told of 9,000 sent, 9 after it"
+    assert verdict(0, 0, 0).words == "0 of 9,000 bytes sent were reported; 9 after the PUT"
     assert verdict().verdict is UNKNOWN
     assert verdict(0, sent=0).verdict is UNKNOWN
 
@@ -114,7 +114,7 @@ def test_reactions() -> None:
     notes = Notes(second=REFUSED, equal=ACCEPTED, lower=ACCEPTED, progress_after=0)
     assert finding(Question.SECOND, notes).words == "refused: HTTP 400 resource_busy"
     assert finding(Question.EQUAL, notes).words == "accepted: HTTP 204"
-    assert finding(Question.LOWER, notes).words.endswith("after 50, 50 and 40 the session says 0")
+    assert finding(Question.LOWER, notes).words.endswith("after 50, 50 and 40 it is 0")
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_what_to_observe() -> None:
         (Notes(second=REFUSED), "locks its item"),
         (Notes(second=ACCEPTED), "the right one is held"),
         (Notes(untouched=Span(480.0)), "session_timeout stays 5m"),
-        (Notes(untouched=Span(57.0, 60.0), announced=300.0), "has to be set"),
+        (Notes(untouched=Span(57.0, 60.0), announced=300.0), "set session_timeout"),
         (Notes(get_shift=STILL, keep_alive_shift=STILL), "observe: minimal"),
     ],
 )

@@ -153,7 +153,7 @@ async def test_sessions_whose_ids_were_lost_are_ended_before_their_item_is_delet
         return await stand.simulator.handle(request, chunks)
 
     report = await stand.probe(strict).run()
-    assert "no update session can be opened" in report.failure
+    assert "cannot open an update session" in report.failure
     assert report.left == ()
     stand.bystanders.check_all_is_as_it_was()
 
@@ -227,8 +227,8 @@ async def test_a_library_of_somebody_elses_is_not_taken_for_the_one_that_was_mad
 @pytest.mark.parametrize(
     ("library", "datastore", "words"),
     [
-        ("nowhere", None, "there is no library 'nowhere'; make one, or give --datastore"),
-        ("scratch", "datastore-11", "there is a library 'scratch' already"),
+        ("nowhere", None, "no library named 'nowhere'; create one, or give --datastore"),
+        ("scratch", "datastore-11", "the library 'scratch' already exists"),
     ],
 )
 async def test_the_library_has_to_be_what_was_said(
@@ -244,4 +244,4 @@ async def test_two_libraries_of_a_name_are_one_too_many() -> None:
     stand = Stand()
     stand.simulator.library.catalog.create_library("Scratch")
     report = await stand.probe().run()
-    assert "2 libraries are called 'scratch'" in report.failure
+    assert "2 libraries are named 'scratch'" in report.failure

@@ -14,7 +14,7 @@ from keepalived.cli.simulate import simulate
     ("arguments", "words"),
     [
         (["--session-timeout", "ten"], "'ten' is not a duration"),
-        (["--token-max-age", "0"], "longer than nothing"),
+        (["--token-max-age", "0"], "must be greater than 0"),
         (["--listen", "localhost"], "'localhost' is not HOST:PORT"),
         (["--listen", ":8989"], "':8989' is not HOST:PORT"),
         (["--listen", "localhost:99999"], "99999 is not a port"),

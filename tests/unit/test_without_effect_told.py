@@ -33,7 +33,7 @@ async def test_log_and_stream_are_told() -> None:
     assert entry is not None
     assert (entry.name, entry.key, entry.facts) == ("renewal_without_effect", KEY, {"left": 42.0})
     said = {"event": entry.name, **entry.facts}
-    assert words_for(said).startswith("renewed, but its expiration stands still")
+    assert words_for(said).startswith("renewed, but expiration_time does not move")
 
 
 def test_whoever_watches_a_wrapped_command_is_warned() -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from keepalived.lease.text import size, width_of
 from keepalived.wrapper.bar import Bar, bar_on
-from keepalived.wrapper.progress_line import ASCII, BarView, line, words
+from keepalived.wrapper.progress_line import ASCII, BarView, line, sentence
 from keepalived.wrapper.rate import Rate
 from tests.support.screen import Screen
 
@@ -406,7 +406,7 @@ def test_no_line_is_longer_than_it_may_be(glyphs: object) -> None:
 def test_names_cannot_steer_the_terminal() -> None:
     view = BarView("a\x1b[2Jb\r\n", warning="\x1b]0;x\x07")
     assert line(view, 80).isprintable()
-    assert words(view).isprintable()
+    assert sentence(view).isprintable()
 
 
 @pytest.mark.parametrize(
@@ -426,7 +426,7 @@ def test_names_cannot_steer_the_terminal() -> None:
     ],
 )
 def test_a_log_gets_the_same_in_words(view: BarView, expected: str) -> None:
-    assert words(view) == expected
+    assert sentence(view) == expected
 
 
 def test_that_all_is_done_only_the_uploader_can_say() -> None:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import pytest
 
 from keepalived.wrapper.log import DisplayHandler
-from keepalived.wrapper.nonblocking_writer import NonblockingWriter, outlet_on
+from keepalived.wrapper.nonblocking_writer import NonblockingWriter, writer_on
 
 Ends = tuple[int, int]
 
@@ -36,19 +36,19 @@ def test_nothing_waits_for_a_reader_and_nothing_is_torn(ends: object, is_opened_
     with ends() as (reading, writing):  # type: ignore[operator]
         if is_opened_anew:
             with os.fdopen(writing, "w") as stream:
-                outlet = outlet_on(stream)
+                writer = writer_on(stream)
         else:  # as where another user owns the terminal
-            outlet = NonblockingWriter(writing)
+            writer = NonblockingWriter(writing)
         sent = "".join(f"line {number}\n" for number in range(100_000))
-        outlet.send(sent)
-        assert not outlet.is_clear
+        writer.send(sent)
+        assert not writer.is_clear
 
         received = b""
         while len(received) < len(sent):
             received += os.read(reading, 65536)
-            outlet.send()
+            writer.send()
         assert received.decode() == sent
-        outlet.close()
+        writer.close()
 
 
 def test_what_libraries_log_is_said_in_one_line_without_secrets() -> None:

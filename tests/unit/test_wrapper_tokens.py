@@ -1,4 +1,4 @@
-"""The token that `exec` lends: looked for, kept fresh, and never lent again once it was refused."""
+"""The token that `exec` lends: looked for, kept alive, and never lent again once it was refused."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ class Lending:
         return token
 
     def lend(self) -> None:
-        borrowed = self.lent.borrowed
-        assert borrowed is not None
-        assert not borrowed.refused
-        self.lent_out.append(borrowed.value)
+        token_to_lend = self.lent.token_to_lend
+        assert token_to_lend is not None
+        assert not token_to_lend.refused
+        self.lent_out.append(token_to_lend.value)
 
 
 @asynccontextmanager
@@ -52,7 +52,9 @@ async def lending(*, from_the_start: bool = True) -> AsyncIterator[Lending]:
     shelf = []
     if from_the_start:
         shelf.append(simulator.logins.log_in(simulator.username, simulator.password))
-    source = Source("govc", lambda: shelf[0] if shelf else None, is_commands_own=True)
+    source = Source(
+        "the API session of F", lambda: shelf[0] if shelf else None, is_commands_own=True
+    )
     said: list[str] = []
     place = Lending(simulator, Lent(source, clock, said.append), shelf, said)
     work = asyncio.create_task(place.lent.run(client, LIFETIME, 10.0, place.lend))
@@ -63,7 +65,7 @@ async def lending(*, from_the_start: bool = True) -> AsyncIterator[Lending]:
         await client.close(timeout=10.0)
 
 
-async def test_a_token_is_kept_fresh_twice_in_a_lifetime() -> None:
+async def test_a_token_is_kept_alive_twice_in_a_lifetime() -> None:
     async with lending() as place:
         await asyncio.sleep(1000)
         asked = [entry.time for entry in place.simulator.ledger.requests("*")]
@@ -78,7 +80,7 @@ async def test_a_token_that_comes_later_is_lent_once() -> None:
         token = place.log_in()
         await asyncio.sleep(60)
         assert place.lent_out == [token]
-        assert place.said == ["the API session of govc is kept fresh"]
+        assert place.said == ["the API session of F is kept alive"]
 
 
 async def test_a_refused_token_is_not_lent_again_though_it_is_still_found() -> None:
@@ -89,9 +91,9 @@ async def test_a_refused_token_is_not_lent_again_though_it_is_still_found() -> N
         assert place.shelf == [token]
         assert place.lent_out == []
         assert place.lent.token is None
-        assert place.lent.borrowed is None
+        assert place.lent.token_to_lend is None
         (warning,) = place.said
-        assert warning.startswith("warning: the API session of govc has ended (401)")
+        assert warning.startswith("warning: the API session of F has ended (401)")
         fresh = place.log_in()
         await asyncio.sleep(60)
         assert place.lent_out == [fresh]
@@ -113,4 +115,4 @@ async def test_a_token_that_a_session_finds_refused_is_not_lent_again() -> None:
         await asyncio.sleep(LIFETIME)
         assert place.shelf == [token]
         assert place.lent_out == []
-        assert place.lent.borrowed is None
+        assert place.lent.token_to_lend is None

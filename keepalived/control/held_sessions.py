@@ -1,4 +1,4 @@
-"""Handlers that return sessions, or renew one at once."""
+"""Handlers that return held or recently ended sessions, or renew one at once."""
 
 from __future__ import annotations
 
