@@ -1,7 +1,8 @@
 """Splits long work into slices, with pauses in which the event loop runs.
 
-A thread would delay the loop as well, because only one thread runs Python code at a time. With 100,000 held sessions, a scrape takes 124 ms and a list of all
-sessions several seconds, which would delay all renewals.
+A thread would delay the loop as well, because only one thread runs Python code at a time. With
+100,000 held sessions, a scrape takes 124 ms and a list of all sessions several seconds, which would
+delay all renewals.
 """
 
 from __future__ import annotations
