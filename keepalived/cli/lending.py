@@ -1,4 +1,4 @@
-"""The uploader's own API token, which the user lends from a file or from govc's session."""
+"""Read the uploader's own API token, from a file or from govc's cached session; its options."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The vCenter for commands without a daemon, from a configuration file or the environment."""
+"""Load the settings of commands without a daemon, and choose their vCenter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The models of response bodies."""
+"""The models of response bodies, except those of `vcenter_sessions` and `problems`."""
 
 from __future__ import annotations
 

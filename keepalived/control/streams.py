@@ -16,7 +16,7 @@ from keepalived.control.event_stream import StreamEntry
 from keepalived.control.replies import EventLine
 from keepalived.control.requests import EventQuery, NoParams
 from keepalived.control.views import wall_time
-from keepalived.host.slices import PAUSE
+from keepalived.host.slices import PAUSE_SECONDS
 from keepalived.lease.model import SessionKey
 from keepalived.validation import Model
 
@@ -105,7 +105,7 @@ async def send_list(
             some = list(islice(remaining, _SLICE))
             texts = [text for key, each in some if (text := _text(key, to_model, each)) is not None]
             is_more = len(some) == _SLICE
-            await asyncio.sleep(PAUSE if is_more else 0)
+            await asyncio.sleep(PAUSE_SECONDS if is_more else 0)
         if texts:
             await _write_part(context, request, response, comma + b",".join(texts))
             comma = b","

@@ -1,5 +1,8 @@
 """Lists the sessions that a vCenter has for the daemon's account, held or not; cancels sessions.
 
+The handlers and their models. Fields of a listed session that the daemon holds are copied from its
+`SessionReply`.
+
 Sessions without holds have to be requested one by one. This is done a few at a time, in addition to
 the keepers' own requests, and ends if it takes too long: renewals are more important than a list.
 """

@@ -1,8 +1,8 @@
 """Splits long work into slices, with pauses in which the event loop runs.
 
-A thread would not help: it holds the interpreter's lock for 5 ms at a time, or through a whole call
-into C, such as parsing JSON. With 100,000 held sessions, a scrape takes 124 ms and a list of all
-sessions several seconds, which would delay all renewals.
+A thread would delay the loop as well, because only one thread runs Python code at a time. With
+100,000 held sessions, a scrape takes 124 ms and a list of all sessions several seconds, which would
+delay all renewals.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Slices = Generator[None, None, _T]
 
 SLICE_SECONDS = 0.003
 
-PAUSE = 0.001
+PAUSE_SECONDS = 0.001
 """In seconds; enough for every worker to send a request and receive some answers. One turn of the
 loop would not be enough: a request takes several, so requests would accumulate."""
 
@@ -53,7 +53,7 @@ async def run_in_slices(slices: Slices[_T]) -> _T:
         except StopIteration as end:
             result: _T = end.value
             return result
-        await asyncio.sleep(PAUSE)
+        await asyncio.sleep(PAUSE_SECONDS)
 
 
 def run_at_once(slices: Slices[_T]) -> _T:
@@ -71,4 +71,4 @@ async def in_slices(items: Iterable[_T], size: int) -> AsyncIterator[_T]:
     for number, item in enumerate(items, 1):
         yield item
         if number % size == 0:
-            await asyncio.sleep(PAUSE)
+            await asyncio.sleep(PAUSE_SECONDS)

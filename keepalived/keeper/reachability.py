@@ -1,4 +1,4 @@
-"""Decides from the answers to all requests whether a vCenter can be reached."""
+"""Whether a vCenter can be reached, when to probe it while it is down, and how fast it answers."""
 
 from __future__ import annotations
 

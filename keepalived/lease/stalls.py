@@ -1,11 +1,11 @@
-"""Detects stalled transfers, from readings of a session's files.
+"""Dates the last movement of a transfer, from readings of its files; `machine` decides by it.
 
 Not every server reports bytes while they arrive, and an uploader may compute checksums for a long
-time before the first byte. So a transfer can stall only after bytes have moved in the middle of a
-file.
+time before the first byte. So a transfer counts as stalled only if it moved before: if two readings
+of a file in transfer had different numbers of bytes.
 
-There are two special cases. If all files are in ERROR, the session counts as stalled from the first
-reading that shows this. A server that pulls without receiving a byte only causes a warning.
+There are two special cases. If all files are in ERROR, the idle time counts from the first reading
+that shows this. A server that pulls without receiving a byte only causes a warning.
 """
 
 from __future__ import annotations

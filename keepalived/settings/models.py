@@ -6,6 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
+from keepalived.lease.stalls import STALL_TIMEOUT
 from keepalived.settings import values
 from keepalived.settings.base import (
     Duration,
@@ -122,7 +123,7 @@ class Settings(Strict):
     session_files: Annotated[tuple[_FilePattern, ...], Before(tuple_of_one)] = ()
     """More files with `sessions:`. Patterns with * and ** may match any number of files."""
 
-    stall_timeout: PositiveDuration = 7200.0
+    stall_timeout: PositiveDuration = STALL_TIMEOUT
     """How long a discovered session is held without transfer progress. A stall of a quarter of
     this time causes a warning, for any session."""
 

@@ -1,4 +1,7 @@
-"""Changes to write: rows to put or to delete, independent of the database."""
+"""Changes that wait to be written, which of them are retried, and who waits for them.
+
+They are rows to put or to delete, independent of the database.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from keepalived.store.tables import HOLD, SESSION, HoldRow, SessionRow
 
 @dataclass(slots=True, eq=False)
 class Change:
-    """Puts a `record` into a table, or without one deletes the rows that begin with `key`.
+    """Puts `record` into a table. If it is None, deletes the rows whose first columns are `key`.
 
     The row's values are computed in the writing thread. `done` is for a caller that waits until the
     change is on disk.

@@ -1,4 +1,7 @@
-"""Classifies answers by status code and vAPI error type, never by message text."""
+"""Classifies answers by status code and vAPI error type, and describes errors for logs.
+
+Message texts are for people: no decision depends on them.
+"""
 
 from __future__ import annotations
 

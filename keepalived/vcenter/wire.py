@@ -19,7 +19,7 @@ from aiohttp.connector import Connection
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from yarl import URL
 
-from keepalived.host.slices import PAUSE
+from keepalived.host.slices import PAUSE_SECONDS
 from keepalived.vcenter.transport import AnswerTooLong, Reply
 
 BODY_MOST = 32 * 1024 * 1024
@@ -286,7 +286,7 @@ async def decompress(body: bytes, encoding: str) -> bytes:
             if size > BODY_MOST:
                 raise AnswerTooLong(f"the answer is longer than {BODY_MOST >> 20} MiB")
             if body:
-                await asyncio.sleep(PAUSE)
+                await asyncio.sleep(PAUSE_SECONDS)
     except zlib.error:
         raise aiohttp.ClientPayloadError from None
     if not decompressor.eof:

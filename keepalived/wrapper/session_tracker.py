@@ -1,4 +1,4 @@
-"""Hold and watch a command's sessions, and distinguish them from other users' sessions."""
+"""Hold and watch the sessions found while a command runs. `ownership` decides whose they are."""
 
 from __future__ import annotations
 

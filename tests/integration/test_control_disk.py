@@ -29,7 +29,7 @@ async def test_a_full_disk_refuses_new_holds_and_keeps_the_old(
     assert len(control.watcher) == 0
     assert renewed.body["outcome"] == "ok"
     assert (released.status, released.body["recorded"]) == (200, False)
-    assert "restart may bring it back" in released.body["detail"]
+    assert "restart may bring the hold back" in released.body["detail"]
 
 
 async def test_a_connection_that_could_not_be_written_down_is_told(control: Control) -> None:

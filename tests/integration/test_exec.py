@@ -55,10 +55,10 @@ def iso(tmp_path: Path) -> Path:
 async def upload(
     lab: Place, iso: Path, *words: str, options: tuple[str, ...] = (), gap: str = "--gap"
 ) -> Ran:
-    """Upload under `exec`, with a gap that lasts until the session is known to be held."""
+    """Upload under `exec`, with a gap that is longer than the session's lifetime."""
     go_on = iso.with_name("go on")
     async with lab.started(*options, "--", *UPLOADER, str(iso), gap, str(go_on), *words) as process:
-        await lab.until_held()
+        await lab.until_held(more=4)  # the fourth renewal comes 1.1 lifetimes after the first
         go_on.touch()
         return await ended(process)
 
