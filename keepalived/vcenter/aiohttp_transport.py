@@ -32,7 +32,7 @@ from keepalived.vcenter.failures import (
     not_trusted,
 )
 from keepalived.vcenter.proxies import check_proxy
-from keepalived.vcenter.request_head import DEFAULT_HEADERS, write_head
+from keepalived.vcenter.request_writer import DEFAULT_HEADERS, RequestWriter
 from keepalived.vcenter.resolver import RememberingResolver
 from keepalived.vcenter.tls import Trust, UnpinnedError, Verification
 from keepalived.vcenter.transport import (
@@ -78,7 +78,7 @@ class AiohttpTransport:
     ) -> Reply:
         """Send one request; see Transport."""
         try:
-            write_head(method, path, "", headers, body)  # for its check
+            RequestWriter({}).write(method, path, headers, b"")  # for its checks
         except ValueError as error:
             raise ConnectFailed(describe_error(error)) from None
         url = URL(f"{self._settings.url}{path}", encoded=True)

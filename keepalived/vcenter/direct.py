@@ -13,7 +13,7 @@ from aiohappyeyeballs import start_connection
 from keepalived.settings import VCenterSettings
 from keepalived.settings.values import PORTS, split_vcenter_url
 from keepalived.vcenter.bodies import decompress
-from keepalived.vcenter.connection import Connection, LargeBodies
+from keepalived.vcenter.connection import Connection, Shared
 from keepalived.vcenter.failures import (
     cannot_connect,
     cannot_resolve,
@@ -21,7 +21,7 @@ from keepalived.vcenter.failures import (
     failure,
     not_trusted,
 )
-from keepalived.vcenter.request_head import DEFAULT_HEADERS, header_lines, write_head
+from keepalived.vcenter.request_writer import DEFAULT_HEADERS, RequestWriter
 from keepalived.vcenter.resolver import Addresses, Lookup, RememberingResolver, system_lookup
 from keepalived.vcenter.tls import Trust, UnpinnedError, Verification
 from keepalived.vcenter.transport import (
@@ -52,11 +52,11 @@ class DirectTransport:
         self._port = address.port or PORTS[address.scheme]
         self._is_tls = address.scheme == "https"
         named = address._replace(host=self._host.rstrip(".")).url.partition("://")[2]
-        self._defaults = header_lines({"host": named, **DEFAULT_HEADERS})
+        self._writer = RequestWriter({"host": named, **DEFAULT_HEADERS})
         self._verification = Verification(settings)
         self._resolver = RememberingResolver(lookup)
         self._slots = asyncio.Semaphore(settings.max_in_flight + BESIDES)
-        self._large = LargeBodies()
+        self._shared = Shared()
         self._open: set[Connection] = set()
         self._idle: deque[Connection] = deque()
         self._sweep: asyncio.TimerHandle | None = None
@@ -67,7 +67,7 @@ class DirectTransport:
     ) -> Reply:
         """Send one request; see Transport. Raises TimedOut if another's long body delays it."""
         try:
-            request = write_head(method, path, self._defaults, headers, body) + body
+            request = self._writer.write(method, path, headers, body)
         except ValueError as error:
             raise ConnectFailed(describe_error(error)) from None
         if self._is_tls and self._verification.trust is None:
@@ -81,14 +81,11 @@ class DirectTransport:
             if connection is None:
                 async with asyncio.timeout_at(until):
                     connection = await self._connect(loop)
-            timer = loop.call_at(until, connection.give_up)
             try:
-                reply = await connection.exchange(request)
+                reply = await connection.exchange(request, until)
             except BaseException:
                 connection.abort()
                 raise
-            finally:
-                timer.cancel()
             self._give_back(connection, loop)
         except TimeoutError:
             raise TimedOut(f"no answer within {timeout:.3g} s") from None
@@ -205,7 +202,7 @@ class DirectTransport:
             try:
                 # From here on, the socket belongs to the loop, which closes it.
                 _, connection = await loop.create_connection(
-                    lambda: Connection(loop, self._large),
+                    lambda: Connection(loop, self._shared),
                     sock=sock,
                     ssl=None if trust is None else trust.context,
                     server_hostname=None if trust is None else self._host.rstrip("."),
