@@ -18,37 +18,43 @@ from keepalived.settings import VCenterSettings
 from keepalived.simulator.app import Simulator
 from keepalived.simulator.server import serve
 from keepalived.validation import validate
+from keepalived.vcenter.aiohttp_transport import AiohttpTransport
 from keepalived.vcenter.client import Client
-from keepalived.vcenter.http import HttpTransport, build_transport
-from keepalived.vcenter.transport import ConnectFailed, Reply
+from keepalived.vcenter.direct import DirectTransport
+from keepalived.vcenter.http import build_transport
+from keepalived.vcenter.transport import ConnectFailed, Reply, Transport
 from tests.integration.simulator_support import write_certificate
 from tests.support.engine import settings_of
 from tests.support.peers import NO_CONTENT, Scripted, answer, listening, sha256_of, tls_with
+from tests.support.transports import WAYS
 from tests.support.vcenter import changed
 
-Open = Callable[..., HttpTransport]
+Open = Callable[..., Transport]
 
 
-@pytest.fixture
-async def opened() -> AsyncIterator[Open]:
+@pytest.fixture(params=WAYS)
+async def opened(request: pytest.FixtureRequest) -> AsyncIterator[Open]:
     """Open transports that are closed in the end."""
-    transports: list[HttpTransport] = []
+    transports: list[Transport] = []
 
-    def open_transport(port: int, *, host: str = "127.0.0.1", **settings: Any) -> HttpTransport:
+    def open_transport(port: int, *, host: str = "127.0.0.1", **settings: Any) -> Transport:
         url = f"https://{host}:{port}"
-        transports.append(build_transport(validate(VCenterSettings, {"url": url, **settings})))
-        return transports[-1]
+        checked = validate(VCenterSettings, {"url": url, **settings})
+        is_direct = request.param == "direct"
+        made = DirectTransport(checked) if is_direct else AiohttpTransport(checked, None)
+        transports.append(made)
+        return made
 
     yield open_transport
     for transport in transports:
         await transport.close()
 
 
-async def ask(transport: HttpTransport) -> Reply:
+async def ask(transport: Transport) -> Reply:
     return await transport.send("GET", "/", {}, b"", 5.0)
 
 
-async def refusal(transport: HttpTransport) -> str:
+async def refusal(transport: Transport) -> str:
     with pytest.raises(ConnectFailed) as caught:
         await ask(transport)
     return str(caught.value)
