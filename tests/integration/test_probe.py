@@ -140,7 +140,7 @@ async def test_on_a_terminal_a_table_lives_and_ctrl_c_puts_everything_away(tmp_p
             terminal.type(INTERRUPT)
             await terminal.shows("removing the scratch items")
             await terminal.shows("the run ended before")
-            await terminal.shows("The Suggested configuration")
+            await terminal.shows("Suggested configuration")
             assert (
                 await asyncio.wait_for(terminal.leader.wait(), TIMEOUT_SECONDS)
                 == 128 + signal.SIGINT
