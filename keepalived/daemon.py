@@ -14,33 +14,29 @@ from __future__ import annotations
 
 import asyncio
 import random
-import socket
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 import structlog
 
 from keepalived.control.limits import share_of
-from keepalived.control.listening import Listening, SocketWatch, admin_gid, listen
 from keepalived.engine import Engine, MakeTransport, Start
 from keepalived.host import descriptors
 from keepalived.host.clock import LONGEST_SLEEP, Clock, SystemClock, boot_id, sleep_until
 from keepalived.host.notify import Notifier
-from keepalived.host.processes import ProcessWatcher
 from keepalived.host.tasks import start_endless
 from keepalived.keeper.keeper import Keeper
 from keepalived.keeper.registry import Retention
 from keepalived.observe.at_risk import warn_of_danger
-from keepalived.observe.binding import bind
 from keepalived.observe.bus import EventBus
 from keepalived.observe.eventlog import EventLog
 from keepalived.observe.health import Health
 from keepalived.observe.logs import configure_logging
 from keepalived.observe.metrics import Metrics
 from keepalived.observe.supervisor import SystemdNotifier
+from keepalived.servers import REQUIREMENT, Servers
 from keepalived.settings import ConfigError, Loaded, Reloaded, Settings
 from keepalived.sources.discovery import Discovery
 from keepalived.sources.yaml_files import YamlFiles
@@ -48,18 +44,12 @@ from keepalived.store.store import Store
 from keepalived.vcenter.http import build_transport
 from keepalived.version import VERSION
 
-if TYPE_CHECKING:
-    from keepalived.control.server import ControlServer
-    from keepalived.observe.http import HttpListener
-
 log = structlog.get_logger(__name__)
 
 _IDLE_POLL_SECONDS = 1.0
 _OTHER_CONNECTIONS = 8
 """Connections to a vCenter other than for renewals: lists, commands, a lookup of its name."""
-_SOCKETS, _SOURCES = "the servers", "the sources"
-_SERVERS_AFTER = 1.0
-"""Seconds after which the servers start even if a source has not been read yet."""
+_SOURCES = "the sources"
 _FIXED = ("http", "control", "state")
 """Settings that cannot change while the daemon runs: a reload refuses them by name."""
 
@@ -106,15 +96,21 @@ class Daemon:
             draw=draw,
         )
         self.registry = self._engine.registry
-        self._shares = share_of(descriptors.limit(), _vcenter_connections(self.settings))
-        self._health = Health(self._tick_ages, [_SOCKETS, _SOURCES], self._problems)
-        self._listener: HttpListener | None = None
-        self._control: ControlServer | None = None
+        self._health = Health(self._tick_ages, [REQUIREMENT, _SOURCES], self._problems)
+        self._servers = Servers(
+            self.settings,
+            self.registry,
+            self._metrics,
+            self._health,
+            bus,
+            self._clock,
+            share_of(descriptors.limit(), _vcenter_connections(self.settings)),
+            self._reload_now,
+        )
         self._sources = YamlFiles(
             self.settings, self.registry, bus, self._clock, config=loaded.path
         )
         self._discovery = Discovery(self.settings, self.registry, bus, self._clock)
-        self._watcher = ProcessWatcher(self._shares.control.processes)
         self._notifier = notifier or Notifier(None)
         self._systemd = SystemdNotifier(
             self._notifier, self._health, self.registry.engine_view, self._clock
@@ -124,7 +120,6 @@ class Daemon:
         self._abort = asyncio.Event()
         self._reload = asyncio.Event()
         self._reloading = asyncio.Lock()
-        self._socket_watch: SocketWatch | None = None
 
     @property
     def is_stopping(self) -> bool:
@@ -147,18 +142,14 @@ class Daemon:
         self._metrics.configuration_read(successful=True)
         async with AsyncExitStack() as to_close:
             # Steps that may fail come before the task group, which would wrap their errors.
-            http = await bind(self.settings.http.listen)
-            to_close.push_async_callback(self._close_listener, http)
+            await self._servers.bind_http(to_close)
             await self._open_store(to_close)
-            listening = self._listen(to_close)
-            to_close.callback(self._watcher.close)
-            to_close.push_async_callback(self._close_control)
-            admins = admin_gid(self.settings.control)
+            self._servers.bind_control(to_close)
             tasks = await to_close.enter_async_context(asyncio.TaskGroup())
             self._start = partial(start_endless, tasks)
             for name, settings in self.settings.vcenters.items():
                 self._engine.add(name, settings, self.settings.stall_timeout, self._start)
-            await self._run_tasks(tasks, http, listening, admins)
+            await self._run_tasks(tasks)
         log.info("stopped")
 
     async def _open_store(self, to_close: AsyncExitStack) -> None:
@@ -173,78 +164,8 @@ class Daemon:
         to_close.push_async_callback(self._store.close)
         self.registry.restore(stored.sessions, stored.ended)
 
-    def _listen(self, to_close: AsyncExitStack) -> Listening | None:
-        listening = listen(self.settings.control)
-        if listening is None:
-            log.warning(
-                "control_socket_unavailable",
-                message=f"{self.settings.control.socket.parent} does not exist, so commands such "
-                "as `clkeepalived hold` cannot connect; create it, or set control.socket",
-            )
-            return None
-        to_close.callback(listening.close)
-        return listening
-
-    async def _serve(
-        self, http: Sequence[socket.socket], listening: Listening | None, admins: int | None
-    ) -> None:
-        """Import and start the servers. The import takes longer than all else, so sessions that
-        files name are renewed before it."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_SERVERS_AFTER):
-                await self._sources.read_once.wait()
-        await asyncio.to_thread(_import_servers)
-        from keepalived.control.server import ControlServer
-        from keepalived.observe.http import HttpListener
-
-        self._listener = HttpListener(
-            http,
-            metrics=self._metrics,
-            engine=self.registry,
-            health=self._health,
-            clock=self._clock,
-            page=self.settings.http.page,
-            most_connections=self._shares.http_connections,
-        )
-        await self._listener.start()
-        if listening is None:
-            self._health.done(_SOCKETS)
-            await asyncio.Event().wait()
-            return
-        self._control = control = ControlServer(
-            self.registry,
-            self._watcher,
-            self._bus,
-            self._clock,
-            reload=self._reload_now,
-            admin_gid=admins,
-            limits=self._shares.control,
-        )
-        await control.restore_owners()
-        await control.start(listening.socket)
-        self._health.done(_SOCKETS)
-        self._socket_watch = SocketWatch(listening, control.serve_on, self._clock)
-        await self._socket_watch.run()
-
-    async def _close_listener(self, sockets: Sequence[socket.socket]) -> None:
-        if self._listener is not None:
-            await self._listener.stop()
-        for each in sockets:
-            each.close()
-
-    async def _close_control(self) -> None:
-        if self._control is not None:
-            await self._control.stop()
-
-    async def _run_tasks(
-        self,
-        tasks: asyncio.TaskGroup,
-        http: Sequence[socket.socket],
-        listening: Listening | None,
-        admins: int | None,
-    ) -> None:
+    async def _run_tasks(self, tasks: asyncio.TaskGroup) -> None:
         start = self._start
-        host, port = http[0].getsockname()[:2]
         writing = [] if self._store is None else [start(self._store.run(), "state file")]
         helpers = [
             start(self._sources.run(), "sources"),
@@ -253,8 +174,8 @@ class Daemon:
             start(warn_of_danger(self.registry.engine_view, self._clock, self._bus), "at risk"),
             start(self._end_when_idle(), "end when idle"),
             start(self._reload_when_asked(), "reload"),
-            start(self._report_ready(f"{host}:{port}"), "readiness"),
-            start(self._serve(http, listening, admins), "servers"),
+            start(self._report_ready(), "readiness"),
+            start(self._servers.run(self._sources.read_once), "servers"),
         ]
         if self._notifier.watchdog is not None:
             helpers.append(
@@ -265,14 +186,14 @@ class Daemon:
         self._systemd.stopping()
         for helper in helpers:
             helper.cancel()
-        await self._close_control()
+        await self._servers.stop_control()
         await self._drain(tasks)
         for task in (*self._engine.tasks, *writing):
             task.cancel()
         if self._on_drained is not None:
             self._on_drained()
 
-    async def _report_ready(self, address: str) -> None:
+    async def _report_ready(self) -> None:
         await self._sources.read_once.wait()
         # Restored sessions of vCenters with discovery wait for the first list.
         self.registry.forget_unclaimed(
@@ -281,7 +202,7 @@ class Daemon:
         self._health.done(_SOURCES)
         log.info(
             "ready",
-            listen=address,
+            listen=self._servers.address,
             vcenters=list(self.settings.vcenters),
             sessions=self.registry.held(),
         )
@@ -334,7 +255,7 @@ class Daemon:
     def _problems(self) -> tuple[str, ...]:
         """Return why the daemon is not ready: phrases that follow "waiting for"."""
         hanging = tuple(f"{name}, which hangs when read" for name in self._sources.hanging)
-        trouble = "" if self._socket_watch is None else self._socket_watch.trouble
+        trouble = self._servers.trouble
         return (*hanging, f"the control socket: {trouble}") if trouble else hanging
 
     # -- reload
@@ -398,11 +319,6 @@ class Daemon:
     def _log_warnings(self, warnings: tuple[str, ...]) -> None:
         for warning in warnings:
             log.warning("configuration_warning", message=warning)
-
-
-def _import_servers() -> None:
-    import keepalived.control.server
-    import keepalived.observe.http  # noqa: F401
 
 
 def _retention(settings: Settings) -> Retention:
