@@ -28,6 +28,7 @@ READY = "clkeepalived serve, until READY"
 EXEC = "clkeepalived exec -- true"
 _REST_SECONDS = 20.0
 """By then the daemon has renewed its sessions and sent their first other requests."""
+_NOWHERE = subprocess.DEVNULL
 _ROOT = Path(__file__).parents[1]
 _LIBRARIES = (
     "import sys; sys.modules['rich'] = None\n"
@@ -94,9 +95,9 @@ def measure(_minutes: float) -> Answer:
 
 
 def install(folder: Path) -> Path:
-    """Install a wheel of this checkout into a new environment; return its interpreter.
+    """Install a wheel of this checkout into a new environment, without the `speed` extra.
 
-    The dependencies, without uvloop, are those of the environment that runs this.
+    Returns its interpreter.
     """
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
     python = folder / "bin" / "python"
@@ -105,19 +106,13 @@ def install(folder: Path) -> Path:
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(wheels)],
         cwd=_ROOT,
         check=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stdout=_NOWHERE,
+        stderr=_NOWHERE,
     )
     (wheel,) = wheels.glob("*.whl")
-    packages = next((folder / "lib").glob("python*")) / "site-packages"
-    own = Path(next(path for path in sys.path if path.endswith("site-packages")))
-    for each in own.iterdir():
-        if not each.name.startswith(("uvloop", "content_library", "_", "pip", "setuptools")):
-            (packages / each.name).symlink_to(each)
-    for each in own.glob("_*"):
-        if each.suffix != ".pth" and "content_library" not in each.name:
-            (packages / each.name).symlink_to(each)
     pip = (str(python), "-m", "pip", "--disable-pip-version-check", "install", "--quiet")
+    locked = _ROOT / "requirements" / "base.txt"
+    subprocess.run([*pip, "--require-hashes", "-r", str(locked)], check=True, stderr=_NOWHERE)
     subprocess.run([*pip, "--no-deps", "--no-index", str(wheel)], check=True)
     return python
 
@@ -146,8 +141,8 @@ def _timed(command: Sequence[str], environ: Mapping[str, str]) -> Callable[[], f
             command,
             env={**os.environ, **environ},
             check=True,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stdout=_NOWHERE,
+            stderr=_NOWHERE,
         )
         return time.perf_counter() - began
 
