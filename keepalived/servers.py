@@ -18,6 +18,7 @@ import structlog
 from keepalived.control.limits import Shares
 from keepalived.control.listening import Listening, SocketWatch, admin_gid, listen
 from keepalived.host.clock import Clock
+from keepalived.host.memory import return_free_memory
 from keepalived.host.processes import ProcessWatcher
 from keepalived.keeper.registry import Registry
 from keepalived.observe.binding import bind
@@ -139,6 +140,7 @@ class Servers:
         )
         await control.restore_owners()
         await control.start(self._listening.socket)
+        return_free_memory()
         self._health.done(REQUIREMENT)
         self._socket_watch = SocketWatch(self._listening, control.serve_on, self._clock)
         await self._socket_watch.run()

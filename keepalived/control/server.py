@@ -13,7 +13,7 @@ from typing import Any
 
 from aiohttp import hdrs, web
 
-from keepalived.control import dispatch, openapi
+from keepalived.control import dispatch
 from keepalived.control.background_tasks import BackgroundTasks
 from keepalived.control.connections import ControlConnections
 from keepalived.control.context import ControlContext
@@ -23,7 +23,7 @@ from keepalived.control.hold_index import HolderKey, HoldIndex
 from keepalived.control.hold_service import HoldService
 from keepalived.control.limits import DEFAULT_LIMITS, Limits
 from keepalived.control.owners import Owners
-from keepalived.control.routes import ROUTES
+from keepalived.control.routes import OPENAPI_PATH, ROUTES
 from keepalived.host import blocking
 from keepalived.host.clock import Clock
 from keepalived.host.processes import ProcessWatcher
@@ -119,7 +119,7 @@ class ControlServer:
         for route in ROUTES:
             handler = dispatch.handler_of(route, self._context, self._connections.caller)
             app.router.add_route(route.method, route.path, handler)
-        app.router.add_route("GET", openapi.PATH, _description(self._context.version))
+        app.router.add_route("GET", OPENAPI_PATH, _description(self._context.version))
         await self._runner.setup()
         await self.serve_on(listening)
 
@@ -162,10 +162,12 @@ def _description(version: str) -> dispatch.Handler:
 
     @cache
     def document() -> bytes:
+        from keepalived.control import openapi
+
         return json.dumps(openapi.describe(ROUTES, version)).encode()
 
     async def get_openapi(_request: web.Request) -> web.StreamResponse:
-        body = await blocking.call(openapi.PATH, document)
+        body = await blocking.call(OPENAPI_PATH, document)
         return web.Response(body=body, content_type=JSON)
 
     return get_openapi

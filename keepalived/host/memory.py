@@ -29,6 +29,15 @@ def give_back_large_blocks() -> None:
         mallopt(_M_ARENA_MAX, _HEAPS)
 
 
+def return_free_memory() -> None:
+    """Return what malloc keeps free to the system, as after many imports. glibc only."""
+    import ctypes
+
+    malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if malloc_trim is not None:
+        malloc_trim(0)
+
+
 def resident_bytes() -> int:
     """Return the resident memory of this process, in bytes; 0 if it is unknown."""
     try:

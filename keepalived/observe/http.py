@@ -8,6 +8,7 @@ import socket
 from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import KW_ONLY, dataclass
+from typing import TYPE_CHECKING
 
 from aiohttp import hdrs, web
 
@@ -25,9 +26,11 @@ from keepalived.observe.health import Health
 from keepalived.observe.hosts import loopback_names_only
 from keepalived.observe.metrics import Metrics
 from keepalived.observe.page.serving import StatusPage
-from keepalived.observe.page.view_model import DaemonView
 from keepalived.serving.acceptor import Acceptor
 from keepalived.serving.request_log import server_logger
+
+if TYPE_CHECKING:
+    from keepalived.observe.page.view_model import DaemonView
 
 _SHUTDOWN_SECONDS = 2.0
 
@@ -95,6 +98,8 @@ class HttpListener:
         await self._running.aclose()
 
     def _view_of_daemon(self) -> DaemonView:
+        from keepalived.observe.page.view_model import DaemonView
+
         return DaemonView(
             version=self.metrics.version,
             wall=self.clock.wall(),
