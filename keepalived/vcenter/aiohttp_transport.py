@@ -98,7 +98,10 @@ class AiohttpTransport:
         """Send content by PUT; see UploadTransport."""
         # Without a length it would be sent in chunks, which not all servers accept.
         sized = {**headers, "content-length": str(size)}
-        return await self._request("PUT", URL(url, encoded=True), sized, content)
+        try:
+            return await self._request("PUT", URL(url, encoded=True), sized, content)
+        except TimeoutError as error:  # of the system
+            raise ConnectFailed(describe_error(error)) from None
 
     async def close(self) -> None:
         """Close all connections. A later request opens a new one."""
@@ -213,6 +216,8 @@ class AiohttpTransport:
             if "got more than" in message:
                 return LINE_TOO_LONG
             return TOO_MANY_HEADERS if "too many headers" in message else NOT_HTTP
+        if isinstance(error, aiohttp.ClientOSError) and error.errno is None:
+            return NO_ANSWER  # aiohttp's own words name the path
         return describe_error(error)
 
 

@@ -117,7 +117,7 @@ class Connection(asyncio.BufferedProtocol):
         self._held = 0
         """The bytes received since the parser last passed something on, at least."""
         self._interim = 0
-        self._has_answered = False
+        self._was_asked = self._has_answered = False
         self._keeps_alive = True
         self._until = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -132,19 +132,20 @@ class Connection(asyncio.BufferedProtocol):
     @property
     def is_reusable(self) -> bool:
         """Whether another request may be sent after an answer, as far as is known."""
-        return self._keeps_alive and not self.transport.is_closing()
+        return self._keeps_alive and not self._is_closing()
 
     def exchange(self, request: bytes, until: float) -> asyncio.Future[Reply]:
         """Send a request. The future is its answer, or fails with a TransportError.
 
         It fails with a TimeoutError at the time `until`, in seconds of the loop's clock.
         """
-        if self._has_answered:
+        if self._was_asked:
             self._answer = self._loop.create_future()
+        self._was_asked = True
         self._until = until
         if self._timer is None or until < self._timer_at:
             self._watch()
-        if self.transport.is_closing():
+        if self._is_closing():
             self._close(None)
         else:
             self.transport.write(request)
@@ -193,6 +194,7 @@ class Connection(asyncio.BufferedProtocol):
         if self._timer is not None:
             self._timer.cancel()
         self.lost.set_result(None)
+        del self._parser, self._feed, self.transport  # which refer back to this
 
     # What the parser calls
 
@@ -250,6 +252,9 @@ class Connection(asyncio.BufferedProtocol):
             self._forget_body()
         self._answer.set_result(Reply(status, Headers(headers), body))
 
+    def _is_closing(self) -> bool:
+        return self.lost.done() or self.transport.is_closing()
+
     def _watch(self) -> None:
         """Give up a request whose time is over. One timer serves all requests in its time."""
         if self._timer is not None:
@@ -297,7 +302,8 @@ class Connection(asyncio.BufferedProtocol):
         if not self._answer.done():
             self._answer.set_exception(error)
             self._answer.exception()  # need not be asked for: the request may have been cancelled
-        self.transport.abort()
+        if not self.lost.done():
+            self.transport.abort()
 
     def _forget_body(self) -> None:
         self._body = bytearray()

@@ -33,6 +33,7 @@ from keepalived.vcenter.transport import (
     UploadTransport,
 )
 
+_CLOSING_SECONDS = 1.0
 _NEXT_ADDRESS_SECONDS = 0.25
 """How long to wait for one address before the next is tried as well (RFC 8305)."""
 
@@ -112,7 +113,7 @@ class DirectTransport:
         for connection in connections:
             connection.abort()
         if connections:
-            await asyncio.wait([each.lost for each in connections])
+            await asyncio.wait([each.lost for each in connections], timeout=_CLOSING_SECONDS)
         uploads, self._uploads = self._uploads, None
         if uploads is not None:
             await uploads.close()
@@ -169,7 +170,7 @@ class DirectTransport:
             self._verification.forget()
             self._drop_idle()
             raise ConnectFailed(self._describe(error)) from None
-        except OSError as error:
+        except (OSError, RuntimeError) as error:
             raise failure(error, self._describe(error)) from None
         connection.trust = trust
         self._open.add(connection)
@@ -195,9 +196,14 @@ class DirectTransport:
     async def _connect_to_any(
         self, loop: asyncio.AbstractEventLoop, addresses: Addresses, trust: Trust | None
     ) -> Connection:
-        """Try addresses until one has a server that is trusted; raise the last one's error."""
+        """Try addresses until one has a server that is trusted; raise the last one's error, or of
+        several the last of a server that was there."""
+        refused: Exception | None = None
         while True:
-            sock = await start_connection(addresses, happy_eyeballs_delay=_NEXT_ADDRESS_SECONDS)
+            try:
+                sock = await start_connection(addresses, happy_eyeballs_delay=_NEXT_ADDRESS_SECONDS)
+            except (OSError, RuntimeError) as error:  # uvloop raises either
+                raise refused or error from None
             peer = _peer_of(sock)
             try:
                 # From here on, the socket belongs to the loop, which closes it.
@@ -210,11 +216,11 @@ class DirectTransport:
                 if trust is not None:
                     _check(connection, trust)
                 return connection
-            except (OSError, UnpinnedError):
+            except (OSError, UnpinnedError) as error:
                 others = [each for each in addresses if each[4] != peer]
                 if len(others) in (0, len(addresses)):
                     raise
-                addresses = others
+                refused, addresses = error, others
 
 
 def _check(connection: Connection, trust: Trust) -> None:

@@ -167,6 +167,56 @@ async def test_connections_that_are_not_used_are_closed_in_time(
         assert (await post(transport)).status == 204
 
 
+async def test_a_connection_that_the_server_gives_up_is_not_used_again(lane: Lane) -> None:
+    closing = answer(b"", "200 OK", "Connection: close")
+    older = NO_CONTENT.replace(b"1.1", b"1.0")
+    kept = older.replace(b"\r\n\r\n", b"\r\nConnection: keep-alive\r\n\r\n")
+    server = Scripted([closing, older, kept, kept, NO_CONTENT])
+    async with lane.listening(server) as port, lane.transport(port) as transport:
+        for connections in (1, 2, 3, 3, 3):
+            await post(transport)
+            assert server.connections == connections
+
+
+async def test_a_request_that_is_cancelled_closes_its_connection(lane: Lane) -> None:
+    asked, over = asyncio.Event(), asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = await read_request(reader)
+        if "/slow" in request:
+            asked.set()
+            await reader.read()
+            over.set()
+        else:
+            writer.write(NO_CONTENT)
+
+    async with lane.listening(serve) as port, lane.transport(port) as transport:
+        for _ in range(12):  # more than there are slots
+            asking = asyncio.create_task(post(transport, "/slow", timeout=60.0))
+            await asked.wait()
+            asking.cancel()
+            async with asyncio.timeout(60):
+                await over.wait()
+            asked.clear()
+            over.clear()
+        assert (await post(transport)).status == 204
+
+
+async def test_closing_ends_requests_under_way(lane: Lane) -> None:
+    asked = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        asked.set()
+        await reader.read()
+
+    async with lane.listening(serve) as port, lane.transport(port) as transport:
+        asking = asyncio.create_task(failure(transport, timeout=60.0))
+        await asked.wait()
+        await transport.close()
+        assert type(await asking) is ConnectFailed
+
+
 # Names
 
 

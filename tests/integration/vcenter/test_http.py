@@ -19,7 +19,10 @@ from keepalived.vcenter.bodies import BODY_MOST
 from keepalived.vcenter.transport import (
     AnswerTooLong,
     ConnectFailed,
+    Reply,
+    StaleConnection,
     TimedOut,
+    TransportError,
 )
 from tests.support.peers import NO_CONTENT, Scripted, answer, read_request
 from tests.support.transports import LOGGED_IN, Lane, failure, post
@@ -307,3 +310,35 @@ async def test_a_client_answers_for_all_of_it(lane: Lane) -> None:
                 got = await client.get(Kind.UPDATE, "a", timeout=2.0)
                 assert got.outcome in (Outcome.FAILED, Outcome.UNREACHABLE, Outcome.UNAVAILABLE)
                 assert got.detail
+
+
+async def test_rubbish_ends_in_an_answer_or_a_failure(lane: Lane) -> None:
+    """All that `make attack` answers, and a good answer after each."""
+    # Imported here, as it takes a second.
+    from benchmarks.attack.rubbish import TEXTS
+
+    turns = iter([each for text in TEXTS.values() for each in (text, NO_CONTENT)])
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if await read_request(reader):
+            writer.write(next(turns))
+            await writer.drain()
+
+    async with lane.listening(serve) as port, lane.transport(port) as transport:
+
+        async def ask() -> Reply | TransportError:
+            try:
+                return await post(transport, timeout=60.0)
+            except StaleConnection:
+                return await ask()
+            except TransportError as error:
+                return error
+
+        for name in TEXTS:
+            rubbish = await ask()
+            if isinstance(rubbish, TransportError):
+                assert type(rubbish) in (ConnectFailed, AnswerTooLong), name
+                assert str(rubbish).startswith("the "), name
+            good = await ask()
+            assert isinstance(good, Reply), name
+            assert good.status == 204, name
