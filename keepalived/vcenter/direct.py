@@ -88,13 +88,15 @@ class DirectTransport:
                 connection.abort()
                 raise
             self._give_back(connection, loop)
+            if reply.body and (encoding := reply.headers.get("content-encoding")) is not None:
+                reply = reply._replace(body=await decompress(reply.body, encoding))
+                if loop.time() > until:
+                    raise TimeoutError
+            return reply
         except TimeoutError:
             raise TimedOut(f"no answer within {timeout:.3g} s") from None
         finally:
             self._slots.release()
-        if reply.body and (encoding := reply.headers.get("content-encoding")) is not None:
-            return reply._replace(body=await decompress(reply.body, encoding))
-        return reply
 
     async def put(
         self, url: str, headers: Mapping[str, str], content: AsyncIterator[bytes], size: int

@@ -20,13 +20,13 @@ from keepalived.vcenter.direct import DirectTransport
 from keepalived.vcenter.http import build_transport
 from keepalived.vcenter.resolver import Addresses, Lookup, RememberingResolver, system_lookup
 from keepalived.vcenter.transport import Reply, Transport, TransportError, UploadTransport
-from tests.support.peers import Serve, answer, listening, tls_with
+from tests.support.peers import Proxy, Serve, answer, listening, tls_with
 
 LOGGED_IN = answer(b'"T0KEN-0123456789"', "201 Created")
 _TOKEN = {"vmware-api-session-id": "T0KEN-0123456789"}
 
-WAYS = ("direct", "aiohttp")
-"""The two transports. What a proxy adds to the second has its own tests."""
+WAYS = ("direct", "proxy")
+"""With connections of our own, and with aiohttp's client session through a proxy."""
 
 
 class Names:
@@ -58,23 +58,33 @@ class Lane:
         self, port: int, *, host: str = "127.0.0.1", lookup: Lookup = system_lookup, **more: Any
     ) -> AsyncIterator[UploadTransport]:
         """Yield a transport to a port of this machine."""
-        transport = self._build(port, host, lookup, more)
-        try:
-            yield transport
-        finally:
-            await transport.close()
+        async with self._proxy() as proxy:
+            transport = self._build(self._settings(port, host, more), proxy, lookup)
+            try:
+                yield transport
+            finally:
+                await transport.close()
 
     @asynccontextmanager
     async def client(self, port: int) -> AsyncIterator[Client]:
         """Yield a client with credentials, of a vCenter at a port of this machine."""
         more = {"username": "somebody", "password_env": "HOME"}
         settings = self._settings(port, "127.0.0.1", more)
-        transport = self._build(port, "127.0.0.1", system_lookup, more)
-        client = Client("lab", settings, transport, SystemClock())
-        try:
-            yield client
-        finally:
-            await client.close(timeout=1.0)
+        async with self._proxy() as proxy:
+            transport = self._build(settings, proxy, system_lookup)
+            client = Client("lab", settings, transport, SystemClock())
+            try:
+                yield client
+            finally:
+                await client.close(timeout=1.0)
+
+    @asynccontextmanager
+    async def _proxy(self) -> AsyncIterator[str | None]:
+        if self.way != "proxy":
+            yield None
+            return
+        async with listening(Proxy()) as at:
+            yield f"http://127.0.0.1:{at}"
 
     def _settings(self, port: int, host: str, more: dict[str, Any]) -> VCenterSettings:
         trust: dict[str, Any] = {}
@@ -84,12 +94,11 @@ class Lane:
         return validate(VCenterSettings, {"url": f"{scheme}://{host}:{port}", **trust, **more})
 
     def _build(
-        self, port: int, host: str, lookup: Lookup, more: dict[str, Any]
+        self, settings: VCenterSettings, proxy: str | None, lookup: Lookup
     ) -> DirectTransport | AiohttpTransport:
-        settings = self._settings(port, host, more)
         if self.way == "direct":
             return DirectTransport(settings, lookup=lookup)
-        return AiohttpTransport(settings, None, RememberingResolver(lookup))
+        return AiohttpTransport(settings, proxy, RememberingResolver(lookup))
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ from keepalived.lease.answers import Outcome
 from keepalived.lease.model import Kind
 from keepalived.vcenter.transport import ConnectFailed, StaleConnection, TimedOut
 from tests.support.peers import NO_CONTENT, Scripted, answer, read_request
-from tests.support.transports import LOGGED_IN, Lane, Names, failure, post
+from tests.support.transports import LOGGED_IN, Lane, failure, post
 
 
 async def test_connections_are_used_again(lane: Lane) -> None:
@@ -215,22 +215,3 @@ async def test_closing_ends_requests_under_way(lane: Lane) -> None:
         await asked.wait()
         await transport.close()
         assert type(await asking) is ConnectFailed
-
-
-# Names
-
-
-async def test_the_last_good_addresses_serve_when_dns_fails(lane: Lane) -> None:
-    names = Names()
-    closing = answer(b"", "200 OK", "Connection: close")
-    server = Scripted([closing])
-    async with (
-        lane.listening(server) as port,
-        lane.transport(port, host="vcsa.test", lookup=names, insecure=True) as transport,
-    ):
-        await post(transport)
-        names.fails = True
-        await post(transport)
-        assert server.connections == 2
-    async with lane.transport(port, host="vcsa.test", lookup=names, insecure=True) as transport:
-        assert str(await failure(transport)) == "the name vcsa.test cannot be resolved"

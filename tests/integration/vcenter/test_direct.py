@@ -146,6 +146,22 @@ async def test_an_ipv6_address(lane: Lane) -> None:
     assert f"\r\nhost: [::1]:{port}\r\n" in server.requests[0]
 
 
+async def test_the_last_good_addresses_serve_when_dns_fails(lane: Lane) -> None:
+    names = Names()
+    closing = answer(b"", "200 OK", "Connection: close")
+    server = Scripted([closing])
+    async with (
+        lane.listening(server) as port,
+        lane.transport(port, host="vcsa.test", lookup=names, insecure=True) as transport,
+    ):
+        await post(transport)
+        names.fails = True
+        await post(transport)
+        assert server.connections == 2
+    async with lane.transport(port, host="vcsa.test", lookup=names, insecure=True) as transport:
+        assert str(await failure(transport)) == "the name vcsa.test cannot be resolved"
+
+
 # Time
 
 

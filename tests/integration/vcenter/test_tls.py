@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +18,12 @@ from keepalived.settings import VCenterSettings
 from keepalived.simulator.app import Simulator
 from keepalived.simulator.server import serve
 from keepalived.validation import validate
-from keepalived.vcenter.aiohttp_transport import AiohttpTransport
 from keepalived.vcenter.client import Client
-from keepalived.vcenter.direct import DirectTransport
 from keepalived.vcenter.http import build_transport
 from keepalived.vcenter.transport import ConnectFailed, Reply, Transport
 from tests.integration.simulator_support import write_certificate
 from tests.support.engine import settings_of
-from tests.support.peers import NO_CONTENT, Scripted, answer, listening, sha256_of, tls_with
+from tests.support.peers import NO_CONTENT, Proxy, Scripted, answer, listening, sha256_of, tls_with
 from tests.support.transports import WAYS
 from tests.support.vcenter import changed
 
@@ -35,19 +33,19 @@ Open = Callable[..., Transport]
 @pytest.fixture(params=WAYS)
 async def opened(request: pytest.FixtureRequest) -> AsyncIterator[Open]:
     """Open transports that are closed in the end."""
-    transports: list[Transport] = []
+    async with AsyncExitStack() as stack:
+        proxy = None
+        if request.param == "proxy":
+            proxy = f"http://127.0.0.1:{await stack.enter_async_context(listening(Proxy()))}"
 
-    def open_transport(port: int, *, host: str = "127.0.0.1", **settings: Any) -> Transport:
-        url = f"https://{host}:{port}"
-        checked = validate(VCenterSettings, {"url": url, **settings})
-        is_direct = request.param == "direct"
-        made = DirectTransport(checked) if is_direct else AiohttpTransport(checked, None)
-        transports.append(made)
-        return made
+        def open_transport(port: int, *, host: str = "127.0.0.1", **settings: Any) -> Transport:
+            url = f"https://{host}:{port}"
+            checked = validate(VCenterSettings, {"url": url, "proxy": proxy, **settings})
+            transport = build_transport(checked)
+            stack.push_async_callback(transport.close)
+            return transport
 
-    yield open_transport
-    for transport in transports:
-        await transport.close()
+        yield open_transport
 
 
 async def ask(transport: Transport) -> Reply:
