@@ -17,6 +17,7 @@ import structlog
 
 from keepalived.control.limits import Shares
 from keepalived.control.listening import Listening, SocketWatch, admin_gid, listen
+from keepalived.host.blocking import THREADS
 from keepalived.host.clock import Clock
 from keepalived.host.memory import return_free_memory
 from keepalived.host.processes import ProcessWatcher
@@ -111,7 +112,8 @@ class Servers:
         with suppress(TimeoutError):
             async with asyncio.timeout(_START_AFTER):
                 await sources_read.wait()
-        await asyncio.to_thread(_import_servers)
+        # A thread of its own, whose stack is returned to the system: imports nest deeply.
+        await asyncio.get_running_loop().run_in_executor(THREADS, _import_servers)
         from keepalived.control.server import ControlServer
         from keepalived.observe.http import HttpListener
 
