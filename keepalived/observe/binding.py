@@ -36,7 +36,7 @@ async def _bind(listen: str) -> list[socket.socket]:
     host, _, port_text = listen.rpartition(":")
     port = int(port_text)
     found = await asyncio.get_running_loop().getaddrinfo(
-        host.strip("[]") or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        _name(host.strip("[]")), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )
     sockets: list[socket.socket] = []
     absent: OSError | None = None
@@ -55,6 +55,11 @@ async def _bind(listen: str) -> list[socket.socket]:
     if not sockets and absent is not None:
         raise absent
     return sockets
+
+
+def _name(host: str) -> str | bytes | None:
+    """Return a host for getaddrinfo: for bytes, it imports no tables of Unicode."""
+    return (host.encode() if host.isascii() else host) or None
 
 
 def _bind_one(

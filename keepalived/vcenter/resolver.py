@@ -20,9 +20,16 @@ Lookup = Callable[[str, int], Awaitable[Addresses]]
 
 
 async def system_lookup(host: str, port: int) -> Addresses:
-    """Ask the system's resolver."""
+    """Ask the system's resolver for an ASCII name."""
     loop = asyncio.get_running_loop()
-    return await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
+    return await loop.getaddrinfo(
+        _as_bytes(host), port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
+    )
+
+
+def _as_bytes(host: str) -> bytes:
+    """Return an ASCII name for getaddrinfo, which would import tables of Unicode for a string."""
+    return host.encode("ascii")
 
 
 class RememberingResolver:
@@ -40,7 +47,7 @@ class RememberingResolver:
         """
         try:
             numeric = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
-            return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=numeric)
+            return socket.getaddrinfo(_as_bytes(host), port, type=socket.SOCK_STREAM, flags=numeric)
         except socket.gaierror:
             pass  # It is a name.
         lookup = self._ask(host, port)
