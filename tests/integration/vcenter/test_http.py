@@ -6,7 +6,7 @@ import asyncio
 import gzip
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +133,52 @@ async def test_a_body_is_announced_and_none_is_not(lane: Lane) -> None:
     assert "content-length: 0\r\n" in deleted
 
 
+async def test_content_is_sent_as_it_comes(lane: Lane) -> None:
+    first_piece, received = asyncio.Event(), bytearray()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+        assert head.startswith("put ")
+        assert "\r\ncontent-length: 8\r\n" in head
+        assert "\r\nvmware-api-session-id: t0ken\r\n" in head
+        received.extend(await reader.readexactly(4))
+        first_piece.set()
+        received.extend(await reader.readexactly(4))
+        writer.write(answer(b"got it"))
+
+    async def content() -> AsyncIterator[bytes]:
+        yield b"more"
+        await first_piece.wait()
+        yield b"last"
+
+    headers = {"vmware-api-session-id": "T0KEN"}
+    scheme = "http" if lane.certificate is None else "https"
+    async with lane.listening(serve) as port, lane.transport(port) as transport:
+        url = f"{scheme}://127.0.0.1:{port}/put/%2e%2e/x"
+        async with asyncio.timeout(60):
+            reply = await transport.put(url, headers, content(), 8)
+    assert (reply.status, reply.body, bytes(received)) == (200, b"got it", b"morelast")
+
+
+async def test_content_that_a_server_does_not_take(lane: Lane) -> None:
+    async def refuse(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+
+    async def content() -> AsyncIterator[bytes]:
+        while True:
+            yield bytes(65536)
+            await asyncio.sleep(0)
+
+    scheme = "http" if lane.certificate is None else "https"
+    async with lane.listening(refuse) as port, lane.transport(port) as transport:
+        async with asyncio.timeout(60):
+            with pytest.raises(ConnectFailed) as caught:
+                await transport.put(
+                    f"{scheme}://127.0.0.1:{port}/put/secret", {}, content(), 1 << 40
+                )
+    assert "secret" not in str(caught.value)
+
+
 # Answers that are none
 
 
@@ -174,6 +220,13 @@ async def test_compressed_answers_are_read(
     server = Scripted([answer(compressed, "200 OK", f"Content-Encoding: {encoding}")])
     async with lane.listening(server) as port, lane.transport(port) as transport:
         assert (await post(transport)).body == b"plain" * 1000
+
+
+async def test_an_answer_in_an_encoding_that_was_not_asked_for_is_left_as_it_is(lane: Lane) -> None:
+    server = Scripted([answer(b"\x0b\x02\x80", "200 OK", "Content-Encoding: br")])
+    async with lane.listening(server) as port, lane.transport(port) as transport:
+        assert (await post(transport)).body == b"\x0b\x02\x80"
+    assert "accept-encoding: gzip, deflate\r\n" in server.requests[0].lower()
 
 
 async def test_a_compressed_answer_is_as_long_as_others_at_most_and_stops_nobody() -> None:
@@ -269,12 +322,16 @@ async def test_long_answers_are_read_one_at_a_time(
             assert len((await each).body) == size
 
 
+_CUT_GZIP = answer(gzip.compress(b"plain" * 99)[:-4], "200 OK", "content-encoding: gzip")
+
+
 @pytest.mark.parametrize(
     ("raw", "words"),
     [
         (b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf", "in the middle of the answer"),
         (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n", "answer"),
         (b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 4\r\n\r\nhalf", "answer"),
+        (_CUT_GZIP, "in the middle of the answer"),
         (b"HTTP/1.1 200 OK\r\ncontent-", "instead of answering"),
         (b"SSH-2.0-OpenSSH_9.2\r\n\r\n", "the answer is not HTTP"),
         (b"\x15\x03\x01\x00\x02\x02\x46", "answer"),
