@@ -50,15 +50,11 @@ class Daemon:
 
     def memory(self) -> int:
         """Return the resident memory in bytes."""
-        return self._status("VmRSS")
+        return resident_bytes(self.process.pid)
 
     def peak_memory(self) -> int:
         """Return the peak resident memory in bytes."""
-        return self._status("VmHWM")
-
-    def _status(self, name: str) -> int:
-        lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
-        return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(name))
+        return _status(self.process.pid, "VmHWM")
 
     def metrics(self) -> dict[str, float]:
         """Return the scraped samples by name and, if there is one, bound or outcome.
@@ -88,6 +84,16 @@ class Daemon:
             if time.monotonic() > deadline or self.process.poll() is not None:
                 raise TimeoutError(f"fewer than {count} keep-alives within {within:g} s")
             time.sleep(0.25)
+
+
+def resident_bytes(pid: int) -> int:
+    """Return the resident memory of a process."""
+    return _status(pid, "VmRSS")
+
+
+def _status(pid: int, name: str) -> int:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(name))
 
 
 def grown(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
@@ -130,6 +136,7 @@ def daemon(
     ca_file: Path | None = None,
     request_timeout: str = "auto",
     ready_within: float = 120.0,
+    python: Path = Path(sys.executable),
 ) -> Iterator[Daemon]:
     """Run a daemon on the session and state files in `directory` while the block runs."""
     http = free_port()
@@ -144,8 +151,8 @@ def daemon(
         http=http,
     )
     (directory / "config.yaml").write_text(config)
-    python = ("-m", "keepalived.cli") if loop == "uvloop" else ("-c", _WITHOUT_UVLOOP)
-    command = [sys.executable, *python, "serve", "--config", str(directory / "config.yaml")]
+    program = ("-m", "keepalived.cli") if loop == "uvloop" else ("-c", _WITHOUT_UVLOOP)
+    command = [str(python), *program, "serve", "--config", str(directory / "config.yaml")]
     notified = directory / "notify.sock"
     environ = {**os.environ, "BENCH_PASSWORD": "bench", "NOTIFY_SOCKET": str(notified)}
     with (

@@ -19,7 +19,7 @@ import roff
 from keepalived.cli.main import main
 from keepalived.settings import DEFAULT_PATH, Settings
 from keepalived.settings.durations import format_duration
-from keepalived.validation import schema_of
+from keepalived.validation.json_schema import schema_of
 
 PROGRAM = "clkeepalived"
 _MANUAL = "Content Library Keep-alive"

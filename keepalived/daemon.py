@@ -1,10 +1,11 @@
 """Builds and runs the daemon: the composition root of `serve`, and its life cycle.
 
 1. build   create all parts from validated settings, without opening anything
-2. start   read the state, bind the sockets, start the keepers, read every source once: ready
-3. run     until asked to stop; a reload reads the whole new configuration before applying it
-4. drain   accept no new sessions, renew all a last time, log out of the vCenters
-5. stop    write the state; close the HTTP listener last, so that the end can be scraped
+2. start   bind the sockets, read the state, start the keepers, read every source once: ready
+3. serve   import and start the HTTP servers; until then, connections wait in the sockets' queues
+4. run     until asked to stop; a reload reads the whole new configuration before applying it
+5. drain   accept no new sessions, renew all a last time, log out of the vCenters
+6. stop    write the state; close the HTTP listener last, so that the end can be scraped
 
 Signals only set events. A second request to stop skips the rest of the drain.
 """
@@ -12,7 +13,6 @@ Signals only set events. A second request to stop skips the rest of the drain.
 from __future__ import annotations
 
 import asyncio
-import importlib.metadata
 import random
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -21,15 +21,11 @@ from functools import partial
 
 import structlog
 
-from keepalived.control.context import Reloaded
 from keepalived.control.limits import share_of
-from keepalived.control.listening import Listening, SocketWatch, admin_gid, listen
-from keepalived.control.server import ControlServer
 from keepalived.engine import Engine, MakeTransport, Start
 from keepalived.host import descriptors
 from keepalived.host.clock import LONGEST_SLEEP, Clock, SystemClock, boot_id, sleep_until
 from keepalived.host.notify import Notifier
-from keepalived.host.processes import ProcessWatcher
 from keepalived.host.tasks import start_endless
 from keepalived.keeper.keeper import Keeper
 from keepalived.keeper.registry import Retention
@@ -37,22 +33,23 @@ from keepalived.observe.at_risk import warn_of_danger
 from keepalived.observe.bus import EventBus
 from keepalived.observe.eventlog import EventLog
 from keepalived.observe.health import Health
-from keepalived.observe.http import HttpListener
 from keepalived.observe.logs import configure_logging
 from keepalived.observe.metrics import Metrics
 from keepalived.observe.supervisor import SystemdNotifier
-from keepalived.settings import ConfigError, Loaded, Settings
+from keepalived.servers import REQUIREMENT, Servers
+from keepalived.settings import ConfigError, Loaded, Reloaded, Settings
 from keepalived.sources.discovery import Discovery
 from keepalived.sources.yaml_files import YamlFiles
 from keepalived.store.store import Store
 from keepalived.vcenter.http import build_transport
+from keepalived.version import VERSION
 
 log = structlog.get_logger(__name__)
 
 _IDLE_POLL_SECONDS = 1.0
 _OTHER_CONNECTIONS = 8
 """Connections to a vCenter other than for renewals: lists, commands, a lookup of its name."""
-_SOCKETS, _SOURCES = "the sockets", "the sources"
+_SOURCES = "the sources"
 _FIXED = ("http", "control", "state")
 """Settings that cannot change while the daemon runs: a reload refuses them by name."""
 
@@ -83,7 +80,7 @@ class Daemon:
         self._load = load
         self._clock = clock or SystemClock()
         self._metrics = Metrics(
-            version=importlib.metadata.version("content-library-keepalived"),
+            version=VERSION,
             max_sessions=self.settings.metrics.max_sessions,
             session_labels=self.settings.metrics.session_labels,
             clock=self._clock,
@@ -99,22 +96,21 @@ class Daemon:
             draw=draw,
         )
         self.registry = self._engine.registry
-        self._shares = share_of(descriptors.limit(), _vcenter_connections(self.settings))
-        self._health = Health(self._tick_ages, [_SOCKETS, _SOURCES], self._problems)
-        self._listener = HttpListener(
-            self.settings.http.listen,
-            metrics=self._metrics,
-            engine=self.registry,
-            health=self._health,
-            clock=self._clock,
-            page=self.settings.http.page,
-            most_connections=self._shares.http_connections,
+        self._health = Health(self._tick_ages, [REQUIREMENT, _SOURCES], self._problems)
+        self._servers = Servers(
+            self.settings,
+            self.registry,
+            self._metrics,
+            self._health,
+            bus,
+            self._clock,
+            share_of(descriptors.limit(), _vcenter_connections(self.settings)),
+            self._reload_now,
         )
         self._sources = YamlFiles(
             self.settings, self.registry, bus, self._clock, config=loaded.path
         )
         self._discovery = Discovery(self.settings, self.registry, bus, self._clock)
-        self._watcher = ProcessWatcher(self._shares.control.processes)
         self._notifier = notifier or Notifier(None)
         self._systemd = SystemdNotifier(
             self._notifier, self._health, self.registry.engine_view, self._clock
@@ -124,7 +120,6 @@ class Daemon:
         self._abort = asyncio.Event()
         self._reload = asyncio.Event()
         self._reloading = asyncio.Lock()
-        self._socket_watch: SocketWatch | None = None
 
     @property
     def is_stopping(self) -> bool:
@@ -146,19 +141,15 @@ class Daemon:
         self._log_warnings(self._warnings)
         self._metrics.configuration_read(successful=True)
         async with AsyncExitStack() as to_close:
-            host, port = await self._listener.start()
-            to_close.push_async_callback(self._listener.stop)
-            await self._open_store(to_close)
             # Steps that may fail come before the task group, which would wrap their errors.
-            listening = self._listen(to_close)
-            admins = admin_gid(self.settings.control)
+            await self._servers.bind_http(to_close)
+            await self._open_store(to_close)
+            self._servers.bind_control(to_close)
             tasks = await to_close.enter_async_context(asyncio.TaskGroup())
             self._start = partial(start_endless, tasks)
             for name, settings in self.settings.vcenters.items():
                 self._engine.add(name, settings, self.settings.stall_timeout, self._start)
-            control = await self._open_control(to_close, listening, admins) if listening else None
-            self._health.done(_SOCKETS)
-            await self._run_tasks(tasks, f"{host}:{port}", control, listening)
+            await self._run_tasks(tasks)
         log.info("stopped")
 
     async def _open_store(self, to_close: AsyncExitStack) -> None:
@@ -173,43 +164,7 @@ class Daemon:
         to_close.push_async_callback(self._store.close)
         self.registry.restore(stored.sessions, stored.ended)
 
-    def _listen(self, to_close: AsyncExitStack) -> Listening | None:
-        listening = listen(self.settings.control)
-        if listening is None:
-            log.warning(
-                "control_socket_unavailable",
-                message=f"{self.settings.control.socket.parent} does not exist, so commands such "
-                "as `clkeepalived hold` cannot connect; create it, or set control.socket",
-            )
-            return None
-        to_close.callback(listening.close)
-        return listening
-
-    async def _open_control(
-        self, to_close: AsyncExitStack, listening: Listening, admins: int | None
-    ) -> ControlServer:
-        control = ControlServer(
-            self.registry,
-            self._watcher,
-            self._bus,
-            self._clock,
-            reload=self._reload_now,
-            admin_gid=admins,
-            limits=self._shares.control,
-        )
-        to_close.callback(self._watcher.close)
-        await control.restore_owners()
-        await control.start(listening.socket)
-        to_close.push_async_callback(control.stop)
-        return control
-
-    async def _run_tasks(
-        self,
-        tasks: asyncio.TaskGroup,
-        address: str,
-        control: ControlServer | None,
-        listening: Listening | None,
-    ) -> None:
+    async def _run_tasks(self, tasks: asyncio.TaskGroup) -> None:
         start = self._start
         writing = [] if self._store is None else [start(self._store.run(), "state file")]
         helpers = [
@@ -219,11 +174,9 @@ class Daemon:
             start(warn_of_danger(self.registry.engine_view, self._clock, self._bus), "at risk"),
             start(self._end_when_idle(), "end when idle"),
             start(self._reload_when_asked(), "reload"),
-            start(self._report_ready(address), "readiness"),
+            start(self._report_ready(), "readiness"),
+            start(self._servers.run(self._sources.read_once), "servers"),
         ]
-        if control is not None and listening is not None:
-            self._socket_watch = SocketWatch(listening, control.serve_on, self._clock)
-            helpers.append(start(self._socket_watch.run(), "control socket"))
         if self._notifier.watchdog is not None:
             helpers.append(
                 start(self._systemd.send_watchdog_signals(self._notifier.watchdog), "watchdog")
@@ -233,15 +186,14 @@ class Daemon:
         self._systemd.stopping()
         for helper in helpers:
             helper.cancel()
-        if control is not None:
-            await control.stop()
+        await self._servers.stop_control()
         await self._drain(tasks)
         for task in (*self._engine.tasks, *writing):
             task.cancel()
         if self._on_drained is not None:
             self._on_drained()
 
-    async def _report_ready(self, address: str) -> None:
+    async def _report_ready(self) -> None:
         await self._sources.read_once.wait()
         # Restored sessions of vCenters with discovery wait for the first list.
         self.registry.forget_unclaimed(
@@ -250,7 +202,7 @@ class Daemon:
         self._health.done(_SOURCES)
         log.info(
             "ready",
-            listen=address,
+            listen=self._servers.address,
             vcenters=list(self.settings.vcenters),
             sessions=self.registry.held(),
         )
@@ -303,7 +255,7 @@ class Daemon:
     def _problems(self) -> tuple[str, ...]:
         """Return why the daemon is not ready: phrases that follow "waiting for"."""
         hanging = tuple(f"{name}, which hangs when read" for name in self._sources.hanging)
-        trouble = "" if self._socket_watch is None else self._socket_watch.trouble
+        trouble = self._servers.trouble
         return (*hanging, f"the control socket: {trouble}") if trouble else hanging
 
     # -- reload

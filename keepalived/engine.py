@@ -82,11 +82,16 @@ class Engine:
         return tuple(task for _, task in self._running.values())
 
     def add(
-        self, name: str, settings: VCenterSettings, stall_timeout: float, start: Start
+        self,
+        name: str,
+        settings: VCenterSettings,
+        stall_timeout: float,
+        start: Start,
+        client: Client | None = None,
     ) -> Keeper:
-        """Add a vCenter, and start its keeper."""
+        """Add a vCenter, with its client if it has one already, and start its keeper."""
         self._listener.notify(VCenterAdded(name))
-        client = connect(
+        client = client or connect(
             name, settings, self._clock, self._make_transport(settings), self._listener
         )
         policy = RenewalPolicy(
@@ -138,9 +143,10 @@ async def one_vcenter(
     clock: Clock,
     *,
     stall_timeout: float,
+    client: Client | None = None,
     make_transport: MakeTransport = build_transport,
 ) -> AsyncIterator[tuple[Engine, Keeper]]:
-    """Run an engine with one vCenter until the block is left, then log out.
+    """Run an engine with one vCenter until the block is left, then log out and close `client`.
 
     Ended sessions remain known until then. Files are always observed, regardless of the settings,
     because the results of a block depend on them.
@@ -152,7 +158,7 @@ async def one_vcenter(
     def start(work: Coroutine[Any, Any, None], task_name: str) -> asyncio.Task[None]:
         return asyncio.create_task(work, name=task_name)
 
-    keeper = engine.add(name, observing, stall_timeout, start)
+    keeper = engine.add(name, observing, stall_timeout, start, client)
     sweeping = start(engine.registry.run_housekeeping(), "housekeeping")
     try:
         yield engine, keeper

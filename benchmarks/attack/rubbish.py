@@ -73,7 +73,7 @@ _LIFETIMES = (
     "9" * 400,
 )
 _RETRY_AFTER = ("9" * 400, "1e999", "-1", "nan", "Fri, 31 Dec 9999 23:59:59 GMT", "0", "1e-300")
-_TEXTS: dict[str, bytes] = {
+TEXTS: dict[str, bytes] = {
     "HTML": _answer("200 OK", b"<html>" + b"<p>welcome" * 1000, "content-type: text/html"),
     "no body": _answer("200 OK"),
     "NaN": _answer("200 OK", b'{"value": NaN, "state": Infinity, "expiration_time": -Infinity}'),
@@ -184,7 +184,7 @@ async def _reset(writer: asyncio.StreamWriter) -> None:
 
 
 _RUBBISH: dict[str, Write] = {
-    **{name: partial(_text, text) for name, text in _TEXTS.items()},
+    **{name: partial(_text, text) for name, text in TEXTS.items()},
     "absurd Retry-After": _refuse,
     "no answer": _say_nothing,
     "half a head": _break_off_head,

@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from keepalived.cli import text
-from keepalived.cli.options import config_option, session_options, socket_option
-from keepalived.cli.socket_client import THE_ONLY_VCENTER, Control, RequestRefused, session_path
+from keepalived.cli.options import THE_ONLY_VCENTER, config_option, session_options, socket_option
+from keepalived.cli.socket_client import Control, RequestRefused, session_path
 from keepalived.lease.model import Kind
 
 _ANSWER_SECONDS = 60.0

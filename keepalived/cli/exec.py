@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,10 +20,12 @@ from keepalived.cli.options import SESSION_ID, Checked, duration_option, kind_op
 from keepalived.lease.model import Kind
 
 if TYPE_CHECKING:
-    from keepalived.wrapper.run import ExecOptions
+    from keepalived.wrapper.display import ExecDisplay
+    from keepalived.wrapper.options import ExecOptions
     from keepalived.wrapper.tokens import Source
 
 _INTERRUPTED = 128 + signal.SIGINT
+_CLOSE_SECONDS = 1.0
 
 
 def _item(text: str) -> str:
@@ -112,8 +115,8 @@ def exec(
 
     try:
         check(command[0])
+        from keepalived.wrapper.options import ExecOptions
         from keepalived.wrapper.ownership import Selector
-        from keepalived.wrapper.run import ExecOptions
 
         settings = load(config)
         name, chosen = choose(vcenter, settings)
@@ -147,22 +150,70 @@ def exec(
 
 
 def _run(options: ExecOptions, source: Source | None, *, show_bar: bool) -> int:
-    from keepalived.host.clock import SystemClock
-    from keepalived.wrapper.display import ExecDisplay
-    from keepalived.wrapper.log import DisplayHandler
-    from keepalived.wrapper.run import Wrapped
-    from keepalived.wrapper.tokens import Lent
-
-    clock = SystemClock()
-    display = ExecDisplay(sys.stderr, clock, with_bar=show_bar)
-    logging.basicConfig(handlers=[DisplayHandler(display.say)], level=logging.WARNING)
-    logging.captureWarnings(capture=True)
+    starting = _Starting(options, source, show_bar=show_bar)
     try:
         # The standard loop: uvloop has a SIGCHLD of its own.
-        lent = Lent(source, clock, display.say)
-        return asyncio.run(Wrapped(options, lent, display, clock).run())
+        return asyncio.run(starting.run())
     finally:
-        display.finish()
+        if starting.display is not None:
+            starting.display.finish()
+
+
+class _Starting:
+    """Asks the vCenter for its sessions while the rest of the wrapper is imported, then runs it."""
+
+    def __init__(self, options: ExecOptions, source: Source | None, *, show_bar: bool) -> None:
+        self.display: ExecDisplay | None = None
+        self._options = options
+        self._source = source
+        self._show_bar = show_bar
+        self._interrupted_by: int | None = None
+        self._importing: asyncio.Task[None]
+
+    async def run(self) -> int:
+        """Return the exit code; that of a shell if a signal came before the wrapper was ready."""
+        from keepalived.host.clock import SystemClock
+        from keepalived.vcenter.client import Client
+        from keepalived.vcenter.http import build_transport
+        from keepalived.wrapper.options import first_timeout
+        from keepalived.wrapper.signals import handled, is_ignored
+
+        options, clock = self._options, SystemClock()
+        interrupts = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        handlers = {
+            each: partial(self._interrupt, each) for each in interrupts if not is_ignored(each)
+        }
+        with handled(handlers):
+            settings, token = options.settings, self._source.read() if self._source else None
+            client = Client(options.vcenter, settings, build_transport(settings), clock)
+            listing = client.list(Kind.UPDATE, timeout=first_timeout(settings), token=token)
+            answer = asyncio.create_task(listing, name="first list of sessions")
+            self._importing = asyncio.create_task(asyncio.to_thread(_import_wrapper))
+            await asyncio.wait([self._importing])
+            if self._importing.cancelled():
+                answer.cancel()
+                await client.close(timeout=_CLOSE_SECONDS)
+                return 128 + (self._interrupted_by or signal.SIGINT)
+            self._importing.result()
+            from keepalived.wrapper.display import ExecDisplay
+            from keepalived.wrapper.log import DisplayHandler
+            from keepalived.wrapper.run import Wrapped
+            from keepalived.wrapper.session_finder import FirstList
+            from keepalived.wrapper.tokens import Lent
+
+            self.display = display = ExecDisplay(sys.stderr, clock, with_bar=self._show_bar)
+            logging.basicConfig(handlers=[DisplayHandler(display.say)], level=logging.WARNING)
+            logging.captureWarnings(capture=True)
+            lent, first = Lent(self._source, clock, display.say), FirstList(token, answer)
+            return await Wrapped(options, lent, display, clock, client, first).run()
+
+    def _interrupt(self, number: int) -> None:
+        self._interrupted_by = number
+        self._importing.cancel()
+
+
+def _import_wrapper() -> None:
+    from keepalived.wrapper import display, run  # noqa: F401
 
 
 def _source(

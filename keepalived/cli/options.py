@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
-from keepalived.cli.socket_client import THE_ONLY_VCENTER, Control
 from keepalived.lease.model import Kind, check_session_id
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+    from keepalived.cli.socket_client import Control
+
 EXIT_BAD_CONFIGURATION = 78
 
 DEFAULT_SOCKET = Path("/run/clkeepalived/control.sock")
+THE_ONLY_VCENTER = "-"
 SOCKET_VARIABLE = "CLKEEPALIVED_SOCKET"
 _COMPLETION_SECONDS = 1.0
 
@@ -83,6 +85,12 @@ def config_option(help: str) -> Callable[[CommandT], CommandT]:
     )
 
 
+def _control(_ctx: click.Context, _param: click.Parameter, path: Path) -> Control:
+    from keepalived.cli.socket_client import Control  # which imports an HTTP client
+
+    return Control(path)
+
+
 socket_option = click.option(
     "--socket",
     "control",
@@ -90,7 +98,7 @@ socket_option = click.option(
     type=click.Path(path_type=Path, readable=False),  # `Control` reports errors in more detail
     default=DEFAULT_SOCKET,
     show_default=True,
-    callback=lambda _ctx, _param, path: Control(path),
+    callback=_control,
     help="The daemon's control socket.",
 )
 
@@ -102,6 +110,7 @@ def complete_session_ids(
     from click.shell_completion import CompletionItem
 
     from keepalived.cli import text
+    from keepalived.cli.socket_client import Control
 
     control = ctx.params.get("control")
     if not isinstance(control, Control):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.metadata
 import json
 import sys
 from contextlib import AbstractContextManager, nullcontext
@@ -15,6 +14,7 @@ import click
 from keepalived.cli.interruption import interruptions
 from keepalived.cli.one_vcenter import choose, load, own_config_option, own_vcenter_option
 from keepalived.cli.options import duration, duration_option
+from keepalived.version import VERSION
 
 if TYPE_CHECKING:
     from keepalived.probe.report import Report
@@ -90,8 +90,7 @@ def probe(
     name, settings = choose(vcenter, load(config))
     if settings.username is None:
         raise click.UsageError(f"no credentials for {name}: set username and password_file")
-    version = importlib.metadata.version("content-library-keepalived")
-    options = ProbeOptions(name, settings, library, datastore, limit, version)
+    options = ProbeOptions(name, settings, library, datastore, limit, VERSION)
     output: AbstractContextManager[IO[str] | None] = nullcontext()
     try:
         if json_file is not None:

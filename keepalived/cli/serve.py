@@ -94,7 +94,7 @@ async def _serve(loaded: Loaded, load: Callable[[], Awaitable[Loaded]]) -> str |
     from keepalived.daemon import Daemon
     from keepalived.host.notify import notifier
     from keepalived.host.sockets import SocketError
-    from keepalived.observe.http import ListenError
+    from keepalived.observe.binding import ListenError
     from keepalived.store.errors import StoreError
 
     forced_exit = _ForcedExit()

@@ -21,7 +21,6 @@ import click
 
 from keepalived.cli.text import printable
 
-THE_ONLY_VCENTER = "-"
 ANSWER_SECONDS = 30.0
 
 _EXIT_UNAVAILABLE = 69  # EX_UNAVAILABLE of sysexits.h

@@ -10,8 +10,14 @@ from typing import Any
 import click
 
 from keepalived.cli import text
-from keepalived.cli.options import any_vcenter_option, kind_option, session_argument, socket_option
-from keepalived.cli.socket_client import THE_ONLY_VCENTER, Control, session_path
+from keepalived.cli.options import (
+    THE_ONLY_VCENTER,
+    any_vcenter_option,
+    kind_option,
+    session_argument,
+    socket_option,
+)
+from keepalived.cli.socket_client import Control, session_path
 from keepalived.cli.table import OutputFormat
 
 _PROMPT_ROWS = 2

@@ -26,6 +26,7 @@ from keepalived.keeper.registry import Registry
 from keepalived.lease.model import Kind, SessionKey
 from keepalived.lease.session import Session
 from keepalived.serving.turns import Turns
+from keepalived.settings import Reloaded
 from keepalived.validation import Model
 
 PathT = TypeVar("PathT", bound=Model)
@@ -42,14 +43,6 @@ class Call(Generic[PathT, QueryT, BodyT]):
     path: PathT
     query: QueryT
     body: BodyT
-
-
-@dataclass(frozen=True, slots=True)
-class Reloaded:
-    """The result of a reload: whether the new configuration took effect, and what was refused."""
-
-    applied: bool
-    problems: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)

@@ -10,10 +10,9 @@ from typing import Any
 from keepalived.control import problems
 from keepalived.control.encoding import JSON
 from keepalived.control.problems import ProblemDocument, ProblemType
-from keepalived.control.routes import Route
-from keepalived.validation import Model, schemas_of
-
-PATH = "/openapi.json"
+from keepalived.control.routes import OPENAPI_PATH, Route
+from keepalived.validation import Model
+from keepalived.validation.json_schema import schemas_of
 
 Document = dict[str, Any]
 
@@ -69,7 +68,7 @@ def describe(routes: Iterable[Route], version: str) -> Document:
             "description": _DESCRIPTION,
         },
         "servers": [{"url": "/", "description": "A Unix socket; the host name is ignored"}],
-        "paths": {**paths, PATH: {"get": _OPERATION}},
+        "paths": {**paths, OPENAPI_PATH: {"get": _OPERATION}},
         "components": {
             "schemas": {name: each for name, each in schemas.items() if name not in parameters}
         },

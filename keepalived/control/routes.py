@@ -78,6 +78,9 @@ def _held(status: int, meaning: str) -> RouteAnswer:
     )
 
 
+OPENAPI_PATH = "/openapi.json"
+"""The description of all routes but this one."""
+
 ROUTES: tuple[Route, ...] = (
     Route(
         "GET",

@@ -5,7 +5,6 @@ The server is a listener on the event bus: it notifies the hold index, the owner
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import socket
 from collections.abc import Callable, Coroutine
@@ -14,17 +13,17 @@ from typing import Any
 
 from aiohttp import hdrs, web
 
-from keepalived.control import dispatch, openapi
+from keepalived.control import dispatch
 from keepalived.control.background_tasks import BackgroundTasks
 from keepalived.control.connections import ControlConnections
-from keepalived.control.context import ControlContext, Reloaded
+from keepalived.control.context import ControlContext
 from keepalived.control.encoding import JSON
 from keepalived.control.event_stream import EventStream
 from keepalived.control.hold_index import HolderKey, HoldIndex
 from keepalived.control.hold_service import HoldService
 from keepalived.control.limits import DEFAULT_LIMITS, Limits
 from keepalived.control.owners import Owners
-from keepalived.control.routes import ROUTES
+from keepalived.control.routes import OPENAPI_PATH, ROUTES
 from keepalived.host import blocking
 from keepalived.host.clock import Clock
 from keepalived.host.processes import ProcessWatcher
@@ -34,8 +33,9 @@ from keepalived.observe.bus import EventBus
 from keepalived.serving.acceptor import Acceptor
 from keepalived.serving.protocol_factory import ProtocolFactory
 from keepalived.serving.request_log import server_logger
+from keepalived.settings import Reloaded
+from keepalived.version import VERSION
 
-_DISTRIBUTION = "content-library-keepalived"
 _SHUTDOWN_SECONDS = 2.0
 
 
@@ -67,7 +67,7 @@ class ControlServer:
             events=EventStream(clock),
             clock=clock,
             limits=limits,
-            version=importlib.metadata.version(_DISTRIBUTION),
+            version=VERSION,
             reload=reload,
             index=index,
             holds=HoldService(registry, index, owners, limits, clock),
@@ -119,7 +119,7 @@ class ControlServer:
         for route in ROUTES:
             handler = dispatch.handler_of(route, self._context, self._connections.caller)
             app.router.add_route(route.method, route.path, handler)
-        app.router.add_route("GET", openapi.PATH, _description(self._context.version))
+        app.router.add_route("GET", OPENAPI_PATH, _description(self._context.version))
         await self._runner.setup()
         await self.serve_on(listening)
 
@@ -162,10 +162,12 @@ def _description(version: str) -> dispatch.Handler:
 
     @cache
     def document() -> bytes:
+        from keepalived.control import openapi
+
         return json.dumps(openapi.describe(ROUTES, version)).encode()
 
     async def get_openapi(_request: web.Request) -> web.StreamResponse:
-        body = await blocking.call(openapi.PATH, document)
+        body = await blocking.call(OPENAPI_PATH, document)
         return web.Response(body=body, content_type=JSON)
 
     return get_openapi

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 from pathlib import Path
 
@@ -21,11 +20,22 @@ def give_back_large_blocks() -> None:
     shrinks. It also creates up to eight heaps per processor for threads, which are never released
     completely. Does nothing with other C libraries.
     """
+    import ctypes
+
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, _LARGE)
         mallopt(_M_TRIM_THRESHOLD, _TOP)
         mallopt(_M_ARENA_MAX, _HEAPS)
+
+
+def return_free_memory() -> None:
+    """Return what malloc keeps free to the system, as after many imports. glibc only."""
+    import ctypes
+
+    malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if malloc_trim is not None:
+        malloc_trim(0)
 
 
 def resident_bytes() -> int:

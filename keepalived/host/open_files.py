@@ -6,16 +6,15 @@ import os
 import stat
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 _PARENT_FIELD = 4 - 3  # proc_pid_stat(5) counts from 1, and the name (2) was split off
 _MAX_BYTES = 65536  # more than any of these files in /proc has
 _DELETED = " (deleted)"
 
 
-@dataclass(frozen=True, slots=True)
-class OpenFile:
+class OpenFile(NamedTuple):
     """A regular file that a process has open. Sizes and positions are in bytes.
 
     The path is as the process sees it; its root directory may differ from ours. Reading by pread(2)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import socket
 import struct
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 _SO_PEERGROUPS = 59  # asm-generic/socket.h; Python has no name for it
 _UCRED = struct.Struct("iII")  # struct ucred of unix(7): pid, uid, gid
 _GROUPS_BYTES = 1024  # the most that Python reads of a socket option: 256 groups
 
 
-@dataclass(frozen=True, slots=True)
-class PeerCredentials:
+class PeerCredentials(NamedTuple):
     """The peer's process and user at the time it connected.
 
     `pid` is 0 for a process that is not visible in this PID namespace. `gid` is the primary group,

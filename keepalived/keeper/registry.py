@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import inf
+from typing import NamedTuple
 
 from keepalived.host.clock import LONGEST_SLEEP, Clock
 from keepalived.host.slices import Slices, SliceTimer, run_at_once, run_in_slices
@@ -28,8 +29,7 @@ class UnknownVCenterError(LookupError):
     """The vCenter of a session key is not configured."""
 
 
-@dataclass(frozen=True, slots=True)
-class Retention:
+class Retention(NamedTuple):
     """How long an ended session stays visible, in seconds."""
 
     ended: float = 3600.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from keepalived.keeper.session_table import SessionTable
 from keepalived.lease.answers import Outcome
@@ -12,8 +12,7 @@ from keepalived.lease.model import SessionKey
 from keepalived.lease.session import Session
 
 
-@dataclass(frozen=True, slots=True)
-class VCenterView:
+class VCenterView(NamedTuple):
     """The current state of one vCenter.
 
     `utilization` is the share of its request slots in use, from 0 to 1, averaged over about the
@@ -30,8 +29,7 @@ class VCenterView:
     next_due: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class EngineView:
+class EngineView(NamedTuple):
     """The state of the engine at the boot time `now`.
 
     `sessions` is the live table, which keeps changing.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Generic, NamedTuple, TypeVar
 
@@ -70,8 +69,7 @@ class Answer(NamedTuple, Generic[T_co]):
     error_type: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class SessionInfo:
+class SessionInfo(NamedTuple):
     """The answer to `get`.
 
     `state` is as the server reports it: ACTIVE, DONE, ERROR or CANCELED. `lifetime_left` is
@@ -92,8 +90,7 @@ class SessionInfo:
     clock_ahead: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class FileInfo:
+class FileInfo(NamedTuple):
     """One file of a session. Sizes are in bytes; `size` is None until the file is READY."""
 
     name: str
@@ -104,8 +101,7 @@ class FileInfo:
     error_message: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ItemInfo:
+class ItemInfo(NamedTuple):
     """A library item. `library` is the library's name if it could be read.
 
     `content_version` shows whether content arrived; None if the server does not report it.

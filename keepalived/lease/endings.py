@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from keepalived.lease.answers import ItemInfo, SessionInfo
 from keepalived.lease.model import Kind, State
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """The library item that a session fills, and its content version when the session began."""
 
     item_id: str
     content_version: str
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(NamedTuple):
     """How a session ended, or what is known so far while the library item is still being read.
 
     `content_moved` says whether the item's content version increased; None if unknown.
@@ -79,7 +77,7 @@ def resolve_ending(ending: Ending, target: Target, item: ItemInfo) -> Ending:
     moved = _has_moved(target.content_version, item.content_version)
     if moved and ending.state in _MISSING:
         return Ending(State.DONE, "completed and deleted", content_moved=True)
-    return replace(ending, content_moved=moved)
+    return ending._replace(content_moved=moved)
 
 
 def _has_moved(before: str, after: str) -> bool:

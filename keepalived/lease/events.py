@@ -1,8 +1,7 @@
-"""Events of sessions, vCenters and sources: one immutable type for each kind.
+"""Events of sessions, vCenters and sources: one named tuple for each kind.
 
 Functions of the core return some of them; other packages create the rest. A listener has one
-method, `notify(event)`, and matches the types it needs. The three types that each keep-alive causes
-are tuples, which cost a third of a dataclass to create.
+method, `notify(event)`, and matches the types it needs.
 
 Times are seconds. `slack` is the time left until the deadline, negative for an overdue session and
 None for one that was never renewed.
@@ -10,7 +9,6 @@ None for one that was never renewed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from keepalived.lease.answers import FileInfo, Outcome
@@ -20,16 +18,14 @@ from keepalived.lease.model import SessionKey, State
 # -- holds
 
 
-@dataclass(frozen=True, slots=True)
-class HoldTaken:
+class HoldTaken(NamedTuple):
     """A session has a new hold."""
 
     key: SessionKey
     hold: Hold
 
 
-@dataclass(frozen=True, slots=True)
-class HoldChanged:
+class HoldChanged(NamedTuple):
     """The progress, time limit, note or token of a hold has changed."""
 
     key: SessionKey
@@ -37,8 +33,7 @@ class HoldChanged:
     hold: Hold
 
 
-@dataclass(frozen=True, slots=True)
-class HoldReleased:
+class HoldReleased(NamedTuple):
     """A session has lost a hold. `state` is the session's state after that."""
 
     key: SessionKey
@@ -73,8 +68,7 @@ class Renewed(NamedTuple):
     progress: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class RenewalFailed:
+class RenewalFailed(NamedTuple):
     """An attempt failed; the next one follows in `retry_in` seconds."""
 
     key: SessionKey
@@ -85,8 +79,7 @@ class RenewalFailed:
     lifetime: float
 
 
-@dataclass(frozen=True, slots=True)
-class SessionAtRisk:
+class SessionAtRisk(NamedTuple):
     """A session is at risk or overdue while its vCenter is down.
 
     No request is sent then, so there is no RenewalFailed.
@@ -97,8 +90,7 @@ class SessionAtRisk:
     lifetime: float
 
 
-@dataclass(frozen=True, slots=True)
-class LifetimeLearned:
+class LifetimeLearned(NamedTuple):
     """According to the server, the session's lifetime is `after` seconds.
 
     `configured` is the configured lifetime. `clock_ahead` is how many seconds the server's `Date`
@@ -108,12 +100,11 @@ class LifetimeLearned:
     key: SessionKey
     before: float
     after: float
-    configured: float | None = field(default=None, compare=False)
-    clock_ahead: float | None = field(default=None, compare=False)
+    configured: float | None = None
+    clock_ahead: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RenewalWithoutEffect:
+class RenewalWithoutEffect(NamedTuple):
     """A renewal succeeded without extending the session, which expires in `left` seconds.
 
     Not repeated until a renewal has extended the session.
@@ -123,8 +114,7 @@ class RenewalWithoutEffect:
     left: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class TokenRefused:
+class TokenRefused(NamedTuple):
     """The vCenter refuses the API token lent with a hold.
 
     `fallback` says whether other credentials remain: another lent token, or the vCenter's own.
@@ -138,24 +128,21 @@ class TokenRefused:
 # -- transfers
 
 
-@dataclass(frozen=True, slots=True)
-class FileFailed:
+class FileFailed(NamedTuple):
     """A file of the session changed to status ERROR. Occurs once per file."""
 
     key: SessionKey
     file: FileInfo
 
 
-@dataclass(frozen=True, slots=True)
-class SessionStalled:
+class SessionStalled(NamedTuple):
     """A transfer has not moved for `idle` seconds. Not repeated until it moves again."""
 
     key: SessionKey
     idle: float
 
 
-@dataclass(frozen=True, slots=True)
-class SessionMoving:
+class SessionMoving(NamedTuple):
     """A transfer that had stalled moves again."""
 
     key: SessionKey
@@ -164,8 +151,7 @@ class SessionMoving:
 # -- ends
 
 
-@dataclass(frozen=True, slots=True)
-class SessionEnd:
+class SessionEnd(NamedTuple):
     """A session reached a final state.
 
     `content_moved` says whether the library item's content version increased since the session
@@ -184,8 +170,7 @@ class SessionEnd:
     content_moved: bool | None
 
 
-@dataclass(frozen=True, slots=True)
-class SessionForgotten:
+class SessionForgotten(NamedTuple):
     """An ended session is no longer shown, because it is old or was restarted."""
 
     key: SessionKey
@@ -194,22 +179,19 @@ class SessionForgotten:
 # -- vCenters
 
 
-@dataclass(frozen=True, slots=True)
-class VCenterAdded:
+class VCenterAdded(NamedTuple):
     """A vCenter was added, and its sessions can be held."""
 
     vcenter: str
 
 
-@dataclass(frozen=True, slots=True)
-class VCenterRemoved:
+class VCenterRemoved(NamedTuple):
     """A vCenter is no longer configured."""
 
     vcenter: str
 
 
-@dataclass(frozen=True, slots=True)
-class VCenterDown:
+class VCenterDown(NamedTuple):
     """Three requests in a row could not reach the vCenter."""
 
     vcenter: str
@@ -217,16 +199,14 @@ class VCenterDown:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class VCenterUp:
+class VCenterUp(NamedTuple):
     """The vCenter answers again after `down_seconds`."""
 
     vcenter: str
     down_seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class LoginTried:
+class LoginTried(NamedTuple):
     """A login was tried; `outcome` is ok, refused or failed."""
 
     vcenter: str
@@ -236,16 +216,14 @@ class LoginTried:
 # -- sources of sessions
 
 
-@dataclass(frozen=True, slots=True)
-class SourceFailed:
+class SourceFailed(NamedTuple):
     """A source could not be read completely. Occurs once for each change of its problems."""
 
     source: str
     problems: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class SourceRecovered:
+class SourceRecovered(NamedTuple):
     """A source that had failed can be read again."""
 
     source: str

@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import NamedTuple
 
 from keepalived.lease.progress import UNKNOWN, Progress, highest
 
@@ -34,8 +35,7 @@ class OwnerKind(StrEnum):
 _OWNERLESS = frozenset({OwnerKind.NONE, OwnerKind.DISCOVERY})
 
 
-@dataclass(frozen=True, slots=True)
-class Owner:
+class Owner(NamedTuple):
     """The owner of a hold; `id` distinguishes owners of one kind."""
 
     kind: OwnerKind

@@ -7,7 +7,6 @@ at once. A round ends with `due` in the future or with a final state.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import NamedTuple
 
 from keepalived.lease import events, lending, stalls, timing
@@ -258,7 +257,7 @@ def _item_answered(session: Session, reply: _Reply) -> Step:
     if isinstance(item, ItemInfo) and target is not None:
         return finish(session, resolve_ending(ending, target, item), reply.now)
     if outcome is Outcome.NOT_FOUND:
-        gone = replace(ending, reason=f"{ending.reason}; its item is gone, too")
+        gone = ending._replace(reason=f"{ending.reason}; its item is gone, too")
         return finish(session, gone, reply.now)
     # An unreachable vCenter does not count: wait for it, to report whether the content arrived.
     unsettled = session.unsettled + (not outcome.is_vcenter_failure)

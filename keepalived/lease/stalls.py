@@ -10,8 +10,6 @@ that shows this. A server that pulls without receiving a byte only causes a warn
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from keepalived.lease.answers import FileInfo
 
 STALL_TIMEOUT = 7200.0
@@ -56,8 +54,7 @@ def merged(one: FileInfo, other: FileInfo) -> FileInfo:
     """Merge two files into one, with the bytes of both and the status of the more active one."""
     more_active = one if _activity(one) >= _activity(other) else other
     is_size_known = one.size is not None and other.size is not None
-    return replace(
-        more_active,
+    return more_active._replace(
         bytes_transferred=one.bytes_transferred + other.bytes_transferred,
         size=(one.size or 0) + (other.size or 0) if is_size_known else None,
     )

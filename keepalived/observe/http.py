@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import ipaddress
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import KW_ONLY, dataclass
+from typing import TYPE_CHECKING
 
 from aiohttp import hdrs, web
 
@@ -26,29 +26,24 @@ from keepalived.observe.health import Health
 from keepalived.observe.hosts import loopback_names_only
 from keepalived.observe.metrics import Metrics
 from keepalived.observe.page.serving import StatusPage
-from keepalived.observe.page.view_model import DaemonView
 from keepalived.serving.acceptor import Acceptor
 from keepalived.serving.request_log import server_logger
 
+if TYPE_CHECKING:
+    from keepalived.observe.page.view_model import DaemonView
+
 _SHUTDOWN_SECONDS = 2.0
-_BACKLOG = 128
-# This machine lacks the address family; not fatal while another one can be served.
-_ABSENT = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
-
-
-class ListenError(Exception):
-    """The configured address cannot be bound; the message names it and gives the reason."""
 
 
 @dataclass(eq=False)
 class HttpListener:
-    """Serves `/metrics`, `/healthz` and `/readyz` on `listen`, a HOST:PORT as configured.
+    """Serves `/metrics`, `/healthz` and `/readyz` on `sockets`, which listen, and closes them.
 
     With `page`, the status page is at `/`. `engine` is called in the event loop, once per scrape.
     On loopback, requests for another host are refused.
     """
 
-    listen: str
+    sockets: Sequence[socket.socket]
     _: KW_ONLY
     metrics: Metrics
     engine: StatusSource
@@ -65,18 +60,10 @@ class HttpListener:
         self._running = AsyncExitStack()
 
     async def start(self) -> tuple[str, int]:
-        """Bind and serve; return the bound address, with the actual port if 0 was configured.
-
-        Raises ListenError if the address cannot be bound.
-        """
+        """Serve; return the address, with its actual port."""
         self._started_at = self.clock.boot()
-        try:
-            sockets = await _bind(self.listen)
-        except OSError as error:
-            hint = "; choose another http.listen" if error.errno == errno.EADDRINUSE else ""
-            message = f"cannot listen on {self.listen}: {error.strerror or error}{hint}"
-            raise ListenError(message) from error
-        is_local = all(ipaddress.ip_address(s.getsockname()[0]).is_loopback for s in sockets)
+        addresses = [each.getsockname() for each in self.sockets]
+        is_local = all(ipaddress.ip_address(each[0]).is_loopback for each in addresses)
         guards = [loopback_names_only] if is_local else []
         app = web.Application(middlewares=[self._connections.note_requests, *guards])
         app.router.add_get("/metrics", self._get_metrics)
@@ -100,12 +87,10 @@ class HttpListener:
         await runner.setup()
         server = runner.server
         assert server is not None  # noqa: S101 - setup() has made it
-        for each in sockets:
-            each.listen(_BACKLOG)
         door = self._connections.door(server)
         self._running.callback(door.close)
-        self._running.callback(Acceptor(sockets, door).close)
-        host, port = sockets[0].getsockname()[:2]
+        self._running.callback(Acceptor(self.sockets, door).close)
+        host, port = addresses[0][:2]
         return host, port
 
     async def stop(self) -> None:
@@ -113,6 +98,8 @@ class HttpListener:
         await self._running.aclose()
 
     def _view_of_daemon(self) -> DaemonView:
+        from keepalived.observe.page.view_model import DaemonView
+
         return DaemonView(
             version=self.metrics.version,
             wall=self.clock.wall(),
@@ -150,44 +137,3 @@ def _health_response(good: str, problems: Iterable[str]) -> web.Response:
 
 async def _hide_server(_request: web.Request, response: web.StreamResponse) -> None:
     response.headers.popall(hdrs.SERVER, None)
-
-
-async def _bind(listen: str) -> list[socket.socket]:
-    """Return a bound socket for each address that the host of `listen` has. Raises OSError."""
-    host, _, port_text = listen.rpartition(":")
-    port = int(port_text)
-    found = await asyncio.get_running_loop().getaddrinfo(
-        host.strip("[]") or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )
-    sockets: list[socket.socket] = []
-    absent: OSError | None = None
-    for family, kind, protocol, _, address in dict.fromkeys(found):
-        try:
-            bound = _bind_one(family, kind, protocol, (address[0], port, *address[2:]))
-        except OSError as error:
-            if error.errno in _ABSENT:
-                absent = error
-                continue
-            for each in sockets:
-                each.close()
-            raise
-        sockets.append(bound)
-        port = bound.getsockname()[1]
-    if not sockets and absent is not None:
-        raise absent
-    return sockets
-
-
-def _bind_one(
-    family: int, kind: int, protocol: int, address: tuple[str | int, ...]
-) -> socket.socket:
-    bound = socket.socket(family, kind, protocol)
-    try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        bound.bind(address)
-    except OSError:
-        bound.close()
-        raise
-    return bound

@@ -1,7 +1,13 @@
 """Reads the configuration, from YAML or govc's environment, into frozen settings."""
 
 from keepalived.settings.discover import Discover
-from keepalived.settings.loader import DEFAULT_PATH, Loaded, load_environment, load_settings
+from keepalived.settings.loader import (
+    DEFAULT_PATH,
+    Loaded,
+    Reloaded,
+    load_environment,
+    load_settings,
+)
 from keepalived.settings.models import (
     ControlSettings,
     HttpSettings,
@@ -37,6 +43,7 @@ __all__ = [
     "MetricsSettings",
     "Observe",
     "Problem",
+    "Reloaded",
     "Representation",
     "RetentionSettings",
     "SessionEntry",

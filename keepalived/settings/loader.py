@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from keepalived.host.files import readable_path
 from keepalived.host.gc_tuning import gc_paused
@@ -31,6 +32,13 @@ class Loaded:
     settings: Settings
     warnings: tuple[str, ...] = ()
     path: Path | None = None
+
+
+class Reloaded(NamedTuple):
+    """The result of a reload: whether the new configuration took effect, and what was refused."""
+
+    applied: bool
+    problems: tuple[str, ...] = ()
 
 
 def load_settings(path: Path | None, environ: Mapping[str, str], *, pipes: bool = True) -> Loaded:

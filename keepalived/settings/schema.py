@@ -9,7 +9,7 @@ import json
 import sys
 
 from keepalived.settings.models import Settings
-from keepalived.validation import schema_of
+from keepalived.validation.json_schema import schema_of
 
 
 def schema() -> str:

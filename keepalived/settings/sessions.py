@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
@@ -290,6 +289,8 @@ def session_key(entry: SessionEntry, vcenters: Sequence[str]) -> SessionKey:
             f"is missing; name the vCenter of the session: {', '.join(vcenters)}"
         )
     if name not in vcenters:
+        import difflib  # for mistakes only
+
         near = difflib.get_close_matches(name, vcenters, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"configured: {', '.join(vcenters)}"
         raise _UnclearVCenterError(f"there is no vCenter {name!r}; {hint}")

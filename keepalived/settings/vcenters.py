@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Sequence
 from enum import StrEnum
@@ -212,6 +211,8 @@ class VCenterSettings(Strict):
     @classmethod
     def unknown_key(cls, key: str, known: Sequence[str]) -> str:
         """Return the message for an unknown key, which may be a misspelt `password`."""
+        import difflib  # for mistakes only
+
         if difflib.get_close_matches(key, ["password"], cutoff=0.7):
             return _KEEP_SECRETS_OUT
         return super().unknown_key(key, known)

@@ -15,7 +15,6 @@ from keepalived.validation.fields import (
     Range,
     ShownAs,
 )
-from keepalived.validation.json_schema import schema_of, schemas_of
 from keepalived.validation.model import Earlier, Model, checks
 from keepalived.validation.problems import Contradiction, FieldProblem, Invalid
 from keepalived.validation.reading import fields_of, validate, validate_json
@@ -40,8 +39,6 @@ __all__ = [
     "ShownAs",
     "checks",
     "fields_of",
-    "schema_of",
-    "schemas_of",
     "validate",
     "validate_json",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -87,6 +86,8 @@ def _shortened(text: str) -> str:
 
 def _near(word: str, known: Sequence[str]) -> str | None:
     # A long word is not a misspelling of a known one, and comparing it takes milliseconds.
+    import difflib  # for mistakes only
+
     found = difflib.get_close_matches(word, known, n=1) if len(word) <= _SHOWN else []
     return found[0] if found else None
 

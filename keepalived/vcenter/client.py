@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 
 from keepalived.host.clock import Clock
@@ -154,8 +153,8 @@ class Client:
             return answer
         item, library_id = answer.value
         if library_id is not None:
-            item = replace(item, library=await self._library_name(library_id, timeout, token))
-        return answer._replace(value=replace(item, id=item.id or item_id))
+            item = item._replace(library=await self._library_name(library_id, timeout, token))
+        return answer._replace(value=item._replace(id=item.id or item_id))
 
     async def who_am_i(self, *, timeout: float, token: str | None = None) -> Answer[None]:
         """Check that the vCenter answers, with a request that concerns no session.

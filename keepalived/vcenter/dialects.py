@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
-from xml.etree import ElementTree
 
 from keepalived.lease.model import Kind
 from keepalived.settings import Representation
@@ -211,6 +210,8 @@ def _progress(kind: Kind, progress: int | None) -> dict[str, str | int]:
 
 def _as_xml(kind: Kind, parameters: Mapping[str, str | int]) -> bytes:
     """Return the documented `KeepAlive-Input` element."""
+    from xml.etree import ElementTree  # for old releases only
+
     namespace = f"http://vmware.com/content/library/item/{kind}_session"
     root = ElementTree.Element(f"{{{namespace}}}KeepAlive-Input")
     for name, value in parameters.items():

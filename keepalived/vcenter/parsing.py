@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from itertools import islice
@@ -121,7 +120,7 @@ async def file_infos(elements: Iterable[Any]) -> tuple[FileInfo, ...]:
         else:
             others = file if others is None else stalls.merged(others, file)
     if others is not None:
-        files.append(replace(others, name=f"{count - FILES_MOST} more files"))
+        files.append(others._replace(name=f"{count - FILES_MOST} more files"))
     return tuple(files)
 
 

@@ -7,6 +7,13 @@ from typing import NamedTuple, Protocol
 
 from keepalived.lease.answers import Outcome
 
+IDLE_SECONDS = 600.0
+"""How long an unused connection is kept: longer than the pause between two renewals."""
+
+BESIDES = 2
+"""Concurrent requests in addition to those of the keeper's workers: probes, and those of
+`Keeper.aside`."""
+
 
 class Reply(NamedTuple):
     """An HTTP answer. Header names are looked up in lower case."""

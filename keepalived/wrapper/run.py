@@ -14,7 +14,6 @@ import shlex
 import signal
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from functools import partial
 
 from keepalived.engine import Engine, one_vcenter
@@ -24,13 +23,13 @@ from keepalived.lease.events import SessionEnd
 from keepalived.lease.model import Kind, SessionKey
 from keepalived.lease.session import Session
 from keepalived.lease.text import duration
-from keepalived.settings import VCenterSettings
+from keepalived.vcenter.client import Client
 from keepalived.wrapper import summary
 from keepalived.wrapper.child import Child, running
 from keepalived.wrapper.console_listener import ConsoleListener
 from keepalived.wrapper.display import ExecDisplay
-from keepalived.wrapper.ownership import Selector
-from keepalived.wrapper.session_finder import SearchError, SessionFinder
+from keepalived.wrapper.options import ExecOptions, first_timeout
+from keepalived.wrapper.session_finder import FirstList, SearchError, SessionFinder
 from keepalived.wrapper.session_tracker import SessionTracker, names
 from keepalived.wrapper.signals import handled, is_ignored, stop_own_group
 from keepalived.wrapper.terminal import has_foreground
@@ -44,32 +43,9 @@ _LONGEST_POLL_SECONDS = 5.0
 _UNCLAIMED_SECONDS = 30.0
 """Most uploaders have opened the files that they send by then."""
 _BEGIN_TRIES = 3
-_BEGIN_SECONDS = 10.0
-"""Seconds to wait for an answer before the command runs; lifetimes do not bound it yet."""
 _LAST_POLL_SECONDS = 3.0
 _STDERR = 2
 _INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-@dataclass(frozen=True, slots=True)
-class ExecOptions:
-    """The user's options. Durations in seconds.
-
-    With `ends_on_loss` the command is asked to end when a session of its own is lost.
-    `cancel_command` is the command that cancels a session, without the session's id.
-    `blocked_signals` are the signals that are blocked in the command.
-    """
-
-    argv: tuple[str, ...]
-    vcenter: str
-    settings: VCenterSettings
-    wanted: Selector
-    kind: Kind
-    settle: float
-    ends_on_loss: bool
-    stall_timeout: float
-    cancel_command: Sequence[str]
-    blocked_signals: frozenset[int] = frozenset()
 
 
 class Wrapped:
@@ -82,9 +58,17 @@ class Wrapped:
     _finder: SessionFinder
 
     def __init__(
-        self, options: ExecOptions, lent: Lent, display: ExecDisplay, clock: Clock
+        self,
+        options: ExecOptions,
+        lent: Lent,
+        display: ExecDisplay,
+        clock: Clock,
+        client: Client,
+        first: FirstList,
     ) -> None:
         self._options = options
+        self._client = client
+        self._first = first
         self._lent = lent
         self._display = display
         self._clock = clock
@@ -96,9 +80,8 @@ class Wrapped:
         lifetime = options.settings.session_timeout
         self._poll_seconds = min(_LONGEST_POLL_SECONDS, lifetime / _POLLS_PER_LIFETIME)
         self._unclaimed_after = min(_UNCLAIMED_SECONDS, lifetime)
-        configured = options.settings.request_timeout
-        self._timeout = configured or min(_BEGIN_SECONDS, lifetime / 10)
-        self._begin_timeout = configured or _BEGIN_SECONDS
+        self._begin_timeout = first_timeout(options.settings)
+        self._timeout = options.settings.request_timeout or min(self._begin_timeout, lifetime / 10)
 
     async def run(self) -> int:
         """Run the command and return its exit code, or 69 if no vCenter could be reached.
@@ -131,13 +114,16 @@ class Wrapped:
             console,
             self._clock,
             stall_timeout=options.stall_timeout,
+            client=self._client,
         ) as (self._engine, keeper):
             self._vcenter = keeper.vcenter
             self._tracker = tracker = SessionTracker(
                 self._engine.registry, options.wanted, self._lent, self._clock
             )
             self._display.show(tracker, console)
-            self._finder = SessionFinder(options.vcenter, keeper.vcenter, self._lent, self._timeout)
+            self._finder = SessionFinder(
+                options.vcenter, keeper.vcenter, self._lent, self._timeout, self._first
+            )
             try:
                 await self._unless_interrupted(self._begin())
             except SearchError as error:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from keepalived.keeper.ports import VCenter
 from keepalived.lease.answers import Answer, Outcome
@@ -14,19 +16,28 @@ class SearchError(Exception):
     """The account's sessions cannot be listed; the message says why."""
 
 
+class FirstList(NamedTuple):
+    """A request for the account's update sessions, and the lent token with which it was sent."""
+
+    token: str | None
+    answer: Awaitable[Answer[tuple[str, ...]]]
+
+
 @dataclass(eq=False, slots=True)
 class SessionFinder:
     """Lists the account's sessions of both kinds, with two requests per poll.
 
     The requests use the uploader's token if it is known, since the server lists the sessions of the
     account that asks. If the token is refused, they use our own login.
-    A poll that fails finds nothing, and the next one finds what it missed.
+    A poll that fails finds nothing, and the next one finds what it missed. `first` is the answer to
+    the first request, for update sessions, if it was sent before.
     """
 
     name: str
     vcenter: VCenter
     lent: Lent
     timeout: float
+    first: FirstList | None = None
     _known: set[SessionKey] = field(default_factory=set, init=False)
 
     async def begin(self, timeout: float) -> None:
@@ -49,8 +60,12 @@ class SessionFinder:
         return found
 
     async def _list(self, kind: Kind, timeout: float) -> Answer[tuple[str, ...]]:
-        token = self.lent.token
-        answer = await self.vcenter.list(kind, timeout=timeout, token=token)
+        if self.first is not None and kind is Kind.UPDATE:
+            (token, answering), self.first = self.first, None
+            answer = await answering
+        else:
+            token = self.lent.token
+            answer = await self.vcenter.list(kind, timeout=timeout, token=token)
         if token is None or answer.outcome is not Outcome.UNAUTHENTICATED:
             return answer
         if token == self.lent.token:

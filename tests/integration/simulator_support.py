@@ -23,12 +23,13 @@ API = "/api/content/library/item"
 REST = "/rest/com/vmware/content/library/item"
 
 
-def write_certificate(path: Path) -> Path:
-    """Write a certificate for 127.0.0.1 that vouches for itself, and its key, as PEM."""
+def write_certificate(path: Path, *names: str) -> Path:
+    """Write a certificate for 127.0.0.1, and for `names`, that vouches for itself, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "simulated vCenter")])
     now = datetime.datetime.now(datetime.UTC)
     loopback = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    holders = [loopback, *map(x509.DNSName, names)]
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -37,7 +38,7 @@ def write_certificate(path: Path) -> Path:
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(hours=1))
         .not_valid_after(now + datetime.timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([loopback]), critical=False)
+        .add_extension(x509.SubjectAlternativeName(holders), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from keepalived.control.context import Reloaded
 from keepalived.lease.holds import OwnerKind
 from keepalived.lease.model import Kind, SessionKey, State
+from keepalived.settings import Reloaded
 from keepalived.simulator.faults import Fail
 from tests.support.cli import Ran, line_of, run, started, surroundings
 from tests.support.control import Control, running_control

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from keepalived.control.context import Reloaded
 from keepalived.control.limits import DEFAULT_LIMITS, Limits
+from keepalived.settings import Reloaded
 from tests.support.control import NO_OWNER, Answered, Control, caller, running_control, stream
 from tests.support.users import NOBODY, SOMEBODY, needs_root, open_directory
 

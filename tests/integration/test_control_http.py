@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from yarl import URL
 
-from keepalived.control.context import Reloaded
 from keepalived.control.limits import DEFAULT_LIMITS
 from keepalived.lease.events import VCenterUp
+from keepalived.settings import Reloaded
 from tests.support.control import Caller, Control, running_control, stream
 from tests.support.programs import needs
 

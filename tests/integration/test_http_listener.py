@@ -22,8 +22,9 @@ from keepalived.lease import events
 from keepalived.lease.answers import Outcome
 from keepalived.lease.model import FINAL_STATES, Kind, SessionKey, State
 from keepalived.lease.session import Session
+from keepalived.observe.binding import ListenError, bind
 from keepalived.observe.health import Health
-from keepalived.observe.http import HttpListener, ListenError
+from keepalived.observe.http import HttpListener
 from keepalived.observe.metrics import Metrics
 from tests.support.sessions import Still, a_session
 from tests.support.timeouts import TIMEOUT_SECONDS
@@ -90,9 +91,9 @@ class Daemon:
             self.metrics.notify(events.VCenterAdded(vcenter))
         self.health = Health(lambda: self.tick_ages, ["the session files", "the sockets"])
 
-    def listener(self, listen: str) -> HttpListener:
+    async def listener(self, listen: str) -> HttpListener:
         return HttpListener(
-            listen,
+            await bind(listen),
             metrics=self.metrics,
             engine=self.engine,
             health=self.health,
@@ -103,7 +104,7 @@ class Daemon:
 @pytest.fixture
 async def daemon() -> AsyncIterator[Daemon]:
     daemon = Daemon()
-    listener = daemon.listener("127.0.0.1:0")
+    listener = await daemon.listener("127.0.0.1:0")
     host, port = await listener.start()
     daemon.url = f"http://{host}:{port}"
     yield daemon
@@ -371,11 +372,8 @@ async def test_no_answer_names_the_server_software(http: aiohttp.ClientSession, 
 
 async def test_a_taken_address_is_named_in_the_error(daemon: Daemon) -> None:
     taken = daemon.url.removeprefix("http://")
-    listener = daemon.listener(taken)
-
     with pytest.raises(ListenError) as caught:
-        await listener.start()
-    await listener.stop()
+        await bind(taken)
 
     assert str(caught.value) == (
         f"cannot listen on {taken}: Address already in use; choose another http.listen"
@@ -385,18 +383,18 @@ async def test_a_taken_address_is_named_in_the_error(daemon: Daemon) -> None:
 @pytest.mark.parametrize("listen", ["192.0.2.1:9878", "no-such-host.invalid:9878"])
 async def test_an_address_that_is_not_ours_is_named_in_the_error(listen: str) -> None:
     with pytest.raises(ListenError, match=rf"^cannot listen on {listen}: .+"):
-        await Daemon().listener(listen).start()
+        await bind(listen)
 
 
 async def test_stopping_frees_the_address_and_may_be_repeated() -> None:
-    listener = Daemon().listener("127.0.0.1:0")
+    listener = await Daemon().listener("127.0.0.1:0")
     address = await listener.start()
     await listener.stop()
     await listener.stop()
 
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection(*address)
-    again = Daemon().listener(f"127.0.0.1:{address[1]}")
+    again = await Daemon().listener(f"127.0.0.1:{address[1]}")
     assert await again.start() == address
     await again.stop()
 
@@ -407,7 +405,7 @@ async def test_stopping_frees_the_address_and_may_be_repeated() -> None:
 async def test_names_every_address_and_ipv6_can_be_listened_on(listen: str, host: str) -> None:
     if host == "[::1]" and not _has_ipv6():
         pytest.skip("this machine has no IPv6 loopback address")
-    listener = Daemon().listener(listen)
+    listener = await Daemon().listener(listen)
     _, port = await listener.start()
     async with (
         aiohttp.ClientSession() as http,

@@ -13,6 +13,7 @@ import pytest
 
 from keepalived.host.clock import SystemClock
 from keepalived.keeper.snapshot import Snapshot, StatusSource, VCenterView
+from keepalived.observe.binding import bind
 from keepalived.observe.health import Health
 from keepalived.observe.hosts import names_loopback
 from keepalived.observe.http import HttpListener
@@ -35,7 +36,7 @@ async def listening(
     metrics = Metrics(version="1.2.3", max_sessions=10, clock=clock)
     health = Health(dict, [])
     listener = HttpListener(
-        listen, metrics=metrics, engine=engine, health=health, clock=clock, page=page
+        await bind(listen), metrics=metrics, engine=engine, health=health, clock=clock, page=page
     )
     _, port = await listener.start()
     try:

@@ -19,7 +19,6 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from keepalived.control.context import Reloaded
 from keepalived.control.limits import DEFAULT_LIMITS, Limits
 from keepalived.control.server import ControlServer
 from keepalived.host.processes import ProcessWatcher
@@ -33,6 +32,7 @@ from keepalived.lease.model import Kind, SessionKey, State
 from keepalived.observe.bus import EventBus
 from keepalived.observe.eventlog import EventLog
 from keepalived.observe.metrics import Metrics
+from keepalived.settings import Reloaded
 from keepalived.simulator.app import Simulator
 from keepalived.vcenter.client import Client
 from tests.support.engine import LoopClock, settings_of, simulator_in_loop, stop

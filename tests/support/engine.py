@@ -23,7 +23,7 @@ from keepalived.simulator.app import Simulator
 from keepalived.simulator.wire import Request, Response
 from keepalived.validation import Secret, validate
 from keepalived.vcenter.client import Client
-from keepalived.vcenter.http import HttpTransport
+from keepalived.vcenter.direct import DirectTransport
 from tests.support.memory_transport import MemoryTransport
 
 NAME = "lab"
@@ -143,7 +143,7 @@ async def running_engine(
         client = Client(
             NAME,
             settings,
-            HttpTransport(settings) if url else MemoryTransport(handle or simulator.handle),
+            DirectTransport(settings) if url else MemoryTransport(handle or simulator.handle),
             clock,
             on_login=lambda outcome: bus.notify(LoginTried(NAME, outcome)),
         )

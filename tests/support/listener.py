@@ -8,6 +8,7 @@ from typing import Any
 
 from keepalived.host.clock import SystemClock
 from keepalived.keeper.registry import Registry, Retention
+from keepalived.observe.binding import bind
 from keepalived.observe.bus import EventBus
 from keepalived.observe.eventlog import EventLog
 from keepalived.observe.health import Health
@@ -21,7 +22,7 @@ async def running_listener(**options: Any) -> AsyncIterator[tuple[str, int]]:
     clock = SystemClock()
     metrics = Metrics(version="1", max_sessions=10, session_labels=True, clock=clock)
     listener = HttpListener(
-        "127.0.0.1:0",
+        await bind("127.0.0.1:0"),
         metrics=metrics,
         engine=Registry(EventBus(metrics, EventLog()), clock, Retention(60.0, 60.0), None),
         health=Health(dict, []),

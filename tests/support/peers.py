@@ -48,7 +48,7 @@ async def read_request(reader: asyncio.StreamReader) -> str:
 
 @asynccontextmanager
 async def listening(
-    serve: Serve, *, tls: ssl.SSLContext | None = None, port: int = 0
+    serve: Serve, *, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1", port: int = 0
 ) -> AsyncIterator[int]:
     """Serve connections while the block is open; yield the port."""
     tasks: set[asyncio.Task[None]] = set()
@@ -65,7 +65,7 @@ async def listening(
             tasks.discard(task)
             writer.close()
 
-    server = await asyncio.start_server(on_connection, "127.0.0.1", port, ssl=tls)
+    server = await asyncio.start_server(on_connection, host, port, ssl=tls)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:

@@ -15,6 +15,7 @@ import trustme
 
 from keepalived.host.clock import SystemClock
 from keepalived.keeper.snapshot import Snapshot
+from keepalived.observe.binding import bind
 from keepalived.observe.health import Health
 from keepalived.observe.http import HttpListener
 from keepalived.observe.metrics import Metrics
@@ -52,7 +53,7 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
     clock = SystemClock()
     metrics = Metrics(version="1", max_sessions=1, clock=clock)
     listener = HttpListener(
-        "127.0.0.1:0",
+        await bind("127.0.0.1:0"),
         metrics=metrics,
         engine=NOTHING_HELD,
         health=Health(dict, []),

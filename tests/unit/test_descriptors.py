@@ -22,7 +22,7 @@ from keepalived.observe.logs import configure_logging
 from keepalived.serving.acceptor import Acceptor
 from keepalived.settings import VCenterSettings
 from keepalived.validation import validate
-from keepalived.vcenter.http import HttpTransport
+from keepalived.vcenter.direct import DirectTransport
 from keepalived.vcenter.transport import NotSent
 
 
@@ -109,7 +109,7 @@ async def test_a_request_without_a_descriptor_is_not_sent(host: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
         settings = validate(VCenterSettings, {"url": f"http://{host}:{port}"})
-        transport = HttpTransport(settings)
+        transport = DirectTransport(settings)
         try:
             with none_left(), pytest.raises(NotSent, match="no descriptor left"):
                 await transport.send("GET", "/api/session", {}, b"", 30.0)

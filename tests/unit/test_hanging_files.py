@@ -18,7 +18,7 @@ from keepalived.settings import ConfigError, VCenterSettings, load_settings
 from keepalived.settings.sessions import parse_sessions
 from keepalived.sources import attempts, file_scan, named_files
 from keepalived.validation import validate
-from keepalived.vcenter import http, secrets
+from keepalived.vcenter import http, secrets, tls
 from keepalived.vcenter.secrets import SecretError, read_password
 from keepalived.vcenter.transport import ConnectFailed
 from tests.support.yaml_site import site
@@ -272,7 +272,7 @@ def test_named_files_are_regular_ones(tmp_path: Path) -> None:
 async def test_authorities_in_a_file_that_hangs_hold_up_nobody_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http, "_FILES_SECONDS", 0.3)
+    monkeypatch.setattr(tls, "_FILES_SECONDS", 0.3)
     path = tmp_path / "ca.pem"
     os.mkfifo(path)
     lab = validate(VCenterSettings, {"url": "https://127.0.0.1:9", "ca_file": str(path)})

@@ -81,7 +81,7 @@ def test_the_lifetime_is_what_get_teaches() -> None:
     session, happened = read(settled_in(), 61.0)
     assert session.lifetime == 60.0
     assert session.slack(session.due) == 30.0
-    assert happened == (events.LifetimeLearned(session.key, before=300.0, after=60.0),)
+    assert happened == (events.LifetimeLearned(session.key, 300.0, 60.0, configured=300.0),)
 
 
 @pytest.mark.parametrize(

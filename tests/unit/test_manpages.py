@@ -12,7 +12,7 @@ import pytest
 
 from keepalived.cli.main import main
 from keepalived.settings import Settings
-from keepalived.validation import schema_of
+from keepalived.validation.json_schema import schema_of
 from tests.support.programs import needs
 
 TOOL = Path(__file__).parents[2] / "installer/manpages.py"

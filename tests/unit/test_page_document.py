@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -185,8 +184,8 @@ def test_the_rest_is_counted() -> None:
 
 
 def test_a_vcenter_that_is_down_says_for_how_long_and_why() -> None:
-    down = replace(LAB, up=False, down_since=NOW - 170)
-    refused = replace(down, name="prod", outcome=Outcome.LOGIN_REFUSED)
+    down = LAB._replace(up=False, down_since=NOW - 170)
+    refused = down._replace(name="prod", outcome=Outcome.LOGIN_REFUSED)
 
     read = Reader(shown(vcenters=(down, refused)))
 

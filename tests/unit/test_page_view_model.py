@@ -145,7 +145,7 @@ def test_concerns_come_with_the_worst_first() -> None:
         held("stalled", 200.0, stalled=True, moved_at=0.0),
         vcenters=(
             LAB,
-            replace(LAB, name="prod", up=False, outcome=Outcome.TIMED_OUT, down_since=NOW - 60),
+            LAB._replace(name="prod", up=False, outcome=Outcome.TIMED_OUT, down_since=NOW - 60),
         ),
         daemon=replace(
             DAEMON,
@@ -175,7 +175,7 @@ def test_a_session_that_is_new_is_no_concern() -> None:
 def test_a_vcenter_that_is_down_is_urgent_where_something_is_held(
     sessions: tuple[Session, ...], is_urgent: bool
 ) -> None:
-    down = replace(LAB, up=False, outcome=Outcome.LOGIN_REFUSED)
+    down = LAB._replace(up=False, outcome=Outcome.LOGIN_REFUSED)
 
     found = list(concerns(content(*sessions, vcenters=(down,))))
 

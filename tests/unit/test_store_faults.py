@@ -116,7 +116,7 @@ async def test_whatever_a_server_says_its_end_is_written(tmp_path: Path) -> None
     stored = await kept(tmp_path)
     assert stored.sessions == ()
     ((session, _),) = stored.ended
-    assert session.ending == replace(ending, error_message="no space\\ud800\0 left")
+    assert session.ending == ending._replace(error_message="no space\\ud800\0 left")
     assert session.acknowledged is None
 
 

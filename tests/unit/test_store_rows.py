@@ -152,7 +152,7 @@ async def test_a_session_that_had_reached_the_disk_is_gone_once_forgotten(tmp_pa
 
 
 async def test_a_hold_whose_time_is_over_is_gone_and_no_other(tmp_path: Path) -> None:
-    others = (replace(HOLD, uid=1001), replace(HOLD, owner=replace(OWNER, id="99:34:boot")))
+    others = (replace(HOLD, uid=1001), replace(HOLD, owner=OWNER._replace(id="99:34:boot")))
     async with opened(tmp_path) as (store, _):
         for hold in (HOLD, *others):
             await store.put_hold(KEY, hold)

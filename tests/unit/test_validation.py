@@ -27,10 +27,10 @@ from keepalived.validation import (
     Secret,
     ShownAs,
     checks,
-    schema_of,
     validate,
     validate_json,
 )
+from keepalived.validation.json_schema import schema_of
 
 
 class Colour(enum.StrEnum):

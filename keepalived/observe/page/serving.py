@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import gzip
 from collections.abc import Callable
-from importlib.resources import files
+from typing import TYPE_CHECKING
 
 from aiohttp import hdrs, web
 from prometheus_client.exposition import gzip_accepted
 
 from keepalived.host.slices import run_in_slices
 from keepalived.keeper.snapshot import Snapshot
-from keepalived.observe.page.document import document
-from keepalived.observe.page.view_model import DaemonView, PageContent, collect_content
+
+if TYPE_CHECKING:
+    # Imported when a page is requested: most daemons serve none.
+    from keepalived.observe.page.view_model import DaemonView, PageContent
 
 KEPT_SECONDS = 1.0
 """How long a built page is served: it is built at most once a second, for any number of readers."""
@@ -58,6 +60,8 @@ class StatusPage:
             router.add_get(f"/{name}", self._get_file)
 
     async def _get_page(self, request: web.Request) -> web.Response:
+        from keepalived.observe.page.view_model import collect_content
+
         loop = asyncio.get_running_loop()
         async with self._building:
             began = loop.time()
@@ -79,6 +83,8 @@ class StatusPage:
         )
 
     async def _get_file(self, request: web.Request) -> web.Response:
+        from importlib.resources import files
+
         name = request.path.removeprefix("/")
         return web.Response(
             body=await asyncio.to_thread((files("keepalived.observe.page") / name).read_bytes),
@@ -90,5 +96,7 @@ class StatusPage:
 
 def _build(content: PageContent) -> tuple[bytes, bytes]:
     """Return the page, plain and compressed."""
+    from keepalived.observe.page.document import document
+
     page = document(content).encode()
     return page, gzip.compress(page, compresslevel=6)

@@ -6,19 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from keepalived.vcenter.http import HttpTransport
-from keepalived.vcenter.transport import ConnectFailed
+from keepalived.vcenter.transport import ConnectFailed, Transport
 from tests.support.peers import NO_CONTENT, Proxy, Scripted, answer, listening, sha256_of, tls_with
 from tests.support.transports import transport_at
 
 SECRET = "hunter2"
 
 
-async def status(transport: HttpTransport) -> int:
+async def status(transport: Transport) -> int:
     return (await transport.send("GET", "/api/session", {}, b"", 5.0)).status
 
 
-async def refusal(transport: HttpTransport) -> str:
+async def refusal(transport: Transport) -> str:
     with pytest.raises(ConnectFailed) as caught:
         await status(transport)
     return str(caught.value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,36 +19,40 @@ from keepalived.simulator.app import Simulator
 from keepalived.simulator.server import serve
 from keepalived.validation import validate
 from keepalived.vcenter.client import Client
-from keepalived.vcenter.http import HttpTransport, build_transport
-from keepalived.vcenter.transport import ConnectFailed, Reply
+from keepalived.vcenter.http import build_transport
+from keepalived.vcenter.transport import ConnectFailed, Reply, Transport
 from tests.integration.simulator_support import write_certificate
 from tests.support.engine import settings_of
-from tests.support.peers import NO_CONTENT, Scripted, answer, listening, sha256_of, tls_with
+from tests.support.peers import NO_CONTENT, Proxy, Scripted, answer, listening, sha256_of, tls_with
+from tests.support.transports import WAYS
 from tests.support.vcenter import changed
 
-Open = Callable[..., HttpTransport]
+Open = Callable[..., Transport]
 
 
-@pytest.fixture
-async def opened() -> AsyncIterator[Open]:
+@pytest.fixture(params=WAYS)
+async def opened(request: pytest.FixtureRequest) -> AsyncIterator[Open]:
     """Open transports that are closed in the end."""
-    transports: list[HttpTransport] = []
+    async with AsyncExitStack() as stack:
+        proxy = None
+        if request.param == "proxy":
+            proxy = f"http://127.0.0.1:{await stack.enter_async_context(listening(Proxy()))}"
 
-    def open_transport(port: int, *, host: str = "127.0.0.1", **settings: Any) -> HttpTransport:
-        url = f"https://{host}:{port}"
-        transports.append(build_transport(validate(VCenterSettings, {"url": url, **settings})))
-        return transports[-1]
+        def open_transport(port: int, *, host: str = "127.0.0.1", **settings: Any) -> Transport:
+            url = f"https://{host}:{port}"
+            checked = validate(VCenterSettings, {"url": url, "proxy": proxy, **settings})
+            transport = build_transport(checked)
+            stack.push_async_callback(transport.close)
+            return transport
 
-    yield open_transport
-    for transport in transports:
-        await transport.close()
+        yield open_transport
 
 
-async def ask(transport: HttpTransport) -> Reply:
+async def ask(transport: Transport) -> Reply:
     return await transport.send("GET", "/", {}, b"", 5.0)
 
 
-async def refusal(transport: HttpTransport) -> str:
+async def refusal(transport: Transport) -> str:
     with pytest.raises(ConnectFailed) as caught:
         await ask(transport)
     return str(caught.value)
