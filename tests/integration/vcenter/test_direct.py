@@ -129,7 +129,7 @@ async def test_a_server_is_told_its_name(
 
 async def test_a_name_that_none_can_have(lane: Lane) -> None:
     async with lane.transport(443, host=f"{'x' * 70}.test") as transport:
-        assert str(await failure(transport)) == "the request cannot be sent (UnicodeError)"
+        assert "the request cannot be sent (Unicode" in str(await failure(transport))
 
 
 async def test_an_ipv6_address(lane: Lane) -> None:
