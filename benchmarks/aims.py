@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
-from benchmarks import lane
+from benchmarks import lane, startup
 from benchmarks.parts import Answer, markdown
 
 Kept = Mapping[str, Answer]
@@ -24,67 +24,105 @@ class Aim:
     cause: str = ""
 
 
-def _ratio(to: str, loop: str, scheme: str) -> Callable[[Answer], float | None]:
-    cell = lane.Cell(lane.DAEMON, scheme, loop, "minimal").name
-
-    def figure(answer: Answer) -> float | None:
-        ratio: float | None = answer.get(cell, {}).get("ratios", {}).get(to)
-        return ratio
-
-    return figure
-
-
-_REQUEST_COST = (
-    "Compared with the bare loop: a third of a keep-alive's CPU time goes into the request itself, "
-    "which costs less than the bare loop's. The rest is schedule, core, counts and state file, in "
-    "many small pieces: docs/performance.md. They weigh most where the bare loop is cheapest, over "
-    "http with uvloop."
+_FILES = (
+    "`observe: files`: reading a session's state and files costs more than a keep-alive: answers "
+    "of some hundred bytes are parsed, checked and compared with the previous reading."
+)
+_REQUEST = (
+    "Compared with Go: the rest of a keep-alive (schedule, core, counts, state file) is Python, in "
+    "many small pieces: docs/performance.md."
 )
 _MEMORY = (
     "Memory: a session, its key, its id, its hold, about six time stamps and its places in two "
     "schedules and three tables are Python objects, each with its own header. A session from YAML "
     "has an entry in one more table, which is used to find changes in its file."
 )
-_IDLE = (
-    "CPU when idle: session files are checked every two seconds, in a thread since they may lie on "
-    "a slow file system, and no timer runs for more than five seconds, since timers stop while a "
-    "machine is suspended. That makes two wake-ups a second, of 0.2 ms to 0.3 ms each, mostly "
-    "spent on refilling the processor's caches."
-)
+
+
+def _minimal(loop: str, scheme: str) -> lane.Cell:
+    return lane.Cell(lane.DAEMON, scheme, loop, "minimal")
+
+
+def _ratio_aim(to: str, least: float) -> Aim:
+    def figure(answer: Answer) -> float | None:
+        ratio: float | None = (
+            answer.get(_minimal("uvloop", "https").name, {}).get("ratios", {}).get(to)
+        )
+        return ratio
+
+    return Aim(
+        f"keep-alives per CPU-second relative to {to}, uvloop, https: at least {least:g}",
+        "lane",
+        figure,
+        "{:.2f}".format,
+        lambda value: value >= least,
+        _REQUEST,
+    )
+
+
+def _files_per_request(answer: Answer) -> float | None:
+    """Return the requests per CPU-second with `observe: files`, relative to `minimal`."""
+    minimal = _minimal("uvloop", "https")
+    cells = [answer.get(cell.name) for cell in (replace(minimal, observe="files"), minimal)]
+    if None in cells:
+        return None
+    files, alone = (
+        each["keep_alives_per_cpu_second"] * each["requests_per_keep_alive"]
+        for each in cells
+        if each is not None
+    )
+    return float(files / alone)
 
 
 def _at_100_000(name: str) -> Callable[[Answer], float]:
     return lambda answer: float(answer["100000"][name])
 
 
+def _at_most(words: str, most: float, part: str, figure: Callable[[Answer], float]) -> Aim:
+    return Aim(words, part, figure, "{:.2f}".format, lambda value: value <= most)
+
+
 def _memory_aim(source: str, name: str) -> Aim:
     return Aim(
-        f"at most 1.5 KiB of memory a session, taken from {source}",
+        f"at most 1.6 KiB of memory a session, taken from {source}",
         "crowd",
         lambda answer: answer[name]["bytes_per_session"] / 1024,
         "{:.2f} KiB".format,
-        lambda value: value <= 1.5,
+        lambda value: value <= 1.6,
         _MEMORY,
     )
 
 
-def _ratio_aims(to: str, least: float, cause: str = "") -> Iterator[Aim]:
-    for loop in ("uvloop", "asyncio"):
-        for scheme in lane.SCHEMES:
-            yield Aim(
-                f"keep-alives per CPU-second relative to {to}, {loop}, {scheme}: "
-                f"at least {least:g}",
-                "lane",
-                _ratio(to, loop, scheme),
-                "{:.2f}".format,
-                lambda value: value >= least,
-                cause,
-            )
-
-
 AIMS = (
-    *_ratio_aims(lane.BARE, 0.8, _REQUEST_COST),
-    *_ratio_aims(lane.SDK, 4.0),
+    _ratio_aim(lane.GOVMOMI, 0.8),
+    _ratio_aim(lane.BARE, 1.6),
+    _ratio_aim(lane.SDK, 6.0),
+    Aim(
+        "requests per CPU-second with `observe: files`, relative to `minimal`: at least 0.8",
+        "lane",
+        _files_per_request,
+        "{:.2f}".format,
+        lambda value: value >= 0.8,
+        _FILES,
+    ),
+    _at_most(
+        f"`serve` until READY: at most 1.6 of `{startup.YARDSTICK}`",
+        1.6,
+        "startup",
+        lambda answer: float(answer["ratios"][startup.READY]),
+    ),
+    _at_most(
+        f"`exec -- true`: at most 1.4 of `{startup.YARDSTICK}`",
+        1.4,
+        "startup",
+        lambda answer: float(answer["ratios"][startup.EXEC]),
+    ),
+    _at_most(
+        "`serve` with ten sessions: at most 1.2 of its libraries' memory",
+        1.2,
+        "startup",
+        lambda answer: round(float(answer["memory_ratio"]), 2),
+    ),
     Aim(
         "100,000 sessions: no renewal later than 1 s",
         "steady",
@@ -108,14 +146,6 @@ AIMS = (
     ),
     _memory_aim("the state file", "state"),
     _memory_aim("YAML", "yaml"),
-    Aim(
-        "ten sessions: under 1 s of CPU an hour",
-        "idle",
-        lambda answer: float(answer["10"]["cpu_seconds_per_hour"]),
-        "{:.2f} s".format,
-        lambda value: value < 1,
-        _IDLE,
-    ),
 )
 
 

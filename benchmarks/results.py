@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from benchmarks import aims, lane, records
+from benchmarks import aims, lane, records, startup
 from benchmarks.machine import name_machine
 from benchmarks.parts import Answer, Part
 
@@ -60,16 +60,37 @@ def publish(parts: Sequence[Part]) -> None:
 
 def _quote(kept: dict[str, Answer]) -> None:
     """Replace the text between the README's two markers."""
-    if lane.PART.name not in kept:
-        return
     answers = {name: each["answer"] for name, each in kept.items()}
-    measured = {cell.scheme for cell in lane.cells() if cell.name in answers["lane"]}
-    scheme = "https" if "https" in measured else "http"
-    table = lane.table(answers["lane"], lambda cell: cell.scheme == scheme)
-    quotation = (
-        f"{_BEGIN}\n`make bench`, on {kept['lane']['machine']}:\n\n{table}\n\n"
-        f"{aims.table(answers)}\n{_END}"
-    )
+    lines = [f"- {line}" for line in _summary(answers)]
+    if not lines:
+        return
+    quotation = "\n".join([_BEGIN, *lines, _END])
     text = _README.read_text()
     between = re.compile(f"{re.escape(_BEGIN)}.*?{re.escape(_END)}", re.DOTALL)
     _README.write_text(between.sub(lambda _: quotation, text))
+
+
+def _summary(answers: dict[str, Answer]) -> Iterator[str]:
+    """Yield what the README quotes: a line for each part that was measured."""
+    cell = lane.Cell(lane.DAEMON, "https", "uvloop", "minimal").name
+    if ratios := answers.get(lane.PART.name, {}).get(cell, {}).get("ratios"):
+        yield (
+            f"Keep-alives per CPU-second over https: {ratios[lane.GOVMOMI]:.1f} times those of "
+            f"govmomi's client in Go, {ratios[lane.BARE]:.1f} of a bare aiohttp loop, "
+            f"{ratios[lane.SDK]:.1f} of VMware's Python SDK."
+        )
+    if steady := answers.get("steady", {}).get("100000"):
+        yield (
+            f"100,000 sessions of five minutes take {steady['cpu_percent']:.0f} % of a core; "
+            f"{steady['late_by_over_1_s']:.0f} renewals are over a second late."
+        )
+    if small := answers.get(startup.PART.name, {}).get("ratios"):
+        yield (
+            f"`serve` is ready in {small[startup.READY]:.1f} times, and `exec -- true` takes "
+            f"{small[startup.EXEC]:.1f} times, what `{startup.YARDSTICK}` takes."
+        )
+        resident = answers[startup.PART.name]["resident_mib"]
+        yield f"`serve` with ten sessions needs {resident:.0f} MiB."
+    if crowd := answers.get("crowd"):
+        least, most = sorted(crowd[each]["bytes_per_session"] / 1024 for each in ("state", "yaml"))
+        yield f"Each further session needs {least:.1f} KiB to {most:.1f} KiB."

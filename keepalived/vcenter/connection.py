@@ -98,14 +98,14 @@ class Connection(asyncio.BufferedProtocol):
         self._loop = loop
         self._shared = shared
         self._parser = HttpResponseParser(self)
-        # Lenient where the end of an answer does not depend on it: not all servers are strict.
+        # As aiohttp does: lenient where the end of an answer does not depend on it.
         self._parser.set_dangerous_leniencies(
             lenient_headers=True,
             lenient_optional_cr_before_lf=True,
             lenient_spaces_after_chunk_size=True,
         )
         self._feed = self._parser.feed_data
-        # Some servers refuse before they are asked: there is a first answer to wait for at once.
+        # A server may answer before the first request, such as one with too many connections.
         self._answer: asyncio.Future[Reply] = loop.create_future()
         self._headers: list[tuple[bytes, bytes]] = []
         self._body = bytearray()
@@ -273,7 +273,7 @@ class Connection(asyncio.BufferedProtocol):
         if self._answer.done():
             return
         if self._status == 0:
-            # Nobody has seen a whole head: the server may have closed it before the request came.
+            # The server may have closed the connection before the request came.
             kind = StaleConnection if self._has_answered else ConnectFailed
             self._fail(kind(NO_ANSWER if error is None else describe_error(error)))
         elif error is None and self._ends_with_connection():

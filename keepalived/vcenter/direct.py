@@ -66,7 +66,10 @@ class DirectTransport:
     async def send(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes, timeout: float
     ) -> Reply:
-        """Send one request; see Transport. Raises TimedOut if another's long body delays it."""
+        """Send one request; see Transport.
+
+        The timeout includes waiting for others' large bodies, which are read one at a time.
+        """
         try:
             request = self._writer.write(method, path, headers, body)
         except ValueError as error:

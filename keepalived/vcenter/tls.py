@@ -77,7 +77,8 @@ class Verification:
         """
         if untrusted.pins or not self._settings.known_fingerprints:
             return False
-        self.trust = _pinned(self._settings.known_fingerprints)
+        if self.trust is None or not self.trust.pins:  # unless another request has done so
+            self.trust = _pinned(self._settings.known_fingerprints)
         return True
 
     def forget(self) -> None:

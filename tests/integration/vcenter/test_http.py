@@ -322,7 +322,7 @@ async def test_long_answers_are_read_one_at_a_time(
             assert len((await each).body) == size
 
 
-_CUT_GZIP = answer(gzip.compress(b"plain" * 99)[:-4], "200 OK", "content-encoding: gzip")
+_CUT_GZIP = answer(gzip.compress(b"plain" * 99, mtime=0)[:-4], "200 OK", "content-encoding: gzip")
 
 
 @pytest.mark.parametrize(
