@@ -207,7 +207,7 @@ _CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
         ((_CHUNKED + b"2;", b"x" * 1000), "more than 65536 bytes"),
         ((_CHUNKED + b"0\r\n", b"x: y\r\n"), "more than 512 headers"),
         ((_CHUNKED + b"0\r\nx: ", b"y" * 1000), "more than 65536 bytes"),
-        ((_CHUNKED, b"2\r\nxx\r\n" * 1000), "longer than 2 MiB"),
+        ((_CHUNKED, b"10\r\n0123456789abcdef\r\n" * 1000), "longer than 2 MiB"),
         ((_CHUNKED, b"10000\r\n" + b"x" * 65536 + b"\r\n"), "longer than 2 MiB"),
         ((b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 65536), "longer than 2 MiB"),
     ],

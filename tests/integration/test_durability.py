@@ -243,6 +243,8 @@ async def killing_field(site: Field, kills: int, callers: int) -> None:
         for kill in range(kills):
             async with site.serving(config) as daemon:
                 await daemon.event("ready")
+                async with Caller(socket) as caller:  # its servers start after that
+                    await caller.holds("unknown")
                 await asyncio.sleep(draw.uniform(0.0, 0.8))
                 if kill == kills - 1:
                     over.set()

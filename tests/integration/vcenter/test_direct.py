@@ -178,7 +178,7 @@ async def test_each_request_has_a_time_of_its_own(lane: Lane) -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while request := await read_request(reader):
             if "/slow" in request:
-                await asyncio.sleep(0.4)
+                await asyncio.sleep(3.3)
             if "/never" in request:
                 await asyncio.sleep(3600)
             writer.write(NO_CONTENT)
@@ -186,7 +186,8 @@ async def test_each_request_has_a_time_of_its_own(lane: Lane) -> None:
     loop = asyncio.get_running_loop()
     async with lane.listening(serve) as port, lane.transport(port) as transport:
         # On the same connection: neither does an earlier limit end a later request…
-        await post(transport, timeout=0.3)
+        await post(transport, timeout=60.0)  # connects
+        await post(transport, timeout=3.0)
         assert (await post(transport, "/slow", timeout=60.0)).status == 204
         started = loop.time()
         # … nor does a later one delay the end.
