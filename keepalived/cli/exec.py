@@ -190,10 +190,10 @@ class _Starting:
             answer = asyncio.create_task(listing, name="first list of sessions")
             self._importing = asyncio.create_task(asyncio.to_thread(_import_wrapper))
             await asyncio.wait([self._importing])
-            if self._importing.cancelled():
+            if self._interrupted_by is not None:
                 answer.cancel()
                 await client.close(timeout=_CLOSE_SECONDS)
-                return 128 + (self._interrupted_by or signal.SIGINT)
+                return 128 + self._interrupted_by
             self._importing.result()
             from keepalived.wrapper.display import ExecDisplay
             from keepalived.wrapper.log import DisplayHandler

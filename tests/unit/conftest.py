@@ -8,6 +8,15 @@ from collections.abc import Iterator
 import pytest
 
 
+@pytest.fixture(autouse=True)
+def untouched_level() -> Iterator[None]:
+    """Give the program's logger its level back after a test."""
+    logger = logging.getLogger("clkeepalived")
+    level = logger.level
+    yield
+    logger.setLevel(level)
+
+
 @pytest.fixture
 def untouched_root() -> Iterator[None]:
     """Give the root logger its level and its handlers back after a test."""

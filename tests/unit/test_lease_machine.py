@@ -112,6 +112,7 @@ class Lives(RuleBasedStateMachine):
         self.renewals: list[float] = []
         self.told: str | None = None
         self.gone_at: float | None = None
+        self.was_extended = True
         self.deadline_in_doubt: float | None = None
         self.version: str | None = None
         self.moved_to: str | None = None
@@ -208,9 +209,10 @@ class Lives(RuleBasedStateMachine):
         if (
             request.kind is RequestKind.GET
             and outcome is Outcome.NOT_FOUND
-            and before.needs_confirmation
+            and (before.needs_confirmation or before.without_effect)
         ):
             self.gone_at, self.deadline_in_doubt = answer.received_at, before.deadline
+            self.was_extended = not before.without_effect
         if isinstance(value, ItemInfo):
             self.moved_to = value.content_version
 
@@ -263,7 +265,7 @@ class Lives(RuleBasedStateMachine):
         else:
             assert self.gone_at is not None
             assert self.deadline_in_doubt is not None
-            has_expired = self.gone_at >= self.deadline_in_doubt
+            has_expired = self.gone_at >= self.deadline_in_doubt or not self.was_extended
             assert state is (State.EXPIRED if has_expired else State.REMOVED)
 
     def _is_fetched(self) -> bool:
