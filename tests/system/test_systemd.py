@@ -112,14 +112,14 @@ async def test_a_reload_takes_a_good_configuration_and_refuses_a_broken_one(site
     await site.configure("metrics: {max_sesions: 7}\n")
     refused = await site.machine.run(f"systemctl reload {SERVICE}")
     assert refused.code != 0
-    assert "refused" in await site.machine.show(SERVICE, "StatusText")
+    assert "invalid" in await site.machine.show(SERVICE, "StatusText")
     assert await site.machine.show(SERVICE, "ActiveState") == "active"
     complaints = await site.journal("-p err")
     assert any("max_sessions" in entry["MESSAGE"] for entry in complaints)
 
     await site.configure()
     await site.machine.must(f"systemctl reload {SERVICE}")
-    assert "refused" not in await site.machine.show(SERVICE, "StatusText")
+    assert "invalid" not in await site.machine.show(SERVICE, "StatusText")
     await site.until_renewed(held)
     assert await site.pid() == pid
 
