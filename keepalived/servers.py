@@ -95,17 +95,18 @@ class Servers:
     def bind_control(self, to_close: AsyncExitStack) -> None:
         """Bind the control socket, if its folder exists. Raises SocketError."""
         settings = self._settings.control
-        self._listening, self._admins = listen(settings), admin_gid(settings)
         to_close.callback(self._watcher.close)
+        self._listening = listen(settings)
         if self._listening is None:
             log.warning(
                 "control_socket_unavailable",
                 message=f"{settings.socket.parent} does not exist, so commands such as "
                 "`clkeepalived hold` cannot connect; create it, or set control.socket",
             )
-            return
-        to_close.callback(self._listening.close)
-        to_close.push_async_callback(self.stop_control)
+        else:
+            to_close.callback(self._listening.close)
+            to_close.push_async_callback(self.stop_control)
+        self._admins = admin_gid(settings)
 
     async def run(self, sources_read: asyncio.Event) -> None:
         """Import and start the servers once the sources were read, and watch the control socket."""

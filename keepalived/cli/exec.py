@@ -176,12 +176,11 @@ class _Starting:
         from keepalived.vcenter.client import Client
         from keepalived.vcenter.http import build_transport
         from keepalived.wrapper.options import first_timeout
-        from keepalived.wrapper.signals import handled, is_ignored
+        from keepalived.wrapper.signals import INTERRUPTS, handled, is_ignored
 
         options, clock = self._options, SystemClock()
-        interrupts = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         handlers = {
-            each: partial(self._interrupt, each) for each in interrupts if not is_ignored(each)
+            each: partial(self._interrupt, each) for each in INTERRUPTS if not is_ignored(each)
         }
         with handled(handlers):
             settings, token = options.settings, self._source.read() if self._source else None

@@ -31,7 +31,7 @@ from keepalived.wrapper.display import ExecDisplay
 from keepalived.wrapper.options import ExecOptions, first_timeout
 from keepalived.wrapper.session_finder import FirstList, SearchError, SessionFinder
 from keepalived.wrapper.session_tracker import SessionTracker, names
-from keepalived.wrapper.signals import handled, is_ignored, stop_own_group
+from keepalived.wrapper.signals import INTERRUPTS, handled, is_ignored, stop_own_group
 from keepalived.wrapper.terminal import has_foreground
 from keepalived.wrapper.tokens import Lent
 
@@ -45,7 +45,6 @@ _UNCLAIMED_SECONDS = 30.0
 _BEGIN_TRIES = 3
 _LAST_POLL_SECONDS = 3.0
 _STDERR = 2
-_INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Wrapped:
@@ -91,7 +90,7 @@ class Wrapped:
         if the command does not exist.
         """
         handlers = {
-            each: partial(self._interrupt, each) for each in _INTERRUPTS if not is_ignored(each)
+            each: partial(self._interrupt, each) for each in INTERRUPTS if not is_ignored(each)
         }
         with handled(handlers):
             try:

@@ -8,6 +8,9 @@ import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
+INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""The signals that ask `exec` to end."""
+
 
 def is_ignored(number: signal.Signals) -> bool:
     """Whether this process ignores a signal: `nohup` and shells ignore some for what they start."""

@@ -162,6 +162,7 @@ async def test_a_socket_that_cannot_be_had_is_named_in_a_line(
         assert await daemon.end() == 1
         (line,) = daemon.other_lines
         assert words in line
+    assert not (tmp_path / "control.sock").exists()
 
 
 @extended
