@@ -29,6 +29,7 @@ from keepalived.host.notify import Notifier
 from keepalived.host.tasks import start_endless
 from keepalived.keeper.keeper import Keeper
 from keepalived.keeper.registry import Retention
+from keepalived.lease.events import ONLY_COUNTED
 from keepalived.observe.at_risk import warn_of_danger
 from keepalived.observe.bus import EventBus
 from keepalived.observe.eventlog import EventLog
@@ -85,7 +86,8 @@ class Daemon:
             session_labels=self.settings.metrics.session_labels,
             clock=self._clock,
         )
-        self._bus = bus = EventBus(self._metrics, EventLog())
+        self._bus = bus = EventBus(self._metrics)
+        bus.add(EventLog(), ignoring=ONLY_COUNTED)
         self._store = _store(self.settings, self._clock)
         self._engine = Engine(
             bus,

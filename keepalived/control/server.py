@@ -28,7 +28,7 @@ from keepalived.host import blocking
 from keepalived.host.clock import Clock
 from keepalived.host.processes import ProcessWatcher
 from keepalived.keeper.registry import Registry
-from keepalived.lease.events import EACH_KEEP_ALIVE, Event, HoldReleased
+from keepalived.lease.events import ONLY_COUNTED, Event, HoldReleased, Renewed
 from keepalived.observe.bus import EventBus
 from keepalived.serving.acceptor import Acceptor
 from keepalived.serving.protocol_factory import ProtocolFactory
@@ -84,13 +84,13 @@ class ControlServer:
         Call it before `start` and after the keepers were attached, because a connection can be
         restored within one lifetime of the session, which the keepers know.
         """
-        self._bus.add(self)
+        self._bus.add(self, ignoring=ONLY_COUNTED)
         await self._context.owners.restore()
 
     def notify(self, event: Event) -> None:
         """Update the index and the owners, then offer the event to the readers of the stream."""
         context = self._context
-        if not isinstance(event, EACH_KEEP_ALIVE):
+        if not isinstance(event, Renewed):
             context.index.notify(event)
             if isinstance(event, HoldReleased):
                 context.owners.forget(event.key, HolderKey(event.hold.uid, event.hold.owner))

@@ -227,8 +227,6 @@ class Keeper:
             key, due = taken
             self._notify(events.AttemptStarted(self.name, max(0.0, self._clock.boot() - due)))
             await self._run_round(key)
-            # Requests may fail without a pause: hundreds in a row would block the event loop.
-            await asyncio.sleep(0)
 
     async def _run_round(self, key: SessionKey) -> None:
         self._in_flight.add(key)
@@ -259,11 +257,13 @@ class Keeper:
             if session is not None:
                 if key in self._waiters and session.ending is None:
                     # A renewal was requested after this round's keep-alive: send another.
-                    session = core.make_due(session, self._clock.boot())
-                self._sessions.commit(session, ())
+                    self._sessions.commit(core.make_due(session, self._clock.boot()), ())
+                else:
+                    self.schedule(session)
 
     async def _send_and_apply(self, key: SessionKey, request: SessionRequest) -> None:
         answer, now = await self._send(key, request), self._clock.boot()
+        # Holds may have been added or released while the request was in flight.
         policy, session = self.policy, self._sessions.find(key)
         # If so, the same request follows at once with other credentials.
         is_repeated = session is not None and lending.may_concern_token_alone(
@@ -280,8 +280,7 @@ class Keeper:
             self._token_worked_at = answer.received_at
         if not is_repeated:
             self._note_answer(answer)
-        # Holds may have been added or released while the request was in flight.
-        if (session := self._sessions.find(key)) is not None:
+        if session is not None:
             after = machine.step(
                 session,
                 request,
@@ -293,19 +292,27 @@ class Keeper:
                 has_credentials=policy.has_credentials,
             )
             self._sessions.commit(*after)
+        if answer.outcome is not Outcome.OK:
+            # It may have failed without a pause: hundreds in a row would block the event loop.
+            await asyncio.sleep(0)
 
     def _answer_waiters(self, key: SessionKey, answer: Answer[object] | None) -> None:
         for waiter in self._waiters.pop(key, ()):
             if not waiter.done():
                 waiter.set_result(answer)
 
-    async def _send(self, key: SessionKey, request: SessionRequest) -> Answer[object]:
+    def _send(
+        self, key: SessionKey, request: SessionRequest
+    ) -> Coroutine[Any, Any, Answer[object]]:
+        if request.kind is not RequestKind.KEEP_ALIVE:
+            return self._read(key, request)
+        return self.vcenter.keep_alive(
+            key.kind, key.id, request.progress, timeout=request.timeout, token=request.token
+        )
+
+    async def _read(self, key: SessionKey, request: SessionRequest) -> Answer[object]:
         (_, kind, session_id), vcenter = key, self.vcenter
-        request_kind, timeout, progress, item_id, token = request
-        if request_kind is RequestKind.KEEP_ALIVE:
-            return await vcenter.keep_alive(
-                kind, session_id, progress, timeout=timeout, token=token
-            )
+        request_kind, timeout, _, item_id, token = request
         self._readings += 1
         try:
             if request_kind is RequestKind.GET:
@@ -327,8 +334,7 @@ class Keeper:
         return self.policy.follow_ups
 
     def _note_answer(self, answer: Answer[object]) -> None:
-        is_lent_to = self._clock.boot() - self._token_worked_at < self.policy.session_timeout
-        if answer.outcome is Outcome.LOGIN_REFUSED and is_lent_to:
+        if answer.outcome is Outcome.LOGIN_REFUSED and self._is_lent_to():
             # Our own credentials are refused, but lent tokens work: the vCenter is not down.
             return
         if answer.outcome.is_vcenter_failure:
@@ -350,6 +356,9 @@ class Keeper:
                 if session.tries:
                     self._sessions.commit(core.make_due(session, now), ())
             self._wakeup.ring()
+
+    def _is_lent_to(self) -> bool:
+        return self._clock.boot() - self._token_worked_at < self.policy.session_timeout
 
     async def _probe_while_down(self) -> None:
         while True:

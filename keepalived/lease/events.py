@@ -256,8 +256,8 @@ Event = (
 )
 
 
-EACH_KEEP_ALIVE = (Renewed, KeepAliveAnswered, AttemptStarted)
-"""The types that each keep-alive causes. Listeners that ignore them may return early."""
+ONLY_COUNTED = frozenset({KeepAliveAnswered, AttemptStarted})
+"""The types that each keep-alive causes and that only the metrics use."""
 
 
 class Listener(Protocol):

@@ -66,8 +66,6 @@ class EventLog:
         match event:
             case events.Renewed():
                 self._renewed(event)
-            case events.KeepAliveAnswered() | events.AttemptStarted():
-                pass  # only counted; matched first since each keep-alive causes them
             case events.RenewalFailed():
                 self._renewal_failed(event)
             case events.SessionAtRisk(key, slack, lifetime):

@@ -64,6 +64,8 @@ class ApiDialect:
     def keep_alive(self, kind: Kind, session_id: str, progress: int | None) -> ApiCall:
         """Extend the lifetime of a session."""
         path = f"{self._session(kind, session_id)}{self._action}keep-alive"
+        if progress is None:
+            return ApiCall("POST", path, JSON_TYPE, b"{}")
         return ApiCall("POST", path, JSON_TYPE, _encode(_progress(kind, progress)).encode())
 
     def get(self, kind: Kind, session_id: str) -> ApiCall:
@@ -140,7 +142,7 @@ class ApiDialect:
         return f"{self._content}/library/item/{kind}-session"
 
     def _session(self, kind: Kind, session_id: str) -> str:
-        return f"{self._sessions(kind)}/{self._id}{session_id}"
+        return f"{self._content}/library/item/{kind.value}-session/{self._id}{session_id}"
 
     def _post(self, path: str, name: str, spec: Spec) -> ApiCall:
         content = {name: spec} if self._is_wrapped else spec
