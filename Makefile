@@ -18,7 +18,7 @@ SOAK   = $(if $(filter 60,$(MINUTES)),benchmarks/results,build/soak)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all test-oldest check system hosts coverage storm durability fuzz mutants bench structure branches \
-	contract diagram bench-check survive soak attack package sbom lock clean bundle install uninstall
+	contract diagram picture bench-check survive soak attack package sbom lock clean bundle install uninstall
 .DELETE_ON_ERROR:
 
 help: ## Show this list
@@ -75,6 +75,9 @@ contract: $(VENV)/.dev ## Print the public interfaces: commands, configuration, 
 
 diagram: $(VENV)/.dev ## Draw the imports between the rooms again (docs/rooms.svg)
 	@$(BIN)/python -m tests.support.diagram
+
+picture: $(VENV)/.dev ## Draw the summary of `make demo` again (docs/demo.svg)
+	@$(BIN)/python -m tests.support.demo_picture
 
 package: $(VENV)/.dev ## Build wheel and sdist twice, compare them, and test them after installation
 	@PYTHON=$(BIN)/python .ci/package

@@ -42,7 +42,7 @@ from keepalived.settings import ConfigError, Loaded, Reloaded, Settings
 from keepalived.sources.discovery import Discovery
 from keepalived.sources.yaml_files import YamlFiles
 from keepalived.store.store import Store
-from keepalived.vcenter.http import build_transport
+from keepalived.vcenter.connect import build_transport
 from keepalived.version import VERSION
 
 log = structlog.get_logger(__name__)

@@ -1,7 +1,7 @@
 """Assembles the engine: the registry, and a keeper and client for each vCenter.
 
 `serve` runs one engine with all configured vCenters; `exec` and `hold()` run one with a single
-vCenter for the duration of a block. Commands that only query a vCenter use `connect`.
+vCenter for the duration of a block.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from keepalived.host.clock import Clock
 from keepalived.keeper.keeper import Keeper, RenewalPolicy
 from keepalived.keeper.ports import Persistence
 from keepalived.keeper.registry import Registry, Retention
-from keepalived.lease.events import Listener, LoginTried, VCenterAdded, VCenterRemoved
+from keepalived.lease.events import Listener, VCenterAdded, VCenterRemoved
 from keepalived.lease.model import SessionKey
 from keepalived.lease.session import RequestKind
 from keepalived.settings import Observe, VCenterSettings
 from keepalived.vcenter.client import Client
-from keepalived.vcenter.http import build_transport
+from keepalived.vcenter.connect import build_transport, connect
 from keepalived.vcenter.transport import Transport
 
 MakeTransport = Callable[[VCenterSettings], Transport]
@@ -35,25 +35,6 @@ _FOLLOW_UPS = {
     Observe.STATE: (RequestKind.GET,),
     Observe.MINIMAL: (),
 }
-
-
-def connect(
-    name: str,
-    settings: VCenterSettings,
-    clock: Clock,
-    transport: Transport | None = None,
-    listener: Listener | None = None,
-) -> Client:
-    """Return a client of one vCenter, which connects and logs in at its first request.
-
-    `listener` is notified of logins.
-    """
-
-    def on_login(outcome: str) -> None:
-        if listener is not None:
-            listener.notify(LoginTried(name, outcome))
-
-    return Client(name, settings, transport or build_transport(settings), clock, on_login=on_login)
 
 
 class Engine:

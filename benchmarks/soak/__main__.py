@@ -26,7 +26,7 @@ from benchmarks.soak.verdict import BASELINE, CHURN, END, judge
 
 WARM_UP = "warm-up"
 MOST_IN_FLIGHT = 8
-_POOL_EXTRA = 2  # what keepalived/vcenter/http.py adds to max_in_flight
+_POOL_EXTRA = 2  # what keepalived/vcenter/transport.py adds to max_in_flight
 _MOST_THREADS = 1 + 1 + min(32, (os.cpu_count() or 1) + 4) + 4
 """Threads of the loop, the store, asyncio's pool, and with uvloop libuv's pool."""
 

@@ -3,7 +3,8 @@
     python -m benchmarks.survive [--faults none,restart,…] [--seconds 1200] [--lifetime 10]
 
 Exits with 1 if the daemon lost a session that could have been saved, gave no warning of one that
-could not, or if time ran out. Only the whole table is written to `benchmarks/results` and README.
+could not, or if time ran out. Only the whole table is written, to `benchmarks/results` and to
+docs/survival.md.
 """
 
 from __future__ import annotations

@@ -130,7 +130,7 @@ def quotation(rows: Sequence[Row]) -> str:
 
 
 def write(rows: Sequence[Row], lifetime: float, seconds: float) -> None:
-    """Write the results, and the table into the README."""
+    """Write the results, and the table into docs/survival.md."""
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "survive.md").write_text(page(rows, lifetime, seconds))
     data: dict[str, Any] = {
@@ -142,8 +142,8 @@ def write(rows: Sequence[Row], lifetime: float, seconds: float) -> None:
         "rows": [_as_json(row) for row in rows],
     }
     records.write(RESULTS / "survive.json", data)
-    readme = ROOT / "README.md"
-    readme.write_text(quoted(readme.read_text(), quotation(rows)))
+    shown = ROOT / "docs/survival.md"
+    shown.write_text(quoted(shown.read_text(), quotation(rows)))
 
 
 def quoted(text: str, table: str) -> str:

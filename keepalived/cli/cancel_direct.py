@@ -12,11 +12,11 @@ import click
 
 from keepalived.cli import text
 from keepalived.cli.one_vcenter import choose, load
-from keepalived.engine import connect
 from keepalived.host.clock import SystemClock
 from keepalived.lease.answers import Answer, Outcome, SessionInfo
 from keepalived.lease.model import Kind
 from keepalived.vcenter.client import Client
+from keepalived.vcenter.connect import connect
 
 _SECONDS = 20.0
 

@@ -15,11 +15,11 @@ from keepalived.cli.certificates import (
     shown_by,
     why_untrusted,
 )
-from keepalived.engine import connect
 from keepalived.host.clock import SystemClock
 from keepalived.lease.answers import Answer, Outcome
 from keepalived.settings import Dialect, VCenterSettings
 from keepalived.settings.values import PORTS, colons, split_vcenter_url
+from keepalived.vcenter.connect import connect
 from keepalived.vcenter.proxies import proxy_for
 from keepalived.vcenter.tls import verifying_context
 

@@ -173,8 +173,7 @@ class _Starting:
     async def run(self) -> int:
         """Return the exit code; that of a shell if a signal came before the wrapper was ready."""
         from keepalived.host.clock import SystemClock
-        from keepalived.vcenter.client import Client
-        from keepalived.vcenter.http import build_transport
+        from keepalived.vcenter.connect import connect
         from keepalived.wrapper.options import first_timeout
         from keepalived.wrapper.signals import INTERRUPTS, handled, is_ignored
 
@@ -184,7 +183,7 @@ class _Starting:
         }
         with handled(handlers):
             settings, token = options.settings, self._source.read() if self._source else None
-            client = Client(options.vcenter, settings, build_transport(settings), clock)
+            client = connect(options.vcenter, settings, clock)
             listing = client.list(Kind.UPDATE, timeout=first_timeout(settings), token=token)
             answer = asyncio.create_task(listing, name="first list of sessions")
             self._importing = asyncio.create_task(asyncio.to_thread(_import_wrapper))

@@ -112,7 +112,7 @@ async def _run(options: ProbeOptions) -> tuple[Report, int | None]:
     from keepalived.host.clock import SystemClock
     from keepalived.probe.display import display_on
     from keepalived.probe.run import Probe
-    from keepalived.vcenter.http import build_transport
+    from keepalived.vcenter.connect import build_transport
 
     clock = SystemClock()
     display = display_on(sys.stderr, clock)

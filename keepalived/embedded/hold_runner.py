@@ -36,7 +36,7 @@ from keepalived.lease.model import Kind, State
 from keepalived.lease.progress import UNKNOWN, Progress
 from keepalived.lease.stalls import STALL_TIMEOUT
 from keepalived.lease.timing import is_at_risk
-from keepalived.vcenter.http import build_transport
+from keepalived.vcenter.connect import build_transport
 
 _ROUND_SECONDS = 5.0
 _POLL_SECONDS = 0.01

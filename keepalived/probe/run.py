@@ -14,7 +14,6 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from keepalived.engine import connect
 from keepalived.host.clock import Clock
 from keepalived.lease.answers import Outcome
 from keepalived.lease.model import Kind
@@ -27,6 +26,7 @@ from keepalived.probe.scratch import Left, ProbeError, Scratch, ScratchItem
 from keepalived.probe.trials import TrialPace, Trials
 from keepalived.settings import VCenterSettings
 from keepalived.settings.durations import format_duration
+from keepalived.vcenter.connect import connect
 from keepalived.vcenter.library_admin import LibraryAdmin
 from keepalived.vcenter.transport import UploadTransport
 

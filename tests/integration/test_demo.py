@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.demo_picture import PICTURE, draw, masked, summary
 from tests.support.timeouts import TIMEOUT_SECONDS
 
 pytestmark = [pytest.mark.extended, pytest.mark.timeout(600)]
@@ -78,6 +79,8 @@ async def test_it_ends_by_itself_with_a_summary_in_which_everything_holds(place:
     assert ("its content arrived", "64 MiB of 64 MiB, version 2") in evidence
     assert evidence.count(("its end was reported", "DONE: the content arrived")) == 3
     assert re.search(r"s  debian-12 unkept +expired on the server$", text, re.MULTILINE)
+    # The README's picture shows this summary; `make picture` draws it again.
+    assert masked(draw(summary(text))) == masked(PICTURE.read_text())
     assert "\x1b" not in text
     assert os.listdir(place) == []
 

@@ -16,8 +16,8 @@ from keepalived.settings import VCenterSettings
 from keepalived.validation import validate
 from keepalived.vcenter.aiohttp_transport import AiohttpTransport
 from keepalived.vcenter.client import Client
+from keepalived.vcenter.connect import build_transport
 from keepalived.vcenter.direct import DirectTransport
-from keepalived.vcenter.http import build_transport
 from keepalived.vcenter.resolver import Addresses, Lookup, RememberingResolver, system_lookup
 from keepalived.vcenter.transport import Reply, Transport, TransportError, UploadTransport
 from tests.support.peers import Proxy, Serve, answer, listening, tls_with

@@ -18,7 +18,8 @@ from keepalived.settings import ConfigError, VCenterSettings, load_settings
 from keepalived.settings.sessions import parse_sessions
 from keepalived.sources import attempts, file_scan, named_files
 from keepalived.validation import validate
-from keepalived.vcenter import http, secrets, tls
+from keepalived.vcenter import secrets, tls
+from keepalived.vcenter.connect import build_transport
 from keepalived.vcenter.secrets import SecretError, read_password
 from keepalived.vcenter.transport import ConnectFailed
 from tests.support.yaml_site import site
@@ -276,7 +277,7 @@ async def test_authorities_in_a_file_that_hangs_hold_up_nobody_else(
     path = tmp_path / "ca.pem"
     os.mkfifo(path)
     lab = validate(VCenterSettings, {"url": "https://127.0.0.1:9", "ca_file": str(path)})
-    transport = http.build_transport(lab)
+    transport = build_transport(lab)
     for _ in range(2):
         with pytest.raises(ConnectFailed, match="ca_file: it could not be read"):
             await transport.send("GET", "/", {}, b"", 5.0)

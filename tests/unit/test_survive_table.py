@@ -49,10 +49,10 @@ def test_a_page_without_the_marks_is_left_alone() -> None:
         table.quoted("# A page", "table")
 
 
-def test_the_readme_shows_what_was_measured() -> None:
+def test_the_docs_show_what_was_measured() -> None:
     quotation = table.quotation(table.read())
-    readme = (table.ROOT / "README.md").read_text()
-    assert table.quoted(readme, quotation) == readme
+    shown = (table.ROOT / "docs/survival.md").read_text()
+    assert table.quoted(shown, quotation) == shown
     assert quotation in (table.RESULTS / "survive.md").read_text()
 
 

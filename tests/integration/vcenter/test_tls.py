@@ -19,7 +19,7 @@ from keepalived.simulator.app import Simulator
 from keepalived.simulator.server import serve
 from keepalived.validation import validate
 from keepalived.vcenter.client import Client
-from keepalived.vcenter.http import build_transport
+from keepalived.vcenter.connect import build_transport
 from keepalived.vcenter.transport import ConnectFailed, Reply, Transport
 from tests.integration.simulator_support import write_certificate
 from tests.support.engine import settings_of

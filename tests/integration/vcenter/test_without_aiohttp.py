@@ -13,7 +13,7 @@ _KEEP_ALIVE = """
 import asyncio
 import sys
 
-from keepalived.engine import connect
+from keepalived.vcenter.connect import connect
 from keepalived.host.clock import SystemClock
 from keepalived.lease.model import Kind
 from keepalived.settings import VCenterSettings
