@@ -42,7 +42,10 @@ http {{
     ssl_certificate {directory}/server.pem;
     ssl_certificate_key {directory}/server.pem;
     location = /requests {{ stub_status; }}
-    location = /api/session {{ return 200 '"token"'; }}
+    location = /api/session {{
+        if ($request_method = GET) {{ return 200 '{{"user": "bench"}}'; }}
+        return 200 '"token"';
+    }}
     location ~ ^/api/content/library/item/update-session/[^/]+/file$ {{
       return 200 '[{{"name": "disk-0.vmdk", "source_type": "PUSH", "status": "TRANSFERRING",
         "size": 42949672960, "bytes_transferred": 1073741824}}]';

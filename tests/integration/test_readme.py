@@ -43,10 +43,11 @@ def test_the_ten_lines_of_yaml_are_a_configuration(tmp_path: Path) -> None:
     secret = tmp_path / "lab.password"
     secret.write_text("secret\n")
     secret.chmod(0o600)
-    config = tmp_path / "config.yaml"
-    config.write_text(text.replace("/etc/clkeepalived/lab.password", str(secret)))
+    config = tmp_path / "clkeepalived.yaml"
+    config.write_text(text)
     checked = subprocess.run(
         [sys.executable, "-m", "keepalived.cli", "check-config", str(config)],
+        env={**os.environ, "HOME": str(tmp_path)},
         capture_output=True,
         text=True,
         check=False,
@@ -108,7 +109,7 @@ async def test_the_lines_of_the_command_line_do_what_they_say(
 async def test_the_lines_of_curl_do_what_they_say(
     simulator: tuple[Simulator, str], tmp_path: Path
 ) -> None:
-    script = block_after((ROOT / "README.md").read_text(), "<!-- curl", "sh")
+    script = block_after((ROOT / "docs/control-api.md").read_text(), "<!-- curl", "sh")
     async with told_and_released(simulator, tmp_path, progress=50) as session_id:
         printed = script.replace("curl -s", "curl -sS -w '\\n'")
         answers = await run(printed, CLKEEPALIVED_SOCKET=f"{tmp_path}/control.sock", ID=session_id)
