@@ -25,7 +25,7 @@ from tests.support.programs import needs
 LIFETIME, SERVED = 5.0, 120.0
 """The configured and the actual lifetime of sessions."""
 GAP = 6.0  # that the server takes a file in: `exec` looks every tenth of a lifetime
-UNTESTED = ("powercli.md", "terraform.md")
+UNTESTED = ("packer.md", "powercli.md", "terraform.md")
 PAGES = sorted(page.name for page in HOW_TO.glob("*.md"))
 
 

@@ -131,7 +131,7 @@ async def test_it_keeps_sessions_alive_without_root_and_without_a_writable_root(
             site.podman.run, *who, "open('/app/written', 'w')", check=False
         )
         assert "Read-only file system" in refused.stderr
-        status = ("exec", NAME, "python3", "-m", "keepalived.cli", "status")
+        status = ("exec", NAME, "clkeepalived", "status")
         assert session in await asyncio.to_thread(site.podman.out, *status)
 
 
