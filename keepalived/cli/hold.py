@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from keepalived.cli.options import session_options, socket_option
 from keepalived.cli.socket_client import Control, session_path
 
 _NOT_NEGATIVE = click.IntRange(min=0)
+_FIRST_ANSWER_SECONDS, _PAUSE_SECONDS = 2.0, 0.1
 
 
 @click.command()
@@ -85,6 +87,10 @@ def hold(
 
         sys.exit(hold_while_connected(control, target, query, fields, read_token))
     session = control.request("PUT", target, {"owner": owners[0], **fields}, query=query)
+    answers_by = time.monotonic() + _FIRST_ANSWER_SECONDS
+    while session["state"] == "PENDING" and time.monotonic() < answers_by:
+        time.sleep(_PAUSE_SECONDS)  # a mistyped id shows with the first renewal
+        session = control.request("GET", target, query=query)
     is_good = session["state"] in text.KEPT or session["holds"]
     click.echo(_describe(session, pid, ttl), err=not is_good)
     sys.exit(0 if is_good else 1)

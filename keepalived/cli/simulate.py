@@ -102,6 +102,9 @@ def simulate(
     Prints one line of JSON with url, username and password when it is ready. Faults, the ledger and
     restarts are available below /simulator/ of that URL. Uploaded content can be downloaded again;
     up to 256 MiB are kept, in memory.
+
+    Serves clients of the REST interfaces /api and /rest: VMware's SDK for Python, PowerCLI's REST
+    cmdlets, curl. Not yet govc and Ansible's modules: they log in by SOAP at /sdk.
     """
     from keepalived.observe.logs import configure_logging
     from keepalived.simulator.app import Simulator

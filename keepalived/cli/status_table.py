@@ -18,12 +18,14 @@ Session = dict[str, Any]
 
 AT_RISK_SHARE = 0.4
 LIVE = frozenset({"PENDING", "ACTIVE"})
-LOST = frozenset({"EXPIRED", "ERROR", "NOT_FOUND"})
+LOST = frozenset({"EXPIRED", "ERROR"})
+_UNKNOWN = "NOT_FOUND"
+"""The vCenter never had a session of this id: it is mistyped, and nothing is lost."""
 _REMOVED = frozenset({"REMOVED", "CANCELED"})
 
 _BOLD, _DIM, _RED, _GREEN, _YELLOW = "1", "2", "31", "32", "33"
 _TITLES = ("VCENTER", "SESSION", "ID", "STATE", "SLACK", "PROGRESS", "LAST ANSWER")
-_PLAIN_TITLES = ("VCENTER", "KIND", "ID", "STATE", "SLACK", "PROGRESS", "LAST", "LIBRARY/ITEM")
+_PLAIN_TITLES = ("LIBRARY/ITEM", "VCENTER", "KIND", "STATE", "SLACK", "PROGRESS", "LAST", "ID")
 _WIDEST_VCENTER_SHARE = 6
 _SLACK_WIDTH, _PROGRESS_WIDTH = 6, 4
 _LEAST_NAME, _LEAST_ID, _LEAST_LAST = 12, 7, len("LAST ANSWER")
@@ -83,6 +85,8 @@ def summary(found: text.JsonObject, output: OutputFormat, suffix: str = "") -> l
         parts.append(Cell(f"{stalled:,} stalled", _YELLOW))
     if lost:
         parts.append(Cell(f"{lost:,} lost recently", _RED))
+    if unknown := sum(session["state"] == _UNKNOWN for session in found["sessions"]):
+        parts.append(Cell(f"{unknown:,} unknown to the vCenter", _YELLOW))
     between = " · "
     if suffix and len(between.join(each.text for each in (*parts, Cell(suffix)))) <= output.columns:
         parts.append(Cell(suffix, _DIM))
@@ -239,14 +243,14 @@ def _fields(session: Session) -> tuple[str, ...]:
     outcomes = session["outcomes"]
     is_live = session["state"] in LIVE
     return (
+        text.item_name(session) or "-",
         text.printable(session["vcenter"]),
         session["kind"],
-        session["id"],
         session["state"],
         "-" if session["slack"] is None or not is_live else text.brief(session["slack"]),
         "-" if done is None else f"{done}%",
         outcomes[-1]["outcome"] if outcomes else "-",
-        text.item_name(session) or "-",
+        session["id"],
     )
 
 

@@ -17,7 +17,7 @@ from keepalived.host.clock import Clock
 from keepalived.keeper.registry import Registry, UnknownVCenterError
 from keepalived.lease import session as core
 from keepalived.lease.holds import Hold, OwnerKind
-from keepalived.lease.model import SessionKey
+from keepalived.lease.model import SessionKey, State
 
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 
@@ -79,7 +79,10 @@ class HoldService:
             if isinstance(error, OSError):
                 raise _not_saved(error) from error
             raise
-        if is_process and not self._owners.is_watched(holder):
+        session = self._registry.find(key)
+        state = State.RELEASED if session is None else session.state
+        has_ended = state.is_final and state is not State.RELEASED  # the hold ended with it
+        if is_process and not has_ended and not self._owners.is_watched(holder):
             await self._registry.release_durably(key, *holder)
             raise ProblemError(ProblemType.NOT_YOUR_PROCESS, f"{label(hold.owner)} has just ended")
         if before is not None and before.owner != hold.owner:

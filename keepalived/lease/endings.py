@@ -9,10 +9,13 @@ from keepalived.lease.model import Kind, State
 
 
 class Target(NamedTuple):
-    """The library item that a session fills, and its content version when the session began."""
+    """The library item that a session fills, and its content version when the session began.
+
+    The version is None if the session had ended before it was first read.
+    """
 
     item_id: str
-    content_version: str
+    content_version: str | None
 
 
 class Ending(NamedTuple):
@@ -72,7 +75,7 @@ def resolve_ending(ending: Ending, target: Target, item: ItemInfo) -> Ending:
     New content proves that a missing session had been completed. An ending that the server itself
     reported is not changed.
     """
-    if item.content_version is None:
+    if item.content_version is None or target.content_version is None:
         return ending
     moved = _has_moved(target.content_version, item.content_version)
     if moved and ending.state in _MISSING:

@@ -275,10 +275,12 @@ def _learn(session: Session, info: SessionInfo) -> Step:
     # Without a renewal just before the reading, the time left is not the whole lifetime.
     if info.state == "ACTIVE" and not session.needs_confirmation:
         session, happened = _learn_lifetime(session, info)
-    # The version counts as the initial one only while the session is ACTIVE.
+    # The version counts as the initial one only while the session is ACTIVE. A session that has
+    # ended before the first reading still tells its item.
     item_id, version = info.item_id, info.content_version
-    if target is None and info.state == "ACTIVE" and item_id is not None and version is not None:
-        target = Target(item_id, version)
+    is_active = info.state == "ACTIVE"
+    if target is None and item_id is not None and not (is_active and version is None):
+        target = Target(item_id, version if is_active else None)
     acknowledged = highest(session.acknowledged, info.client_progress)
     return session._replace(target=target, acknowledged=acknowledged), happened
 

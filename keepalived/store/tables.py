@@ -143,7 +143,7 @@ def _values_of_content(row: SessionRow) -> tuple[Value, ...]:
     target, item = row.session.target, row.session.item
     item_id = version = name = item_version = library = None
     if target is not None:
-        item_id, version = sayable(target.item_id), sayable(target.content_version)
+        item_id, version = sayable(target.item_id), _text(target.content_version)
     if item is not None:
         name, item_version, library = sayable(item.name), item.content_version, item.library
     return item_id, version, name, _text(item_version), _text(library)

@@ -19,6 +19,8 @@ from keepalived.wrapper.session_tracker import SessionTracker
 _DRAW_SECONDS = 0.1
 _FIRST_LINE_SECONDS = 30.0
 _LONGEST_BETWEEN_LINES = 300.0
+_NOTHING_OPEN = "no session of the command is open at present"
+_CLEAR_LINE = "\r\x1b[K"
 
 
 class ExecDisplay:
@@ -32,6 +34,8 @@ class ExecDisplay:
         self._clock = clock
         self._bar = bar_on(stream, os.environ) if with_bar and stream is not None else None
         self._writer = writer_on(stream) if self._bar is None else self._bar.writer
+        # The command may have left the cursor in the middle of a line, as govc's progress does.
+        self._clear = "" if self._bar is None else _CLEAR_LINE
         self._rate = Rate()
         self._may_draw: Callable[[], bool] = lambda: False
         self._view: Callable[[], BarView | None] = lambda: None
@@ -40,9 +44,9 @@ class ExecDisplay:
         """Print a line, above the bar if there is one."""
         line = f"clkeepalived: {text}"
         if self._bar is not None:
-            self._bar.say(line)
+            self._bar.say(f"{self._clear}{line}")
         else:
-            self._writer.send(f"{line}\n")
+            self._writer.send(f"{self._clear}{line}\n")
 
     def show(self, tracker: SessionTracker, console: ConsoleListener) -> None:
         """Show the least advanced of the command's own open sessions from now on."""
@@ -78,14 +82,15 @@ class ExecDisplay:
         pause, printed_at = _FIRST_LINE_SECONDS, self._clock.boot()
         while True:
             self._writer.send()
-            view = self._view()
+            view, now = self._view(), self._clock.boot()
             if view is not None and self._bar is not None and self._may_draw():
                 self._bar.draw(view)
-            elif (
-                view is not None and self._bar is None and self._clock.boot() - printed_at >= pause
-            ):
-                self.say(sentence(view))
-                pause, printed_at = min(2 * pause, _LONGEST_BETWEEN_LINES), self._clock.boot()
+                printed_at = now
+            elif now - printed_at >= pause:
+                why = " (no bar: not in the foreground of the terminal)" if self._bar else ""
+                text = _NOTHING_OPEN if view is None else sentence(view)
+                self.say(f"{text}{why}")
+                pause, printed_at = min(2 * pause, _LONGEST_BETWEEN_LINES), now
             await asyncio.sleep(_DRAW_SECONDS)
 
     def pause(self) -> None:

@@ -6,9 +6,11 @@ a new session need not be the command's; a name that the command uses is much be
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path, PurePath
+from urllib.parse import unquote, urlsplit
 
 from keepalived.lease.answers import ItemInfo
 from keepalived.lease.session import RequestKind, Session
@@ -22,13 +24,38 @@ class Selector:
     items: frozenset[str] = frozenset()
 
 
+_NAME_OPTIONS = ("-n", "-name", "--name")
+
+
+def names_in(argv: Sequence[str]) -> frozenset[str]:
+    """Return what a command line names: existing files, URLs' last parts, and `-n NAME`.
+
+    A short upload may be over before its open file is seen, and of a URL no file is ever open.
+    """
+    found = set()
+    for before, word in zip(("", *argv), argv, strict=False):
+        option, _, value = word.partition("=")
+        if before in _NAME_OPTIONS:
+            found.add(word)
+        elif option in _NAME_OPTIONS:
+            found.add(value)
+        for text in (word, value):
+            with suppress(ValueError, OSError):  # no URL, no path
+                if "://" in text:
+                    found.add(PurePath(unquote(urlsplit(text).path)).name)
+                elif Path(text).is_file():
+                    found.add(PurePath(text).name)
+    return frozenset(found - {""})
+
+
 def is_own(session: Session, wanted: Selector, opened: Collection[str]) -> bool:
     """Whether a session is the command's own, as far as is known now.
 
     If items were named, they decide: another user's job may send a file of the same name. Otherwise
-    `opened` decides: the paths of regular files that the command's processes have, or had, open. A
-    file matches a session that has a file of that name, or whose item has its name: an archive is
-    often unpacked during the upload, and its item keeps its name.
+    `opened` decides: the paths of regular files that the command's processes have, or had, open,
+    and the names in its command line. One matches a session that has a file of that name, or of
+    that name with another suffix, or whose item has its name: an archive is often unpacked during
+    the upload, and its files and its item keep its name.
     """
     if session.key.id in wanted.session_ids:
         return True
@@ -37,9 +64,9 @@ def is_own(session: Session, wanted: Selector, opened: Collection[str]) -> bool:
     if wanted.items and (session.item is not None or not was_read):
         return _is_among(session.item, wanted.items)
     names = {PurePath(path).name for path in opened}
-    if any(file.name in names for file in session.files):
-        return True
     stems = names | {PurePath(name).stem for name in names}
+    if any(PurePath(file.name).stem in stems for file in session.files):
+        return True
     return session.item is not None and session.item.name in stems
 
 

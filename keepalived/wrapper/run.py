@@ -22,13 +22,15 @@ from keepalived.keeper.ports import VCenter
 from keepalived.lease.events import SessionEnd
 from keepalived.lease.model import Kind, SessionKey
 from keepalived.lease.session import Session
-from keepalived.lease.text import duration
+from keepalived.lease.text import duration, printable
 from keepalived.vcenter.client import Client
 from keepalived.wrapper import summary
 from keepalived.wrapper.child import Child, running
 from keepalived.wrapper.console_listener import ConsoleListener
 from keepalived.wrapper.display import ExecDisplay
+from keepalived.wrapper.items import NamedItems
 from keepalived.wrapper.options import ExecOptions, first_timeout
+from keepalived.wrapper.ownership import item_name, names_in
 from keepalived.wrapper.session_finder import FirstList, SearchError, SessionFinder
 from keepalived.wrapper.session_tracker import SessionTracker, names
 from keepalived.wrapper.signals import INTERRUPTS, handled, is_ignored, stop_own_group
@@ -39,9 +41,10 @@ UNAVAILABLE = 69
 """EX_UNAVAILABLE of sysexits.h: no vCenter could be reached, so nothing could be kept alive."""
 
 _POLLS_PER_LIFETIME = 10
-_LONGEST_POLL_SECONDS = 5.0
-_UNCLAIMED_SECONDS = 30.0
-"""Most uploaders have opened the files that they send by then."""
+_FIRST_POLL_SECONDS, _LONGEST_POLL_SECONDS = 0.25, 5.0
+_POLL_GROWTH = 1.5
+"""From a look to the next: quick uploaders end within seconds, and long ones can wait."""
+_FAILED_LOOKS = 2
 _BEGIN_TRIES = 3
 _LAST_POLL_SECONDS = 3.0
 _STDERR = 2
@@ -73,12 +76,13 @@ class Wrapped:
         self._clock = clock
         self._child: Child | None = None
         self._was_asked_to_end = False
+        self._was_silent = False
         self._interrupted = asyncio.Event()
         self._interrupted_by: signal.Signals | None = None
         self._asked_to_stop = asyncio.Event()
         lifetime = options.settings.session_timeout
         self._poll_seconds = min(_LONGEST_POLL_SECONDS, lifetime / _POLLS_PER_LIFETIME)
-        self._unclaimed_after = min(_UNCLAIMED_SECONDS, lifetime)
+        self._items = NamedItems(client, options.wanted.items, lent)
         self._begin_timeout = first_timeout(options.settings)
         self._timeout = options.settings.request_timeout or min(self._begin_timeout, lifetime / 10)
 
@@ -117,7 +121,11 @@ class Wrapped:
         ) as (self._engine, keeper):
             self._vcenter = keeper.vcenter
             self._tracker = tracker = SessionTracker(
-                self._engine.registry, options.wanted, self._lent, self._clock
+                self._engine.registry,
+                options.wanted,
+                self._lent,
+                self._clock,
+                names_in(options.argv),
             )
             self._display.show(tracker, console)
             self._finder = SessionFinder(
@@ -141,6 +149,7 @@ class Wrapped:
                     await self._settle()
             self._report(others)
             tracker.let_go_all()
+            await self._report_items()
             return code
 
     async def _unless_interrupted(self, work: Coroutine[object, object, None]) -> None:
@@ -171,6 +180,7 @@ class Wrapped:
                 if tries == _BEGIN_TRIES:
                     raise
                 await self._pause()
+        await self._items.begin(self._begin_timeout)
         self._lent.say_at_start()
         await self._engine.renew(*named)
 
@@ -216,16 +226,35 @@ class Wrapped:
         await self._engine.renew_all()
 
     async def _watch_sessions(self) -> None:
+        pause, is_silent = _FIRST_POLL_SECONDS, False  # silent: the vCenter lists no sessions
         while True:
-            await self._pause()
-            for key in await self._finder.appeared():
+            await sleep_until(self._clock, self._clock.boot() + min(pause, self._poll_seconds))
+            found = await self._finder.appeared()
+            for key in found:
                 self._tracker.take(key)
-            for session in self._tracker.unclaimed(self._unclaimed_after):
+            pause = _FIRST_POLL_SECONDS if found else pause * _POLL_GROWTH
+            await self._say_what_is_kept()
+            if self._finder.failed_looks >= _FAILED_LOOKS and not is_silent:
+                self._was_silent = True
                 self._display.say(
-                    f"warning: {names([session])} may not belong to the command: it is kept alive "
-                    "only while the command runs (claim its item with --item)"
+                    f"warning: {self._options.vcenter} cannot be asked for its sessions: "
+                    f"{printable(self._finder.reason)}"
                 )
+            is_silent = self._finder.failed_looks >= _FAILED_LOOKS
             self._end_command_on_loss()
+
+    async def _say_what_is_kept(self) -> None:
+        """Name each session once, as soon as its item was read."""
+        if not self._tracker.is_any_unnamed():
+            return
+        await self._tracker.read_files()
+        for session, is_own in self._tracker.newly_named():
+            why = ""
+            if not is_own and self._options.wanted.items:
+                why = " while the command runs: it may not belong to the command, by --item"
+            elif not is_own:
+                why = " (assumed yours; --item says so)"
+            self._display.say(f"keeping {names([session])} alive{why}")
 
     async def _poll_once_more(self) -> None:
         """Find sessions opened since the last poll, and the present state of all of them."""
@@ -300,12 +329,39 @@ class Wrapped:
                 f"{names([session])} appeared while the command ran, but may not belong to it: it "
                 "is left open (claim its item with --item)"
             )
+        # Where items are named, sessions of other items are other users' business.
+        for session in () if self._options.wanted.items else self._tracker.ended_others():
+            say(
+                f"{summary.what_became(session)}; it may not belong to the command (claim its "
+                "item with --item)"
+            )
+        if self._was_silent:
+            silent = duration(self._finder.silent_seconds(self._clock.boot()))
+            say(
+                f"{self._options.vcenter} could not be asked for its sessions for {silent}: "
+                f"{printable(self._finder.reason)}"
+            )
         for outcome in outcomes:
             say(summary.line(outcome))
         for key in (each.session.key for each in outcomes if summary.is_left_open(each.session)):
             kind = () if key.kind is Kind.UPDATE else ("--kind", key.kind.value)
             command = shlex.join((*self._options.cancel_command, *kind, key.id))
             say(f"left open on the server; to cancel it: {command}")
+
+    async def _report_items(self) -> None:
+        """Say of each item that the user named whether it arrived."""
+        arrived = {
+            item_name(each.session)
+            for each in self._tracker.outcomes()
+            if each.session.ending is not None and each.session.ending.content_moved
+        }
+        for name in self._items.names:
+            after = await self._items.look(name, self._timeout)
+            self._display.say(
+                self._items.sentence(
+                    name, after, self._options.vcenter, has_arrived=name in arrived
+                )
+            )
 
 
 @asynccontextmanager

@@ -38,6 +38,12 @@ class SessionFinder:
     lent: Lent
     timeout: float
     first: FirstList | None = None
+    failed_looks: int = field(default=0, init=False)
+    """How many polls in a row could not list the update sessions."""
+    reason: str = field(default="", init=False)
+    """Why the last of them failed, for people."""
+    _silent: float = field(default=0.0, init=False)
+    _failing_since: float | None = field(default=None, init=False)
     _known: set[SessionKey] = field(default_factory=set, init=False)
 
     async def begin(self, timeout: float) -> None:
@@ -54,10 +60,27 @@ class SessionFinder:
         found: list[SessionKey] = []
         for kind in Kind:
             answer = await self._list(kind, self.timeout)
+            if kind is Kind.UPDATE:
+                self._note(answer)
             new = self._keys(kind, answer.value or ()) - self._known
             self._known |= new
             found += sorted(new)
         return found
+
+    def silent_seconds(self, now: float) -> float:
+        """Return for how long, in all, the update sessions could not be listed."""
+        since = self._failing_since
+        return self._silent + (0.0 if since is None else now - since)
+
+    def _note(self, answer: Answer[tuple[str, ...]]) -> None:
+        if answer.value is None:
+            self.failed_looks += 1
+            self.reason = answer.detail or answer.outcome.value
+            if self._failing_since is None:
+                self._failing_since = answer.sent_at
+        else:
+            self._silent = self.silent_seconds(answer.received_at)
+            self.failed_looks, self._failing_since = 0, None
 
     async def _list(self, kind: Kind, timeout: float) -> Answer[tuple[str, ...]]:
         if self.first is not None and kind is Kind.UPDATE:

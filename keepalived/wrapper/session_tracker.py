@@ -23,7 +23,7 @@ from keepalived.wrapper.progress import Transfer, transfer
 from keepalived.wrapper.summary import SessionOutcome
 from keepalived.wrapper.tokens import Lent
 
-_FILES_SECONDS = 2.0
+_FIRST_FILES_SECONDS, _FILES_SECONDS = 0.1, 2.0
 _FILES_PER_LIFETIME = 10
 _POLL_SECONDS = 0.1
 
@@ -37,7 +37,14 @@ class SessionTracker:
     discovered. `transfers` contains the progress of the command's own sessions where it is known.
     """
 
-    def __init__(self, registry: Registry, wanted: Selector, lent: Lent, clock: Clock) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        wanted: Selector,
+        lent: Lent,
+        clock: Clock,
+        named: frozenset[str] = frozenset(),
+    ) -> None:
         self.transfers: dict[SessionKey, Transfer] = {}
         self._registry = registry
         self._wanted = wanted
@@ -46,11 +53,11 @@ class SessionTracker:
         self._uid = os.getuid()
         self._owner = Owner(OwnerKind.COMMAND, str(os.getpid()))
         self._own: set[SessionKey] = set()
-        self._reported: set[SessionKey] = set()
+        self._named: set[SessionKey] = set()
         self._activities: dict[SessionKey, Activity] = {}
         self._ended: dict[SessionKey, tuple[float, float]] = {}
         self._end_seen = asyncio.Event()
-        self._opened: set[str] = set()
+        self._opened = set(named)
         self._sizes: dict[str, int] = {}
 
     # -- holds
@@ -92,11 +99,12 @@ class SessionTracker:
     # -- watching
 
     async def run(self, lifetime: float) -> None:
-        """Read the command's open files every two seconds, until cancelled."""
-        pause = min(_FILES_SECONDS, lifetime / _FILES_PER_LIFETIME)
+        """Read the command's open files, soon and then every two seconds, until cancelled."""
+        longest, pause = min(_FILES_SECONDS, lifetime / _FILES_PER_LIFETIME), _FIRST_FILES_SECONDS
         while True:
             await self.read_files()
-            await sleep_until(self._clock, self._clock.boot() + pause)
+            await sleep_until(self._clock, self._clock.boot() + min(pause, longest))
+            pause = min(2 * pause, longest)
 
     async def read_files(self) -> None:
         """Read the open files of the command's processes, and update the sessions from them."""
@@ -138,9 +146,7 @@ class SessionTracker:
     async def all_read(self) -> None:
         """Return once every session has had a complete round of requests, or has ended."""
         # The registry has no event for the end of a round.
-        while any(  # noqa: ASYNC110
-            session.renewals == 0 or session.due <= self._clock.boot() for session in self._open()
-        ):
+        while not all(map(self._has_rested, self._open())):  # noqa: ASYNC110
             await asyncio.sleep(_POLL_SECONDS)
         self.claim()
 
@@ -171,16 +177,33 @@ class SessionTracker:
         """Return the open sessions that appeared and are not known to be the command's own."""
         return [session for session in self._open() if session.key not in self._own]
 
-    def unclaimed(self, seconds: float) -> list[Session]:
-        """Return sessions that are still unclaimed after `seconds`; each only once."""
-        now = self._clock.boot()
-        found = [
+    def ended_others(self) -> list[Session]:
+        """Return the sessions not known to be the command's own that ended while it ran."""
+        return [
             session
-            for session in self.others()
-            if now - session.since >= seconds and session.key not in self._reported
+            for session in self._registry
+            if session.key not in self._own
+            and session.state.is_final
+            and session.state is not State.RELEASED
         ]
-        self._reported |= {session.key for session in found}
-        return found
+
+    def is_any_unnamed(self) -> bool:
+        """Whether `newly_named` would return a session."""
+        return any(self._is_unnamed(session) for session in self._open())
+
+    def newly_named(self) -> list[tuple[Session, bool]]:
+        """Return the open sessions whose item was read, each once, and whether it is our own."""
+        found = [session for session in self._open() if self._is_unnamed(session)]
+        self._named |= {session.key for session in found}
+        return [(session, session.key in self._own) for session in found]
+
+    def _is_unnamed(self, session: Session) -> bool:
+        is_read = session.item is not None or self._has_rested(session)
+        return is_read and session.key not in self._named
+
+    def _has_rested(self, session: Session) -> bool:
+        """Whether a session's first round of requests is over."""
+        return session.renewals > 0 and session.due > self._clock.boot()
 
     def outcomes(self) -> list[SessionOutcome]:
         """Return the outcome of each of the command's own sessions so far."""

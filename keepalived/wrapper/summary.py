@@ -33,7 +33,12 @@ def line(outcome: SessionOutcome) -> str:
         f"held {duration(outcome.held)}, longest pause {duration(outcome.idle)} "
         f"(it {expires} after {duration(session.lifetime)})"
     )
-    return f"{printable(_subject(session))}{_result(session)}; {spans}"
+    return f"{what_became(session)}; {spans}"
+
+
+def what_became(session: Session) -> str:
+    """Return how a session ended, in one line."""
+    return f"{printable(_subject(session))}{_result(session)}"
 
 
 def is_left_open(session: Session) -> bool:

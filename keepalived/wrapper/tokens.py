@@ -14,10 +14,7 @@ _REFRESHES_PER_LIFETIME = 2
 """An API session expires after half an hour idle by default, an update session after five minutes:
 refreshing both equally often is enough, and needs no setting."""
 
-_UNKNOWN = (
-    "the command's API session is not kept alive: its token is unknown, and calls after a long "
-    "transfer may fail with 401 (use --token-file, or let govc cache its session)"
-)
+_UNKNOWN = "warning: the command's API session is not kept alive: its token is unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +53,16 @@ class Lent:
             return
         self._refused.add(self.token)
         self.token = None
-        effect = "calls with its token fail until there is a new one"
-        if not self._source.is_commands_own:
-            effect = "it is read again once govc has logged in"
-        self._say(
-            f"warning: {self._source.name} has ended (401): {effect}; until then, update sessions "
-            "are renewed with other credentials, if they are known"
-        )
+        if self._source.is_commands_own:
+            self._say(
+                f"warning: {self._source.name} has ended (401): calls with its token fail until "
+                "there is a new one; until then, sessions are renewed with other credentials, if "
+                "they are known"
+            )
+        else:  # of an earlier run, as a rule: govc logs in anew by itself
+            self._say(
+                f"{self._source.name} has ended; it is looked at again once govc has logged in"
+            )
 
     async def run(
         self, vcenter: VCenter, lifetime: float, timeout: float, lend: Callable[[], None]
@@ -92,7 +92,7 @@ class Lent:
         if self.token is not None:
             self._say(self._kept_alive())
         elif self._source is None:
-            self._say(_UNKNOWN)
+            self._say(f"{_UNKNOWN} (see --token-file)")
         elif not self._refused:  # a refusal was reported already
             self._say(f"{_UNKNOWN}; {self._source.name} is used as soon as it exists")
 

@@ -342,9 +342,9 @@ async def test_a_program_gets_every_session_in_full(control: Control) -> None:
     found = json.loads(await good(control, "status", "--json"))
 
     assert title.split() == (
-        ["VCENTER", "KIND", "ID", "STATE", "SLACK", "PROGRESS", "LAST", "LIBRARY/ITEM"]
+        ["LIBRARY/ITEM", "VCENTER", "KIND", "STATE", "SLACK", "PROGRESS", "LAST", "ID"]
     )
-    assert {line.split()[2] for line in lines} == set(ids)
+    assert {line.split()[-1] for line in lines} == set(ids)
     assert "\x1b" not in "".join(lines)
     assert found["held"] == 3
     assert {each["id"] for each in found["sessions"]} == set(ids)
@@ -384,3 +384,11 @@ async def test_the_client_loads_nothing_of_the_daemon(control: Control) -> None:
     assert "lab" in table
     heavy = {"aiohttp", "asyncio", "rich", "structlog", "yaml"}
     assert not heavy & set(loaded.split())
+
+
+@pytest.mark.parametrize("owner", [("--pid", str(os.getpid())), ("--ttl", "2m"), ("--no-owner",)])
+async def test_an_id_that_the_vcenter_does_not_know_is_told_alike(
+    control: Control, owner: tuple[str, ...]
+) -> None:
+    ran = await bad(control, "hold", "never-was", *owner)
+    assert (ran.code, ran.err) == (1, "lab has no such session: never-was\n")

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from keepalived.lease.model import Kind
-from keepalived.simulator.faults import Hang, Latency
+from keepalived.simulator.faults import Fail, Hang, Latency
 from keepalived.simulator.resources import SessionEvent
 from tests.support.cli import COMMAND, Ran, line_of
 from tests.support.exec import (
@@ -320,10 +320,9 @@ async def test_a_session_that_nothing_claims_is_said_while_the_command_runs(
     async with begun(lab, tmp_path / "end") as process:
         lab.simulator.open_session()
         assert process.stderr is not None
-        said = await line_of(process.stderr, "clkeepalived: warning: library/image.ova ")
+        said = await line_of(process.stderr, "clkeepalived: keeping ")
 
-        assert "may not belong to the command" in said
-        assert "--item" in said
+    assert said.strip().endswith("keeping library/image.ova alive (assumed yours; --item says so)")
 
 
 @extended
@@ -402,7 +401,8 @@ async def test_two_jobs_on_one_account_keep_apart(lab: Place, tmp_path: Path) ->
     for name, other, each in zip(("one", "two"), ("two", "one"), ran, strict=True):
         assert each.code == 0, each.err
         assert f"templates/{name} version 1→2, content arrived" in each.err.splitlines()[-1]
-        assert f"templates/{other} version" not in each.err
+        foreign = [line for line in each.err.splitlines() if f"templates/{other} version" in line]
+        assert all("it may not belong to the command" in line for line in foreign)
     assert not lab.simulator.ledger.requests("update_session.cancel")
 
 
@@ -434,7 +434,8 @@ async def test_two_jobs_that_send_files_of_one_name_keep_apart_where_items_are_n
 
     for name, other, each in (("one", "two", first), ("two", "one", second)):
         assert each.code == 0, each.err
-        assert f"templates/{name} version 1→2, content arrived" in each.err.splitlines()[-1]
+        assert f"templates/{name} version 1→2, content arrived" in each.err.splitlines()[-2]
+        assert each.err.splitlines()[-1] == f"clkeepalived: templates/{name} arrived, version 2"
         assert f"templates/{other} version" not in each.err
         assert f"waiting until vCenter has processed templates/{other}" not in each.err
 
@@ -578,3 +579,59 @@ async def test_a_signal_behind_the_command_ends_the_wait_and_not_the_last_words(
 
 def _children(pid: int) -> list[int]:
     return list(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+
+
+@extended
+@pytest.mark.parametrize("code", [0, 3])
+async def test_an_item_named_is_looked_up_in_the_end_without_a_session_too(
+    lab: Place, code: int
+) -> None:
+    lab.simulator.open_session()
+    there, missing = "library/image.ova", "library/no such item"
+
+    ran = await lab.exec("--item", there, "--item", missing, "--", "sh", "-c", f"exit {code}")
+
+    assert ran.code == code
+    assert ran.err.splitlines()[-2:] == [
+        f"clkeepalived: {there} is unchanged, version 1",
+        f"clkeepalived: {missing} is missing",
+    ]
+
+
+@extended
+async def test_an_upload_that_is_shorter_than_a_look_is_still_the_commands_own(
+    lab: Place, tmp_path: Path
+) -> None:
+    iso = image(tmp_path, "short.iso", 1000)
+
+    ran = await lab.exec(
+        "--item", "templates/short", "--", *UPLOADER, str(iso), "--item", "templates/short"
+    )
+
+    assert ran.code == 0, ran.err
+    assert ran.err.splitlines()[-1].startswith("clkeepalived: templates/short arrived, version 2")
+
+
+@extended
+async def test_what_is_kept_is_said_at_once(lab: Place, iso: Path) -> None:
+    go_on = iso.with_name("go on")
+    async with lab.started("--", *UPLOADER, str(iso), "--gap", str(go_on)) as process:
+        said = await line_of(process.stderr, "keeping ")
+        go_on.touch()
+        await ended(process)
+
+    assert said == "clkeepalived: keeping templates/image alive\n"
+
+
+@extended
+async def test_a_vcenter_that_does_not_list_sessions_is_said_and_for_how_long(
+    lab: Place, tmp_path: Path
+) -> None:
+    async with begun(lab, tmp_path / "end") as process:
+        lab.simulator.faults.add(Fail(500), route="update_session.list")
+        said = await line_of(process.stderr, "cannot be asked for its sessions: HTTP 500")
+        (tmp_path / "end").touch()
+        ran = await ended(process)
+
+    assert "lab cannot be asked for its sessions: HTTP 500" in said
+    assert re.search(r"lab could not be asked for its sessions for \d+ s: HTTP 500", ran.err)

@@ -49,7 +49,7 @@ def session(name: str = "image", **other: Any) -> dict[str, Any]:
 
 def test_the_words_of_the_core_are_used() -> None:
     assert {State(each) for each in status_table.LIVE} == {s for s in State if not s.is_final}
-    assert {State(each) for each in status_table.LOST} == {s for s in State if s.is_failure}
+    assert {*map(State, status_table.LOST), State.NOT_FOUND} == {s for s in State if s.is_failure}
     assert status_table.AT_RISK_SHARE == AT_RISK_SHARE
 
 

@@ -204,7 +204,11 @@ def test_a_session_that_is_gone_is_settled_by_its_item(
 
 def test_the_version_counts_only_as_read_while_active() -> None:
     session, _ = answered(begun())
-    assert the_end(answered(session, value=info("DONE", version="4"))).content_moved is None
+    session, happened = answered(session, value=info("DONE", version="4"))
+    assert happened == ()
+    session, happened = answered(session, value=ItemInfo("item-1", "debian", "4"))
+    assert the_end((session, happened)).content_moved is None
+    assert session.item is not None
 
 
 def test_the_version_counts_as_it_was_read_first() -> None:

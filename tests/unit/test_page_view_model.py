@@ -124,12 +124,18 @@ def test_a_flood_of_good_ends_does_not_wash_the_losses_away() -> None:
     assert found.recently_lost == 0
 
 
-@pytest.mark.parametrize("state", [State.ERROR, State.EXPIRED, State.NOT_FOUND, State.REMOVED])
+@pytest.mark.parametrize("state", [State.ERROR, State.EXPIRED, State.REMOVED])
 def test_a_loss_is_news_for_a_quarter_of_an_hour(state: State) -> None:
     assert said(content(over("lost", state), ages={"lost": 899.0})) == [
         "1 session lost in the last 15 minutes"
     ]
     assert said(content(over("lost", state), ages={"lost": 901.0})) == []
+
+
+def test_a_mistyped_id_is_no_loss() -> None:
+    found = content(over("mistyped", State.NOT_FOUND), ages={"mistyped": 899.0})
+    assert found.recently_lost == 0
+    assert said(found) == ["1 session unknown to the vCenter: check the id"]
 
 
 @pytest.mark.parametrize("state", [State.DONE, State.RELEASED, State.CANCELED])

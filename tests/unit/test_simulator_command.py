@@ -28,6 +28,12 @@ def test_bad_arguments(arguments: list[str], words: str) -> None:
     assert words in result.output
 
 
+def test_the_help_says_which_clients_are_served() -> None:
+    text = " ".join(CliRunner().invoke(simulate, ["--help"]).output.split())
+    assert "/api and /rest: VMware's SDK for Python, PowerCLI's REST cmdlets, curl." in text
+    assert "Not yet govc and Ansible's modules: they log in by SOAP at /sdk." in text
+
+
 def test_a_certificate_that_is_none(tmp_path: Path) -> None:
     path = tmp_path / "server.pem"
     path.write_text("no certificate")

@@ -24,8 +24,11 @@ MOST_ENDS = 25
 RECENT_SECONDS = 900.0
 """How long a loss counts as recent: as long as its alert fires."""
 
-_LOSSES = frozenset({State.ERROR, State.EXPIRED, State.NOT_FOUND, State.REMOVED})
-"""Ends that raise an alert: the content was expected and did not arrive."""
+_LOSSES = frozenset({State.ERROR, State.EXPIRED, State.REMOVED})
+"""Ends after which content that was expected has not arrived.
+
+A session that the vCenter never had (NOT_FOUND) is a mistyped id, as a rule: nothing is lost.
+"""
 
 _FINAL = frozenset(FINAL_STATES)
 _OTHERS = _FINAL - _LOSSES
@@ -93,6 +96,8 @@ class PageContent:
     ends: tuple[End, ...] = ()
     ended: int = 0
     recently_lost: int = 0
+    recently_unknown: int = 0
+    """Sessions that the vCenter never had: their ids are mistyped."""
 
     @property
     def total(self) -> int:
@@ -152,6 +157,7 @@ def _ends(
             ago = now - ended_at.get(session.key, now)
             page.ended += 1
             page.recently_lost += session.state in _LOSSES and ago < RECENT_SECONDS
+            page.recently_unknown += session.state is State.NOT_FOUND and ago < RECENT_SECONDS
             yield ago, place
 
 
@@ -194,6 +200,8 @@ def concerns(page: PageContent) -> Iterator[Concern]:
         yield Concern(True, f"{_sessions(count)} could never be renewed")
     if count := page.recently_lost:
         yield Concern(False, f"{_sessions(count)} lost in the last 15 minutes")
+    if count := page.recently_unknown:
+        yield Concern(False, f"{_sessions(count)} unknown to the vCenter: check the id")
     if count := page.stalled:
         yield Concern(False, f"{count:,} {'upload is' if count == 1 else 'uploads are'} stalled")
     for source in daemon.broken_sources:
