@@ -108,7 +108,7 @@ async def test_govc(start_vcsim: StartVCSim, folder: Path) -> None:
     assert down.returncode == 0, down.stdout
     assert path.read_bytes() == content
 
-    for text in (upload_again, remove, sessions):
+    for text in (upload_again, sessions, remove):
         ran = await asyncio.to_thread(type_in, folder, text, environ)
         assert ran.returncode == 0, ran.stdout
     again = await asyncio.to_thread(type_in, folder, download, environ)
