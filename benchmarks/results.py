@@ -92,5 +92,5 @@ def _summary(answers: dict[str, Answer]) -> Iterator[str]:
         resident = answers[startup.PART.name]["resident_mib"]
         yield f"`serve` with ten sessions needs {resident:.0f} MiB."
     if crowd := answers.get("crowd"):
-        least, most = sorted(crowd[each]["bytes_per_session"] / 1024 for each in ("state", "yaml"))
-        yield f"Each further session needs {least:.1f} KiB to {most:.1f} KiB."
+        most = max(crowd[each]["bytes_per_session"] / 1024 for each in ("state", "yaml"))
+        yield f"Each further session needs {most:.1f} KiB at most."

@@ -17,10 +17,8 @@ import yaml
 from keepalived.simulator.app import Simulator
 from keepalived.simulator.server import serve as serve_simulator
 from tests.support.daemon import PASSWORD_VARIABLE, serving
+from tests.support.printed import PAGES, ROOT
 from tests.support.programs import needs
-
-ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
 
 
 def block_after(text: str, mark: str, language: str) -> str:

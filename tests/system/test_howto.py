@@ -94,7 +94,7 @@ async def test_govc(start_vcsim: StartVCSim, folder: Path) -> None:
         "PATH": f"{govc}:{PATH}",
         "CLKEEPALIVED_CONFIG": str(config),
     }
-    upload, download, upload_again, remove = commands("govc.md")
+    upload, download, upload_again, remove, sessions = commands("govc.md")
 
     up = await asyncio.to_thread(type_in, folder, upload, environ)
     assert up.returncode == 0, up.stdout
@@ -108,7 +108,7 @@ async def test_govc(start_vcsim: StartVCSim, folder: Path) -> None:
     assert down.returncode == 0, down.stdout
     assert path.read_bytes() == content
 
-    for text in (upload_again, remove):
+    for text in (upload_again, sessions, remove):
         ran = await asyncio.to_thread(type_in, folder, text, environ)
         assert ran.returncode == 0, ran.stdout
     again = await asyncio.to_thread(type_in, folder, download, environ)

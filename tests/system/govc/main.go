@@ -6,6 +6,7 @@ import (
 
 	"github.com/vmware/govmomi/govc/cli"
 	_ "github.com/vmware/govmomi/govc/library"
+	_ "github.com/vmware/govmomi/govc/library/session"
 )
 
 func main() {
