@@ -75,8 +75,10 @@ def test_ansible(folder: Path) -> None:
         ran = type_in(folder, text, environ)
         assert ran.returncode == 0, ran.stdout
         assert "changed=1" in ran.stdout
-        last = ran.stdout.splitlines()[-1]
-        assert last.startswith("clkeepalived: templates/debian-12 version 1→2, content arrived; ")
+        told = "clkeepalived: templates/debian-12"
+        *_, summary, last = ran.stdout.splitlines()
+        assert summary.startswith(f"{told} version 1→2, content arrived; ")
+        assert last == f"{told} arrived, version 2"
         assert len(vcenter.sent("update_session.keep_alive")) >= 1
         assert len(vcenter.sent("upload")) == 1
 
