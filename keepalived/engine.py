@@ -13,7 +13,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from keepalived.host.clock import Clock
-from keepalived.keeper.keeper import Keeper, RenewalPolicy
+from keepalived.keeper.keeper import Keeper
+from keepalived.keeper.policy import RenewalPolicy
 from keepalived.keeper.ports import Persistence
 from keepalived.keeper.registry import Registry, Retention
 from keepalived.lease.events import Listener, VCenterAdded, VCenterRemoved

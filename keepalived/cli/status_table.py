@@ -20,7 +20,7 @@ AT_RISK_SHARE = 0.4
 LIVE = frozenset({"PENDING", "ACTIVE"})
 LOST = frozenset({"EXPIRED", "ERROR"})
 _UNKNOWN = "NOT_FOUND"
-"""The vCenter never had a session of this id: it is mistyped, and nothing is lost."""
+"""The vCenter did not know the id when it was first renewed: it is mistyped, as a rule."""
 _REMOVED = frozenset({"REMOVED", "CANCELED"})
 
 _BOLD, _DIM, _RED, _GREEN, _YELLOW = "1", "2", "31", "32", "33"

@@ -271,14 +271,13 @@ def _item_answered(session: Session, reply: _Reply) -> Step:
 def _learn(session: Session, info: SessionInfo) -> Step:
     """Learn the lifetime, the item, and other clients' progress from the answer to `get`."""
     happened: tuple[Event, ...] = ()
-    target = session.target
+    target, is_active = session.target, info.state == "ACTIVE"
     # Without a renewal just before the reading, the time left is not the whole lifetime.
-    if info.state == "ACTIVE" and not session.needs_confirmation:
+    if is_active and not session.needs_confirmation:
         session, happened = _learn_lifetime(session, info)
     # The version counts as the initial one only while the session is ACTIVE. A session that has
     # ended before the first reading still tells its item.
     item_id, version = info.item_id, info.content_version
-    is_active = info.state == "ACTIVE"
     if target is None and item_id is not None and not (is_active and version is None):
         target = Target(item_id, version if is_active else None)
     acknowledged = highest(session.acknowledged, info.client_progress)

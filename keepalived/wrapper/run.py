@@ -125,7 +125,7 @@ class Wrapped:
                 options.wanted,
                 self._lent,
                 self._clock,
-                names_in(options.argv),
+                names_in(options.argv[1:]),
             )
             self._display.show(tracker, console)
             self._finder = SessionFinder(

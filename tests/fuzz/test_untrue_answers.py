@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keepalived.keeper.keeper import RenewalPolicy
+from keepalived.keeper.policy import RenewalPolicy
 from keepalived.lease.holds import Hold, LentToken, Owner, OwnerKind
 from keepalived.lease.model import State
 from keepalived.simulator.wire import Request, Response

@@ -23,7 +23,8 @@ from keepalived.control.limits import DEFAULT_LIMITS, Limits
 from keepalived.control.server import ControlServer
 from keepalived.host.processes import ProcessWatcher
 from keepalived.host.sockets import listen_unix
-from keepalived.keeper.keeper import Keeper, RenewalPolicy
+from keepalived.keeper.keeper import Keeper
+from keepalived.keeper.policy import RenewalPolicy
 from keepalived.keeper.ports import NullPersistence
 from keepalived.keeper.registry import Registry, Retention
 from keepalived.lease.events import VCenterAdded

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from keepalived.keeper.keeper import RenewalPolicy
+from keepalived.keeper.policy import RenewalPolicy
 from keepalived.lease.model import Kind, SessionKey, State
 from keepalived.settings import Settings
 from keepalived.simulator.app import Simulator

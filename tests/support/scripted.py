@@ -11,7 +11,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
-from keepalived.keeper.keeper import Keeper, RenewalPolicy
+from keepalived.keeper.keeper import Keeper
+from keepalived.keeper.policy import RenewalPolicy
 from keepalived.keeper.registry import Registry, Retention
 from keepalived.lease.answers import Answer, FileInfo, ItemInfo, Outcome, SessionInfo
 from keepalived.lease.events import Event

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from keepalived.keeper.keeper import Keeper, RenewalPolicy
+from keepalived.keeper.keeper import Keeper
+from keepalived.keeper.policy import RenewalPolicy
 from keepalived.keeper.registry import Registry, Retention
 from keepalived.lease import events
 from keepalived.lease.holds import Hold

@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from keepalived.keeper.keeper import RenewalPolicy
+from keepalived.keeper.policy import RenewalPolicy
 from keepalived.lease.model import Kind, SessionKey
 from keepalived.simulator.wire import Request, Response
 from tests.support.engine import NAME, Engine, running_engine, simulator_in_loop

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from keepalived.control.hold_index import HoldIndex, Usage, size_of
-from keepalived.keeper.keeper import Keeper, RenewalPolicy
+from keepalived.keeper.keeper import Keeper
+from keepalived.keeper.policy import RenewalPolicy
 from keepalived.keeper.registry import Registry, Retention
 from keepalived.lease.holds import Hold, Owner, OwnerKind
 from keepalived.lease.model import Kind, SessionKey

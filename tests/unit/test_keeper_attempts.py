@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import pytest
 
-from keepalived.keeper.keeper import RenewalPolicy
+from keepalived.keeper.policy import RenewalPolicy
 from keepalived.lease.model import Kind, SessionKey, State
 from keepalived.lease.progress import Progress
 from keepalived.lease.session import RequestKind

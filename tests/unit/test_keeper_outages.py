@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from keepalived.keeper.keeper import RenewalPolicy
+from keepalived.keeper.policy import RenewalPolicy
 from keepalived.lease import events
 from keepalived.lease.answers import Outcome
 from keepalived.lease.holds import LentToken

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from keepalived.keeper.keeper import RenewalPolicy
+from keepalived.keeper.policy import RenewalPolicy
 from keepalived.keeper.registry import Retention, UnknownVCenterError
 from keepalived.lease import events
 from keepalived.lease import session as core

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from keepalived.keeper.keeper import RenewalPolicy
+from keepalived.keeper.policy import RenewalPolicy
 from keepalived.lease import events
 from keepalived.lease.answers import Outcome, SessionInfo
 from keepalived.lease.model import Kind, State

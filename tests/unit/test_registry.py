@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from keepalived.keeper.keeper import RenewalPolicy
+from keepalived.keeper.policy import RenewalPolicy
 from keepalived.keeper.ports import NullPersistence
 from keepalived.keeper.registry import Retention, UnknownVCenterError
 from keepalived.lease.answers import ItemInfo

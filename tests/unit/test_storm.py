@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from keepalived.keeper.keeper import RenewalPolicy
+from keepalived.keeper.policy import RenewalPolicy
 from keepalived.lease.model import Kind, SessionKey, State
 from keepalived.lease.session import RequestKind
 from keepalived.simulator.faults import Fail, Refuse

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from keepalived.keeper.keeper import Keeper, RenewalPolicy
+from keepalived.keeper.keeper import Keeper
+from keepalived.keeper.policy import RenewalPolicy
 from keepalived.lease.answers import Outcome
 from keepalived.lease.holds import Hold, LentToken, Owner, OwnerKind
 from keepalived.lease.model import State

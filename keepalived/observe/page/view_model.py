@@ -27,7 +27,8 @@ RECENT_SECONDS = 900.0
 _LOSSES = frozenset({State.ERROR, State.EXPIRED, State.REMOVED})
 """Ends after which content that was expected has not arrived.
 
-A session that the vCenter never had (NOT_FOUND) is a mistyped id, as a rule: nothing is lost.
+A session that the vCenter did not know when it was first renewed (NOT_FOUND) is a mistyped id,
+as a rule.
 """
 
 _FINAL = frozenset(FINAL_STATES)
@@ -97,7 +98,7 @@ class PageContent:
     ended: int = 0
     recently_lost: int = 0
     recently_unknown: int = 0
-    """Sessions that the vCenter never had: their ids are mistyped."""
+    """Sessions that the vCenter did not know when they were first renewed."""
 
     @property
     def total(self) -> int:
